@@ -1,4 +1,4 @@
-"""What can be decided and what was decided: Choice, Derived, SearchSpace, Architecture; mutate and crossover. Standard library only."""
+"""What can be decided and what was decided: Choice, Derived, SearchSpace, Architecture; mutate and crossover. No torch."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
-from typing import Any, Union
+from typing import Any
 
 from archsmith.errors import OutOfSpace, UserError, did_you_mean
 
-Option = Union[int, float, str, bool, None, tuple]  # anything hashable that JSON can hold; a list becomes a tuple
+Option = int | float | str | bool | tuple | None  # anything hashable that JSON can hold; a list becomes a tuple
 INACTIVE = -1  # the vector entry of a decision that an architecture does not have
-_TABULATED = (
-    1 << 16
-)  # a Derived over at most this many combinations is kept as a table, so that it pickles without its function
+_TABULATED = 1 << 16  # a Derived over at most so many combinations is kept as a table and pickles without its function
 _DRAWS = 100_000  # tries of rejection sampling under `where` before giving up
 
 
@@ -93,7 +91,7 @@ class Derived:
         return f"Derived({', '.join(map(repr, self.options[:6]))}{', ...' if len(self.options) > 6 else ''})"
 
 
-Size = Union[int, Choice, Derived]
+Size = int | Choice | Derived
 
 
 def choices_of(value: Any) -> tuple[Choice, ...]:
@@ -209,7 +207,7 @@ def simplify(clauses: Sequence[Clause]) -> Condition | None:
 
 @dataclass(frozen=True)
 class SearchSpace(Mapping[str, tuple]):
-    """Decision names -> options, with conditions. Closed under `restrict`: what it draws is in the parent, same key, same vector.
+    """Decision names -> options, with conditions. Closed under `restrict`: its draws are in the parent, same key and vector.
 
     `conditions[name]`: the decision exists where any clause holds. `universe` holds the options of the space this one was
     restricted from; vectors count in it. `predicates` are arbitrary further filters (`where`).
@@ -301,12 +299,11 @@ class SearchSpace(Mapping[str, tuple]):
 
     def complete(self, partial: Mapping[str, Any], rng: Random) -> Architecture:
         """An architecture that keeps every given decision that is active, the others uniform, top-down."""
-        for name, option in partial.items():
-            self._check_option(name, _frozen(option))
+        given = {name: _frozen(option) for name, option in partial.items()}
+        for name, option in given.items():
+            self._check_option(name, option)
         for _ in range(_DRAWS if self.predicates else 1):
-            arch = self._fill(
-                lambda n, options: _frozen(partial[n]) if n in partial else options[int(rng.random() * len(options))]
-            )
+            arch = self._fill(lambda n, options: given[n] if n in given else options[int(rng.random() * len(options))])
             if self._allowed(arch):
                 return arch
         raise UserError(f"no completion of {dict(partial)} passed the `where` predicate in {_DRAWS:,} tries")
@@ -509,7 +506,7 @@ class _Lattice:
             for state, count in states.items():
                 known = {n: o for n, o in zip(self._kept[-1], state, strict=True) if o is not INACTIVE_OPTION}
                 if not space.is_active(name, known):
-                    moves = [(INACTIVE_OPTION, count)]
+                    moves: list[tuple[Any, int]] = [(INACTIVE_OPTION, count)]
                 elif name in keep:
                     moves = [(option, count) for option in space.options[name]]
                 else:  # nothing later reads it: one edge for all its options
@@ -547,7 +544,7 @@ class _Lattice:
 def mutate(
     space: SearchSpace, arch: Architecture, rng: Random, *, count: int = 1, probability: float | None = None
 ) -> Architecture:
-    """Re-draws `count` decisions (or each with `probability`, at least one) to another option; the rest stays, as far as it exists."""
+    """Re-draws `count` decisions (or each with `probability`, at least one) to another option; the rest stays."""
     free = [name for name in arch if len(space.options[name]) > 1]
     if not free:
         return arch
