@@ -1,4 +1,4 @@
-"""What can be decided and what was decided: Choice, Derived, SearchSpace, Architecture; mutate and crossover. No torch."""
+"""What can be decided and what was decided: Choice, Derived, Concat, SearchSpace, Architecture; mutate and crossover."""
 
 from __future__ import annotations
 
@@ -91,26 +91,62 @@ class Derived:
         return f"Derived({', '.join(map(repr, self.options[:6]))}{', ...' if len(self.options) > 6 else ''})"
 
 
-Size = int | Choice | Derived
+class Segments(int):
+    """The width of a concatenation, remembering how wide each part is and how wide it may become: `Segments((3, 5), (4, 8))`."""
+
+    widths: tuple[int, ...]
+    capacities: tuple[int, ...]
+
+    def __new__(cls, widths: tuple[int, ...], capacities: tuple[int, ...]) -> Segments:
+        self = super().__new__(cls, sum(widths))
+        self.widths, self.capacities = widths, capacities
+        return self
+
+    def __getnewargs__(self) -> tuple[tuple[int, ...], tuple[int, ...]]:  # type: ignore[override]
+        return self.widths, self.capacities
+
+
+class Concat:
+    """The width of a concatenation of elastic parts: what reads it takes a prefix of each part, not of the whole."""
+
+    __slots__ = ("capacities", "choices", "parts")
+
+    def __init__(self, *parts: Size) -> None:
+        self.parts = parts
+        self.choices: tuple[Choice, ...] = tuple(dict.fromkeys(c for part in parts for c in choices_of(part)))
+        self.capacities = tuple(int(largest(part)) for part in parts)
+
+    def value(self, values: Mapping[Choice, Any]) -> Segments:
+        """The parts' widths under the given option of each Choice."""
+        return Segments(tuple(int(resolve(part, values)) for part in self.parts), self.capacities)
+
+    def __repr__(self) -> str:
+        return f"Concat({', '.join(map(repr, self.parts))})"
+
+
+Size = int | Choice | Derived | Concat
+Elastic = Choice | Derived | Concat
 
 
 def choices_of(value: Any) -> tuple[Choice, ...]:
     """The Choices a size rests on: none for a plain value."""
     if isinstance(value, Choice):
         return (value,)
-    return value.choices if isinstance(value, Derived) else ()
+    return value.choices if isinstance(value, Derived | Concat) else ()
 
 
-def options_of(value: Any) -> tuple[Any, ...]:
-    """The values a size can take: itself for a plain value."""
-    return value.options if isinstance(value, Choice | Derived) else (value,)
+def largest(value: Any) -> Any:
+    """The largest value a size can take."""
+    if isinstance(value, Concat):
+        return Segments(value.capacities, value.capacities)
+    return max(value.options) if isinstance(value, Choice | Derived) else value
 
 
 def resolve(value: Any, values: Mapping[Choice, Any]) -> Any:
-    """A plain value from a value, Choice or Derived."""
+    """A plain value from a value, Choice, Derived or Concat."""
     if isinstance(value, Choice):
         return values[value]
-    return value.value(values) if isinstance(value, Derived) else value
+    return value.value(values) if isinstance(value, Derived | Concat) else value
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
