@@ -1,0 +1,25 @@
+"""Layers that take a Choice where torch.nn takes a number, and containers that decide which children exist."""
+
+from archsmith.elastic.attention import Attention, SqueezeExcite
+from archsmith.elastic.blocks import OneOf, Parallel, Repeat
+from archsmith.elastic.conv import Conv2d
+from archsmith.elastic.linear import Linear
+from archsmith.elastic.norm import BatchNorm1d, BatchNorm2d, LayerNorm
+from archsmith.space import Choice, Concat, Derived, make_divisible
+
+__all__ = [
+    "Attention",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Choice",
+    "Concat",
+    "Conv2d",
+    "Derived",
+    "LayerNorm",
+    "Linear",
+    "OneOf",
+    "Parallel",
+    "Repeat",
+    "SqueezeExcite",
+    "make_divisible",
+]

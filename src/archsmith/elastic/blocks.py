@@ -1,0 +1,138 @@
+"""Containers that decide which children exist: OneOf, Repeat, Parallel. One's own container does the same by declaring `gates`."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from archsmith.errors import UserError
+from archsmith.space import Choice, Derived, largest
+
+Gates = dict[str, tuple[Choice | Derived, tuple[Any, ...]]]  # child -> (what decides, the values under which the child exists)
+
+
+def _options(decision: Any) -> tuple[Any, ...]:
+    return decision.options if isinstance(decision, Choice | Derived) else (decision,)
+
+
+def _named(modules: Iterable[nn.Module | Mapping[Any, nn.Module]]) -> dict[Any, nn.Module]:
+    """Modules under the names of the mappings they came in, or their positions."""
+    named: dict[Any, nn.Module] = {}
+    for position, module in enumerate(modules):
+        named.update(module if isinstance(module, Mapping) else {position: module})
+    return named
+
+
+class OneOf(nn.Module):
+    """Exactly one of several modules: `OneOf({"skip": nn.Identity(), "conv": ...})` or `OneOf(a, b)`, whose options are 0 and 1."""
+
+    def __init__(self, *modules: nn.Module | Mapping[str, nn.Module], choice: Choice | Derived | None = None) -> None:
+        super().__init__()
+        named = _named(modules)
+        self.choice = Choice(*named) if choice is None else choice
+        if unknown := set(self.choice.options) - set(named):
+            raise UserError(f"OneOf: options {sorted(unknown, key=str)} of its choice name none of its modules {list(named)}")
+        for key, module in named.items():
+            self.add_module(str(key), module)
+
+    @property
+    def gates(self) -> Gates:
+        """Each child exists under its own option."""
+        keys = {str(option): option for option in _options(self.choice)}
+        return {name: (self.choice, (keys[name],) if name in keys else ()) for name in self._modules}
+
+    def plain(self, children: dict[str, nn.Module]) -> nn.Module:
+        """The chosen child itself."""
+        return children[str(self.choice)]
+
+    def forward(self, *inputs: Any) -> Any:
+        """What the chosen child makes of the inputs; outside `active`, the last option's."""
+        chosen = self.choice.options[-1] if isinstance(self.choice, Choice | Derived) else self.choice
+        child = self._modules[str(chosen)]
+        assert child is not None
+        return child(*inputs)
+
+
+class Repeat(nn.Module):
+    """The first `depth` of several modules in sequence, `Repeat(a, b)` or named `Repeat({"first": a})`; `depth=None` keeps all."""
+
+    def __init__(self, *modules: nn.Module | Mapping[str, nn.Module], depth: int | Choice | Derived | None = None) -> None:
+        super().__init__()
+        named = _named(modules)
+        self.depth: Any = len(named) if depth is None else depth
+        if any(not isinstance(d, int) or not 0 <= d <= len(named) for d in _options(self.depth)):
+            raise UserError(f"Repeat: depth {_options(self.depth)} for {len(named)} modules; use whole numbers up to that")
+        for name, module in named.items():
+            self.add_module(str(name), module)
+
+    @property
+    def gates(self) -> Gates:
+        """Child i exists where depth > i."""
+        values = _options(self.depth)
+        return {name: (self.depth, tuple(d for d in values if d > i)) for i, name in enumerate(self._modules)}
+
+    def plain(self, children: dict[str, nn.Module]) -> nn.Module:
+        """The kept children as a Sequential, under their names."""
+        return nn.Sequential(OrderedDict(children))
+
+    def forward(self, x: Any) -> Any:
+        """The input through the first `depth` children."""
+        for child in list(self._modules.values())[: largest(self.depth)]:
+            assert child is not None
+            x = child(x)
+        return x
+
+
+class Sum(nn.Module):
+    """The sum of what several branches make of one input."""
+
+    def __init__(self, branches: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input through each branch, added."""
+        total = self.branches[0](x)
+        for branch in self.branches[1:]:
+            total = total + branch(x)
+        return total
+
+
+class Parallel(nn.Module):
+    """The sum of a subset of branches. `mask`: a decision whose options are tuples of the positions kept, e.g. Choice((0,), (0, 2)).
+
+    Default: any non-empty subset.
+    """
+
+    def __init__(self, *branches: nn.Module, mask: Choice | Derived | None = None) -> None:
+        super().__init__()
+        count = len(branches)
+        subsets = [tuple(i for i in range(count) if bits >> i & 1) for bits in range(1, 1 << count)]
+        self.mask: Any = Choice(*subsets) if mask is None else mask
+        for option in _options(self.mask):
+            if not isinstance(option, tuple) or not option or any(i not in range(count) for i in option):
+                raise UserError(f"Parallel: mask option {option!r} is not a non-empty tuple of positions below {count}")
+        for position, branch in enumerate(branches):
+            self.add_module(str(position), branch)
+
+    @property
+    def gates(self) -> Gates:
+        """Branch i exists under the masks that hold i."""
+        masks = _options(self.mask)
+        return {str(i): (self.mask, tuple(m for m in masks if i in m)) for i in range(len(self._modules))}
+
+    def plain(self, children: dict[str, nn.Module]) -> nn.Module:
+        """The branch itself where it is alone."""
+        return next(iter(children.values())) if len(children) == 1 else Sum(children.values())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input through each kept branch, added; outside `active`, through all."""
+        kept = self.mask if isinstance(self.mask, tuple) else range(len(self._modules))
+        outputs = [self._modules[str(i)](x) for i in kept]  # type: ignore[misc]
+        total = outputs[0]
+        for output in outputs[1:]:
+            total = total + output
+        return total

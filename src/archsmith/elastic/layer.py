@@ -1,0 +1,59 @@
+"""The contract of elastic layers, and the slicing they share."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from archsmith.space import Segments, Size, largest
+
+Axes = dict[str, tuple[Size | None, ...]]  # tensor name -> the size along each axis, None where the whole axis is always used
+Index = slice | Tensor
+
+
+@runtime_checkable
+class ElasticLayer(Protocol):
+    """A layer whose tensors are allocated at their largest; its sizes are plain attributes that `active` resolves to numbers."""
+
+    def axes(self) -> Axes:
+        """The size along each axis of each parameter and buffer."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """The differentiable tensors that the plain twin of the current sizes would hold."""
+
+    def plain(self) -> nn.Module:
+        """That twin, on `meta`, without its tensors: the caller fills or initialises them."""
+
+
+def width(size: Size) -> int:
+    """A resolved size as it is; an unresolved one at its largest, so that a layer outside `active` is the torch layer."""
+    return size if isinstance(size, int) else int(largest(size))
+
+
+def index(size: Size | None, capacity: int) -> Index:
+    """Where along an axis of length `capacity` the size lies: a prefix, or a prefix of each part of a concatenation."""
+    if size is None or width(size) == capacity:
+        return slice(0, capacity)
+    if isinstance(size, Segments):
+        starts = [sum(size.capacities[:i]) for i in range(len(size.capacities))]
+        return torch.cat([torch.arange(a, a + n) for a, n in zip(starts, size.widths, strict=True)])
+    return slice(0, width(size))
+
+
+def take(tensor: Tensor, sizes: tuple[Size | None, ...]) -> Tensor:
+    """The part of a tensor at the given size along each axis; a view unless a concatenation makes that impossible."""
+    for axis, size in enumerate(sizes):
+        where = index(size, tensor.shape[axis])
+        if isinstance(where, Tensor):
+            tensor = tensor.index_select(axis, where.to(tensor.device))
+        elif where.stop < tensor.shape[axis]:
+            tensor = tensor.narrow(axis, 0, where.stop)
+    return tensor
+
+
+def sliced(layer: Any) -> dict[str, Tensor]:
+    """`weights()` of a layer whose tensors are plain slices."""
+    tensors = {**layer._parameters, **layer._buffers}
+    return {name: take(tensors[name], sizes) for name, sizes in layer.axes().items() if tensors.get(name) is not None}

@@ -1,0 +1,21 @@
+"""One elastic network per search space, and the table by which the command line finds them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SPACES = {
+    "mobilenet": "archsmith.models.mobilenet:mobilenet",
+    "ofa-mobilenet-v3-w1.0": "archsmith.models.mobilenet:ofa_w10",
+    "ofa-mobilenet-v3-w1.2": "archsmith.models.mobilenet:ofa_w12",
+}
+
+
+def build(name_or_file: str, classes: int, channels: int, size: int, device: Literal["meta", "cpu"] = "meta") -> nn.Module:
+    """The elastic network of a name in SPACES or of "my_model.py:Net", for images (channels, size, size)."""
+    from archsmith.models.loading import load
+
+    return load(name_or_file, SPACES, {"classes": classes, "channels": channels, "size": size}, device)
