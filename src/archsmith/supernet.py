@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from archsmith.elastic.layer import ElasticLayer, Index, index
+from archsmith.elastic.layer import Index, index, is_elastic
 from archsmith.errors import UserError
 from archsmith.space import (
     Architecture,
@@ -28,6 +28,7 @@ from archsmith.space import (
     simplify,
 )
 
+_ATOMS = (int, float, str, bytes, type(None), Tensor)  # most attributes: not looked into for sizes
 _TORCH_INTERNAL = frozenset(vars(nn.Module())) | {"gates", "_active_architecture"}
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -36,18 +37,20 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def _holds_choice(value: Any) -> bool:
+    if isinstance(value, _ATOMS):
+        return False
     if isinstance(value, Choice | Derived | Concat):
         return True
-    if isinstance(value, Mapping):
-        return any(_holds_choice(v) for v in value.values())
-    return isinstance(value, list | tuple) and any(_holds_choice(v) for v in value)
+    if isinstance(value, dict):
+        return any(map(_holds_choice, value.values()))
+    return isinstance(value, list | tuple) and any(map(_holds_choice, value))
 
 
 def _sizes_in(value: Any, path: str) -> Iterator[tuple[str, Choice | Derived | Concat]]:
     """Every size in an attribute, with its path; attributes may be lists, tuples and dicts of sizes."""
     if isinstance(value, Choice | Derived | Concat):
         yield path, value
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for key, item in value.items():
             yield from _sizes_in(item, f"{path}.{key}")
     elif isinstance(value, list | tuple):
@@ -58,34 +61,44 @@ def _sizes_in(value: Any, path: str) -> Iterator[tuple[str, Choice | Derived | C
 def _resolved(value: Any, values: Mapping[Choice, Any]) -> Any:
     if isinstance(value, Choice | Derived | Concat):
         return resolve(value, values) if all(c in values for c in choices_of(value)) else value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: _resolved(item, values) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_resolved(item, values) for item in value)
+        items = [_resolved(item, values) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value
 
 
-def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
-    for name, value in vars(module).items():
-        if name not in _TORCH_INTERNAL and _holds_choice(value):
-            yield name, value
+@dataclass(frozen=True)
+class _Place:
+    """A module at one of its paths: its attributes that hold sizes, and its gates."""
+
+    path: str
+    module: nn.Module
+    sizes: tuple[tuple[str, Any], ...]
+    gates: Mapping[str, tuple[Any, tuple[Any, ...]]]
+
+    def below(self, name: str) -> str:
+        """The path of a child or attribute."""
+        return f"{self.path}.{name}" if self.path else name
 
 
-def _gates(module: nn.Module) -> Mapping[str, tuple[Any, tuple[Any, ...]]]:
-    return getattr(module, "gates", None) or {}
+def _places(model: nn.Module) -> list[_Place]:
+    """Every path of every module, parents first."""
+    places: list[_Place] = []
+    for path, module in model.named_modules(remove_duplicate=False):
+        own = ((n, v) for n, v in vars(module).items() if n not in _TORCH_INTERNAL and _holds_choice(v))
+        places.append(_Place(path, module, tuple(own), getattr(module, "gates", None) or {}))
+    return places
 
 
-def _names(model: nn.Module) -> dict[Choice, str]:
+def _names(places: Iterable[_Place]) -> dict[Choice, str]:
     """Each Choice's name: its own, or the first path at which it is found."""
     first: dict[Choice, str] = {}
-    for path, module in model.named_modules():
-        prefix = f"{path}." if path else ""
-        found = [pair for attribute, value in _attributes(module) for pair in _sizes_in(value, prefix + attribute)]
-        found += [(f"{prefix}gates.{child}", gate[0]) for child, gate in _gates(module).items()]
-        for (
-            where,
-            size,
-        ) in found:  # a Choice that stands there itself is named by that place, one inside a formula by the formula's
+    for place in places:
+        found = [pair for attribute, value in place.sizes for pair in _sizes_in(value, place.below(attribute))]
+        found += [(place.below(f"gates.{child}"), gate[0]) for child, gate in place.gates.items()]
+        for where, size in found:  # a Choice standing there itself is named by the place; one in a formula gets a number too
             for position, choice in enumerate(choices_of(size)):
                 first.setdefault(choice, where if isinstance(size, Choice) else f"{where}.{position}")
     names = {choice: choice.name or path for choice, path in first.items()}
@@ -102,10 +115,11 @@ def _names(model: nn.Module) -> dict[Choice, str]:
 
 @dataclass(frozen=True)
 class _Reading:
-    """A model's decisions: the space, each Choice's name, and each path's gates along the way to it."""
+    """A model's decisions: the space, each Choice's name, and where they are used."""
 
     space: SearchSpace
     names: dict[Choice, str]
+    places: list[_Place]
 
 
 def _gate(decision: Any, accepted: Iterable[Any], names: Mapping[Choice, str]) -> Gate | bool:
@@ -114,38 +128,38 @@ def _gate(decision: Any, accepted: Iterable[Any], names: Mapping[Choice, str]) -
     choices = choices_of(decision)
     if not choices:
         return decision in accepted
-    combinations = itertools.product(*(c.options for c in choices))
+    combinations = list(itertools.product(*(c.options for c in choices)))
     passing = frozenset(v for v in combinations if resolve(decision, dict(zip(choices, v, strict=True))) in accepted)
-    if len(passing) == 0:
+    if not passing:
         return False
-    everything = 1
-    for c in choices:
-        everything *= len(c.options)
-    return len(passing) == everything or Gate(tuple(names[c] for c in choices), passing)
+    return len(passing) == len(combinations) or Gate(tuple(names[c] for c in choices), passing)
 
 
 def _read(model: nn.Module) -> _Reading:
     if "_active_architecture" in vars(model):
         raise UserError("the model is inside `active`; leave that first: one architecture at a time")
-    names = _names(model)
+    places = _places(model)
+    names = _names(places)
     clauses: dict[str, list[Clause]] = {name: [] for name in names.values()}
-    below: list[tuple[str, Gate | bool]] = []  # (path prefix, gate) of every gated child, parents first
-    for path, module in model.named_modules(remove_duplicate=False):
-        prefix = f"{path}." if path else ""
-        along = [gate for start, gate in below if path == start or path.startswith(start + ".")]
-        gates = _gates(module)
-        if False not in along:
-            clause = tuple(gate for gate in along if isinstance(gate, Gate))
-            sizes = [size for attribute, value in _attributes(module) for _, size in _sizes_in(value, attribute)]
-            for size in (*sizes, *(decision for decision, _ in gates.values())):
-                for choice in choices_of(size):
-                    clauses[names[choice]].append(clause)
-        for child, (decision, accepted) in gates.items():
-            below.append((prefix + child, _gate(decision, accepted, names)))
+    along: dict[str, Clause | None] = {}  # the gates on the way to each path; None where one is never open
+    own: dict[str, Gate | bool] = {}  # the gate of a path in its parent
+    for place in places:
+        above = along.get(place.path.rpartition(".")[0], ()) if place.path else ()
+        gate = own.get(place.path, True)
+        clause = None if above is None or gate is False else (*above, gate) if isinstance(gate, Gate) else above
+        along[place.path] = clause
+        for child, (decision, accepted) in place.gates.items():
+            own[place.below(child)] = _gate(decision, accepted, names)
+        if clause is None:
+            continue
+        used = [size for attribute, value in place.sizes for _, size in _sizes_in(value, attribute)]
+        for size in (*used, *(decision for decision, _ in place.gates.values())):
+            for choice in choices_of(size):
+                clauses[names[choice]].append(clause)
     conditions = {name: simplify(any_of) for name, any_of in clauses.items() if any_of}
     options = {name: choice.options for choice, name in names.items() if clauses[name]}
     space = SearchSpace(options, {name: c for name, c in conditions.items() if c is not None})
-    return _Reading(space, names)
+    return _Reading(space, names, places)
 
 
 def search_space(model: nn.Module) -> SearchSpace:
@@ -170,32 +184,29 @@ def active(model: nn.Module, arch: Mapping[str, Any]) -> Iterator[nn.Module]:
 @contextmanager
 def _written(model: nn.Module, reading: _Reading, arch: Architecture) -> Iterator[dict[Choice, Any]]:
     values = {choice: arch[name] for choice, name in reading.names.items() if name in arch}
-    originals = [(module, name, value) for module in model.modules() for name, value in _attributes(module)]
+    originals = {id(place.module): place for place in reading.places}.values()
     try:
-        for module, name, value in originals:
-            vars(module)[name] = _resolved(value, values)
+        for place in originals:
+            for name, value in place.sizes:
+                vars(place.module)[name] = _resolved(value, values)
         vars(model)["_active_architecture"] = arch
         yield values
     finally:
         vars(model).pop("_active_architecture", None)
-        for module, name, value in originals:
-            vars(module)[name] = value
+        for place in originals:
+            vars(place.module).update(place.sizes)
 
 
-def _dead(model: nn.Module, values: Mapping[Choice, Any]) -> frozenset[str]:
-    """Paths of the children that are gated off; what lies below them is dead too."""
+def _dead(places: Iterable[_Place], values: Mapping[Choice, Any]) -> frozenset[str]:
+    """Paths of the modules that do not exist: children that are gated off, and what lies below them."""
     dead: set[str] = set()
-    for path, module in model.named_modules(remove_duplicate=False):
-        if _is_below(path, dead):
-            continue
-        for child, (decision, accepted) in _gates(module).items():
+    for place in places:
+        if place.path.rpartition(".")[0] in dead:
+            dead.add(place.path)
+        for child, (decision, accepted) in place.gates.items():
             if _resolved(decision, values) not in accepted:
-                dead.add(f"{path}.{child}" if path else child)
+                dead.add(place.below(child))
     return frozenset(dead)
-
-
-def _is_below(path: str, roots: Iterable[str]) -> bool:
-    return any(path == root or path.startswith(root + ".") for root in roots)
 
 
 # -- which part of which tensor --------------------------------------------------------------------------------------------
@@ -215,7 +226,7 @@ def dimensions(model: nn.Module) -> dict[str, tuple[Dimension, ...]]:
     reading = _read(model)
     found: dict[str, list[Dimension]] = {name: [] for name in reading.space}
     for path, module in model.named_modules():
-        if not isinstance(module, ElasticLayer):
+        if not is_elastic(module):
             continue
         for tensor, sizes in module.axes().items():
             axes = list(enumerate(sizes))
@@ -236,11 +247,11 @@ def slices(model: nn.Module, arch: Mapping[str, Any]) -> dict[str, tuple[Index, 
     reading = _read(model)
     found: dict[str, tuple[Index, ...]] = {}
     with _written(model, reading, reading.space.check(arch)) as values:
-        dead = _dead(model, values)
+        dead = _dead(reading.places, values)
         for path, module in model.named_modules(remove_duplicate=False):
-            if _is_below(path, dead):
+            if path in dead:
                 continue
-            axes = module.axes() if isinstance(module, ElasticLayer) else {}
+            axes = module.axes() if is_elastic(module) else {}
             tensors = {**module._parameters, **module._buffers}
             for name, tensor in tensors.items():
                 if tensor is None:
@@ -273,7 +284,7 @@ def extract(
         raise UserError(f"weights={weights!r} is not one of 'shared', 'fresh'")
     reading = _read(model)
     with _written(model, reading, reading.space.check(arch)) as values:
-        plain = _Copier(_dead(model, values), values, shared=weights == "shared").copy(model, "")
+        plain = _Copier(_dead(reading.places, values), shared=weights == "shared").copy(model, "")
     if weights == "fresh" and str(device) != "meta":
         _initialise(plain, generator)
         target = device or next((p.device for p in model.parameters() if p.device.type != "meta"), None)
@@ -287,8 +298,8 @@ def extract(
 class _Copier:
     """Builds the plain twin of each module, children first; the same module in two places stays one."""
 
-    def __init__(self, dead: frozenset[str], values: Mapping[Choice, Any], shared: bool) -> None:
-        self._dead, self._values, self._shared = dead, values, shared
+    def __init__(self, dead: frozenset[str], shared: bool) -> None:
+        self._dead, self._shared = dead, shared
         self._memo: dict[int, Any] = {}
         self._kept: list[Any] = []  # what the memo speaks of must outlive it
 
@@ -296,7 +307,7 @@ class _Copier:
         if id(module) in self._memo:
             return self._memo[id(module)]
         self._kept.append(module)
-        if isinstance(module, ElasticLayer):
+        if is_elastic(module):
             twin = self._leaf(module)
         else:
             children = {
@@ -373,7 +384,13 @@ def _initialise(plain: nn.Module, generator: torch.Generator | None) -> None:
                     f"{type(module).__name__} at '{path}' holds {sorted(own)} but has no reset_parameters(); "
                     "give it one, so that fresh weights can be drawn"
                 )
-            module.to_empty(device="cpu", recurse=False)
+            for name, parameter in module._parameters.items():
+                if parameter is not None and parameter.is_meta:
+                    empty = torch.empty(parameter.shape, dtype=parameter.dtype, device="cpu")
+                    module._parameters[name] = nn.Parameter(empty, parameter.requires_grad)
+            for name, buffer in module._buffers.items():
+                if buffer is not None and buffer.is_meta:
+                    module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device="cpu")
             module.reset_parameters()
     finally:
         torch.default_generator.set_state(state)
@@ -386,7 +403,7 @@ def calibrate(plain: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     (Cai et al., ICLR 2020, released code; Yu and Huang, ICCV 2019.) For extracted networks. Dropout stays off, modes are restored.
     """
     norms = [module for module in plain.modules() if isinstance(module, _BATCH_NORMS)]
-    if any(isinstance(module, ElasticLayer) for module in norms):
+    if any(map(is_elastic, norms)):
         raise UserError(
             "calibrate works on extracted networks: statistics of a supernet's mixture fit none of them; use extract first"
         )
