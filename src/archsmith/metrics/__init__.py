@@ -1,0 +1,1 @@
+"""What is measured of an architecture or of a network: costs, latency, accuracy, proxies."""

@@ -1,0 +1,38 @@
+"""A proxy's licence: within `untouched` a network may be run in train mode; afterwards everything about it is as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from archsmith.seeding import seeded
+
+
+@contextmanager
+def untouched(module: nn.Module, seed: int = 0) -> Iterator[nn.Module]:
+    """Train mode, every parameter with requires_grad, global RNG seeded; on exit modes, requires_grad, buffers and RNG are
+    back.
+
+    Gradients are to be taken with torch.autograd.grad, which leaves `.grad` alone.
+    """
+    modes = {part: part.training for part in module.modules()}
+    wanted = {parameter: parameter.requires_grad for parameter in module.parameters()}
+    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    try:
+        with seeded(seed, device):
+            module.train()
+            for parameter in wanted:
+                parameter.requires_grad_(True)
+            yield module
+    finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        for parameter, flag in wanted.items():
+            parameter.requires_grad_(flag)
+        for part, mode in modes.items():
+            part.training = mode

@@ -1,0 +1,200 @@
+"""Checkpoints of a training: one safetensors file, replaced atomically, verified on load, nothing in it that can run.
+
+The header's metadata holds "state" (JSON: counters, history, recipe, seed) and "sha256" over the header without that entry and
+all tensor bytes. A torn or changed file is errors.Damaged; a disk that is full leaves the earlier file as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as pack_tensors
+from torch import Tensor, nn
+
+from archsmith.errors import Damaged, UserError
+from archsmith.training.recipe import Recipe
+from archsmith.training.state import TrainState, make_optimizer
+
+FORMAT = 1
+_COUNTERS = ("step", "images", "seconds", "evaluation_seconds", "saving_seconds", "loss_sum", "loss_count", "history", "seed")
+_CHUNK = 1 << 20
+
+
+def write_chunks(file: BinaryIO, data: bytes) -> None:
+    """Writes all of it in pieces of 1 MiB."""
+    view = memoryview(data)
+    for begin in range(0, len(data), _CHUNK):
+        file.write(view[begin : begin + _CHUNK])
+
+
+def replace_file(path: Path, data: bytes, write: Callable[[BinaryIO, bytes], None] | None = None) -> None:
+    """Puts `data` at `path` so that a reader, a crash or a full disk finds the old file or the new one, never half of one.
+
+    Written beside it as NAME.partial (a left-over one is overwritten), flushed to the disk, renamed. Raises UserError naming
+    the path where the system refuses; the old file is intact then. `write` stands in for `write_chunks` in fault tests.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, "wb") as file:
+            (write or write_chunks)(file, data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        kept = "; the file that was there is intact" if path.exists() else ""
+        raise UserError(
+            f"cannot write {path} ({len(data) / 2**20:.1f} MiB): {error.strerror or error}{kept}. "
+            "Make room or allow writing there, then resume"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """The rename itself reaches the disk (a folder cannot be opened on Windows; there the rename is durable by itself)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# -- packing ---------------------------------------------------------------------------------------------------------------
+
+
+def _network(prefix: str, module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Every parameter and buffer once, the non-persistent ones too."""
+    for name, parameter in module.named_parameters():
+        yield f"{prefix}.{name}", parameter.detach()
+    for name, buffer in module.named_buffers():
+        yield f"{prefix}.{name}", buffer
+
+
+def _tensors(state: TrainState) -> dict[str, Tensor]:
+    """Name -> the live tensor, for everything that changes while training."""
+    found = dict(_network("module", state.module))
+    if state.ema is not None:
+        found.update(_network("ema", state.ema))
+    for name, parameter in state.module.named_parameters():
+        for key, tensor in state.optimizer.state.get(parameter, {}).items():
+            found[f"optimizer.{name}.{key}"] = tensor
+    if state.class_weights is not None:
+        found["class_weights"] = state.class_weights
+    return found
+
+
+def pack(tensors: dict[str, Tensor], about: dict[str, Any]) -> bytes:
+    """A safetensors file of the tensors, with `about` as JSON and a checksum in its metadata."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    data = pack_tensors(plain, {"state": json.dumps(about), "sha256": ""})
+    header, body = _split(data)
+    header["__metadata__"]["sha256"] = _digest(header, body)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format aligns the tensors to 8 bytes
+    return struct.pack("<Q", len(text)) + text + bytes(body)
+
+
+def unpack(data: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and `about` of a file that `pack` made; raises Damaged for anything else."""
+    try:
+        header, body = _split(data)
+        metadata = header["__metadata__"]
+        if metadata["sha256"] != _digest(header, body):
+            raise ValueError("its checksum does not fit its content")
+        return parse_tensors(data), json.loads(metadata["state"])
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error, SafetensorError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) and "checksum" in str(error) else "it is torn or not a checkpoint"
+        raise Damaged(
+            f"{path} ({len(data)} bytes) cannot be used: {reason}. Delete it: what it held is trained again from the start"
+        ) from error
+
+
+def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
+    (length,) = struct.unpack_from("<Q", data)
+    if length > len(data) - 8:
+        raise ValueError("torn")
+    return json.loads(data[8 : 8 + length]), memoryview(data)[8 + length :]
+
+
+def _digest(header: dict[str, Any], body: memoryview) -> str:
+    metadata = {key: value for key, value in header["__metadata__"].items() if key != "sha256"}
+    covered = json.dumps({**header, "__metadata__": metadata}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(covered.encode() + b"\n" + body).hexdigest()
+
+
+# -- saving and loading a training ------------------------------------------------------------------------------------------
+
+
+def save(state: TrainState, path: str | Path, *, write: Callable[[BinaryIO, bytes], None] | None = None) -> None:
+    """Writes all of the state to `path`, atomically; raises UserError where that fails, with the earlier file intact."""
+    about = {"format": FORMAT, "recipe": state.recipe.to_json(), **{name: getattr(state, name) for name in _COUNTERS}}
+    replace_file(Path(path), pack(_tensors(state), about), write)
+
+
+def load(path: str | Path, module: nn.Module, *, device: torch.device | str = "cpu") -> TrainState:
+    """The state that `save` wrote. `module`: a network of the same architecture, taken over; its weights do not matter.
+
+    Going on from it equals never having stopped, bit for bit, with the same threads. Raises UserError where there is no such
+    file or it belongs to another architecture, Damaged where it is torn or was changed.
+    """
+    path = Path(path)
+    tensors, about = read(path)
+    if about.get("format") != FORMAT:
+        raise Damaged(
+            f"{path}: checkpoint format {about.get('format')!r}, this version reads {FORMAT}; train again, or use its version"
+        )
+    recipe = Recipe.from_json(about["recipe"])
+    state = _blank(module, recipe, device, tensors)
+    for name in _COUNTERS:
+        setattr(state, name, about[name])
+    live = _tensors(state)
+    _same_network(path, live, tensors)
+    with torch.no_grad():
+        for name, tensor in live.items():
+            tensor.copy_(tensors[name])
+    return state
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The verified tensors ("module.NAME", "ema.NAME", "optimizer.NAME.KEY") and the counters of a checkpoint."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
+    return unpack(data, path)
+
+
+def _blank(module: nn.Module, recipe: Recipe, device: torch.device | str, tensors: dict[str, Tensor]) -> TrainState:
+    import copy
+
+    module = module.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module.train()
+    average = copy.deepcopy(module).requires_grad_(False).eval() if recipe.ema > 0 else None
+    weights = torch.empty_like(tensors["class_weights"], device=device) if "class_weights" in tensors else None
+    return TrainState(module, average, make_optimizer(module, recipe), recipe, 0, weights)
+
+
+def _same_network(path: Path, live: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
+    for name in sorted(live.keys() ^ stored.keys()):
+        where = "the checkpoint" if name in stored else "the network"
+        raise UserError(f"{path} is of another network: only {where} has '{name}'; give the architecture it was saved from")
+    for name, tensor in live.items():
+        if tensor.shape != stored[name].shape or tensor.dtype != stored[name].dtype:
+            raise UserError(
+                f"{path} is of another network: '{name}' is {tuple(stored[name].shape)} {stored[name].dtype} there and "
+                f"{tuple(tensor.shape)} {tensor.dtype} here; give the architecture it was saved from"
+            )

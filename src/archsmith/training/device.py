@@ -1,0 +1,59 @@
+"""Where training runs: the device, the number of threads, whether bfloat16 pays there."""
+
+from __future__ import annotations
+
+import torch
+
+from archsmith.errors import UserError, did_you_mean
+
+_NAMES = ("auto", "cpu", "cuda", "mps")
+
+
+def physical_cores() -> int:
+    """Physical cores this process may use; hyper-threads and cores outside its CPU set do not count."""
+    import psutil
+
+    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    try:
+        allowed = len(psutil.Process().cpu_affinity())
+    except (AttributeError, psutil.Error):  # macOS has no affinity
+        allowed = cores
+    return max(1, min(cores, allowed))
+
+
+def set_threads(count: int | None) -> int:
+    """Sets how many threads torch computes with (None: the physical cores) and returns it; once, before the first computation.
+
+    Results are bit-equal only between runs of the same count. Raises UserError for a count below 1.
+    """
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        raise UserError(
+            f"threads={count!r}: give a whole number from 1 up, or leave it out for the {physical_cores()} physical cores"
+        )
+    threads = physical_cores() if count is None else count
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    return threads
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """'auto' (an accelerator if there is one), 'cpu', 'cuda', 'cuda:1', 'mps' -> device; raises UserError where it is not
+    there.
+    """
+    kind, _, index = name.partition(":")
+    if kind not in _NAMES or (index and not index.isdigit()):
+        raise UserError(f"device '{name}' is not one of {', '.join(_NAMES)}, cuda:N{did_you_mean(kind, _NAMES)}")
+    if kind == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    if kind == "cuda" and (not torch.cuda.is_available() or int(index or 0) >= torch.cuda.device_count()):
+        raise UserError(
+            f"device '{name}': torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices here; use --device cpu"
+        )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UserError(f"device '{name}': torch {torch.__version__} sees no Apple GPU here; use --device cpu")
+    return torch.device(name)
+
+
+def bf16_pays(device: torch.device) -> bool:
+    """Whether bfloat16 autocast is faster than float32 for convolutional training there."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,0 +1,109 @@
+"""How a network is trained: every setting of the loop as one frozen value, and a default that is good for small CPU budgets."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from archsmith.errors import UserError, did_you_mean
+from archsmith.training.device import bf16_pays
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one training run. The learning rate warms up linearly over the first `warmup` share, then falls as a cosine
+    to 0.
+
+    `lr` belongs to `batch_size` as given (no hidden scaling). `weight_decay` skips vectors: BatchNorm and biases. `ema`: decay
+    of the moving average of the weights, 0 for none; it starts faster and settles to that. `class_balance`: the loss weights
+    each class by the inverse of its frequency. `clip_norm`: largest norm of the whole gradient, 0 for no limit. `zero_gamma`:
+    every residual branch starts at zero (its last BatchNorm's gamma; Goyal et al., 2017). Augmentation, mixup included, is the
+    data stream's.
+    """
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch_size: int = 128
+    warmup: float = 0.1
+    label_smoothing: float = 0.0
+    class_balance: bool = False
+    ema: float = 0.999
+    clip_norm: float = 0.0
+    zero_gamma: bool = False
+    precision: Literal["float32", "bf16"] = "float32"
+
+    def __post_init__(self) -> None:
+        _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
+        _one_of("precision", self.precision, ("float32", "bf16"))
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not math.isfinite(value)
+                or not low <= value < high
+            ):
+                raise UserError(f"recipe: {name}={value!r} is outside [{low:g}, {high:g})")
+        if not isinstance(self.batch_size, int):
+            raise UserError(f"recipe: batch_size={self.batch_size!r} is not a whole number")
+
+    def to_json(self) -> dict[str, Any]:
+        """Field name -> plain value."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Recipe:
+        """The recipe that `to_json` wrote; missing fields take their defaults, unknown ones raise UserError."""
+        known = [field.name for field in dataclasses.fields(Recipe)]
+        for name in values:
+            if name not in known:
+                raise UserError(f"recipe: no setting '{name}' among {', '.join(known)}{did_you_mean(name, known)}")
+        return Recipe(**values)
+
+
+_RANGES = (
+    ("lr", 1e-9, 1e3),
+    ("momentum", 0.0, 1.0),
+    ("weight_decay", 0.0, 10.0),
+    ("batch_size", 1, 2**20),
+    ("warmup", 0.0, 1.0),
+    ("label_smoothing", 0.0, 1.0),
+    ("ema", 0.0, 1.0),
+    ("clip_norm", 0.0, 1e9),
+)
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UserError(f"recipe: {name}={value!r} is not one of {', '.join(allowed)}{did_you_mean(str(value), allowed)}")
+
+
+def default_recipe(images: int, *, imbalance: float = 1.0, device: torch.device | str = "cpu", **changes: Any) -> Recipe:
+    """A recipe for a small convolutional network, `images` training images and a short budget; `changes` override single
+    fields.
+
+    `imbalance`: images of the largest class over those of the smallest; from 3 up the loss balances the classes.
+    """
+    batch = 128 if images >= 4000 else 64 if images >= 500 else 16
+    settings: dict[str, Any] = {
+        "batch_size": batch,
+        "lr": 0.2 * batch / 128,
+        "class_balance": imbalance >= 3.0,
+        "precision": "bf16" if bf16_pays(torch.device(device)) else "float32",
+    }
+    return Recipe(**{**settings, **changes})
+
+
+def learning_rate(recipe: Recipe, progress: float) -> float:
+    """Warm-up, then cosine: lr * p / warmup below `warmup`, lr/2 * (1 + cos(pi * (p - warmup) / (1 - warmup))) after it."""
+    progress = min(max(progress, 0.0), 1.0)
+    if progress < recipe.warmup:
+        return recipe.lr * progress / recipe.warmup
+    return recipe.lr * 0.5 * (1.0 + math.cos(math.pi * (progress - recipe.warmup) / (1.0 - recipe.warmup)))
