@@ -18,6 +18,7 @@ Option = int | float | str | bool | tuple | None  # anything hashable that JSON 
 INACTIVE = -1  # the vector entry of a decision that an architecture does not have
 _TABULATED = 1 << 16  # a Derived over at most so many combinations is kept as a table and pickles without its function
 _DRAWS = 100_000  # tries of rejection sampling under `where` before giving up
+_MOVES = 1_000  # tries of a mutation or a crossover under `where` before it gives its parent back
 
 
 class Choice:
@@ -92,7 +93,7 @@ class Derived:
 
 
 class Segments(int):
-    """The width of a concatenation, remembering how wide each part is and how wide it may become: `Segments((3, 5), (4, 8))`."""
+    """The width of a concatenation, remembering how wide each part is and how wide it may become."""
 
     widths: tuple[int, ...]
     capacities: tuple[int, ...]
@@ -223,6 +224,9 @@ class _Inactive:
     def __repr__(self) -> str:
         return "inactive"
 
+    def __reduce__(self) -> str:  # compared by identity, so a copy or a pickle must come back as the one there is
+        return "INACTIVE_OPTION"
+
 
 INACTIVE_OPTION = _Inactive()
 Clause = tuple[Gate, ...]  # all of them
@@ -321,6 +325,16 @@ class SearchSpace(Mapping[str, tuple]):
                 known[name] = pick(name, options)
         return Architecture({name: known[name] for name in self.options if name in known})
 
+    def _fill_around(self, known: Mapping[str, Any], rng: Random) -> Architecture:
+        """What is known and allowed stays, the rest is uniform, top-down."""
+
+        def pick(name: str, options: tuple) -> Any:
+            if name in known and known[name] in options:
+                return known[name]
+            return options[int(rng.random() * len(options))]
+
+        return self._fill(pick)
+
     # -- drawing ------------------------------------------------------------------------------------------------------
 
     def sample(self, rng: Random, *, uniform: bool = False) -> Architecture:
@@ -335,11 +349,9 @@ class SearchSpace(Mapping[str, tuple]):
 
     def complete(self, partial: Mapping[str, Any], rng: Random) -> Architecture:
         """An architecture that keeps every given decision that is active, the others uniform, top-down."""
-        given = {name: _frozen(option) for name, option in partial.items()}
-        for name, option in given.items():
-            self._check_option(name, option)
+        given = {name: self._own(name, option) for name, option in partial.items()}
         for _ in range(_DRAWS if self.predicates else 1):
-            arch = self._fill(lambda n, options: given[n] if n in given else options[int(rng.random() * len(options))])
+            arch = self._fill_around(given, rng)
             if self._allowed(arch):
                 return arch
         raise UserError(f"no completion of {dict(partial)} passed the `where` predicate in {_DRAWS:,} tries")
@@ -363,7 +375,10 @@ class SearchSpace(Mapping[str, tuple]):
                 yield arch
 
     def extreme(self, which: int = -1) -> Architecture:
-        """The architecture of every last (-1) or first (0) option: the largest and smallest where options are ascending."""
+        """The architecture of every last (-1) or first (0) option: the largest and smallest where options are ascending.
+
+        `where` predicates are not asked.
+        """
         return self._fill(lambda _, options: options[which])
 
     def neighbors(self, arch: Architecture) -> Iterator[Architecture]:
@@ -423,9 +438,7 @@ class SearchSpace(Mapping[str, tuple]):
         """The same space with fewer options for the named decisions."""
         kept = dict(self.options)
         for name, wanted in options.items():
-            for option in map(_frozen, wanted):
-                self._check_option(name, option)
-            allowed = set(map(_frozen, wanted))
+            allowed = {self._own(name, option) for option in wanted}
             kept[name] = tuple(o for o in self.options[name] if o in allowed)
             if not kept[name]:
                 raise UserError(f"no option left for '{name}'; allowed are {self.options[name]}")
@@ -461,14 +474,14 @@ class SearchSpace(Mapping[str, tuple]):
 
     def check(self, arch: Mapping[str, Any]) -> Architecture:
         """The architecture itself, or OutOfSpace saying what is wrong with it."""
-        for name, option in arch.items():
-            self._check_option(name, option)
+        own = {name: self._own(name, option) for name, option in arch.items()}
         for name in self.order:
-            if self.is_active(name, arch) != (name in arch):
-                if name in arch:
+            if self.is_active(name, own) != (name in own):
+                if name in own:
                     raise OutOfSpace(f"'{name}' does not exist under the other decisions of this architecture; leave it out")
                 raise OutOfSpace(f"the architecture does not decide '{name}'; options are {self.options[name]}")
-        arch = arch if isinstance(arch, Architecture) else Architecture({n: arch[n] for n in self.options if n in arch})
+        if not isinstance(arch, Architecture) or any(own[name] is not option for name, option in arch.items()):
+            arch = Architecture({name: own[name] for name in self.options if name in own})
         if not self._allowed(arch):
             raise OutOfSpace("the architecture does not pass the space's `where` predicate")
         return arch
@@ -477,19 +490,29 @@ class SearchSpace(Mapping[str, tuple]):
         if name not in self.options:
             raise OutOfSpace(f"no decision named '{name}' among {len(self)}{did_you_mean(name, self.options)}")
 
-    def _check_option(self, name: str, option: Any) -> None:
+    def _own(self, name: str, option: Any) -> Any:
+        """The space's own option that equals the given one (3 for 3.0), so that one architecture never has two keys."""
         self._check_name(name)
-        if option not in self.options[name]:
-            raise OutOfSpace(f"{name}={option!r} is not one of {self.options[name]}")
+        options = self.options[name]
+        option = _frozen(option)
+        if option not in options:
+            raise OutOfSpace(f"{name}={option!r} is not one of {options}")
+        return options[options.index(option)]
 
     # -- vectors ------------------------------------------------------------------------------------------------------
 
     def encode(self, arch: Mapping[str, Any]) -> list[int]:
         """The index of each decision's option in the universe, INACTIVE (-1) where it does not exist."""
+        for name in arch:
+            if name not in self.universe or arch[name] not in self.universe[name]:
+                self._own(name, arch[name])  # says what is wrong
         return [options.index(arch[name]) if name in arch else INACTIVE for name, options in self.universe.items()]
 
     def decode(self, vector: Sequence[float]) -> Architecture:
-        """Total: any vector of the right length becomes an architecture (rounded, clipped, the nearest allowed option)."""
+        """Total: any vector of the right length becomes an architecture (rounded, clipped, the nearest allowed option).
+
+        Under a `where` predicate: the nearest architecture that passes, by a search outwards that is the same every time.
+        """
         if len(vector) != len(self.universe):
             raise UserError(f"a vector of {len(vector)} entries for a space of {len(self.universe)} decisions")
         wanted = dict(zip(self.universe, vector, strict=True))
@@ -501,7 +524,17 @@ class SearchSpace(Mapping[str, tuple]):
                 return everything[index]
             return min(options, key=lambda o: abs(everything.index(o) - index))
 
-        return self._fill(nearest)
+        arch = self._fill(nearest)
+        return arch if self._allowed(arch) else self._nearest_allowed(arch)
+
+    def _nearest_allowed(self, arch: Architecture) -> Architecture:
+        rng = Random(arch.key)
+        for distance in range(1, len(arch) + 1):
+            for _ in range(64):
+                moved = _redraw(self, arch, rng, rng.sample(list(arch), distance))
+                if self._allowed(moved):
+                    return moved
+        return self.sample(rng)
 
     # -- identity -----------------------------------------------------------------------------------------------------
 
@@ -580,19 +613,35 @@ class _Lattice:
 def mutate(
     space: SearchSpace, arch: Architecture, rng: Random, *, count: int = 1, probability: float | None = None
 ) -> Architecture:
-    """Re-draws `count` decisions (or each with `probability`, at least one) to another option; the rest stays."""
+    """Re-draws `count` decisions (or each with `probability`, at least one) to another option; the rest stays.
+
+    Under a `where` predicate: the first of a thousand such draws that passes, else the architecture itself.
+    """
     free = [name for name in arch if len(space.options[name]) > 1]
-    if not free:
-        return arch
-    if probability is None:
-        chosen = rng.sample(free, min(count, len(free)))
-    else:
-        chosen = [name for name in free if rng.random() < probability] or [rng.choice(free)]
-    changed = {name: rng.choice([o for o in space.options[name] if o != arch[name]]) for name in chosen}
-    return space.complete({**arch, **changed}, rng)
+    for _ in range(_MOVES if space.predicates and free else bool(free)):
+        if probability is None:
+            chosen = rng.sample(free, min(count, len(free)))
+        else:
+            chosen = [name for name in free if rng.random() < probability] or [rng.choice(free)]
+        moved = _redraw(space, arch, rng, chosen)
+        if space._allowed(moved):
+            return moved
+    return arch
+
+
+def _redraw(space: SearchSpace, arch: Architecture, rng: Random, names: Sequence[str]) -> Architecture:
+    """The named decisions to another option where they have one, what that brings into being uniform; predicates not asked."""
+    others = {name: [o for o in space.options[name] if o != arch[name]] for name in names}
+    known = {**arch, **{name: rng.choice(options) for name, options in others.items() if options}}
+    return space._fill_around(known, rng)
 
 
 def crossover(space: SearchSpace, first: Architecture, second: Architecture, rng: Random) -> Architecture:
-    """Uniform crossover: each decision from either parent that has it."""
+    """Uniform crossover: each decision from either parent that has it; under a `where` predicate as `mutate`, else `first`."""
     pool = {name: [parent[name] for parent in (first, second) if name in parent] for name in space.options}
-    return space.complete({name: rng.choice(options) for name, options in pool.items() if options}, rng)
+    pool = {name: options for name, options in pool.items() if options}
+    for _ in range(_MOVES if space.predicates else 1):
+        child = space._fill_around({name: rng.choice(options) for name, options in pool.items()}, rng)
+        if space._allowed(child):
+            return child
+    return first
