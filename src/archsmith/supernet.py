@@ -70,7 +70,7 @@ def _resolved(value: Any, values: Mapping[Choice, Any]) -> Any:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """A module at one of its paths: its attributes that hold sizes, and its gates."""
 
     path: str
@@ -83,16 +83,16 @@ class _Place:
         return f"{self.path}.{name}" if self.path else name
 
 
-def _places(model: nn.Module) -> list[_Place]:
+def _places(model: nn.Module) -> list[Place]:
     """Every path of every module, parents first."""
-    places: list[_Place] = []
+    places: list[Place] = []
     for path, module in model.named_modules(remove_duplicate=False):
         own = ((n, v) for n, v in vars(module).items() if n not in _TORCH_INTERNAL and _holds_choice(v))
-        places.append(_Place(path, module, tuple(own), getattr(module, "gates", None) or {}))
+        places.append(Place(path, module, tuple(own), getattr(module, "gates", None) or {}))
     return places
 
 
-def _names(places: Iterable[_Place]) -> dict[Choice, str]:
+def _names(places: Iterable[Place]) -> dict[Choice, str]:
     """Each Choice's name: its own, or the first path at which it is found."""
     first: dict[Choice, str] = {}
     for place in places:
@@ -114,12 +114,16 @@ def _names(places: Iterable[_Place]) -> dict[Choice, str]:
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """A model's decisions: the space, each Choice's name, and where they are used."""
+class Reading:
+    """A model's decisions: the space, each Choice's name, where they are used, and which gates lie on the way to each path.
+
+    `along[path]` is None where some gate on the way is never open.
+    """
 
     space: SearchSpace
     names: dict[Choice, str]
-    places: list[_Place]
+    places: list[Place]
+    along: dict[str, Clause | None]
 
 
 def _gate(decision: Any, accepted: Iterable[Any], names: Mapping[Choice, str]) -> Gate | bool:
@@ -135,7 +139,8 @@ def _gate(decision: Any, accepted: Iterable[Any], names: Mapping[Choice, str]) -
     return len(passing) == len(combinations) or Gate(tuple(names[c] for c in choices), passing)
 
 
-def _read(model: nn.Module) -> _Reading:
+def read(model: nn.Module) -> Reading:
+    """What the functions below go by; metrics that follow a model's structure read it too."""
     if "_active_architecture" in vars(model):
         raise UserError("the model is inside `active`; leave that first: one architecture at a time")
     places = _places(model)
@@ -159,12 +164,12 @@ def _read(model: nn.Module) -> _Reading:
     conditions = {name: simplify(any_of) for name, any_of in clauses.items() if any_of}
     options = {name: choice.options for choice, name in names.items() if clauses[name]}
     space = SearchSpace(options, {name: c for name, c in conditions.items() if c is not None})
-    return _Reading(space, names, places)
+    return Reading(space, names, places, along)
 
 
 def search_space(model: nn.Module) -> SearchSpace:
     """The decisions a model declares: names from `Choice(name=)` or the first path, conditions from the gates above each use."""
-    return _read(model).space
+    return read(model).space
 
 
 # -- one architecture at a time -------------------------------------------------------------------------------------------
@@ -176,13 +181,13 @@ def active(model: nn.Module, arch: Mapping[str, Any]) -> Iterator[nn.Module]:
 
     Resolved sizes are written onto this model's own modules and restored on exit. Raises OutOfSpace for a foreign architecture.
     """
-    reading = _read(model)
+    reading = read(model)
     with _written(model, reading, reading.space.check(arch)):
         yield model
 
 
 @contextmanager
-def _written(model: nn.Module, reading: _Reading, arch: Architecture) -> Iterator[dict[Choice, Any]]:
+def _written(model: nn.Module, reading: Reading, arch: Architecture) -> Iterator[dict[Choice, Any]]:
     values = {choice: arch[name] for choice, name in reading.names.items() if name in arch}
     originals = {id(place.module): place for place in reading.places}.values()
     try:
@@ -197,7 +202,7 @@ def _written(model: nn.Module, reading: _Reading, arch: Architecture) -> Iterato
             vars(place.module).update(place.sizes)
 
 
-def _dead(places: Iterable[_Place], values: Mapping[Choice, Any]) -> frozenset[str]:
+def _dead(places: Iterable[Place], values: Mapping[Choice, Any]) -> frozenset[str]:
     """Paths of the modules that do not exist: children that are gated off, and what lies below them."""
     dead: set[str] = set()
     for place in places:
@@ -223,7 +228,7 @@ class Dimension:
 
 def dimensions(model: nn.Module) -> dict[str, tuple[Dimension, ...]]:
     """Decision name -> the tensor axes it governs. Which modules exist at all is in the space's conditions."""
-    reading = _read(model)
+    reading = read(model)
     found: dict[str, list[Dimension]] = {name: [] for name in reading.space}
     for path, module in model.named_modules():
         if not is_elastic(module):
@@ -244,7 +249,7 @@ def slices(model: nn.Module, arch: Mapping[str, Any]) -> dict[str, tuple[Index, 
 
     For an elastic kernel with matrices this is the region of the stored kernel that the smaller one is computed from.
     """
-    reading = _read(model)
+    reading = read(model)
     found: dict[str, tuple[Index, ...]] = {}
     with _written(model, reading, reading.space.check(arch)) as values:
         dead = _dead(reading.places, values)
@@ -282,7 +287,7 @@ def extract(
     """
     if weights not in ("shared", "fresh"):
         raise UserError(f"weights={weights!r} is not one of 'shared', 'fresh'")
-    reading = _read(model)
+    reading = read(model)
     with _written(model, reading, reading.space.check(arch)) as values:
         plain = _Copier(_dead(reading.places, values), shared=weights == "shared").copy(model, "")
     if weights == "fresh" and str(device) != "meta":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
-from archsmith.space import Segments, Size, largest
+from archsmith.space import Choice, Segments, Size, largest, resolve
 
 Axes = dict[str, tuple[Size | None, ...]]  # tensor name -> the size along each axis, None where the whole axis is always used
 Index = slice | Tensor
@@ -61,3 +62,17 @@ def sliced(layer: Any) -> dict[str, Tensor]:
     """`weights()` of a layer whose tensors are plain slices."""
     tensors = {**layer._parameters, **layer._buffers}
     return {name: take(tensors[name], sizes) for name, sizes in layer.axes().items() if tensors.get(name) is not None}
+
+
+def shapes(layer: Any, values: Mapping[Choice, Any]) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter of the plain twin under the given option of each Choice; no tensor is touched."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name, sizes in layer.axes().items():
+        tensor = layer._parameters.get(name)
+        if tensor is None or (name.startswith("to") and name[2:].isdigit()):  # kernel matrices are the supernet's only
+            continue
+        shape = [whole if size is None else int(resolve(size, values)) for size, whole in zip(sizes, tensor.shape, strict=True)]
+        if name == "weight" and hasattr(layer, "kernel"):
+            shape[2:] = [int(resolve(layer.kernel, values))] * (len(shape) - 2)
+        found[name] = tuple(shape)
+    return found
