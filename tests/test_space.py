@@ -38,7 +38,7 @@ seeds = st.integers(0, 10**6)
 
 
 def brute_force(space: SearchSpace) -> set[str]:
-    """Every architecture by walking the full product and keeping what the conditions allow: another way than `architectures`."""
+    """Every architecture by walking the full product and keeping what the conditions allow."""
     found: set[str] = set()
 
     def walk(names: list[str], known: dict) -> None:
