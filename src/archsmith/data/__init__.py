@@ -1,0 +1,8 @@
+"""From a folder, a file or a name to batches."""
+
+from archsmith.data.augment import Augment, suggest
+from archsmith.data.dataset import Data, load
+from archsmith.data.parts import Part, Resident, Streamed, batches, ordered
+from archsmith.data.split import Split
+
+__all__ = ["Augment", "Data", "Part", "Resident", "Split", "Streamed", "batches", "load", "ordered", "suggest"]

@@ -1,0 +1,211 @@
+"""Augmentation as batched tensor operations on the device of the images, every draw from a passed generator.
+
+The draws are made on the CPU, a few numbers an image, so that a seed gives the same pictures on every device.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from random import Random
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from archsmith.errors import UserError
+
+if TYPE_CHECKING:
+    from archsmith.data.dataset import Data
+
+# RandAugment (Cubuk et al. 2020, table 6) without Equalize, which needs a histogram of every image
+GEOMETRIC = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
+COLOR = ("brightness", "contrast", "saturation", "sharpness", "solarize", "posterize", "autocontrast")
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What is done to a training image; the defaults do nothing.
+
+    crop: shifted by up to so many pixels, the border mirrored. flip: left and right swapped in half of the images. zoom: the
+    smallest share of the area that a random resized crop keeps, aspect 3/4 to 4/3 (1 = off). rotate: up to so many degrees
+    either way. operations: RandAugment-like operations an image, strength in 0..1. mixup: alpha of Beta(alpha, alpha) (Zhang et
+    al. 2018), labels become soft. erase: probability of a rectangle of 2 to 20 % of the area set to the training mean (Zhong et al. 2020).
+    """
+
+    crop: int = 0
+    flip: bool = False
+    zoom: float = 1.0
+    rotate: float = 0.0
+    operations: int = 0
+    strength: float = 0.5
+    mixup: float = 0.0
+    erase: float = 0.0
+
+    def __post_init__(self) -> None:
+        limits = {"crop": 1e9, "zoom": 1, "rotate": 180, "operations": 10, "strength": 1, "mixup": 100, "erase": 1}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in limits and not 0 <= value <= limits[field.name]:
+                raise UserError(f"augmentation {field.name}={value}: allowed is 0 to {limits[field.name]:g}.")
+        if self.zoom < 0.05:
+            raise UserError(
+                f"augmentation zoom={self.zoom}: allowed is 0.05 to 1, the smallest share of the area that is kept."
+            )
+
+
+def suggest(data: Data) -> Augment:
+    """A mild augmentation for small budgets: crop and flip for small images, a random resized crop from 65 pixels on.
+
+    Whether to flip was decided while loading, from the images; `data.facts["flip"]` says why.
+    """
+    flip = bool(data.facts["flip"]["suggested"])
+    if data.size > 64:
+        return Augment(crop=data.size // 16, flip=flip, zoom=0.5)
+    if not flip and data.channels == 1:
+        return Augment(crop=max(1, data.size // 12), rotate=10.0)
+    return Augment(crop=max(1, data.size // 8), flip=flip)
+
+
+def shift_and_flip(augment: Augment, images: Tensor, generator: torch.Generator) -> Tensor:
+    """crop and flip of uint8 or float images (B, C, H, W), same type."""
+    count, _, height, width = images.shape
+    if augment.flip:
+        chosen = _uniform(generator, count).lt(0.5).to(images.device)
+        images = torch.where(chosen[:, None, None, None], images.flip(3), images)
+    crop = min(augment.crop, height - 1, width - 1)
+    if crop:
+        offsets = torch.randint(0, 2 * crop + 1, (2, count), generator=generator).to(images.device)
+        rows, columns = _mirrored(height, crop, images.device), _mirrored(width, crop, images.device)
+        padded = images.index_select(2, rows).index_select(3, columns)
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, 2 crop + 1, 2 crop + 1, H, W), a view
+        images = windows.permute(0, 2, 3, 1, 4, 5)[torch.arange(count, device=images.device), offsets[0], offsets[1]]
+    return images
+
+
+def distort(augment: Augment, images: Tensor, generator: torch.Generator) -> Tensor:
+    """zoom, rotate and the operations: pixels 0..255 in, float32 0..255 out; the images themselves where nothing is asked."""
+    geometric = augment.zoom < 1 or augment.rotate > 0
+    if not geometric and not augment.operations:
+        return images
+    count, channels, _, _ = images.shape
+    names = [name for name in (*GEOMETRIC, *COLOR) if channels == 3 or name != "saturation"]
+    picked = torch.zeros(count, len(names) + 1)  # the last one is "identity"
+    if augment.operations:
+        drawn = torch.randint(0, len(names) + 1, (count, augment.operations), generator=generator)
+        picked.scatter_(1, drawn, 1.0)
+    signs = _uniform(generator, count, len(names) + 1).lt(0.5) * 2.0 - 1.0
+    levels = {name: (picked * signs)[:, place] * augment.strength for place, name in enumerate(names)}
+    matrix = _matrix(augment, levels, count, generator)
+    images = images.float()
+    moved = (matrix != torch.eye(3)).flatten(1).any(dim=1)
+    if moved.any():
+        where = moved.nonzero()[:, 0].to(images.device)
+        theta = matrix[moved, :2].to(images.device)
+        part = images[where]
+        grid = F.affine_grid(theta, list(part.shape), align_corners=False)
+        warped = F.grid_sample(part, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        images = images.index_copy(0, where, warped)
+    for name in COLOR if augment.operations else ():
+        if name in levels and levels[name].any():
+            where = levels[name].nonzero()[:, 0]
+            level = levels[name][where].to(images.device).view(-1, 1, 1, 1)
+            where = where.to(images.device)
+            images = images.index_copy(0, where, _recolored(name, images[where], level))
+    return images
+
+
+def blend(augment: Augment, x: Tensor, y: Tensor, classes: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """erase and mixup of normalized images; mixup makes y (B,) int64 to (B, classes) float32."""
+    count, _, height, width = x.shape
+    if augment.erase > 0:
+        draws = _uniform(generator, 5, count)
+        area = 0.02 + 0.18 * draws[0]
+        aspect = torch.exp((2 * draws[1] - 1) * math.log(3.3))
+        tall, wide = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+        chosen = _uniform(generator, count).lt(augment.erase)
+        inside = (
+            _between(draws[2] * (1 - tall), tall, height)[:, :, None] & _between(draws[3] * (1 - wide), wide, width)[:, None, :]
+        )
+        x = x.masked_fill((inside & chosen[:, None, None])[:, None].to(x.device), 0.0)
+    if augment.mixup > 0:
+        share = Random(int(torch.randint(0, 2**62, (), generator=generator))).betavariate(augment.mixup, augment.mixup)
+        partner = torch.randperm(count, generator=generator).to(x.device)
+        hard = F.one_hot(y, classes).float()
+        x = torch.lerp(x[partner], x, share)
+        y = torch.lerp(hard[partner], hard, share)
+    return x, y
+
+
+def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.rand(shape, generator=generator)
+
+
+def _mirrored(length: int, crop: int, device: torch.device) -> Tensor:
+    """Indices -crop ... length + crop - 1 reflected into 0 ... length - 1, the edge not repeated."""
+    index = torch.arange(-crop, length + crop, device=device).abs()
+    return torch.where(index >= length, 2 * (length - 1) - index, index)
+
+
+def _between(first: Tensor, share: Tensor, length: int) -> Tensor:
+    """(B, length): whether the pixel's center lies in [first, first + share) of the side."""
+    centers = (torch.arange(length) + 0.5) / length
+    return (centers >= first[:, None]) & (centers < (first + share)[:, None])
+
+
+def _matrix(augment: Augment, levels: dict[str, Tensor], count: int, generator: torch.Generator) -> Tensor:
+    """(B, 3, 3): from output to input coordinates in -1..1, zoom after rotation, shear and translation."""
+    one, zero = torch.ones(count), torch.zeros(count)
+    angle = levels["rotate"] * math.radians(30)
+    if augment.rotate > 0:
+        angle = angle + (2 * _uniform(generator, count) - 1) * math.radians(augment.rotate)
+    cosine, sine = angle.cos(), angle.sin()
+    turn = _stacked(cosine, -sine, zero, sine, cosine, zero)
+    shear = _stacked(
+        one, 0.3 * levels["shear_x"], 0.9 * levels["translate_x"], 0.3 * levels["shear_y"], one, 0.9 * levels["translate_y"]
+    )
+    matrix = turn @ shear
+    if augment.zoom < 1:
+        draws = _uniform(generator, 4, count)
+        area = augment.zoom + (1 - augment.zoom) * draws[0]
+        aspect = torch.exp((2 * draws[1] - 1) * math.log(4 / 3))
+        wide, tall = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+        zoom = _stacked(wide, zero, (1 - wide) * (2 * draws[2] - 1), zero, tall, (1 - tall) * (2 * draws[3] - 1))
+        matrix = zoom @ matrix
+    return matrix
+
+
+def _stacked(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor) -> Tensor:
+    zero, one = torch.zeros_like(a), torch.ones_like(a)
+    return torch.stack([a, b, c, d, e, f, zero, zero, one], dim=1).view(-1, 3, 3)
+
+
+def _recolored(name: str, x: Tensor, level: Tensor) -> Tensor:
+    """x: (n, C, H, W) in 0..255; level: (n, 1, 1, 1) in -1..1, never 0."""
+    if name == "solarize":
+        return torch.where(x >= 256 * (1 - level.abs()), 255 - x, x)
+    if name == "posterize":
+        step = torch.exp2((4 * level.abs()).round())  # keeps 8 to 4 bits
+        return (x / step).floor() * step
+    if name == "autocontrast":
+        low, high = x.amin(dim=(2, 3), keepdim=True), x.amax(dim=(2, 3), keepdim=True)
+        return (x - low) * (255 / (high - low).clamp(min=1))
+    if name == "brightness":
+        other = torch.zeros_like(x)
+    elif name == "contrast":
+        other = _grey(x).mean(dim=(1, 2, 3), keepdim=True)
+    elif name == "saturation":
+        other = _grey(x)
+    else:
+        assert name == "sharpness"
+        other = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    return torch.clamp(other + (x - other) * (1 + 0.9 * level), 0, 255)
+
+
+def _grey(x: Tensor) -> Tensor:
+    """ITU-R 601 luma, (n, 1, H, W)."""
+    if x.shape[1] == 1:
+        return x
+    weights = torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)
+    return (x * weights).sum(dim=1, keepdim=True)

@@ -1,0 +1,367 @@
+"""load: a folder, a CSV, parquet or npz file, or a built-in name becomes a Data with its split, statistics and caveats."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+from archsmith.data import duplicates, scan
+from archsmith.data.arrays import list_digits, list_npz
+from archsmith.data.folder import list_folder
+from archsmith.data.listing import PARTS, Listing, class_order, printable
+from archsmith.data.mirror import left_and_right
+from archsmith.data.parts import Part, Resident, Streamed
+from archsmith.data.split import Split, divide, rows_of
+from archsmith.data.table import list_csv, list_parquet, parquet_files
+from archsmith.errors import UserError, did_you_mean
+
+LARGEST_SIZE = 224  # of a suggested input
+BUILT_IN = ("digits",)
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Data:
+    """A classified set of images, split and ready. `size` is the side of the square network input, `mean` and `std` those of
+    the training pixels in 0..1, per channel; `facts` is what a report shows, plain JSON."""
+
+    name: str
+    kind: str
+    classes: tuple[str, ...]
+    channels: int
+    size: int
+    parts: dict[str, Part]
+    split: Split
+    unreadable: tuple[tuple[str, str], ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    facts: dict[str, Any]
+
+
+def load(
+    source: str | Path,
+    *,
+    seed: int = 0,
+    size: int | None = None,
+    val_share: float = 0.15,
+    test_share: float | None = None,
+    group: str | None = None,
+    memory_limit_bytes: int | None = None,
+    split: Mapping[str, Any] | None = None,
+    threads: int | None = None,
+) -> Data:
+    """Read `source` whole, unreadable images set aside, and split it.
+
+    test_share: 0.2, for the digits 0.3. group: the column whose equal values must not be separated. split: what
+    `Data.split.to_json()` gave, to get the same parts again; then seed and shares are those of the saved split.
+    memory_limit_bytes: above so many bytes of pixels the images are not kept but decoded when needed (default: half of the free
+    memory, at most 8 GiB). threads: for reading, default one a core. UserError for whatever is wrong with the source.
+    """
+    listing = _listing(source, group, memory_limit_bytes or _memory_limit())
+    saved = Split.from_json(split) if split is not None else None
+    test_share = (0.3 if listing.kind == "digits" else 0.2) if test_share is None else test_share
+    _check_request(size, val_share, test_share)
+    data_hash = _data_hash(listing)
+    classes, labels = _classes(listing)
+    headers = scan.headers(listing, [i for i, label in enumerate(labels) if label >= 0], threads)
+    if not headers:
+        raise UserError(
+            f"{_shown(source)}: not one image can be read; the first: {listing.unreadable[0][0]}: {listing.unreadable[0][1]}."
+        )
+    side = size or _suggested(
+        [header.width for header in headers.values()], [header.height for header in headers.values()], listing
+    )
+    channels = 1 if all(header.grey for header in headers.values()) else 3
+    kept = np.array(sorted(headers), dtype=np.int64)
+    need = len(kept) * channels * side * side
+    resident = need <= (memory_limit_bytes if memory_limit_bytes is not None else _memory_limit())
+    pixels: np.ndarray | None = None
+    if resident:
+        pixels, kept = scan.pixels(listing, kept, channels, side, threads)
+        if channels == 3 and scan.colorless(pixels):
+            pixels, channels = np.ascontiguousarray(pixels[:, :1]), 1
+            listing.notes.append("all images are grey although stored in color: one input channel")
+    labels = labels[kept]
+    ids = [listing.ids[row] for row in kept]
+    _check_classes(labels, classes, listing)
+    if saved is None:
+        rows, how = divide(
+            labels,
+            classes=classes,
+            seed=seed,
+            val_share=val_share,
+            test_share=test_share,
+            declared=[listing.declared[row] for row in kept] if listing.declared else None,
+            groups=[listing.groups[row] for row in kept] if listing.groups else None,
+        )
+        saved = Split({part: tuple(ids[row] for row in rows[part]) for part in PARTS}, seed, how, val_share, test_share)
+    else:
+        rows = rows_of(saved, ids)
+    parts: dict[str, Part] = {}
+    for part in PARTS:
+        chosen, names = rows[part], saved.parts[part]
+        if pixels is not None:
+            parts[part] = Resident(torch.from_numpy(pixels), torch.from_numpy(chosen), labels[chosen], names, len(classes))
+        else:
+            parts[part] = Streamed(listing.open, kept[chosen], labels[chosen], names, len(classes), channels, side)
+    mean, std = _statistics(parts["train"])
+    facts = _facts(source, listing, classes, parts, saved, headers, side, channels, data_hash, bool(resident))
+    facts["duplicates"] = _duplicates(pixels, labels, rows, ids, listing, kept)
+    facts["flip"] = left_and_right(parts["train"], parts["val"], classes if channels == 1 else ())
+    _advise(facts, listing)
+    unreadable = tuple(listing.unreadable)
+    return Data(facts["name"], listing.kind, classes, channels, side, parts, saved, unreadable, mean, std, facts)
+
+
+def _shown(source: str | Path) -> str:
+    return printable(str(source))
+
+
+def _memory_limit() -> int:
+    free = psutil.virtual_memory().available
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    with contextlib.suppress(OSError, ValueError):  # a container may have less than the machine
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return max(min(free // 2, 8 * _GIB), 0)
+
+
+def _listing(source: str | Path, group: str | None, memory_limit_bytes: int) -> Listing:
+    text = str(source)
+    path = Path(text).expanduser()
+    try:
+        if not path.exists():
+            if text in BUILT_IN:
+                return _ungrouped(list_digits(), group)
+            if "," in text or glob.has_magic(text):
+                return list_parquet(parquet_files(text), group, memory_limit_bytes)
+            near = did_you_mean(text, [*BUILT_IN, *_siblings(path)])
+            raise UserError(
+                f"{_shown(text)}: no such file, folder or built-in data set{near}. Give a folder with one sub-folder of images "
+                f"per class, a CSV (path,label), a parquet or npz file, or {', '.join(BUILT_IN)}."
+            )
+        if path.is_dir():
+            if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
+                return list_parquet(parquet_files(text), group, memory_limit_bytes)
+            return _ungrouped(list_folder(path), group)
+        kind = path.suffix.lower()
+        if kind in (".csv", ".tsv"):
+            return list_csv(path, group)
+        if kind == ".parquet":
+            return list_parquet([path], group, memory_limit_bytes)
+        if kind == ".npz":
+            return list_npz(path, group)
+    except OSError as error:
+        raise UserError(
+            f"{_shown(text)} cannot be read: {error.strerror or error}; check the path, its mode and the disk."
+        ) from error
+    raise UserError(
+        f"{_shown(text)}: files ending in {kind or 'nothing'!r} are not known; "
+        "give a folder of images or a file ending in .csv, .tsv, .parquet or .npz."
+    )
+
+
+def _siblings(path: Path) -> list[str]:
+    try:
+        return [str(path.parent / entry.name) for entry in path.parent.iterdir()][:1000]
+    except OSError:
+        return []
+
+
+def _ungrouped(listing: Listing, group: str | None) -> Listing:
+    if group is not None:
+        raise UserError(
+            f"group {group!r}: a {listing.kind} source has no columns to group by; "
+            f"give a CSV with the columns path, label and {group}."
+        )
+    return listing
+
+
+def _check_request(size: int | None, val_share: float, test_share: float) -> None:
+    if size is not None and not 4 <= size <= 1024:
+        raise UserError(f"input size {size}: allowed is 4 to 1024 pixels.")
+    if not (0 < val_share < 1 and 0 < test_share < 1 and val_share + test_share < 0.95):
+        raise UserError(
+            f"shares of {val_share} for validation and {test_share} for test: each must be above 0, both together below 0.95."
+        )
+
+
+def _data_hash(listing: Listing) -> str:
+    """Over id, label, declared part, group and size (files) or checksum (others) of every image, whatever their order."""
+    declared = listing.declared or [""] * len(listing.ids)
+    groups = listing.groups or [""] * len(listing.ids)
+    lines = sorted(f"{row}" for row in zip(listing.ids, map(str, listing.labels), declared, groups, listing.pins, strict=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
+    """The class names and the label of each image, -1 where the source gives none (those are listed as unreadable)."""
+    present = {label for label in listing.labels if label is not None}
+    for name, label in zip(listing.ids, listing.labels, strict=True):
+        if label is None:
+            listing.unreadable.append((name, "no label (empty or NaN)"))
+    if not present:
+        raise UserError(f"all {len(listing.ids)} labels are empty or NaN; give every image a class.")
+    if len(present) > 20 and any("." in name and _is_number(name) for name in present):
+        raise UserError(
+            f"the labels are {len(present)} different numbers such as {sorted(present)[0]}: "
+            "that is regression; expected class names or whole numbers."
+        )
+    classes = listing.classes or class_order(present)
+    empty = [name for name in classes if name not in present]
+    if empty:
+        listing.notes.append(f"{len(empty)} classes that the source names have no image: {', '.join(empty[:5])}")
+        classes = tuple(name for name in classes if name in present)
+    if len(classes) > 1000 and len(classes) > len(listing.ids) / 3:
+        raise UserError(f"{len(classes)} classes for {len(listing.ids)} images; is the label column the right one?")
+    index = {name: place for place, name in enumerate(classes)}
+    return classes, np.array([-1 if label is None else index[label] for label in listing.labels], dtype=np.int64)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_classes(labels: np.ndarray, classes: Sequence[str], listing: Listing) -> None:
+    counts = np.bincount(labels, minlength=len(classes))
+    lost = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if lost:
+        name, reason = listing.unreadable[0]
+        raise UserError(
+            f"class {', '.join(map(repr, lost[:3]))} has no image that can be read (for instance {name}: {reason}); "
+            "replace the files or remove the class."
+        )
+    if len(classes) < 2:
+        raise UserError(
+            f"only one class, {classes[0]!r}, with {counts[0]} image{'s' if counts[0] != 1 else ''}; "
+            "at least two classes are needed to tell apart."
+        )
+
+
+def _suggested(widths: Sequence[int], heights: Sequence[int], listing: Listing) -> int:
+    """The median of the shorter sides up to 224; where sizes differ a multiple of 8 (below 64 pixels) or 32."""
+    shorter = [min(pair) for pair in zip(widths, heights, strict=True)]
+    side = int(min(statistics.median_low(shorter), LARGEST_SIZE))
+    if min(shorter) != max(shorter):
+        side = side // 32 * 32 if side >= 64 else side // 8 * 8 if side >= 16 else side
+    if side < 4:
+        listing.notes.append(f"the images are only {side} pixels wide or high; enlarged to 8")
+        return 8
+    return side
+
+
+def _statistics(train: Part) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel in 0..1: of all training images in memory, of 2,000 when streamed."""
+    count = len(train)
+    picked = np.arange(count) if train.resident else np.unique(np.linspace(0, count - 1, 2000).astype(np.int64))
+    histogram: np.ndarray | None = None
+    for first in range(0, len(picked), 1024):
+        images = train.images(picked[first : first + 1024]).numpy()
+        rows = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
+        histogram = rows if histogram is None else histogram + rows
+    assert histogram is not None
+    values = np.arange(256) / 255
+    mean = histogram @ values / histogram.sum(axis=1)
+    variance = histogram @ values**2 / histogram.sum(axis=1) - mean**2
+    std = np.sqrt(np.maximum(variance, (1 / 255) ** 2))  # a channel without any contrast stays finite
+    return tuple(round(float(v), 6) for v in mean), tuple(round(float(v), 6) for v in std)
+
+
+def _duplicates(
+    pixels: np.ndarray | None,
+    labels: np.ndarray,
+    rows: Mapping[str, np.ndarray],
+    ids: Sequence[str],
+    listing: Listing,
+    kept: np.ndarray,
+) -> dict[str, Any]:
+    if pixels is not None:
+        return duplicates.across(pixels, labels, rows, ids)
+    digests = scan.file_digests(listing, kept)
+    return duplicates.across_files(digests, labels, rows, ids)
+
+
+def _facts(
+    source: str | Path,
+    listing: Listing,
+    classes: Sequence[str],
+    parts: Mapping[str, Part],
+    split: Split,
+    headers: Mapping[int, scan.Header],
+    side: int,
+    channels: int,
+    data_hash: str,
+    resident: bool,
+) -> dict[str, Any]:
+    counts = {part: np.bincount(parts[part].labels, minlength=len(classes)) for part in PARTS}
+    total = np.sum(list(counts.values()), axis=0)
+    ordered = sorted(headers.values(), key=lambda header: (header.width * header.height, header.width))
+    return {
+        "name": source
+        if isinstance(source, str) and listing.kind == "digits"
+        else printable(Path(str(source)).expanduser().resolve().stem),
+        "kind": listing.kind,
+        "source": _shown(source),
+        "images": int(total.sum()),
+        "classes": list(classes),
+        "counts": {part: counts[part].tolist() for part in PARTS},
+        "channels": channels,
+        "size": side,
+        "original_sizes": {
+            name: [header.width, header.height]
+            for name, header in (("min", ordered[0]), ("median", ordered[len(ordered) // 2]), ("max", ordered[-1]))
+        },
+        "unreadable": [{"path": name, "reason": reason} for name, reason in listing.unreadable],
+        "split": {
+            "sha256": split.sha256,
+            "seed": split.seed,
+            "how": split.how,
+            "val_share": split.val_share,
+            "test_share": split.test_share,
+        },
+        "data_hash": data_hash,
+        "resident": resident,
+        "imbalance": round(float(total.max() / total.min()), 3),
+        "notes": listing.notes,
+    }
+
+
+def _advise(facts: dict[str, Any], listing: Listing) -> None:
+    """Remarks on what may mislead."""
+    notes = facts["notes"]
+    found = facts["duplicates"]
+    if listing.unreadable:
+        notes.append(f"{len(listing.unreadable)} of {len(listing.ids)} images could not be used and were skipped")
+    if found["exact"] or found["near"]:
+        notes.append(
+            f"{found['exact']} exact and {found['near'] or 0} near copies of training or validation images in a later part: "
+            "accuracy looks better than it is"
+        )
+    if found["near"] is None:
+        notes.append("near copies were not looked for: too many images")
+    if found["conflicting"]:
+        notes.append(f"{found['conflicting']} images occur several times with different labels")
+    if facts["imbalance"] >= 3:
+        notes.append(
+            f"the largest class has {facts['imbalance']:.3g} times the images of the smallest: look at balanced accuracy"
+        )
+    for part in ("val", "test"):
+        absent = [name for name, count in zip(facts["classes"], facts["counts"][part], strict=True) if not count]
+        if absent:
+            notes.append(f"no {part} image of {', '.join(absent[:5])}{' ...' if len(absent) > 5 else ''}")
+        total = sum(facts["counts"][part])
+        if total < 200:
+            notes.append(f"only {total} {part} images: accuracies are good to about {100 / total**0.5:.0f} points")

@@ -1,0 +1,293 @@
+"""Tables of images: CSV files of paths and labels, parquet files of encoded images and labels."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from archsmith.data.listing import PART_NAMES, Listing, label_name, part_name, printable, unique_ids
+from archsmith.errors import UserError, did_you_mean
+
+IMAGE = ("image", "img", "picture", "x")
+LABEL = ("label", "labels", "class", "target", "y")
+PATH = ("path", "file_name", "filename", "file", "image_path", "image", "img_path")
+SPLIT = ("split", "part", "subset")
+
+
+def list_csv(path: Path, group: str | None) -> Listing:
+    """Columns path and label, optional split and group; paths are relative to the folder of the file."""
+    header, rows = _csv_rows(path)
+    where = printable(str(path))
+    at = {
+        "path": _column(header, PATH, where, "the image paths"),
+        "label": _column(header, LABEL, where, "the class labels"),
+    }
+    columns = {name: [row[index] for row in rows] for index, name in enumerate(header)}
+    names = columns[at["path"]]
+    repeated = _repeated(names, columns[at["label"]], where)
+    keep = [row for row in range(len(rows)) if row not in repeated]
+    base = str(path.parent)
+    files = [os.path.join(base, names[row]) for row in keep]
+    notes = [f"{len(repeated)} rows of {where} repeat an image and were dropped"] if repeated else []
+    return Listing(
+        kind="csv",
+        ids=[printable(names[row]) for row in keep],
+        labels=[label_name(columns[at["label"]][row]) for row in keep],
+        open=partial(_open_path, files),
+        pins=[os.stat(file).st_size if os.path.isfile(file) else -1 for file in files],
+        declared=_declared(columns, keep, where),
+        groups=_groups(columns, keep, group, where),
+        paths=files,
+        notes=notes,
+    )
+
+
+def _csv_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows; comma, semicolon or tab; short and long rows are an error that names the line."""
+    where = printable(str(path))
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+        first = stream.readline()
+        delimiter = max(",;\t", key=first.count)
+        stream.seek(0)
+        try:
+            lines = [line for line in csv.reader(stream, delimiter=delimiter) if line]
+        except csv.Error as error:
+            raise UserError(f"{where} is not a CSV file: {error}; expected a header line such as path,label.") from error
+    if len(lines) < 2:
+        raise UserError(f"{where} holds no rows; expected a header line such as path,label and one line per image.")
+    header = [name.strip() for name in lines[0]]
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(header):
+            raise UserError(
+                f"{where}, row {number}: {len(line)} cells where the header has {len(header)}; "
+                f"quote cells that hold a {delimiter!r}."
+            )
+    return header, lines[1:]
+
+
+def _repeated(names: Sequence[str], labels: Sequence[str], where: str) -> set[int]:
+    """Rows whose path came before; with another label that is an error."""
+    seen: dict[str, int] = {}
+    repeated = set()
+    for row, name in enumerate(names):
+        first = seen.setdefault(name, row)
+        if first == row:
+            continue
+        if labels[first] != labels[row]:
+            raise UserError(
+                f"{where}: {printable(name)!r} has two labels, {labels[first]!r} and {labels[row]!r}; keep one row per image "
+                "(images of several classes at once are not supported)."
+            )
+        repeated.add(row)
+    return repeated
+
+
+def _open_path(paths: Sequence[str], index: int) -> Image.Image:
+    return Image.open(paths[index])
+
+
+def _column(header: Iterable[str], known: Sequence[str], where: str, what: str) -> str:
+    """The first of the `known` names that the header has, whatever its case."""
+    lowered = {name.lower(): name for name in reversed(list(header))}
+    for name in known:
+        if name in lowered:
+            return lowered[name]
+    raise UserError(f"{where} has no column for {what}; it has {', '.join(lowered.values())}; name the column {known[0]!r}.")
+
+
+def _optional(header: Iterable[str], known: Sequence[str]) -> str | None:
+    lowered = {name.lower(): name for name in header}
+    return next((lowered[name] for name in known if name in lowered), None)
+
+
+def _declared(columns: dict[str, list[Any]], keep: Sequence[int], where: str) -> list[str] | None:
+    name = _optional(columns, SPLIT)
+    if name is None or all(columns[name][row] in (None, "") for row in keep):
+        return None
+    return [part_name(columns[name][row] or "", f"{where}, row {row + 1}, column {name}") for row in keep]
+
+
+def _groups(columns: dict[str, list[Any]], keep: Sequence[int], group: str | None, where: str) -> list[str] | None:
+    """The group of each image; an image without one is a group of its own."""
+    if group is not None and group not in columns:
+        raise UserError(
+            f"{where} has no column {group!r} to group by{did_you_mean(group, columns)}; it has {', '.join(columns)}."
+        )
+    name = group or _optional(columns, ("group",))
+    if name is None:
+        return None
+    return [label_name(columns[name][row]) or f"row {row}" for row in keep]
+
+
+# ---------------------------------------------------------------------------------------------------------------- parquet
+
+
+class Blobs:
+    """Encoded images by row: in memory up to a limit, beyond it in a temporary file that vanishes with the process."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._held: list[bytes] = []
+        self._spans: list[tuple[int, int]] = []
+        self._total = 0
+        self._file: Any = None
+
+    def append(self, blob: bytes) -> None:
+        self._spans.append((self._total, len(blob)))
+        self._total += len(blob)
+        if self._file is None and self._total > self._limit:
+            self._file = tempfile.TemporaryFile(prefix="archsmith-")  # noqa: SIM115 - lives as long as the data
+            self._file.write(b"".join(self._held))
+            self._held = []
+        if self._file is None:
+            self._held.append(blob)
+        else:
+            self._file.write(blob)
+
+    def close(self) -> None:
+        """No more to come."""
+        if self._file is not None:
+            self._file.flush()
+
+    def __getitem__(self, row: int) -> bytes:
+        if self._file is None:
+            return self._held[row]
+        offset, length = self._spans[row]
+        return os.pread(self._file.fileno(), length, offset)
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+
+def parquet_files(source: str) -> list[Path]:
+    """The files of a path, a folder, a glob pattern or a comma-separated list of these, each once, in order."""
+    files: list[Path] = []
+    for piece in source.split(",") if not Path(source).exists() else [source]:
+        path = Path(piece.strip()).expanduser()
+        if path.is_dir():
+            found = sorted(path.rglob("*.parquet"))
+        elif path.exists():
+            found = [path]
+        else:
+            found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+        if not found:
+            raise UserError(
+                f"{printable(str(path))}: no such file; give files, a folder or a pattern such as 'data/train-*.parquet'."
+            )
+        files += found
+    return list(dict.fromkeys(files))
+
+
+def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: int) -> Listing:
+    """Columns image (encoded bytes, or a struct with them), label, optional split and group; several files are one table."""
+    blobs = Blobs(memory_limit_bytes)
+    columns: dict[str, list[Any]] = {}
+    classes: tuple[str, ...] | None = None
+    pins: list[int] = []
+    for path in files:
+        table, names = _read_parquet(path, group, blobs, pins)
+        if columns and table.keys() != columns.keys():
+            raise UserError(
+                f"{printable(str(path))} has the columns {', '.join(table)}, {printable(str(files[0]))} "
+                f"{', '.join(columns)}; they must agree."
+            )
+        for name, values in table.items():
+            columns.setdefault(name, []).extend(values)
+        columns.setdefault("\0file", []).extend([path.name] * (len(blobs) - len(columns.get("\0file", []))))
+        classes = classes or names
+    blobs.close()
+    origin = columns.pop("\0file")
+    where = printable(str(files[0])) if len(files) == 1 else f"the {len(files)} parquet files"
+    rows = range(len(blobs))
+    if not rows:
+        raise UserError(f"{where} holds no rows; expected an image and a label each.")
+    labels = [label_name(value) for value in columns[_column(columns, LABEL, where, "the class labels")]]
+    if classes:
+        labels = [None if name is None else _named(name, classes, where) for name in labels]
+    declared = _declared(columns, rows, where)
+    if declared is None:
+        tokens = [next((PART_NAMES[t] for t in _tokens(name) if t in PART_NAMES), "") for name in origin]
+        declared = tokens if len(set(tokens)) > 1 and all(tokens) else None
+    named = _optional(columns, PATH)
+    ids = unique_ids([printable(str(value)) for value in columns[named]] if named else [""] * len(rows), "row")
+    return Listing(
+        kind="parquet",
+        ids=ids,
+        labels=labels,
+        open=partial(_open_blob, blobs.__getitem__),
+        pins=pins,
+        declared=declared,
+        groups=_groups(columns, rows, group, where),
+        classes=classes,
+    )
+
+
+def _tokens(name: str) -> list[str]:
+    return name.lower().replace("-", " ").replace("_", " ").replace(".", " ").split()
+
+
+def _named(name: str, classes: tuple[str, ...], where: str) -> str:
+    """The name of a label that the file stores by number."""
+    if name.isdecimal() and int(name) < len(classes):
+        return classes[int(name)]
+    raise UserError(f"{where}: label {name} is outside 0..{len(classes) - 1}, for which the file has names; correct the rows.")
+
+
+def _open_blob(read: Callable[[int], bytes], index: int) -> Image.Image:
+    return Image.open(io.BytesIO(read(index)))
+
+
+def _read_parquet(
+    path: Path, group: str | None, blobs: Blobs, pins: list[int]
+) -> tuple[dict[str, list[Any]], tuple[str, ...] | None]:
+    """One file: its images go to `blobs` and their checksums to `pins`; the other columns that matter are returned."""
+    try:
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise UserError('reading parquet needs pyarrow; install it with: pip install "archsmith[data]"') from error
+    where = printable(str(path))
+    try:
+        with parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            image = _column(schema.names, IMAGE, where, "the encoded images")
+            kept = [n for n in schema.names if n != image and (n == group or n.lower() in (*LABEL, *PATH, *SPLIT, "group"))]
+            table: dict[str, list[Any]] = {name: [] for name in kept}
+            for batch in file.iter_batches(batch_size=1024, columns=[image, *kept]):
+                for value in batch.column(0 if batch.schema.names[0] == image else batch.schema.names.index(image)).to_pylist():
+                    blob = value.get("bytes") if isinstance(value, dict) else value
+                    if isinstance(blob, str):
+                        raise UserError(
+                            f"{where}: column {image!r} holds text, not encoded images; for paths and labels give a CSV file."
+                        )
+                    blobs.append(blob or b"")
+                    pins.append(zlib.crc32(blob or b""))
+                for name in kept:
+                    table[name] += batch.column(batch.schema.names.index(name)).to_pylist()
+    except (arrow.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{where} cannot be read as parquet ({reason}); it may be truncated: fetch or write it again."
+        ) from error
+    return table, _class_names(schema)
+
+
+def _class_names(schema: Any) -> tuple[str, ...] | None:
+    """The class names that files written by the `datasets` library carry in their metadata."""
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        names = next(features[name]["names"] for name in features if name.lower() in LABEL and "names" in features[name])
+        return tuple(str(name) for name in names)
+    except (TypeError, KeyError, ValueError, StopIteration):
+        return None
