@@ -65,10 +65,10 @@ class Constraint:
 
 
 def figure(value: float) -> str:
-    """A number for a message: whole ones in full, others with five significant digits."""
+    """A number for a message: whole ones in full, others with six significant digits."""
     if not math.isfinite(value):
         return str(value)
-    return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.5g}"
+    return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
 
 
 def name_of(metric: Metric, name: str | None = None) -> str:

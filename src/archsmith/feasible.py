@@ -1,0 +1,553 @@
+"""Architectures within hard limits, without starving; repair; the share of a space that fits.
+
+Ways to draw, the first that serves:
+
+1. uniform draws, kept where they fit (exactly uniform over what fits);
+2. where that starves and the space is small: enumeration (exactly uniform too);
+3. else descent on the violation from the draws that came nearest, then a Metropolis-Hastings walk over what fits. Its
+   stationary distribution is uniform over the part of the feasible set that it can reach; a finite walk comes near that;
+4. where what fits is too scattered to walk on (a narrow window): descent from fresh draws, then exchanges of up to four
+   decisions that are predicted to hit. Well spread, not uniform.
+"""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from archsmith.errors import NothingFits, UserError
+from archsmith.problem import Constraint, Metric, distinct, figure, name_of, read, reason_of
+from archsmith.space import Architecture, SearchSpace
+
+SMALL = 20_000  # a space of at most so many architectures is enumerated where draws starve
+_PROBES = 2_000  # uniform draws before another way is tried
+_ENOUGH = 1 / 200  # ... which is when fewer of them fit than this
+_CHAINS = 16
+_EXCURSION = 12  # steps of a walk outside before it is called back
+_STUCK = 1 / 50  # a walk of which fewer steps lead anywhere is given up
+_AGREE = 6  # descents that end at the same violation before it is believed to be the least there is
+
+
+def feasible_sample(
+    space: SearchSpace,
+    constraints: Sequence[Constraint],
+    rng: Random,
+    count: int,
+    *,
+    distinct: bool = True,
+    tries: int = 50_000,
+) -> list[Architecture]:
+    """`count` architectures that meet the constraints; fewer where there are no more (or no more are found).
+
+    Without `distinct` one may come again. `tries` bounds the evaluations spent without finding a first one. Raises NothingFits.
+    """
+    return FeasibleSampler(space, constraints, rng, distinct=distinct, tries=tries).draw(count)
+
+
+def repair(
+    space: SearchSpace, constraints: Sequence[Constraint], arch: Mapping[str, object], rng: Random, *, tries: int = 5_000
+) -> Architecture:
+    """The architecture itself where it fits, else one that descent on the violation reaches from it. Raises NothingFits.
+
+    Decisions that the space does not allow are drawn anew; what the descent has no reason to touch stays.
+    """
+    gauge = Gauge(constraints)
+    inside = space.complete({name: option for name, option in arch.items() if option in space.options.get(name, ())}, rng)
+    descent = _Descent(space, gauge, rng)
+    nearest, violation = descent.run(inside, tries)
+    while violation > 0 and gauge.calls < tries:
+        moved, found = descent.run(descent.kick(nearest, 1 + min(4, gauge.calls * 5 // tries)), tries)
+        if found <= violation:
+            nearest, violation = moved, found
+    if violation > 0:
+        raise _nothing_fits(space, gauge, nearest, rng, f"found in {gauge.calls:,} tries around one architecture")
+    return nearest
+
+
+class Gauge:
+    """How far an architecture is from meeting the constraints: the sum of relative excesses, inf where a metric fails."""
+
+    def __init__(self, constraints: Sequence[Constraint], weights: Sequence[float] | None = None) -> None:
+        self.constraints = tuple(constraints)
+        self.weights = tuple(weights or [1.0] * len(self.constraints))
+        self.calls = 0
+        self.failure: str | None = None
+        metrics = distinct(self.constraints)
+        self._metrics: list[tuple[Metric, list[tuple[Constraint, float]]]] = [
+            (m, [(c, w) for c, w in zip(self.constraints, self.weights, strict=True) if c.metric == m]) for m in metrics
+        ]
+
+    def violation(self, arch: Architecture) -> float:
+        """0 where everything is kept."""
+        self.calls += 1
+        total = 0.0
+        for metric, limits in self._metrics:
+            try:
+                answer = metric(arch)
+                for constraint, weight in limits:
+                    total += weight * constraint.excess(read(answer, constraint.name, metric))
+            except UserError:
+                raise
+            except Exception as error:  # an architecture that cannot be measured does not fit
+                self.failure = f"{name_of(metric)}: {reason_of(error)}"
+                return math.inf
+        return total
+
+    def values(self, arch: Architecture) -> dict[str, float]:
+        """The constrained values; {} where a metric fails."""
+        self.calls += 1
+        found: dict[str, float] = {}
+        for metric, limits in self._metrics:
+            try:
+                answer = metric(arch)
+                found.update({constraint.name: read(answer, constraint.name, metric) for constraint, _ in limits})
+            except UserError:
+                raise
+            except Exception as error:
+                self.failure = f"{name_of(metric)}: {reason_of(error)}"
+        return found
+
+
+class FeasibleSampler:
+    """Draws from what fits; with `distinct` never the same architecture twice, over all calls of `draw`."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        constraints: Sequence[Constraint],
+        rng: Random,
+        *,
+        distinct: bool = True,
+        tries: int = 50_000,
+    ) -> None:
+        self._space, self._rng, self._distinct, self._tries = space, rng, distinct, tries
+        self.gauge = Gauge(constraints)
+        self._descent = _Descent(space, self.gauge, rng)
+        self._seen: set[Architecture] = set()
+        self._near: list[tuple[float, int, Architecture]] = []  # a heap of the draws that came nearest, the farthest on top
+        self._stream = self._draws()
+        self._ended = False
+
+    def draw(self, count: int) -> list[Architecture]:
+        """The next `count`; fewer at the end of a small set. Raises NothingFits where nothing was ever found."""
+        drawn: list[Architecture] = []
+        patience = max(5_000, self._tries // 4)
+        fresh = self.gauge.calls
+        while len(drawn) < count and not self._ended:
+            arch = next(self._stream, None)
+            if arch is None or self.gauge.calls - fresh > patience:
+                self._ended = True
+            elif not self._distinct or arch not in self._seen:
+                drawn.append(arch)
+                self._seen.add(arch)
+                fresh = self.gauge.calls
+        return drawn
+
+    # -- the three ways -----------------------------------------------------------------------------------------------
+
+    def _draws(self) -> Iterator[Architecture]:
+        size = replace(self._space, predicates=()).size
+        small = size <= SMALL
+        hits = 0
+        for draws in itertools.count(1):
+            arch = self._space.sample(self._rng, uniform=True)
+            violation = self.gauge.violation(arch) if self.gauge.constraints else 0.0
+            if violation <= 0:
+                hits += 1
+                yield arch
+            else:
+                self._remember(arch, violation, draws)
+            if small and draws >= min(_PROBES, max(64, size // 4)):
+                yield from self._enumerated()
+                return
+            if draws >= _PROBES and hits < draws * _ENOUGH:
+                break
+        yield from self._walked()
+
+    def _remember(self, arch: Architecture, violation: float, number: int) -> None:
+        entry = (-violation, -number, arch)
+        if len(self._near) < 2 * _CHAINS:
+            heapq.heappush(self._near, entry)
+        else:
+            heapq.heappushpop(self._near, entry)
+
+    def _enumerated(self) -> Iterator[Architecture]:
+        fitting, nearest, least = [], None, math.inf
+        for arch in self._space.architectures():
+            violation = self.gauge.violation(arch) if self.gauge.constraints else 0.0
+            if violation <= 0:
+                fitting.append(arch)
+            elif violation < least or nearest is None:
+                nearest, least = arch, violation
+        if not fitting:
+            raise _nothing_fits(self._space, self.gauge, nearest, self._rng, f"among all {self._space.size:,}")
+        if self._distinct:
+            self._rng.shuffle(fitting)
+            yield from fitting
+        while not self._distinct:
+            yield self._rng.choice(fitting)
+
+    def _walked(self) -> Iterator[Architecture]:
+        found = self._found()
+        walk = _Walk(self._descent, found)
+        while walk.mobility > _STUCK:
+            for _ in range(walk.thinning):
+                walk.step()
+            yield from walk.states()
+        yield from found
+        while True:
+            start = self._space.sample(self._rng, uniform=True)
+            yield from self._exchanged(start)[0] or self._reached(start, self._tries // 8)[0]
+
+    def _reached(self, start: Architecture, limit: int) -> tuple[list[Architecture], Architecture, float]:
+        """What fits around the end of a descent, that end and its violation."""
+        arch, violation = self._descent.run(start, limit)
+        if violation <= 0:
+            return [arch], arch, violation
+        for _ in range(2):  # the second time from where the first came to
+            fitting, near, found = self._exchanged(arch)
+            if fitting or found >= violation:
+                return fitting, arch, violation
+            arch, violation = near, found
+        return [], arch, violation
+
+    def _exchanged(self, arch: Architecture) -> tuple[list[Architecture], Architecture, float]:
+        """What fits after exchanges, and the nearest met with its violation."""
+        ends = [(self.gauge.violation(other), other) for other in _exchanges(self._descent, arch)]
+        violation, near = min(ends, key=lambda end: end[0], default=(math.inf, arch))
+        return [other for found, other in ends if found <= 0], near, violation
+
+    def _found(self) -> list[Architecture]:
+        """Feasible architectures to start walks from, by descent from many sides."""
+        near = [arch for *_, arch in sorted(self._near, reverse=True)]
+        ends = [self._space.extreme(0), self._space.extreme(-1)]
+        found: list[Architecture] = []
+        failed: list[tuple[float, int, Architecture]] = []
+        number = -1
+        while len(found) < _CHAINS and not (found and number >= 2 * _CHAINS):
+            number += 1
+            spent = self.gauge.calls > self._tries or self._agreed(failed)
+            if not found and spent:
+                nearest = min(failed)[2] if failed else None
+                raise _nothing_fits(self._space, self.gauge, nearest, self._rng, f"found in {self.gauge.calls:,} tries")
+            start = self._start(number, near, ends, failed)
+            fitting, arch, violation = self._reached(start, self._tries // 8)
+            found.extend(fitting)
+            if not fitting:
+                failed.append((violation, number, arch))
+        return found
+
+    def _start(
+        self, number: int, near: list[Architecture], ends: list[Architecture], failed: list[tuple[float, int, Architecture]]
+    ) -> Architecture:
+        if number < len(near):
+            return near[number]
+        if number < len(near) + len(ends):
+            return ends[number - len(near)]
+        if failed and self._rng.random() < 0.7:
+            return self._descent.kick(min(failed)[2], self._rng.randint(2, 6))
+        return self._space.sample(self._rng)
+
+    def _agreed(self, failed: list[tuple[float, int, Architecture]]) -> bool:
+        """Whether many descents ended at the same least violation, ends of the space among the starts."""
+        if len(failed) < len(self._near) + 2:
+            return False
+        least = min(failed)[0]
+        return sum(violation <= least * (1 + 1e-9) for violation, *_ in failed) >= _AGREE
+
+
+class _Descent:
+    """Moves in a space, and descent on the violation by them."""
+
+    def __init__(self, space: SearchSpace, gauge: Gauge, rng: Random) -> None:
+        self.space, self.gauge, self.rng = space, gauge, rng
+        self.gating = {n for condition in space.conditions.values() for clause in condition for g in clause for n in g.names}
+        self.free = [name for name, options in space.options.items() if len(options) > 1]
+        self.others = {name: {o: [p for p in space.options[name] if p != o] for o in space.options[name]} for name in self.free}
+
+    def moved(self, arch: Architecture, name: str, option: object) -> Architecture:
+        """One decision changed, what that brings into being uniform."""
+        changed = {**arch, name: option}
+        return self.space._fill_around(changed, self.rng) if name in self.gating else Architecture(changed)
+
+    def allowed(self, arch: Architecture) -> bool:
+        return not self.space.predicates or self.space._allowed(arch)
+
+    def proposal(self, arch: Architecture) -> tuple[Architecture, float]:
+        """A random move, and log(probability of the way back / probability of the way there)."""
+        free = [name for name in arch if name in self.others]
+        name = self.rng.choice(free)
+        other = self.moved(arch, name, self.rng.choice(self.others[name][arch[name]]))
+        if name not in self.gating:
+            return other, 0.0
+        options = self.space.options
+        ratio = math.log(len(free) / sum(n in self.others for n in other))
+        ratio += sum(math.log(len(options[n])) for n in other if n not in arch)
+        return other, ratio - sum(math.log(len(options[n])) for n in arch if n not in other)
+
+    def kick(self, arch: Architecture, count: int) -> Architecture:
+        """A few random moves."""
+        for _ in range(count):
+            other = self.proposal(arch)[0] if self.free else arch
+            arch = other if self.allowed(other) else arch
+        return arch
+
+    def run(self, arch: Architecture, limit: int) -> tuple[Architecture, float]:
+        """Sweeps over the decisions in random order, taking the first option that is nearer, until all fits or nothing helps.
+
+        Of options that are as near, every other one is taken: the violation of a maximum is flat in most directions.
+        """
+        violation, end = self.gauge.violation(arch), self.gauge.calls + limit
+        idle = 0
+        while violation > 0 and idle < 2 and self.gauge.calls < end:
+            before = violation
+            for name in self.rng.sample(self.free, len(self.free)):
+                if name not in arch or violation <= 0:
+                    continue
+                others = self.others[name][arch[name]]
+                for option in self.rng.sample(others, len(others)):
+                    other = self.moved(arch, name, option)
+                    if not self.allowed(other):
+                        continue
+                    found = self.gauge.violation(other)
+                    if found < violation or (found == violation and self.rng.random() < 0.5):
+                        arch, violation = other, found
+                        break
+            idle = 0 if violation < before else idle + 1
+        return arch, violation
+
+
+def _exchanges(descent: _Descent, arch: Architecture, limit: int = 32) -> list[Architecture]:
+    """Architectures up to four decisions away that would fit if the effects of decisions added up, at most `limit`.
+
+    The effect of each single change is measured; sums of two pairs of them are matched by bisection against the limit that is
+    broken most, then held against the others. Only decisions that bring no others into being are changed.
+    """
+    gauge, rng = descent.gauge, descent.rng
+    base = gauge.values(arch)
+    if len(base) < len({c.name for c in gauge.constraints}):
+        return []
+    target = max(gauge.constraints, key=lambda c: c.excess(base[c.name]))
+    singles: list[tuple[dict[str, object], dict[str, float]]] = []
+    moves = [(n, o) for n in arch if n in descent.free and n not in descent.gating for o in descent.others[n][arch[n]]]
+    for name, option in rng.sample(moves, min(len(moves), 160)):
+        values = gauge.values(descent.moved(arch, name, option))
+        if len(values) == len(base):
+            singles.append(({name: option}, {n: values[n] - base[n] for n in base}))
+    nothing: tuple[dict[str, object], dict[str, float]] = ({}, dict.fromkeys(base, 0.0))
+    pairs = [nothing, *singles, *(_both(a, b) for a, b in itertools.combinations(singles, 2) if not a[0].keys() & b[0].keys())]
+    pairs.sort(key=lambda pair: pair[1][target.name])
+    gains = [pair[1][target.name] for pair in pairs]
+    slack = 1e-9 * abs(base[target.name])
+    low, high = target.low - base[target.name] - slack, target.high - base[target.name] + slack
+    chosen: dict[Architecture, None] = {}
+    for first in rng.sample(pairs, len(pairs)):
+        begin = bisect.bisect_left(gains, low - first[1][target.name])
+        end = bisect.bisect_right(gains, high - first[1][target.name])
+        for second in pairs[begin:end] if end - begin <= 2 else (pairs[rng.randrange(begin, end)] for _ in range(2)):
+            if first[0].keys() & second[0].keys():
+                continue
+            changes, gain = _both(first, second)
+            if all(c.excess(base[c.name] + gain[c.name]) <= 1e-9 for c in gauge.constraints):
+                other = Architecture({**arch, **changes})
+                if descent.allowed(other):
+                    chosen[other] = None
+        if len(chosen) >= limit:
+            break
+    return list(chosen)
+
+
+def _both(
+    a: tuple[dict[str, object], dict[str, float]], b: tuple[dict[str, object], dict[str, float]]
+) -> tuple[dict[str, object], dict[str, float]]:
+    return {**a[0], **b[0]}, {name: a[1][name] + b[1][name] for name in a[1]}
+
+
+class _Walk:
+    """A reversible random walk on what fits, uniform in the long run.
+
+    One step: a Metropolis-Hastings walk under exp(-violation / temperature) until it stands on something that fits again,
+    for at most a few moves, else back to where it left. A path and its reverse are equally likely, so steps are reversible
+    whatever the temperature is. A move changes one decision or, to pass along a limit, two.
+    """
+
+    def __init__(self, descent: _Descent, starts: list[Architecture]) -> None:
+        self._descent, self._states = descent, list(starts)
+        self._rng = descent.rng
+        active = max(len(arch) for arch in starts)
+        self.thinning = max(8, active // 2)
+        excesses = [descent.gauge.violation(descent.proposal(a)[0]) for a in starts for _ in range(4)] if descent.free else []
+        finite = [e for e in excesses if 0 < e < math.inf]
+        self._temperature = sum(finite) / len(finite) / 4 if finite else 1.0
+        self._adapting = True
+        self._moves = self._steps = 0
+        for _ in range(4 * active):
+            self.step()
+        self._adapting = False
+
+    @property
+    def mobility(self) -> float:
+        """The share of steps that led elsewhere."""
+        return self._moves / max(1, self._steps)
+
+    def states(self) -> list[Architecture]:
+        """Where the walks stand."""
+        return list(self._states)
+
+    def step(self) -> None:
+        """One step of every walk."""
+        if self._descent.free:
+            moved = [self._step(arch) for arch in self._states]
+            self._steps += len(moved)
+            self._moves += sum(new is not old for new, old in zip(moved, self._states, strict=True))
+            self._states = moved
+
+    def _step(self, home: Architecture) -> Architecture:
+        here, violation = home, 0.0
+        for _ in range(_EXCURSION):
+            other, ratio = self._descent.proposal(here)
+            if self._rng.random() < 0.4:
+                other, second = self._descent.proposal(other)
+                ratio += second
+            if self._descent.allowed(other):
+                found = self._descent.gauge.violation(other)
+                gain = ratio + (violation - found) / self._temperature if found < math.inf else -math.inf
+                if gain >= 0 or self._rng.random() < math.exp(gain):
+                    here, violation = other, found
+            if self._adapting:  # half of the time outside
+                self._temperature *= math.exp(0.05 if violation <= 0 else -0.05)
+            if violation <= 0:
+                return here
+        return home
+
+
+# -- nothing fits -----------------------------------------------------------------------------------------------------------
+
+
+def _nothing_fits(space: SearchSpace, gauge: Gauge, nearest: Architecture | None, rng: Random, how: str) -> NothingFits:
+    wanted = ", ".join(map(str, gauge.constraints))
+    values = gauge.values(nearest) if nearest is not None else {}
+    if nearest is None or len(values) < len({c.name for c in gauge.constraints}):
+        return NothingFits(f"no architecture that fits {wanted} was {how}; the last failure was: {gauge.failure}", nearest)
+    broken = [c for c in gauge.constraints if c.excess(values[c.name]) > 0]
+    relaxed = tuple(_relaxed(c, values[c.name]) for c in broken)
+    message = (
+        f"no architecture fits {wanted} ({'none' if how.startswith('among') else 'none was'} {how}); the nearest has "
+        f"{', '.join(f'{name}={figure(value)}' for name, value in values.items())} and fits with {' and '.join(relaxed)}"
+    )
+    if len(broken) > 1:
+        alone = [text for c in gauge.constraints if (text := _alone(space, gauge, c, nearest, rng))]
+        message += f"; relaxing one limit alone takes {' or '.join(alone)}" if alone else ""
+    return NothingFits(f"{message}; relax that, or choose another --space", nearest, relaxed)
+
+
+def _relaxed(constraint: Constraint, value: float) -> str:
+    """The limit that lets the value in, as a user writes it, rounded to the safe side."""
+    above = value > constraint.high
+    if value != int(value):
+        step = 10.0 ** (math.floor(math.log10(abs(value))) - 3)
+        value = (math.ceil(value / step) if above else math.floor(value / step)) * step
+        value = float(f"{value:.6g}")
+    return f"{constraint.name}{'<=' if above else '>='}{value:.15g}"
+
+
+def _alone(space: SearchSpace, gauge: Gauge, one: Constraint, nearest: Architecture, rng: Random) -> str | None:
+    """What the one limit must become for everything to fit with the others as they are; None where that was not found."""
+    weighed = Gauge(gauge.constraints, [1.0 if c is one else 1e4 for c in gauge.constraints])
+    descent = _Descent(space, weighed, rng)
+    ends = [descent.run(start, 2_000) for start in (nearest, space.extreme(0), space.extreme(-1), space.sample(rng))]
+    arch = min(ends, key=lambda end: end[1])[0]
+    values = weighed.values(arch)
+    if len(values) < len({c.name for c in gauge.constraints}):
+        return None
+    met = all(c.excess(values[c.name]) <= 0 for c in gauge.constraints if c is not one)
+    return _relaxed(one, values[one.name]) if met else None
+
+
+# -- how much fits ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Share:
+    """The share of a space that fits with its 95 % interval (low = high where all were counted), and the values seen."""
+
+    share: float
+    low: float
+    high: float
+    draws: int
+    values: Mapping[str, list[float]]
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """min, median and max of each value."""
+        result = {}
+        for name, values in self.values.items():
+            ordered = sorted(values)
+            middle = len(ordered) // 2
+            median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+            result[name] = {"min": ordered[0], "median": median, "max": ordered[-1]}
+        return result
+
+
+def feasible_share(
+    space: SearchSpace,
+    constraints: Sequence[Constraint],
+    rng: Random,
+    draws: int = 2_000,
+    metrics: Sequence[Metric] = (),
+) -> Share:
+    """How much of the space fits, from `draws` uniform architectures (all, where there are no more than that).
+
+    `values` holds every value of the constraints' metrics and of `metrics`, and of the two ends of the space besides: they are
+    seldom drawn, yet are what minimum and maximum mean.
+    """
+    asked = [*distinct(constraints), *(m for m in metrics if m not in distinct(constraints))]
+    everything = replace(space, predicates=()).size <= draws
+    archs = list(space.architectures()) if everything else [space.sample(rng, uniform=True) for _ in range(draws)]
+    values: dict[str, list[float]] = {}
+    hits = sum(_values(arch, asked, constraints, values) for arch in archs)
+    for end in () if everything else (space.extreme(0), space.extreme(-1)):
+        if space.contains(end):
+            _values(end, asked, constraints, values)
+    if not archs:
+        return Share(0.0, 0.0, 0.0, 0, values)
+    share = hits / len(archs)
+    low, high = (share, share) if everything else wilson(hits, len(archs))
+    return Share(share, low, high, len(archs), values)
+
+
+def wilson(hits: int, draws: int, z: float = 1.959964) -> tuple[float, float]:
+    """The interval of a share of which `hits` of `draws` were seen (Wilson 1927), 95 % by default."""
+    share, square = hits / draws, z * z / draws
+    center = (share + square / 2) / (1 + square)
+    half = z * math.sqrt(share * (1 - share) / draws + square / (4 * draws)) / (1 + square)
+    return max(0.0, center - half), min(1.0, center + half)
+
+
+def _values(
+    arch: Architecture, metrics: Sequence[Metric], constraints: Sequence[Constraint], into: dict[str, list[float]]
+) -> bool:
+    """Notes the values of one architecture; whether it fits."""
+    fits = True
+    for metric in metrics:
+        own = [c for c in constraints if c.metric == metric]
+        try:
+            answer = metric(arch)
+            parts = (
+                dict(answer)
+                if isinstance(answer, Mapping)
+                else dict.fromkeys([c.name for c in own] or [name_of(metric)], answer)
+            )
+            fits = fits and all(c.excess(read(answer, c.name, metric)) <= 0 for c in own)
+            for name, value in parts.items():
+                if math.isfinite(value):
+                    into.setdefault(name, []).append(float(value))
+        except UserError:
+            raise
+        except Exception:  # what cannot be measured does not fit
+            fits = False
+    return fits
