@@ -168,7 +168,7 @@ def read(model: nn.Module) -> Reading:
 
 
 def search_space(model: nn.Module) -> SearchSpace:
-    """The decisions a model declares: names from `Choice(name=)` or the first path, conditions from the gates above each use."""
+    """The decisions a model declares, named by `Choice(name=)` or first path, under the conditions of the gates above them."""
     return read(model).space
 
 
@@ -281,9 +281,9 @@ def extract(
 ) -> nn.Module:
     """A plain module of stock torch layers for one architecture, holding copies of only what it uses, in the model's mode.
 
-    "shared": the model's weights. "fresh": newly initialised as torch does it, from `generator` (default: seed 0), on `device`
-    (default: the model's, the CPU for a model on `meta`; "meta" leaves it there); works from a model on `meta`. The global RNG is
-    left alone.
+    "shared": the model's weights. "fresh": newly initialized as torch does it, from `generator` (default: seed 0), on
+    `device` (default: the model's, the CPU for a model on `meta`; "meta" leaves it there); works from a model on `meta`.
+    The global RNG is left alone.
     """
     if weights not in ("shared", "fresh"):
         raise UserError(f"weights={weights!r} is not one of 'shared', 'fresh'")
@@ -291,7 +291,7 @@ def extract(
     with _written(model, reading, reading.space.check(arch)) as values:
         plain = _Copier(_dead(reading.places, values), shared=weights == "shared").copy(model, "")
     if weights == "fresh" and str(device) != "meta":
-        _initialise(plain, generator)
+        _initialize(plain, generator)
         target = device or next((p.device for p in model.parameters() if p.device.type != "meta"), None)
         if target is not None:
             plain = plain.to(target)
@@ -320,7 +320,8 @@ class _Copier:
                 for name, child in module._modules.items()
                 if child is not None and (f"{path}.{name}" if path else name) not in self._dead
             }
-            twin = module.plain(children) if hasattr(module, "plain") else self._container(module, children)
+            plain = getattr(module, "plain", None)
+            twin = self._container(module, children) if plain is None else plain(children)
         self._memo[id(module)] = twin
         return twin
 
@@ -373,8 +374,8 @@ def _put(twin: nn.Module, name: str, tensor: Tensor, source: nn.Module) -> None:
         twin._buffers[name] = tensor
 
 
-def _initialise(plain: nn.Module, generator: torch.Generator | None) -> None:
-    """torch's own initialisation of every layer, on the CPU, in module order; the global generator is borrowed and put back."""
+def _initialize(plain: nn.Module, generator: torch.Generator | None) -> None:
+    """torch's own initialization of every layer, on the CPU, in module order; the global generator is borrowed and put back."""
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device).item())
     state = torch.default_generator.get_state()
@@ -403,9 +404,10 @@ def _initialise(plain: nn.Module, generator: torch.Generator | None) -> None:
 
 @torch.no_grad()
 def calibrate(plain: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
-    """Sets every BatchNorm's running statistics to the mean over the batches of their means and variances; returns the module.
+    """Sets every BatchNorm's running statistics to the mean over the batches of their means and variances.
 
-    (Cai et al., ICLR 2020, released code; Yu and Huang, ICCV 2019.) For extracted networks. Dropout stays off, modes are restored.
+    (Cai et al., ICLR 2020, released code; Yu and Huang, ICCV 2019.) For extracted networks; returns the module. Dropout
+    stays off, modes are restored.
     """
     norms = [module for module in plain.modules() if isinstance(module, _BATCH_NORMS)]
     if any(map(is_elastic, norms)):

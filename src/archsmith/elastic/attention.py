@@ -20,7 +20,7 @@ def _times(heads: int, head_width: int) -> int:
 class Attention(nn.Module):
     """Self-attention of an elastic width and number of heads; heads are a prefix, their size does not depend on the width.
 
-    (Vaswani et al., NeurIPS 2017, equation 1.) q, k, v: Linear(width, heads * head_width), head-major; projection back to width.
+    (Vaswani et al., NeurIPS 2017, equation 1.) q, k, v: Linear(width, heads * head_width), head-major; then back to width.
     """
 
     def __init__(self, features: Size, heads: Size, head_width: int = 64, bias: bool = True, device: Any = None) -> None:
@@ -39,7 +39,7 @@ class Attention(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Channel gate (Hu et al., CVPR 2018; hard sigmoid as in MobileNetV3): mean over space, two 1 x 1 convolutions with bias."""
+    """Channel gate (Hu et al., CVPR 2018; hard sigmoid as in MobileNetV3): mean over space, two 1 x 1 convolutions."""
 
     def __init__(self, channels: Size, squeezed: Size, device: Any = None) -> None:
         super().__init__()

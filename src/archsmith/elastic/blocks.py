@@ -1,4 +1,4 @@
-"""Containers that decide which children exist: OneOf, Repeat, Parallel. One's own container does the same by declaring `gates`."""
+"""Containers that decide which children exist: OneOf, Repeat, Parallel; one's own does the same by declaring `gates`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _named(modules: Iterable[nn.Module | Mapping[Any, nn.Module]]) -> dict[Any, 
 
 
 class OneOf(nn.Module):
-    """Exactly one of several modules: `OneOf({"skip": nn.Identity(), "conv": ...})` or `OneOf(a, b)`, whose options are 0 and 1."""
+    """Exactly one of several modules: `OneOf({"skip": nn.Identity(), "conv": ...})`, or `OneOf(a, b)` with options 0 and 1."""
 
     def __init__(self, *modules: nn.Module | Mapping[str, nn.Module], choice: Choice | Derived | None = None) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class OneOf(nn.Module):
 
 
 class Repeat(nn.Module):
-    """The first `depth` of several modules in sequence, `Repeat(a, b)` or named `Repeat({"first": a})`; `depth=None` keeps all."""
+    """The first `depth` of several modules in sequence: `Repeat(a, b)` or `Repeat({"first": a})`; `depth=None` keeps all."""
 
     def __init__(self, *modules: nn.Module | Mapping[str, nn.Module], depth: int | Choice | Derived | None = None) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class Sum(nn.Module):
 
 
 class Parallel(nn.Module):
-    """The sum of a subset of branches. `mask`: a decision whose options are tuples of the positions kept, e.g. Choice((0,), (0, 2)).
+    """The sum of a subset of branches. `mask`: a decision among tuples of the positions kept, e.g. Choice((0,), (0, 2)).
 
     Default: any non-empty subset.
     """

@@ -16,10 +16,10 @@ from archsmith.space import Choice, Derived, Size, choices_of
 class Conv2d(nn.Conv2d):
     """`torch.nn.Conv2d(in, out, kernel_size)` where each number may be a Choice, Derived or Concat.
 
-    padding "same" is kernel // 2 (times dilation), whatever the stride. groups: a number, or a size that keeps the channels per
-    group constant (`groups=channels` is depthwise). Elastic kernels are odd; with `transform` a smaller kernel is the centre crop
-    of the next larger one times a learned matrix, identity at first, shared by all channels (Cai et al., ICLR 2020, section 3.3):
-    parameters `to5` (25 x 25), `to3` (9 x 9).
+    padding "same" is kernel // 2 (times dilation), whatever the stride. groups: a number, or a size that keeps the channels
+    per group constant (`groups=channels` is depthwise). Elastic kernels are odd; with `transform` a smaller kernel is the
+    center crop of the next larger one times a learned matrix, identity at first, shared by all channels (Cai et al.,
+    ICLR 2020, section 3.3): parameters `to5` (25 x 25), `to3` (9 x 9).
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Conv2d(nn.Conv2d):
     ) -> None:
         kernels = sorted(kernel_size.options if isinstance(kernel_size, Choice | Derived) else (kernel_size,))
         if len(kernels) > 1 and any(k % 2 == 0 for k in kernels):
-            raise UserError(f"elastic kernel sizes must be odd, so that a smaller one has a centre: {kernels}")
+            raise UserError(f"elastic kernel sizes must be odd, so that a smaller one has a center: {kernels}")
         if padding != "same" and len(kernels) > 1:
             raise UserError(f"padding={padding} with elastic kernel {kernels} changes the output size; use padding='same'")
         _check_groups(in_channels, out_channels, groups)
@@ -70,10 +70,10 @@ class Conv2d(nn.Conv2d):
 
     def weights(self) -> dict[str, Tensor]:
         """weight and bias of the plain twin."""
-        axes, kernel = self.axes(), width(self.kernel)  # type: ignore[arg-type]
+        axes, kernel = self.axes(), width(self.kernel)
         weight = take(self.weight, axes["weight"])
         for small in reversed([k for k in self.kernels[:-1] if k >= kernel]):
-            weight = _centre(weight, small)
+            weight = _center(weight, small)
             if f"to{small}" in self._parameters:
                 matrix = self._parameters[f"to{small}"]
                 assert matrix is not None
@@ -82,8 +82,8 @@ class Conv2d(nn.Conv2d):
 
     def region(self) -> tuple[slice, slice]:
         """The rows and columns of the stored kernel that the current one depends on; matrices reach one size further out."""
-        above = [k for k in self.kernels if k > width(self.kernel)]  # type: ignore[arg-type]
-        size = width(self.kernel)  # type: ignore[arg-type]
+        above = [k for k in self.kernels if k > width(self.kernel)]
+        size = width(self.kernel)
         if above and f"to{size}" in self._parameters:
             inner = [k for k in self.kernels if k < self.kernels[-1]]
             size = inner[-1]  # the first matrix below the largest mixes its whole crop
@@ -91,7 +91,7 @@ class Conv2d(nn.Conv2d):
         return slice(start, start + size), slice(start, start + size)
 
     def _padding(self) -> Any:
-        return width(self.kernel) // 2 * self.dilation[0] if self.same_padding else self.padding  # type: ignore[arg-type]
+        return width(self.kernel) // 2 * self.dilation[0] if self.same_padding else self.padding
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out, H', W')."""
@@ -102,12 +102,20 @@ class Conv2d(nn.Conv2d):
     def plain(self) -> nn.Conv2d:
         """The torch layer of the current sizes, on `meta`."""
         return nn.Conv2d(
-            width(self.width_in), width(self.width_out), width(self.kernel), self.stride,  # type: ignore[arg-type]
-            self._padding(), self.dilation, width(self.group_count), self.bias is not None, device="meta", dtype=self.weight.dtype,
-        )  # fmt: skip
+            width(self.width_in),
+            width(self.width_out),
+            width(self.kernel),
+            self.stride[0],
+            self._padding(),
+            self.dilation[0],
+            width(self.group_count),
+            self.bias is not None,
+            device="meta",
+            dtype=self.weight.dtype,
+        )
 
 
-def _centre(weight: Tensor, size: int) -> Tensor:
+def _center(weight: Tensor, size: int) -> Tensor:
     start = (weight.shape[-1] - size) // 2
     return weight[..., start : start + size, start : start + size]
 

@@ -15,7 +15,7 @@ Index = slice | Tensor
 
 
 class ElasticLayer(Protocol):
-    """A layer whose tensors are allocated at their largest; its sizes are plain attributes that `active` resolves to numbers."""
+    """A layer with tensors allocated at their largest; its sizes are plain attributes that `active` resolves to numbers."""
 
     def axes(self) -> Axes:
         """The size along each axis of each parameter and buffer."""

@@ -16,8 +16,12 @@ def _batch_axes(layer: BatchNorm1d | BatchNorm2d) -> Axes:
     return {name: (layer.width,) for name in ("weight", "bias", "running_mean", "running_var")}
 
 
+def _dtype(layer: BatchNorm1d | BatchNorm2d) -> torch.dtype | None:
+    return None if layer.running_mean is None else layer.running_mean.dtype
+
+
 def _batch_norm(layer: BatchNorm1d | BatchNorm2d, input: Tensor) -> Tensor:
-    """Batch statistics in train mode, never written back: statistics of a mixture of networks fit none of them (use `calibrate`)."""
+    """Batch statistics in train mode, never written back: those of a mixture of networks fit none (use `calibrate`)."""
     tensors = sliced(layer)
     by_batch = layer.training or "running_mean" not in tensors
     mean, variance = (None, None) if by_batch else (tensors["running_mean"], tensors["running_var"])
@@ -25,7 +29,7 @@ def _batch_norm(layer: BatchNorm1d | BatchNorm2d, input: Tensor) -> Tensor:
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d(features)` of elastic width; in a supernet its running statistics are only ever loaded, not updated."""
+    """`torch.nn.BatchNorm2d(features)` of elastic width; its running statistics are only ever loaded, not updated."""
 
     def __init__(
         self,
@@ -53,7 +57,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def plain(self) -> nn.BatchNorm2d:
         """The torch layer of the current width, on `meta`."""
-        return nn.BatchNorm2d(width(self.width), self.eps, self.momentum, self.affine, device="meta")
+        return nn.BatchNorm2d(width(self.width), self.eps, self.momentum, self.affine, device="meta", dtype=_dtype(self))
 
 
 class BatchNorm1d(nn.BatchNorm1d):
@@ -85,7 +89,7 @@ class BatchNorm1d(nn.BatchNorm1d):
 
     def plain(self) -> nn.BatchNorm1d:
         """The torch layer of the current width, on `meta`."""
-        return nn.BatchNorm1d(width(self.width), self.eps, self.momentum, self.affine, device="meta")
+        return nn.BatchNorm1d(width(self.width), self.eps, self.momentum, self.affine, device="meta", dtype=_dtype(self))
 
 
 class LayerNorm(nn.LayerNorm):
@@ -118,4 +122,7 @@ class LayerNorm(nn.LayerNorm):
 
     def plain(self) -> nn.LayerNorm:
         """The torch layer of the current width, on `meta`."""
-        return nn.LayerNorm(width(self.width), self.eps, self.elementwise_affine, self.bias is not None, device="meta")
+        dtype = self.weight.dtype if self.elementwise_affine else None
+        return nn.LayerNorm(
+            width(self.width), self.eps, self.elementwise_affine, self.bias is not None, device="meta", dtype=dtype
+        )

@@ -1,4 +1,4 @@
-"""Parameters, MACs and peak activation memory: exact counts of a plain module, and `Costs`, the same of a model's architectures, fast."""
+"""Parameters, MACs, peak activation memory: exact counts of a plain module, and `Costs` of architectures, equal and fast."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from archsmith.elastic.blocks import Repeat
 from archsmith.elastic.layer import is_elastic, shapes
 from archsmith.errors import UserError, did_you_mean
 from archsmith.space import Architecture, SearchSpace, choices_of, resolve
@@ -22,6 +23,7 @@ from archsmith.supernet import Place, Reading, extract, read
 
 Shape = tuple[int, ...]
 NAMES = ("params", "macs", "memory")
+_ELEMENTWISE_IN_PLACE = frozenset({"relu_", "hardswish_", "hardsigmoid_", "hardtanh_", "silu_", "gelu_", "sigmoid_"})
 _TABLE_LIMIT = 500_000  # entries of one table; then it starts anew
 
 
@@ -34,21 +36,19 @@ def params(module: nn.Module) -> int:
 
 
 def macs(module: nn.Module, shape: Shape) -> int:
-    """Multiply-accumulates of one input of `shape` (C, H, W), without the batch: convolutions, linear layers, matrix products."""
+    """Multiply-accumulates of one input of `shape` (C, H, W): convolutions, linear layers, matrix products."""
     return sum(macs_by_module(module, shape).values())
 
 
 def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
     """Path -> MACs that this module spends itself, outside its children ("" is the module)."""
     module, image = _on_meta(module), torch.empty(1, *shape, device="meta")
-    counter = FlopCounterMode(display=False, depth=None)
-    with counter, torch.no_grad():
+    counter = FlopCounterMode(display=False)
+    with counter, _Quick(), torch.no_grad():
         module(image)
-    root = type(module).__name__
-    total = {"": sum(counter.get_flop_counts()["Global"].values())}
-    for name, count in counter.get_flop_counts().items():
-        if name.startswith(f"{root}."):
-            total[name.removeprefix(f"{root}.")] = sum(count.values())
+    root, counts = f"{type(module).__name__}.", counter.get_flop_counts()
+    total = {"": sum(counts["Global"].values())}
+    total |= {name.removeprefix(root): sum(of.values()) for name, of in counts.items() if name.startswith(root)}
     own = dict(total)
     for path, count in total.items():
         if path:
@@ -62,8 +62,7 @@ def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
 def peak_memory(module: nn.Module, shape: Shape) -> int:
     """Peak bytes of live activations during eager float32 inference of one input (C, H, W), the input included.
 
-    What PyTorch really keeps alive, variables of its own `forward` functions included; weights and a kernel's work space are not
-    counted.
+    What PyTorch really keeps alive, variables of its `forward` functions included; weights and work space are not counted.
     """
     return _trace_memory(_on_meta(module), torch.empty(1, *shape, device="meta"))[0]
 
@@ -78,6 +77,24 @@ def _on_meta(module: nn.Module) -> nn.Module:
         twin = torch.empty_like(tensor, device="meta")
         memo[id(tensor)] = nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
     return copy.deepcopy(module, memo).eval()
+
+
+def _quick(func: Any, args: tuple[Any, ...]) -> Any:
+    """What an operation gives on `meta` where that is plain to see, None elsewhere; torch takes milliseconds to find out."""
+    name = func.overloadpacket.__name__
+    if name in _ELEMENTWISE_IN_PLACE:
+        return args[0]
+    if name == "_native_batch_norm_legit_no_training" or (name == "native_batch_norm" and args[5] is False):
+        return torch.empty_like(args[0]), torch.empty(0, device="meta"), torch.empty(0, device="meta")
+    return None
+
+
+class _Quick(TorchDispatchMode):
+    """Answers for torch where `_quick` can."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = _quick(func, args)
+        return func(*args, **(kwargs or {})) if result is None else result
 
 
 class _Allocations(TorchDispatchMode):
@@ -98,11 +115,10 @@ class _Allocations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self._live = {key: entry for key, entry in self._live.items() if not entry[0].expired()}
-        result = func(*args, **(kwargs or {}))
-        outputs = result if isinstance(result, tuple | list) else (result,)
-        if "batch_norm" in func.__name__:
-            outputs = outputs[:1]  # saved statistics: empty on real devices in eval mode, though not on `meta`
-        for output in outputs:
+        result = _quick(func, args)
+        if result is None:
+            result = func(*args, **(kwargs or {}))
+        for output in result if isinstance(result, tuple | list) else (result,):
             if isinstance(output, Tensor):
                 self.add(output)
         self.peak = max(self.peak, sum(size for _, size in self._live.values()))
@@ -133,9 +149,10 @@ class _Group:
 class Costs:
     """Metric: architecture -> {"params", "macs", "memory"} (bytes) of the extracted network for one input `shape` (C, H, W).
 
-    Additive where the model is: parameters of each layer by its shape, MACs by its shape times how often it is applied, which is
-    measured once; both tabulated per group of decisions. Whether the model is additive is checked on architectures that together
-    hold every option; if not, `additive` is False and every architecture is counted exactly, once. Works on `meta`.
+    Additive where the model is: parameters of each layer by its shape, MACs by its shape times how often it is applied,
+    which is measured once; both tabulated per group of decisions. Whether the model is additive is checked on architectures
+    that together hold every option; if not, `additive` is False and every architecture is counted exactly, once. Works on
+    `meta`.
     """
 
     def __init__(self, model: nn.Module, shape: Shape, names: Sequence[str] = NAMES) -> None:
@@ -145,10 +162,11 @@ class Costs:
         self.model, self.shape, self.names = model, tuple(shape), tuple(names)
         self.name = "costs"
         self._reading = read(model)
-        self._memory = _Memory(model, self.shape)
+        self._memory = _Memory(model, self.shape, self._reading)
         self._memo: dict[Architecture, dict[str, int]] = {}
         self._rates: dict[str, int] = {}  # path of a layer with a weight -> MACs per element of it
-        self._own: dict[tuple[str, tuple], int] = {}  # path and sizes of any other module -> MACs
+        self._own: dict[tuple[str, tuple], int] = {}  # path and sizes of any other module that spends some -> MACs
+        self._spending: set[str] = set()  # those modules' paths
         self._weighted = {p.path: p for p in self._reading.places if isinstance(p.module, nn.Linear | nn.Conv2d)}
         self._groups = _grouped(self._reading)
         self.additive = len({id(p.module) for p in self._reading.places}) == len(self._reading.places) and self._check()
@@ -162,26 +180,19 @@ class Costs:
             known = self._memo[arch] = self._count(arch) if self.additive else self.exact(arch)
         return dict(known)
 
-    def exact(self, arch: Architecture) -> dict[str, int]:
+    def exact(self, arch: Architecture, names: Sequence[str] | None = None) -> dict[str, int]:
         """The same, counted on the extracted network."""
         plain = extract(self.model, arch, "fresh", device="meta").eval()
-        found = {}
-        if "params" in self.names:
-            found["params"] = params(plain)
-        if "macs" in self.names:
-            found["macs"] = macs(plain, self.shape)
-        if "memory" in self.names:
-            found["memory"] = peak_memory(plain, self.shape)
-        return found
+        count = {
+            "params": lambda: params(plain),
+            "macs": lambda: macs(plain, self.shape),
+            "memory": lambda: peak_memory(plain, self.shape),
+        }
+        return {name: count[name]() for name in (self.names if names is None else names)}
 
     def _count(self, arch: Architecture) -> dict[str, int]:
-        found: dict[str, int] = {}
-        if "params" in self.names or "macs" in self.names:
-            total = self._sum(arch)
-            found = {name: total[i] for i, name in enumerate(("params", "macs")) if name in self.names}
-        if "memory" in self.names:
-            found["memory"] = self._memory(arch)
-        return found
+        total = dict(zip(("params", "macs"), self._sum(arch), strict=True)) if self.names != ("memory",) else {}
+        return {name: self._memory(arch) if name == "memory" else total[name] for name in self.names}
 
     def _sum(self, arch: Architecture) -> tuple[int, int]:
         weights = multiplications = 0
@@ -210,18 +221,18 @@ class Costs:
                 if place.path not in self._rates:
                     self._learn(arch)
                 multiplications += self._rates[place.path] * math.prod(found["weight"])
-            else:
+            elif place.path in self._spending:
                 key = (place.path, _sizes(place, values))
                 if key not in self._own:
                     self._learn(arch)
                 multiplications += self._own[key]
         return weights, multiplications
 
-    def _learn(self, arch: Architecture) -> bool:
-        """Takes from one exact count how often each layer is applied; False where that contradicts what was learned before."""
+    def _learn(self, arch: Architecture) -> int | None:
+        """How often each layer is applied, from one exact count; the MACs, or None where that contradicts earlier counts."""
         values = {choice: arch[name] for choice, name in self._reading.names.items() if name in arch}
         counted = macs_by_module(extract(self.model, arch, "fresh", device="meta").eval(), self.shape)
-        agrees = True
+        total, agrees = sum(counted.values()), True
         for place in self._reading.places:
             clause = self._reading.along[place.path]
             if clause is None or not all(gate.open(arch) for gate in clause):
@@ -230,16 +241,22 @@ class Costs:
             if place.path in self._weighted:
                 rate, rest = divmod(count, math.prod(_parameter_shapes(place, values)["weight"]))
                 agrees = agrees and rest == 0 and self._rates.setdefault(place.path, rate) == rate
-            else:
+            elif count or place.path in self._spending:
+                self._spending.add(place.path)
                 agrees = agrees and self._own.setdefault((place.path, _sizes(place, values)), count) == count
-        return agrees and not counted  # extraction renamed or merged modules: paths cannot be followed
+        return total if agrees and not counted else None  # left over: extraction renamed or merged modules
 
     def _check(self) -> bool:
         """Whether additive and exact counts agree on architectures that together hold every option."""
         for arch in _covering(self._reading.space):
-            if ("params" in self.names or "macs" in self.names) and not self._learn(arch):
-                return False
-            if self._count(arch) != self.exact(arch):
+            exact = {}
+            if "macs" in self.names:
+                learned = self._learn(arch)
+                if learned is None:
+                    return False
+                exact["macs"] = learned
+            rest = tuple(name for name in self.names if name != "macs")
+            if self._count(arch) != exact | (self.exact(arch, rest) if rest else {}):
                 return False
         return True
 
@@ -262,8 +279,8 @@ def _grouped(reading: Reading) -> list[_Group]:
         if clause is None:
             continue
         choices = (c for _, value in place.sizes for c in choices_of(value))
-        names = {reading.names[c] for c in choices} | {n for gate in clause for n in gate.names}
-        by_names.setdefault(frozenset(names), []).append(place)
+        names = frozenset([*(reading.names[c] for c in choices), *(n for gate in clause for n in gate.names)])
+        by_names.setdefault(names, []).append(place)
     groups: dict[frozenset[str], list[Place]] = {}
     for names, places in sorted(by_names.items(), key=lambda item: -len(item[0])):
         home = next((larger for larger in groups if names <= larger), names)
@@ -271,56 +288,95 @@ def _grouped(reading: Reading) -> list[_Group]:
     return [_Group(tuple(n for n in reading.space if n in names), places) for names, places in groups.items()]
 
 
-def _covering(space: SearchSpace, draws: int = 6, limit: int = 24) -> Iterator[Architecture]:
-    """The two extremes, random architectures, and more of them for options that were not among these."""
+def _covering(space: SearchSpace, draws: int = 4) -> Iterator[Architecture]:
+    """The two extremes, random architectures, and more of them until every option was there (or cannot be)."""
     rng = Random(0)
-    missing = {(name, option) for name, options in space.items() for option in options}
-    first = [space.extreme(-1), space.extreme(0), *(space.sample(rng) for _ in range(draws))]
-    for arch in dict.fromkeys(first):
-        missing -= set(arch.items())
+    missing = {name: set(options) for name, options in space.items()}
+    for arch in dict.fromkeys((space.extreme(-1), space.extreme(0), *(space.sample(rng) for _ in range(draws)))):
+        for name, option in arch.items():
+            missing[name].discard(option)
         yield arch
-    for name, option in sorted(missing, key=repr)[: limit - len(first)]:
-        yield space.complete({name: option}, rng)
+    for _ in range(max(map(len, missing.values()), default=0) + 4):
+        wanted = {name: next(o for o in space[name] if o in options) for name, options in missing.items() if options}
+        if not wanted:
+            return
+        arch = space.complete(wanted, rng)
+        for name, option in arch.items():
+            missing[name].discard(option)
+        yield arch
 
 
 # -- peak memory of chains ------------------------------------------------------------------------------------------------
 
 
-class _Memory:
-    """Peak memory of architectures; links of a chain (nested nn.Sequential) are measured once per configuration."""
+@dataclass
+class _Link:
+    """A member of a chain that is no chain itself: (peak bytes, output shape, output is input's storage) as measured."""
 
-    def __init__(self, model: nn.Module, shape: Shape) -> None:
-        self._model, self._shape = model, shape
-        self._links: dict[tuple, tuple[int, Shape, bool]] = {}
+    path: str
+    names: tuple[str, ...]
+    table: dict[tuple, tuple[int, Shape, bool]] = field(default_factory=dict)
+
+
+class _Memory:
+    """Peak memory of architectures; links of a chain (nested nn.Sequential and Repeat) are measured once per setting."""
+
+    def __init__(self, model: nn.Module, shape: Shape, reading: Reading) -> None:
+        self._model, self._shape, self._names = model, (1, *shape), reading.names
+        self._measured: dict[tuple, tuple[int, Shape, bool]] = {}  # by what the link is, wherever it is
+        self._root = self._chain("", model, reading)
+
+    def _chain(self, path: str, module: nn.Module, reading: Reading) -> _Link | tuple[list, Any]:
+        if type(module) in (nn.Sequential, Repeat):
+            children = [self._chain(f"{path}.{n}" if path else n, m, reading) for n, m in module.named_children()]
+            return children, module.depth if isinstance(module, Repeat) else len(children)
+        within = [p for p in reading.places if p.path == path or p.path.startswith(f"{path}.") or not path]
+        sizes = [value for p in within for value in (*(v for _, v in p.sizes), *(d for d, _ in p.gates.values()))]
+        names = {self._names[c] for value in sizes for c in choices_of(value)}
+        return _Link(path, tuple(name for name in reading.space if name in names))
 
     def __call__(self, arch: Architecture) -> int:
-        plain = extract(self._model, arch, "fresh", device="meta").eval()
-        return self._sequence(plain, (1, *self._shape), [])[0]
+        plain: list[nn.Module] = []  # extracted when a link is met that was not measured yet
 
-    def _sequence(self, module: nn.Module, shape: Shape, held: list[int]) -> tuple[int, Shape, bool]:
-        """Peak bytes while `held` bytes of callers' variables are alive, output shape, whether the output is the input's storage."""
-        if type(module) is not nn.Sequential:
-            peak, output, alias = self._link(module, shape)
-            return peak + sum(held), output, alias
-        own, peak, same = 4 * math.prod(shape), 0, True
-        for child in module:
-            # this sequence's input stays alive in its caller, unless the child still works on that storage itself
-            inner, shape, alias = self._sequence(child, shape, held if same else [*held, own])
-            peak, same = max(peak, inner), same and alias
-        return max(peak, own + sum(held)), shape, same
+        def measure(link: _Link, shape: Shape) -> tuple[int, Shape, bool]:
+            key = (shape, *[arch._options.get(name) for name in link.names])
+            if key not in link.table:
+                if not plain:
+                    plain.append(extract(self._model, arch, "fresh", device="meta").eval())
+                if len(link.table) >= _TABLE_LIMIT:
+                    link.table.clear()
+                link.table[key] = self._link(plain[0].get_submodule(link.path), shape)
+            return link.table[key]
+
+        def run(part: _Link | tuple[list, Any], shape: Shape, held: int) -> tuple[int, Shape, bool]:
+            """Peak bytes while `held` bytes of callers' variables are alive, and what `measure` gives."""
+            if isinstance(part, _Link):
+                peak, output, alias = measure(part, shape)
+                return peak + held, output, alias
+            children, depth = part
+            values = {c: arch[self._names[c]] for c in choices_of(depth)}
+            own = 4 * math.prod(shape)
+            peak, same = own + held, True
+            for child in children[: resolve(depth, values)]:
+                # a sequence's input stays alive in its caller; it is counted already while a child works on that very storage
+                inner, shape, alias = run(child, shape, held if same else held + own)
+                peak, same = max(peak, inner), same and alias
+            return peak, shape, same
+
+        return run(self._root, self._shape, 0)[0]
 
     def _link(self, module: nn.Module, shape: Shape) -> tuple[int, Shape, bool]:
         key = (_signature(module), shape)
-        if key not in self._links:
+        if key not in self._measured:
             image = torch.empty(shape, device="meta")
             peak, output = _trace_memory(module, image)
             alias = output.untyped_storage()._cdata == image.untyped_storage()._cdata
-            self._links[key] = (peak, tuple(output.shape), alias)
-        return self._links[key]
+            self._measured[key] = (peak, tuple(output.shape), alias)
+        return self._measured[key]
 
 
 def _signature(module: nn.Module) -> tuple:
-    """What tells one plain module's memory from another's: classes, tensor shapes, and what their `extra_repr` says."""
+    """What tells one plain module's memory from another's: classes, what their `extra_repr` says, parameter shapes."""
     return tuple(
         (path, type(part), part.extra_repr(), *(tuple(p.shape) for p in part._parameters.values() if p is not None))
         for path, part in module.named_modules()

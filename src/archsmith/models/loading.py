@@ -18,7 +18,7 @@ from archsmith.errors import UserError, did_you_mean
 
 
 def load(name_or_file: str, table: Mapping[str, str], arguments: Mapping[str, int], device: str) -> nn.Module:
-    """Builds on `device` (names "meta" and "cpu"); the user's function or class gets those of `arguments` that its signature has."""
+    """Builds on `device` ("meta" or "cpu"); a user's function or class gets those `arguments` that its signature has."""
     if name_or_file in table:
         module, attribute = table[name_or_file].split(":")
         make = getattr(importlib.import_module(module), attribute)
@@ -53,13 +53,11 @@ def _from_file(name_or_file: str) -> Callable[..., Any]:
         )
     module = _execute(path)
     if not hasattr(module, attribute):
-        known = [
-            name
-            for name, value in vars(module).items()
-            if callable(value) and getattr(value, "__module__", "") == module.__name__
-        ]
+        own = ((name, value) for name, value in vars(module).items() if callable(value))
+        known = sorted(name for name, value in own if getattr(value, "__module__", "") == module.__name__)
         raise UserError(
-            f"{path} has no '{attribute}'{did_you_mean(attribute, known)}; it defines {', '.join(sorted(known)) or 'no class or function'}"
+            f"{path} has no '{attribute}'{did_you_mean(attribute, known)}; "
+            f"it defines {', '.join(known) or 'no class or function'}"
         )
     make = getattr(module, attribute)
     if not callable(make):
@@ -70,7 +68,7 @@ def _from_file(name_or_file: str) -> Callable[..., Any]:
 
 
 def _execute(path: Path) -> ModuleType:
-    """Runs the file as a module of its own name, its folder importable meanwhile; pickles of its classes need it in sys.modules."""
+    """Runs the file as a module, its folder importable meanwhile; pickles of its classes need it in sys.modules."""
     spec = importlib.util.spec_from_file_location(f"archsmith_user_{path.stem}", path.resolve())
     if spec is None or spec.loader is None:
         raise UserError(f"{path} cannot be loaded as Python; its name must end in .py")

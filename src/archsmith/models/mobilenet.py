@@ -1,4 +1,4 @@
-"""MobileNetV3 spaces: the Once-For-All space exactly, a family with elastic widths for images of any size, and its hand-made reference."""
+"""MobileNetV3 spaces: the Once-For-All space exactly, and a family with elastic widths for images of any size."""
 
 from __future__ import annotations
 
@@ -44,9 +44,10 @@ def conv_norm_act(
 
 
 class InvertedResidual(nn.Module):
-    """Expand 1 x 1, depthwise k x k, squeeze-excite (where `se`), project 1 x 1 (Howard et al., ICCV 2019); `shortcut` adds the input.
+    """Expand 1 x 1, depthwise k x k, squeeze-excite where `se`, project 1 x 1 (Howard et al., ICCV 2019), plus the input.
 
-    (B, inputs, H, W) -> (B, outputs, H / stride, W / stride). `expand=None`: no expansion convolution. `se` may be a Choice.
+    (B, inputs, H, W) -> (B, outputs, H / stride, W / stride). `expand=None`: no expansion
+    convolution. `shortcut` says whether the input is added.
     """
 
     def __init__(
@@ -145,9 +146,9 @@ def _check(classes: int, channels: int, size: int) -> None:
 
 
 def ofa_mobilenet_v3(classes: int = 1000, channels: int = 3, size: int = 224, width: float = 1.0) -> nn.Sequential:
-    """The Once-For-All MobileNetV3 space (Cai et al., ICLR 2020): kernel 3/5/7 and expansion 3/4/6 per block, depth 2/3/4 per stage.
+    """The Once-For-All space (Cai et al., ICLR 2020): kernel 3/5/7 and expansion 3/4/6 per block, depth 2/3/4 per stage.
 
-    7371^5 = 2.2e19 architectures. (B, channels, size, size) -> (B, classes). `width` scales all channels but the dense layer's 1280.
+    7371^5 = 2.2e19 architectures. (B, channels, size, size) -> (B, classes). `width` scales all channels.
     """
     _check(classes, channels, size)
     stem, *widths, features = (make_divisible(c * width) for c in (16, 24, 40, 80, 112, 160, 960))
@@ -162,7 +163,7 @@ def ofa_mobilenet_v3(classes: int = 1000, channels: int = 3, size: int = 224, wi
         stage = _Stage(outputs, stride, nn.ReLU if i < 3 else nn.Hardswish, se, depth, (3, 5, 7), (3, 4, 6))
         model.add_module(f"stage{i}", _repeat(f"stage{i}", inputs, stage))
         inputs = outputs
-    model.add_module("head", _head(inputs, features, classes, make_divisible(1280 * max(width, 1.0)), dropout=0.1))
+    model.add_module("head", _head(inputs, features, classes, make_divisible(1280 * width), dropout=0.1))
     return model
 
 
@@ -221,9 +222,9 @@ def _layout(size: int) -> _Layout:
 def mobilenet(classes: int, channels: int = 3, size: int = 32) -> nn.Sequential:
     """The MobileNetV3 family for square images of `size` pixels: (B, channels, size, size) -> (B, classes).
 
-    Decisions: `stem.width`, `head.width`, and per stage `depth`, `width`, `se` (squeeze-excite), per block `kernel`, `expand`. Stage 1
-    keeps the stem's width and resolution and may be empty. Below 65 pixels the stem has stride 1 and every later stage but the 16-pixel
-    last halves the map; from there on stem and stages reduce as in Once-For-All. ReLU in the first half of the stages, h-swish after.
+    Decisions: `stem.width`, `head.width`, per stage `depth`, `width`, `se` (squeeze-excite), per block `kernel`, `expand`.
+    Stage 1 keeps the stem's width and resolution and may be empty. Below 65 pixels the stem has stride 1 and the later stages
+    halve the map; from there on stem and stages reduce as in Once-For-All. ReLU in the first stages, h-swish in the last.
     """
     _check(classes, channels, size)
     layout = _layout(size)
@@ -238,9 +239,7 @@ def mobilenet(classes: int, channels: int = 3, size: int = 32) -> nn.Sequential:
         name = f"stage{i}"
         outputs = Choice(*widths, name=f"{name}.width")
         act: Activation = nn.ReLU if 2 * i <= len(layout.stages) + 2 else nn.Hardswish
-        kernels = tuple(
-            k for k in layout.kernels if k <= 3 or k // 2 < pixels - 1
-        )  # outer taps that only ever see padding are waste
+        kernels = tuple(k for k in layout.kernels if k <= 3 or k // 2 < pixels - 1)  # the rest only sees padding
         se, depth = Choice(False, True, name=f"{name}.se"), Choice(1, 2, 3, 4, name=f"{name}.depth")
         model.add_module(name, _repeat(name, inputs, _Stage(outputs, stride, act, se, depth, kernels, _EXPAND)))
         inputs = outputs
