@@ -1,3 +1,34 @@
 """archsmith finds, trains and ships the best neural network for a data set and a budget."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archsmith.run import Run
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "open_run", "search"]
+
+
+def search(data: str | Path, *, budget: str = "", out: str | Path, time: str | float | None = "20m", **settings: Any) -> Run:
+    """What `archsmith search` does; returns the finished run with `.best()`, `.front()`, `.export(path)`, `.summary()`.
+
+    `settings`: method, space, device, steps, trials, threads, seed, init, size, val_share, test_share, group, reference. Raises
+    archsmith.errors.UserError where the request cannot be met.
+    """
+    from archsmith.budget import parse_seconds
+    from archsmith.pipeline import start
+    from archsmith.run import request_from
+
+    seconds = None if time is None or settings.get("steps") is not None else parse_seconds(time)
+    return start(request_from(data=str(data), budget=budget, time_s=seconds, **settings), out)
+
+
+def open_run(folder: str | Path) -> Run:
+    """A run made earlier, finished or not."""
+    from archsmith.run import Run
+
+    return Run.open(folder)

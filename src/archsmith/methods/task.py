@@ -1,0 +1,36 @@
+"""What a method is handed: the space and its model, the limits, data to score on, where to record, what it may spend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archsmith.archive import Archive, SqliteArchive
+from archsmith.problem import Constraint
+from archsmith.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Task:
+    """One search. `seconds`: what scoring may take in all; `trials`: how many networks it may score, None: as `seconds` allow.
+
+    `decide(name, make)` makes a decision once and reads it back when a run is resumed (`Run.decide`).
+    """
+
+    model: nn.Module  # elastic, may be on meta
+    space: SearchSpace
+    costs: Callable[..., Any]  # the metric that gives params, macs, memory
+    constraints: tuple[Constraint, ...]
+    batches: Sequence[tuple[Tensor, Tensor]]  # two mini-batches: normalised images, labels
+    archive: Archive | SqliteArchive
+    decide: Callable[[str, Callable[[], Any]], Any]
+    tell: Callable[[str, float | None], None]
+    seed: int
+    device: torch.device
+    seconds: float
+    trials: int | None
+    finalists: int  # how many the finish stage can train

@@ -1,0 +1,122 @@
+"""ZiCo (Li, Yang, Bhardwaj, Marculescu; ICLR 2023): score networks by gradient statistics, search on score and MACs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any
+
+from archsmith.feasible import feasible_sample
+from archsmith.methods.task import Task
+from archsmith.metrics.proxies.zico import ZiCo
+from archsmith.problem import Problem, Trial, maximize, minimize
+from archsmith.search import search as run_search
+from archsmith.searchers.nsga import nsga2
+from archsmith.searchers.random import random_search
+
+_TIMED = 5  # scores timed to see how many fit
+_FEWEST, _MOST = 48, 3000
+
+
+def screen(task: Task) -> dict[str, Any]:
+    """Scores a random feasible sample, a third of the trials: the start of the search and of its random twin."""
+    third = _third(task)
+    problem = _problem(task)
+    sampling = random_search(problem, task.seed)
+    run_search(problem, sampling, trials=third, archive=task.archive, stage="screen", on_trial=_telling(task, third))
+    trials = task.archive.stage("screen")
+    best = _best(trials)
+    seconds = [t.cost["seconds"] for t in trials if not t.failed and "seconds" in t.cost]
+    return {
+        "proxy": "zico",
+        "scored": len(trials),
+        "best": _named(best),
+        "passes": 2 * len(trials),
+        "seconds_per_score": sorted(seconds)[len(seconds) // 2] if seconds else None,
+    }
+
+
+def search(task: Task) -> dict[str, Any]:
+    """NSGA-II on (ZiCo, MACs) from the screened ones, as many random trials beside it; short-lists the front's high end."""
+    third = _third(task)
+    problem = _problem(task)
+    screened = [t for t in task.archive.stage("screen") if not t.failed and t.feasible]
+    start = [t.arch for t in ranked(screened)[:32]]
+    evolving = nsga2(problem, task.seed, population=min(32, max(8, third // 4)), initial=start)
+    run_search(problem, evolving, trials=third, archive=task.archive, stage="search", on_trial=_telling(task, third))
+    sampling = random_search(problem, task.seed + 1)
+    run_search(problem, sampling, trials=third, archive=task.archive, stage="search-random", on_trial=_telling(task, third))
+    searched, sampled = task.archive.stage("search"), task.archive.stage("search-random")
+    found = shortlist([*screened, *searched], task.finalists)
+    return {
+        "searcher": "nsga2",
+        "trials": len(screened) + len(searched),
+        "best": _named(_best([*screened, *searched])),
+        "random": {"trials": len(screened) + len(sampled), "best": _named(_best([*screened, *sampled]))},
+        "shortlist": [
+            {"key": t.arch.key, "options": dict(t.arch), "origin": t.stage, "zico": t.metrics["zico"]} for t in found
+        ],
+    }
+
+
+def _problem(task: Task) -> Problem:
+    score = ZiCo(task.model, task.batches, seed=task.seed)
+    return Problem(task.space, (maximize(score, name="zico"), minimize(task.costs, name="macs")), task.constraints)
+
+
+def _third(task: Task) -> int:
+    """Trials in each of screening, search and its random twin: as asked, or as many as a few timed ones say will fit."""
+
+    def fit() -> int:
+        score = ZiCo(task.model, task.batches, seed=task.seed)
+        taken = []
+        for arch in feasible_sample(task.space, task.constraints, Random(task.seed + 7), _TIMED):
+            began = time.monotonic()
+            score(arch)
+            taken.append(time.monotonic() - began)
+        each = sorted(taken)[len(taken) // 2]
+        return max(_FEWEST, min(_MOST, int(task.seconds / each))) // 3
+
+    return task.trials // 3 if task.trials is not None else int(task.decide("trials", fit))
+
+
+def ranked(trials: Iterable[Trial]) -> list[Trial]:
+    """Feasible, measured trials by falling score, each architecture once."""
+    unique = {t.arch.key: t for t in trials if not t.failed and t.feasible and "zico" in t.metrics}
+    return sorted(unique.values(), key=lambda t: -t.metrics["zico"])
+
+
+def shortlist(trials: Iterable[Trial], count: int) -> list[Trial]:
+    """`count` along the better half of the front of score against MACs: the score errs, so its very top is no safe bet."""
+    front, least = [], float("inf")
+    for trial in ranked(trials):
+        if trial.metrics["macs"] < least:
+            least = trial.metrics["macs"]
+            front.append(trial)
+    pool = front[: max(count, (len(front) + 1) // 2)]
+    if len(pool) < count:
+        known = {t.arch.key for t in pool}
+        pool += [t for t in ranked(trials) if t.arch.key not in known][: count - len(pool)]
+    step = (len(pool) - 1) / max(1, count - 1)
+    return [pool[round(i * step)] for i in range(min(count, len(pool)))]
+
+
+def _best(trials: Iterable[Trial]) -> Trial | None:
+    return next(iter(ranked(trials)), None)
+
+
+def _named(trial: Trial | None) -> dict[str, Any] | None:
+    return None if trial is None else {"key": trial.arch.key, "score": trial.metrics["zico"], "macs": trial.metrics["macs"]}
+
+
+def _telling(task: Task, total: int) -> Callable[[Trial], None]:
+    count, best = 0, float("-inf")
+
+    def tell(trial: Trial) -> None:
+        nonlocal count, best
+        count += 1
+        best = max(best, trial.metrics.get("zico", best))
+        task.tell(f"{count} of {total} networks scored, best ZiCo {best:.1f}", count / total)
+
+    return tell

@@ -1,0 +1,211 @@
+"""The main job: seven stages in order, each committed when done; a run that died goes on where it was."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from torch import nn
+
+from archsmith.errors import ArchsmithError, Damaged, UserError, did_you_mean
+from archsmith.methods import AUTO, METHODS
+from archsmith.methods.task import Task
+from archsmith.progress import Silent, Watch, duration
+from archsmith.run import STAGES, Request, Run, Stopwatch
+from archsmith.stages import finish, look, profile, ship
+from archsmith.stages.work import Work
+from archsmith.training.device import pick_device, set_threads
+
+Stage = Callable[[Work], dict[str, Any]]
+Again = Callable[[Work, dict[str, Any]], None]
+Said = Callable[[dict[str, Any]], str]
+Predict = Callable[[Work], float | None]
+_REPORTED = ("profile", "search", "finish", "ship")  # the page is drawn anew after these
+
+
+def start(request: Request, out: str | Path, watch: Watch | None = None) -> Run:
+    """A new run in the folder `out`, carried through to the end."""
+    _method(request.method)
+    run = Run.create(out, absolute(request))
+    return carry_on(run, watch)
+
+
+def absolute(request: Request) -> Request:
+    """Paths made absolute, so that a run can be resumed from anywhere."""
+    changes: dict[str, Any] = {}
+    if Path(request.data).exists():
+        changes["data"] = str(Path(request.data).absolute())
+    if request.init:
+        changes["init"] = str(Path(request.init).absolute())
+    file, colon, name = request.space.rpartition(":")
+    if colon and Path(file).exists():
+        changes["space"] = f"{Path(file).absolute()}:{name}"
+    return request.model_copy(update=changes)
+
+
+def carry_on(run: Run, watch: Watch | None = None) -> Run:
+    """Does every stage that is not done yet. A failure leaves all that was done, and its reason in run.json."""
+    watch = watch or Silent()
+    with run.locked():
+        run.update(status="running", error=None)
+        try:
+            _stages(run, watch)
+        except KeyboardInterrupt:
+            run.update(status="stopped")
+            run.event("stopped")
+            raise
+        except Exception as error:
+            reason = str(error) if isinstance(error, ArchsmithError) else f"{type(error).__name__}: {error}"
+            run.update(status="failed", error=reason)
+            run.event("failed", reason=reason)
+            raise
+        run.update(status="done")
+        report(run)
+    return run
+
+
+def open_work(run: Run, watch: Watch | None = None) -> Work:
+    """A process's view of a run: device and threads set, nothing loaded."""
+    request = run.request
+    return Work(run, watch or Silent(), pick_device(request.device), set_threads(request.threads))
+
+
+def _stages(run: Run, watch: Watch) -> None:
+    work = open_work(run, watch)
+    table = _table(run.request.method)
+    for name in STAGES:
+        do, again, said, predict = table[name]
+        payload = run.stage(name)
+        if payload is not None:
+            again(work, payload)
+            watch.end(name, said(payload), run.seconds().get(name, 0.0))
+            continue
+        watch.begin(name, predict(work) if work.timed else None)
+        work.stopwatch = Stopwatch(run, name)
+        payload = do(work)
+        work.stopwatch.save()
+        run.finish_stage(name, payload)
+        seconds, work.stopwatch = work.stopwatch.seconds, None
+        run.event("stage", name=name, seconds=round(seconds, 3), said=said(payload))
+        watch.end(name, said(payload), seconds)
+        if name in _REPORTED:
+            report(run)
+
+
+def _table(method: str) -> dict[str, tuple[Stage, Again, Said, Predict]]:
+    """Stage -> what does it, what takes it up again, its line, and how long it should take."""
+    page = _method(method)
+
+    def nothing(work: Work, payload: dict[str, Any]) -> None:
+        return None
+
+    def train(work: Work) -> dict[str, Any]:
+        if hasattr(page, "train"):
+            return page.train(task(work))  # type: ignore[no-any-return]
+        return {"skipped": True, "why": "this method trains no shared weights"}
+
+    return {
+        "look": (look.look, look.again, look.said, lambda work: None),
+        "profile": (profile.profile, profile.again, profile.said, lambda work: None),
+        "screen": (lambda work: page.screen(task(work)), nothing, _screened, lambda work: work.scoring_s() / 3),
+        "train": (train, nothing, lambda payload: payload.get("why", ""), lambda work: 0.0),
+        "search": (lambda work: page.search(task(work)), nothing, _searched, lambda work: 2 * _scoring(work) / 3),
+        "finish": (finish.finish, nothing, finish.said, lambda work: work.left_s),
+        "ship": (ship.ship, nothing, ship.said, lambda work: work.ship_s),
+    }
+
+
+def _method(name: str) -> ModuleType:
+    name = AUTO if name == "auto" else name
+    if name not in METHODS:
+        raise UserError(f"no method '{name}'; there are auto, {', '.join(METHODS)}{did_you_mean(name, METHODS)}")
+    return importlib.import_module(METHODS[name][0])
+
+
+def _scoring(work: Work) -> float:
+    return float(work.run.decide("scoring/seconds", work.scoring_s))
+
+
+def task(work: Work) -> Task:
+    """What the method is handed."""
+    request = work.run.request
+    trials = request.trials if request.trials is not None or work.timed else 192
+    return Task(
+        work.model, work.space, work.costs, work.constraints, work.scoring_batches, work.run.archive, work.run.decide,
+        work.tell, request.seed, work.device, _scoring(work), trials,
+        work.run.decide("finalists", lambda: finish.finalists(work)),
+    )  # fmt: skip
+
+
+def _screened(payload: dict[str, Any]) -> str:
+    if payload["proxy"] is None:
+        return "nothing to score"
+    best = payload["best"]
+    return f"{payload['scored']} networks scored by {payload['proxy']}" + (f", best {best['score']:.1f}" if best else "")
+
+
+def _searched(payload: dict[str, Any]) -> str:
+    text = f"{len(payload['shortlist'])} networks short-listed"
+    if payload["best"] and payload["random"] and payload["random"]["best"]:
+        text += (
+            f"; best score {payload['best']['score']:.1f} after {payload['trials']} trials, "
+            f"random search {payload['random']['best']['score']:.1f} after {payload['random']['trials']}"
+        )
+    return text
+
+
+def report(run: Run) -> Path:
+    """Draws report.html from what there is."""
+    from archsmith.report.page import write
+
+    return write(run.folder)
+
+
+def best(run: Run) -> nn.Module:
+    """The shipped network: rebuilt from its architecture, its weights verified against what was shipped."""
+    import hashlib
+
+    import torch
+    from safetensors.torch import load as parse
+
+    from archsmith.models import build
+    from archsmith.space import Architecture
+    from archsmith.supernet import extract, search_space
+
+    shipped, seen = run.stage("ship"), run.stage("look")
+    if shipped is None or seen is None:
+        raise UserError(f"{run.folder} has not shipped a network yet; finish it with `archsmith resume {run.folder}`")
+    path = run.folder / "best" / "model.safetensors"
+    expected = next(f["sha256"] for f in shipped["files"] if f["name"] == "model.safetensors")
+    data = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise Damaged(f"{path} is not the file that was shipped (its checksum differs); restore it, or run the search again")
+    model = build(shipped["architecture"]["space"], len(seen["classes"]), seen["channels"], seen["size"])
+    arch = search_space(model).check(Architecture.from_json(shipped["architecture"]["options"]))
+    network = extract(model, arch, "fresh", torch.Generator().manual_seed(0))
+    network.load_state_dict(parse(data))
+    return network.eval()
+
+
+def export(run: Run, path: Path, format: Literal["onnx", "pt2", "safetensors"] | None = None) -> Path:
+    """The chosen network as one file, verified; `format` from the ending where it is not given."""
+    from archsmith.export import FORMATS, export_file
+
+    kind = format or path.suffix.lstrip(".")
+    if kind not in FORMATS:
+        raise UserError(f"cannot export as '{kind}'; formats are {', '.join(FORMATS)}{did_you_mean(kind, FORMATS)}")
+    seen = run.stage("look") or {}
+    network = best(run)
+    shape = (seen["channels"], seen["size"], seen["size"])
+    return export_file(
+        network, path, kind, shape=shape, mean=seen["mean"], std=seen["std"], metadata={"labels": seen["classes"]}
+    )
+
+
+def time_text(run: Run) -> str:
+    """Seconds used against seconds given."""
+    used = sum(run.seconds().values())
+    return duration(used) + (f" of {duration(run.request.time_s)}" if run.request.time_s and run.request.steps is None else "")

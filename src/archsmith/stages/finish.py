@@ -1,0 +1,187 @@
+"""Stage 6, finish: train the short-list by successive halving, and the hand-made reference at equal cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from archsmith.archive import SqliteArchive
+from archsmith.data.augment import suggest
+from archsmith.metrics.accuracy import evaluate
+from archsmith.metrics.cost import macs, params, peak_memory
+from archsmith.models.mobilenet import Reference, reference
+from archsmith.problem import Candidate, Trial
+from archsmith.progress import duration
+from archsmith.space import Architecture
+from archsmith.stages.work import Work
+from archsmith.training.race import Entrant, Field, Standing, race, rungs_for
+from archsmith.training.recipe import Recipe, default_recipe
+
+
+def finalists(work: Work) -> int:
+    """How many networks the time, or the steps, can train side by side."""
+    if not work.timed:
+        return 4 if (work.run.request.steps or 0) < 4000 else 6
+    return 4 if work.left_s < 300 else 6 if work.left_s < 3600 else 8
+
+
+def recipe_for(work: Work) -> Recipe:
+    """The default recipe for this data on this device."""
+    facts = work.images.facts
+    return default_recipe(len(work.images.parts["train"]), imbalance=facts["imbalance"], device=work.device)
+
+
+def finish(work: Work) -> dict[str, Any]:
+    """Both arms of the comparison. Nothing here looks at the test images."""
+    shortlist = (work.run.stage("search") or {})["shortlist"]
+    recipe = recipe_for(work)
+    plan = work.run.decide("finish/plan", lambda: _plan(work))
+    entrants = shortlisted(work, shortlist)
+    field = _field(work, "search", recipe, plan["search"], 0.0)
+    standings = race(entrants, field)
+    _record(work, shortlist, standings)
+    chosen = standings[0].name
+    by_key = {entry["key"]: entry for entry in shortlist}
+    networks = {s.name: _network(work, s, by_key[s.name]) for s in standings}
+    result: dict[str, Any] = {
+        "recipe": {**recipe.to_json(), "augment": suggest(work.images).to_json()},
+        "plan": plan,
+        "rungs": _rungs(standings, len(entrants)),
+        "chosen": chosen,
+        "networks": networks,
+        "ranking": [s.name for s in standings if s.failed is None],
+        "reference": None,
+    }
+    if work.run.request.reference:
+        result["reference"] = _reference(work, recipe, plan, networks[chosen])
+    return result
+
+
+def shortlisted(work: Work, shortlist: Sequence[dict[str, Any]]) -> list[Entrant]:
+    """The short-list as entrants; the architectures are checked against the space."""
+    found = []
+    for entry in shortlist:
+        arch = work.space.check(Architecture.from_json(entry["options"]))
+        found.append(Entrant(arch.key, lambda a=arch: work.plain(a)))  # type: ignore[misc]
+    return found
+
+
+def _plan(work: Work) -> dict[str, Any]:
+    """The budget of each arm: equal totals, scoring counted on the search's side."""
+    request = work.run.request
+    if not work.timed:
+        other = request.steps if request.reference else 0
+        return {"unit": "steps", "search": request.steps, "reference": other, "scoring_s": None}
+    seconds = work.run.seconds()
+    scoring = sum(seconds.get(name, 0.0) for name in ("screen", "train", "search"))
+    left = max(4.0, work.left_s)
+    if not request.reference:
+        return {"unit": "seconds", "search": left, "reference": 0.0, "scoring_s": scoring}
+    arm = (left + scoring) / 2
+    search = max(0.25 * left, arm - scoring)
+    return {"unit": "seconds", "search": search, "reference": left - search, "scoring_s": scoring}
+
+
+def field_for(work: Work, arm: str) -> Field:
+    """An arm as far as its checkpoints concern it: to read a trained network back."""
+    return _field(work, arm, recipe_for(work), 0.0, 0.0)
+
+
+def _field(work: Work, arm: str, recipe: Recipe, budget: float, began: float) -> Field:
+    train = work.images.parts["train"]
+    classes = len(work.images.classes)
+    counts = [int((train.labels == label).sum()) for label in range(classes)]
+    watch = work.stopwatch
+    return Field(
+        arm, recipe, budget, work.timed,
+        stream=lambda start: work.stream(recipe.batch_size, start),
+        evaluate=lambda network: evaluate(network, work.part("val")),
+        glance=lambda network: evaluate(network, work.glance()),
+        folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device,
+        seed=work.run.request.seed, class_counts=counts, fresh=work.run.request.init is None,
+        spent=lambda: (watch.seconds if watch is not None else 0.0) - began,
+        tell=lambda text, share: work.tell(f"{arm}: {text}", share),
+    )  # fmt: skip
+
+
+def _network(work: Work, standing: Standing, entry: dict[str, Any]) -> dict[str, Any]:
+    arch = Architecture.from_json(entry["options"])
+    return {**work.costs(arch), **_facts(standing), "origin": entry["origin"], "options": dict(arch)}
+
+
+def _facts(standing: Standing) -> dict[str, Any]:
+    return {
+        "curve": standing.curve, "val_accuracy": standing.val_accuracy, "seconds": standing.seconds, "steps": standing.steps,
+        "progress": standing.progress, "failed": standing.failed,
+    }  # fmt: skip
+
+
+def _rungs(standings: Sequence[Standing], entrants: int) -> list[dict[str, Any]]:
+    """Who was where after each rung."""
+    found = []
+    for rung in rungs_for(entrants):
+        there = [s for s in standings if s.failed is None and s.progress >= rung.until - 1e-6]
+        found.append({"until": rung.until, "keep": rung.keep, "entries": [s.name for s in there]})
+    return found
+
+
+def _record(work: Work, shortlist: Sequence[dict[str, Any]], standings: Sequence[Standing]) -> None:
+    """Every network's last state as a trial, once."""
+    archive: SqliteArchive = work.run.archive
+    known = {t.arch.key for t in archive.stage("finish")}
+    by_key = {entry["key"]: entry for entry in shortlist}
+    for standing in standings:
+        if standing.name in known:
+            continue
+        arch = Architecture.from_json(by_key[standing.name]["options"])
+        metrics = {**work.costs(arch)}
+        if standing.val_accuracy is not None:
+            metrics["val_accuracy"] = standing.val_accuracy
+        cost = {"seconds": standing.seconds, "steps": float(standing.steps)}
+        losses = (-standing.val_accuracy,) if standing.val_accuracy is not None else ()
+        candidate = Candidate(arch, fidelity=standing.progress, origin=by_key[standing.name]["origin"])
+        archive.extend([Trial(candidate, metrics, losses, 0.0, cost, "finish", True, standing.failed)])
+
+
+def references(work: Work, chosen: dict[str, Any]) -> list[Reference]:
+    """Three hand-made networks that use the budget; without one, as large as the chosen network."""
+    channels, size, _ = work.shape
+    limits = {limit.metric: limit.value for limit in work.limits if limit.op == "<=" and limit.metric != "latency"}
+    if not limits:
+        limits = {"params": chosen["params"], "macs": chosen["macs"]}
+    return reference(len(work.images.classes), channels, size, limits)
+
+
+def reference_entrants(work: Work, found: Sequence[Reference]) -> list[Entrant]:
+    """They start from the same kind of fresh weights as the search's networks."""
+    return [Entrant(r.name, lambda r=r: r.make(work.run.request.seed)) for r in found]  # type: ignore[misc]
+
+
+def _reference(work: Work, recipe: Recipe, plan: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+    found = references(work, chosen)
+    began = work.run.decide("finish/reference-began", lambda: work.stopwatch.seconds if work.stopwatch else 0.0)
+    standings = race(reference_entrants(work, found), _field(work, "reference", recipe, plan["reference"], began))
+    by_name = {r.name: r for r in found}
+    networks = {}
+    for s in standings:
+        network = by_name[s.name].make(0)
+        costs = {"params": params(network), "macs": macs(network, work.shape), "memory": peak_memory(network, work.shape)}
+        networks[s.name] = {**costs, **_facts(s), "text": by_name[s.name].text}
+    return {
+        "name": "MobileNet of the same family, scaled by hand to the budget",
+        "chosen": standings[0].name,
+        "networks": networks,
+        "seconds": sum(s.seconds for s in standings),
+        "steps": sum(s.steps for s in standings),
+    }
+
+
+def said(payload: dict[str, Any]) -> str:
+    """The line for the progress table."""
+    best = payload["networks"][payload["chosen"]]
+    text = f"{len(payload['networks'])} networks trained; best {best['val_accuracy']:.2%} on validation"
+    text += f" after {duration(best['seconds'])}"
+    if payload["reference"]:
+        other = payload["reference"]["networks"][payload["reference"]["chosen"]]
+        text += f"; hand-made reference {other['val_accuracy']:.2%}"
+    return text

@@ -1,0 +1,61 @@
+"""Stage 1, look: what the data is, and the split, made once and kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from archsmith.data import Resident, load
+from archsmith.errors import UserError
+from archsmith.stages.work import Work
+
+
+def look(work: Work) -> dict[str, Any]:
+    """Loads the data and says what it is: classes, sizes, imbalance, unreadable files, duplicates, the split."""
+    work.tell(f"reading {work.run.request.data}", None)
+    _load(work, work.run.request.size, None)
+    split = work.run.decide("split", work.images.split.to_json)
+    return {**work.images.facts, "mean": list(work.images.mean), "std": list(work.images.std), "split_ids": split}
+
+
+def again(work: Work, payload: dict[str, Any]) -> None:
+    """Loads the same data with the same split for a run that goes on; UserError where the data is not what it was."""
+    _load(work, payload["size"], payload["split_ids"])
+    now, before = work.images.facts["data_hash"], payload["data_hash"]
+    if now != before:
+        raise UserError(
+            f"{work.run.request.data} is not the data this run began with (hash {now[:12]}, was {before[:12]}); "
+            "put it back to resume, or start a new run"
+        )
+
+
+def _load(work: Work, size: int | None, split: dict[str, Any] | None) -> None:
+    request = work.run.request
+    data = load(
+        request.data,
+        seed=request.seed,
+        size=size,
+        val_share=request.val_share,
+        test_share=request.test_share,
+        group=request.group,
+        split=split,
+        threads=work.threads,
+    )
+    if work.device.type != "cpu":  # small sets live on the device
+        parts = {name: part.to(work.device) if isinstance(part, Resident) else part for name, part in data.parts.items()}
+        data = replace(data, parts=parts)
+    work.data = data
+
+
+def said(payload: dict[str, Any]) -> str:
+    """The line for the progress table."""
+    counts = {name: sum(per_class) for name, per_class in payload["counts"].items()}
+    text = f"{len(payload['classes'])} classes; "
+    text += f"{counts['train']:,} train, {counts['val']:,} val, {counts['test']:,} test images"
+    text += f" at {payload['size']} x {payload['size']}"
+    if payload["unreadable"]:
+        text += f"; {len(payload['unreadable'])} unreadable, skipped"
+    duplicates = payload["duplicates"]
+    if duplicates["exact"] or duplicates["near"]:
+        text += f"; {duplicates['exact']} exact and {duplicates['near']} near duplicates across the split"
+    return text

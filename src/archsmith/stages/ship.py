@@ -1,0 +1,128 @@
+"""Stage 7, ship: re-check the budget on the exported file, one look at the test images, the package, the front, the report."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from archsmith import export
+from archsmith.budget import human
+from archsmith.export.files import onnx_bytes
+from archsmith.metrics.accuracy import evaluate
+from archsmith.metrics.cost import macs, params, peak_memory
+from archsmith.metrics.latency import time_onnx
+from archsmith.onnx_graph import Classifier
+from archsmith.report.front import write_front
+from archsmith.report.verdict import compare
+from archsmith.space import Architecture
+from archsmith.stages.finish import field_for, reference_entrants, references, shortlisted
+from archsmith.stages.work import Work
+from archsmith.survey import as_json
+from archsmith.training.race import trained
+
+
+def ship(work: Work) -> dict[str, Any]:
+    """Takes the best network by validation whose exported file keeps to the budget; a miss falls to the next."""
+    finish = work.run.stage("finish") or {}
+    network, arch, checks, fell_back = _choose(work, finish["ranking"])
+    work.tell("one look at the test images", 0.2)
+    test = evaluate(network, work.part("test"))
+    reference_test = _reference_test(work, finish)
+    work.tell("exporting and verifying", 0.4)
+    facts = {
+        "test": test, "budget": checks, "data": work.images.name, "val_accuracy": finish["networks"][arch.key]["val_accuracy"],
+        "params": params(network), "macs": macs(network, work.shape), "space": work.space_name,
+    }  # fmt: skip
+    network = network.cpu()
+    package = export.ship(
+        work.run.folder / "best", network, shape=work.shape, classes=work.images.classes, mean=work.images.mean,
+        std=work.images.std, architecture=arch, facts=facts, threads=work.threads,
+    )  # fmt: skip
+    return {
+        **package,
+        "key": arch.key,
+        "architecture": {"space": work.space_name, "key": arch.key, "options": dict(arch)},
+        "budget": checks,
+        "fell_back": fell_back,
+        "test": test,
+        "reference_test": reference_test,
+        "verdict": verdict(test, reference_test),
+    }
+
+
+def verdict(test: dict[str, Any], reference: dict[str, Any] | None) -> str:
+    """Whether the search paid, in one sentence."""
+    text = f"test accuracy {test['accuracy']:.2%} (95 % interval {test['interval'][0]:.2%} to {test['interval'][1]:.2%})"
+    if reference is None:
+        return f"{text}; no hand-made reference was trained"
+    found = compare(test["accuracy"], test["n"], reference["accuracy"], reference["n"])
+    word = {"won": "the search won", "lost": "the search lost", "tie": "a tie within the interval"}[found.outcome]
+    return f"{text}; the hand-made reference at equal cost {reference['accuracy']:.2%}: {word}"
+
+
+def _choose(work: Work, ranking: Sequence[str]) -> tuple[nn.Module, Architecture, list[dict[str, Any]], list[dict[str, Any]]]:
+    """The first that keeps every limit; where none does, the one nearest to it, and its misses stand in `budget`."""
+    shortlist = (work.run.stage("search") or {})["shortlist"]
+    options = {entry["key"]: entry["options"] for entry in shortlist}
+    entrants = {entrant.name: entrant for entrant in shortlisted(work, shortlist)}
+    tried, fell_back = [], []
+    for name in ranking:
+        network = trained(entrants[name], field_for(work, "search"))
+        checks = work.run.decide(f"ship/{name}", lambda n=network: check(work, n))
+        arch = Architecture.from_json(options[name])
+        if all(row["met"] for row in checks):
+            return network, arch, checks, fell_back
+        missed = [row for row in checks if not row["met"]]
+        why = "; ".join(f"{row['text']} but measured {human(row['metric'], row['value'])}" for row in missed)
+        fell_back.append({"key": name, "why": why})
+        tried.append((sum(max(0.0, row["value"] / row["limit"] - 1) for row in checks), len(tried), network, arch, checks))
+    _, _, network, arch, checks = min(tried)
+    return network, arch, checks, fell_back
+
+
+def check(work: Work, network: nn.Module) -> list[dict[str, Any]]:
+    """Each limit against what the network really has; latency on the exported file, up to three times where it misses."""
+    found = []
+    for limit in work.limits:
+        if limit.metric == "latency":
+            work.tell("timing the exported file", 0.1)
+            medians: list[float] = []
+            while len(medians) < 3 and not (medians and limit.met(statistics.median(medians))):
+                model = onnx_bytes(network.cpu(), work.shape, Classifier(work.images.mean, work.images.std))
+                medians.append(time_onnx(model, work.shape, threads=work.threads)["median_ms"])
+            value = statistics.median(medians)
+        else:
+            value = {"params": params, "macs": lambda n: macs(n, work.shape), "memory": lambda n: peak_memory(n, work.shape)}[
+                limit.metric
+            ](network)
+        found.append({**as_json(limit), "value": value, "met": limit.met(value)})
+    return found
+
+
+def _reference_test(work: Work, finish: dict[str, Any]) -> dict[str, Any] | None:
+    reference = finish["reference"]
+    if reference is None:
+        return None
+    entrants = reference_entrants(work, references(work, finish["networks"][finish["chosen"]]))
+    entrant = next(e for e in entrants if e.name == reference["chosen"])
+    return evaluate(trained(entrant, field_for(work, "reference")), work.part("test"))
+
+
+def finished(work: Work) -> None:
+    """After the stage is committed: the front as a table."""
+    write_front(work.run.folder)
+
+
+def said(payload: dict[str, Any]) -> str:
+    """The line for the progress table."""
+    test = payload["test"]
+    text = f"test accuracy {test['accuracy']:.2%} on {test['n']:,} images; {len(payload['files'])} files in best/"
+    latency = payload["latency_ms"]
+    if latency:
+        text += f"; {latency['median_ms']:.2f} ms per image"
+    if any(not row["met"] for row in payload["budget"]):
+        text += "; BUDGET MISSED"
+    return text

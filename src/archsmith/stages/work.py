@@ -1,0 +1,180 @@
+"""What the stages share: the run, the data, the elastic model, the limits, and how much time is left for what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archsmith.budget import Limit, parse
+from archsmith.data import Data, batches, ordered
+from archsmith.data.augment import suggest
+from archsmith.errors import UserError
+from archsmith.metrics.cost import Costs
+from archsmith.metrics.latency import LatencyTable
+from archsmith.models import build
+from archsmith.problem import Constraint
+from archsmith.progress import Watch
+from archsmith.run import Run, Stopwatch
+from archsmith.seeding import mix
+from archsmith.space import Architecture, SearchSpace
+from archsmith.supernet import extract, search_space
+from archsmith.survey import constraints_of
+
+_SHIP_S = 22.0  # exporting, verifying, timing and reporting take about this long on two cores
+_GLANCE = 1500  # validation images behind each point of a learning curve
+
+
+@dataclass
+class Work:
+    """One process working on one run. `data` is there once the look stage is done."""
+
+    run: Run
+    watch: Watch
+    device: torch.device
+    threads: int
+    data: Data | None = None
+    stopwatch: Stopwatch | None = None
+    latency: LatencyTable | None = None
+
+    # -- the data -----------------------------------------------------------------------------------------------------
+
+    @property
+    def images(self) -> Data:
+        """The data; only after look."""
+        assert self.data is not None
+        return self.data
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the network's input."""
+        return self.images.channels, self.images.size, self.images.size
+
+    def stream(self, batch_size: int, start: int = 0, *, augmented: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
+        """Endless training batches from step `start`."""
+        augment = suggest(self.images) if augmented else None
+        return batches(
+            self.images.parts["train"], batch_size, data=self.images, seed=self.run.request.seed, augment=augment,
+            device=self.device, start=start, workers=self._workers,
+        )  # fmt: skip
+
+    def part(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """A part once, in order."""
+        return ordered(self.images.parts[name], 256, self.images, self.device, self._workers)
+
+    def glance(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Some of the validation images, spread over all of them, for learning curves."""
+        part: Any = self.images.parts["val"]
+        every = -(-len(part) // _GLANCE)
+        some = replace(part, rows=part.rows[::every], labels=part.labels[::every], ids=part.ids[::every])
+        return ordered(some, 256, self.images, self.device, self._workers)
+
+    @property
+    def _workers(self) -> int:
+        """Threads that decode ahead, where the images are not in memory."""
+        return 0 if self.images.parts["train"].resident else max(1, self.threads)
+
+    @cached_property
+    def scoring_batches(self) -> list[tuple[Tensor, Tensor]]:
+        """Two mini-batches of 64 for training-free scores, the same for every network, without augmentation."""
+        stream = batches(
+            self.images.parts["train"], min(64, max(2, len(self.images.parts["train"]) // 2)), data=self.images,
+            seed=mix(self.run.request.seed, "scores"), augment=None, device=self.device, start=0, workers=0,
+        )  # fmt: skip
+        return [next(stream), next(stream)]
+
+    # -- the space ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def space_name(self) -> str:
+        """The space asked for; auto: the MobileNet family, which fits itself to the image size."""
+        return "mobilenet" if self.run.request.space == "auto" else self.run.request.space
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The elastic network: on meta, or with the weights of --init."""
+        channels, size, _ = self.shape
+        init = self.run.request.init
+        model = build(self.space_name, len(self.images.classes), channels, size, device="cpu" if init else "meta")
+        if init:
+            from archsmith.stages.init import load_into
+
+            self.init_note = load_into(model, Path(init))
+        return model
+
+    init_note: str = ""
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """Its search space."""
+        space = search_space(self.model)
+        if not space:
+            raise UserError(
+                f"space '{self.space_name}' declares no decision, so there is nothing to search; "
+                "write a Choice where torch takes a number, e.g. Conv2d(3, Choice(16, 24), 3)"
+            )
+        return space
+
+    @cached_property
+    def costs(self) -> Costs:
+        """params and macs of an architecture, and memory where the budget bounds it: that takes a trace of each network."""
+        bounded = any(limit.metric == "memory" for limit in self.limits)
+        return Costs(self.model, self.shape, ("params", "macs", "memory") if bounded else ("params", "macs"))
+
+    @cached_property
+    def limits(self) -> tuple[Limit, ...]:
+        """The budget as asked for."""
+        return parse(self.run.request.budget)
+
+    @cached_property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """The budget as constraints; latency by the table."""
+        return constraints_of(self.limits, self.costs, self.latency)
+
+    def plain(self, arch: Architecture) -> nn.Module:
+        """A network for training, on the CPU: fresh weights by seed and architecture, or the shared ones of --init."""
+        if self.run.request.init:
+            return extract(self.model, arch, "shared")
+        return extract(self.model, arch, "fresh", torch.Generator().manual_seed(mix(self.run.request.seed, arch.key)))
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def timed(self) -> bool:
+        """Whether --time rules; otherwise --steps."""
+        return self.run.request.steps is None
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds of work so far, over all processes, the running stage included."""
+        done = self.run.seconds()
+        if self.stopwatch is not None:
+            done[self.stopwatch.stage] = self.stopwatch.seconds
+        return sum(done.values())
+
+    @property
+    def left_s(self) -> float:
+        """Seconds left before shipping must begin."""
+        assert self.run.request.time_s is not None
+        return self.run.request.time_s - self.spent_s - self.ship_s
+
+    @property
+    def ship_s(self) -> float:
+        """Reserved for shipping."""
+        return min(_SHIP_S, 0.25 * (self.run.request.time_s or math.inf))
+
+    def scoring_s(self) -> float:
+        """What scoring may take: an eighth of what is left, at most ten minutes."""
+        return min(600.0, 0.125 * self.left_s) if self.timed else 60.0
+
+    def tell(self, text: str, share: float | None) -> None:
+        """Passes progress on, and saves the clock every now and then."""
+        self.watch.tick(text, share)
+        if self.stopwatch is not None:
+            self.stopwatch.save(every=2.0)

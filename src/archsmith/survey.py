@@ -1,0 +1,200 @@
+"""Behind `archsmith profile` and `archsmith score`: a space's costs and training-free scores, without a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archsmith.budget import Limit, human, parse
+from archsmith.data import batches, load
+from archsmith.errors import UserError
+from archsmith.feasible import feasible_sample, feasible_share
+from archsmith.metrics.cost import Costs
+from archsmith.metrics.latency import LatencyTable
+from archsmith.metrics.proxies import PROXIES
+from archsmith.metrics.proxies import build as build_proxy
+from archsmith.models import build
+from archsmith.problem import Constraint, Metric
+from archsmith.space import Architecture, SearchSpace
+from archsmith.supernet import search_space
+from archsmith.training.device import set_threads
+
+Shape = tuple[int, int, int]
+_DRAWS = 400
+
+
+def constraints_of(limits: tuple[Limit, ...], costs: Metric, latency: Metric | None) -> tuple[Constraint, ...]:
+    """A budget as constraints; latency by its table."""
+    found = []
+    for limit in limits:
+        metric = latency if limit.metric == "latency" else costs
+        assert metric is not None, "a latency limit needs a latency table"
+        found.append(
+            Constraint(limit.metric, metric, high=limit.value)
+            if limit.op == "<="
+            else Constraint(limit.metric, metric, low=limit.value)
+        )
+    return tuple(found)
+
+
+def as_json(limit: Limit) -> dict[str, Any]:
+    """A limit for the record."""
+    return {"metric": limit.metric, "op": limit.op, "limit": limit.value, "unit": limit.unit, "text": str(limit)}
+
+
+def survey(
+    name: str, space: SearchSpace, limits: tuple[Limit, ...], costs: Costs, table: LatencyTable | None, seed: int
+) -> dict[str, Any]:
+    """What the profile stage records: costs over the space and the share that fits; raises NothingFits where nothing does."""
+    rng = Random(seed)
+    constraints = constraints_of(limits, costs, table)
+    metrics = (costs, *([table] if table is not None else []))
+    share = feasible_share(space, constraints, rng, draws=_DRAWS, metrics=metrics)
+    feasible_sample(space, constraints, rng, 1)
+    return {
+        "space": name,
+        "space_size": f"{space.size:.3g}" if space.size > 10**6 else str(space.size),
+        "decisions": len(space),
+        "metrics": share.summary(),
+        "feasible_share": {"share": share.share, "low": share.low, "high": share.high, "draws": share.draws},
+        "budget": [as_json(limit) for limit in limits],
+        "latency_table": None if table is None else table.errors(),
+    }
+
+
+def _model(space: str, classes: int, shape: Shape) -> tuple[str, nn.Module]:
+    name = "mobilenet" if space == "auto" else space
+    return name, build(name, classes, shape[0], shape[1])
+
+
+def profile_space(
+    data: str | None,
+    space: str,
+    budget: str,
+    *,
+    classes: int,
+    channels: int,
+    size: int | None,
+    latency: bool,
+    threads: int | None,
+    seed: int,
+) -> dict[str, Any]:
+    """The profile of a space for given or for DATA's classes and image size."""
+    count = set_threads(threads)
+    if data is not None:
+        facts = load(data, seed=seed, size=size)
+        classes, channels, size = len(facts.classes), facts.channels, facts.size
+    shape = (channels, size or 32, size or 32)
+    name, model = _model(space, classes, shape)
+    limits = parse(budget)
+    table = None
+    if latency or any(limit.metric == "latency" for limit in limits):
+        table = LatencyTable(model, shape, threads=count)
+        table.calibrate(Random(seed))
+    found = survey(name, search_space(model), limits, Costs(model, shape), table, seed)
+    return {**found, "classes": classes, "shape": list(shape), "threads": count}
+
+
+def profile_text(found: dict[str, Any]) -> str:
+    """For people."""
+    shape = " x ".join(map(str, found["shape"]))
+    lines = [f"{found['space']}: {found['space_size']} architectures, {found['decisions']} decisions; input {shape}"]
+    lines.append(f"{'':<10}{'min':>12}{'median':>12}{'max':>12}")
+    for metric, values in found["metrics"].items():
+        lines.append(f"{metric:<10}" + "".join(f"{human(metric, values[k]):>12}" for k in ("min", "median", "max")))
+    if found["budget"]:
+        share = found["feasible_share"]
+        text = ", ".join(limit["text"] for limit in found["budget"])
+        lines.append(
+            f"{text}: {share['share']:.3g} of the space fits (95 % interval {share['low']:.2g} to {share['high']:.2g})"
+        )
+    if found["latency_table"]:
+        table = found["latency_table"]
+        lines.append(f"latency table: off by {table['mape']:.1%} on {table['held_out']} networks that were timed whole")
+    return "\n".join(lines)
+
+
+def score_space(
+    space: str,
+    proxies: list[str],
+    *,
+    data: str | None,
+    sample: int,
+    architecture: Path | None,
+    budget: str,
+    classes: int,
+    channels: int,
+    size: int | None,
+    batch: int,
+    threads: int | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Scores of `sample` feasible networks, or of one given architecture, by each proxy."""
+    if sample < 1 or batch < 2:
+        raise UserError(f"--sample {sample} and --batch {batch}: at least 1 network and 2 images are needed")
+    if not proxies:
+        raise UserError(f"--proxies names none; there are {', '.join(PROXIES)}")
+    set_threads(threads)
+    pair, classes, shape = _batches(data, classes, channels, size, batch, seed)
+    name, model = _model(space, classes, shape)
+    costs = Costs(model, shape, ("params", "macs"))
+    scores = {proxy: build_proxy(proxy, model, pair, costs=costs, seed=seed) for proxy in proxies}
+    decisions = search_space(model)
+    if architecture is not None:
+        archs = [decisions.check(_read(architecture))]
+    else:
+        limits = parse(budget)
+        full = Costs(model, shape) if any(limit.metric == "memory" for limit in limits) else costs
+        if any(limit.metric == "latency" for limit in limits):
+            raise UserError("score: a latency limit needs a latency table; bound params, macs or memory instead")
+        archs = feasible_sample(decisions, constraints_of(limits, full, None), Random(seed), sample)
+    rows = []
+    for arch in archs:
+        values = {proxy: float(metric(arch)) for proxy, metric in scores.items()}
+        rows.append({"key": arch.key, "scores": values, **costs(arch), "options": dict(arch)})
+    rows.sort(key=lambda row: -row["scores"][proxies[0]])
+    return {"space": name, "shape": list(shape), "images": data or "noise", "batch": batch, "seed": seed, "networks": rows}
+
+
+def _read(path: Path) -> Architecture:
+    if not path.is_file():
+        raise UserError(f"--architecture {path}: no such file; give an architecture.json")
+    found = Architecture.from_json(path.read_text(encoding="utf-8"))
+    if "options" in found:  # the file that a run ships says more than the options
+        import json
+
+        return Architecture.from_json(json.loads(path.read_text(encoding="utf-8"))["options"])
+    return found
+
+
+def _batches(
+    data: str | None, classes: int, channels: int, size: int | None, batch: int, seed: int
+) -> tuple[list[tuple[Tensor, Tensor]], int, Shape]:
+    if data is not None:
+        loaded = load(data, seed=seed, size=size)
+        part = loaded.parts["train"]
+        stream = batches(part, min(batch, len(part)), data=loaded, seed=seed, augment=None, device="cpu")
+        return [next(stream), next(stream)], len(loaded.classes), (loaded.channels, loaded.size, loaded.size)
+    generator = torch.Generator().manual_seed(seed)
+    shape = (channels, size or 32, size or 32)
+    pair = [
+        (torch.randn(batch, *shape, generator=generator), torch.randint(0, classes, (batch,), generator=generator))
+        for _ in range(2)
+    ]
+    return pair, classes, shape
+
+
+def score_text(found: dict[str, Any]) -> str:
+    """For people: a table, best first by the first proxy."""
+    names = list(found["networks"][0]["scores"])
+    shape = " x ".join(map(str, found["shape"]))
+    lines = [f"{found['space']}, input {shape}, two batches of {found['batch']} from {found['images']}"]
+    lines.append(f"{'architecture':<18}" + "".join(f"{name:>14}" for name in [*names, "params", "macs"]))
+    for row in found["networks"]:
+        values = "".join(f"{value:>14.6g}" for value in row["scores"].values())
+        lines.append(f"{row['key']:<18}{values}{human('params', row['params']):>14}{human('macs', row['macs']):>14}")
+    return "\n".join(lines)

@@ -1,0 +1,190 @@
+"""Successive halving over networks in training: each rung trains the survivors further, and keeps the best by validation."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archsmith.errors import Damaged, EvaluationFailed, UserError
+from archsmith.training.checkpoint import load
+from archsmith.training.loop import advance, start
+from archsmith.training.recipe import Recipe
+from archsmith.training.state import TrainState
+
+Stream = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # the step to begin at -> endless batches
+Evaluate = Callable[[nn.Module], dict[str, Any]]
+Decide = Callable[[str, Callable[[], Any]], Any]  # a decision made once and read back on resume: `Run.decide`
+_CURVE = 0.1  # a point of the learning curve every tenth of the training
+_OVERHEAD = 0.05  # evaluation and saving over training, before any was measured
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Train to the share `until` of the full training, then keep the `keep` best."""
+
+    until: float
+    keep: int
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One network in the race: its name (file-safe) and how to make it anew, untrained."""
+
+    name: str
+    make: Callable[[], nn.Module]
+
+
+@dataclass
+class Standing:
+    """How far an entrant came. `failed` says why it left the race, if training it went wrong."""
+
+    name: str
+    progress: float = 0.0
+    steps: int = 0
+    seconds: float = 0.0
+    val_accuracy: float | None = None
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    failed: str | None = None
+
+
+@dataclass(frozen=True)
+class Field:
+    """What all entrants of a race share. `budget`: training steps, or seconds with everything (`timed`), of the whole race."""
+
+    arm: str  # names checkpoints and decisions
+    recipe: Recipe
+    budget: float
+    timed: bool
+    stream: Stream
+    evaluate: Evaluate  # at the end of a rung: on all of the validation images
+    glance: Evaluate  # for the curve: on some of them
+    folder: Path
+    decide: Decide
+    device: torch.device
+    seed: int
+    class_counts: Sequence[int]
+    fresh: bool = True  # the weights are newly drawn, not given
+    now: Callable[[], float] = time.monotonic
+    spent: Callable[[], float] = lambda: 0.0  # seconds of the budget used so far, earlier processes included
+    tell: Callable[[str, float], None] = lambda text, share: None
+
+
+def rungs_for(entrants: int) -> tuple[Rung, ...]:
+    """Few networks: one early cut. More: a first cut to a third, a second to one. (Jamieson and Talwalkar, AISTATS 2016.)"""
+    if entrants <= 1:
+        return (Rung(1.0, 1),)
+    if entrants <= 3:
+        return (Rung(0.2, 1), Rung(1.0, 1))
+    return (Rung(0.1, math.ceil(entrants / 3)), Rung(0.3, 1), Rung(1.0, 1))
+
+
+def work(entrants: int, rungs: Sequence[Rung]) -> float:
+    """How many full trainings a race costs."""
+    total, before = 0.0, 0.0
+    for rung in rungs:
+        total += entrants * (rung.until - before)
+        entrants, before = min(entrants, rung.keep), rung.until
+    return total
+
+
+def race(entrants: Sequence[Entrant], field: Field, rungs: Sequence[Rung] | None = None) -> list[Standing]:
+    """All entrants, best first: by how far they came, then by validation accuracy; failed ones last.
+
+    Resumable: each entrant's checkpoint holds how far it is, and `decide` each rung's outcome. With steps the outcome is the
+    same to the bit; with time the rest of the budget is used. Raises EvaluationFailed where every network failed.
+    """
+    rungs = rungs_for(len(entrants)) if rungs is None else rungs
+    standings = {entrant.name: Standing(entrant.name) for entrant in entrants}
+    alive = list(entrants)
+    for position, rung in enumerate(rungs):
+        length = _length(field, standings, alive, rungs, position)
+        for order, entrant in enumerate(alive):
+            share = (order + 0.5) / len(alive)
+            field.tell(f"rung {position + 1} of {len(rungs)}: {entrant.name} ({order + 1} of {len(alive)})", share)
+            train = partial(_run, entrant, field, rung.until, length)
+            outcome = field.decide(f"{field.arm}/rung{position}/{entrant.name}", lambda run=train: vars(run()))  # type: ignore[misc]
+            standings[entrant.name] = Standing(**outcome)
+        running = [entrant for entrant in alive if standings[entrant.name].failed is None]
+        if not running:
+            reasons = "; ".join(f"{s.name}: {s.failed}" for s in standings.values() if s.failed)
+            raise EvaluationFailed(f"every network failed to train: {reasons}")
+        alive = sorted(running, key=lambda e: -(standings[e.name].val_accuracy or 0.0))[: rung.keep]
+    return sorted(standings.values(), key=lambda s: (s.failed is not None, -round(s.progress, 6), -(s.val_accuracy or 0.0)))
+
+
+def _length(field: Field, standings: dict[str, Standing], alive: list[Entrant], rungs: Sequence[Rung], position: int) -> float:
+    """Steps, or training seconds, of one full training, so that what is left of the race fits what is left of its budget.
+
+    With time it is found anew before each rung from the overhead seen so far, recorded, and kept by a resumed run.
+    """
+    if not field.timed:
+        return max(1, int(field.budget / work(len(standings), rungs)))
+
+    def fit() -> float:
+        trained = sum(s.seconds for s in standings.values())
+        used = field.spent()
+        overhead = max(_OVERHEAD, used / trained - 1.0) if trained > 0 else _OVERHEAD
+        before = rungs[position - 1].until if position else 0.0
+        rest = [Rung((r.until - before), r.keep) for r in rungs[position:]]
+        return max(1.0, (field.budget - used) / (1.0 + overhead) / work(len(alive), rest))
+
+    return float(field.decide(f"{field.arm}/rung{position}/seconds", fit))
+
+
+def checkpoint_path(field: Field, name: str) -> Path:
+    """Where an entrant's training is kept."""
+    return field.folder / f"{field.arm}-{name}.safetensors"
+
+
+def _resumed(entrant: Entrant, field: Field) -> TrainState:
+    """The entrant's training as far as it came; a torn or changed checkpoint is put aside and the training starts anew."""
+    path = checkpoint_path(field, entrant.name)
+    if path.exists():
+        try:
+            return load(path, entrant.make(), device=field.device)
+        except Damaged as error:
+            field.tell(f"{error}", 0.0)
+            path.replace(path.with_suffix(".damaged"))
+    return start(
+        entrant.make(), field.recipe, seed=field.seed, device=field.device, class_counts=field.class_counts, fresh=field.fresh
+    )
+
+
+def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standing:
+    """Trains one entrant to `until` and evaluates it; whatever the network does wrong becomes the reason in its standing."""
+    state = None
+    try:
+        state = _resumed(entrant, field)
+        share = lambda s: s.seconds / length if field.timed else s.step / length  # noqa: E731
+        advance(
+            state,
+            field.stream(state.step),
+            total_steps=None if field.timed else int(length),
+            total_seconds=length if field.timed else None,
+            until=until,
+            evaluate=field.glance,
+            evaluate_every=_CURVE,
+            on_progress=lambda s, p: field.tell(f"{entrant.name}: step {s.step}", min(1.0, p / until)),
+            checkpoint=checkpoint_path(field, entrant.name),
+            now=field.now,
+        )
+        accuracy = field.evaluate(state.network)["accuracy"]
+        return Standing(entrant.name, min(until, share(state)), state.step, state.seconds, accuracy, state.history)
+    except UserError:
+        raise
+    except (EvaluationFailed, RuntimeError, ValueError, TypeError) as error:
+        steps, seconds, history = (state.step, state.seconds, state.history) if state else (0, 0.0, [])
+        return Standing(entrant.name, 0.0, steps, seconds, None, history, f"{type(error).__name__}: {error}")
+
+
+def trained(entrant: Entrant, field: Field) -> nn.Module:
+    """The entrant's network with the weights its checkpoint holds, in eval mode."""
+    return load(checkpoint_path(field, entrant.name), entrant.make(), device=field.device).network.eval()
