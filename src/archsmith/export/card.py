@@ -1,0 +1,130 @@
+"""card.md: what a shipped model is, what it achieves, how to use it, what to be careful about."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+import archsmith
+
+_PURPOSES = {
+    "model.onnx": "bytes in, class probabilities out; runs in any ONNX runtime (opset 18)",
+    "predict.py": "`python predict.py IMAGE`; needs onnxruntime, numpy, pillow",
+    "model.py": "the same network as plain PyTorch source; needs torch",
+    "model.safetensors": "its weights",
+    "model.pt2": "bytes in, class probabilities out; `torch.export.load`",
+    "architecture.json": "what the search decided",
+    "preprocess.json": "how a picture becomes the input",
+    "labels.json": "class names in the order of the outputs",
+}
+_SHOWN = ("name", "summary", "classes", "shape", "how", "architecture", "params", "budget", "accuracy", "costs", "caveats")
+
+
+def card(
+    facts: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    skipped: Sequence[Mapping[str, str]],
+    differences: Mapping[str, float],
+    latency: Mapping[str, Any] | None,
+) -> str:
+    """The text. facts as `ship` takes them: what is not known is left out."""
+    labels = list(facts["classes"])
+    sections = [
+        f"# {facts.get('name') or 'An image classifier'}",
+        facts.get("summary") or "",
+        _table("Results", _results(facts)),
+        _table("Size and speed", _costs(facts, latency)),
+        _budget(facts.get("budget") or ()),
+        "## Use\n\n```\npip install onnxruntime numpy pillow\npython predict.py picture.jpg\n```\n\n"
+        "From Python with torch alone:\n\n```python\nimport torch, model\n\nnetwork = model.load()\n"
+        f"images = torch.zeros(1, {', '.join(map(str, facts['shape']))}, dtype=torch.uint8)\n"
+        "probabilities = model.predict(network, images)\n```\n\n"
+        f"A picture becomes the input like this: {facts['how']}.",
+        f"## Classes\n\n{', '.join(str(label) for label in labels)}",
+        _files(files, skipped, differences),
+        _list("Be careful", (*(facts.get("caveats") or ()), *_CAVEATS)),
+        f"Made by archsmith {archsmith.__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}.",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+_CAVEATS = (
+    "The probabilities are the network's own; whether they are calibrated was not checked.",
+    "A picture of anything else is given one of these classes all the same.",
+)
+
+
+def _table(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    lines = [f"| {name} | {value} |" for name, value in rows]
+    return "\n".join([f"## {title}", "", "| | |", "|---|---|", *lines]) if lines else ""
+
+
+def _list(title: str, items: Iterable[str]) -> str:
+    lines = [f"- {item}" for item in items]
+    return "\n".join([f"## {title}", "", *lines]) if lines else ""
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_value, value))
+    if isinstance(value, Mapping):
+        return "; ".join(f"{k} {_value(v)}" for k, v in value.items())
+    return str(value)
+
+
+def _percent(value: Any) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Accuracy (a number, or what `metrics.accuracy` returns) first, then any other plain fact."""
+    measured = facts.get("accuracy")
+    measured = measured if isinstance(measured, Mapping) else {} if measured is None else {"accuracy": measured}
+    rows = []
+    if "accuracy" in measured:
+        text = _percent(measured["accuracy"])
+        if measured.get("interval"):
+            text += f" (95 % interval {' to '.join(_percent(v) for v in measured['interval'])})"
+        if measured.get("n"):
+            text += f" on {measured['n']:,} test images"
+        rows.append(("test accuracy", text))
+    if "balanced_accuracy" in measured:
+        rows.append(("balanced accuracy", _percent(measured["balanced_accuracy"])))
+    rest = {k: v for k, v in facts.items() if k not in _SHOWN and v is not None}
+    return rows + [(name.replace("_", " "), _value(value)) for name, value in rest.items()]
+
+
+def _costs(facts: Mapping[str, Any], latency: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    rows = [(name, _value(value)) for name, value in {"params": facts["params"], **(facts.get("costs") or {})}.items()]
+    if latency:
+        median, low, high = (f"{latency[name]:.3g}" for name in ("median_ms", "p10_ms", "p90_ms"))
+        text = f"{median} ms median, {low} to {high} ms in 80 % of {latency['runs']} runs; batch {latency['batch']}, "
+        rows.append(("latency", text + f"threads {latency['threads']}, {latency['runtime']}, {latency['machine']}"))
+    return rows
+
+
+def _budget(budget: Any) -> str:
+    if isinstance(budget, str):
+        return f"Budget: {budget}."
+    texts = [str(row.get("text") or f"{row.get('metric')} {row.get('op', '<=')} {row.get('limit')}") for row in budget]
+    return f"Budget: {', '.join(texts)}." if texts else ""
+
+
+def _files(files: Mapping[str, bytes], skipped: Sequence[Mapping[str, str]], differences: Mapping[str, float]) -> str:
+    known = {name: data for name, data in files.items() if name in _PURPOSES}
+    rows = [(f"`{name}`", f"{_PURPOSES[name]}; {-(-len(data) // 1024):,} KiB") for name, data in known.items()]
+    text = _table("Files", rows)
+    if differences:
+        listed = ", ".join(f"{name} {worst:.1e}" for name, worst in differences.items())
+        text += f"\n\nLargest difference of a probability from PyTorch: {listed}."
+    missing = _list("Not shipped", (f"`{s['name']}`: {s['why']}" for s in skipped))
+    return text + (f"\n\n{missing}" if missing else "")

@@ -1,0 +1,80 @@
+"""What a network consists of, block by block, in words and numbers: the rows that the report draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import fx, nn
+
+from archsmith.export.source import unit_of
+from archsmith.metrics.cost import macs_by_module
+from archsmith.tracing import Untraceable, trace
+
+
+def layers(network: nn.Module, shape: Sequence[int]) -> list[dict[str, Any]]:
+    """One entry a block: stage, name, text, shapes without batch, parameters, MACs; [] for a network that cannot be traced."""
+    try:
+        graph = trace(network, tuple(shape), batch=1)
+    except Untraceable:
+        return []
+    blocks: dict[str, list[fx.Node]] = {}
+    for node in graph.nodes:
+        path = str(node.target) if node.op == "call_module" else str(node.meta["inside"])
+        if node.op not in ("placeholder", "output", "get_attr"):
+            blocks.setdefault(unit_of(network, path), []).append(node)
+    counted = macs_by_module(network, tuple(shape))
+    return [_entry(network, unit, nodes, counted) for unit, nodes in blocks.items()]
+
+
+def _entry(network: nn.Module, unit: str, nodes: list[fx.Node], macs: Mapping[str, int]) -> dict[str, Any]:
+    first = next(n for node in nodes for n in node.all_input_nodes if n.meta["shape"])
+    last = next((node for node in reversed(nodes) if node.meta["shape"]), first)
+    stage, _, name = unit.partition(".")
+    called = [network.get_submodule(str(node.target)) for node in nodes if node.op == "call_module"]
+    module = network.get_submodule(unit)
+    return {
+        "stage": stage or type(network).__name__,
+        "name": name,
+        "text": _text(called, any(map(_is_add, nodes))),
+        "in": list(first.meta["shape"][1:]),
+        "out": list(last.meta["shape"][1:]),
+        "params": sum(p.numel() for p in module.parameters()) if unit else 0,
+        "macs": sum(count for path, count in macs.items() if unit and f"{path}.".startswith(f"{unit}.")),
+    }
+
+
+def _is_add(node: fx.Node) -> bool:
+    return (node.target if node.op == "call_method" else getattr(node.target, "__name__", "")) in ("add", "add_", "iadd")
+
+
+def _text(called: list[nn.Module], adds: bool) -> str:
+    """`5x5 depthwise, expand 4, squeeze-excite, stride 2, 24 channels, shortcut` or `3x3 convolution, 16 channels`."""
+    convolutions = [layer for layer in called if isinstance(layer, nn.Conv2d)]
+    linear = [layer for layer in called if isinstance(layer, nn.Linear)]
+    depthwise = next((c for c in convolutions if c.groups == c.in_channels > 1), None)
+    words = []
+    if depthwise is not None:
+        before = next(c for c in convolutions if c is not None)
+        ratio = depthwise.in_channels / before.in_channels
+        words = (
+            [f"{_kernel(depthwise)} depthwise", f"expand {ratio:.2g}"] if ratio != 1 else [f"{_kernel(depthwise)} depthwise"]
+        )
+        if any(isinstance(layer, nn.AdaptiveAvgPool2d) for layer in called):
+            words.append("squeeze-excite")
+    elif convolutions:
+        words = [f"{_kernel(c)} convolution" for c in convolutions[:1]]
+        if len(convolutions) > 1:
+            words = [f"{len(convolutions)} convolutions {' '.join(dict.fromkeys(map(_kernel, convolutions)))}"]
+    stride = max((c.stride[0] for c in convolutions), default=1)
+    words += [f"stride {stride}"] if stride > 1 else []
+    words += [f"{convolutions[-1].out_channels} channels"] if convolutions else []
+    if convolutions and depthwise is None and any(isinstance(layer, nn.AdaptiveAvgPool2d) for layer in called):
+        words.append("pooling")
+    words += [f"linear {layer.out_features}" for layer in linear]
+    words += ["shortcut"] if adds else []
+    return ", ".join(words) or ", ".join(dict.fromkeys(type(layer).__name__ for layer in called)) or "no layers"
+
+
+def _kernel(layer: nn.Conv2d) -> str:
+    return "x".join(str(k) for k in layer.kernel_size)

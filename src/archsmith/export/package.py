@@ -1,0 +1,218 @@
+"""Ships a network: the folder best/, complete and verified, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+import archsmith
+from archsmith.errors import Damaged, UserError
+from archsmith.export.card import card
+from archsmith.export.files import exported, onnx_bytes, pt2_bytes, safetensors_bytes, verify
+from archsmith.export.layers import layers
+from archsmith.export.source import source
+from archsmith.metrics.latency import time_onnx
+from archsmith.onnx_graph import Classifier, annotate
+from archsmith.space import Architecture
+from archsmith.tracing import Untraceable
+
+FILES = (
+    "model.onnx", "predict.py", "model.py", "model.safetensors", "model.pt2",
+    "architecture.json", "preprocess.json", "labels.json",
+)  # fmt: skip
+HOW = (
+    "upright by its EXIF orientation, 8 bits a channel, transparency over white, {color}, "
+    "the central square resized to {size} x {size}"
+)
+
+
+def ship(
+    folder: str | Path,
+    network: nn.Module,
+    *,
+    shape: Sequence[int],
+    classes: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+    architecture: Architecture | None = None,
+    facts: Mapping[str, Any] | None = None,
+    threads: int = 1,
+    images: Tensor | None = None,
+) -> dict[str, Any]:
+    """Writes best/ beside what is there, verifies it, times the ONNX file, then puts it in its place; the `ship` payload.
+
+    shape: (C, H, W) with C 1 or 3 and H = W. facts, for the card: name, summary, accuracy, budget, costs, caveats, any more.
+    images: real ones to verify with, uint8 (N, C, H, W). A file that a network cannot be written as is left out and named under
+    `skipped`. Raises EvaluationFailed where a file disagrees with PyTorch, UserError where the folder cannot be written; the
+    earlier folder is intact then.
+    """
+    folder, facts = Path(folder), dict(facts or {})
+    _check(shape, classes, mean, std)
+    recover(folder)
+    partial, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "old"))
+    facts["architecture"] = None if architecture is None else {"key": architecture.key, "options": dict(architecture)}
+    written, skipped = _contents(network, shape, classes, mean, std, facts)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name, data in written.items():
+            _put(partial / name, data)
+        differences = verify(partial, network, shape=shape, mean=mean, std=std, images=images)
+        onnx = partial / "model.onnx"
+        latency = time_onnx(onnx, tuple(shape), threads=threads) if onnx.exists() else None
+        written["card.md"] = card(facts, written, skipped, differences, latency).encode()
+        _put(partial / "card.md", written["card.md"])
+        _exchange(partial, folder, old)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {folder}: {error.strerror or error}; make room or allow writing there. What was there is intact"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return {
+        "files": [{"name": n, "bytes": len(d), "sha256": hashlib.sha256(d).hexdigest()} for n, d in written.items()],
+        "skipped": skipped,
+        "max_difference": differences,
+        "latency_ms": latency,
+        "budget": list(facts.get("budget") or ()),
+        "architecture": facts["architecture"],
+        "layers": layers(network, shape),
+        "fell_back": [],
+    }
+
+
+def _check(shape: Sequence[int], classes: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> None:
+    if len(shape) != 3 or shape[0] not in (1, 3) or shape[1] != shape[2]:
+        raise UserError(f"shape {tuple(shape)} of one image is not (1 or 3, size, size)")
+    if len(mean) != shape[0] or len(std) != shape[0] or not all(s > 0 for s in std):
+        raise UserError(f"mean {tuple(mean)} and std {tuple(std)} must have {shape[0]} entries, those of std above zero")
+    if not classes:
+        raise UserError("a classifier without classes cannot be shipped; give their names in the order of the outputs")
+
+
+def _contents(
+    network: nn.Module,
+    shape: Sequence[int],
+    classes: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+    facts: dict[str, Any],
+) -> tuple[dict[str, bytes], list[dict[str, str]]]:
+    """File name -> bytes, and what could not be written and why."""
+    channels, size, _ = shape
+    color = "grey" if channels == 1 else "RGB"
+    how = HOW.format(color=color, size=size)
+    labels = [str(c) for c in classes]
+    classifier = Classifier(tuple(float(v) for v in mean), tuple(float(v) for v in std))
+    preprocess = {
+        "input": {"name": "images", "type": "uint8", "shape": ["batch", channels, size, size], "color": color},
+        "steps": how,
+        "normalization": {"mean": list(classifier.mean), "std": list(classifier.std), "of": "pixels in [0, 1]"},
+        "inside": ["model.onnx", "model.pt2"],
+        "output": {"name": "probabilities", "shape": ["batch", len(labels)]},
+    }
+    written: dict[str, bytes] = {}
+    skipped: list[dict[str, str]] = []
+    program = None
+    try:
+        program = exported(network, shape, classifier)
+        written["model.pt2"] = pt2_bytes(program)
+    except Untraceable as error:
+        skipped.append({"name": "model.pt2", "why": str(error)})
+    try:
+        onnx = onnx_bytes(network, shape, classifier, program)
+        notes = {"labels": labels, "preprocess": preprocess, "archsmith": archsmith.__version__}
+        written["model.onnx"] = annotate(onnx, notes)
+        written["predict.py"] = predict_source().encode()
+    except Untraceable as error:
+        skipped += [{"name": "model.onnx", "why": str(error)}, {"name": "predict.py", "why": "it needs model.onnx"}]
+    written["model.safetensors"] = safetensors_bytes(network)
+    try:
+        title, summary = _quotable(facts.get("name") or "An image classifier"), _quotable(_summary(facts, labels))
+        known = {"title": title, "summary": summary, "classes": labels, "mean": classifier.mean, "std": classifier.std}
+        written["model.py"] = source(network, shape, {**known, "how": how}).encode()
+    except Untraceable as error:
+        skipped.append({"name": "model.py", "why": str(error)})
+    documents = {"architecture.json": facts["architecture"], "preprocess.json": preprocess, "labels.json": labels}
+    for name, document in documents.items():
+        if document is not None:
+            written[name] = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    written = {name: written[name] for name in FILES if name in written}
+    facts.update(classes=labels, shape=list(shape), how=how, params=sum(p.numel() for p in network.parameters()))
+    return written, skipped
+
+
+def _summary(facts: Mapping[str, Any], labels: Sequence[str]) -> str:
+    listed = f"{', '.join(labels[:8])}{', ...' if len(labels) > 8 else ''}"
+    return facts.get("summary") or f"Tells {len(labels)} classes apart: {listed}."
+
+
+def _quotable(text: str) -> str:
+    """Fit for a docstring."""
+    return str(text).replace("\\", "/").replace('"', "'")
+
+
+def predict_source() -> str:
+    """The text of predict.py: shipped/predict.py with the decoder of `data` in place of its import: one code for both."""
+    package = resources.files("archsmith")
+    text = package.joinpath("shipped/predict.py").read_text(encoding="utf-8")
+    _, _, decoder = (
+        package.joinpath("data/decode.py").read_text(encoding="utf-8").partition("from __future__ import annotations\n")
+    )
+    own = text.splitlines()
+    code = [line for line in decoder.splitlines() if not (line.startswith(("import ", "from ")) and line in own)]
+    marker = "from archsmith.data.decode import decode\n"
+    assert text.count(marker) == 1 and decoder
+    return text.replace(marker, "\n".join(code).strip("\n") + "\n\n")
+
+
+def _put(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _exchange(new: Path, place: Path, old: Path) -> None:
+    """Puts `new` at `place`; what was there is moved aside first and removed last, and put back if the second move fails."""
+    shutil.rmtree(old, ignore_errors=True)
+    had = place.exists()
+    if had:
+        os.replace(place, old)
+    try:
+        os.replace(new, place)
+    except OSError:
+        if had:
+            os.replace(old, place)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_architecture(path: str | Path) -> Architecture:
+    """The architecture of a shipped architecture.json; raises Damaged where its key does not fit its options."""
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        architecture, key = Architecture.from_json(document["options"]), document["key"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{path} is not a shipped architecture: {error}") from error
+    if architecture.key != key:
+        raise Damaged(f"{path} was changed: its options have the key {architecture.key}, the file says {key}; ship it again")
+    return architecture
+
+
+def recover(folder: str | Path) -> None:
+    """After a crash between the two moves of an exchange: puts the earlier folder back where nothing is in its place."""
+    folder = Path(folder)
+    old = folder.with_name(f"{folder.name}.old")
+    if old.exists() and not folder.exists():
+        with contextlib.suppress(OSError):
+            os.replace(old, folder)

@@ -1,0 +1,70 @@
+"""Names what is on pictures: python predict.py IMAGE [IMAGE ...] [--top K] [--json]
+
+Needs onnxruntime, numpy and pillow (pip install onnxruntime numpy pillow) and model.onnx beside this file. Exit code 2 when a
+picture could not be read; the others are answered all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from archsmith.data.decode import decode
+
+MODEL = Path(__file__).with_name("model.onnx")
+
+
+def load(model: str | Path = MODEL, threads: int = 0) -> tuple[Any, list[str]]:
+    """The ONNX Runtime session and the labels, which the file carries. threads: 0 for all cores."""
+    onnxruntime.set_default_logger_severity(3)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    return session, json.loads(session.get_modelmeta().custom_metadata_map["labels"])
+
+
+def probabilities(session: Any, picture: str | Path) -> np.ndarray:
+    """What the model makes of one picture: shape (classes,), sums to 1."""
+    _, channels, size, _ = session.get_inputs()[0].shape
+    return session.run(None, {"images": decode(picture, channels, size)[None]})[0][0]
+
+
+def answer(session: Any, labels: list[str], picture: str, top: int) -> dict[str, Any]:
+    """The `top` likeliest labels of one picture, or why it could not be read."""
+    try:
+        scores = probabilities(session, picture)
+    except Exception as error:  # pillow raises a dozen kinds; one bad file must not stop the rest
+        return {"image": picture, "error": f"{type(error).__name__}: {error}"}
+    likeliest = [{"label": labels[i], "probability": float(scores[i])} for i in np.argsort(-scores, kind="stable")[:top]]
+    return {"image": picture, **likeliest[0], "top": likeliest}
+
+
+def main() -> int:
+    """Answers for every picture on the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("--top", type=int, default=3, metavar="K", help="how many labels to name (3)")
+    parser.add_argument("--json", action="store_true", help="one JSON array instead of lines")
+    arguments = parser.parse_args()
+    if not MODEL.exists():
+        parser.error(f"{MODEL} is missing: keep predict.py beside its model.onnx")
+    session, labels = load()
+    answers = [answer(session, labels, picture, max(1, arguments.top)) for picture in arguments.images]
+    if arguments.json:
+        print(json.dumps(answers, ensure_ascii=False, indent=1))
+    for found in answers if not arguments.json else ():
+        if "error" in found:
+            print(f"{found['image']}: {found['error']}", file=sys.stderr)
+        else:
+            print(found["image"], *(f"{t['label']} {100 * t['probability']:.1f} %" for t in found["top"]), sep="  ")
+    return 2 if any("error" in found for found in answers) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
