@@ -1,0 +1,118 @@
+"""What a careful reader should know before believing the numbers: found in the record, said in plain words."""
+
+from __future__ import annotations
+
+from archsmith.report import text
+from archsmith.report.record import Record
+from archsmith.report.verdict import wilson
+
+FEW_PHOTOS, PHOTO_SIDE = 2000, 64  # below so many training images from this side on, pretrained networks win
+
+
+def pretrained_hint(record: Record) -> str | None:
+    """Advice to fine-tune instead, where the data set is a small set of photos; None elsewhere."""
+    look = record.stage("look")
+    images, side = sum((look.get("counts") or {}).get("train") or ()), look.get("size")
+    if not images or not text.is_number(side) or images >= FEW_PHOTOS or side < PHOTO_SIDE:
+        return None
+    if record.request.get("init"):
+        return (
+            f"These are few photos ({text.count(images)} for training), and the networks here started from the weights in "
+            f"{record.request['init']}. If those were not trained on a large photo collection, fine-tuning a network that was "
+            "would very likely be more accurate."
+        )
+    return (
+        f"With only {text.count(images)} training photos, fine-tuning a pretrained network is the better tool. One that has "
+        "already seen millions of photos will very likely be more accurate than any network trained from nothing, this one "
+        "included. Prefer this one where it must be this small, where pretrained weights may not be used, or where your "
+        "images look nothing like photos. If you have weights that fit, start from them with --init FILE."
+    )
+
+
+def caveats(record: Record) -> list[str]:
+    """One short paragraph each, the weightiest first."""
+    return [*_about_testing(record), *_about_data(record), *_about_method(record), *_about_shipping(record)]
+
+
+def _about_testing(record: Record) -> list[str]:
+    finish, look = record.stage("finish"), record.stage("look")
+    found = []
+    test, counts = record.test, look.get("counts") or {}
+    if test.get("n"):
+        low, high = test.get("interval") or wilson(test["accuracy"] * test["n"], test["n"])
+        found.append(
+            f"The test set has {text.plural(test['n'], 'image')}, so its accuracy is known as {text.span(low, high)} "
+            f"({text.LEVEL} interval), no more precisely. It was looked at once, after the choice was made."
+        )
+        scarce = [c for c, n in zip(look.get("classes") or (), counts.get("test") or (), strict=False) if n < 10]
+        if scarce:
+            names = ", ".join(scarce[:5]) + (f" and {len(scarce) - 5} more" if len(scarce) > 5 else "")
+            found.append(f"Fewer than ten test images in {names}: the recall of such a class says little.")
+        validation, networks = sum(counts.get("val") or ()), len(finish.get("networks") or {})
+        if networks > 1 and validation:
+            found.append(
+                f"The chosen network was the best of {networks} on {text.plural(validation, 'validation image')}. The best of "
+                "several looks a little better there than it is; compare test accuracies only."
+            )
+        found.append("One seed: another seed gives another split, other networks and a somewhat different accuracy.")
+    return found
+
+
+def _about_data(record: Record) -> list[str]:
+    look = record.stage("look")
+    found = []
+    duplicates = look.get("duplicates") or {}
+    if duplicates.get("exact") or duplicates.get("near"):
+        exact, near = (duplicates.get(which) or 0 for which in ("exact", "near"))
+        found.append(
+            f"{text.plural(exact, 'exact duplicate')} and {text.count(near)} near "
+            "ones lie across training, validation and test images. They make the accuracies look better than they are."
+        )
+    if look.get("unreadable"):
+        found.append(f"{text.plural(len(look['unreadable']), 'file')} could not be read and took no part.")
+    if text.is_number(look.get("imbalance")) and look["imbalance"] >= 3:
+        found.append(
+            f"The largest class has {text.short(look['imbalance'])} times as many images as the smallest: read "
+            "balanced accuracy and the recall of each class rather than accuracy."
+        )
+    return found
+
+
+def _about_method(record: Record) -> list[str]:
+    screen, finish = record.stage("screen"), record.stage("finish")
+    found = []
+    if record.proxy and screen:
+        found.append(
+            f"{text.name(record.proxy)} ranks networks without training them. It finds good ones often, not always: "
+            "a network it ranks low may train well."
+        )
+    if finish:
+        if text.is_number(record.request.get("time_s")) and not record.request.get("steps"):
+            found.append("The budget was time: a faster or less busy machine trains longer and may choose another network.")
+        failed = [net for net in (finish.get("networks") or {}).values() if net.get("failed")]
+        if failed:
+            found.append(
+                f"{text.plural(len(failed), 'network')} failed to train ({failed[0]['failed']}) and could not be chosen."
+            )
+        if not record.reference:
+            found.append("No hand-made reference network was trained, so this run does not show whether the search paid.")
+    return found
+
+
+def _about_shipping(record: Record) -> list[str]:
+    ship = record.stage("ship")
+    found = []
+    for limit in ship.get("budget") or ():
+        if limit.get("met") is False:
+            value, bound = (text.metric(limit.get(side), limit["metric"]) for side in ("value", "limit"))
+            found.append(f"The shipped file misses the budget: {text.name(limit['metric'])} is {value}, the limit {bound}.")
+    for fallen in ship.get("fell_back") or ():
+        found.append(
+            f"A better candidate ({str(fallen.get('key'))[:8]}) was passed over when it was shipped: {fallen.get('why')}."
+        )
+    if ship.get("latency_ms"):
+        machine = ship["latency_ms"].get("machine") or "this machine"
+        found.append(f"Latency was measured on {machine}; elsewhere it will differ.")
+    for skipped in ship.get("skipped") or ():
+        found.append(f"{skipped.get('name')} was not shipped: {skipped.get('why')}.")
+    return found

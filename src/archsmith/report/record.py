@@ -1,0 +1,83 @@
+"""What a run folder holds, read without disturbing it: run.json, the trials and the payload of every finished stage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from archsmith.archive import SqliteArchive
+from archsmith.errors import Damaged
+from archsmith.problem import Trial
+from archsmith.run import STAGES, Run
+
+__all__ = ["STAGES", "Record", "read"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run as far as it has got: a stage that is not in `stages` has not finished; `seconds` has the one going on, too."""
+
+    folder: Path
+    run: Mapping[str, Any]
+    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    trials: Sequence[Trial] = ()
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        """What was asked for."""
+        return self.run.get("request") or {}
+
+    def stage(self, name: str) -> Mapping[str, Any]:
+        """The payload of a stage, empty where it has not finished."""
+        return self.stages.get(name) or {}
+
+    @property
+    def chosen(self) -> str | None:
+        """The key of the network that was shipped, or of the one about to be."""
+        return self.stage("ship").get("key") or self.stage("finish").get("chosen")
+
+    @property
+    def test(self) -> Mapping[str, Any]:
+        """The chosen network on the test images: accuracy, n, confusion and so on; empty before."""
+        return self.stage("ship").get("test") or self.stage("finish").get("test") or {}
+
+    @property
+    def reference(self) -> Mapping[str, Any]:
+        """The hand-made networks, as they were trained; empty where there are none."""
+        return self.stage("finish").get("reference") or {}
+
+    @property
+    def reference_test(self) -> Mapping[str, Any]:
+        """The best hand-made network on the test images; empty before."""
+        return self.stage("ship").get("reference_test") or self.reference.get("test") or {}
+
+    @property
+    def proxy(self) -> str | None:
+        """The training-free score that the run ranked by; None where it used none."""
+        return self.stage("screen").get("proxy") if "screen" in self.stages else "zico"
+
+
+def read(folder: Path) -> Record:
+    """The record of the run in `folder`; UserError where that is no run, Damaged where a file of it is torn."""
+    run = Run.open(folder).record
+    store = folder / "trials.sqlite"
+    if not store.exists():  # a run that has only just been opened
+        return Record(folder, run)
+    with closing(SqliteArchive(store, readonly=True)) as archive:
+        ask = archive.connection.execute
+        tables = {name for (name,) in ask("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        rows = ask("SELECT name, seconds, payload FROM stages").fetchall() if "stages" in tables else []
+        clock = dict(ask("SELECT stage, seconds FROM clock")) if "clock" in tables else {}
+        trials = list(archive)
+    try:
+        stages = {name: json.loads(payload) for name, _, payload in rows}
+    except ValueError as error:
+        raise Damaged(
+            f"a stage in {store} cannot be read ({error}); put back a copy of the file, or start a new run"
+        ) from error
+    return Record(folder, run, stages, {name: seconds for name, seconds, _ in rows} | clock, trials)
