@@ -31,7 +31,8 @@ class Augment:
     crop: shifted by up to so many pixels, the border mirrored. flip: left and right swapped in half of the images. zoom: the
     smallest share of the area that a random resized crop keeps, aspect 3/4 to 4/3 (1 = off). rotate: up to so many degrees
     either way. operations: RandAugment-like operations an image, strength in 0..1. mixup: alpha of Beta(alpha, alpha) (Zhang et
-    al. 2018), labels become soft. erase: probability of a rectangle of 2 to 20 % of the area set to the training mean (Zhong et al. 2020).
+    al. 2018), labels become soft. erase: probability of a rectangle of 2 to 20 % of the area set to the training mean (Zhong et
+    al. 2020).
     """
 
     crop: int = 0
@@ -69,19 +70,18 @@ def suggest(data: Data) -> Augment:
 
 
 def shift_and_flip(augment: Augment, images: Tensor, generator: torch.Generator) -> Tensor:
-    """crop and flip of uint8 or float images (B, C, H, W), same type."""
-    count, _, height, width = images.shape
-    if augment.flip:
-        chosen = _uniform(generator, count).lt(0.5).to(images.device)
-        images = torch.where(chosen[:, None, None, None], images.flip(3), images)
+    """crop and flip of uint8 or float images (B, C, H, W), same type; one gather does both."""
+    count, channels, height, width = images.shape
     crop = min(augment.crop, height - 1, width - 1)
-    if crop:
-        offsets = torch.randint(0, 2 * crop + 1, (2, count), generator=generator).to(images.device)
-        rows, columns = _mirrored(height, crop, images.device), _mirrored(width, crop, images.device)
-        padded = images.index_select(2, rows).index_select(3, columns)
-        windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, 2 crop + 1, 2 crop + 1, H, W), a view
-        images = windows.permute(0, 2, 3, 1, 4, 5)[torch.arange(count, device=images.device), offsets[0], offsets[1]]
-    return images
+    if not crop and not augment.flip:
+        return images
+    offsets = torch.randint(0, 2 * crop + 1, (2, count, 1), generator=generator)
+    rows = _mirrored(height, crop)[offsets[0] + torch.arange(height)]
+    columns = _mirrored(width, crop)[offsets[1] + torch.arange(width)]
+    if augment.flip:
+        columns = torch.where(_uniform(generator, count, 1).lt(0.5), columns.flip(1), columns)
+    index = (rows[:, :, None] * width + columns[:, None, :]).view(count, 1, -1).to(images.device)
+    return images.flatten(2).gather(2, index.expand(-1, channels, -1)).view(images.shape)
 
 
 def distort(augment: Augment, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -133,7 +133,7 @@ def blend(augment: Augment, x: Tensor, y: Tensor, classes: int, generator: torch
         share = Random(int(torch.randint(0, 2**62, (), generator=generator))).betavariate(augment.mixup, augment.mixup)
         partner = torch.randperm(count, generator=generator).to(x.device)
         hard = F.one_hot(y, classes).float()
-        x = torch.lerp(x[partner], x, share)
+        x = torch.lerp(x[partner], x, share).contiguous(memory_format=torch.channels_last)
         y = torch.lerp(hard[partner], hard, share)
     return x, y
 
@@ -142,9 +142,9 @@ def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.rand(shape, generator=generator)
 
 
-def _mirrored(length: int, crop: int, device: torch.device) -> Tensor:
+def _mirrored(length: int, crop: int) -> Tensor:
     """Indices -crop ... length + crop - 1 reflected into 0 ... length - 1, the edge not repeated."""
-    index = torch.arange(-crop, length + crop, device=device).abs()
+    index = torch.arange(-crop, length + crop).abs()
     return torch.where(index >= length, 2 * (length - 1) - index, index)
 
 

@@ -347,11 +347,11 @@ def _advise(facts: dict[str, Any], listing: Listing) -> None:
         notes.append(f"{len(listing.unreadable)} of {len(listing.ids)} images could not be used and were skipped")
     if found["exact"] or found["near"]:
         notes.append(
-            f"{found['exact']} exact and {found['near'] or 0} near copies of training or validation images in a later part: "
+            f"{found['exact']} exact and {found['near']} near copies of training or validation images in a later part: "
             "accuracy looks better than it is"
         )
-    if found["near"] is None:
-        notes.append("near copies were not looked for: too many images")
+    if not found["searched"]:
+        notes.append("near copies across the split were not looked for: pictures too small, or too many of them")
     if found["conflicting"]:
         notes.append(f"{found['conflicting']} images occur several times with different labels")
     if facts["imbalance"] >= 3:

@@ -61,7 +61,7 @@ class Resident:
         return len(self.rows)
 
     def images(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:
-        return self.pixels[self.rows[torch.as_tensor(indices)].to(self.pixels.device)]
+        return self.pixels.index_select(0, self.rows[torch.as_tensor(indices)].to(self.pixels.device))
 
     def to(self, device: torch.device) -> Resident:
         """The same with its pixels on `device`."""
@@ -222,5 +222,4 @@ def _affine(data: HasNormalization | Normalization, device: torch.device) -> tup
 
 
 def _normalized(pixels: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    x = torch.empty(pixels.shape, dtype=torch.float32, device=pixels.device, memory_format=torch.channels_last)
-    return x.copy_(pixels).mul_(scale).add_(shift)
+    return pixels.float().mul_(scale).add_(shift).contiguous(memory_format=torch.channels_last)

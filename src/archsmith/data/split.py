@@ -131,7 +131,7 @@ def _stratified(
         if len(members) <= len(shares):
             raise UserError(
                 f"class {name!r} has {len(members)} image{'s' if len(members) != 1 else ''} to split; "
-                f"at least {len(shares) + 1} are needed, one each for training, {' and '.join(shares)}. Add images or remove the class."
+                f"at least {len(shares) + 1} are needed, one each for training, {' and '.join(shares)}. Add images or drop it."
             )
         rng.shuffle(members)
         spare = len(members) - 1  # one stays for training

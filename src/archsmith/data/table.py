@@ -195,6 +195,7 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
     columns: dict[str, list[Any]] = {}
     classes: tuple[str, ...] | None = None
     pins: list[int] = []
+    origin: list[str] = []
     for path in files:
         table, names = _read_parquet(path, group, blobs, pins)
         if columns and table.keys() != columns.keys():
@@ -204,10 +205,9 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
             )
         for name, values in table.items():
             columns.setdefault(name, []).extend(values)
-        columns.setdefault("\0file", []).extend([path.name] * (len(blobs) - len(columns.get("\0file", []))))
+        origin += [path.name] * (len(blobs) - len(origin))
         classes = classes or names
     blobs.close()
-    origin = columns.pop("\0file")
     where = printable(str(files[0])) if len(files) == 1 else f"the {len(files)} parquet files"
     rows = range(len(blobs))
     if not rows:
