@@ -106,7 +106,7 @@ def data(record: Record) -> dict[str, Any] | None:
         "mixed": len({tuple(pair) for pair in sizes.values()}) > 1,
         "unreadable": (look.get("unreadable") or [])[:20],
         "unreadable_more": max(0, len(look.get("unreadable") or ()) - 20),
-        "duplicates": look.get("duplicates") or {},
+        "duplicates": {which: (look.get("duplicates") or {}).get(which) or 0 for which in ("exact", "near")},
         "examples": ((look.get("duplicates") or {}).get("examples") or [])[:5],
     }
 

@@ -191,7 +191,7 @@ def scored_front(record: Record) -> Figure | None:
         marker = _marker(color, "circle", size, opacity=0.75, line={"width": 0})
         _add_scored(figure, name, _thinned(some, kept), proxy, mode="markers", marker=marker)
     line = {"color": "$search", "width": 1.5, "shape": "hv"}
-    _add_scored(figure, "best at its size", fronts[costs[0]], proxy, mode="lines", line=line, hoverinfo="skip")
+    _add_scored(figure, "best at its size", fronts[costs[0]], proxy, mode="lines", line=line, hoverinfo="skip", legendgroup="")
     last = str(len(figure["data"]) - 1)
     figure["xs"][last] = {cost: [row.metrics[cost] for row in best] for cost, best in fronts.items()}
     figure["ys"] = {last: {cost: [row.metrics[proxy] for row in best] for cost, best in fronts.items()}}
@@ -237,7 +237,7 @@ def _curves(record: Record, what: str, title: str, *, others: bool, **y: Any) ->
     for key, net in (finish.get("networks") or {}).items():
         if key != chosen and others:
             drawn.append(("others", f"network {key[:8]}", net, {"color": "$quiet", "width": 1.2}))
-    for name, net in (reference.get("networks") or {}).items():
+    for name, net in sorted((reference.get("networks") or {}).items(), key=lambda item: item[0] == reference.get("chosen")):
         if name == reference.get("chosen"):
             drawn.append(("hand-made", f"hand-made {name}", net, {"color": "$reference", "width": 2, "dash": "dash"}))
         elif others:
@@ -285,11 +285,11 @@ def _log_ticks(low: float, high: float) -> dict[str, Any]:
 def legend(figure: Figure) -> list[tuple[str, str, str]]:
     """(shape, color, label) of each kind of mark in a figure, the topmost first."""
     found: dict[str, tuple[str, str, str]] = {}
-    for trace in reversed(figure["data"]):
+    for trace in (trace for trace in reversed(figure["data"]) if trace["legendgroup"]):
         if trace["mode"] == "lines":
             shape, color = "dashes" if trace["line"].get("dash") == "dash" else "line", trace["line"]["color"]
         else:
-            shape, color = trace["marker"]["symbol"] if "symbol" in trace["marker"] else "line", trace["marker"]["color"]
+            shape, color = trace["marker"].get("symbol", "line"), trace["marker"]["color"]
             shape = "small" if shape == "circle" and trace["marker"]["size"] <= 6 else shape
         found.setdefault(trace["legendgroup"], (shape, color.removeprefix("$"), trace["legendgroup"]))
     return list(found.values())

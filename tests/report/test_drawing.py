@@ -1,0 +1,39 @@
+"""The drawing of the network: a row for each layer, sizes that say something."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from archsmith.report import drawing
+from archsmith.report.record import read
+
+
+def rectangle(svg: str) -> tuple[float, float]:
+    """Width and height of the slab in a row's drawing."""
+    width, height = re.findall(r'<rect [^>]*width="([\d.]+)" height="([\d.]+)"', svg)[0]
+    return float(width), float(height)
+
+
+def test_a_row_for_each_layer_and_the_input(made: Any) -> None:
+    ship = read(made().folder).stage("ship")
+    rows = drawing.network(ship)
+    assert rows is not None
+    assert len(rows) == len(ship["layers"]) + 1
+    assert [row["stage"] for row in rows if row["stage"]] == ["input", "stem", "stage1", "stage2", "stage3", "head"]
+    for cost in ("params_share", "macs_share"):
+        assert abs(sum(row[cost] for row in rows) - 1) < 1e-9
+    assert [row["halved"] for row in rows].count(True) == 2
+
+
+def test_slabs_follow_channels_and_image(made: Any) -> None:
+    sizes = [rectangle(drawing.slab(shape, 64, 32)) for shape in ([16, 32, 32], [32, 16, 16], [64, 8, 8], [64])]
+    assert [w for w, _ in sizes] == sorted(w for w, _ in sizes)
+    assert [h for _, h in sizes] == sorted((h for _, h in sizes), reverse=True)
+    assert all(0 < w <= drawing.WIDTH and 0 < h <= drawing.HEIGHT for w, h in sizes)
+
+
+def test_odd_shapes_are_drawn_too() -> None:
+    ship = {"layers": [{"stage": "s", "name": "a", "text": "tokens", "in": [8, 192], "out": [8, 192], "params": 0, "macs": 0}]}
+    assert drawing.network(ship) is not None
+    assert drawing.network({}) is None

@@ -1,0 +1,90 @@
+"""The figures are valid Plotly and show what the record says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from archsmith.report import figures
+from archsmith.report.record import read
+
+MAKERS = (figures.trained_front, figures.scored_front, figures.accuracy_curves, figures.loss_curves)
+
+
+def painted(value: Any) -> Any:
+    """As the page does it: color tokens become colors."""
+    if isinstance(value, str):
+        return "#123456" if value.startswith("$") else value
+    if isinstance(value, dict):
+        return {key: painted(v) for key, v in value.items()}
+    return [painted(v) for v in value] if isinstance(value, list) else value
+
+
+def named(figure: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(trace for trace in figure["data"] if trace["name"] == name)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_plotly_accepts_them(made: Any, maker: Any) -> None:
+    from plotly.graph_objects import Figure
+
+    figure = maker(read(made().folder))
+    Figure(data=painted(figure["data"]), layout=painted(figure["layout"]))  # raises on an unknown attribute
+    json.dumps(figures.finite(figure), allow_nan=False)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_nothing_is_drawn_before_there_is_something(made: Any, maker: Any) -> None:
+    assert maker(read(made(2).folder)) is None
+
+
+def test_every_cost_can_be_the_axis(made: Any) -> None:
+    figure = figures.scored_front(read(made().folder))
+    assert figure is not None
+    assert list(figure["axes"]) == ["params", "macs", "memory", "latency"]
+    for index, values in figure["xs"].items():
+        for cost, xs in values.items():
+            ys = figure.get("ys", {}).get(index, {}).get(cost, figure["data"][int(index)]["y"])
+            assert len(xs) == len(ys)
+    assert "predicted" in figure["axes"]["latency"]
+    assert figure["limits"] == {"params": 20000, "macs": 1000000}
+
+
+def test_early_stopped_networks_look_different(made: Any) -> None:
+    figure = figures.trained_front(read(made().folder))
+    assert figure is not None
+    assert named(figure, "stopped early")["marker"]["symbol"] == "circle-open"
+    assert len(named(figure, "stopped early")["x"]) == 4
+    assert len(named(figure, "chosen")["x"]) == 1
+    assert {trace["marker"]["symbol"] for trace in figure["data"] if trace["name"] == "hand-made"} == {"square", "square-open"}
+    assert [label for *_, label in figures.legend(figure)] == ["chosen", "hand-made", "stopped early"]
+
+
+def test_many_points_are_thinned_but_never_the_front(made: Any) -> None:
+    record = read(made(5, trials=2 * figures.SHOWN).folder)
+    figure = figures.scored_front(record)
+    assert figure is not None
+    assert len(named(figure, "screened")["x"]) == figures.SHOWN
+    shown = {x for trace in figure["data"] if trace["mode"] == "markers" for x in trace["x"]}
+    assert set(named(figure, "best at its size")["x"]) <= shown
+    assert figure == figures.scored_front(record)
+
+
+def test_a_value_that_is_no_number_leaves_a_gap(made: Any) -> None:
+    record = read(made().folder)
+    network = record.stage("finish")["networks"][record.chosen]
+    network["curve"][0]["val_accuracy"] = float("nan")
+    network["curve"][1]["val_accuracy"] = None
+    figure = figures.accuracy_curves(record)
+    assert figure is not None
+    assert len(named(figure, "chosen network")["y"]) == len(network["curve"]) - 2
+
+
+def test_names_cannot_smuggle_markup_into_plotly(made: Any) -> None:
+    record = read(made().folder)
+    reference = record.reference
+    reference["networks"]["<a href='x'>"] = reference["networks"].pop(reference["chosen"])
+    for maker in (figures.trained_front, figures.accuracy_curves):
+        assert "<a" not in json.dumps(maker(record))

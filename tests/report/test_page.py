@@ -1,0 +1,247 @@
+"""The page: complete, offline, safe, honest, and there at every moment of a run."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archsmith.errors import Damaged, UserError
+from archsmith.report import write
+from archsmith.report.page import render
+from archsmith.report.record import STAGES, read
+
+VOID = {"meta", "link", "br", "line", "rect", "circle", "path", "img", "input"}
+
+
+class Page(HTMLParser):
+    """Checks that elements nest, and collects the text, the addresses and the scripts."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self.feed(source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [
+            value or "" for name, value in attrs if name in ("src", "href", "action", "data", "srcset", "poster")
+        ]
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        return None
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+        elif self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.words).replace("\u202f", " "))
+
+
+def page(run: Any) -> Page:
+    return Page(write(run.folder).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("stages", range(len(STAGES) + 1))
+def test_there_is_a_page_at_every_moment(made: Any, stages: int) -> None:
+    found = page(made(stages))
+    assert ("not complete" in found.text) == (stages < len(STAGES))
+    assert ("not yet done" in found.text) == (stages < len(STAGES))
+    for text, needed in (
+        ("1,770 images", 1),
+        ("0.21 % fit", 2),
+        ("300 networks scored", 3),
+        ("ZiCo score of the search", 6),
+        ("18,234", 6),
+    ):
+        assert (text in found.text) == (stages >= needed), text
+    for text in ("right on images", "A tie with the hand-made network", "model.onnx", "13 mistakes in 540 test images"):
+        assert (text in found.text) == (stages == len(STAGES)), text
+
+
+@pytest.mark.parametrize("kind", ["digits", "photos"])
+def test_nothing_is_asked_of_the_network(made: Any, kind: str) -> None:
+    source = write(made(kind=kind).folder).read_text(encoding="utf-8")
+    found = Page(source)
+    assert found.addresses == ["data:,"]
+    own = source.replace(max(found.scripts, key=len), "")
+    assert "http:" not in own and "https:" not in own and "@import" not in own and "url(" not in own
+    assert "default-src 'none'" in own  # and the browser is told to hold us to it
+    assert source.count("plotly.js v") == 1
+    assert len(source) < 6_000_000
+
+
+def test_what_comes_from_outside_stays_text(made: Any) -> None:
+    source = write(made(kind="photos").folder).read_text(encoding="utf-8")
+    assert "<script>alert" not in source and "<b>torn" not in source
+    assert "<script>alert(1)</script> & co" in Page(source).text
+    assert "cat/<b>torn</b>.jpg" in Page(source).text
+
+
+def test_figures_are_data_that_a_browser_can_parse(made: Any) -> None:
+    scripts = page(made()).scripts
+    specs = [json.loads(script) for script in scripts if script.startswith("{")]
+    assert len(specs) == 4
+    assert all(spec["data"] and "layout" in spec for spec in specs)
+
+
+def shift(run: Any, ours: float, theirs: float, n: int) -> Page:
+    """The page of a run whose two test accuracies are these."""
+    record = read(run.folder)
+    for which, accuracy in (("test", ours), ("reference_test", theirs)):
+        record.stage("ship")[which].update(accuracy=accuracy, n=n)
+    return Page(render(record))
+
+
+def test_the_verdict_is_no_louder_than_the_test_set(made: Any) -> None:
+    run = made()
+    assert "The search paid" in shift(run, 0.98, 0.90, 540).text
+    lost = shift(run, 0.90, 0.98, 540).text
+    assert "The hand-made network did better" in lost and "the search did not pay" in lost
+    tie = shift(run, 0.98, 0.97, 540).text
+    assert "A tie" in tie and "within what 540 test images can tell apart" in tie
+    assert "The search paid" in shift(run, 0.98, 0.97, 10_000).text
+
+
+def test_few_photos_are_better_served_by_fine_tuning(made: Any, tmp_path: Path) -> None:
+    run = made(kind="photos")
+    assert "fine-tuning a pretrained network is the better tool" in page(run).text
+    record = read(run.folder)
+    record.stage("look")["counts"]["train"] = [1000, 1000, 1000, 1000]
+    assert "fine-tuning" not in Page(render(record)).text
+
+
+def test_digits_need_no_such_advice(made: Any) -> None:
+    assert "fine-tuning" not in page(made()).text
+
+
+def test_caveats_name_what_was_found(made: Any) -> None:
+    text = page(made(kind="photos")).text
+    for expected in (
+        "2 exact duplicates and 5 near",
+        "1 file could not be read",
+        "5 times as many images",
+        "Fewer than ten test images in Größe",
+        "1 network failed to train (loss became NaN at step 41)",
+        "best of 6 on 166 validation images",
+        "One seed",
+    ):
+        assert expected in text, expected
+
+
+def test_a_missed_budget_is_said_twice(made: Any) -> None:
+    record = read(made().folder)
+    record.stage("ship")["budget"][0].update(value=21000, met=False)
+    text = Page(render(record)).text
+    assert "missed" in text and "The shipped file misses the budget" in text
+
+
+def test_predicted_numbers_look_different(made: Any) -> None:
+    run = made()
+    run.update(predicted_s={"screen": 20.0})
+    source = render(read(run.folder))
+    assert re.search(r'class="predicted">\s*≈ 0\.4\u202fms', source)  # the median latency of the space
+    assert re.search(r'class="predicted">\s*≈ 20\u202fs', source)  # the planned time of a stage
+    assert "0.0871\u202fms" in source and "≈ 0.0871" not in source  # what was timed
+
+
+def test_a_failed_run_says_why(made: Any) -> None:
+    run = made(3, status="failed")
+    run.update(error="no space <left> on the disk")
+    text = page(run).text
+    assert "This run stopped: no space <left> on the disk. 3 of 7 stages are done" in text
+
+
+@pytest.mark.parametrize("classes", [2, 13, 61, 300])
+def test_any_number_of_classes(made: Any, classes: int) -> None:
+    record = read(made().folder)
+    record.stage("look").update(
+        classes=[f"class {i}" for i in range(classes)], counts={p: [9] * classes for p in ("train", "val", "test")}
+    )
+    matrix = [[9 if i == j else 0 for j in range(classes)] for i in range(classes)]
+    matrix[0][0], matrix[0][1] = 8, 1
+    record.stage("ship")["test"].update(confusion=matrix, n=9 * classes, accuracy=1 - 1 / (9 * classes))
+    found = Page(render(record))
+    assert "class 0 taken for class 1 (1 of 9)" in found.text
+    assert ("too many to draw" in found.text) == (classes > 60)
+
+
+def test_gaps_in_a_record_are_dashes(made: Any) -> None:
+    run = made(status="done")
+    record = read(run.folder)
+    finish, ship = record.stage("finish"), record.stage("ship")
+    record.stage("profile").update(budget=[], latency_table=None, feasible_share=None)
+    record.stage("profile")["metrics"]["params"] = {"min": None, "median": None, "max": None}
+    finish.update(reference=None, plan={})
+    ship.update(latency_ms=None, reference_test=None, max_difference={"onnx": None}, fell_back=[], budget=[])
+    record.stage("look").update(original_sizes={}, duplicates={}, notes=[])
+    record.stage("search").update(best=None, random=None)
+    record.stage("screen").update(proxy=None, best=None, seconds_per_score=None)
+    text = Page(render(record)).text
+    assert "No hand-made reference network was trained" in text
+    assert "None" not in text and "nan" not in text
+
+
+def test_a_page_can_be_written_while_a_run_writes(made: Any) -> None:
+    run = made(4)
+    with sqlite3.connect(run.folder / "trials.sqlite") as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE stages SET seconds = 99 WHERE name = 'look'")
+        text = page(run).text  # sees the last commit
+        writer.rollback()
+    writer.close()
+    assert "99 s" not in text
+
+
+def test_the_same_record_gives_the_same_page(made: Any) -> None:
+    run = made()
+    assert write(run.folder).read_bytes() == write(run.folder).read_bytes()
+    assert not [p for p in run.folder.iterdir() if p.name.endswith(".tmp")]
+    assert (run.folder / "front.csv").is_file()
+
+
+def test_no_run_and_torn_files_are_clear_errors(made: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"run\.json"):
+        write(tmp_path)
+    run = made()
+    store = run.folder / "trials.sqlite"
+    for extra in ("-wal", "-shm"):
+        store.with_name(store.name + extra).unlink(missing_ok=True)
+    store.write_bytes(b"this is no database, it is a poem about one" * 50)
+    with pytest.raises(Damaged, match=r"trials\.sqlite"):
+        write(run.folder)
+    (run.folder / "run.json").write_text("{", encoding="utf-8")
+    with pytest.raises(Damaged, match=r"run\.json"):
+        write(run.folder)
+
+
+def test_torch_is_not_needed(made: Any) -> None:
+    run = made()
+    code = (
+        "import sys; from pathlib import Path; from archsmith.report import write\n"
+        "write(Path(sys.argv[1])); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(run.folder)], check=True, timeout=120)

@@ -1,0 +1,56 @@
+"""Intervals against published ones; a verdict that is no louder than its interval."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archsmith.report.verdict import compare, wilson
+
+
+@pytest.mark.parametrize(
+    ("correct", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_gives_the_published_intervals(correct: int, n: int, low: float, high: float) -> None:
+    """Newcombe, Statistics in Medicine 17 (1998) 857, table I, method 3."""
+    assert wilson(correct, n) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [((56, 70), (48, 80), 0.0524, 0.3339), ((9, 10), (3, 10), 0.1705, 0.8090), ((10, 10), (0, 20), 0.6791, 1.0)],
+)
+def test_compare_gives_the_published_intervals(first: tuple, second: tuple, low: float, high: float) -> None:
+    """Newcombe, Statistics in Medicine 17 (1998) 873, table II, method 10."""
+    result = compare(first[0] / first[1], first[1], second[0] / second[1], second[1])
+    assert (result.low, result.high) == pytest.approx((low, high), abs=6e-5)
+
+
+def test_nothing_tested_says_nothing() -> None:
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "n", "outcome"),
+    [
+        (0.98, 0.97, 540, "tie"),
+        (0.98, 0.90, 540, "won"),
+        (0.90, 0.98, 540, "lost"),
+        (0.98, 0.97, 10_000, "won"),
+        (1.0, 1.0, 5, "tie"),
+    ],
+)
+def test_outcome_depends_on_how_much_was_tested(ours: float, theirs: float, n: int, outcome: str) -> None:
+    assert compare(ours, n, theirs, n).outcome == outcome
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000), st.floats(0, 1), st.floats(0, 1))
+def test_compare_is_antisymmetric_and_honest(n: int, m: int, share: float, other: float) -> None:
+    a, b = round(share * n) / n, round(other * m) / m
+    there, back = compare(a, n, b, m), compare(b, m, a, n)
+    assert there.low <= there.difference <= there.high
+    assert (back.low, back.high) == pytest.approx((-there.high, -there.low), abs=1e-12)
+    assert {there.outcome, back.outcome} in ({"tie"}, {"won", "lost"})
+    assert (there.outcome == "tie") == (there.low <= 0 <= there.high)
