@@ -83,7 +83,10 @@ def _stages(run: Run, watch: Watch) -> None:
             again(work, payload)
             watch.end(name, said(payload), run.seconds().get(name, 0.0))
             continue
-        watch.begin(name, predict(work) if work.timed else None)
+        predicted, known = predict(work) if work.timed else None, run.record.get("predicted_s") or {}
+        if predicted is not None and name not in known:  # as first said; a resumed run has other time left
+            run.update(predicted_s={**known, name: round(predicted, 1)})
+        watch.begin(name, predicted)
         work.stopwatch = Stopwatch(run, name)
         payload = do(work)
         work.stopwatch.save()
