@@ -30,7 +30,7 @@ class Limit:
 
     @property
     def unit(self) -> str:
-        """"", "ms" or "bytes"."""
+        """ "", "ms" or "bytes"."""
         return UNITS[self.metric][0]
 
     def met(self, value: float) -> bool:
@@ -57,7 +57,7 @@ def parse(text: str) -> tuple[Limit, ...]:
         factors = UNITS[metric][1]
         if suffix not in factors:
             allowed = ", ".join(s for s in factors if s)
-            raise UserError(f"budget '{part.strip()}': '{match.group(4)}' is no unit of {metric}; use one of {allowed}, or none")
+            raise UserError(f"budget '{part.strip()}': '{match.group(4)}' is no unit of {metric}; use {allowed} or none")
         limit = Limit(metric, op, float(number) * factors[suffix])
         if limit.op == "<=" and limit.value <= 0:
             raise UserError(f"budget '{part.strip()}' allows nothing; give a positive limit")

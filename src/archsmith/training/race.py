@@ -132,9 +132,9 @@ def _length(field: Field, standings: dict[str, Standing], alive: list[Entrant], 
         trained = sum(s.seconds for s in standings.values())
         used = field.spent()
         overhead = max(_OVERHEAD, used / trained - 1.0) if trained > 0 else _OVERHEAD
-        before = rungs[position - 1].until if position else 0.0
-        rest = [Rung((r.until - before), r.keep) for r in rungs[position:]]
-        return max(1.0, (field.budget - used) / (1.0 + overhead) / work(len(alive), rest))
+        done = sum(standings[entrant.name].seconds for entrant in alive)
+        trainings = work(len(alive), rungs[position:])  # from nothing: what the alive ones have done is added on the other side
+        return max(1.0, ((field.budget - used) / (1.0 + overhead) + done) / trainings)
 
     return float(field.decide(f"{field.arm}/rung{position}/seconds", fit))
 

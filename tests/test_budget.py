@@ -1,0 +1,55 @@
+"""Budgets and times as people write them."""
+
+import pytest
+
+from archsmith.budget import Limit, human, parse, parse_seconds
+from archsmith.errors import UserError
+
+
+def test_units() -> None:
+    found = parse("params<=3M, macs <= 60m, latency<=8ms, memory<=2MiB")
+    assert found == (
+        Limit("params", "<=", 3e6),
+        Limit("macs", "<=", 60e6),
+        Limit("latency", "<=", 8.0),
+        Limit("memory", "<=", 2.0 * 2**20),
+    )
+    assert parse("latency<=0.5s, params>=10k") == (Limit("latency", "<=", 500.0), Limit("params", ">=", 10e3))
+    assert parse("") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("params=3M", "use <= or >="),
+        ("prams<=3M", "did you mean 'params'"),
+        ("flops<=3M", "MACs are what papers call FLOPs"),
+        ("params<=3ms", "no unit of params"),
+        ("params", "cannot be read"),
+        ("params<=0", "allows nothing"),
+        ("params<=1k, params<=2k", "twice"),
+    ],
+)
+def test_mistakes_are_named(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said.replace("(", r"\(")):
+        parse(text)
+
+
+def test_limit_is_met_at_its_value() -> None:
+    assert Limit("params", "<=", 10).met(10) and not Limit("params", "<=", 10).met(10.1)
+    assert Limit("params", ">=", 10).met(10) and not Limit("params", ">=", 10).met(9)
+
+
+def test_human_reads_back() -> None:
+    assert [human("params", 20_000), human("macs", 1.25e9), human("latency", 8.123), human("memory", 2**21)] == [
+        "20k", "1.25G", "8.12 ms", "2 MiB",
+    ]  # fmt: skip
+    for text in ("params<=3M", "latency<=8 ms"):
+        assert str(parse(text.replace(" ", ""))[0]) == text
+
+
+def test_seconds() -> None:
+    assert [parse_seconds(t) for t in ("90s", "20m", "1h30m", "45", 12)] == [90.0, 1200.0, 5400.0, 45.0, 12.0]
+    for wrong in ("", "soon", "5 minutes", "-3s"):
+        with pytest.raises(UserError, match="cannot be read"):
+            parse_seconds(wrong)

@@ -1,0 +1,173 @@
+"""Successive halving: the better network survives, failures leave the race, a killed race goes on to the same end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from archsmith.errors import EvaluationFailed
+from archsmith.metrics.accuracy import evaluate
+from archsmith.training.race import Entrant, Field, checkpoint_path, race, rungs_for, trained, work
+from archsmith.training.recipe import Recipe
+
+SHAPE = (1, 4, 4)
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing may catch it."""
+
+
+def images(seed: int, count: int) -> tuple[Tensor, Tensor]:
+    """Two classes told apart by the sign of the left half's mean."""
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, 2, (count,), generator=generator)
+    x = torch.randn(count, *SHAPE, generator=generator)
+    x[:, :, :, :2] += (y * 2 - 1).float().view(-1, 1, 1, 1) * 0.4
+    return x, y
+
+
+def stream(start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    while True:
+        yield images(1000 + start, 32)
+        start += 1
+
+
+def linear(seed: int) -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+
+    return make
+
+
+class Blind(nn.Module):
+    """Cannot learn: its input is multiplied by zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(16, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.flatten(1) * 0)
+
+
+class Explodes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(16, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.flatten(1)) * float("nan")
+
+
+def field(folder: Path, **changes: Any) -> Field:
+    store = folder / "decisions.json"
+
+    def decide(name: str, make: Callable[[], Any]) -> Any:
+        known = json.loads(store.read_text()) if store.exists() else {}
+        if name not in known:
+            known[name] = make()
+            store.write_text(json.dumps(known))
+        return json.loads(json.dumps(known[name]))
+
+    val = images(7, 400)
+    settings: dict[str, Any] = {
+        "arm": "search", "recipe": Recipe(batch_size=32, lr=0.1), "budget": 60, "timed": False, "stream": stream,
+        "evaluate": lambda network: evaluate(network, [val]), "glance": lambda network: evaluate(network, [val]),
+        "folder": folder, "decide": decide, "device": torch.device("cpu"), "seed": 3, "class_counts": (200, 200),
+    }  # fmt: skip
+    return Field(**{**settings, **changes})
+
+
+def test_rungs_cost_what_they_say() -> None:
+    assert work(1, rungs_for(1)) == 1.0
+    assert work(3, rungs_for(3)) == pytest.approx(3 * 0.2 + 0.8)
+    assert work(6, rungs_for(6)) == pytest.approx(6 * 0.1 + 2 * 0.2 + 0.7)
+
+
+def test_the_one_that_learns_survives(tmp_path: Path) -> None:
+    entrants = [Entrant("blind", Blind), Entrant("seeing", linear(0))]
+    found = race(entrants, field(tmp_path))
+    assert [s.name for s in found] == ["seeing", "blind"]
+    best, other = found
+    assert best.progress == 1.0 and other.progress == pytest.approx(0.2, abs=0.03)
+    assert best.val_accuracy is not None and best.val_accuracy > 0.75
+    assert best.steps == int(60 / work(2, rungs_for(2)))
+    assert evaluate(trained(entrants[1], field(tmp_path)), [images(7, 400)])["accuracy"] == best.val_accuracy
+    assert [point["step"] for point in best.curve] == sorted({point["step"] for point in best.curve})
+
+
+def test_a_network_that_fails_leaves_with_its_reason(tmp_path: Path) -> None:
+    found = race([Entrant("nan", Explodes), Entrant("good", linear(0))], field(tmp_path))
+    assert found[0].name == "good" and found[1].failed is not None and "loss became nan" in found[1].failed
+    with pytest.raises(EvaluationFailed, match="every network failed.*nan"):
+        race([Entrant("only", Explodes)], field(tmp_path))
+
+
+@pytest.mark.parametrize("dies_at", [1, 9, 20, 33, 50, 59])
+def test_killed_and_resumed_equals_straight(tmp_path: Path, dies_at: int) -> None:
+    entrants = [Entrant(str(i), linear(i)) for i in range(4)]
+    (tmp_path / "straight").mkdir()
+    straight = race(entrants, field(tmp_path / "straight"))
+    (tmp_path / "killed").mkdir()
+    seen = 0
+
+    def dying(start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        nonlocal seen
+        for batch in stream(start):
+            seen += 1
+            if seen == dies_at:
+                raise Killed
+            yield batch
+
+    with pytest.raises(Killed):
+        race(entrants, field(tmp_path / "killed", stream=dying))
+    resumed = race(entrants, field(tmp_path / "killed"))
+    assert [(s.name, s.steps, s.val_accuracy) for s in resumed] == [(s.name, s.steps, s.val_accuracy) for s in straight]
+    best = next(e for e in entrants if e.name == straight[0].name)
+    for a, b in zip(
+        trained(best, field(tmp_path / "killed")).state_dict().values(),
+        trained(best, field(tmp_path / "straight")).state_dict().values(),
+        strict=True,
+    ):
+        assert torch.equal(a, b)
+
+
+def test_a_torn_checkpoint_is_put_aside_and_trained_anew(tmp_path: Path) -> None:
+    entrants = [Entrant("a", linear(0)), Entrant("b", linear(1))]
+    (tmp_path / "straight").mkdir()
+    straight = race(entrants, field(tmp_path / "straight"))
+    (tmp_path / "torn").mkdir()
+    race(entrants, field(tmp_path / "torn"))
+    path = checkpoint_path(field(tmp_path / "torn"), straight[0].name)
+    path.write_bytes(path.read_bytes()[:-9])
+    (tmp_path / "torn" / "decisions.json").unlink()
+    again = race(entrants, field(tmp_path / "torn"))
+    assert [(s.name, s.steps, s.val_accuracy) for s in again] == [(s.name, s.steps, s.val_accuracy) for s in straight]
+    assert path.with_suffix(".damaged").exists()
+
+
+def test_with_time_the_budget_is_used_and_not_passed(tmp_path: Path) -> None:
+    clock, val = [0.0], images(7, 400)
+
+    def slow(start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in stream(start):
+            clock[0] += 0.05
+            yield batch
+
+    def glance(network: nn.Module) -> dict[str, Any]:
+        clock[0] += 0.2
+        return evaluate(network, [val])
+
+    found = race(
+        [Entrant(str(i), linear(i)) for i in range(5)],
+        field(tmp_path, timed=True, budget=60.0, now=lambda: clock[0], spent=lambda: clock[0], stream=slow, glance=glance),
+    )
+    assert found[0].progress == pytest.approx(1.0)
+    assert 54.0 < clock[0] < 62.0
