@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from archsmith.feasible import feasible_sample
 from archsmith.methods.task import Task
 from archsmith.metrics.proxies.zico import ZiCo
-from archsmith.problem import Problem, Trial, maximize, minimize
+from archsmith.problem import Candidate, Problem, Trial, maximize, minimize
 from archsmith.search import search as run_search
 from archsmith.searchers.nsga import nsga2
 from archsmith.searchers.random import random_search
+from archsmith.space import Architecture
 
 _TIMED = 5  # scores timed to see how many fit
 _FEWEST, _MOST = 48, 3000
+_POPULATION = 32
 
 
 def screen(task: Task) -> dict[str, Any]:
@@ -42,9 +45,18 @@ def search(task: Task) -> dict[str, Any]:
     third = _third(task)
     problem = _problem(task)
     screened = [t for t in task.archive.stage("screen") if not t.failed and t.feasible]
-    start = [t.arch for t in ranked(screened)[:32]]
-    evolving = nsga2(problem, task.seed, population=min(32, max(8, third // 4)), initial=start)
-    run_search(problem, evolving, trials=third, archive=task.archive, stage="search", on_trial=_telling(task, third))
+    start = [t.arch for t in ranked(screened)[: min(_POPULATION, third)]]
+    evolving = nsga2(problem, task.seed, population=len(start) if len(start) >= 8 else 8, initial=start)
+    known = {t.arch: t for t in screened}
+    run_search(
+        problem,
+        evolving,
+        trials=third + len(start),
+        archive=task.archive,
+        evaluate=lambda candidates, _: _measure(problem, candidates, known),
+        stage="search",
+        on_trial=_telling(task, third + len(start)),
+    )
     sampling = random_search(problem, task.seed + 1)
     run_search(problem, sampling, trials=third, archive=task.archive, stage="search-random", on_trial=_telling(task, third))
     searched, sampled = task.archive.stage("search"), task.archive.stage("search-random")
@@ -63,6 +75,15 @@ def search(task: Task) -> dict[str, Any]:
 def _problem(task: Task) -> Problem:
     score = ZiCo(task.model, task.batches, seed=task.seed)
     return Problem(task.space, (maximize(score, name="zico"), minimize(task.costs, name="macs")), task.constraints)
+
+
+def _measure(problem: Problem, candidates: Sequence[Candidate], known: Mapping[Architecture, Trial]) -> list[Trial]:
+    """Trials of the candidates; one that was screened already costs nothing."""
+    fresh = iter(problem.evaluate([c for c in candidates if c.arch not in known], "search"))
+    return [
+        replace(known[c.arch], candidate=c, stage="search", cost={"evaluations": 0.0}) if c.arch in known else next(fresh)
+        for c in candidates
+    ]
 
 
 def _third(task: Task) -> int:
