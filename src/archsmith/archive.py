@@ -116,7 +116,7 @@ class SqliteArchive:
         ask = self.connection.execute
         (application,) = ask("pragma application_id").fetchone()
         tables = {name for (name,) in ask("select name from sqlite_master where type = 'table'")}
-        if application not in (0, _APPLICATION) or (application == 0 and tables - {"stages", "trials", "meta"}):
+        if application != _APPLICATION and (application or (tables and not tables & {"stages", "trials"})):
             raise Damaged(f"{self.path} is a SQLite file of another program; give the folder of a run, or a new one")
         ((state,),) = ask("pragma quick_check(1)").fetchall()
         if state != "ok":

@@ -99,13 +99,18 @@ class Gauge:
         return total
 
     def values(self, arch: Architecture) -> dict[str, float]:
-        """The constrained values; {} where a metric fails."""
+        """The constrained values, without those that a metric fails to give as a finite number."""
         self.calls += 1
         found: dict[str, float] = {}
         for metric, limits in self._metrics:
             try:
                 answer = metric(arch)
-                found.update({constraint.name: read(answer, constraint.name, metric) for constraint, _ in limits})
+                for constraint, _ in limits:
+                    value = read(answer, constraint.name, metric)
+                    if math.isfinite(value):
+                        found[constraint.name] = value
+                    else:
+                        self.failure = f"{constraint.name} is {value}"
             except UserError:
                 raise
             except Exception as error:
@@ -148,26 +153,33 @@ class FeasibleSampler:
                 fresh = self.gauge.calls
         return drawn
 
-    # -- the three ways -----------------------------------------------------------------------------------------------
+    def mended(self, arch: Architecture) -> Architecture:
+        """The architecture itself where it fits, else the nearest that descent reaches, else a fresh draw."""
+        try:
+            return repair(self._space, self.gauge.constraints, arch, self._rng, tries=2_000)
+        except NothingFits:
+            return next(iter(self.draw(1)), arch)
+
+    # -- the ways, one after the other -----------------------------------------------------------------------------------
 
     def _draws(self) -> Iterator[Architecture]:
         size = replace(self._space, predicates=()).size
         small = size <= SMALL
-        hits = 0
+        hits: list[Architecture] = []
         for draws in itertools.count(1):
             arch = self._space.sample(self._rng, uniform=True)
             violation = self.gauge.violation(arch) if self.gauge.constraints else 0.0
             if violation <= 0:
-                hits += 1
+                hits.append(arch)
                 yield arch
             else:
                 self._remember(arch, violation, draws)
             if small and draws >= min(_PROBES, max(64, size // 4)):
                 yield from self._enumerated()
                 return
-            if draws >= _PROBES and hits < draws * _ENOUGH:
+            if draws >= _PROBES and len(hits) < draws * _ENOUGH:
                 break
-        yield from self._walked()
+        yield from self._walked(hits)
 
     def _remember(self, arch: Architecture, violation: float, number: int) -> None:
         entry = (-violation, -number, arch)
@@ -192,8 +204,8 @@ class FeasibleSampler:
         while not self._distinct:
             yield self._rng.choice(fitting)
 
-    def _walked(self) -> Iterator[Architecture]:
-        found = self._found()
+    def _walked(self, hits: Sequence[Architecture] = ()) -> Iterator[Architecture]:
+        found = self._found(hits)
         walk = _Walk(self._descent, found)
         while walk.mobility > _STUCK:
             for _ in range(walk.thinning):
@@ -222,11 +234,11 @@ class FeasibleSampler:
         violation, near = min(ends, key=lambda end: end[0], default=(math.inf, arch))
         return [other for found, other in ends if found <= 0], near, violation
 
-    def _found(self) -> list[Architecture]:
-        """Feasible architectures to start walks from, by descent from many sides."""
+    def _found(self, hits: Sequence[Architecture]) -> list[Architecture]:
+        """Feasible architectures to start walks from: hits of the draws, and the ends of descents from many sides."""
         near = [arch for *_, arch in sorted(self._near, reverse=True)]
         ends = [self._space.extreme(0), self._space.extreme(-1)]
-        found: list[Architecture] = []
+        found = list(hits[-_CHAINS:])
         failed: list[tuple[float, int, Architecture]] = []
         number = -1
         while len(found) < _CHAINS and not (found and number >= 2 * _CHAINS):

@@ -50,11 +50,13 @@ class Constraint:
 
     def excess(self, value: float) -> float:
         """How far outside the value lies, relative to the limit it breaks (absolute for a limit of 0); 0 inside."""
+        if not math.isfinite(value):
+            return math.inf
         if value > self.high:
             return (value - self.high) / (abs(self.high) or 1.0)
         if value < self.low:
             return (self.low - value) / (abs(self.low) or 1.0)
-        return math.inf if math.isnan(value) else 0.0
+        return 0.0
 
     def __str__(self) -> str:
         if self.low == -math.inf:
@@ -65,10 +67,10 @@ class Constraint:
 
 
 def figure(value: float) -> str:
-    """A number for a message: whole ones in full, others with six significant digits."""
-    if not math.isfinite(value):
-        return str(value)
-    return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
+    """A number for a message: whole and large ones as integers, others with six significant digits."""
+    if not math.isfinite(value) or abs(value) >= 1e15:
+        return f"{value:.6g}"
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 1e5 else f"{value:.6g}"
 
 
 def name_of(metric: Metric, name: str | None = None) -> str:
@@ -175,6 +177,11 @@ class Problem:
         for part in parts:
             if owner.setdefault(part.name, part.metric) != part.metric:
                 raise UserError(f"two metrics are called '{part.name}'; give one of them another name=")
+
+    @property
+    def cheap(self) -> tuple[Constraint, ...]:
+        """The constraints that samplers may ask about freely, so that they propose nothing that breaks them."""
+        return tuple(constraint for constraint in self.constraints if constraint.cheap)
 
     def violation(self, metrics: Mapping[str, float]) -> float:
         """The sum of relative excesses over the limits, 0 where all are kept. A value that is missing is an error."""
