@@ -1,4 +1,4 @@
-"""Plain networks for the export tests: blocks with shortcuts and squeeze-excite, attention, and some that are hard to write down."""
+"""Plain networks for the export tests: shortcuts, squeeze-excite, attention, and some that are hard to write down."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class _Writer:
         return name
 
     def scalar(self, value: float) -> str:
-        return self.constant(f"const_{value:g}".replace("-", "minus"), np.float32(value))
+        return self.constant(f"const_{value!r}", np.float32(value))
 
     def tensor(self, name: str, tensor: Tensor) -> str:
         """The tensor's values; for one on `meta` made-up ones of a sensible size, since timing does not ask for more."""
@@ -299,14 +299,15 @@ def _function(writer: _Writer, node: fx.Node, values: dict[fx.Node, str]) -> str
         operands = [values[a] if isinstance(a, fx.Node) and a in values else _number(writer, a, node) for a in args]
         return writer.emit(_BINARY[target], operands, node.name)
     source = args[0] if args else None
-    if target in _UNARY and isinstance(source, fx.Node) and kwargs.pop("inplace", False) in (True, False) and not kwargs:
+    if target in _UNARY and isinstance(source, fx.Node) and len(args) == 1 and set(kwargs) <= {"inplace"}:
         return _POINTWISE[_UNARY[target]](writer, values[source], node.name)
     if target in (torch.flatten, "flatten") and (args[1:], kwargs) in (((1,), {}), ((), {"start_dim": 1})):
         return writer.emit("Flatten", [values[source]], node.name, axis=1)  # type: ignore[index]
     if target in (torch.cat, torch.concat) and isinstance(source, tuple | list) and all(isinstance(s, fx.Node) for s in source):
         axis = args[1] if len(args) > 1 else kwargs.get("dim", 0)
         return writer.emit("Concat", [values[s] for s in source], node.name, axis=axis)
-    if target in ("mean", torch.mean) and isinstance(source, fx.Node) and len(source.meta["shape"]) == 4:
+    averages = target in ("mean", torch.mean) and set(kwargs) <= {"dim", "keepdim"}
+    if averages and isinstance(source, fx.Node) and len(source.meta["shape"]) == 4:
         axes = args[1] if len(args) > 1 else kwargs.get("dim")
         if isinstance(axes, tuple | list) and sorted(a % 4 for a in axes) == [2, 3]:
             pooled = writer.emit("GlobalAveragePool", [values[source]], f"{node.name}.pooled")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import keyword
 import math
 import operator
@@ -221,7 +222,7 @@ class _Forward:
         self._network = network
         self._nodes = [node for node in graph.nodes]
         self._position = {node: i for i, node in enumerate(self._nodes)}
-        self._spans = _spans(graph, lambda node: unit_of(network, _target(node)))
+        self._spans = _spans(graph, self._unit)
         self._text: dict[fx.Node, str] = {}  # the expression or the variable that stands for a value
         self._nested: set[fx.Node] = set()  # values that are part of a later expression
         self._loose: set[fx.Node] = set()  # expressions that need parentheses inside another
@@ -242,23 +243,28 @@ class _Forward:
                 assert isinstance(returned, fx.Node)
                 lines.append(f"return {self._text[returned]}")
                 continue
-            here = unit_of(self._network, _target(node))
+            here = self._unit(node)
             if here != unit and node.op != "get_attr":
                 if lines and here.split(".")[0] != stage:
                     lines.append("")
                 unit, stage = here, here.split(".")[0]
-                lines += self._heading(unit)
+                lines += self._heading(unit, node)
             lines += self._statement(node)
         return lines
 
-    def _heading(self, unit: str) -> list[str]:
+    def _unit(self, node: fx.Node) -> str:
+        """The block that a node is in; a stock layer of the root counts as the root's own code."""
+        unit = unit_of(self._network, _target(node))
+        return "" if unit and is_stock(self._network.get_submodule(unit)) else unit
+
+    def _heading(self, unit: str, start: fx.Node) -> list[str]:
         """The block's comment, and a short name for it where it is spoken of more than once."""
         self._alias = ("", "")
         if not unit:
             return []
         lines = [f"# {unit}: {_span(self._spans[unit])}"]
-        below = [n for n in self._nodes if n.op == "call_module" and str(n.target).startswith(unit + ".")]
-        if len(below) > 1:
+        run = itertools.takewhile(lambda n: self._unit(n) == unit, self._nodes[self._position[start] :])
+        if sum(n.op == "call_module" and str(n.target) != unit for n in run) > 1:
             self._alias = (_access(self._network, unit), "block")
             lines.append(f"block = {self._alias[0]}")
         return lines
@@ -288,12 +294,14 @@ class _Forward:
         user = self._nodes[after]
         if node.meta["shape"] is None or user.op == "output":
             return True
-        if unit_of(self._network, _target(user)) != unit_of(self._network, _target(node)):
+        if self._unit(user) != self._unit(node):
             return False
         if node.op == "call_module" and user.op == "call_function" and user.target in _INFIX:
             return True
+        if node.op != "call_function" and user.op == "call_method" and user.args[0] is node:
+            return True
         inner = parent(str(node.target)) if node.op == "call_module" else ""
-        deep = inner != unit_of(self._network, _target(node))
+        deep = inner != self._unit(node)
         return bool(inner) and deep and user.op == "call_module" and parent(str(user.target)) == inner
 
     def _last_read(self, node: fx.Node) -> tuple[str, ...]:
@@ -316,7 +324,7 @@ class _Forward:
     def _expression(self, node: fx.Node) -> tuple[str, bool]:
         """The node as Python, and whether it needs parentheses inside another expression."""
         arguments = [self._argument(a) for a in node.args]
-        named = [f"{k}={self._argument(v)}" for k, v in node.kwargs.items()]
+        named = [f"{k}={self._argument(v)}" for k, v in node.kwargs.items() if (k, v) != ("inplace", False)]
         if node.op == "get_attr":
             return self._reach(str(node.target)), False
         if node.op == "call_module":
