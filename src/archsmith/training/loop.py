@@ -50,7 +50,7 @@ def train_step(state: TrainState, x: Tensor, y: Tensor, lr: float) -> Tensor:
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     if state.ema is not None:
-        _average(state.ema, state.module, ema_decay(recipe.ema, state.step))
+        state.update_average(ema_decay(recipe.ema, state.step))
     state.step += 1
     state.images += len(x)
     return loss.detach()
@@ -61,20 +61,6 @@ def ema_decay(decay: float, step: int) -> float:
     was.
     """
     return min(decay, (1.0 + step) / (10.0 + step))
-
-
-@torch.no_grad()
-def _average(average: nn.Module, module: nn.Module, decay: float) -> None:
-    """average <- decay * average + (1 - decay) * module, for weights and for BatchNorm's statistics; counters are copied."""
-    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1.0 - decay)
-    floats: list[tuple[Tensor, Tensor]] = []
-    others: list[tuple[Tensor, Tensor]] = []
-    for pair in zip(average.buffers(), module.buffers(), strict=True):
-        (floats if pair[0].is_floating_point() else others).append(pair)
-    if floats:
-        torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1.0 - decay)
-    if others:
-        torch._foreach_copy_([a for a, _ in others], [b for _, b in others])
 
 
 # -- many steps -----------------------------------------------------------------------------------------------------------

@@ -36,6 +36,27 @@ class TrainState:
     loss_sum: float = 0.0
     loss_count: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    _averaged: tuple[list[Tensor], list[Tensor]] = field(init=False, repr=False)
+    _copied: tuple[list[Tensor], list[Tensor]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Collects the tensors of average and network once: walking the modules takes longer than the update itself."""
+        self._averaged, self._copied = ([], []), ([], [])
+        if self.ema is None:
+            return
+        for average, live in ((self.ema.parameters(), self.module.parameters()), (self.ema.buffers(), self.module.buffers())):
+            for a, b in zip(average, live, strict=True):
+                into = self._averaged if a.is_floating_point() else self._copied
+                into[0].append(a)
+                into[1].append(b)
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        """average <- decay * average + (1 - decay) * network, for weights and BatchNorm's statistics; counters are copied."""
+        if self._averaged[0]:
+            torch._foreach_lerp_(*self._averaged, 1.0 - decay)
+        if self._copied[0]:
+            torch._foreach_copy_(*self._copied)
 
     @property
     def device(self) -> torch.device:
