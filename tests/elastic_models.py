@@ -1,0 +1,110 @@
+"""The models that the laws are tested on, and a way to make every tensor of theirs tell."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archsmith.elastic import (
+    Attention,
+    BatchNorm2d,
+    Choice,
+    Concat,
+    Conv2d,
+    Derived,
+    LayerNorm,
+    Linear,
+    OneOf,
+    Parallel,
+    Repeat,
+    SqueezeExcite,
+)
+from archsmith.models.mobilenet import mobilenet, ofa_mobilenet_v3
+from archsmith.space import largest, make_divisible
+
+
+def _half(channels: int) -> int:
+    return make_divisible(channels / 2, 2)
+
+
+def conv(inputs: Any, outputs: Any, kernel: Any = 1, groups: Any = 1) -> nn.Sequential:
+    return nn.Sequential(
+        Conv2d(inputs, outputs, kernel, padding="same", groups=groups, bias=False), BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+class Joined(nn.Module):
+    """Two convolutions of elastic width, concatenated."""
+
+    def __init__(self, inputs: Any, first: Any, second: Any, kernel: Any) -> None:
+        super().__init__()
+        self.left, self.right = conv(inputs, first, kernel), conv(inputs, second)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.left(x), self.right(x)], dim=1)
+
+
+class Tangle(nn.Module):
+    """Shared choices, one shared across conditional parents, exits, branch masks, nested Derived sizes, a concatenation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width, ratio = Choice(4, 6, 8, name="width"), Choice(1, 2, 3, name="ratio")
+        kernel = Choice(3, 5, 7, name="kernel")  # under `body` exit 2 and in one option of `mixer`
+        middle = Derived(operator.mul, width, ratio)
+        squeezed = Derived(_half, middle)  # nested
+        second = Choice(2, 4, name="second")
+        joined = Concat(width, second)
+        self.exit = Choice(1, 2, name="exit")
+        self.stem = conv(3, width, 3)
+        self.body1 = nn.Sequential(conv(width, middle), SqueezeExcite(middle, squeezed), conv(middle, width))
+        self.mixer = OneOf({"skip": nn.Identity(), "conv": conv(width, width, kernel, width)}, choice=Choice("skip", "conv"))
+        self.head1 = Linear(width, 5)
+        self.body2 = nn.Sequential(
+            Joined(width, width, second, kernel),
+            BatchNorm2d(joined),
+            Parallel(conv(joined, 6), conv(joined, 6, Choice(1, 3)), conv(joined, 6)),
+            Repeat(conv(6, 6), conv(6, 6, Choice(3, 5)), depth=Choice(0, 1, 2)),
+        )
+        self.tokens = nn.Sequential(LayerNorm(6), Attention(6, Choice(1, 2, 3, name="heads"), head_width=4))
+        self.head2 = nn.Linear(6, 5)
+
+    @property
+    def gates(self) -> dict[str, Any]:
+        return {"head1": (self.exit, (1,)), **{name: (self.exit, (2,)) for name in ("body2", "tokens", "head2")}}
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.mixer(self.body1(self.stem(x)))
+        if largest(self.exit) == 1:
+            return self.head1(x.mean((2, 3)))
+        x = self.body2(x).flatten(2).transpose(1, 2)
+        return self.head2(self.tokens(x).mean(1))
+
+
+MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int]] = {  # make, input shape, architectures to try
+    "tangle": (Tangle, (3, 6, 6), 200),
+    "mobilenet-8": (lambda: mobilenet(10, 1, 8), (1, 8, 8), 120),
+    "mobilenet-32": (lambda: mobilenet(10, 3, 32), (3, 12, 12), 100),
+    "mobilenet-96": (lambda: mobilenet(10, 3, 96), (3, 33, 33), 40),
+    "ofa": (lambda: ofa_mobilenet_v3(10), (3, 33, 33), 100),
+}
+
+
+def randomized(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Every weight, statistic and kernel matrix moved to where a mistake in slicing shows."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.weight.uniform_(0.5, 1.5, generator=generator)
+                module.bias.normal_(0, 0.2, generator=generator)
+                module.running_mean.normal_(0, 0.2, generator=generator)
+                module.running_var.uniform_(0.5, 2, generator=generator)
+            for name, parameter in module.named_parameters(recurse=False):
+                if name.startswith("to") or name == "bias" or isinstance(module, LayerNorm):
+                    parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    return model
