@@ -30,12 +30,14 @@ def list_npz(path: Path, group: str | None) -> Listing:
     """Arrays images and labels (or x and y), or these for each part: x_train, y_train, x_test, ... or train_images, ..."""
     where = printable(str(path))
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"{where} cannot be read as npz ({error}); it may be truncated, or hold Python objects, which are never loaded."
         ) from error
+    except MemoryError as error:
+        raise UserError(f"{where} does not fit into memory; write the images as files into a folder of classes.") from error
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for part, (images, labels) in _pairs(arrays).items():
         pairs[part] = (as_uint8(arrays[images], f"{where}: {images}"), _labels(arrays[labels], f"{where}: {labels}"))

@@ -28,6 +28,7 @@ from archsmith.errors import UserError, did_you_mean
 LARGEST_SIZE = 224  # of a suggested input
 BUILT_IN = ("digits",)
 _GIB = 1 << 30
+_SHOWN = 1000  # so many unreadable images are named in the facts; Data.unreadable has them all
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def load(
     memory_limit_bytes: above so many bytes of pixels the images are not kept but decoded when needed (default: half of the free
     memory, at most 8 GiB). threads: for reading, default one a core. UserError for whatever is wrong with the source.
     """
-    listing = _listing(source, group, memory_limit_bytes or _memory_limit())
+    limit_bytes = _memory_limit() if memory_limit_bytes is None else memory_limit_bytes
+    listing = _listing(source, group, limit_bytes)
     saved = Split.from_json(split) if split is not None else None
     test_share = (0.3 if listing.kind == "digits" else 0.2) if test_share is None else test_share
     _check_request(size, val_share, test_share)
@@ -84,9 +86,8 @@ def load(
     channels = 1 if all(header.grey for header in headers.values()) else 3
     kept = np.array(sorted(headers), dtype=np.int64)
     need = len(kept) * channels * side * side
-    resident = need <= (memory_limit_bytes if memory_limit_bytes is not None else _memory_limit())
     pixels: np.ndarray | None = None
-    if resident:
+    if need <= limit_bytes:
         pixels, kept = scan.pixels(listing, kept, channels, side, threads)
         if channels == 3 and scan.colorless(pixels):
             pixels, channels = np.ascontiguousarray(pixels[:, :1]), 1
@@ -115,10 +116,10 @@ def load(
         else:
             parts[part] = Streamed(listing.open, kept[chosen], labels[chosen], names, len(classes), channels, side)
     mean, std = _statistics(parts["train"])
-    facts = _facts(source, listing, classes, parts, saved, headers, side, channels, data_hash, bool(resident))
+    facts = _facts(source, listing, classes, parts, saved, headers, side, channels, data_hash)
     facts["duplicates"] = _duplicates(pixels, labels, rows, ids, listing, kept)
     facts["flip"] = left_and_right(parts["train"], parts["val"], classes if channels == 1 else ())
-    _advise(facts, listing)
+    _advise(facts, listing, mean)
     unreadable = tuple(listing.unreadable)
     return Data(facts["name"], listing.kind, classes, channels, side, parts, saved, unreadable, mean, std, facts)
 
@@ -304,7 +305,6 @@ def _facts(
     side: int,
     channels: int,
     data_hash: str,
-    resident: bool,
 ) -> dict[str, Any]:
     counts = {part: np.bincount(parts[part].labels, minlength=len(classes)) for part in PARTS}
     total = np.sum(list(counts.values()), axis=0)
@@ -324,7 +324,7 @@ def _facts(
             name: [header.width, header.height]
             for name, header in (("min", ordered[0]), ("median", ordered[len(ordered) // 2]), ("max", ordered[-1]))
         },
-        "unreadable": [{"path": name, "reason": reason} for name, reason in listing.unreadable],
+        "unreadable": [{"path": name, "reason": reason} for name, reason in listing.unreadable[:_SHOWN]],
         "split": {
             "sha256": split.sha256,
             "seed": split.seed,
@@ -333,13 +333,13 @@ def _facts(
             "test_share": split.test_share,
         },
         "data_hash": data_hash,
-        "resident": resident,
+        "resident": parts["train"].resident,
         "imbalance": round(float(total.max() / total.min()), 3),
         "notes": listing.notes,
     }
 
 
-def _advise(facts: dict[str, Any], listing: Listing) -> None:
+def _advise(facts: dict[str, Any], listing: Listing, mean: Sequence[float]) -> None:
     """Remarks on what may mislead."""
     notes = facts["notes"]
     found = facts["duplicates"]
@@ -352,6 +352,10 @@ def _advise(facts: dict[str, Any], listing: Listing) -> None:
         )
     if not found["searched"]:
         notes.append("near copies across the split were not looked for: pictures too small, or too many of them")
+    if max(mean) < 0.03:
+        notes.append(
+            "the images are nearly black; 16-bit files that hold 12-bit values, say, should be scaled to the full range"
+        )
     if found["conflicting"]:
         notes.append(f"{found['conflicting']} images occur several times with different labels")
     if facts["imbalance"] >= 3:

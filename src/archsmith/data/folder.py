@@ -97,7 +97,7 @@ def _entries(folder: str) -> tuple[list[str], list[str]]:
                     continue
                 if _is_folder(entry):
                     folders.append(entry.name)
-                else:
+                elif _is_file(entry):
                     files.append(entry.path)
     except PermissionError as error:
         raise UserError(
@@ -107,10 +107,15 @@ def _entries(folder: str) -> tuple[list[str], list[str]]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that points to itself
-        return False
+    """A folder or a link to one; os.path answers False for a link that points to itself, where the entry raises."""
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """A file, a link to one, or a broken link (opening it will say so); no pipe, socket or device."""
+    if entry.is_symlink():
+        return os.path.isfile(entry.path) or not os.path.exists(entry.path)
+    return entry.is_file()
 
 
 def _layout(top: str, folders: list[str]) -> dict[str, str]:

@@ -53,7 +53,7 @@ def label_name(value: Any) -> str | None:
         value = int(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    text = str(value).strip()
+    text = printable(str(value).strip())
     return None if text.lower() in ("", "nan") else text
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import glob
 import io
 import json
 import os
 import tempfile
+import weakref
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -103,7 +105,7 @@ def _column(header: Iterable[str], known: Sequence[str], where: str, what: str) 
     for name in known:
         if name in lowered:
             return lowered[name]
-    raise UserError(f"{where} has no column for {what}; it has {', '.join(lowered.values())}; name the column {known[0]!r}.")
+    raise UserError(f"{where} has no column for {what}; it has {', '.join(header)}; name the column {known[0]!r}.")
 
 
 def _optional(header: Iterable[str], known: Sequence[str]) -> str | None:
@@ -147,7 +149,8 @@ class Blobs:
         self._spans.append((self._total, len(blob)))
         self._total += len(blob)
         if self._file is None and self._total > self._limit:
-            self._file = tempfile.TemporaryFile(prefix="archsmith-")  # noqa: SIM115 - lives as long as the data
+            self._file = tempfile.TemporaryFile(prefix="archsmith-")  # noqa: SIM115 - lives as long as this object
+            weakref.finalize(self, self._file.close)
             self._file.write(b"".join(self._held))
             self._held = []
         if self._file is None:
@@ -276,6 +279,10 @@ def _read_parquet(
                 for name in kept:
                     table[name] += batch.column(batch.schema.names.index(name)).to_pylist()
     except (arrow.ArrowException, OSError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise UserError(
+                f"no space left in {tempfile.gettempdir()} to lay out the images of {where}; set TMPDIR to a larger disk."
+            ) from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{where} cannot be read as parquet ({reason}); it may be truncated: fetch or write it again."

@@ -1,0 +1,172 @@
+"""data/table.py: CSV and parquet, their columns, and what goes wrong with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pictures import encoded, folder, picture
+
+from archsmith.data.table import Blobs, list_csv, list_parquet, parquet_files
+from archsmith.errors import UserError
+
+arrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+LIMIT = 1 << 30
+
+
+def csv_file(root: Path, text: str, encoding: str = "utf-8") -> Path:
+    folder(root, {"pics": 6})
+    (root / "labels.csv").write_text(text, encoding=encoding)
+    return root / "labels.csv"
+
+
+def parquet_file(path: Path, **columns: Any) -> Path:
+    parquet.write_table(arrow.table(columns), path)
+    return path
+
+
+def images(count: int, start: int = 0) -> list[bytes]:
+    return [encoded(picture(start + i)) for i in range(count)]
+
+
+@pytest.mark.parametrize("comma", [",", ";", "\t"])
+def test_csv(tmp_path: Path, comma: str) -> None:
+    rows = ["Path,Label,split,group", "pics/000.png,cat,train,p1", "pics/001.png,dog,dev,p2", 'pics/002.png," dog",test,']
+    path = csv_file(tmp_path, "\ufeff" + "\n".join(rows).replace(",", comma) + "\n\n")
+    listing = list_csv(path, None)
+    assert listing.ids == ["pics/000.png", "pics/001.png", "pics/002.png"]
+    assert listing.labels == ["cat", "dog", "dog"]
+    assert listing.declared == ["train", "val", "test"]
+    assert listing.groups == ["p1", "p2", "row 2"]
+    with listing.open(1) as image:
+        assert image.size == (16, 16)
+
+
+def test_csv_group_column_by_name(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "file_name,class,patient\npics/000.png,a,7\npics/001.png,b,7\n")
+    assert list_csv(path, "patient").groups == ["7", "7"]
+    assert list_csv(path, None).groups is None
+    with pytest.raises(UserError, match="no column 'patent'.*did you mean 'patient'"):
+        list_csv(path, "patent")
+
+
+def test_csv_empty_and_nan_labels(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "path,label\npics/000.png,\npics/001.png,NaN\npics/002.png,2.0\n")
+    assert list_csv(path, None).labels == [None, None, "2.0"]
+
+
+def test_csv_repeated_rows(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "path,label\npics/000.png,a\npics/000.png,a\npics/001.png,b\n")
+    listing = list_csv(path, None)
+    assert listing.ids == ["pics/000.png", "pics/001.png"]
+    assert "1 rows" in listing.notes[0]
+    path = csv_file(tmp_path, "path,label\npics/000.png,a\npics/000.png,b\n")
+    with pytest.raises(UserError, match="two labels, 'a' and 'b'"):
+        list_csv(path, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no rows"),
+        ("path,label\n", "holds no rows"),
+        ("name,label\nx,y\n", "no column for the image paths; it has name, label"),
+        ("path,kind\nx,y\n", "no column for the class labels"),
+        ("path,label\nx\n", "row 2: 1 cells where the header has 2"),
+        ("path,label,split\nx,y,tain\n", "unknown split 'tain'; did you mean 'train'"),
+    ],
+)
+def test_csv_faults(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        list_csv(csv_file(tmp_path, text), None)
+
+
+def test_csv_that_is_no_utf8(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "path,label\npics/000.png,caf\xe9\n", encoding="latin-1")
+    assert list_csv(path, None).labels == ["caf\\xe9"]
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = parquet_file(
+        tmp_path / "a.parquet", image=images(3), label=[0, 1, 1], split=["train", "train", "test"], junk=[1, 2, 3]
+    )
+    listing = list_parquet([path], None, LIMIT)
+    assert listing.labels == ["0", "1", "1"]
+    assert listing.ids == ["row#0", "row#1", "row#2"]
+    assert listing.declared == ["train", "train", "test"]
+    assert np.array_equal(np.asarray(listing.open(2)), np.asarray(picture(2)))
+    assert len(set(listing.pins)) == 3
+
+
+def test_parquet_as_the_datasets_library_writes_it(tmp_path: Path) -> None:
+    features = {"image": {"_type": "Image"}, "label": {"names": ["ant", "bee"], "_type": "ClassLabel"}}
+    blobs = [{"bytes": blob, "path": None} for blob in images(2)]
+    table = arrow.table({"image": blobs, "label": [1, 0]})
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    for name in ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet"):
+        parquet.write_table(table, tmp_path / name)
+    listing = list_parquet(parquet_files(str(tmp_path)), None, LIMIT)
+    assert listing.labels == ["bee", "ant", "bee", "ant"]
+    assert listing.classes == ("ant", "bee")
+    assert listing.declared == ["test", "test", "train", "train"]
+    assert listing.open(3).size == (16, 16)
+
+
+def test_parquet_missing_values(tmp_path: Path) -> None:
+    path = parquet_file(tmp_path / "a.parquet", image=[*images(2), None], label=[1.0, float("nan"), None])
+    listing = list_parquet([path], None, LIMIT)
+    assert listing.labels == ["1", None, None]
+    with pytest.raises(OSError):
+        listing.open(2)
+
+
+def test_parquet_groups_and_names(tmp_path: Path) -> None:
+    path = parquet_file(tmp_path / "a.parquet", image=images(2), label=["a", "b"], file_name=["x", "y"], scene=[4, 4])
+    assert list_parquet([path], "scene", LIMIT).groups == ["4", "4"]
+    assert list_parquet([path], None, LIMIT).ids == ["x", "y"]
+    with pytest.raises(UserError, match="no column 'sene'"):
+        list_parquet([path], "sene", LIMIT)
+
+
+def test_parquet_files_by_list_and_pattern(tmp_path: Path) -> None:
+    a, b = (parquet_file(tmp_path / name, image=images(1), label=[0]) for name in ("a.parquet", "b.parquet"))
+    assert parquet_files(f"{a}, {b}") == [a, b]
+    assert parquet_files(str(tmp_path / "*.parquet")) == [a, b]
+    assert parquet_files(f"{a},{tmp_path}") == [a, b]
+    with pytest.raises(UserError, match="no such file"):
+        parquet_files(f"{a},{tmp_path}/c.parquet")
+
+
+def test_parquet_faults(tmp_path: Path) -> None:
+    good = parquet_file(tmp_path / "good.parquet", image=images(50), label=[0] * 50)
+    torn = tmp_path / "torn.parquet"
+    torn.write_bytes(good.read_bytes()[:-200])
+    with pytest.raises(UserError, match="truncated"):
+        list_parquet([torn], None, LIMIT)
+    middle = bytearray(good.read_bytes())
+    middle[20:400] = bytes(380)
+    torn.write_bytes(middle)
+    with pytest.raises(UserError, match="cannot be read as parquet"):
+        list_parquet([torn], None, LIMIT)
+    with pytest.raises(UserError, match="holds text"):
+        list_parquet([parquet_file(tmp_path / "t.parquet", image=["a.png"], label=[0])], None, LIMIT)
+    with pytest.raises(UserError, match="they must agree"):
+        list_parquet([good, parquet_file(tmp_path / "o.parquet", image=images(1), target=[0])], None, LIMIT)
+    with pytest.raises(UserError, match="no rows"):
+        list_parquet([parquet_file(tmp_path / "e.parquet", image=arrow.array([], arrow.binary()), label=[])], None, LIMIT)
+    with pytest.raises(UserError, match="no column for the encoded images"):
+        list_parquet([parquet_file(tmp_path / "n.parquet", pixels=[b""], label=[0])], None, LIMIT)
+
+
+def test_blobs_move_to_a_file_beyond_the_limit() -> None:
+    blobs, held = Blobs(100), [bytes([i]) * (i % 40) for i in range(50)]
+    for blob in held:
+        blobs.append(blob)
+    blobs.close()
+    assert [blobs[i] for i in (49, 0, 7, 20, 20)] == [held[i] for i in (49, 0, 7, 20, 20)]
+    assert blobs._held == []
+    assert len(blobs) == 50
