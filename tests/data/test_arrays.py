@@ -43,9 +43,8 @@ def test_parts_as_keras_and_as_medmnist_name_them(tmp_path: Path) -> None:
     keras = list_npz(npz(tmp_path, x_train=COLOR, y_train=LABELS[:, None], x_test=COLOR[:3], y_test=LABELS[:3, None]), None)
     assert keras.declared == ["train"] * 6 + ["test"] * 3
     assert keras.ids[6] == "test:0"
-    arrays = {
-        f"{part}_{what}": value for part in ("train", "val", "test") for what, value in (("images", GREY), ("labels", LABELS))
-    }
+    arrays = {f"{part}_images": GREY for part in ("train", "val", "test")}
+    arrays |= {f"{part}_labels": LABELS for part in ("train", "val", "test")}
     assert list_npz(npz(tmp_path, **arrays), None).declared == ["train"] * 6 + ["val"] * 6 + ["test"] * 6
 
 

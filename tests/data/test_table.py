@@ -91,9 +91,8 @@ def test_csv_that_is_no_utf8(tmp_path: Path) -> None:
 
 
 def test_parquet(tmp_path: Path) -> None:
-    path = parquet_file(
-        tmp_path / "a.parquet", image=images(3), label=[0, 1, 1], split=["train", "train", "test"], junk=[1, 2, 3]
-    )
+    split = ["train", "train", "test"]
+    path = parquet_file(tmp_path / "a.parquet", image=images(3), label=[0, 1, 1], split=split, junk=[1, 2, 3])
     listing = list_parquet([path], None, LIMIT)
     assert listing.labels == ["0", "1", "1"]
     assert listing.ids == ["row#0", "row#1", "row#2"]
