@@ -85,27 +85,18 @@ def trial(rng: Random, stage: str) -> Trial:
 
 def layers() -> list[dict[str, Any]]:
     """A small MobileNet."""
-    found = [("stem", "conv", "3×3 conv, 16", [1, 8, 8], [16, 8, 8], 176, 9216)]
+    found = [("stem", "", "3x3 convolution, 16 channels", [1, 8, 8], [16, 8, 8], 176, 9216)]
     before, plan = [16, 8, 8], [("stage1", 2, 16, 8), ("stage2", 3, 24, 4), ("stage3", 2, 40, 2)]
     for stage, depth, width, side in plan:
         for i in range(depth):
-            expand, kernel = 3 + i, 3 if i % 2 == 0 else 5
-            out = [width, side, side]
+            expand, kernel, out = 3 + i, 3 if i % 2 == 0 else 5, [width, side, side]
             params = before[0] * expand * (before[0] + width) + kernel * kernel * before[0] * expand
-            found.append(
-                (
-                    stage,
-                    f"block{i + 1}",
-                    f"{kernel}×{kernel}, expand {expand}, {width}",
-                    before,
-                    out,
-                    params,
-                    params * side * side,
-                )
-            )
+            more = "shortcut" if out == before else "stride 2"
+            words = f"{kernel}x{kernel} depthwise, expand {expand}, squeeze-excite, {width} channels, {more}"
+            found.append((stage, f"block{i + 1}", words, before, out, params, params * side * side))
             before = out
-    found.append(("head", "pool", "average pool", before, [40], 0, 0))
-    found.append(("head", "classifier", "linear, 10", [40], [10], 410, 400))
+    found.append(("head", "pool", "pooling", before, [40], 0, 0))
+    found.append(("head", "classifier", "linear 10", [40], [10], 410, 400))
     keys = ("stage", "name", "text", "in", "out", "params", "macs")
     return [dict(zip(keys, layer, strict=True)) for layer in found]
 
@@ -158,7 +149,8 @@ def payloads(kind: str, keys: list[str], rng: Random) -> dict[str, dict[str, Any
         "data_hash": "cd" * 32,
         "resident": True,
         "imbalance": 1.05 if digits else 5.0,
-        "notes": ["no flips: left and right matter here"],
+        "notes": ["two files were left out"],
+        "flip": {"suggested": False, "why": "left and right matter"},
     }
     limits = [
         {"metric": "params", "op": "<=", "limit": 20000, "unit": "", "text": "params<=20k"},

@@ -23,7 +23,7 @@ def test_a_row_for_each_layer_and_the_input(made: Any) -> None:
     assert [row["stage"] for row in rows if row["stage"]] == ["input", "stem", "stage1", "stage2", "stage3", "head"]
     for cost in ("params_share", "macs_share"):
         assert abs(sum(row[cost] for row in rows) - 1) < 1e-9
-    assert [row["halved"] for row in rows].count(True) == 2
+    assert rows[1]["text"] == "3×3 convolution"
 
 
 def test_slabs_follow_channels_and_image(made: Any) -> None:
@@ -31,6 +31,14 @@ def test_slabs_follow_channels_and_image(made: Any) -> None:
     assert [w for w, _ in sizes] == sorted(w for w, _ in sizes)
     assert [h for _, h in sizes] == sorted((h for _, h in sizes), reverse=True)
     assert all(0 < w <= drawing.WIDTH and 0 < h <= drawing.HEIGHT for w, h in sizes)
+
+
+def test_a_smaller_image_is_marked_where_the_words_do_not_say_it() -> None:
+    layer = {"stage": "s", "name": "a", "in": [8, 8, 8], "out": [8, 4, 4], "params": 1, "macs": 1}
+    for words, marked in (("3x3 convolution", True), ("3x3 convolution, stride 2", False)):
+        rows = drawing.network({"layers": [{**layer, "text": words}]})
+        assert rows is not None
+        assert rows[1]["halved"] is marked
 
 
 def test_odd_shapes_are_drawn_too() -> None:

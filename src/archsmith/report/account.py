@@ -107,8 +107,18 @@ def data(record: Record) -> dict[str, Any] | None:
         "unreadable": (look.get("unreadable") or [])[:20],
         "unreadable_more": max(0, len(look.get("unreadable") or ()) - 20),
         "duplicates": {which: (look.get("duplicates") or {}).get(which) or 0 for which in ("exact", "near")},
+        "flip": _flip(look.get("flip") or {}),
         "examples": ((look.get("duplicates") or {}).get("examples") or [])[:5],
     }
+
+
+def _flip(flip: Mapping[str, Any]) -> str:
+    """Whether training mirrors the images, and why."""
+    if not flip.get("why"):
+        return ""
+    return (
+        f"Training {'mirrors the images at random' if flip.get('suggested') else 'does not mirror the images'}: {flip['why']}."
+    )
 
 
 def profile(record: Record) -> dict[str, Any] | None:
