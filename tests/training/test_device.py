@@ -1,0 +1,44 @@
+"""Threads and devices: what is set, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from archsmith.errors import UserError
+from archsmith.training import pick_device, set_threads
+from archsmith.training.device import bf16_pays, physical_cores
+
+
+@pytest.fixture
+def threads() -> Iterator[int]:
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
+
+
+def test_threads_are_set_and_returned(threads: int) -> None:
+    assert set_threads(1) == 1 == torch.get_num_threads()
+    assert set_threads(None) == physical_cores() == torch.get_num_threads()
+
+
+@pytest.mark.parametrize("bad", [0, -2, True, 1.5, "two"])
+def test_bad_thread_counts(bad: object, threads: int) -> None:
+    with pytest.raises(UserError, match="threads="):
+        set_threads(bad)  # type: ignore[arg-type]
+    assert torch.get_num_threads() == threads
+
+
+def test_devices() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type in ("cpu", "cuda", "mps")
+    assert not bf16_pays(torch.device("cpu"))
+    with pytest.raises(UserError, match="did you mean 'cuda'"):
+        pick_device("cuba")
+    with pytest.raises(UserError, match="is not one of"):
+        pick_device("cuda:x")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="sees 0 CUDA"):
+            pick_device("cuda")

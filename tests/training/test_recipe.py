@@ -1,0 +1,64 @@
+"""Recipes: checked values, JSON both ways, the schedule."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archsmith.errors import UserError
+from archsmith.training import Recipe, default_recipe
+from archsmith.training.recipe import learning_rate
+
+
+def test_json_both_ways() -> None:
+    recipe = Recipe(optimizer="adamw", lr=1 / 3, class_balance=True)
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert Recipe.from_json({}) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"optimiser": "sgd"}, "did you mean 'optimizer'"),
+        ({"optimizer": "adam"}, "did you mean 'adamw'"),
+        ({"lr": -0.1}, "lr=-0.1"),
+        ({"lr": math.nan}, "lr=nan"),
+        ({"lr": "0.1"}, "lr='0.1'"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": 2.5}, "whole number"),
+        ({"ema": 1.0}, "ema"),
+        ({"precision": "fp16"}, "float32, bf16"),
+    ],
+)
+def test_bad_values_are_named(values: dict[str, object], words: str) -> None:
+    with pytest.raises(UserError, match="recipe") as caught:
+        Recipe.from_json(values)
+    assert words in str(caught.value)
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 0.9))
+def test_schedule_stays_between_zero_and_the_peak(progress: float, warmup: float) -> None:
+    recipe = Recipe(lr=0.3, warmup=warmup)
+    assert 0.0 <= learning_rate(recipe, progress) <= 0.3
+
+
+def test_schedule_rises_then_falls() -> None:
+    recipe = Recipe(lr=0.2, warmup=0.25)
+    rates = [learning_rate(recipe, p / 100) for p in range(101)]
+    assert rates[0] == 0.0 and rates[25] == pytest.approx(0.2) and rates[100] == pytest.approx(0.0)
+    assert rates[:26] == sorted(rates[:26]) and rates[25:] == sorted(rates[25:], reverse=True)
+    assert learning_rate(recipe, 0.625) == pytest.approx(0.1)  # half way down the cosine
+    assert learning_rate(Recipe(lr=0.2, warmup=0.0), 0.0) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("images", [1, 60, 1250, 45_000, 10**7])
+def test_default_recipe_suits_its_data(images: int) -> None:
+    recipe = default_recipe(images)
+    assert recipe.precision == "float32"
+    assert images < 30 or recipe.batch_size * 3 <= images
+    assert default_recipe(images, lr=0.01).lr == 0.01
+    assert not recipe.class_balance and default_recipe(images, imbalance=5.0).class_balance
