@@ -95,6 +95,9 @@ def load(
     labels = labels[kept]
     ids = [listing.ids[row] for row in kept]
     _check_classes(labels, classes, listing)
+    if listing.declared and len(set(listing.declared)) == 1:
+        listing.notes.append(f"all images are declared as {listing.declared[0]}: taken as not split")
+        listing.declared = None
     if saved is None:
         rows, how = divide(
             labels,
