@@ -82,7 +82,9 @@ def test_mixed_sizes_suggest_their_median(tmp_path: Path) -> None:
 
 
 def test_the_suggested_size_is_capped(tmp_path: Path) -> None:
-    assert load(folder(tmp_path, {"a": 3, "b": 3}, size=300)).size == 224
+    data = load(folder(tmp_path, {"a": 3, "b": 3}, size=300))
+    assert data.size == 224
+    assert suggest(data) == Augment(crop=14, flip=True, zoom=0.5)
 
 
 def test_grey_stored_in_color_becomes_one_channel(tmp_path: Path) -> None:

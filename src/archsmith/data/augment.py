@@ -60,7 +60,7 @@ def suggest(data: Data) -> Augment:
     """A mild augmentation for small budgets: crop and flip for small images, a random resized crop from 65 pixels on.
 
     Whether to flip was decided while loading, from the images; `data.facts["flip"]` says why. Grey images that must not be
-    flipped are characters, mostly: a slight rotation helps, shifting by a pixel harms when there are only 8 (the built-in digits,
+    flipped are characters, mostly: a slight rotation helps, shifting by a pixel harms when there are only 8 (built-in digits,
     validation and test together: 99.4 % with rotation, 99.0 % without, 98.8 % with shifts; five seeds, 18 k parameters).
     """
     flip = bool(data.facts["flip"]["suggested"])

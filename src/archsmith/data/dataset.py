@@ -354,7 +354,8 @@ def _advise(facts: dict[str, Any], listing: Listing, mean: Sequence[float]) -> N
             "accuracy looks better than it is"
         )
     if not found["searched"]:
-        notes.append("near copies across the split were not looked for: pictures too small, or too many of them")
+        why = "the pictures are too small" if facts["size"] < duplicates.SMALLEST else "there are too many images"
+        notes.append(f"near copies across the split were not looked for: {why}")
     if max(mean) < 0.03:
         notes.append(
             "the images are nearly black; 16-bit files that hold 12-bit values, say, should be scaled to the full range"

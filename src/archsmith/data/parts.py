@@ -137,7 +137,7 @@ def batches(
     channels last, on `device`; y: int64 (B,), or with mixup float32 (B, classes). `workers` threads decode streams ahead.
     """
     device = torch.device(device)
-    if isinstance(part, Resident) and device.type != "cpu":
+    if isinstance(part, Resident) and _fits(part.pixels, device):
         part = part.to(device)
     scale, shift = _affine(data, device)
     labels = torch.from_numpy(part.labels)
@@ -164,6 +164,11 @@ def ordered(
     steps = (everything[first : first + batch_size] for first in range(0, len(part), batch_size))
     for indices, pixels in _fetched(part, steps, workers):
         yield _normalized(pixels.to(device), scale, shift), labels[torch.from_numpy(indices)].to(device)
+
+
+def _fits(pixels: Tensor, device: torch.device) -> bool:
+    """Whether all images may move to the device: no more than half of its free memory."""
+    return device.type == "cuda" and pixels.nbytes <= torch.cuda.mem_get_info(device)[0] // 2
 
 
 def _schedule(count: int, batch_size: int, seed: int, start: int, shuffle: bool) -> Iterator[np.ndarray]:
