@@ -8,16 +8,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from random import Random
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from archsmith.errors import UserError
-
-if TYPE_CHECKING:
-    from archsmith.data.dataset import Data
 
 # RandAugment (Cubuk et al. 2020, table 6) without Equalize, which needs a histogram of every image
 GEOMETRIC = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
@@ -56,7 +53,20 @@ class Augment:
             )
 
 
-def suggest(data: Data) -> Augment:
+class Described(Protocol):
+    """What `suggest` needs to know; Data is one."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def facts(self) -> dict[str, Any]: ...
+
+
+def suggest(data: Described) -> Augment:
     """A mild augmentation for small budgets: crop and flip for small images, a random resized crop from 65 pixels on.
 
     Whether to flip was decided while loading, from the images; `data.facts["flip"]` says why. Grey images that must not be
