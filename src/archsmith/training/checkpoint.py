@@ -102,7 +102,8 @@ def pack(tensors: dict[str, Tensor], about: dict[str, Any]) -> bytes:
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     data = pack_tensors(plain, {"state": json.dumps(about), "sha256": ""})
     header, body = _split(data)
-    header["__metadata__"] = {"sha256": _digest(header, body), "state": header["__metadata__"]["state"]}  # the packer shuffles them
+    # in our order: the packer's is random
+    header["__metadata__"] = {"sha256": _digest(header, body), "state": header["__metadata__"]["state"]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the format aligns the tensors to 8 bytes
     return struct.pack("<Q", len(text)) + text + bytes(body)
