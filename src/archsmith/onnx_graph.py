@@ -22,6 +22,7 @@ from archsmith.errors import ArchsmithError
 from archsmith.tracing import trace
 
 OPSET = 18  # ONNX Runtime 1.14 and later
+BATCH = "batch"  # the name of the free dimension
 IR_VERSION = 9  # ONNX Runtime 1.16 and later
 
 
@@ -97,7 +98,7 @@ def write(network: nn.Module, shape: Sequence[int], *, batch: int | None = None,
         if classifier
         else writer.emit("Identity", [result], "output")
     )
-    symbol: int | str = "batch" if batch is None else batch
+    symbol: int | str = BATCH if batch is None else batch
     image = helper.make_tensor_value_info("images", TensorProto.UINT8 if classifier else TensorProto.FLOAT, [symbol, *shape])
     answer = helper.make_tensor_value_info(last, TensorProto.FLOAT, [symbol, *out_shape[1:]])
     initializers = [numpy_helper.from_array(value, name) for name, value in writer.constants.items()]

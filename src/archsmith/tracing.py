@@ -46,7 +46,20 @@ class _Tracer(fx.Tracer):
         return result
 
 
+_KEEP_SHAPE = (
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.Dropout, nn.Dropout2d, nn.Identity, nn.ReLU, nn.ReLU6, nn.Hardswish,
+    nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.Sigmoid, nn.Tanh,
+)  # fmt: skip
+
+
 class _Shapes(fx.Interpreter):
+    """Runs the graph for its shapes; on `meta`, where torch is slow, layers that keep the shape are passed over."""
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if args and isinstance(args[0], Tensor) and args[0].is_meta and isinstance(self.fetch_attr(target), _KEEP_SHAPE):
+            return args[0]
+        return super().call_module(target, args, kwargs)
+
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
         n.meta["value"] = None if isinstance(result, Tensor) else result

@@ -19,7 +19,7 @@ from torch import nn
 from archsmith.data.decode import decode
 from archsmith.errors import Damaged, EvaluationFailed, UserError
 from archsmith.export import export_file, package, read_architecture, ship, verify
-from archsmith.export.files import Deployed, exported
+from archsmith.onnx_export import Deployed, exported
 from archsmith.onnx_graph import Classifier
 from archsmith.space import Architecture
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,116 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.errors import EvaluationFailed, UserError, did_you_mean
-from archsmith.onnx_graph import OPSET, Classifier, Unwritten, annotate, write
+from archsmith.onnx_export import Deployed, exported, onnx_bytes, pt2_bytes, silence
+from archsmith.onnx_graph import Classifier, annotate
 from archsmith.tracing import Untraceable, evaluation
 
 TOLERANCE = 1e-4  # of a probability, between any two forms of one model
 FORMATS = ("onnx", "pt2", "safetensors")
-_BATCH = "batch"
-
-
-class Deployed(nn.Module):
-    """What users of the files call: uint8 images (N, C, H, W) -> class probabilities (N, classes)."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.network = network
-        for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor([float(v) for v in values]).view(1, -1, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalises, computes, softmax."""
-        return self.network((images.float() / 255 - self.mean) / self.std).softmax(dim=-1)
-
-
-@contextlib.contextmanager
-def silence() -> Iterator[None]:
-    """torch's exporters print, warn and log about matters of their own; within this nothing of it reaches the terminal."""
-    noisy = [logging.getLogger(name) for name in ("torch", "torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in noisy]
-    try:
-        for logger in noisy:
-            logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(noisy, levels, strict=True):
-            logger.setLevel(level)
-
-
-def exported(network: nn.Module, shape: Sequence[int], classifier: Classifier | None) -> Any:
-    """The torch.export program, any batch size. Raises Untraceable with torch's first line."""
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    if classifier:
-        module: nn.Module = Deployed(network, classifier.mean, classifier.std).to(device)
-        example = torch.zeros(2, *shape, dtype=torch.uint8, device=device)
-    else:
-        module, example = network, torch.zeros(2, *shape, device=device)
-    with evaluation(module), silence(), torch.no_grad():
-        try:
-            return torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
-        except Exception as error:
-            line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise Untraceable(f"torch.export cannot trace {type(network).__name__}: {line}") from error
-
-
-def pt2_bytes(program: Any) -> bytes:
-    """The program as a .pt2 file."""
-    buffer = io.BytesIO()
-    for module in program.graph_module.modules():
-        for node in module.graph.nodes if hasattr(module, "graph") else ():
-            node.meta.pop("stack_trace", None)  # paths of this machine's files
-    with silence():
-        torch.export.save(program, buffer)
-    return buffer.getvalue()
-
-
-def onnx_bytes(network: nn.Module, shape: Sequence[int], classifier: Classifier | None, program: Any = None) -> bytes:
-    """The ONNX file: written directly where every layer is known, else by torch.onnx from the exported program.
-
-    Raises Untraceable where neither can.
-    """
-    try:
-        return write(network, shape, classifier=classifier)
-    except (Unwritten, Untraceable):
-        program = program or exported(network, shape, classifier)
-    output = "probabilities" if classifier else "output"
-    with silence(), torch.no_grad():
-        try:
-            result = torch.onnx.export(
-                program, dynamo=True, verbose=False, opset_version=OPSET, external_data=False,
-                input_names=["images"], output_names=[output],
-            )  # fmt: skip
-        except Exception as error:
-            line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise Untraceable(f"torch.onnx cannot write {type(network).__name__}: {line}") from error
-    assert result is not None
-    return _cleaned(result.model_proto)
-
-
-def _cleaned(model: Any) -> bytes:
-    """Without torch's notes on every node (they hold file paths), the free dimension called `batch`."""
-    del model.metadata_props[:]
-    parts = [
-        model.graph,
-        *model.functions,
-        *model.graph.input,
-        *model.graph.output,
-        *model.graph.value_info,
-        *model.graph.initializer,
-    ]
-    for part in [*parts, *model.graph.node, *(node for function in model.functions for node in function.node)]:
-        del part.metadata_props[:]
-    del model.graph.value_info[:]
-    for value in (*model.graph.input, *model.graph.output):
-        dimension = value.type.tensor_type.shape.dim[0]
-        dimension.Clear()
-        dimension.dim_param = _BATCH
-    return model.SerializeToString()
 
 
 def safetensors_bytes(network: nn.Module) -> bytes:

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 import archsmith
 from archsmith.errors import Damaged, UserError
 from archsmith.export.card import card
-from archsmith.export.files import exported, onnx_bytes, pt2_bytes, safetensors_bytes, verify
+from archsmith.export.files import safetensors_bytes, verify
 from archsmith.export.layers import layers
 from archsmith.export.source import source
 from archsmith.metrics.latency import time_onnx
+from archsmith.onnx_export import exported, onnx_bytes, pt2_bytes
 from archsmith.onnx_graph import Classifier, annotate
 from archsmith.space import Architecture
 from archsmith.tracing import Untraceable

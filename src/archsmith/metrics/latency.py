@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import platform
 import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
+from torch import nn
 
+from archsmith.elastic.blocks import Repeat
+from archsmith.errors import UserError
+from archsmith.onnx_export import onnx_bytes
+from archsmith.onnx_graph import Unwritten, write
+from archsmith.space import Architecture, choices_of, resolve
+from archsmith.supernet import Reading, extract, read
+from archsmith.tracing import Untraceable
+
+Shape = tuple[int, ...]
 _WARM_UP_S = 0.05
+_QUANTILE = 0.2  # of the calls: what a quiet machine takes, even when others use it too
 
 
 def machine_name() -> str:
@@ -90,3 +107,273 @@ def time_onnx(
         "provider": session.get_providers()[0],
         "machine": machine_name(),
     }
+
+
+# -- a table of blocks ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Link:
+    """A block: the decisions it rests on, and under each combination met with each input shape its entry and output shape."""
+
+    path: str
+    names: tuple[str, ...]
+    table: dict[tuple, tuple[float, Shape]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """latency = scale x sum of the entries + block x number of blocks + value x numbers passed between blocks, ms."""
+
+    scale: float = 1.0
+    block: float = 0.0  # what one call costs by itself, which a network pays once (so: below zero)
+    value: float = 0.0  # reading and writing a block's input and output in the plain layout, likewise
+
+
+class LatencyTable:
+    """Metric: architecture -> predicted ms of one call with ONNX Runtime, from the times of its blocks, each measured once.
+
+    Blocks are the members of the model's sequence (nested nn.Sequential and Repeat); any other model is one block, that is,
+    every architecture is timed whole. Measured when first met, with made-up weights; equal blocks share an entry. `calibrate`
+    fits how blocks add up on whole networks and measures the error on others. With `path` everything measured is appended to
+    that file at once (a JSON object a line) and read back, if machine, runtime, threads and batch are the same.
+    """
+
+    name = "latency"
+
+    def __init__(
+        self, model: nn.Module, shape: Shape, *, threads: int = 1, batch: int = 1, path: str | Path | None = None
+    ) -> None:
+        import onnxruntime
+
+        if threads < 1 or batch < 1:
+            raise UserError(f"latency: threads={threads} and batch={batch} must be at least 1")
+        self.model, self.shape, self.threads, self.batch = model, tuple(shape), threads, batch
+        self._reading = read(model)
+        self._root = self._chain("", model)
+        self._entries: dict[str, tuple[float, Shape]] = {}  # what the block is -> ms, output shape
+        self._fit = _Fit()
+        self._errors: dict[str, Any] = {}
+        runtime = f"onnxruntime {onnxruntime.__version__}"
+        self._header = {"machine": machine_name(), "runtime": runtime, "threads": threads, "batch": batch}
+        self._whole = {"space": self._reading.space.fingerprint, "shape": list(self.shape)}  # what a fit holds for
+        self._path = None if path is None else Path(path)
+        self._load()
+
+    def __call__(self, arch: Architecture) -> float:
+        """Milliseconds for `batch` inputs."""
+        total, blocks, values = self._sums(arch)
+        predicted = self._fit.scale * total + self._fit.block * blocks + self._fit.value * values
+        return max(predicted, total / 10)  # a fit must not make a network free
+
+    def errors(self) -> dict[str, Any]:
+        """What `calibrate` found on held-out networks: mape and max_error (shares of the measured time), spearman, counts."""
+        return {"entries": len(self._entries), **self._header, **self._errors}
+
+    @property
+    def fit(self) -> dict[str, float]:
+        """How entries add up to a network's time: scale, ms for each block, ms for each number that blocks pass on."""
+        return asdict(self._fit)
+
+    def calibrate(self, rng: Random, fit: int = 24, held_out: int = 20) -> dict[str, Any]:
+        """Times random whole networks, fits on the first `fit`, returns the `errors` on the `held_out` others; only once."""
+        if self._errors:
+            return self.errors()
+        archs = _distinct(self._reading.space.sample, rng, fit + held_out)
+        if len(archs) < 4:
+            raise UserError(f"latency: {len(archs)} architectures are too few to calibrate with; time them with time_onnx")
+        fit = len(archs) - min(held_out, len(archs) // 2)
+        sums = np.array([self._sums(arch) for arch in archs])
+        measured = np.array(self._time_whole(archs))
+        relative = sums[:fit] / measured[:fit, None]
+        coefficients = np.linalg.lstsq(relative, np.ones(fit), rcond=1e-8)[0]
+        self._fit = _Fit(*map(float, coefficients))
+        predicted, right = np.array([self(arch) for arch in archs[fit:]]), measured[fit:]
+        misses = np.abs(predicted - right) / right
+        self._errors = {
+            "held_out": len(right),
+            "fitted_on": fit,
+            "mape": float(misses.mean()),
+            "max_error": float(misses.max()),
+            "spearman": _spearman(predicted, right),
+            "measured_ms": {"min": float(right.min()), "median": float(np.median(right)), "max": float(right.max())},
+        }
+        self._append({"fit": asdict(self._fit), "errors": self._errors, "of": self._whole})
+        return self.errors()
+
+    def _sums(self, arch: Architecture) -> tuple[float, int, int]:
+        """Sum of the entries in ms, number of blocks, numbers that pass between them."""
+        total, blocks, values, shape = 0.0, 0, 0, self.shape
+        plain: list[nn.Module] = []
+        for link in self._links(self._root, arch):
+            key = (shape, *[arch.get(name) for name in link.names])
+            if key not in link.table:
+                if not plain:
+                    plain.append(extract(self.model, arch, "fresh", device="meta").eval())
+                link.table[key] = self._entry(plain[0].get_submodule(link.path), shape, arch, link.path)
+            milliseconds, shape = link.table[key]
+            total, blocks, values = total + milliseconds, blocks + 1, values + math.prod(shape)
+        return total, blocks, (values - math.prod(shape)) * self.batch
+
+    def _entry(self, block: nn.Module, shape: Shape, arch: Architecture, path: str) -> tuple[float, Shape]:
+        kind = _kind(block, shape)
+        if kind not in self._entries:
+            if path == "" or _computes(block):
+                session = open_session(self._file(block, shape, arch, path), self.threads)
+                output = tuple(session.get_outputs()[0].shape[1:])
+                self._entries[kind] = (_quick(session, random_input(session, shape, self.batch))(), output)
+            else:
+                self._entries[kind] = (0.0, shape)
+            milliseconds, output = self._entries[kind]
+            self._append({"block": kind, "met_at": path, "in": list(shape), "out": list(output), "ms": milliseconds})
+        return self._entries[kind]
+
+    def _file(self, block: nn.Module, shape: Shape, arch: Architecture, path: str) -> bytes:
+        try:
+            return write(block, shape, batch=self.batch)
+        except (Unwritten, Untraceable):  # torch's exporter needs real weights
+            real = extract(self.model, arch, "fresh", device="cpu").eval()
+            return onnx_bytes(real.get_submodule(path), shape, None)
+
+    def _time_whole(self, archs: Sequence[Architecture]) -> list[float]:
+        """Each network's time: the least of rounds over a few networks at a time, so that no busy moment hits one alone."""
+        times: list[float] = []
+        for start in range(0, len(archs), 8):
+            timers = []
+            for arch in archs[start : start + 8]:
+                plain = extract(self.model, arch, "fresh", device="meta").eval()
+                session = open_session(self._file(plain, self.shape, arch, ""), self.threads)
+                timers.append(_quick(session, random_input(session, self.shape, self.batch)))
+            rounds = [[timer() for timer in timers] for _ in range(3)]
+            times += [min(column) for column in zip(*rounds, strict=True)]
+        return times
+
+    # -- the model's blocks
+
+    def _chain(self, path: str, module: nn.Module) -> _Link | tuple[list[Any], Any]:
+        """A sequence is its members and how many of them there are; the rest is blocks. A sequence of layers is a block too."""
+        if type(module) in (nn.Sequential, Repeat) and any(not _is_layer(child) for child in module.children()):
+            children = [self._chain(f"{path}.{name}" if path else name, child) for name, child in module.named_children()]
+            return children, module.depth if isinstance(module, Repeat) else len(children)
+        return _Link(path, _names_below(self._reading, path))
+
+    def _links(self, part: _Link | tuple[list[Any], Any], arch: Architecture) -> Iterator[_Link]:
+        if isinstance(part, _Link):
+            yield part
+            return
+        children, depth = part
+        known = {choice: arch[self._reading.names[choice]] for choice in choices_of(depth)}
+        for child in children[: resolve(depth, known)]:
+            yield from self._links(child, arch)
+
+    # -- the file
+
+    def _load(self) -> None:
+        if self._path is None:
+            return
+        ours, torn = False, False
+        try:
+            text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+        except OSError as error:
+            raise UserError(f"cannot read the latency table {self._path}: {error.strerror}") from error
+        for line in text.splitlines():
+            try:
+                record = json.loads(line)
+                if "machine" in record:
+                    ours = record == self._header
+                elif ours and "block" in record:
+                    self._entries[record["block"]] = (float(record["ms"]), tuple(record["out"]))
+                elif ours and "fit" in record and record["of"] == self._whole:
+                    self._fit, self._errors = _Fit(**record["fit"]), record["errors"]
+            except (ValueError, KeyError, TypeError):
+                torn = True  # written when the process died: measured again
+        if not ours or torn or not text.endswith("\n"):
+            self._append(self._header)
+
+    def _append(self, record: dict[str, Any]) -> None:
+        if self._path is None:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self._path, "a+b") as file:
+                if file.tell() and not _ends_line(file):
+                    file.write(b"\n")
+                file.write(json.dumps(record).encode() + b"\n")
+        except OSError as error:
+            raise UserError(f"cannot write the latency table {self._path}: {error.strerror}; make room, then resume") from error
+
+
+def _ends_line(file: Any) -> bool:
+    file.seek(-1, 2)
+    return file.read(1) == b"\n"
+
+
+def _distinct(draw: Callable[[Random], Architecture], rng: Random, count: int) -> list[Architecture]:
+    found: dict[Architecture, None] = {}
+    for _ in range(20 * count):
+        found.setdefault(draw(rng))
+        if len(found) == count:
+            break
+    return list(found)
+
+
+def _quick(session: Any, feed: dict[str, np.ndarray]) -> Callable[[], float]:
+    """A timer: a low quantile of 10 to 30 calls, about 12 ms of them, in ms; the first call warms up."""
+
+    def once() -> float:
+        start = time.perf_counter()
+        session.run(None, feed)
+        return 1e3 * (time.perf_counter() - start)
+
+    once()
+
+    def timer() -> float:
+        runs = int(min(30, max(10, 12 / once())))
+        return sorted(once() for _ in range(runs))[int(_QUANTILE * runs)]
+
+    return timer
+
+
+def _spearman(left: np.ndarray, right: np.ndarray) -> float:
+    """Rank correlation; measured times have no ties."""
+    first, second = (np.argsort(np.argsort(v)).astype(float) for v in (left, right))
+    return float(np.corrcoef(first, second)[0, 1]) if len(left) > 1 else 1.0
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Whether it is a layer, not a block of several."""
+    return next(module.children(), None) is None and type(module) not in (nn.Sequential, Repeat)
+
+
+def _computes(module: nn.Module) -> bool:
+    return not isinstance(module, nn.Identity) and not (type(module) is nn.Sequential and len(module) == 0)
+
+
+def _names_below(reading: Reading, path: str) -> tuple[str, ...]:
+    """The decisions that a module and everything below it rests on."""
+    names: set[str] = set()
+    for place in reading.places:
+        if place.path == path or path == "" or place.path.startswith(f"{path}."):
+            sizes = [value for _, value in place.sizes] + [decision for decision, _ in place.gates.values()]
+            names |= {reading.names[choice] for size in sizes for choice in _choices(size)}
+    return tuple(name for name in reading.space if name in names)
+
+
+def _choices(value: Any) -> Iterator[Any]:
+    if isinstance(value, tuple | list):
+        for part in value:
+            yield from _choices(part)
+    elif isinstance(value, dict):
+        yield from _choices(list(value.values()))
+    else:
+        yield from choices_of(value)
+
+
+def _kind(block: nn.Module, shape: Shape) -> str:
+    """What tells one block from another for its time: input shape, classes, plain attributes, shapes of tensors; hashed."""
+    words: list[Any] = [shape]
+    for path, module in block.named_modules():
+        own = {k: v for k, v in vars(module).items() if not k.startswith("_") and isinstance(v, int | float | str | tuple)}
+        tensors = [tuple(p.shape) for p in module._parameters.values() if p is not None]
+        words.append((path, type(module).__qualname__, module.extra_repr(), sorted(own.items()), tensors))
+    return hashlib.blake2b(repr(words).encode(), digest_size=8).hexdigest()

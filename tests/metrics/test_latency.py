@@ -1,0 +1,143 @@
+"""Timing of ONNX files, and the table that predicts a network's time from its blocks (no test asserts a wall-clock time)."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from plain_networks import Tokens, chain
+from torch import Tensor, nn
+
+from archsmith.elastic import Choice, Conv2d, Linear
+from archsmith.errors import UserError
+from archsmith.metrics import latency
+from archsmith.metrics.latency import LatencyTable, time_onnx
+from archsmith.models.mobilenet import mobilenet
+from archsmith.onnx_graph import write
+from archsmith.supernet import search_space
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Instead of a clock: a time that is made of the file's weights, so that tables can be checked exactly."""
+    timed = []
+
+    def open_session(model: bytes, threads: int):
+        session = real(model, threads)
+        session_size[id(session)] = len(model)
+        return session
+
+    def quick(session, feed):
+        timed.append(session_size[id(session)])
+        return lambda: session_size[id(session)] / 1e4
+
+    session_size: dict[int, int] = {}
+    real = latency.open_session
+    monkeypatch.setattr(latency, "open_session", open_session)
+    monkeypatch.setattr(latency, "_quick", quick)
+    return timed
+
+
+def test_what_is_recorded_with_a_time():
+    found = time_onnx(write(chain().eval(), (3, 16, 16)), (3, 16, 16), threads=1, batch=2, runs=20)
+    assert found["p10_ms"] <= found["median_ms"] <= found["p90_ms"] and found["p10_ms"] > 0
+    assert (found["runs"], found["threads"], found["batch"], found["provider"]) == (20, 1, 2, "CPUExecutionProvider")
+    assert found["runtime"].startswith("onnxruntime 1.") and "cores" in found["machine"]
+    assert time_onnx(write(chain().eval(), (3, 16, 16)), (3, 16, 16), limit_s=0)["runs"] == 10
+
+
+def test_equal_blocks_are_timed_once_and_add_up(clock):
+    model = mobilenet(5, 3, 8)
+    table, space, rng = LatencyTable(model, (3, 8, 8)), search_space(model), random.Random(0)
+    archs = [space.sample(rng) for _ in range(12)]
+    values = [table(arch) for arch in archs]
+    assert len(clock) == table.errors()["entries"] > 12
+    assert [table(arch) for arch in archs] == values and len(clock) == table.errors()["entries"]
+    fresh = LatencyTable(model, (3, 8, 8))
+    assert [fresh(arch) for arch in reversed(archs)] == values[::-1]  # whatever the order
+    for arch, value in zip(archs, values, strict=True):
+        total, blocks, _ = table._sums(arch)
+        depth = sum(option for name, option in arch.items() if name.endswith(".depth"))
+        assert value == total and blocks == depth + 2
+
+
+def test_an_option_outside_a_block_does_not_matter_to_it(clock):
+    model = mobilenet(5, 3, 8)
+    table, space = LatencyTable(model, (3, 8, 8)), search_space(model)
+    arch = space.sample(random.Random(1))
+    table(arch)
+    before = len(clock)
+    width = next(w for w in space["head.width"] if w != arch["head.width"])
+    table(space.complete({**arch, "head.width": width}, random.Random(0)))
+    assert len(clock) == before + 1
+
+
+def test_calibration_fits_and_reports_the_error_on_other_networks(clock, tmp_path):
+    model = mobilenet(5, 3, 8)
+    table = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.json")
+    found = table.calibrate(random.Random(0))
+    assert (found["held_out"], found["fitted_on"], found["threads"]) == (20, 24, 1)
+    assert found["mape"] < 0.05 and found["mape"] <= found["max_error"] and found["spearman"] > 0.99
+    assert table.calibrate(random.Random(1)) == found  # once
+    again = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.json")
+    assert again.errors() == found
+    arch = search_space(model).sample(random.Random(3))
+    assert again(arch) == table(arch)
+    other = LatencyTable(mobilenet(5, 3, 16), (3, 16, 16), path=tmp_path / "latency.json")
+    assert "mape" not in other.errors() and other.errors()["entries"] == table.errors()["entries"]
+
+
+def test_the_file_survives_a_torn_line_and_another_machine(clock, tmp_path, monkeypatch):
+    model, path = mobilenet(5, 3, 8), tmp_path / "latency.json"
+    arch = search_space(model).sample(random.Random(0))
+    table = LatencyTable(model, (3, 8, 8), path=path)
+    value = table(arch)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])
+    before = len(clock)
+    again = LatencyTable(model, (3, 8, 8), path=path)
+    assert again(arch) == value and len(clock) == before + 1
+    assert LatencyTable(model, (3, 8, 8), path=path)(arch) == value and len(clock) == before + 1
+    monkeypatch.setattr(latency, "machine_name", lambda: "another")
+    assert LatencyTable(model, (3, 8, 8), path=path)(arch) == value and len(clock) > before + 1
+    with pytest.raises(UserError, match="latency table"):
+        LatencyTable(model, (3, 8, 8), path=tmp_path)
+
+
+class Straight(nn.Module):
+    """No sequence: timed whole. Softmax is written by torch's exporter only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = Choice(4, 8, name="width")
+        self.conv = Conv2d(3, width, Choice(1, 3, name="kernel"), padding="same")
+        self.soft = nn.Softmax(1)
+        self.out = Linear(width, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.soft(self.conv(x)).mean((2, 3)))
+
+
+def test_other_models_are_timed_whole(clock):
+    with torch.device("meta"):
+        model = Straight()
+    table = LatencyTable(model, (3, 8, 8))
+    archs = list(search_space(model).architectures())
+    assert len({table(arch) for arch in archs}) == len(archs) == len(clock) == 4
+    assert table.calibrate(random.Random(0))["held_out"] == 2
+
+
+@pytest.mark.slow
+def test_the_real_clock():
+    model = mobilenet(10, 3, 32)
+    found = LatencyTable(model, (3, 32, 32)).calibrate(random.Random(0), fit=6, held_out=4)
+    assert found["held_out"] == 4 and np.isfinite([found["mape"], found["max_error"], found["spearman"]]).all()
+    json.dumps(found)
+
+
+def test_bad_settings():
+    with pytest.raises(UserError, match="threads=0"):
+        LatencyTable(Tokens(), (3, 16, 16), threads=0)
