@@ -1,12 +1,14 @@
-"""Kills a search with SIGKILL at chosen points or random moments, resumes it, and compares with an undisturbed run to the bit.
+"""Kills a search with SIGKILL at chosen points and random moments, resumes it, compares with an undisturbed run to the bit.
 
-Points: inside a training step, inside a checkpoint write (half of the bytes are out), inside a transaction of the run's database,
-right after a stage was committed, and `random`: whenever a timer says. One parent forks every run, so that torch is imported once.
+Points: inside a training step, inside a checkpoint write (half of the bytes are out), inside a transaction of the run's
+database, right after a stage was committed, and `random`: whenever a timer says. One parent forks every run, so that torch is
+imported once.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -126,10 +128,8 @@ def child(work: Callable[[], None], kill_after: float | None = None) -> bool:
             os._exit(code)
     if kill_after is not None:
         time.sleep(kill_after)
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     _, status = os.waitpid(pid, 0)
     return os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
 

@@ -1,4 +1,4 @@
-"""Error of the per-block latency table on whole networks of the MobileNet family that it has not seen; prints one JSON object."""
+"""Error of the per-block latency table on whole networks of the MobileNet family it has not seen; prints one JSON object."""
 
 from __future__ import annotations
 

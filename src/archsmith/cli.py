@@ -19,7 +19,7 @@ app = typer.Typer(
     help="Finds, trains and ships the best neural network for your data and budget.",
 )  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output, progress to standard error.")]
-RunFolder = Annotated[Path, typer.Argument(help="The folder of a run, as given to --out.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, as given to --out.")]
 Budget = Annotated[str, typer.Option("--budget", help='Limits, e.g. "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB".')]
 Space = Annotated[str, typer.Option("--space", help="A name from `archsmith spaces`, or your own as my_model.py:Net.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads to compute with. [default: physical cores]")]
@@ -40,7 +40,7 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):  # not one of the command-line parser's own
             raise
-        print(f"error: {error.format_message()}{_meant(error)}", file=sys.stderr)
+        print(f"error: {error.format_message().rstrip('.')}{_meant(error)}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -85,7 +85,7 @@ def _resumable(folder: Path) -> Iterator[None]:
 
 @app.command()
 def search(
-    data: Annotated[str, typer.Argument(help="A folder of images, a CSV, parquet or npz file, or `digits`.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder of images, a CSV, parquet or npz file, or `digits`.")],
     budget: Budget = "",
     method: Annotated[str, typer.Option(help="A name from `archsmith methods`.")] = "auto",
     space: Space = "auto",
@@ -218,7 +218,9 @@ def export(
 
 @app.command()
 def profile(
-    data: Annotated[str | None, typer.Argument(help="Data whose classes and size to use, or --classes and --size.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Data whose classes and size to use, or --classes and --size.")
+    ] = None,
     space: Space = "auto",
     budget: Budget = "",
     classes: Annotated[int, typer.Option(help="Number of classes, without DATA.")] = 10,

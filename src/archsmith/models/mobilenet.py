@@ -245,3 +245,24 @@ def mobilenet(classes: int, channels: int = 3, size: int = 32) -> nn.Sequential:
         inputs = outputs
     model.add_module("head", _head(inputs, Choice(*_HEAD, name="head.width"), classes))
     return model
+
+
+def fixed_mobilenet(classes: int, channels: int, size: int, depth: int, width: float, head: int) -> nn.Sequential:
+    """A network of the family with nothing left to decide: kernel 3, expansion 4, `depth` blocks a stage, widths times `width`.
+
+    Squeeze-excite in the second half of the stages, as in MobileNetV3. (B, channels, size, size) -> (B, classes).
+    """
+    _check(classes, channels, size)
+    layout = _layout(size)
+    inputs = max(4, round(_STEM[1] * width))
+    model = nn.Sequential()
+    model.add_module("stem", conv_norm_act(channels, inputs, 3, layout.stem_stride, act=nn.Hardswish))
+    model.add_module("stage1", _repeat("stage1", inputs, _Stage(inputs, 1, nn.ReLU, False, 1, (3,), (4,), same=True)))
+    for i, (stride, _, base) in enumerate(layout.stages, start=2):
+        late = 2 * i > len(layout.stages) + 2
+        outputs = max(4, round(base * width))
+        stage = _Stage(outputs, stride, nn.Hardswish if late else nn.ReLU, late, depth, (3,), (4,))
+        model.add_module(f"stage{i}", _repeat(f"stage{i}", inputs, stage))
+        inputs = outputs
+    model.add_module("head", _head(inputs, head, classes))
+    return model

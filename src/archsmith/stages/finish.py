@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from archsmith.archive import SqliteArchive
 from archsmith.data.augment import suggest
 from archsmith.metrics.accuracy import evaluate
-from archsmith.metrics.cost import macs, params, peak_memory
-from archsmith.models.mobilenet import Reference, reference
+from archsmith.models.reference import Reference, costs, reference
 from archsmith.problem import Candidate, Trial
 from archsmith.progress import duration
 from archsmith.space import Architecture
@@ -44,7 +44,7 @@ def finish(work: Work) -> dict[str, Any]:
     by_key = {entry["key"]: entry for entry in shortlist}
     networks = {s.name: _network(work, s, by_key[s.name]) for s in standings}
     result: dict[str, Any] = {
-        "recipe": {**recipe.to_json(), "augment": suggest(work.images).to_json()},
+        "recipe": {**recipe.to_json(), "augment": asdict(suggest(work.images))},
         "plan": plan,
         "rungs": _rungs(standings, len(entrants)),
         "chosen": chosen,
@@ -164,9 +164,8 @@ def _reference(work: Work, recipe: Recipe, plan: dict[str, Any], chosen: dict[st
     by_name = {r.name: r for r in found}
     networks = {}
     for s in standings:
-        network = by_name[s.name].make(0)
-        costs = {"params": params(network), "macs": macs(network, work.shape), "memory": peak_memory(network, work.shape)}
-        networks[s.name] = {**costs, **_facts(s), "text": by_name[s.name].text}
+        found_costs = costs(by_name[s.name].make(None), work.shape)
+        networks[s.name] = {**found_costs, **_facts(s), "text": by_name[s.name].text}
     return {
         "name": "MobileNet of the same family, scaled by hand to the budget",
         "chosen": standings[0].name,

@@ -1,0 +1,139 @@
+"""The command line as a user meets it: listings, mistakes and their messages, exit codes; the whole job is in test_pipeline."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archsmith.cli import main
+
+
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `archsmith WORDS`, in this process."""
+    monkeypatch.setattr(sys, "argv", ["archsmith", *words])
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+Call = tuple[pytest.CaptureFixture[str], pytest.MonkeyPatch]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
+    monkeypatch.chdir(tmp_path)
+    return capsys, monkeypatch
+
+
+def test_help_needs_no_torch() -> None:
+    code = "import sys\nsys.argv = ['archsmith', '--help']\nfrom archsmith.cli import main\n"
+    code += "try:\n    main()\nexcept SystemExit:\n    pass\nassert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for command in ("search", "resume", "report", "export", "profile", "score", "spaces", "methods", "proxies", "doctor"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize("listing", ["spaces", "methods", "proxies"])
+def test_listings(cli: Call, listing: str) -> None:
+    code, out, _ = call(*cli, listing)
+    assert code == 0
+    code, text, _ = call(*cli, listing, "--json")
+    names = json.loads(text)
+    assert code == 0 and names and all(name in out for name in names)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["serach", "digits"], "did you mean 'search'"),
+        (["search"], "DATA"),
+        (["search", "digits", "--tiem", "3m"], "--time"),
+        (["search", "digits", "--method", "zicco"], "did you mean 'zico'"),
+        (["search", "digits", "--space", "mobilnet"], "did you mean 'mobilenet'"),
+        (["search", "digits", "--budget", "prams<=3k"], "did you mean 'params'"),
+        (["search", "digits", "--budget", "params<3k"], "use <= or >="),
+        (["search", "digits", "--time", "soon"], "cannot be read"),
+        (["search", "digits", "--steps", "0"], "steps"),
+        (["search", "nowhere", "--steps", "4"], "nowhere"),
+        (["search", "digts", "--steps", "4"], "digits"),
+        (["search", "digits", "--device", "tpu", "--steps", "4"], "tpu"),
+        (["search", "digits", "--threads", "0", "--steps", "4"], "threads"),
+        (["score", "--proxies", "zicoo"], "did you mean 'zico'"),
+        (["score", "--space", "nofile.py:Net"], "nofile.py"),
+        (["resume", "nowhere"], "holds no run"),
+        (["report", "nowhere"], "holds no run"),
+        (["export", "nowhere"], "holds no run"),
+        (["profile", "--budget", "params<=10"], "relax"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line(cli: Call, words: list[str], said: str) -> None:
+    code, out, err = call(*cli, *words)
+    assert code == 2
+    assert said in err and "Traceback" not in err
+    assert out == ""
+
+
+def test_a_failed_start_leaves_no_half_run(cli: Call, tmp_path: Path) -> None:
+    call(*cli, "search", "nowhere", "--steps", "4", "--out", "r")
+    code, _, err = call(*cli, "resume", "r")
+    assert code == 2 and "nowhere" in err  # the run is there, says why, and can be resumed once the data is
+
+
+def test_out_is_never_overwritten(cli: Call, tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "mine.txt").write_text("mine")
+    code, _, err = call(*cli, "search", "digits", "--steps", "4", "--out", "r")
+    assert code == 2 and "not an empty folder" in err
+    assert [p.name for p in (tmp_path / "r").iterdir()] == ["mine.txt"]
+
+
+def test_out_without_permission(cli: Call, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = call(*cli, "search", "digits", "--steps", "4", "--out", "file/run")
+    assert code == 2 and "cannot make the run folder" in err
+
+
+def test_profile_and_score(cli: Call) -> None:
+    code, out, _ = call(
+        *cli, "profile", "--size", "8", "--channels", "1", "--budget", "params<=20k", "--threads", "1", "--json"
+    )
+    found = json.loads(out)
+    assert code == 0 and 0 < found["feasible_share"]["share"] < 0.1 and found["metrics"]["params"]["min"] < 20_000
+    words = (
+        "score",
+        "--size",
+        "8",
+        "--channels",
+        "1",
+        "--budget",
+        "params<=20k",
+        "--threads",
+        "1",
+        "--batch",
+        "8",
+        "--sample",
+        "3",
+    )
+    code, out, _ = call(*cli, *words, "--proxies", "zico,params,depth", "--json")
+    rows = json.loads(out)["networks"]
+    assert code == 0 and len(rows) == 3
+    assert all(row["scores"]["params"] == row["params"] <= 20_000 for row in rows)
+    assert [row["scores"]["zico"] for row in rows] == sorted((row["scores"]["zico"] for row in rows), reverse=True)
+    code, text, _ = call(*cli, *words)
+    assert code == 0 and all(row["key"] in text for row in rows)
+
+
+def test_doctor(cli: Call) -> None:
+    code, out, _ = call(*cli, "doctor", "--json")
+    assert code == 0 and all(check["ok"] for check in json.loads(out)["checks"])
+    code, out, _ = call(*cli, "doctor")
+    assert code == 0 and "all well" in out

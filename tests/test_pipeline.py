@@ -1,0 +1,234 @@
+"""The whole job on tiny images: what it leaves, resume after kill -9, damage, a user's own space, the Python interface."""
+
+from __future__ import annotations
+
+import csv
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import archsmith
+from archsmith.errors import Damaged, UserError
+from archsmith.pipeline import carry_on, start
+from archsmith.run import STAGES, Request, Run, request_from
+
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "faults.py"
+MAKE_IMAGES = runpy.run_path(str(SCRIPT))["make_images"]
+
+OWN_SPACE = """
+from torch import nn
+from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Linear, Repeat
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.conv, self.norm = Conv2d(width, width, 3, padding="same", bias=False), BatchNorm2d(width)
+
+    def forward(self, x):
+        return x + self.norm(self.conv(x)).relu()
+
+
+class Net(nn.Module):
+    def __init__(self, classes, channels):
+        super().__init__()
+        width = Choice(4, 6, 8, name="width")
+        self.stem = Conv2d(channels, width, Choice(3, 5, name="kernel"), padding="same")
+        self.body = Repeat(*(Block(width) for _ in range(3)), depth=Choice(1, 2, 3, name="depth"))
+        self.head = Linear(width, classes)
+
+    def forward(self, x):
+        return self.head(self.body(self.stem(x)).mean((2, 3)))
+"""
+
+
+def bars(path: Path, count: int = 150) -> Path:
+    """Three classes of 8 x 8 grey images, as the script makes them."""
+    MAKE_IMAGES(path, count)
+    return path
+
+
+def asked(data: Path, **changes: Any) -> Request:
+    settings: dict[str, Any] = {
+        "data": str(data), "budget": "params<=20k, macs<=300k", "steps": 90, "time_s": None, "trials": 18, "threads": 1,
+    }  # fmt: skip
+    return request_from(**{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("whole")
+    return start(asked(bars(folder / "bars.npz")), folder / "run")
+
+
+def test_what_is_left_behind(finished: Run) -> None:
+    folder = finished.folder
+    assert {p.name for p in folder.iterdir()} >= {
+        "run.json",
+        "trials.sqlite",
+        "events.jsonl",
+        "report.html",
+        "front.csv",
+        "best",
+    }
+    assert [name for name in STAGES if finished.stage(name) is None] == []
+    shipped = {p.name for p in (folder / "best").iterdir()}
+    assert shipped == {
+        "model.onnx", "model.pt2", "model.safetensors", "model.py", "architecture.json", "preprocess.json", "labels.json",
+        "predict.py", "card.md",
+    }  # fmt: skip
+    assert json.loads((folder / "run.json").read_text())["status"] == "done"
+    html = (folder / "report.html").read_text()
+    assert (finished.stage("ship") or {})["key"] in html
+    rows = list(csv.DictReader((folder / "front.csv").open()))
+    assert rows and all(int(float(row["params"])) <= 20_000 for row in rows)
+
+
+def test_the_budget_is_kept_in_every_trial(finished: Run) -> None:
+    trials = list(finished.archive)
+    assert {t.stage for t in trials} == {"screen", "search", "search-random", "finish"}
+    assert all(t.metrics["params"] <= 20_000 and t.metrics["macs"] <= 300_000 for t in trials)
+    assert all(row["met"] for row in (finished.stage("ship") or {})["budget"])
+
+
+def test_it_learns_and_is_compared_at_equal_cost(finished: Run) -> None:
+    finish, ship = finished.stage("finish") or {}, finished.stage("ship") or {}
+    assert ship["test"]["accuracy"] > 0.6
+    assert ship["reference_test"]["n"] == ship["test"]["n"] == 30
+    own = sum(network["steps"] for network in finish["networks"].values())
+    other = sum(network["steps"] for network in finish["reference"]["networks"].values())
+    assert own == pytest.approx(90, abs=6) and other == pytest.approx(90, abs=6)
+    for network in finish["reference"]["networks"].values():  # at least 95 % of what binds, nothing above a limit
+        shares = (network["params"] / 20_000, network["macs"] / 300_000)
+        assert 0.95 <= max(shares) <= 1.0
+    assert len(finish["reference"]["networks"]) == 3
+
+
+def test_the_model_in_python(finished: Run) -> None:
+    model = finished.best()
+    assert not model.training and not any(type(m).__module__.startswith("archsmith.elastic") for m in model.modules())
+    with torch.no_grad():
+        assert model(torch.zeros(2, 1, 8, 8)).shape == (2, 3)
+    assert finished.front() and finished.summary()["test_accuracy"] == (finished.stage("ship") or {})["test"]["accuracy"]
+
+
+def test_export_again(finished: Run, tmp_path: Path) -> None:
+    for format in ("onnx", "safetensors"):
+        assert finished.export(tmp_path / f"m.{format}").stat().st_size > 1000
+    with pytest.raises(UserError, match="formats are onnx"):
+        finished.export(tmp_path / "m.tflite")
+
+
+def test_a_finished_run_can_be_opened_and_is_not_done_again(finished: Run, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.folder, copy)
+    before = (copy / "best" / "model.safetensors").read_bytes()
+    count = len(Run.open(copy).archive)
+    carry_on(Run.open(copy))
+    assert (copy / "best" / "model.safetensors").read_bytes() == before and len(Run.open(copy).archive) == count
+
+
+def test_tampered_weights_are_refused(finished: Run, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.folder, copy)
+    path = copy / "best" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x55")
+    with pytest.raises(Damaged, match="not the file that was shipped"):
+        archsmith.open_run(copy).best()
+
+
+def test_changed_data_is_refused_on_resume(finished: Run, tmp_path: Path) -> None:
+    data = bars(tmp_path / "bars.npz")
+    run = Run.create(tmp_path / "run", asked(data))
+    with pytest.raises(Stop):
+        carry_on(run, StopAfter("screen"))
+    bars(data, 153)
+    with pytest.raises(UserError, match="bars.npz|data"):
+        carry_on(Run.open(run.folder))
+
+
+class Stop(BaseException):
+    """As if the process had been killed."""
+
+
+class StopAfter:
+    """A watch that ends the process once a stage is over."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+
+    def begin(self, stage: str, predicted_s: float | None) -> None:
+        """Nothing."""
+
+    def tick(self, text: str, share: float | None) -> None:
+        """Nothing."""
+
+    def end(self, stage: str, text: str, seconds: float) -> None:
+        """Stops."""
+        if stage == self._stage:
+            raise Stop
+
+
+def test_killed_at_every_kind_of_point_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
+    words = [
+        sys.executable,
+        str(SCRIPT),
+        "--points",
+        "training,checkpoint,database,between",
+        "--passes",
+        "5",
+        "--out",
+        str(tmp_path),
+    ]
+    done = subprocess.run([*words, "--steps", "40", "--trials", "12"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = json.loads(done.stdout)["rows"]
+    assert len(rows) == 4 and all(row["killed"] and row["equal"] for row in rows)
+
+
+def test_own_space_and_given_weights(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(OWN_SPACE)
+    data = bars(tmp_path / "bars.npz")
+    settings: dict[str, Any] = {
+        "space": f"{tmp_path / 'net.py'}:Net",
+        "budget": "params<=1500",
+        "reference": False,
+        "steps": 24,
+    }
+    first = start(asked(data, **settings), tmp_path / "first")
+    shipped = first.stage("ship") or {}
+    assert set(shipped["architecture"]["options"]) == {"width", "kernel", "depth"}
+
+    from archsmith.models import build
+
+    model = build(settings["space"], 3, 1, 8, device="cpu")
+    torch.save(model.state_dict(), tmp_path / "given.pt")
+    second = start(asked(data, **settings, init=str(tmp_path / "given.pt")), tmp_path / "second")
+    assert (second.stage("ship") or {})["test"]["n"] == 30
+    torch.save({"other": torch.zeros(3)}, tmp_path / "foreign.pt")
+    with pytest.raises(UserError, match="none of its tensors fits"):
+        start(asked(data, **settings, init=str(tmp_path / "foreign.pt")), tmp_path / "third")
+
+
+def test_a_budget_nothing_can_meet_ends_before_training(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="relax"):
+        start(asked(bars(tmp_path / "bars.npz"), budget="params<=100"), tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    assert run.record["status"] == "failed" and "relax" in run.record["error"] and run.stage("screen") is None
+
+
+def test_python_interface(tmp_path: Path) -> None:
+    run = archsmith.search(
+        bars(tmp_path / "bars.npz"), budget="params<=20k", out=tmp_path / "run", steps=20, trials=9, threads=1, method="random",
+        reference=False,
+    )  # fmt: skip
+    assert run.summary()["status"] == "done" and (run.stage("screen") or {})["scored"] == 0
+    with pytest.raises(UserError, match="colour"):
+        archsmith.search("digits", out=tmp_path / "x", colour="red")
