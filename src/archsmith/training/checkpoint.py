@@ -154,7 +154,8 @@ def load(path: str | Path, module: nn.Module, *, device: torch.device | str = "c
     """
     path = Path(path)
     tensors, about = read(path)
-    if about.get("format") != FORMAT:
+    missing = [name for name in ("recipe", *_COUNTERS) if name not in about]
+    if about.get("format") != FORMAT or missing:
         raise Damaged(
             f"{path}: checkpoint format {about.get('format')!r}, this version reads {FORMAT}; train again, or use its version"
         )
