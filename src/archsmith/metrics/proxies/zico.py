@@ -98,9 +98,9 @@ def _layer_sum(gradients: tuple[Tensor | None, ...], std: Std, reduce: Reduce) -
 class ZiCo:
     """ZiCo as a metric: arch -> score of `extract(model, arch, weights="fresh")`, the mean over `repeats` initialisations.
 
-    `batches`: drawn once and used for every architecture (common random numbers: less noise in the ranking); augmented or not, as
-    drawn. The weights of an architecture depend on (`seed`, repeat, arch.key) only, so a score does not depend on the order of
-    asking. `init`: "default" is torch's (what the released code does), "kaiming" (normal, fan-in; what the paper says) or
+    `batches`: drawn once and used for every architecture (common random numbers: less noise in the ranking); augmented or not,
+    as drawn. The weights of an architecture depend on (`seed`, repeat, arch.key) only, so a score does not depend on the order
+    of asking. `init`: "default" is torch's (what the released code does), "kaiming" (normal, fan-in; what the paper says) or
     "xavier" (normal). `drop_shortcuts`, `drop_squeeze_excite`: score without them, as the released code does in the Zen space.
     `memory_format`: channels last takes two thirds of the time of contiguous on a CPU; scores differ by 0.5 % (median), ranks
     agree (Spearman 0.997). `std`, `reduce`, `loss`: see `zico`.
