@@ -27,14 +27,14 @@ def clock(monkeypatch):
 
     def open_session(model: bytes, threads: int):
         session = real(model, threads)
-        session_size[id(session)] = len(model)
+        sizes[session] = len(model)
         return session
 
     def quick(session, feed):
-        timed.append(session_size[id(session)])
-        return lambda: session_size[id(session)] / 1e4
+        timed.append(sizes[session])
+        return sizes[session] / 1e4  # bytes stand for time
 
-    session_size: dict[int, int] = {}
+    sizes: dict = {}
     real = latency.open_session
     monkeypatch.setattr(latency, "open_session", open_session)
     monkeypatch.setattr(latency, "_quick", quick)
@@ -54,8 +54,8 @@ def test_equal_blocks_are_timed_once_and_add_up(clock):
     table, space, rng = LatencyTable(model, (3, 8, 8)), search_space(model), random.Random(0)
     archs = [space.sample(rng) for _ in range(12)]
     values = [table(arch) for arch in archs]
-    assert len(clock) == table.errors()["entries"] > 12
-    assert [table(arch) for arch in archs] == values and len(clock) == table.errors()["entries"]
+    assert len(clock) == 2 * table.errors()["entries"] > 24  # in two rounds that agree
+    assert [table(arch) for arch in archs] == values and len(clock) == 2 * table.errors()["entries"]
     fresh = LatencyTable(model, (3, 8, 8))
     assert [fresh(arch) for arch in reversed(archs)] == values[::-1]  # whatever the order
     for arch, value in zip(archs, values, strict=True):
@@ -72,7 +72,7 @@ def test_an_option_outside_a_block_does_not_matter_to_it(clock):
     before = len(clock)
     width = next(w for w in space["head.width"] if w != arch["head.width"])
     table(space.complete({**arch, "head.width": width}, random.Random(0)))
-    assert len(clock) == before + 1
+    assert len(clock) == before + 2
 
 
 def test_calibration_fits_and_reports_the_error_on_other_networks(clock, tmp_path):
@@ -99,10 +99,10 @@ def test_the_file_survives_a_torn_line_and_another_machine(clock, tmp_path, monk
     path.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])
     before = len(clock)
     again = LatencyTable(model, (3, 8, 8), path=path)
-    assert again(arch) == value and len(clock) == before + 1
-    assert LatencyTable(model, (3, 8, 8), path=path)(arch) == value and len(clock) == before + 1
+    assert again(arch) == value and len(clock) == before + 2
+    assert LatencyTable(model, (3, 8, 8), path=path)(arch) == value and len(clock) == before + 2
     monkeypatch.setattr(latency, "machine_name", lambda: "another")
-    assert LatencyTable(model, (3, 8, 8), path=path)(arch) == value and len(clock) > before + 1
+    assert LatencyTable(model, (3, 8, 8), path=path)(arch) == value and len(clock) > before + 2
     with pytest.raises(UserError, match="latency table"):
         LatencyTable(model, (3, 8, 8), path=tmp_path)
 
@@ -113,7 +113,7 @@ class Straight(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         width = Choice(4, 8, name="width")
-        self.conv = Conv2d(3, width, Choice(1, 3, name="kernel"), padding="same")
+        self.conv = Conv2d(3, width, 3, padding="same")
         self.soft = nn.Softmax(1)
         self.out = Linear(width, 5)
 
@@ -126,8 +126,9 @@ def test_other_models_are_timed_whole(clock):
         model = Straight()
     table = LatencyTable(model, (3, 8, 8))
     archs = list(search_space(model).architectures())
-    assert len({table(arch) for arch in archs}) == len(archs) == len(clock) == 4
-    assert table.calibrate(random.Random(0))["held_out"] == 2
+    assert len({table(arch) for arch in archs}) == len(archs) == len(clock) / 2 == 2
+    found = table.calibrate(random.Random(0))
+    assert (found["held_out"], found["fitted_on"]) == (2, 0)
 
 
 @pytest.mark.slow

@@ -19,13 +19,14 @@ from torch import nn
 from archsmith.elastic.blocks import Repeat
 from archsmith.errors import UserError
 from archsmith.onnx_export import onnx_bytes
-from archsmith.onnx_graph import Unwritten, write
+from archsmith.onnx_graph import Classifier, Unwritten, write
 from archsmith.space import Architecture, choices_of, resolve
 from archsmith.supernet import Reading, extract, read
 from archsmith.tracing import Untraceable
 
 Shape = tuple[int, ...]
 _WARM_UP_S = 0.05
+_AGREE = 1.03  # two times within 3 % of each other are believed
 _QUANTILE = 0.2  # of the calls: what a quiet machine takes, even when others use it too
 
 
@@ -114,20 +115,21 @@ def time_onnx(
 
 @dataclass
 class _Link:
-    """A block: the decisions it rests on, and under each combination met with each input shape its entry and output shape."""
+    """A block: the decisions it rests on; under each combination of them and input shape, what it is and its output shape."""
 
     path: str
     names: tuple[str, ...]
-    table: dict[tuple, tuple[float, Shape]] = field(default_factory=dict)
+    table: dict[tuple, tuple[str, Shape]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """latency = scale x sum of the entries + block x number of blocks + value x numbers passed between blocks, ms."""
+    """latency = scale x sum of entries + block x number of blocks + value x numbers passed between blocks + constant, ms."""
 
     scale: float = 1.0
     block: float = 0.0  # what one call costs by itself, which a network pays once (so: below zero)
     value: float = 0.0  # reading and writing a block's input and output in the plain layout, likewise
+    constant: float = 0.0  # bytes to numbers, normalisation, softmax
 
 
 class LatencyTable:
@@ -135,8 +137,9 @@ class LatencyTable:
 
     Blocks are the members of the model's sequence (nested nn.Sequential and Repeat); any other model is one block, that is,
     every architecture is timed whole. Measured when first met, with made-up weights; equal blocks share an entry. `calibrate`
-    fits how blocks add up on whole networks and measures the error on others. With `path` everything measured is appended to
-    that file at once (a JSON object a line) and read back, if machine, runtime, threads and batch are the same.
+    fits on whole networks, as they are shipped (bytes in, probabilities out), how blocks add up, and measures the error on
+    others. With `path` everything measured is appended to that file at once (a JSON object a line) and read back, if machine,
+    runtime, threads and batch are the same.
     """
 
     name = "latency"
@@ -152,6 +155,7 @@ class LatencyTable:
         self._reading = read(model)
         self._root = self._chain("", model)
         self._entries: dict[str, tuple[float, Shape]] = {}  # what the block is -> ms, output shape
+        self._shipped = Classifier((0.5,) * self.shape[0], (0.25,) * self.shape[0])  # bytes in, probabilities out
         self._fit = _Fit()
         self._errors: dict[str, Any] = {}
         runtime = f"onnxruntime {onnxruntime.__version__}"
@@ -163,7 +167,7 @@ class LatencyTable:
     def __call__(self, arch: Architecture) -> float:
         """Milliseconds for `batch` inputs."""
         total, blocks, values = self._sums(arch)
-        predicted = self._fit.scale * total + self._fit.block * blocks + self._fit.value * values
+        predicted = self._fit.scale * total + self._fit.block * blocks + self._fit.value * values + self._fit.constant
         return max(predicted, total / 10)  # a fit must not make a network free
 
     def errors(self) -> dict[str, Any]:
@@ -172,7 +176,7 @@ class LatencyTable:
 
     @property
     def fit(self) -> dict[str, float]:
-        """How entries add up to a network's time: scale, ms for each block, ms for each number that blocks pass on."""
+        """How entries add up to a network's time: scale, ms for each block, ms a block, ms a number passed on, constant."""
         return asdict(self._fit)
 
     def calibrate(self, rng: Random, fit: int = 24, held_out: int = 20) -> dict[str, Any]:
@@ -180,14 +184,13 @@ class LatencyTable:
         if self._errors:
             return self.errors()
         archs = _distinct(self._reading.space.sample, rng, fit + held_out)
-        if len(archs) < 4:
-            raise UserError(f"latency: {len(archs)} architectures are too few to calibrate with; time them with time_onnx")
-        fit = len(archs) - min(held_out, len(archs) // 2)
-        sums = np.array([self._sums(arch) for arch in archs])
+        if len(archs) < fit + held_out:  # a small space; a tiny one is not fitted at all
+            fit = len(archs) // 2 if len(archs) >= 8 else 0
+        sums = np.array([(*self._sums(arch), 1) for arch in archs])
         measured = np.array(self._time_whole(archs))
-        relative = sums[:fit] / measured[:fit, None]
-        coefficients = np.linalg.lstsq(relative, np.ones(fit), rcond=1e-8)[0]
-        self._fit = _Fit(*map(float, coefficients))
+        if fit:
+            relative = sums[:fit] / measured[:fit, None]
+            self._fit = _Fit(*map(float, np.linalg.lstsq(relative, np.ones(fit), rcond=1e-8)[0]))
         predicted, right = np.array([self(arch) for arch in archs[fit:]]), measured[fit:]
         misses = np.abs(predicted - right) / right
         self._errors = {
@@ -203,49 +206,77 @@ class LatencyTable:
 
     def _sums(self, arch: Architecture) -> tuple[float, int, int]:
         """Sum of the entries in ms, number of blocks, numbers that pass between them."""
-        total, blocks, values, shape = 0.0, 0, 0, self.shape
-        plain: list[nn.Module] = []
+        met = self._met(arch)
+        if met is None:
+            self._measure(arch)
+            met = self._met(arch)
+            assert met is not None
+        between = sum(math.prod(shape) for _, shape in met[:-1])
+        return sum(self._entries[kind][0] for kind, _ in met), len(met), between * self.batch
+
+    def _met(self, arch: Architecture) -> list[tuple[str, Shape]] | None:
+        """What each block of the architecture is and its output shape; None where a block was not met yet."""
+        met, shape = [], self.shape
         for link in self._links(self._root, arch):
-            key = (shape, *[arch.get(name) for name in link.names])
-            if key not in link.table:
-                if not plain:
-                    plain.append(extract(self.model, arch, "fresh", device="meta").eval())
-                link.table[key] = self._entry(plain[0].get_submodule(link.path), shape, arch, link.path)
-            milliseconds, shape = link.table[key]
-            total, blocks, values = total + milliseconds, blocks + 1, values + math.prod(shape)
-        return total, blocks, (values - math.prod(shape)) * self.batch
+            entry = link.table.get((shape, *[arch.get(name) for name in link.names]))
+            if entry is None:
+                return None
+            met.append(entry)
+            shape = entry[1]
+        return met
 
-    def _entry(self, block: nn.Module, shape: Shape, arch: Architecture, path: str) -> tuple[float, Shape]:
-        kind = _kind(block, shape)
-        if kind not in self._entries:
-            if path == "" or _computes(block):
-                session = open_session(self._file(block, shape, arch, path), self.threads)
-                output = tuple(session.get_outputs()[0].shape[1:])
-                self._entries[kind] = (_quick(session, random_input(session, shape, self.batch))(), output)
+    def _measure(self, arch: Architecture) -> None:
+        """Times the architecture's blocks that have no entry yet, in rounds over all of them."""
+        plain, shape = extract(self.model, arch, "fresh", device="meta").eval(), self.shape
+        new: list[tuple[str, dict[str, Any], bytes]] = []
+        for link in self._links(self._root, arch):
+            block = plain.get_submodule(link.path)
+            kind, known = _kind(block, shape), dict(new_entry[:2] for new_entry in new)
+            if kind in self._entries:
+                output = self._entries[kind][1]
+            elif kind in known:
+                output = tuple(known[kind]["out"])
+            elif _computes(block):
+                data = self._file(block, shape, arch, link.path)
+                output = tuple(open_session(data, 1).get_outputs()[0].shape[1:])
+                new.append((kind, {"met_at": link.path, "in": list(shape), "out": list(output)}, data))
             else:
-                self._entries[kind] = (0.0, shape)
-            milliseconds, output = self._entries[kind]
-            self._append({"block": kind, "met_at": path, "in": list(shape), "out": list(output), "ms": milliseconds})
-        return self._entries[kind]
+                self._entries[kind], output = (0.0, shape), shape
+            link.table[(shape, *[arch.get(name) for name in link.names])] = (kind, output)
+            shape = output
+        times = self._time([(data, tuple(entry["in"])) for _, entry, data in new], rounds=3)
+        for (kind, entry, _), milliseconds in zip(new, times, strict=True):
+            self._append({"block": kind, **entry, "ms": milliseconds})
+            self._entries[kind] = (milliseconds, tuple(entry["out"]))
 
-    def _file(self, block: nn.Module, shape: Shape, arch: Architecture, path: str) -> bytes:
+    def _time(self, files: Sequence[tuple[bytes, Shape]], rounds: int) -> list[float]:
+        """Each file's time: the least of some rounds over all of them, each with a new session.
+
+        So neither a busy moment nor an unlucky layout of memory decides. The third round on is for those that disagree.
+        """
+        times: list[list[float]] = [[] for _ in files]
+        for number in range(rounds):
+            for (data, shape), found in zip(files, times, strict=True):
+                if number < 2 or max(found) > _AGREE * min(found):
+                    session = open_session(data, self.threads)
+                    found.append(_quick(session, random_input(session, shape, self.batch)))
+        return [min(found) for found in times]
+
+    def _file(
+        self, block: nn.Module, shape: Shape, arch: Architecture, path: str, classifier: Classifier | None = None
+    ) -> bytes:
         try:
-            return write(block, shape, batch=self.batch)
+            return write(block, shape, batch=self.batch, classifier=classifier)
         except (Unwritten, Untraceable):  # torch's exporter needs real weights
             real = extract(self.model, arch, "fresh", device="cpu").eval()
-            return onnx_bytes(real.get_submodule(path), shape, None)
+            return onnx_bytes(real.get_submodule(path), shape, classifier)
 
     def _time_whole(self, archs: Sequence[Architecture]) -> list[float]:
-        """Each network's time: the least of rounds over a few networks at a time, so that no busy moment hits one alone."""
         times: list[float] = []
-        for start in range(0, len(archs), 8):
-            timers = []
-            for arch in archs[start : start + 8]:
-                plain = extract(self.model, arch, "fresh", device="meta").eval()
-                session = open_session(self._file(plain, self.shape, arch, ""), self.threads)
-                timers.append(_quick(session, random_input(session, self.shape, self.batch)))
-            rounds = [[timer() for timer in timers] for _ in range(3)]
-            times += [min(column) for column in zip(*rounds, strict=True)]
+        for start in range(0, len(archs), 8):  # a few at a time, for the memory
+            plain = [extract(self.model, arch, "fresh", device="meta").eval() for arch in archs[start : start + 8]]
+            files = [self._file(p, self.shape, a, "", self._shipped) for p, a in zip(plain, archs[start:], strict=False)]
+            times += self._time([(data, self.shape) for data in files], rounds=5)
         return times
 
     # -- the model's blocks
@@ -317,21 +348,17 @@ def _distinct(draw: Callable[[Random], Architecture], rng: Random, count: int) -
     return list(found)
 
 
-def _quick(session: Any, feed: dict[str, np.ndarray]) -> Callable[[], float]:
-    """A timer: a low quantile of 10 to 30 calls, about 12 ms of them, in ms; the first call warms up."""
-
-    def once() -> float:
+def _quick(session: Any, feed: dict[str, np.ndarray]) -> float:
+    """Milliseconds of one call: a low quantile of 6 to 20 calls, about 6 ms of them, after two to warm up."""
+    times: list[float] = []
+    runs = 20
+    while len(times) < runs + 2:
         start = time.perf_counter()
         session.run(None, feed)
-        return 1e3 * (time.perf_counter() - start)
-
-    once()
-
-    def timer() -> float:
-        runs = int(min(30, max(10, 12 / once())))
-        return sorted(once() for _ in range(runs))[int(_QUANTILE * runs)]
-
-    return timer
+        times.append(1e3 * (time.perf_counter() - start))
+        if len(times) == 2:
+            runs = int(min(20, max(6, 6 / times[1])))
+    return sorted(times[2:])[int(_QUANTILE * runs)]
 
 
 def _spearman(left: np.ndarray, right: np.ndarray) -> float:
