@@ -145,12 +145,12 @@ class FeasibleSampler:
         fresh = self.gauge.calls
         while len(drawn) < count and not self._ended:
             arch = next(self._stream, None)
-            if arch is None or self.gauge.calls - fresh > patience:
-                self._ended = True
-            elif not self._distinct or arch not in self._seen:
+            if arch is not None and not (self._distinct and arch in self._seen):
                 drawn.append(arch)
                 self._seen.add(arch)
                 fresh = self.gauge.calls
+            elif arch is None or self.gauge.calls - fresh > patience:
+                self._ended = True
         return drawn
 
     def mended(self, arch: Architecture) -> Architecture:
@@ -214,7 +214,8 @@ class FeasibleSampler:
         yield from found
         while True:
             start = self._space.sample(self._rng, uniform=True)
-            yield from self._exchanged(start)[0] or self._reached(start, self._tries // 8)[0]
+            fitting = self._exchanged(start)[0] or self._reached(start, self._tries // 8)[0]
+            yield from fitting or [self._rng.choice(found)]  # one that is known, so that whoever draws may lose patience
 
     def _reached(self, start: Architecture, limit: int) -> tuple[list[Architecture], Architecture, float]:
         """What fits around the end of a descent, that end and its violation."""
