@@ -28,7 +28,7 @@ MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 FACTS = {
     "name": "photos",
     "accuracy": {"accuracy": 0.97, "balanced_accuracy": 0.96, "n": 200, "interval": [0.93, 0.99]},
-    "budget": [{"metric": "params", "op": "<=", "limit": 3e6, "text": "params <= 3M"}],
+    "budget": [{"metric": "params", "op": "<=", "limit": 3e6, "text": "params <= 3M", "value": 3149, "met": True}],
     "costs": {"params": 3149, "macs": 123456},
     "method": "zico",
 }
@@ -130,7 +130,17 @@ def test_the_layers_are_those_of_the_network(shipped, network):
 
 def test_the_card_says_what_matters(shipped):
     text = (shipped[0] / "card.md").read_text("utf-8")
-    for part in ("# photos", "97.00 %", "200 test images", "params <= 3M", "123,456", "zico", "model.pt2", "dög", "ms median"):
+    for part in (
+        "# photos",
+        "97.00 %",
+        "200 test images",
+        "params <= 3M (met: 3.15k)",
+        "123k",
+        "zico",
+        "model.pt2",
+        "dög",
+        "ms median",
+    ):
         assert part in text
 
 
@@ -145,6 +155,17 @@ def test_the_onnx_file(shipped):
     assert image.elem_type == onnx.TensorProto.UINT8
     assert [d.dim_param or d.dim_value for d in image.shape.dim] == ["batch", 3, 16, 16]
     assert {i.name for i in model.graph.initializer} >= {"stem.conv.weight", "head.out.bias"}
+
+
+def test_labels_and_names_of_any_kind(network, tmp_path):
+    labels = ["\udcff", "a\nb", '"""', "\\", "$title"]
+    facts = {"name": 'x"""\\', "summary": "$shape"}
+    ship(tmp_path / "best", network, shape=(3, 16, 16), classes=labels, mean=MEAN, std=STD, facts=facts)
+    names: dict = {"__name__": "model", "__file__": str(tmp_path / "best" / "model.py")}
+    exec((tmp_path / "best" / "model.py").read_text("utf-8"), names)
+    assert (
+        list(names["LABELS"]) == json.loads((tmp_path / "best" / "labels.json").read_text("utf-8")) == ["\\udcff", *labels[1:]]
+    )
 
 
 @pytest.mark.slow

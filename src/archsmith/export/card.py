@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 import archsmith
+from archsmith.budget import human
 
 _PURPOSES = {
     "model.onnx": "bytes in, class probabilities out; runs in any ONNX runtime (opset 18)",
@@ -20,7 +21,10 @@ _PURPOSES = {
     "preprocess.json": "how a picture becomes the input",
     "labels.json": "class names in the order of the outputs",
 }
-_SHOWN = ("name", "summary", "classes", "shape", "how", "architecture", "params", "budget", "accuracy", "costs", "caveats")
+_COSTS = ("params", "macs", "memory")
+_SHOWN = (
+    "name", "summary", "classes", "shape", "how", "architecture", "budget", "accuracy", "test", "costs", "caveats", *_COSTS,
+)  # fmt: skip
 
 
 def card(
@@ -87,7 +91,7 @@ def _percent(value: Any) -> str:
 
 def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Accuracy (a number, or what `metrics.accuracy` returns) first, then any other plain fact."""
-    measured = facts.get("accuracy")
+    measured = facts.get("accuracy", facts.get("test"))
     measured = measured if isinstance(measured, Mapping) else {} if measured is None else {"accuracy": measured}
     rows = []
     if "accuracy" in measured:
@@ -100,11 +104,14 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "balanced_accuracy" in measured:
         rows.append(("balanced accuracy", _percent(measured["balanced_accuracy"])))
     rest = {k: v for k, v in facts.items() if k not in _SHOWN and v is not None}
-    return rows + [(name.replace("_", " "), _value(value)) for name, value in rest.items()]
+    for name, value in rest.items():
+        rows.append((name.replace("_", " "), _percent(value) if name.endswith("accuracy") else _value(value)))
+    return rows
 
 
 def _costs(facts: Mapping[str, Any], latency: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    rows = [(name, _value(value)) for name, value in {"params": facts["params"], **(facts.get("costs") or {})}.items()]
+    costs = {name: facts[name] for name in _COSTS if name in facts} | dict(facts.get("costs") or {})
+    rows = [(name if name != "macs" else "MACs", human(name, value)) for name, value in costs.items()]
     if latency:
         median, low, high = (f"{latency[name]:.3g}" for name in ("median_ms", "p10_ms", "p90_ms"))
         text = f"{median} ms median, {low} to {high} ms in 80 % of {latency['runs']} runs; batch {latency['batch']}, "
@@ -115,7 +122,12 @@ def _costs(facts: Mapping[str, Any], latency: Mapping[str, Any] | None) -> list[
 def _budget(budget: Any) -> str:
     if isinstance(budget, str):
         return f"Budget: {budget}."
-    texts = [str(row.get("text") or f"{row.get('metric')} {row.get('op', '<=')} {row.get('limit')}") for row in budget]
+    texts = []
+    for row in budget:
+        text = str(row.get("text") or f"{row.get('metric')} {row.get('op', '<=')} {row.get('limit')}")
+        if row.get("value") is not None:
+            text += f" ({'met' if row.get('met') else 'MISSED'}: {human(str(row.get('metric')), row['value'])})"
+        texts.append(text)
     return f"Budget: {', '.join(texts)}." if texts else ""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,10 +110,9 @@ def _readers(folder: Path) -> dict[str, Any]:
             program = torch.export.load(folder / "model.pt2").module()
         readers["pt2"] = lambda images: program(images)
     if (folder / "model.py").exists():
-        spec = importlib.util.spec_from_file_location("shipped_model", folder / "model.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        loaded = module.load()
-        readers["model.py"] = lambda images: module.predict(loaded, images)
+        path = folder / "model.py"
+        module: dict[str, Any] = {"__name__": "shipped_model", "__file__": str(path)}
+        exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module)  # not imported: that leaves a __pycache__
+        loaded = module["load"]()
+        readers["model.py"] = lambda images: module["predict"](loaded, images)
     return readers

@@ -112,7 +112,7 @@ def _contents(
     channels, size, _ = shape
     color = "grey" if channels == 1 else "RGB"
     how = HOW.format(color=color, size=size)
-    labels = [str(c) for c in classes]
+    labels = [str(c).encode("utf-8", "backslashreplace").decode() for c in classes]  # folders may have any bytes as names
     classifier = Classifier(tuple(float(v) for v in mean), tuple(float(v) for v in std))
     preprocess = {
         "input": {"name": "images", "type": "uint8", "shape": ["batch", channels, size, size], "color": color},
@@ -148,7 +148,8 @@ def _contents(
         if document is not None:
             written[name] = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
     written = {name: written[name] for name in FILES if name in written}
-    facts.update(classes=labels, shape=list(shape), how=how, params=sum(p.numel() for p in network.parameters()))
+    facts.update(classes=labels, shape=list(shape), how=how)
+    facts.setdefault("params", sum(p.numel() for p in network.parameters()))
     return written, skipped
 
 
@@ -169,7 +170,7 @@ def predict_source() -> str:
     _, _, decoder = (
         package.joinpath("data/decode.py").read_text(encoding="utf-8").partition("from __future__ import annotations\n")
     )
-    own = text.splitlines()
+    own = [line.strip() for line in text.splitlines()]
     code = [line for line in decoder.splitlines() if not (line.startswith(("import ", "from ")) and line in own)]
     marker = "from archsmith.data.decode import decode\n"
     assert text.count(marker) == 1 and decoder

@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnxruntime
+try:
+    import numpy as np
+    import onnxruntime
+except ImportError as missing:
+    sys.exit(f"{missing}: pip install onnxruntime numpy pillow")
 
 from archsmith.data.decode import decode
 
@@ -54,10 +57,12 @@ def main() -> int:
     arguments = parser.parse_args()
     if not MODEL.exists():
         parser.error(f"{MODEL} is missing: keep predict.py beside its model.onnx")
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names of any bytes
     session, labels = load()
     answers = [answer(session, labels, picture, max(1, arguments.top)) for picture in arguments.images]
     if arguments.json:
-        print(json.dumps(answers, ensure_ascii=False, indent=1))
+        print(json.dumps(answers, indent=1))
     for found in answers if not arguments.json else ():
         if "error" in found:
             print(f"{found['image']}: {found['error']}", file=sys.stderr)
