@@ -1,0 +1,202 @@
+"""Exact counts against oracles, and additive ones against exact counts, also where a model is not additive."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from random import Random
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from archsmith.elastic import Attention, BatchNorm2d, Choice, Conv2d, Linear, OneOf, Repeat
+from archsmith.errors import UserError
+from archsmith.metrics.cost import Costs, _trace_memory, macs, macs_by_module, params, peak_memory
+from archsmith.models.mobilenet import mobilenet
+from archsmith.supernet import extract, search_space
+
+
+def network(size: int, seed: int = 0) -> nn.Module:
+    model = mobilenet(10, 3, size)
+    return extract(model, search_space(model).sample(Random(seed)), "fresh")
+
+
+@pytest.mark.parametrize("size", [16, 32, 96])
+def test_macs_agree_with_fvcore(size: int) -> None:
+    plain = network(size).eval()
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from fvcore.nn import FlopCountAnalysis
+
+            counts = FlopCountAnalysis(plain, torch.zeros(1, 3, size, size)).by_operator()
+    finally:
+        logging.disable(logging.NOTSET)
+    assert macs(plain, (3, size, size)) == counts["conv"] + counts["linear"]
+
+
+def test_macs_of_attention_by_hand() -> None:
+    tokens, width, heads, head = 7, 12, 3, 4
+    block = Attention(width, heads, head)
+    plain = extract(block, {})
+    # four linear layers, then q k' and its product with v
+    assert macs(plain, (tokens, width)) == 4 * tokens * width * heads * head + 2 * heads * tokens * tokens * head
+    assert macs_by_module(plain, (tokens, width))[""] == 2 * heads * tokens * tokens * head
+
+
+def test_parameters_count_tied_ones_once() -> None:
+    first, second = nn.Linear(3, 3), nn.Linear(3, 3)
+    second.weight = first.weight
+    assert params(nn.Sequential(first, second)) == 9 + 3 + 3
+
+
+def test_counting_leaves_the_module_as_it_was() -> None:
+    plain = network(16).train()
+    before = {name: t.clone() for name, t in plain.state_dict().items()}
+    rng = torch.get_rng_state()
+    macs(plain, (3, 16, 16)), peak_memory(plain, (3, 16, 16))
+    assert all(m.training for m in plain.modules()) and torch.equal(torch.get_rng_state(), rng)
+    assert all(torch.equal(t, before[name]) for name, t in plain.state_dict().items())
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------------
+
+
+def test_peak_memory_by_hand() -> None:
+    shape = (3, 8, 8)
+    image, wide, narrow = 4 * 3 * 64, 4 * 16 * 64, 4 * 2 * 64
+    chain = nn.Sequential(nn.Conv2d(3, 16, 1), nn.Conv2d(16, 2, 1), nn.Flatten(), nn.Linear(128, 5))
+    assert peak_memory(chain, shape) == image + wide + narrow
+    in_place = nn.Sequential(nn.Conv2d(3, 16, 1), nn.ReLU(inplace=True))
+    assert peak_memory(in_place, shape) == image + wide
+    assert peak_memory(nn.Sequential(nn.Conv2d(3, 16, 1), nn.ReLU()), shape) == image + 2 * wide
+    assert peak_memory(nn.Identity(), shape) == image
+
+
+class Shortcut(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 16, 1), nn.Conv2d(16, 3, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def test_a_shortcut_keeps_its_input_alive() -> None:
+    image, wide = 4 * 3 * 64, 4 * 16 * 64
+    assert peak_memory(nn.Sequential(nn.Conv2d(3, 3, 1), Shortcut()), (3, 8, 8)) == image + image + wide + image
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_meta_and_real_tensors_give_the_same_peak(seed: int) -> None:
+    plain = network(16, seed).eval()
+    assert peak_memory(plain, (3, 16, 16)) == _trace_memory(plain, torch.zeros(1, 3, 16, 16))[0]
+
+
+# -- Costs ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 32), (3, 96)])
+def test_additive_counts_equal_exact_ones(channels: int, size: int) -> None:
+    with torch.device("meta"):
+        model = mobilenet(10, channels, size)
+    space, rng = search_space(model), Random(1)
+    costs = Costs(model, (channels, size, size))
+    assert costs.additive
+    for _ in range(20):
+        arch = space.sample(rng)
+        counted = costs(arch)
+        assert counted == costs.exact(arch)
+        assert all(type(v) is int for v in counted.values())
+
+
+def test_only_the_costs_asked_for_in_that_order() -> None:
+    model = mobilenet(10, 1, 8)
+    arch = search_space(model).sample(Random(0))
+    full = Costs(model, (1, 8, 8))(arch)
+    for names in (("macs",), ("memory",), ("memory", "params"), ("params", "macs")):
+        found = Costs(model, (1, 8, 8), names)(arch)
+        assert tuple(found) == names and all(found[n] == full[n] for n in names)
+    with pytest.raises(UserError, match="unknown cost 'mac'; did you mean 'macs'"):
+        Costs(model, (1, 8, 8), ("mac",))
+
+
+class Strided(nn.Module):
+    """Not additive: what `body` costs hangs on another module's stride."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = OneOf({1: nn.Conv2d(3, 4, 3, 1, 1), 2: nn.Conv2d(3, 4, 3, 2, 1)}, choice=Choice(1, 2, name="stride"))
+        self.body = Conv2d(4, Choice(4, 8, name="width"), 3, padding="same")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(self.down(x)).mean((2, 3))
+
+
+class Twice(nn.Module):
+    """One layer in two places, under a gate in one of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        shared = Conv2d(3, 3, Choice(1, 3, name="kernel"), padding="same")
+        self.body = Repeat(nn.Sequential(shared, nn.ReLU()), nn.Sequential(shared), depth=Choice(1, 2, name="depth"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+@pytest.mark.parametrize("model", [Strided(), Twice()])
+def test_models_that_are_not_additive_are_counted_exactly(model: nn.Module) -> None:
+    costs = Costs(model, (3, 8, 8))
+    assert not costs.additive
+    for arch in search_space(model).architectures():
+        plain = extract(model, arch)
+        expected = {"params": params(plain), "macs": macs(plain, (3, 8, 8)), "memory": peak_memory(plain, (3, 8, 8))}
+        assert costs(arch) == expected
+
+
+class Tokens(nn.Module):
+    """Attention spends MACs outside its layers, by its own sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = Choice(4, 8, name="width")
+        self.embed = Linear(5, width)
+        self.mix = Repeat(*(Attention(width, Choice(1, 2, 3, name=f"heads{i}"), 4) for i in range(3)), depth=Choice(1, 2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(self.embed(x))
+
+
+def test_attention_is_additive() -> None:
+    model = Tokens()
+    costs = Costs(model, (6, 5))
+    assert costs.additive
+    for arch in search_space(model).architectures():
+        assert costs(arch) == costs.exact(arch)
+
+
+class Bias(nn.Module):
+    """A parameter of a container's own, and a stock layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = Choice(2, 4, name="width")
+        self.scale = nn.Parameter(torch.ones(3, 1, 1))
+        self.layers = nn.Sequential(nn.Conv2d(3, 3, 3), Conv2d(3, width, 1), BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x * self.scale)
+
+
+def test_own_parameters_and_stock_layers_count() -> None:
+    model = Bias()
+    costs = Costs(model, (3, 6, 6))
+    assert costs.additive
+    for arch in search_space(model).architectures():
+        assert costs(arch) == costs.exact(arch)
+        w = arch["width"]
+        assert costs(arch)["params"] == 3 + (81 + 3) + (3 * w + w) + 2 * w
+        assert costs(arch)["macs"] == 16 * (81 + 3 * w)
