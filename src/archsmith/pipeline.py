@@ -107,7 +107,7 @@ def _table(method: str) -> dict[str, tuple[Stage, Again, Said, Predict]]:
 
     def train(work: Work) -> dict[str, Any]:
         if hasattr(page, "train"):
-            return page.train(task(work))  # type: ignore[no-any-return]
+            return page.train(task(work))
         return {"skipped": True, "why": "this method trains no shared weights"}
 
     return {

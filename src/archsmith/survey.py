@@ -52,7 +52,7 @@ def survey(
     """What the profile stage records: costs over the space and the share that fits; raises NothingFits where nothing does."""
     rng = Random(seed)
     constraints = constraints_of(limits, costs, table)
-    metrics = (costs, *([table] if table is not None else []))
+    metrics: list[Metric] = [costs] if table is None else [costs, table]
     share = feasible_share(space, constraints, rng, draws=_DRAWS, metrics=metrics)
     feasible_sample(space, constraints, rng, 1)
     return {
@@ -152,7 +152,7 @@ def score_space(
         if any(limit.metric == "latency" for limit in limits):
             raise UserError("score: a latency limit needs a latency table; bound params, macs or memory instead")
         archs = feasible_sample(decisions, constraints_of(limits, full, None), Random(seed), sample)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for arch in archs:
         values = {proxy: float(metric(arch)) for proxy, metric in scores.items()}
         rows.append({"key": arch.key, "scores": values, **costs(arch), "options": dict(arch)})

@@ -134,7 +134,7 @@ def _record(work: Work, shortlist: Sequence[dict[str, Any]], standings: Sequence
         if standing.name in known:
             continue
         arch = Architecture.from_json(by_key[standing.name]["options"])
-        metrics = {**work.costs(arch)}
+        metrics: dict[str, float] = {**work.costs(arch)}
         if standing.val_accuracy is not None:
             metrics["val_accuracy"] = standing.val_accuracy
         cost = {"seconds": standing.seconds, "steps": float(standing.steps)}

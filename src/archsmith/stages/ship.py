@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -12,8 +13,8 @@ from archsmith import export
 from archsmith.budget import human
 from archsmith.export.files import onnx_bytes
 from archsmith.metrics.accuracy import evaluate
-from archsmith.metrics.cost import macs, params, peak_memory
 from archsmith.metrics.latency import time_onnx
+from archsmith.models.reference import costs
 from archsmith.onnx_graph import Classifier
 from archsmith.report.front import write_front
 from archsmith.report.verdict import compare
@@ -34,7 +35,7 @@ def ship(work: Work) -> dict[str, Any]:
     work.tell("exporting and verifying", 0.4)
     facts = {
         "test": test, "budget": checks, "data": work.images.name, "val_accuracy": finish["networks"][arch.key]["val_accuracy"],
-        "params": params(network), "macs": macs(network, work.shape), "space": work.space_name,
+        **costs(network, work.shape), "space": work.space_name,
     }  # fmt: skip
     network = network.cpu()
     package = export.ship(
@@ -68,10 +69,11 @@ def _choose(work: Work, ranking: Sequence[str]) -> tuple[nn.Module, Architecture
     shortlist = (work.run.stage("search") or {})["shortlist"]
     options = {entry["key"]: entry["options"] for entry in shortlist}
     entrants = {entrant.name: entrant for entrant in shortlisted(work, shortlist)}
-    tried, fell_back = [], []
+    tried: list[tuple[float, int, nn.Module, Architecture, list[dict[str, Any]]]] = []
+    fell_back: list[dict[str, Any]] = []
     for name in ranking:
         network = trained(entrants[name], field_for(work, "search"))
-        checks = work.run.decide(f"ship/{name}", lambda n=network: check(work, n))
+        checks = work.run.decide(f"ship/{name}", partial(check, work, network))
         arch = Architecture.from_json(options[name])
         if all(row["met"] for row in checks):
             return network, arch, checks, fell_back
@@ -95,9 +97,7 @@ def check(work: Work, network: nn.Module) -> list[dict[str, Any]]:
                 medians.append(time_onnx(model, work.shape, threads=work.threads)["median_ms"])
             value = statistics.median(medians)
         else:
-            value = {"params": params, "macs": lambda n: macs(n, work.shape), "memory": lambda n: peak_memory(n, work.shape)}[
-                limit.metric
-            ](network)
+            value = costs(network, work.shape)[limit.metric]
         found.append({**as_json(limit), "value": value, "met": limit.met(value)})
     return found
 
