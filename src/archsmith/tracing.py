@@ -21,7 +21,7 @@ class Untraceable(ArchsmithError):
 
 
 class _Tracer(fx.Tracer):
-    """Stops at stock torch layers, walks through everything else; a node's `meta["inside"]` is the path of the module it is in.
+    """Stops at stock torch layers, walks through everything else; `meta["inside"]` is the path of the module a node is in.
 
     With `chains` it stops at Sequentials of stock layers too: one node for a convolution with its norm and activation.
     """

@@ -155,7 +155,7 @@ def _contents(
 
 def _summary(facts: Mapping[str, Any], labels: Sequence[str]) -> str:
     listed = f"{', '.join(labels[:8])}{', ...' if len(labels) > 8 else ''}"
-    return facts.get("summary") or f"Tells {len(labels)} classes apart: {listed}."
+    return facts.get("summary") or f"Tells {len(labels)} classes apart: {listed}"
 
 
 def _quotable(text: str) -> str:
