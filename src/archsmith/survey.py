@@ -24,7 +24,7 @@ from archsmith.supernet import search_space
 from archsmith.training.device import set_threads
 
 Shape = tuple[int, int, int]
-_DRAWS = 400
+_DRAWS, _DRAWS_TIMED = 400, 80  # each drawn network has some fifteen blocks, and a new one takes 35 ms to time
 
 
 def constraints_of(limits: tuple[Limit, ...], costs: Metric, latency: Metric | None) -> tuple[Constraint, ...]:
@@ -53,7 +53,7 @@ def survey(
     rng = Random(seed)
     constraints = constraints_of(limits, costs, table)
     metrics: list[Metric] = [costs] if table is None else [costs, table]
-    share = feasible_share(space, constraints, rng, draws=_DRAWS, metrics=metrics)
+    share = feasible_share(space, constraints, rng, draws=_DRAWS if table is None else _DRAWS_TIMED, metrics=metrics)
     feasible_sample(space, constraints, rng, 1)
     return {
         "space": name,

@@ -11,10 +11,10 @@ from torch import nn
 
 from archsmith import export
 from archsmith.budget import human
-from archsmith.export.files import onnx_bytes
 from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.latency import time_onnx
 from archsmith.models.reference import costs
+from archsmith.onnx_export import onnx_bytes
 from archsmith.onnx_graph import Classifier
 from archsmith.report.front import write_front
 from archsmith.report.verdict import compare
@@ -37,10 +37,10 @@ def ship(work: Work) -> dict[str, Any]:
         "test": test, "budget": checks, "data": work.images.name, "val_accuracy": finish["networks"][arch.key]["val_accuracy"],
         **costs(network, work.shape), "space": work.space_name,
     }  # fmt: skip
-    network = network.cpu()
+    network, some = network.cpu(), work.images.parts["val"]
     package = export.ship(
         work.run.folder / "best", network, shape=work.shape, classes=work.images.classes, mean=work.images.mean,
-        std=work.images.std, architecture=arch, facts=facts, threads=work.threads,
+        std=work.images.std, architecture=arch, facts=facts, threads=work.threads, images=some.images(range(min(16, len(some)))),
     )  # fmt: skip
     return {
         **package,
