@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -306,6 +306,7 @@ class _Copier:
     def __init__(self, dead: frozenset[str], shared: bool) -> None:
         self._dead, self._shared = dead, shared
         self._memo: dict[int, Any] = {}
+        self._tied: dict[tuple, nn.Parameter] = {}
         self._kept: list[Any] = []  # what the memo speaks of must outlive it
 
     def copy(self, module: nn.Module, path: str) -> nn.Module:
@@ -327,13 +328,24 @@ class _Copier:
 
     def _leaf(self, layer: Any) -> nn.Module:
         twin = layer.plain()
-        if self._shared:
-            for name, tensor in layer.weights().items():
-                _put(twin, name, tensor.detach().clone(memory_format=torch.contiguous_format), layer)
-            for name, buffer in twin._buffers.items():  # counters such as num_batches_tracked
-                if buffer is not None and buffer.is_meta and not layer._buffers[name].is_meta:
-                    twin._buffers[name] = layer._buffers[name].detach().clone()
+        tensors = layer.weights() if self._shared else {}
+        for name, parameter in twin._parameters.items():
+            if parameter is not None:
+                source, kernel = layer._parameters[name], getattr(layer, "kernel", None)
+                value = tensors[name].detach().clone(memory_format=torch.contiguous_format) if self._shared else parameter
+                twin._parameters[name] = self._parameter(source, value, kernel)
+        for name, buffer in twin._buffers.items():
+            if buffer is not None and self._shared:  # those that no size governs: counters such as num_batches_tracked
+                twin._buffers[name] = tensors.get(name, layer._buffers[name]).detach().clone()
         return twin.train(layer.training)
+
+    def _parameter(self, source: nn.Parameter, value: Tensor, kernel: Any = None) -> nn.Parameter:
+        """The twin of a parameter; tied parameters stay tied where the same part of them is used in the same way."""
+        key = (id(source), tuple(value.shape), kernel)
+        if key not in self._tied:
+            self._kept.append(source)
+            self._tied[key] = nn.Parameter(value.detach(), source.requires_grad)
+        return self._tied[key]
 
     def _container(self, module: nn.Module, children: dict[str, nn.Module]) -> nn.Module:
         twin = module.__class__.__new__(module.__class__)
@@ -344,60 +356,70 @@ class _Copier:
         while names and names[-1] not in children and isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
             names.pop()
         twin._modules.update({name: children.get(name) for name in names})
-        for name, tensor in {**module._parameters, **module._buffers}.items():
-            if tensor is None or self._shared or (name in module._buffers and not hasattr(module, "reset_parameters")):
-                value = None if tensor is None else self._tensor(tensor)
+        for name, parameter in module._parameters.items():
+            if parameter is None:
+                twin._parameters[name] = None
             else:
-                value = torch.empty_like(tensor, device="meta")
-            if name in module._parameters:
-                twin._parameters[name] = None if value is None else nn.Parameter(value, tensor.requires_grad)  # type: ignore[union-attr]
-            else:
-                twin._buffers[name] = value
+                value = parameter.detach().clone() if self._shared else torch.empty_like(parameter, device="meta")
+                twin._parameters[name] = self._parameter(parameter, value)
+        fresh = not self._shared and _reset(module) is not None
+        for name, buffer in module._buffers.items():
+            drawn = fresh and buffer is not None
+            twin._buffers[name] = torch.empty_like(buffer, device="meta") if drawn else self._buffer(buffer)  # type: ignore[arg-type]
         twin._non_persistent_buffers_set = set(module._non_persistent_buffers_set)
         for name, value in vars(module).items():
             if name not in _TORCH_INTERNAL:
                 vars(twin)[name] = copy.deepcopy(value, self._memo)
         return twin
 
-    def _tensor(self, tensor: Tensor) -> Tensor:
-        if id(tensor) not in self._memo:  # tied tensors stay tied
-            self._kept.append(tensor)
-            self._memo[id(tensor)] = tensor.detach().clone()
-        return self._memo[id(tensor)]
+    def _buffer(self, buffer: Tensor | None) -> Tensor | None:
+        if buffer is not None and id(buffer) not in self._memo:
+            self._kept.append(buffer)
+            self._memo[id(buffer)] = buffer.detach().clone()
+        return None if buffer is None else self._memo[id(buffer)]
 
 
-def _put(twin: nn.Module, name: str, tensor: Tensor, source: nn.Module) -> None:
-    if name in twin._parameters:
-        original = source._parameters[name]
-        twin._parameters[name] = nn.Parameter(tensor, original is None or original.requires_grad)
-    else:
-        twin._buffers[name] = tensor
+def _reset(module: nn.Module) -> Callable[[], None] | None:
+    """What initializes a module's own tensors; torch's attention hides it."""
+    return getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+
+
+def _children_first(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    for name, child in module.named_children():
+        yield from _children_first(child, f"{path}.{name}" if path else name)
+    yield path, module
 
 
 def _initialize(plain: nn.Module, generator: torch.Generator | None) -> None:
-    """torch's own initialization of every layer, on the CPU, in module order; the global generator is borrowed and put back."""
+    """torch's own initialization of every layer, on the CPU, children first; the global generator is borrowed, put back."""
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device).item())
     state = torch.default_generator.get_state()
     torch.default_generator.manual_seed(seed)
     try:
-        for path, module in plain.named_modules():
+        made: dict[int, nn.Parameter] = {}
+        kept: list[nn.Parameter] = []  # or their ids would be given to others
+        for path, module in _children_first(plain):
             own = {**module._parameters, **module._buffers}
             if not any(t is not None and t.is_meta for t in own.values()):
                 continue
-            if not hasattr(module, "reset_parameters"):
+            reset = _reset(module)
+            if reset is None:
                 raise UserError(
                     f"{type(module).__name__} at '{path}' holds {sorted(own)} but has no reset_parameters(); "
                     "give it one, so that fresh weights can be drawn"
                 )
             for name, parameter in module._parameters.items():
                 if parameter is not None and parameter.is_meta:
-                    empty = torch.empty(parameter.shape, dtype=parameter.dtype, device="cpu")
-                    module._parameters[name] = nn.Parameter(empty, parameter.requires_grad)
+                    if id(parameter) not in made:
+                        empty = torch.empty(parameter.shape, dtype=parameter.dtype, device="cpu")
+                        made[id(parameter)] = nn.Parameter(empty, parameter.requires_grad)
+                        kept.append(parameter)
+                    module._parameters[name] = made[id(parameter)]
             for name, buffer in module._buffers.items():
                 if buffer is not None and buffer.is_meta:
                     module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device="cpu")
-            module.reset_parameters()
+            reset()
     finally:
         torch.default_generator.set_state(state)
 
