@@ -234,3 +234,71 @@ def test_python_interface(tmp_path: Path) -> None:
     assert run.summary()["status"] == "done" and (run.stage("screen") or {})["scored"] == 0
     with pytest.raises(UserError, match="colour"):
         archsmith.search("digits", out=tmp_path / "x", colour="red")
+
+
+def test_a_full_disk_loses_nothing(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from archsmith.training import checkpoint
+
+    writes, write = [0], checkpoint.write_chunks
+
+    def full(file: Any, data: bytes) -> None:
+        writes[0] += 1
+        if writes[0] == 4:
+            file.write(data[:100])
+            raise OSError(28, "No space left on device")
+        write(file, data)
+
+    monkeypatch.setattr(checkpoint, "write_chunks", full)
+    with pytest.raises(UserError, match="No space left"):
+        start(asked(bars(tmp_path / "bars.npz")), tmp_path / "run")
+    run = carry_on(Run.open(tmp_path / "run"))
+    assert (run.stage("ship") or {})["test"] == (finished.stage("ship") or {})["test"]
+    assert [t.arch.key for t in run.archive] == [t.arch.key for t in finished.archive]
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from archsmith.cli import main
+    from archsmith.training import loop
+
+    def interrupted(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "train_step", interrupted)
+    words = [
+        "search",
+        str(bars(tmp_path / "bars.npz")),
+        "--steps",
+        "20",
+        "--trials",
+        "9",
+        "--threads",
+        "1",
+        "--budget",
+        "params<=20k",
+    ]
+    monkeypatch.setattr(sys, "argv", ["archsmith", *words, "--out", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130 and f"archsmith resume {tmp_path / 'run'}" in capsys.readouterr().err
+    assert Run.open(tmp_path / "run").record["status"] == "stopped"
+
+
+def test_networks_that_fail_to_train_are_failed_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from archsmith.training import race
+
+    def failing(entrant: Any, *args: Any) -> Any:
+        if entrant.name == failing.first:  # type: ignore[attr-defined]
+            raise RuntimeError("it is the wrong shape")
+        return resumed(entrant, *args)
+
+    resumed = race._resumed
+    monkeypatch.setattr(race, "_resumed", failing)
+    request = asked(bars(tmp_path / "bars.npz"), reference=False, steps=24, trials=9)
+    run = Run.create(tmp_path / "run", request)
+    with pytest.raises(Stop):
+        carry_on(run, StopAfter("search"))
+    failing.first = (run.stage("search") or {})["shortlist"][0]["key"]  # type: ignore[attr-defined]
+    carry_on(Run.open(run.folder))
+    failed = [t for t in run.archive.stage("finish") if t.failed]
+    assert len(failed) == 1 and failed[0].reason == "RuntimeError: it is the wrong shape"
+    assert (run.stage("ship") or {})["key"] != failed[0].arch.key

@@ -70,11 +70,13 @@ def carry_on(run: Run, watch: Watch | None = None) -> Run:
 def open_work(run: Run, watch: Watch | None = None) -> Work:
     """A process's view of a run: device and threads set, nothing loaded."""
     request = run.request
-    return Work(run, watch or Silent(), pick_device(request.device), set_threads(request.threads))
+    device, threads = pick_device(request.device), set_threads(run.record.get("threads") or request.threads)
+    return Work(run, watch or Silent(), device, threads)
 
 
 def _stages(run: Run, watch: Watch) -> None:
     work = open_work(run, watch)
+    run.update(device=str(work.device), threads=work.threads)  # a resumed run uses as many, for equal sums
     table = _table(run.request.method)
     for name in STAGES:
         do, again, said, predict = table[name]

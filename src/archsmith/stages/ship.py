@@ -40,7 +40,8 @@ def ship(work: Work) -> dict[str, Any]:
     network, some = network.cpu(), work.images.parts["val"]
     package = export.ship(
         work.run.folder / "best", network, shape=work.shape, classes=work.images.classes, mean=work.images.mean,
-        std=work.images.std, architecture=arch, facts=facts, threads=work.threads, images=some.images(range(min(16, len(some)))),
+        std=work.images.std, architecture=arch, facts=facts, threads=work.threads,
+        images=some.images(range(min(16, len(some)))),
     )  # fmt: skip
     return {
         **package,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from archsmith.budget import Limit, parse
 from archsmith.data import Data, batches, ordered
@@ -28,6 +31,7 @@ from archsmith.supernet import extract, search_space
 from archsmith.survey import constraints_of
 
 _SHIP_S = 22.0  # exporting, verifying, timing and reporting take about this long on two cores
+_PASSES = 15  # over the training images; fewer teach a small network little
 _GLANCE = 1500  # validation images behind each point of a learning curve
 
 
@@ -129,8 +133,26 @@ class Work:
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
-        """The budget as asked for."""
-        return parse(self.run.request.budget)
+        """The budget as asked for; with none, and with --time, the MACs that can be trained properly in that time."""
+        asked = parse(self.run.request.budget)
+        if asked or not self.timed:
+            return asked
+        return (Limit("macs", "<=", float(self.run.decide("macs", self._trainable_macs))),)
+
+    def _trainable_macs(self) -> float:
+        """MACs at which a training, a quarter of the time left, sees each image `_PASSES` times; timed on one network."""
+        arch = self.space.sample(Random(self.run.request.seed))
+        network = self.plain(arch).to(self.device).train()
+        x, y = self.scoring_batches[0]
+        taken = []
+        for _ in range(4):
+            began = time.monotonic()
+            cross_entropy(network(x), y).backward()
+            taken.append(time.monotonic() - began)
+        rate = Costs(self.model, self.shape, ("macs",))(arch)["macs"] * len(x) / min(taken)  # MACs trained per second
+        images = _PASSES * len(self.images.parts["train"])
+        least = Costs(self.model, self.shape, ("macs",))(self.space.extreme(0))["macs"]
+        return max(2.0 * least, 0.25 * self.left_s * rate / images)
 
     @cached_property
     def constraints(self) -> tuple[Constraint, ...]:
