@@ -12,7 +12,7 @@ from toys import chi_square, chi_square_bound, flat, staged, staged_costs
 
 import archsmith.feasible
 from archsmith.errors import NothingFits, UserError
-from archsmith.feasible import FeasibleSampler, Gauge, feasible_sample, feasible_share, repair, wilson
+from archsmith.feasible import FeasibleSampler, Gauge, feasible_sample, feasible_share, repair
 from archsmith.problem import Problem, at_least, at_most, between
 from archsmith.space import SearchSpace
 
@@ -326,12 +326,6 @@ def test_share_of_a_small_space_is_exact_and_of_a_large_one_has_an_interval():
 
 def lambda_metric(arch):
     return len(arch)
-
-
-def test_wilson_interval():
-    """Newcombe (1998), table I: 81 of 263 and 0 of 20."""
-    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
 
 
 def test_a_problem_tells_its_cheap_constraints():

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from archsmith.errors import Damaged, UserError
-from archsmith.run import Run, Stopwatch, request_from, write_text
+from archsmith.files import write_text
+from archsmith.run import Run, Stopwatch, request_from
 
 
 def make(folder: Path) -> Run:

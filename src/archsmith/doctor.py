@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from archsmith import __version__
+from archsmith.machine import cpu_name, physical_cores
 
 _NEEDED = (
     "torch", "numpy", "pillow", "pydantic", "typer", "rich", "jinja2", "plotly", "safetensors", "onnx", "onnxscript",
@@ -43,7 +44,7 @@ def _python() -> dict[str, Any]:
 def _cores() -> dict[str, Any]:
     import psutil
 
-    return {"cores": psutil.cpu_count(logical=False), "memory_gib": round(psutil.virtual_memory().total / 2**30, 1)}
+    return {"cpu": cpu_name(), "cores": physical_cores(), "memory_gib": round(psutil.virtual_memory().total / 2**30, 1)}
 
 
 def _package(name: str) -> dict[str, Any]:

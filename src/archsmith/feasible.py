@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from archsmith.errors import NothingFits, UserError
+from archsmith.intervals import wilson
 from archsmith.problem import Constraint, Metric, distinct, figure, name_of, read, reason_of
 from archsmith.space import Architecture, SearchSpace
 
@@ -531,14 +532,6 @@ def feasible_share(
     share = hits / len(archs)
     low, high = (share, share) if everything else wilson(hits, len(archs))
     return Share(share, low, high, len(archs), values)
-
-
-def wilson(hits: int, draws: int, z: float = 1.959964) -> tuple[float, float]:
-    """The interval of a share of which `hits` of `draws` were seen (Wilson 1927), 95 % by default."""
-    share, square = hits / draws, z * z / draws
-    center = (share + square / 2) / (1 + square)
-    half = z * math.sqrt(share * (1 - share) / draws + square / (4 * draws)) / (1 + square)
-    return max(0.0, center - half), min(1.0, center + half)
 
 
 def _values(

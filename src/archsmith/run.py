@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
@@ -21,6 +20,8 @@ from archsmith import __version__
 from archsmith.archive import SqliteArchive
 from archsmith.budget import parse
 from archsmith.errors import Damaged, UserError
+from archsmith.files import write_text
+from archsmith.machine import cpu_name, physical_cores
 
 if TYPE_CHECKING:
     from torch import nn
@@ -262,20 +263,6 @@ class Run:
         }
 
 
-def write_text(path: Path, text: str) -> None:
-    """Atomic: a reader, or a resumed run, sees the old text or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}; free space or check permissions, then resume") from error
-
-
 def _storage_error(path: Path, error: sqlite3.DatabaseError) -> UserError:
     if isinstance(error, sqlite3.OperationalError):  # full disk, no permission, locked: the file itself is sound
         return UserError(f"cannot use {path}: {error}; free space or check permissions, then resume")
@@ -302,20 +289,11 @@ def _machine() -> dict[str, Any]:
     import psutil
 
     return {
-        "cpu": _cpu_name(),
-        "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
+        "cpu": cpu_name(),
+        "cores": physical_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
     }
-
-
-def _cpu_name() -> str:
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            for line in Path("/proc/cpuinfo").read_text().splitlines():
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 class Stopwatch:

@@ -6,12 +6,10 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from archsmith.errors import EvaluationFailed
-from archsmith.metrics.accuracy import evaluate, summary, wilson
+from archsmith.metrics.accuracy import evaluate, summary
 
 
 class Logits(nn.Module):
@@ -63,21 +61,3 @@ def test_outputs_that_are_not_finite_and_empty_parts_fail() -> None:
         evaluate(Logits(), [(torch.full((2, 3), math.nan), torch.tensor([0, 1]))])
     with pytest.raises(EvaluationFailed, match="no images"):
         evaluate(Logits(), [])
-
-
-def test_wilson_against_published_values() -> None:
-    """Newcombe, Statistics in Medicine 1998, table I, method 3."""
-    for successes, n, low, high in [
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ]:
-        assert wilson(successes, n) == pytest.approx((low, high), abs=1e-4)
-    assert wilson(0, 0) == (0.0, 1.0)
-
-
-@given(st.integers(1, 1000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_holds_the_estimate(case: tuple[int, int]) -> None:
-    low, high = wilson(*case)
-    assert 0 <= low <= case[0] / case[1] + 1e-12 and case[0] / case[1] - 1e-12 <= high <= 1

@@ -18,8 +18,9 @@ from safetensors import safe_open
 from tiny_training import network, stream
 
 from archsmith.errors import Damaged, UserError
+from archsmith.files import replace_file, write_chunks
 from archsmith.training import Recipe, advance, load, save, start
-from archsmith.training.checkpoint import pack, read, replace_file, unpack, write_chunks
+from archsmith.training.checkpoint import pack, read, unpack
 
 
 @pytest.fixture

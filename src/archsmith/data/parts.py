@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from torch import Tensor
 from archsmith.data.augment import Augment, blend, distort, shift_and_flip
 from archsmith.data.decode import decode
 from archsmith.errors import UserError
+from archsmith.seeding import mix
 
 Normalization = tuple[Sequence[float], Sequence[float]]  # mean and standard deviation of each channel, pixels in 0..1
 
@@ -112,12 +112,6 @@ class Streamed:
         yield from np.roll(same, -int(np.searchsorted(same, index)) - 1)[:-1].tolist()
 
 
-def derived_seed(*words: object) -> int:
-    """A 63-bit seed for these words; different words, independent seeds."""
-    text = "/".join(map(str, words))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
 def batches(
     part: Part,
     batch_size: int,
@@ -143,7 +137,7 @@ def batches(
     labels = torch.from_numpy(part.labels)
     steps = _schedule(len(part), batch_size, seed, start, shuffle)
     for step, (indices, pixels) in enumerate(_fetched(part, steps, workers), start=start):
-        generator = torch.Generator().manual_seed(derived_seed(seed, "step", step))
+        generator = torch.Generator().manual_seed(mix(seed, "step", step))
         pixels = pixels.to(device, non_blocking=True)
         y = labels[torch.from_numpy(indices)].to(device, non_blocking=True)
         if augment is None:
@@ -193,7 +187,7 @@ def _schedule(count: int, batch_size: int, seed: int, start: int, shuffle: bool)
 def _order(count: int, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
     if not shuffle:
         return np.arange(count)
-    return torch.randperm(count, generator=torch.Generator().manual_seed(derived_seed(seed, "epoch", epoch))).numpy()
+    return torch.randperm(count, generator=torch.Generator().manual_seed(mix(seed, "epoch", epoch))).numpy()
 
 
 def _fetched(part: Part, steps: Iterator[np.ndarray], workers: int) -> Iterator[tuple[np.ndarray, Tensor]]:

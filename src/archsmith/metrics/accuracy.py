@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsmith.errors import EvaluationFailed
+from archsmith.intervals import wilson
 
 
 @torch.inference_mode()
@@ -59,13 +60,3 @@ def summary(confusion: list[list[int]]) -> dict[str, Any]:
         "n": n,
         "interval": list(wilson(correct, n)),
     }
-
-
-def wilson(successes: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """The Wilson score interval of a proportion (Wilson, 1927); z = 1.96: 95 %."""
-    if n == 0:
-        return 0.0, 1.0
-    p = successes / n
-    center = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, center - half), min(1.0, center + half)

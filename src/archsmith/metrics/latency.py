@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ from torch import nn
 
 from archsmith.elastic.blocks import Repeat
 from archsmith.errors import UserError
+from archsmith.machine import cpu_name, physical_cores
 from archsmith.onnx_export import onnx_bytes
 from archsmith.onnx_graph import Classifier, Unwritten, write
 from archsmith.space import Architecture, choices_of, resolve
@@ -31,18 +31,8 @@ _QUANTILE = 0.2  # of the calls: what a quiet machine takes, even when others us
 
 
 def machine_name() -> str:
-    """The processor as the system names it, and how many cores this process sees."""
-    import psutil
-
-    name = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    except OSError:
-        pass
-    return f"{name}, {psutil.cpu_count(logical=False) or psutil.cpu_count() or 1} cores"
+    """The processor as the system names it, and how many cores this process may use."""
+    return f"{cpu_name()}, {physical_cores()} cores"
 
 
 def open_session(model: str | Path | bytes, threads: int) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from archsmith.intervals import wilson
 from archsmith.report.front import write_front
 from archsmith.report.page import write
-from archsmith.report.verdict import Comparison, compare, wilson
+from archsmith.report.verdict import Comparison, compare
 
 __all__ = ["Comparison", "compare", "wilson", "write", "write_front"]

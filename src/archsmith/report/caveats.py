@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from archsmith.intervals import wilson
 from archsmith.report import text
 from archsmith.report.record import Record
-from archsmith.report.verdict import wilson
 
 FEW_PHOTOS, PHOTO_SIDE = 2000, 64  # below so many training images from this side on, pretrained networks win
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from archsmith.files import write_text
 from archsmith.pareto import front as non_dominated
 from archsmith.problem import Trial
 from archsmith.report import text
 from archsmith.report.record import Record, read
-from archsmith.run import write_text
 
 COSTS = ("params", "macs", "memory", "latency")
 FULL = 0.999  # shares of the training from here on count as all of it

@@ -13,10 +13,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from archsmith.files import write_text
 from archsmith.report import account, caveats, drawing, figures, results, text
 from archsmith.report.front import rows_of, save
 from archsmith.report.record import STAGES, Record, read
-from archsmith.run import write_text
 
 
 def write(run_folder: Path) -> Path:

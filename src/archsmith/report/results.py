@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archsmith.intervals import wilson
 from archsmith.report import text
 from archsmith.report.figures import RANDOM, progress
 from archsmith.report.front import FULL, share, trained
 from archsmith.report.record import Record
-from archsmith.report.verdict import Comparison, compare, wilson
+from archsmith.report.verdict import Comparison, compare
 
 TITLES = {"won": "The search paid", "lost": "The hand-made network did better", "tie": "A tie with the hand-made network"}
 MANY = 12  # classes up to which the confusion matrix carries numbers

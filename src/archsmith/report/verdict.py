@@ -5,17 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
-
-
-def wilson(correct: float, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a share of `n` (Wilson 1927); (0, 1) where n is 0."""
-    if n <= 0:
-        return 0.0, 1.0
-    share, z2 = correct / n, Z95 * Z95
-    center = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, center - half), min(1.0, center + half)
+from archsmith.intervals import wilson
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,9 @@ from __future__ import annotations
 import torch
 
 from archsmith.errors import UserError, did_you_mean
+from archsmith.machine import physical_cores
 
 _NAMES = ("auto", "cpu", "cuda", "mps")
-
-
-def physical_cores() -> int:
-    """Physical cores this process may use; hyper-threads and cores outside its CPU set do not count."""
-    import psutil
-
-    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-    try:
-        allowed = len(psutil.Process().cpu_affinity())
-    except (AttributeError, psutil.Error):  # macOS has no affinity
-        allowed = cores
-    return max(1, min(cores, allowed))
 
 
 def set_threads(count: int | None) -> int:
