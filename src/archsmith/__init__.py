@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import archsmith.search as _loop  # noqa: F401  loaded before the function of that name, which it would hide if it came later
+
 if TYPE_CHECKING:
     from pathlib import Path
 

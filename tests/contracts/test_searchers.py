@@ -1,4 +1,4 @@
-"""What every searcher keeps: inside space and budget, decided by the seed, replayable, unharmed by failures, better than chance."""
+"""What every searcher keeps: inside space and budget, decided by its seed, replayable, unharmed by failures, above chance."""
 
 from __future__ import annotations
 
