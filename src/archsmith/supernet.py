@@ -300,6 +300,14 @@ def extract(
     return plain
 
 
+@contextmanager
+def parts(model: nn.Module, reading: Reading, arch: Mapping[str, Any]) -> Iterator[Callable[[str], nn.Module]]:
+    """Within it, a function from the path of a submodule that exists to its plain twin alone, on `meta`, in eval mode."""
+    with _written(model, reading, reading.space.check(arch)) as values:
+        dead = _dead(reading.places, values)
+        yield lambda path: _Copier(dead, shared=False).copy(model.get_submodule(path), path).eval()
+
+
 class _Copier:
     """Builds the plain twin of each module, children first; the same module in two places stays one."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -19,7 +20,7 @@ from archsmith.elastic.blocks import Repeat
 from archsmith.elastic.layer import is_elastic, shapes
 from archsmith.errors import UserError, did_you_mean
 from archsmith.space import Architecture, SearchSpace, choices_of, resolve
-from archsmith.supernet import Place, Reading, extract, read
+from archsmith.supernet import Place, Reading, extract, parts, read
 
 Shape = tuple[int, ...]
 NAMES = ("params", "macs", "memory")
@@ -322,7 +323,7 @@ class _Memory:
     """Peak memory of architectures; links of a chain (nested nn.Sequential and Repeat) are measured once per setting."""
 
     def __init__(self, model: nn.Module, shape: Shape, reading: Reading) -> None:
-        self._model, self._shape, self._names = model, (1, *shape), reading.names
+        self._model, self._shape, self._reading = model, (1, *shape), reading
         self._measured: dict[tuple, tuple[int, Shape, bool]] = {}  # by what the link is, wherever it is
         self._root = self._chain("", model, reading)
 
@@ -332,38 +333,41 @@ class _Memory:
             return children, module.depth if isinstance(module, Repeat) else len(children)
         within = [p for p in reading.places if p.path == path or p.path.startswith(f"{path}.") or not path]
         sizes = [value for p in within for value in (*(v for _, v in p.sizes), *(d for d, _ in p.gates.values()))]
-        names = {self._names[c] for value in sizes for c in choices_of(value)}
+        names = {reading.names[c] for value in sizes for c in choices_of(value)}
         return _Link(path, tuple(name for name in reading.space if name in names))
 
     def __call__(self, arch: Architecture) -> int:
-        plain: list[nn.Module] = []  # extracted when a link is met that was not measured yet
+        with ExitStack() as stack:
+            part: list[Callable[[str], nn.Module]] = []  # opened when a link is met that was not measured yet
 
-        def measure(link: _Link, shape: Shape) -> tuple[int, Shape, bool]:
-            key = (shape, *[arch._options.get(name) for name in link.names])
-            if key not in link.table:
-                if not plain:
-                    plain.append(extract(self._model, arch, "fresh", device="meta").eval())
-                if len(link.table) >= _TABLE_LIMIT:
-                    link.table.clear()
-                link.table[key] = self._link(plain[0].get_submodule(link.path), shape)
-            return link.table[key]
+            def measure(link: _Link, shape: Shape) -> tuple[int, Shape, bool]:
+                key = (shape, *[arch._options.get(name) for name in link.names])
+                if key not in link.table:
+                    if not part:
+                        part.append(stack.enter_context(parts(self._model, self._reading, arch)))
+                    if len(link.table) >= _TABLE_LIMIT:
+                        link.table.clear()
+                    link.table[key] = self._link(part[0](link.path), shape)
+                return link.table[key]
 
-        def run(part: _Link | tuple[list, Any], shape: Shape, held: int) -> tuple[int, Shape, bool]:
-            """Peak bytes while `held` bytes of callers' variables are alive, and what `measure` gives."""
-            if isinstance(part, _Link):
-                peak, output, alias = measure(part, shape)
-                return peak + held, output, alias
-            children, depth = part
-            values = {c: arch[self._names[c]] for c in choices_of(depth)}
-            own = 4 * math.prod(shape)
-            peak, same = own + held, True
-            for child in children[: resolve(depth, values)]:
-                # a sequence's input stays alive in its caller; it is counted already while a child works on that very storage
-                inner, shape, alias = run(child, shape, held if same else held + own)
-                peak, same = max(peak, inner), same and alias
-            return peak, shape, same
+            return self._run(self._root, self._shape, 0, arch, measure)[0]
 
-        return run(self._root, self._shape, 0)[0]
+    def _run(
+        self, part: _Link | tuple[list, Any], shape: Shape, held: int, arch: Architecture, measure: Callable[..., Any]
+    ) -> tuple[int, Shape, bool]:
+        """Peak bytes while `held` bytes of callers' variables are alive, and what `measure` gives."""
+        if isinstance(part, _Link):
+            peak, output, alias = measure(part, shape)
+            return peak + held, output, alias
+        children, depth = part
+        values = {c: arch[self._reading.names[c]] for c in choices_of(depth)}
+        own = 4 * math.prod(shape)
+        peak, same = own + held, True
+        for child in children[: resolve(depth, values)]:
+            # a sequence's input stays alive in its caller; it is counted already while a child works on that very storage
+            inner, shape, alias = self._run(child, shape, held if same else held + own, arch, measure)
+            peak, same = max(peak, inner), same and alias
+        return peak, shape, same
 
     def _link(self, module: nn.Module, shape: Shape) -> tuple[int, Shape, bool]:
         key = (_signature(module), shape)
