@@ -59,6 +59,7 @@ def test_schedule_rises_then_falls() -> None:
 def test_default_recipe_suits_its_data(images: int) -> None:
     recipe = default_recipe(images)
     assert recipe.precision == "float32"
-    assert images < 30 or recipe.batch_size * 3 <= images
+    assert recipe.batch_size == (64 if images > 1024 else 8 if images < 256 else recipe.batch_size)
+    assert images < 128 or recipe.batch_size * 16 <= images
     assert default_recipe(images, lr=0.01).lr == 0.01
     assert not recipe.class_balance and default_recipe(images, imbalance=5.0).class_balance

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.errors import Damaged, EvaluationFailed, UserError
+from archsmith.supernet import calibrate
 from archsmith.training.checkpoint import load
 from archsmith.training.loop import advance, start
 from archsmith.training.recipe import Recipe
@@ -23,6 +26,7 @@ Stream = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # the step to begin a
 Evaluate = Callable[[nn.Module], dict[str, Any]]
 Decide = Callable[[str, Callable[[], Any]], Any]  # a decision made once and read back on resume: `Run.decide`
 _CURVE = 0.1  # a point of the learning curve every tenth of the training
+_CALIBRATION = 16  # batches that set BatchNorm's statistics before a cut
 _OVERHEAD = 0.05  # evaluation and saving over training, before any was measured
 
 
@@ -176,13 +180,21 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
             checkpoint=checkpoint_path(field, entrant.name),
             now=field.now,
         )
-        accuracy = field.evaluate(state.network)["accuracy"]
+        accuracy = field.evaluate(state.network if until >= 1 else _calibrated(state.network, field))["accuracy"]
         return Standing(entrant.name, min(until, share(state)), state.step, state.seconds, accuracy, state.history)
     except UserError:
         raise
     except (EvaluationFailed, RuntimeError, ValueError, TypeError) as error:
         steps, seconds, history = (state.step, state.seconds, state.history) if state else (0, 0.0, [])
         return Standing(entrant.name, 0.0, steps, seconds, None, history, f"{type(error).__name__}: {error}")
+
+
+def _calibrated(network: nn.Module, field: Field) -> nn.Module:
+    """A copy whose BatchNorm statistics are those of its own weights. While weights still move fast the averaged statistics
+    lag: a cut after 30 % of the training saw accuracies 1 to 5 points too low (CIFAR-10). At the end they are the better ones.
+    """
+    first = itertools.islice(field.stream(0), _CALIBRATION)
+    return calibrate(copy.deepcopy(network), (x for x, _ in first))
 
 
 def trained(entrant: Entrant, field: Field) -> nn.Module:

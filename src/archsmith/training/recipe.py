@@ -86,15 +86,34 @@ def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
 
 
 def default_recipe(images: int, *, imbalance: float = 1.0, device: torch.device | str = "cpu", **changes: Any) -> Recipe:
-    """A recipe for a small convolutional network, `images` training images and a short budget; `changes` override single
-    fields.
+    """A recipe for a small convolutional network, `images` training images and a short budget; `changes` override fields.
 
     `imbalance`: images of the largest class over those of the smallest; from 3 up the loss balances the classes.
+
+    Chosen by short trials with MobileNets of the small-image family, SGD with Nesterov momentum, crop and flip or rotation, one
+    CPU core. CIFAR-10, 12 M MACs, 51,200 images seen, accuracy on 3,000 test images (standard error 0.9 points):
+
+        batch 128: lr 0.4 62.3, lr 0.8 61.4; AdamW lr 3e-3 61.6
+        batch 64:  lr 0.2 64.9, lr 0.4 62.9, lr 0.4 with label smoothing 0.1 64.8
+
+    Digits, two networks below 20 k parameters, three splits, 500 steps of 64, mean test accuracy: lr 0.05 98.3, 0.1 98.4,
+    0.2 98.6, 0.4 98.7; AdamW 2e-3 98.0, 5e-3 98.6; residual branches starting at zero, lr 0.1, 98.5; with label smoothing 0.1
+    0.5 points more at lr 0.1; without shifts, smoothing and lr 0.2 99.1, lr 0.4 99.5.
+
+    So: batches of 64 on a CPU, where larger ones are no faster per image; lr 0.3, scaled by the root of the batch elsewhere;
+    label smoothing 0.1; no zero start. The average counts most half way: at 30 % of the training it is 4 to 10 points above the
+    live weights, at the end equal. bfloat16 on a CPU with AVX-512 BF16 was no faster than float32.
     """
-    batch = 128 if images >= 4000 else 64 if images >= 500 else 16
+    if torch.device(device).type == "cpu":
+        batch = 64
+    else:
+        batch = 256 if images >= 20_000 else 128
+    while batch > 8 and batch * 16 > images:
+        batch //= 2
     settings: dict[str, Any] = {
         "batch_size": batch,
-        "lr": 0.2 * batch / 128,
+        "lr": round(0.3 * math.sqrt(batch / 64), 4),
+        "label_smoothing": 0.1,
         "class_balance": imbalance >= 3.0,
         "precision": "bf16" if bf16_pays(torch.device(device)) else "float32",
     }
