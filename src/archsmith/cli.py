@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json as json_module
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ Seed = Annotated[int, typer.Option("--seed", help="Same seed, same run.")]
 
 def main() -> None:
     """Entry point. Mistakes of the user end in one clear line and exit code 2, Ctrl-C in 130."""
+    # beside other busy processes, OpenMP threads that spin while they wait slow each other down many times over
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(standalone_mode=False)
     except ArchsmithError as error:

@@ -140,7 +140,8 @@ def task(work: Work) -> Task:
     trials = request.trials if request.trials is not None or work.timed else 192
     return Task(
         work.model, work.space, work.costs, work.constraints, work.scoring_batches, work.run.archive, work.run.decide,
-        work.tell, request.seed, work.device, _scoring(work), trials,
+        work.tell, request.seed, work.device, _scoring(work),
+        lambda: work.stopwatch.seconds if work.stopwatch else 0.0, trials,
         work.run.decide("finalists", lambda: finish.finalists(work)),
     )  # fmt: skip
 

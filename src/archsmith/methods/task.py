@@ -16,7 +16,8 @@ from archsmith.space import SearchSpace
 
 @dataclass(frozen=True)
 class Task:
-    """One search. `seconds`: what scoring may take in all; `trials`: how many networks it may score, None: as `seconds` allow.
+    """One search. `seconds`: what scoring may take in all; `trials`: how many networks it may score, None: as `seconds`
+    allow.
 
     `decide(name, make)` makes a decision once and reads it back when a run is resumed (`Run.decide`).
     """
@@ -32,5 +33,6 @@ class Task:
     seed: int
     device: torch.device
     seconds: float
+    spent: Callable[[], float]  # seconds so far in the running stage
     trials: int | None
     finalists: int  # how many the finish stage can train

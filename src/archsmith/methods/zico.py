@@ -18,7 +18,8 @@ from archsmith.searchers.random import random_search
 from archsmith.space import Architecture
 
 _TIMED = 5  # scores timed to see how many fit
-_FEWEST, _MOST = 48, 3000
+_FEWEST, _MOST = 24, 3000
+_PATIENCE = 1.5  # a stage that takes so many times its share of the seconds ends with what it has
 _POPULATION = 32
 
 
@@ -27,7 +28,15 @@ def screen(task: Task) -> dict[str, Any]:
     third = _third(task)
     problem = _problem(task)
     sampling = random_search(problem, task.seed)
-    run_search(problem, sampling, trials=third, archive=task.archive, stage="screen", on_trial=_telling(task, third))
+    run_search(
+        problem,
+        sampling,
+        trials=third,
+        archive=task.archive,
+        stage="screen",
+        stop=_stop(task, 1),
+        on_trial=_telling(task, third),
+    )
     trials = task.archive.stage("screen")
     best = _best(trials)
     seconds = [t.cost["seconds"] for t in trials if not t.failed and "seconds" in t.cost]
@@ -55,10 +64,19 @@ def search(task: Task) -> dict[str, Any]:
         archive=task.archive,
         evaluate=lambda candidates, _: _measure(problem, candidates, known),
         stage="search",
+        stop=_stop(task, 1),
         on_trial=_telling(task, third + len(start)),
     )
     sampling = random_search(problem, task.seed + 1)
-    run_search(problem, sampling, trials=third, archive=task.archive, stage="search-random", on_trial=_telling(task, third))
+    run_search(
+        problem,
+        sampling,
+        trials=min(third, len(task.archive.stage("search")) - len(start)),
+        archive=task.archive,
+        stage="search-random",
+        stop=_stop(task, 2),
+        on_trial=_telling(task, third),
+    )
     searched, sampled = task.archive.stage("search"), task.archive.stage("search-random")
     found = shortlist([*screened, *searched], task.finalists)
     return {
@@ -75,6 +93,13 @@ def search(task: Task) -> dict[str, Any]:
 def _problem(task: Task) -> Problem:
     score = ZiCo(task.model, task.batches, seed=task.seed)
     return Problem(task.space, (maximize(score, name="zico"), minimize(task.costs, name="macs")), task.constraints)
+
+
+def _stop(task: Task, thirds: int) -> Callable[[], bool] | None:
+    """True once the running stage has taken more than its thirds of the seconds by far; never where trials were asked for."""
+    if task.trials is not None:
+        return None
+    return lambda: task.spent() > _PATIENCE * thirds * task.seconds / 3
 
 
 def _measure(problem: Problem, candidates: Sequence[Candidate], known: Mapping[Architecture, Trial]) -> list[Trial]:
