@@ -132,6 +132,12 @@ def test_zero_gamma_finds_residual_branches_only() -> None:
     start(net, replace(SGD, zero_gamma=True))
     assert net[3].norm.weight.abs().max() == 0
     assert net[3].inner.weight.min() == 1 and net[1].weight.min() == 1
+    stacked = nn.Sequential(*network()[:4], network()[3], *network()[4:])  # one block's output is the next one's shortcut
+    start(stacked, replace(SGD, zero_gamma=True))
+    assert stacked[3].norm.weight.abs().max() == 0 == stacked[4].norm.weight.abs().max()
+    linear = nn.Sequential(nn.Conv2d(1, 8, 1), nn.BatchNorm2d(8), *network()[3:])  # the shortcut starts at a BatchNorm
+    start(linear, replace(SGD, zero_gamma=True))
+    assert linear[2].norm.weight.abs().max() == 0 and linear[1].weight.min() == 1
     given = network()
     start(given, replace(SGD, zero_gamma=True), fresh=False)
     assert given[3].norm.weight.min() == 1

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.errors import UserError
+from archsmith.metrics.proxies.surgery import ancestors
 from archsmith.training.recipe import Recipe
 
 
@@ -136,8 +137,8 @@ def make_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def zero_residual_gammas(module: nn.Module) -> int:
-    """Sets gamma to 0 in each BatchNorm whose output is added to something else; returns how many. Where the module cannot be
-    traced nothing changes."""
+    """Sets gamma to 0 in each BatchNorm whose output is added to something it was computed from; returns how many. Where the
+    module cannot be traced nothing changes."""
     try:
         graph = torch.fx.symbolic_trace(module).graph
     except Exception:  # a user's own module may do anything in forward; the option is a mere improvement
@@ -145,12 +146,12 @@ def zero_residual_gammas(module: nn.Module) -> int:
     modules = dict(module.named_modules())
     found = set()
     for node in graph.nodes:
-        if getattr(node.target, "__name__", node.target) not in ("add", "iadd", "add_"):
+        if getattr(node.target, "__name__", node.target) not in ("add", "iadd", "add_") or len(node.all_input_nodes) != 2:
             continue
-        for source in node.args:
-            norm = modules.get(source.target) if isinstance(source, torch.fx.Node) and source.op == "call_module" else None
-            if isinstance(norm, nn.BatchNorm2d) and norm.affine:
-                found.add(norm)
+        for source, branch in (node.all_input_nodes, node.all_input_nodes[::-1]):
+            norm = modules.get(str(branch.target)) if branch.op == "call_module" else None
+            if isinstance(norm, nn.BatchNorm2d) and norm.affine and source in ancestors(branch):
+                found.add(norm)  # not that of `source`, which may end in a BatchNorm itself: everything passes there
     for norm in found:
         nn.init.zeros_(norm.weight)
     return len(found)

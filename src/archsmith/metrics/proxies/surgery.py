@@ -36,7 +36,7 @@ def without_squeeze_excite(module: nn.Module) -> fx.GraphModule:
             continue
         for kept, gate in (node.args, node.args[::-1]):
             path = _between(kept, gate)
-            if kept in _ancestors(gate) and any(_is_pool(traced, step) for step in path):
+            if kept in ancestors(gate) and any(_is_pool(traced, step) for step in path):
                 node.replace_all_uses_with(kept)
                 traced.graph.erase_node(node)
                 break
@@ -69,7 +69,7 @@ def _is_pool(traced: fx.GraphModule, node: fx.Node) -> bool:
     return _called(node) in _POOLS
 
 
-def _ancestors(node: fx.Node) -> set[fx.Node]:
+def ancestors(node: fx.Node) -> set[fx.Node]:
     """The node and all it is computed from."""
     found: set[fx.Node] = set()
     waiting = [node]
@@ -82,11 +82,11 @@ def _ancestors(node: fx.Node) -> set[fx.Node]:
 
 
 def _between(source: fx.Node, node: fx.Node) -> set[fx.Node]:
-    return _ancestors(node) - _ancestors(source)
+    return ancestors(node) - ancestors(source)
 
 
 def _main_branch(traced: fx.GraphModule, a: fx.Node, b: fx.Node) -> fx.Node | None:
-    above_a, above_b = _ancestors(a), _ancestors(b)
+    above_a, above_b = ancestors(a), ancestors(b)
     if a in above_b or b in above_a:
         return b if a in above_b else a
     weights_a, weights_b = (_weighted(traced, branch) for branch in (above_a - above_b, above_b - above_a))
