@@ -301,11 +301,22 @@ def extract(
 
 
 @contextmanager
-def parts(model: nn.Module, reading: Reading, arch: Mapping[str, Any]) -> Iterator[Callable[[str], nn.Module]]:
-    """Within it, a function from the path of a submodule that exists to its plain twin alone, on `meta`, in eval mode."""
+def parts(
+    model: nn.Module, reading: Reading, arch: Mapping[str, Any]
+) -> Iterator[Callable[[str], tuple[nn.Module, dict[str, str]]]]:
+    """Within it, a function from the path of a submodule that exists to its plain twin, on `meta`, in eval mode.
+
+    With it comes where in the model each module of the twin is from: path in the twin -> path in the model.
+    """
     with _written(model, reading, reading.space.check(arch)) as values:
         dead = _dead(reading.places, values)
-        yield lambda path: _Copier(dead, shared=False).copy(model.get_submodule(path), path).eval()
+
+        def part(path: str) -> tuple[nn.Module, dict[str, str]]:
+            copier = _Copier(dead, shared=False)
+            twin = copier.copy(model.get_submodule(path), path).eval()
+            return twin, {own: copier.origins[id(m)] for own, m in twin.named_modules() if id(m) in copier.origins}
+
+        yield part
 
 
 class _Copier:
@@ -315,6 +326,7 @@ class _Copier:
         self._dead, self._shared = dead, shared
         self._memo: dict[int, Any] = {}
         self._tied: dict[tuple, nn.Parameter] = {}
+        self.origins: dict[int, str] = {}  # id of a twin -> path of what it is the twin of
         self._kept: list[Any] = []  # what the memo speaks of must outlive it
 
     def copy(self, module: nn.Module, path: str) -> nn.Module:
@@ -332,6 +344,7 @@ class _Copier:
             plain = getattr(module, "plain", None)
             twin = self._container(module, children) if plain is None else plain(children)
         self._memo[id(module)] = twin
+        self.origins.setdefault(id(twin), path)  # where a container becomes its chosen child, that of the child
         return twin
 
     def _leaf(self, layer: Any) -> nn.Module:

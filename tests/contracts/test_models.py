@@ -197,7 +197,7 @@ def test_dimensions_name_every_axis_that_varies(case: Case) -> None:
 
 def test_costs_equal_the_exact_count(case: Case) -> None:
     costs = Costs(case.model, case.shape)
-    assert costs.additive is (case.name != "tangle")  # whose OneOf and Parallel move their children
+    assert costs.additive
     for arch in case.architectures(4):
         assert costs(arch) == costs.exact(arch)
 

@@ -98,7 +98,7 @@ def test_meta_and_real_tensors_give_the_same_peak(seed: int) -> None:
 # -- Costs ------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 32), (3, 96)])
+@pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 32)])
 def test_additive_counts_equal_exact_ones(channels: int, size: int) -> None:
     with torch.device("meta"):
         model = mobilenet(10, channels, size)

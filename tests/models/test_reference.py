@@ -14,7 +14,6 @@ from archsmith.models.reference import costs, reference
     [
         (10, 1, 8, {"params": 20_000}),
         (10, 3, 32, {"params": 200_000, "macs": 12_000_000}),
-        (10, 3, 32, {"macs": 60_000_000}),
         (5, 3, 96, {"params": 1_000_000, "macs": 40_000_000, "memory": 4_000_000}),
     ],
 )

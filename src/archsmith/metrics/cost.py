@@ -232,8 +232,11 @@ class Costs:
     def _learn(self, arch: Architecture) -> int | None:
         """How often each layer is applied, from one exact count; the MACs, or None where that contradicts earlier counts."""
         values = {choice: arch[name] for choice, name in self._reading.names.items() if name in arch}
-        counted = macs_by_module(extract(self.model, arch, "fresh", device="meta").eval(), self.shape)
-        total, agrees = sum(counted.values()), True
+        with parts(self.model, self._reading, arch) as part:
+            plain, origins = part("")
+        found = macs_by_module(plain, self.shape)
+        counted = {origins.get(path, path): n for path, n in found.items()}
+        total, agrees = sum(found.values()), len(counted) == len(found)
         for place in self._reading.places:
             clause = self._reading.along[place.path]
             if clause is None or not all(gate.open(arch) for gate in clause):
@@ -245,7 +248,7 @@ class Costs:
             elif count or place.path in self._spending:
                 self._spending.add(place.path)
                 agrees = agrees and self._own.setdefault((place.path, _sizes(place, values)), count) == count
-        return total if agrees and not counted else None  # left over: extraction renamed or merged modules
+        return total if agrees and not counted else None  # left over: modules that are nobody's twin
 
     def _check(self) -> bool:
         """Whether additive and exact counts agree on architectures that together hold every option."""
@@ -338,7 +341,7 @@ class _Memory:
 
     def __call__(self, arch: Architecture) -> int:
         with ExitStack() as stack:
-            part: list[Callable[[str], nn.Module]] = []  # opened when a link is met that was not measured yet
+            part: list[Callable[[str], tuple[nn.Module, Any]]] = []  # opened when a link is met that was not measured yet
 
             def measure(link: _Link, shape: Shape) -> tuple[int, Shape, bool]:
                 key = (shape, *[arch._options.get(name) for name in link.names])
@@ -347,7 +350,7 @@ class _Memory:
                         part.append(stack.enter_context(parts(self._model, self._reading, arch)))
                     if len(link.table) >= _TABLE_LIMIT:
                         link.table.clear()
-                    link.table[key] = self._link(part[0](link.path), shape)
+                    link.table[key] = self._link(part[0](link.path)[0], shape)
                 return link.table[key]
 
             return self._run(self._root, self._shape, 0, arch, measure)[0]
