@@ -12,7 +12,6 @@ Ways to draw, the first that serves:
 
 from __future__ import annotations
 
-import bisect
 import heapq
 import itertools
 import math
@@ -22,14 +21,14 @@ from random import Random
 
 from archsmith.errors import NothingFits, UserError
 from archsmith.intervals import wilson
-from archsmith.problem import Constraint, Metric, distinct, figure, name_of, read, reason_of
+from archsmith.problem import Constraint, Metric, distinct, figure, name_of, read
 from archsmith.space import Architecture, SearchSpace
+from archsmith.walk import Descent, Gauge, Walk, exchanges
 
 SMALL = 20_000  # a space of at most so many architectures is enumerated where draws starve
 _PROBES = 2_000  # uniform draws before another way is tried
 _ENOUGH = 1 / 200  # ... which is when fewer of them fit than this
 _CHAINS = 16
-_EXCURSION = 12  # steps of a walk outside before it is called back
 _STUCK = 1 / 50  # a walk of which fewer steps lead anywhere is given up
 _AGREE = 6  # descents that end at the same violation before it is believed to be the least there is
 
@@ -59,7 +58,7 @@ def repair(
     """
     gauge = Gauge(constraints)
     inside = space.complete({name: option for name, option in arch.items() if option in space.options.get(name, ())}, rng)
-    descent = _Descent(space, gauge, rng)
+    descent = Descent(space, gauge, rng)
     nearest, violation = descent.run(inside, tries)
     while violation > 0 and gauge.calls < tries:
         moved, found = descent.run(descent.kick(nearest, 1 + min(4, gauge.calls * 5 // tries)), tries)
@@ -68,55 +67,6 @@ def repair(
     if violation > 0:
         raise _nothing_fits(space, gauge, nearest, rng, f"found in {gauge.calls:,} tries around one architecture")
     return nearest
-
-
-class Gauge:
-    """How far an architecture is from meeting the constraints: the sum of relative excesses, inf where a metric fails."""
-
-    def __init__(self, constraints: Sequence[Constraint], weights: Sequence[float] | None = None) -> None:
-        self.constraints = tuple(constraints)
-        self.weights = tuple(weights or [1.0] * len(self.constraints))
-        self.calls = 0
-        self.failure: str | None = None
-        metrics = distinct(self.constraints)
-        self._metrics: list[tuple[Metric, list[tuple[Constraint, float]]]] = [
-            (m, [(c, w) for c, w in zip(self.constraints, self.weights, strict=True) if c.metric == m]) for m in metrics
-        ]
-
-    def violation(self, arch: Architecture) -> float:
-        """0 where everything is kept."""
-        self.calls += 1
-        total = 0.0
-        for metric, limits in self._metrics:
-            try:
-                answer = metric(arch)
-                for constraint, weight in limits:
-                    total += weight * constraint.excess(read(answer, constraint.name, metric))
-            except UserError:
-                raise
-            except Exception as error:  # an architecture that cannot be measured does not fit
-                self.failure = f"{name_of(metric)}: {reason_of(error)}"
-                return math.inf
-        return total
-
-    def values(self, arch: Architecture) -> dict[str, float]:
-        """The constrained values, without those that a metric fails to give as a finite number."""
-        self.calls += 1
-        found: dict[str, float] = {}
-        for metric, limits in self._metrics:
-            try:
-                answer = metric(arch)
-                for constraint, _ in limits:
-                    value = read(answer, constraint.name, metric)
-                    if math.isfinite(value):
-                        found[constraint.name] = value
-                    else:
-                        self.failure = f"{constraint.name} is {value}"
-            except UserError:
-                raise
-            except Exception as error:
-                self.failure = f"{name_of(metric)}: {reason_of(error)}"
-        return found
 
 
 class FeasibleSampler:
@@ -133,7 +83,7 @@ class FeasibleSampler:
     ) -> None:
         self._space, self._rng, self._distinct, self._tries = space, rng, distinct, tries
         self.gauge = Gauge(constraints)
-        self._descent = _Descent(space, self.gauge, rng)
+        self._descent = Descent(space, self.gauge, rng)
         self._seen: set[Architecture] = set()
         self._near: list[tuple[float, int, Architecture]] = []  # a heap of the draws that came nearest, the farthest on top
         self._stream = self._draws()
@@ -207,7 +157,7 @@ class FeasibleSampler:
 
     def _walked(self, hits: Sequence[Architecture] = ()) -> Iterator[Architecture]:
         found = self._found(hits)
-        walk = _Walk(self._descent, found)
+        walk = Walk(self._descent, found)
         while walk.mobility > _STUCK:
             for _ in range(walk.thinning):
                 walk.step()
@@ -232,7 +182,7 @@ class FeasibleSampler:
 
     def _exchanged(self, arch: Architecture) -> tuple[list[Architecture], Architecture, float]:
         """What fits after exchanges, and the nearest met with its violation."""
-        ends = [(self.gauge.violation(other), other) for other in _exchanges(self._descent, arch)]
+        ends = [(self.gauge.violation(other), other) for other in exchanges(self._descent, arch)]
         violation, near = min(ends, key=lambda end: end[0], default=(math.inf, arch))
         return [other for found, other in ends if found <= 0], near, violation
 
@@ -275,171 +225,6 @@ class FeasibleSampler:
         return sum(violation <= least * (1 + 1e-9) for violation, *_ in failed) >= _AGREE
 
 
-class _Descent:
-    """Moves in a space, and descent on the violation by them."""
-
-    def __init__(self, space: SearchSpace, gauge: Gauge, rng: Random) -> None:
-        self.space, self.gauge, self.rng = space, gauge, rng
-        self.gating = {n for condition in space.conditions.values() for clause in condition for g in clause for n in g.names}
-        self.free = [name for name, options in space.options.items() if len(options) > 1]
-        self.others = {name: {o: [p for p in space.options[name] if p != o] for o in space.options[name]} for name in self.free}
-
-    def moved(self, arch: Architecture, name: str, option: object) -> Architecture:
-        """One decision changed, what that brings into being uniform."""
-        changed = {**arch, name: option}
-        return self.space._fill_around(changed, self.rng) if name in self.gating else Architecture(changed)
-
-    def allowed(self, arch: Architecture) -> bool:
-        return not self.space.predicates or self.space._allowed(arch)
-
-    def proposal(self, arch: Architecture) -> tuple[Architecture, float]:
-        """A random move, and log(probability of the way back / probability of the way there)."""
-        free = [name for name in arch if name in self.others]
-        name = self.rng.choice(free)
-        other = self.moved(arch, name, self.rng.choice(self.others[name][arch[name]]))
-        if name not in self.gating:
-            return other, 0.0
-        options = self.space.options
-        ratio = math.log(len(free) / sum(n in self.others for n in other))
-        ratio += sum(math.log(len(options[n])) for n in other if n not in arch)
-        return other, ratio - sum(math.log(len(options[n])) for n in arch if n not in other)
-
-    def kick(self, arch: Architecture, count: int) -> Architecture:
-        """A few random moves."""
-        for _ in range(count):
-            other = self.proposal(arch)[0] if self.free else arch
-            arch = other if self.allowed(other) else arch
-        return arch
-
-    def run(self, arch: Architecture, limit: int) -> tuple[Architecture, float]:
-        """Sweeps over the decisions in random order, taking the first option that is nearer, until all fits or nothing helps.
-
-        Of options that are as near, every other one is taken: the violation of a maximum is flat in most directions.
-        """
-        violation, end = self.gauge.violation(arch), self.gauge.calls + limit
-        idle = 0
-        while violation > 0 and idle < 2 and self.gauge.calls < end:
-            before = violation
-            for name in self.rng.sample(self.free, len(self.free)):
-                if name not in arch or violation <= 0:
-                    continue
-                others = self.others[name][arch[name]]
-                for option in self.rng.sample(others, len(others)):
-                    other = self.moved(arch, name, option)
-                    if not self.allowed(other):
-                        continue
-                    found = self.gauge.violation(other)
-                    if found < violation or (found == violation and self.rng.random() < 0.5):
-                        arch, violation = other, found
-                        break
-            idle = 0 if violation < before else idle + 1
-        return arch, violation
-
-
-def _exchanges(descent: _Descent, arch: Architecture, limit: int = 32) -> list[Architecture]:
-    """Architectures up to four decisions away that would fit if the effects of decisions added up, at most `limit`.
-
-    The effect of each single change is measured; sums of two pairs of them are matched by bisection against the limit that is
-    broken most, then held against the others. Only decisions that bring no others into being are changed.
-    """
-    gauge, rng = descent.gauge, descent.rng
-    base = gauge.values(arch)
-    if len(base) < len({c.name for c in gauge.constraints}):
-        return []
-    target = max(gauge.constraints, key=lambda c: c.excess(base[c.name]))
-    singles: list[tuple[dict[str, object], dict[str, float]]] = []
-    moves = [(n, o) for n in arch if n in descent.free and n not in descent.gating for o in descent.others[n][arch[n]]]
-    for name, option in rng.sample(moves, min(len(moves), 160)):
-        values = gauge.values(descent.moved(arch, name, option))
-        if len(values) == len(base):
-            singles.append(({name: option}, {n: values[n] - base[n] for n in base}))
-    nothing: tuple[dict[str, object], dict[str, float]] = ({}, dict.fromkeys(base, 0.0))
-    pairs = [nothing, *singles, *(_both(a, b) for a, b in itertools.combinations(singles, 2) if not a[0].keys() & b[0].keys())]
-    pairs.sort(key=lambda pair: pair[1][target.name])
-    gains = [pair[1][target.name] for pair in pairs]
-    slack = 1e-9 * abs(base[target.name])
-    low, high = target.low - base[target.name] - slack, target.high - base[target.name] + slack
-    chosen: dict[Architecture, None] = {}
-    for first in rng.sample(pairs, len(pairs)):
-        begin = bisect.bisect_left(gains, low - first[1][target.name])
-        end = bisect.bisect_right(gains, high - first[1][target.name])
-        for second in pairs[begin:end] if end - begin <= 2 else (pairs[rng.randrange(begin, end)] for _ in range(2)):
-            if first[0].keys() & second[0].keys():
-                continue
-            changes, gain = _both(first, second)
-            if all(c.excess(base[c.name] + gain[c.name]) <= 1e-9 for c in gauge.constraints):
-                other = Architecture({**arch, **changes})
-                if descent.allowed(other):
-                    chosen[other] = None
-        if len(chosen) >= limit:
-            break
-    return list(chosen)
-
-
-def _both(
-    a: tuple[dict[str, object], dict[str, float]], b: tuple[dict[str, object], dict[str, float]]
-) -> tuple[dict[str, object], dict[str, float]]:
-    return {**a[0], **b[0]}, {name: a[1][name] + b[1][name] for name in a[1]}
-
-
-class _Walk:
-    """A reversible random walk on what fits, uniform in the long run.
-
-    One step: a Metropolis-Hastings walk under exp(-violation / temperature) until it stands on something that fits again,
-    for at most a few moves, else back to where it left. A path and its reverse are equally likely, so steps are reversible
-    whatever the temperature is. A move changes one decision or, to pass along a limit, two.
-    """
-
-    def __init__(self, descent: _Descent, starts: list[Architecture]) -> None:
-        self._descent, self._states = descent, list(starts)
-        self._rng = descent.rng
-        active = max(len(arch) for arch in starts)
-        self.thinning = max(8, active // 2)
-        excesses = [descent.gauge.violation(descent.proposal(a)[0]) for a in starts for _ in range(4)] if descent.free else []
-        finite = [e for e in excesses if 0 < e < math.inf]
-        self._temperature = sum(finite) / len(finite) / 4 if finite else 1.0
-        self._adapting = True
-        self._moves = self._steps = 0
-        for _ in range(4 * active):
-            self.step()
-        self._adapting = False
-
-    @property
-    def mobility(self) -> float:
-        """The share of steps that led elsewhere."""
-        return self._moves / max(1, self._steps)
-
-    def states(self) -> list[Architecture]:
-        """Where the walks stand."""
-        return list(self._states)
-
-    def step(self) -> None:
-        """One step of every walk."""
-        if self._descent.free:
-            moved = [self._step(arch) for arch in self._states]
-            self._steps += len(moved)
-            self._moves += sum(new is not old for new, old in zip(moved, self._states, strict=True))
-            self._states = moved
-
-    def _step(self, home: Architecture) -> Architecture:
-        here, violation = home, 0.0
-        for _ in range(_EXCURSION):
-            other, ratio = self._descent.proposal(here)
-            if self._rng.random() < 0.4:
-                other, second = self._descent.proposal(other)
-                ratio += second
-            if self._descent.allowed(other):
-                found = self._descent.gauge.violation(other)
-                gain = ratio + (violation - found) / self._temperature if found < math.inf else -math.inf
-                if gain >= 0 or self._rng.random() < math.exp(gain):
-                    here, violation = other, found
-            if self._adapting:  # half of the time outside
-                self._temperature *= math.exp(0.05 if violation <= 0 else -0.05)
-            if violation <= 0:
-                return here
-        return home
-
-
 # -- nothing fits -----------------------------------------------------------------------------------------------------------
 
 
@@ -473,7 +258,7 @@ def _relaxed(constraint: Constraint, value: float) -> str:
 def _alone(space: SearchSpace, gauge: Gauge, one: Constraint, nearest: Architecture, rng: Random) -> str | None:
     """What the one limit must become for everything to fit with the others as they are; None where that was not found."""
     weighed = Gauge(gauge.constraints, [1.0 if c is one else 1e4 for c in gauge.constraints])
-    descent = _Descent(space, weighed, rng)
+    descent = Descent(space, weighed, rng)
     ends = [descent.run(start, 2_000) for start in (nearest, space.extreme(0), space.extreme(-1), space.sample(rng))]
     arch = min(ends, key=lambda end: end[1])[0]
     values = weighed.values(arch)
