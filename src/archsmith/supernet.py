@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,158 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.elastic.layer import Index, index, is_elastic
+from archsmith.elastic.reading import TORCH_INTERNAL, Reading, dead_paths, read, written
 from archsmith.errors import UserError
-from archsmith.space import (
-    Architecture,
-    Choice,
-    Clause,
-    Concat,
-    Derived,
-    Gate,
-    SearchSpace,
-    Size,
-    choices_of,
-    resolve,
-    simplify,
-)
+from archsmith.space import SearchSpace, Size, choices_of
 
-_ATOMS = (int, float, str, bytes, type(None), Tensor)  # most attributes: not looked into for sizes
-_TORCH_INTERNAL = frozenset(vars(nn.Module())) | {"gates", "_active_architecture"}
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-
-
-# -- reading a model ------------------------------------------------------------------------------------------------------
-
-
-def _holds_choice(value: Any) -> bool:
-    if isinstance(value, _ATOMS):
-        return False
-    if isinstance(value, Choice | Derived | Concat):
-        return True
-    if isinstance(value, dict):
-        return any(map(_holds_choice, value.values()))
-    return isinstance(value, list | tuple) and any(map(_holds_choice, value))
-
-
-def _sizes_in(value: Any, path: str) -> Iterator[tuple[str, Choice | Derived | Concat]]:
-    """Every size in an attribute, with its path; attributes may be lists, tuples and dicts of sizes."""
-    if isinstance(value, Choice | Derived | Concat):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _sizes_in(item, f"{path}.{key}")
-    elif isinstance(value, list | tuple):
-        for position, item in enumerate(value):
-            yield from _sizes_in(item, f"{path}.{position}")
-
-
-def _resolved(value: Any, values: Mapping[Choice, Any]) -> Any:
-    if isinstance(value, Choice | Derived | Concat):
-        return resolve(value, values) if all(c in values for c in choices_of(value)) else value
-    if isinstance(value, dict):
-        return {key: _resolved(item, values) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        items = [_resolved(item, values) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
-
-
-@dataclass(frozen=True)
-class Place:
-    """A module at one of its paths: its attributes that hold sizes, and its gates."""
-
-    path: str
-    module: nn.Module
-    sizes: tuple[tuple[str, Any], ...]
-    gates: Mapping[str, tuple[Any, tuple[Any, ...]]]
-
-    def below(self, name: str) -> str:
-        """The path of a child or attribute."""
-        return f"{self.path}.{name}" if self.path else name
-
-
-def _places(model: nn.Module) -> list[Place]:
-    """Every path of every module, parents first."""
-    places: list[Place] = []
-    for path, module in model.named_modules(remove_duplicate=False):
-        own = ((n, v) for n, v in vars(module).items() if n not in _TORCH_INTERNAL and _holds_choice(v))
-        places.append(Place(path, module, tuple(own), getattr(module, "gates", None) or {}))
-    return places
-
-
-def _names(places: Iterable[Place]) -> dict[Choice, str]:
-    """Each Choice's name: its own, or the first path at which it is found."""
-    first: dict[Choice, str] = {}
-    for place in places:
-        found = [pair for attribute, value in place.sizes for pair in _sizes_in(value, place.below(attribute))]
-        found += [(place.below(f"gates.{child}"), gate[0]) for child, gate in place.gates.items()]
-        for where, size in found:  # a Choice standing there itself is named by the place; one in a formula gets a number too
-            for position, choice in enumerate(choices_of(size)):
-                first.setdefault(choice, where if isinstance(size, Choice) else f"{where}.{position}")
-    names = {choice: choice.name or path for choice, path in first.items()}
-    taken: dict[str, Choice] = {}
-    for choice, name in names.items():
-        if name in taken:
-            raise UserError(
-                f"two decisions are called '{name}': {taken[name]!r} and {choice!r}; "
-                "use the same Choice object for one decision, or give them different names"
-            )
-        taken[name] = choice
-    return names
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A model's decisions: the space, each Choice's name, where they are used, and which gates lie on the way to each path.
-
-    `along[path]` is None where some gate on the way is never open.
-    """
-
-    space: SearchSpace
-    names: dict[Choice, str]
-    places: list[Place]
-    along: dict[str, Clause | None]
-
-
-def _gate(decision: Any, accepted: Iterable[Any], names: Mapping[Choice, str]) -> Gate | bool:
-    """The decision's accepted values as combinations of options; a plain value is simply in or out."""
-    accepted = tuple(accepted)
-    choices = choices_of(decision)
-    if not choices:
-        return decision in accepted
-    combinations = list(itertools.product(*(c.options for c in choices)))
-    passing = frozenset(v for v in combinations if resolve(decision, dict(zip(choices, v, strict=True))) in accepted)
-    if not passing:
-        return False
-    return len(passing) == len(combinations) or Gate(tuple(names[c] for c in choices), passing)
-
-
-def read(model: nn.Module) -> Reading:
-    """What the functions below go by; metrics that follow a model's structure read it too."""
-    if "_active_architecture" in vars(model):
-        raise UserError("the model is inside `active`; leave that first: one architecture at a time")
-    places = _places(model)
-    names = _names(places)
-    clauses: dict[str, list[Clause]] = {name: [] for name in names.values()}
-    along: dict[str, Clause | None] = {}  # the gates on the way to each path; None where one is never open
-    own: dict[str, Gate | bool] = {}  # the gate of a path in its parent
-    for place in places:
-        above = along.get(place.path.rpartition(".")[0], ()) if place.path else ()
-        gate = own.get(place.path, True)
-        clause = None if above is None or gate is False else (*above, gate) if isinstance(gate, Gate) else above
-        along[place.path] = clause
-        for child, (decision, accepted) in place.gates.items():
-            own[place.below(child)] = _gate(decision, accepted, names)
-        if clause is None:
-            continue
-        used = [size for attribute, value in place.sizes for _, size in _sizes_in(value, attribute)]
-        for size in (*used, *(decision for decision, _ in place.gates.values())):
-            for choice in choices_of(size):
-                clauses[names[choice]].append(clause)
-    conditions = {name: simplify(any_of) for name, any_of in clauses.items() if any_of}
-    options = {name: choice.options for choice, name in names.items() if clauses[name]}
-    space = SearchSpace(options, {name: c for name, c in conditions.items() if c is not None})
-    return Reading(space, names, places, along)
 
 
 def search_space(model: nn.Module) -> SearchSpace:
@@ -182,36 +34,8 @@ def active(model: nn.Module, arch: Mapping[str, Any]) -> Iterator[nn.Module]:
     Resolved sizes are written onto this model's own modules and restored on exit. Raises OutOfSpace for a foreign architecture.
     """
     reading = read(model)
-    with _written(model, reading, reading.space.check(arch)):
+    with written(model, reading, reading.space.check(arch)):
         yield model
-
-
-@contextmanager
-def _written(model: nn.Module, reading: Reading, arch: Architecture) -> Iterator[dict[Choice, Any]]:
-    values = {choice: arch[name] for choice, name in reading.names.items() if name in arch}
-    originals = {id(place.module): place for place in reading.places}.values()
-    try:
-        for place in originals:
-            for name, value in place.sizes:
-                vars(place.module)[name] = _resolved(value, values)
-        vars(model)["_active_architecture"] = arch
-        yield values
-    finally:
-        vars(model).pop("_active_architecture", None)
-        for place in originals:
-            vars(place.module).update(place.sizes)
-
-
-def _dead(places: Iterable[Place], values: Mapping[Choice, Any]) -> frozenset[str]:
-    """Paths of the modules that do not exist: children that are gated off, and what lies below them."""
-    dead: set[str] = set()
-    for place in places:
-        if place.path.rpartition(".")[0] in dead:
-            dead.add(place.path)
-        for child, (decision, accepted) in place.gates.items():
-            if _resolved(decision, values) not in accepted:
-                dead.add(place.below(child))
-    return frozenset(dead)
 
 
 # -- which part of which tensor --------------------------------------------------------------------------------------------
@@ -251,8 +75,8 @@ def slices(model: nn.Module, arch: Mapping[str, Any]) -> dict[str, tuple[Index, 
     """
     reading = read(model)
     found: dict[str, tuple[Index, ...]] = {}
-    with _written(model, reading, reading.space.check(arch)) as values:
-        dead = _dead(reading.places, values)
+    with written(model, reading, reading.space.check(arch)) as values:
+        dead = dead_paths(reading.places, values)
         for path, module in model.named_modules(remove_duplicate=False):
             if path in dead:
                 continue
@@ -288,8 +112,8 @@ def extract(
     if weights not in ("shared", "fresh"):
         raise UserError(f"weights={weights!r} is not one of 'shared', 'fresh'")
     reading = read(model)
-    with _written(model, reading, reading.space.check(arch)) as values:
-        plain = _Copier(_dead(reading.places, values), shared=weights == "shared").copy(model, "")
+    with written(model, reading, reading.space.check(arch)) as values:
+        plain = _Copier(dead_paths(reading.places, values), shared=weights == "shared").copy(model, "")
     if weights == "fresh" and str(device) != "meta":
         _initialize(plain, generator)
         target = device or next((p.device for p in model.parameters() if p.device.type != "meta"), None)
@@ -308,8 +132,8 @@ def parts(
 
     With it comes where in the model each module of the twin is from: path in the twin -> path in the model.
     """
-    with _written(model, reading, reading.space.check(arch)) as values:
-        dead = _dead(reading.places, values)
+    with written(model, reading, reading.space.check(arch)) as values:
+        dead = dead_paths(reading.places, values)
 
         def part(path: str) -> tuple[nn.Module, dict[str, str]]:
             copier = _Copier(dead, shared=False)
@@ -389,7 +213,7 @@ class _Copier:
             twin._buffers[name] = torch.empty_like(buffer, device="meta") if drawn else self._buffer(buffer)  # type: ignore[arg-type]
         twin._non_persistent_buffers_set = set(module._non_persistent_buffers_set)
         for name, value in vars(module).items():
-            if name not in _TORCH_INTERNAL:
+            if name not in TORCH_INTERNAL:
                 vars(twin)[name] = copy.deepcopy(value, self._memo)
         return twin
 
