@@ -204,6 +204,11 @@ class Run:
         self._query("INSERT INTO decisions VALUES (?, ?)", (name, json.dumps(value)))
         return json.loads(json.dumps(value))
 
+    def decided(self, name: str) -> Any:
+        """A decision that was made before, None where it was not."""
+        rows = self._query("SELECT payload FROM decisions WHERE name = ?", (name,))
+        return json.loads(rows[0][0]) if rows else None
+
     def clock(self, stage: str, seconds: float) -> None:
         """Records the seconds spent so far in a stage, over all the processes that worked on it."""
         self._query("INSERT OR REPLACE INTO clock VALUES (?, ?)", (stage, seconds))

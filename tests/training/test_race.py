@@ -87,8 +87,8 @@ def field(folder: Path, **changes: Any) -> Field:
 
 def test_rungs_cost_what_they_say() -> None:
     assert work(1, rungs_for(1)) == 1.0
-    assert work(3, rungs_for(3)) == pytest.approx(3 * 0.2 + 0.8)
-    assert work(6, rungs_for(6)) == pytest.approx(6 * 0.1 + 2 * 0.2 + 0.7)
+    assert work(3, rungs_for(3)) == pytest.approx(3 * 0.1 + 0.9)
+    assert work(6, rungs_for(6)) == pytest.approx(6 * 0.06 + 2 * 0.14 + 0.8)
 
 
 def test_the_one_that_learns_survives(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_the_one_that_learns_survives(tmp_path: Path) -> None:
     found = race(entrants, field(tmp_path))
     assert [s.name for s in found] == ["seeing", "blind"]
     best, other = found
-    assert best.progress == 1.0 and other.progress == pytest.approx(0.2, abs=0.03)
+    assert best.progress == 1.0 and other.progress == pytest.approx(0.1, abs=0.03)
     assert best.val_accuracy is not None and best.val_accuracy > 0.75
     assert best.steps == int(60 / work(2, rungs_for(2)))
     assert evaluate(trained(entrants[1], field(tmp_path)), [images(7, 400)])["accuracy"] == best.val_accuracy

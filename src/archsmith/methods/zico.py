@@ -1,4 +1,9 @@
-"""ZiCo (Li, Yang, Bhardwaj, Marculescu; ICLR 2023): score networks by gradient statistics, search on score and MACs."""
+"""ZiCo (Li, Yang, Bhardwaj, Marculescu; ICLR 2023): score networks by gradient statistics, search for the best at each depth.
+
+The score adds up over layers, so it prefers depth (Lee and others, ICCV workshops 2023, correct for it). Deep networks learn
+slowly, and how much of that the time allows only training can tell: so depth is the second objective, and the short-list runs
+from the shallowest to the deepest network of the front.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,9 @@ from typing import Any
 
 from archsmith.feasible import feasible_sample
 from archsmith.methods.task import Task
+from archsmith.metrics.proxies.baselines import Depth
 from archsmith.metrics.proxies.zico import ZiCo
+from archsmith.pareto import fronts
 from archsmith.problem import Candidate, Problem, Trial, maximize, minimize
 from archsmith.search import search as run_search
 from archsmith.searchers.nsga import nsga2
@@ -50,11 +57,11 @@ def screen(task: Task) -> dict[str, Any]:
 
 
 def search(task: Task) -> dict[str, Any]:
-    """NSGA-II on (ZiCo, MACs) from the screened ones, as many random trials beside it; short-lists the front's high end."""
+    """NSGA-II on (ZiCo, depth) from the screened ones, as many random trials beside it; short-lists along the front."""
     third = _third(task)
     problem = _problem(task)
     screened = [t for t in task.archive.stage("screen") if not t.failed and t.feasible]
-    start = [t.arch for t in ranked(screened)[: min(_POPULATION, third)]]
+    start = [t.arch for t in _foremost(screened, min(_POPULATION, third))]
     evolving = nsga2(problem, task.seed, population=len(start) if len(start) >= 8 else 8, initial=start)
     known = {t.arch: t for t in screened}
     run_search(
@@ -81,9 +88,9 @@ def search(task: Task) -> dict[str, Any]:
     found = shortlist([*screened, *searched], task.finalists)
     return {
         "searcher": "nsga2",
-        "trials": len(screened) + len(searched),
+        "trials": len(ranked([*screened, *searched])),
         "best": _named(_best([*screened, *searched])),
-        "random": {"trials": len(screened) + len(sampled), "best": _named(_best([*screened, *sampled]))},
+        "random": {"trials": len(ranked([*screened, *sampled])), "best": _named(_best([*screened, *sampled]))},
         "shortlist": [
             {"key": t.arch.key, "options": dict(t.arch), "origin": t.stage, "zico": t.metrics["zico"]} for t in found
         ],
@@ -92,7 +99,7 @@ def search(task: Task) -> dict[str, Any]:
 
 def _problem(task: Task) -> Problem:
     score = ZiCo(task.model, task.batches, seed=task.seed)
-    return Problem(task.space, (maximize(score, name="zico"), minimize(task.costs, name="macs")), task.constraints)
+    return Problem(task.space, (maximize(score, name="zico"), minimize(Depth(task.model))), task.constraints)
 
 
 def _stop(task: Task, thirds: int) -> Callable[[], bool] | None:
@@ -134,18 +141,27 @@ def ranked(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def shortlist(trials: Iterable[Trial], count: int) -> list[Trial]:
-    """`count` along the better half of the front of score against MACs: the score errs, so its very top is no safe bet."""
-    front, least = [], float("inf")
+    """`count` of the networks that score best at their depth, evenly from the deepest to the shallowest, best score first."""
+    front: list[Trial] = []
     for trial in ranked(trials):
-        if trial.metrics["macs"] < least:
-            least = trial.metrics["macs"]
+        if not front or trial.metrics["depth"] < front[-1].metrics["depth"]:
             front.append(trial)
-    pool = front[: max(count, (len(front) + 1) // 2)]
-    if len(pool) < count:
-        known = {t.arch.key for t in pool}
-        pool += [t for t in ranked(trials) if t.arch.key not in known][: count - len(pool)]
-    step = (len(pool) - 1) / max(1, count - 1)
-    return [pool[round(i * step)] for i in range(min(count, len(pool)))]
+    if len(front) < count:
+        known = {t.arch.key for t in front}
+        return [*front, *[t for t in ranked(trials) if t.arch.key not in known][: count - len(front)]]
+    deepest, shallowest = front[0].metrics["depth"], front[-1].metrics["depth"]
+    chosen: list[Trial] = []
+    for i in range(count):
+        wanted = deepest - (deepest - shallowest) * i / max(1, count - 1)
+        rest = [t for t in front if t not in chosen]
+        chosen.append(min(rest, key=lambda t, wanted=wanted: abs(t.metrics["depth"] - wanted)))  # type: ignore[misc]
+    return sorted(chosen, key=lambda t: -t.metrics["zico"])
+
+
+def _foremost(trials: Sequence[Trial], count: int) -> list[Trial]:
+    """The first `count` by non-dominated front."""
+    order = [i for front in fronts([t.losses for t in trials]) for i in front]
+    return [trials[i] for i in order[:count]]
 
 
 def _best(trials: Iterable[Trial]) -> Trial | None:
@@ -153,7 +169,7 @@ def _best(trials: Iterable[Trial]) -> Trial | None:
 
 
 def _named(trial: Trial | None) -> dict[str, Any] | None:
-    return None if trial is None else {"key": trial.arch.key, "score": trial.metrics["zico"], "macs": trial.metrics["macs"]}
+    return None if trial is None else {"key": trial.arch.key, "score": trial.metrics["zico"], "depth": trial.metrics["depth"]}
 
 
 def _telling(task: Task, total: int) -> Callable[[Trial], None]:

@@ -82,12 +82,15 @@ class Field:
 
 
 def rungs_for(entrants: int) -> tuple[Rung, ...]:
-    """Few networks: one early cut. More: a first cut to a third, a second to one. (Jamieson and Talwalkar, AISTATS 2016.)"""
+    """Few networks: one early cut. More: a first cut to a third, a second to one. (Jamieson and Talwalkar, AISTATS 2016.)
+
+    The cuts come early, so that at most a third of the budget goes into networks that leave.
+    """
     if entrants <= 1:
         return (Rung(1.0, 1),)
     if entrants <= 3:
-        return (Rung(0.2, 1), Rung(1.0, 1))
-    return (Rung(0.1, math.ceil(entrants / 3)), Rung(0.3, 1), Rung(1.0, 1))
+        return (Rung(0.1, 1), Rung(1.0, 1))
+    return (Rung(0.06, math.ceil(entrants / 3)), Rung(0.2, 1), Rung(1.0, 1))
 
 
 def work(entrants: int, rungs: Sequence[Rung]) -> float:
