@@ -80,6 +80,7 @@ def field(folder: Path, **changes: Any) -> Field:
     settings: dict[str, Any] = {
         "arm": "search", "recipe": Recipe(batch_size=32, lr=0.1), "budget": 60, "timed": False, "stream": stream,
         "evaluate": lambda network: evaluate(network, [val]), "glance": lambda network: evaluate(network, [val]),
+        "glanced": 0.5,
         "folder": folder, "decide": decide, "device": torch.device("cpu"), "seed": 3, "class_counts": (200, 200),
     }  # fmt: skip
     return Field(**{**settings, **changes})
@@ -165,9 +166,11 @@ def test_with_time_the_budget_is_used_and_not_passed(tmp_path: Path) -> None:
         clock[0] += 0.2
         return evaluate(network, [val])
 
-    found = race(
-        [Entrant(str(i), linear(i)) for i in range(5)],
-        field(tmp_path, timed=True, budget=60.0, now=lambda: clock[0], spent=lambda: clock[0], stream=slow, glance=glance),
-    )
+    def evaluated(network: nn.Module) -> dict[str, Any]:
+        clock[0] += 0.4
+        return evaluate(network, [val])
+
+    watching = {"now": lambda: clock[0], "spent": lambda: clock[0], "stream": slow, "glance": glance, "evaluate": evaluated}
+    found = race([Entrant(str(i), linear(i)) for i in range(5)], field(tmp_path, timed=True, budget=60.0, **watching))
     assert found[0].progress == pytest.approx(1.0)
     assert 54.0 < clock[0] < 62.0

@@ -116,7 +116,7 @@ def _field(work: Work, arm: str, recipe: Recipe, budget: float, began: float) ->
         arm, recipe, budget, work.timed,
         stream=lambda start: work.stream(recipe.batch_size, start),
         evaluate=lambda network: evaluate(network, work.part("val")),
-        glance=lambda network: evaluate(network, work.glance()),
+        glance=lambda network: evaluate(network, work.glance()), glanced=1 / work.glance_every,
         folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device,
         seed=work.run.request.seed, class_counts=counts, fresh=work.run.request.init is None,
         spent=lambda: (watch.seconds if watch is not None else 0.0) - began,

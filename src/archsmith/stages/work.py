@@ -75,9 +75,14 @@ class Work:
     def glance(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Some of the validation images, spread over all of them, for learning curves."""
         part: Any = self.images.parts["val"]
-        every = -(-len(part) // _GLANCE)
+        every = self.glance_every
         some = replace(part, rows=part.rows[::every], labels=part.labels[::every], ids=part.ids[::every])
         return ordered(some, 256, self.images, self.device, self._workers)
+
+    @property
+    def glance_every(self) -> int:
+        """One in so many validation images is looked at for the curves."""
+        return -(-len(self.images.parts["val"]) // _GLANCE)
 
     @property
     def _workers(self) -> int:

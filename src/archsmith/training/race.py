@@ -27,7 +27,7 @@ Evaluate = Callable[[nn.Module], dict[str, Any]]
 Decide = Callable[[str, Callable[[], Any]], Any]  # a decision made once and read back on resume: `Run.decide`
 _CURVE = 0.1  # a point of the learning curve every tenth of the training
 _CALIBRATION = 16  # batches that set BatchNorm's statistics before a cut
-_OVERHEAD = 0.05  # evaluation and saving over training, before any was measured
+_SAVING = 0.02  # of the training time: checkpoints
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Field:
     stream: Stream
     evaluate: Evaluate  # at the end of a rung: on all of the validation images
     glance: Evaluate  # for the curve: on some of them
+    glanced: float  # the share of the images that is
     folder: Path
     decide: Decide
     device: torch.device
@@ -130,20 +131,33 @@ def race(entrants: Sequence[Entrant], field: Field, rungs: Sequence[Rung] | None
 def _length(field: Field, standings: dict[str, Standing], alive: list[Entrant], rungs: Sequence[Rung], position: int) -> float:
     """Steps, or training seconds, of one full training, so that what is left of the race fits what is left of its budget.
 
-    With time it is found anew before each rung from the overhead seen so far, recorded, and kept by a resumed run.
+    With time it is found anew before each rung: what is left, less what looking at validation images will take. It is recorded,
+    and kept by a resumed run.
     """
     if not field.timed:
         return max(1, int(field.budget / work(len(standings), rungs)))
 
     def fit() -> float:
-        trained = sum(s.seconds for s in standings.values())
-        used = field.spent()
-        overhead = max(_OVERHEAD, used / trained - 1.0) if trained > 0 else _OVERHEAD
+        glance = field.decide(f"{field.arm}/glance", lambda: _glance_seconds(alive[0], field))
+        looking, before, count = 0.0, rungs[position - 1].until if position else 0.0, len(alive)
+        for rung in rungs[position:]:
+            points = (rung.until - before) / _CURVE + 1
+            looking += count * glance * (points + 1 / field.glanced)
+            count, before = min(count, rung.keep), rung.until
         done = sum(standings[entrant.name].seconds for entrant in alive)
         trainings = work(len(alive), rungs[position:])  # from nothing: what the alive ones have done is added on the other side
-        return max(1.0, ((field.budget - used) / (1.0 + overhead) + done) / trainings)
+        return max(1.0, ((field.budget - field.spent() - looking) / (1.0 + _SAVING) + done) / trainings)
 
     return float(field.decide(f"{field.arm}/rung{position}/seconds", fit))
+
+
+def _glance_seconds(entrant: Entrant, field: Field) -> float:
+    """What one point of a learning curve takes, found with an untrained network; the second look counts, the first warms up."""
+    network = entrant.make().to(device=field.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    field.glance(network)
+    began = field.now()
+    field.glance(network)
+    return field.now() - began
 
 
 def checkpoint_path(field: Field, name: str) -> Path:
