@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -217,7 +218,7 @@ class Run:
         """Seconds by stage, the unfinished one included."""
         return dict(self._query("SELECT stage, seconds FROM clock"))
 
-    @property
+    @functools.cached_property
     def archive(self) -> SqliteArchive:
         """Every trial of the run."""
         return SqliteArchive(self.folder / "trials.sqlite")

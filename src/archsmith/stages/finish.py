@@ -111,7 +111,8 @@ def _field(work: Work, arm: str, recipe: Recipe, budget: float, began: float) ->
     train = work.images.parts["train"]
     classes = len(work.images.classes)
     counts = [int((train.labels == label).sum()) for label in range(classes)]
-    watch = work.stopwatch
+    watch, plan = work.stopwatch, work.run.decided("finish/plan") or {}
+    whole = plan["search"] + plan["reference"] if plan.get("unit") == "seconds" else 0.0  # progress is told by the clock then
     return Field(
         arm, recipe, budget, work.timed,
         stream=lambda start: work.stream(recipe.batch_size, start),
@@ -120,7 +121,7 @@ def _field(work: Work, arm: str, recipe: Recipe, budget: float, began: float) ->
         folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device,
         seed=work.run.request.seed, class_counts=counts, fresh=work.run.request.init is None,
         spent=lambda: (watch.seconds if watch is not None else 0.0) - began,
-        tell=lambda text, share: work.tell(f"{arm}: {text}", share),
+        tell=lambda text, share: work.tell(f"{arm}: {text}", min(1.0, watch.seconds / whole) if whole and watch else share),
     )  # fmt: skip
 
 
