@@ -48,9 +48,7 @@ def reference_directions(objectives: int, count: int) -> np.ndarray:
     return get_reference_directions("das-dennis", objectives, n_partitions=partitions)
 
 
-def _generations(
-    problem: Problem, seed: int, population: int, initial: Sequence[Architecture], make: Any
-) -> Proposals:
+def _generations(problem: Problem, seed: int, population: int, initial: Sequence[Architecture], make: Any) -> Proposals:
     """Uniform crossover and polynomial mutation of option indices, offspring mended where they break a cheap constraint.
 
     Options of decisions that an architecture lacks drift along in its vector. No architecture is proposed twice.
