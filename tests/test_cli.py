@@ -35,7 +35,7 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_help_needs_no_torch() -> None:
     code = "import sys\nsys.argv = ['archsmith', '--help']\nfrom archsmith.cli import main\n"
-    code += "try:\n    main()\nexcept SystemExit:\n    pass\nassert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    code += "try:\n    main()\nexcept SystemExit:\n    pass\nassert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for command in ("search", "resume", "report", "export", "profile", "score", "spaces", "methods", "proxies", "doctor"):
