@@ -162,7 +162,7 @@ def _lede(record: Record) -> str:
         parts.append(f"It scored {text.count(scored)}{of} networks without training them.")
     if finish:
         kept = "the one that did best on validation images was kept and tested once"
-        parts.append(f"It trained the best {text.count(len(finish.get('networks') or ()))}; {kept}.")
+        parts.append(f"It trained {text.count(len(finish.get('networks') or ()))} of the best; {kept}.")
     total = sum(record.seconds.values())
     if total:
         cores = record.request.get("threads") or (record.run.get("machine") or {}).get("cores")
