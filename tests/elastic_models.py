@@ -88,9 +88,9 @@ class Tangle(nn.Module):
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int]] = {  # make, input shape, architectures to try
     "tangle": (Tangle, (3, 6, 6), 200),
     "mobilenet-8": (lambda: mobilenet(10, 1, 8), (1, 8, 8), 100),
-    "mobilenet-32": (lambda: mobilenet(10, 3, 32), (3, 12, 12), 80),
-    "mobilenet-96": (lambda: mobilenet(10, 3, 96), (3, 33, 33), 30),
-    "ofa": (lambda: ofa_mobilenet_v3(10), (3, 33, 33), 50),
+    "mobilenet-32": (lambda: mobilenet(10, 3, 32), (3, 12, 12), 100),
+    "mobilenet-96": (lambda: mobilenet(10, 3, 96), (3, 33, 33), 100),
+    "ofa": (lambda: ofa_mobilenet_v3(10), (3, 33, 33), 100),
 }
 
 
