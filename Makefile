@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-OUT ?= runs/demo
 
 .PHONY: demo test lint types unit install clean
 install: $(VENV)/.installed
@@ -12,7 +11,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/archsmith search digits --budget "params<=20k" --time 3m --out $(OUT)
+	$(BIN)/archsmith search digits --budget "params<=20k" --time 3m
 
 test: install lint types unit
 
