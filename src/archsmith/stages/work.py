@@ -32,7 +32,7 @@ from archsmith.survey import constraints_of
 
 SHIP_S = 8.0  # exporting, verifying, timing and reporting take about half of this on two quiet cores
 _PASSES = 15  # over the training images; fewer teach a small network little
-_GLANCE = 1500  # validation images behind each point of a learning curve
+_GLANCE = 1000  # validation images behind each point of a learning curve, and behind a cut
 
 
 @dataclass

@@ -68,8 +68,8 @@ class Field:
     budget: float
     timed: bool
     stream: Stream
-    evaluate: Evaluate  # at the end of a rung: on all of the validation images
-    glance: Evaluate  # for the curve: on some of them
+    evaluate: Evaluate  # at the end of a training: on all of the validation images
+    glance: Evaluate  # for the curve and for the cuts before: on some of them
     glanced: float  # the share of the images that is
     folder: Path
     decide: Decide
@@ -142,7 +142,7 @@ def _length(field: Field, standings: dict[str, Standing], alive: list[Entrant], 
         looking, before, count = 0.0, rungs[position - 1].until if position else 0.0, len(alive)
         for rung in rungs[position:]:
             points = (rung.until - before) / _CURVE + 1
-            looking += count * glance * (points + 1 / field.glanced)
+            looking += count * glance * (points + (1 / field.glanced if rung.until >= 1 else 1))
             count, before = min(count, rung.keep), rung.until
         done = sum(standings[entrant.name].seconds for entrant in alive)
         trainings = work(len(alive), rungs[position:])  # from nothing: what the alive ones have done is added on the other side
@@ -197,7 +197,8 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
             checkpoint=checkpoint_path(field, entrant.name),
             now=field.now,
         )
-        accuracy = field.evaluate(state.network if until >= 1 else _calibrated(state.network, field))["accuracy"]
+        look, network = (field.evaluate, state.network) if until >= 1 else (field.glance, _calibrated(state.network, field))
+        accuracy = look(network)["accuracy"]
         return Standing(entrant.name, min(until, share(state)), state.step, state.seconds, accuracy, state.history)
     except UserError:
         raise
