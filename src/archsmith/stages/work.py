@@ -114,10 +114,8 @@ class Work:
         if init:
             from archsmith.stages.init import load_into
 
-            self.init_note = load_into(model, Path(init))
+            self.run.event("init", said=load_into(model, Path(init)))
         return model
-
-    init_note: str = ""
 
     @cached_property
     def space(self) -> SearchSpace:
