@@ -142,7 +142,7 @@ def task(work: Work) -> Task:
         work.model, work.space, work.costs, work.constraints, work.scoring_batches, work.run.archive, work.run.decide,
         work.tell, request.seed, work.device, _scoring(work),
         lambda: work.stopwatch.seconds if work.stopwatch else 0.0, trials,
-        work.run.decide("finalists", lambda: finish.finalists(work)),
+        work.run.decide("finalists", lambda: finish.finalists(work)), finish.training(work),
     )  # fmt: skip
 
 

@@ -12,6 +12,17 @@ from torch import Tensor, nn
 from archsmith.archive import Archive, SqliteArchive
 from archsmith.problem import Constraint
 from archsmith.space import SearchSpace
+from archsmith.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the finish stage will give the network it chooses: so many seconds with this recipe on so many images."""
+
+    seconds: float
+    images: int
+    class_counts: tuple[int, ...]
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -36,3 +47,4 @@ class Task:
     spent: Callable[[], float]  # seconds so far in the running stage
     trials: int | None
     finalists: int  # how many the finish stage can train
+    training: Training | None = None  # None: it counts steps, whatever they take

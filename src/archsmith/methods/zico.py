@@ -1,8 +1,12 @@
 """ZiCo (Li, Yang, Bhardwaj, Marculescu; ICLR 2023): score networks by gradient statistics, search for the best at each depth.
 
-The score adds up over layers, so it prefers depth (Lee and others, ICCV workshops 2023, correct for it). Deep networks learn
-slowly, and how much of that the time allows only training can tell: so depth is the second objective, and the short-list runs
-from the shallowest to the deepest network of the front.
+The score adds up over layers, so it prefers depth (Lee and others, ICCV workshops 2023, correct for it); the paper caps the
+number of layers. How much depth pays is a matter of how long one can train: so depth is the second objective, the short-list
+holds several depths, and training decides.
+
+Two things make a short search good. No ratio of a mean absolute value to a deviation of two numbers is below 1, so the score is
+at least the sum over layers of ln(weights that count); that sum costs nothing, ranks like the score, and fills the first
+population. And where time is short, only networks are short-listed that it lets see the images often enough.
 """
 
 from __future__ import annotations
@@ -13,21 +17,33 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import torch
+
+from archsmith.archive import Archive
 from archsmith.feasible import feasible_sample
 from archsmith.methods.task import Task
+from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.proxies.baselines import Depth
 from archsmith.metrics.proxies.zico import ZiCo
 from archsmith.pareto import fronts
-from archsmith.problem import Candidate, Problem, Trial, maximize, minimize
+from archsmith.problem import Candidate, Constraint, Problem, Trial, at_most, maximize, minimize
 from archsmith.search import search as run_search
+from archsmith.searchers.evolution import evolution
 from archsmith.searchers.nsga import nsga2
 from archsmith.searchers.random import random_search
 from archsmith.space import Architecture
+from archsmith.supernet import extract
+from archsmith.training.pace import Pace, fitted, timed
 
 _TIMED = 5  # scores timed to see how many fit
 _FEWEST, _MOST = 24, 3000
 _PATIENCE = 1.5  # a stage that takes so many times its share of the seconds ends with what it has
 _POPULATION = 32
+_CHEAP = 50  # architectures whose lower bound is looked at, per second of scoring
+_CHEAP_FEWEST, _CHEAP_MOST = 500, 5000
+_CHEAP_POPULATION = 64
+_PACED = 6  # networks timed from the front of lower bounds, and as many random ones
+_SEEN = (8.0, 4.0)  # how often training should see each image, where the time does not allow more
 
 
 def screen(task: Task) -> dict[str, Any]:
@@ -57,35 +73,38 @@ def screen(task: Task) -> dict[str, Any]:
 
 
 def search(task: Task) -> dict[str, Any]:
-    """NSGA-II on (ZiCo, depth) from the screened ones, as many random trials beside it; short-lists along the front."""
+    """NSGA-II on (ZiCo, depth) from the highest lower bounds and the screened ones; as many random trials beside it."""
     third = _third(task)
     problem = _problem(task)
     screened = [t for t in task.archive.stage("screen") if not t.failed and t.feasible]
-    start = [t.arch for t in _foremost(screened, min(_POPULATION, third))]
-    evolving = nsga2(problem, task.seed, population=len(start) if len(start) >= 8 else 8, initial=start)
     known = {t.arch: t for t in screened}
+    limits = _limits(task)
+    promising = [Architecture(options) for options in task.decide("promising", lambda: _promising(task, limits, third // 2))]
+    start = [*promising, *(t.arch for t in _foremost(screened, min(_POPULATION, third)) if t.arch not in promising)]
+    start = start[: max(8, min(_POPULATION, third))]
+    evolving = nsga2(problem, task.seed, population=max(8, len(start)), initial=start)
     run_search(
         problem,
         evolving,
-        trials=third + len(start),
+        trials=third + sum(arch in known for arch in start),
         archive=task.archive,
         evaluate=lambda candidates, _: _measure(problem, candidates, known),
         stage="search",
         stop=_stop(task, 1),
-        on_trial=_telling(task, third + len(start)),
+        on_trial=_telling(task, third),
     )
     sampling = random_search(problem, task.seed + 1)
     run_search(
         problem,
         sampling,
-        trials=min(third, len(task.archive.stage("search")) - len(start)),
+        trials=min(third, sum(t.arch not in known for t in task.archive.stage("search"))),
         archive=task.archive,
         stage="search-random",
         stop=_stop(task, 2),
         on_trial=_telling(task, third),
     )
     searched, sampled = task.archive.stage("search"), task.archive.stage("search-random")
-    found = shortlist([*screened, *searched], task.finalists)
+    found = shortlist([*screened, *searched], task.finalists, limits)
     return {
         "searcher": "nsga2",
         "trials": len(ranked([*screened, *searched])),
@@ -140,22 +159,108 @@ def ranked(trials: Iterable[Trial]) -> list[Trial]:
     return sorted(unique.values(), key=lambda t: -t.metrics["zico"])
 
 
-def shortlist(trials: Iterable[Trial], count: int) -> list[Trial]:
-    """`count` of the networks that score best at their depth, evenly from the deepest to the shallowest, best score first."""
+def shortlist(trials: Iterable[Trial], count: int, limits: Sequence[Constraint] = ()) -> list[Trial]:
+    """`count` of the networks that score best at their depth, best score first.
+
+    Without limits evenly from the deepest to the shallowest. Limits on the training time share the places, and with each the
+    depths lie closer to the shallow end (evenly in the logarithm, about a quarter to half of the way).
+    """
+    everything = ranked(trials)
+    if not limits:
+        front = _front(everything)
+        depths = [t.metrics["depth"] for t in front] or [0.0]
+        wanted = [depths[0] - (depths[0] - depths[-1]) * i / max(1, count - 1) for i in range(count)]
+        chosen = _nearest(front, wanted, [])
+    else:
+        chosen = []
+        for position, limit in enumerate(limits):
+            places = (count - len(chosen)) // (len(limits) - position)
+            within = [t for t in everything if not limit.excess(float(limit.metric(t.arch)))]  # type: ignore[arg-type]
+            front = _front(within)
+            depths = [t.metrics["depth"] for t in front] or [1.0]
+            wanted = [depths[-1] * (depths[0] / depths[-1]) ** ((i + 1) / (places + 2)) for i in range(places)]
+            chosen += _nearest(front, wanted, chosen)
+    rest = [t for t in everything if t not in chosen]
+    return sorted([*chosen, *rest[: count - len(chosen)]], key=lambda t: -t.metrics["zico"])
+
+
+def _front(ranking: Sequence[Trial]) -> list[Trial]:
+    """Those than which nothing shallower scores as high, from the deepest to the shallowest."""
     front: list[Trial] = []
-    for trial in ranked(trials):
+    for trial in ranking:
         if not front or trial.metrics["depth"] < front[-1].metrics["depth"]:
             front.append(trial)
-    if len(front) < count:
-        known = {t.arch.key for t in front}
-        return [*front, *[t for t in ranked(trials) if t.arch.key not in known][: count - len(front)]]
-    deepest, shallowest = front[0].metrics["depth"], front[-1].metrics["depth"]
+    return front
+
+
+def _nearest(front: Sequence[Trial], depths: Sequence[float], taken: Sequence[Trial]) -> list[Trial]:
+    """For each depth the network of the front closest to it that is not taken yet; fewer where the front ends."""
     chosen: list[Trial] = []
-    for i in range(count):
-        wanted = deepest - (deepest - shallowest) * i / max(1, count - 1)
-        rest = [t for t in front if t not in chosen]
-        chosen.append(min(rest, key=lambda t, wanted=wanted: abs(t.metrics["depth"] - wanted)))  # type: ignore[misc]
-    return sorted(chosen, key=lambda t: -t.metrics["zico"])
+    for depth in depths:
+        rest = [t for t in front if t not in chosen and t not in taken]
+        if rest:
+            chosen.append(min(rest, key=lambda t, depth=depth: abs(t.metrics["depth"] - depth)))  # type: ignore[misc]
+    return chosen
+
+
+# -- what is known before any score -----------------------------------------------------------------------------------------
+
+
+def _counts(task: Task) -> Costs:
+    shape = tuple(task.batches[0][0].shape[1:])
+    return Costs(task.model, shape, ("macs", *LAYERS))
+
+
+def _bounded(task: Task, counts: Costs, limits: Sequence[Constraint], trials: int) -> list[Trial]:
+    """The front of (lower bound of ZiCo, depth) under the limits, from the deepest to the shallowest."""
+    objectives = (maximize(counts, name="log_sizes"), minimize(counts, name="depth"))
+    problem = Problem(task.space, objectives, (*task.constraints, *limits))
+    archive = Archive()
+    run_search(problem, nsga2(problem, task.seed, population=_CHEAP_POPULATION), trials=trials, archive=archive)
+    found = sorted((t for t in archive if not t.failed and t.feasible), key=lambda t: t.losses)
+    return _front(found)
+
+
+def _limits(task: Task) -> tuple[Constraint, ...]:
+    """Upper limits of training milliseconds per image, where time is counted and some networks would see too few images.
+
+    None is below what half as much again as the fastest network takes.
+    """
+    training = task.training
+    if training is None:
+        return ()
+    counts = _counts(task)
+
+    def measure() -> dict[str, Any]:
+        front = _bounded(task, counts, (), _CHEAP_FEWEST)
+        some = [t.arch for t in front[:: max(1, len(front) // _PACED)]]
+        some += feasible_sample(task.space, task.constraints, Random(task.seed + 11), _PACED)
+        networks = (extract(task.model, a, "fresh", torch.Generator().manual_seed(0), device="cpu") for a in some)
+        took = list(timed(networks, task.batches, training.recipe, device=task.device, class_counts=training.class_counts))
+        pace = Pace(counts, fitted([counts(a) for a in some], took))
+        problem = Problem(task.space, (minimize(pace),), task.constraints)
+        fastest = run_search(problem, evolution(problem, task.seed), trials=_CHEAP_FEWEST).best
+        return {"weights": dict(pace.weights), "slowest": max(took), "fastest": fastest.losses[0] if fastest else 0.0}
+
+    found = task.decide("pace", measure)
+    pace = Pace(counts, found["weights"])
+    allowed = [1e3 * training.seconds / (seen * training.images) for seen in _SEEN]
+    if found["slowest"] <= allowed[-1]:
+        return ()
+    return tuple(at_most(pace, max(limit, 1.5 * found["fastest"])) for limit in allowed)
+
+
+def _promising(task: Task, limits: Sequence[Constraint], count: int) -> list[dict[str, Any]]:
+    """Up to `count` architectures, evenly along the fronts of lower bounds, one front for each limit."""
+    counts = _counts(task)
+    trials = max(_CHEAP_FEWEST, min(_CHEAP_MOST, int(_CHEAP * task.seconds)))
+    fronts_ = [_bounded(task, counts, (limit,), trials) for limit in limits] or [_bounded(task, counts, (), trials)]
+    found: list[Architecture] = []
+    for front in fronts_:
+        places = max(1, count // len(fronts_))
+        steps = max(1, min(places, len(front)) - 1)
+        found += [front[round(i * (len(front) - 1) / steps)].arch for i in range(min(places, len(front)))]
+    return [dict(arch) for arch in dict.fromkeys(found)]
 
 
 def _foremost(trials: Sequence[Trial], count: int) -> list[Trial]:

@@ -1,4 +1,4 @@
-"""Parameters, MACs, peak activation memory: exact counts of a plain module, and `Costs` of architectures, equal and fast."""
+"""Parameters, MACs, peak activation memory, depth: exact counts of a plain module, `Costs` of architectures, equal and fast."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from archsmith.supernet import extract, parts
 
 Shape = tuple[int, ...]
 NAMES = ("params", "macs", "memory")
+LAYERS = ("depth", "log_sizes", "outputs")  # see `layer_sums`
 _ELEMENTWISE_IN_PLACE = frozenset({"relu_", "hardswish_", "hardsigmoid_", "hardtanh_", "silu_", "gelu_", "sigmoid_"})
 _TABLE_LIMIT = 500_000  # entries of one table; then it starts anew
 
@@ -59,6 +60,25 @@ def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
                 parent = parent.rpartition(".")[0]
             own[parent] -= count
     return {path: count // 2 for path, count in own.items() if count}  # a multiply-accumulate is two of torch's FLOPs
+
+
+def layer_sums(module: nn.Module, shape: Shape) -> dict[str, float]:
+    """Sums over the Conv2d and Linear layers of a module, for one input of `shape` (C, H, W).
+
+    `depth`: how many there are. `log_sizes`: of ln(elements of the weight). `outputs`: of the numbers they give.
+    """
+    spent, total = macs_by_module(module, shape), dict.fromkeys(LAYERS, 0.0)
+    for path, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            size = tuple(layer.weight.shape)
+            for name, value in zip(LAYERS, _layer(size, spent.get(path, 0) // math.prod(size)), strict=True):
+                total[name] += value
+    return total
+
+
+def _layer(weight: Shape, rate: int) -> tuple[float, ...]:
+    """One layer's part of each of LAYERS; `rate`: MACs per element of its weight."""
+    return 1.0, math.log(math.prod(weight)), float(rate * weight[0])
 
 
 def peak_memory(module: nn.Module, shape: Shape) -> int:
@@ -145,27 +165,29 @@ class _Group:
 
     names: tuple[str, ...]
     places: list[Place]
-    table: dict[tuple, tuple[int, int]] = field(default_factory=dict)
+    table: dict[tuple, tuple[int, int, tuple[float, ...]]] = field(default_factory=dict)
 
 
 class Costs:
     """Metric: architecture -> {"params", "macs", "memory"} (bytes) of the extracted network for one input `shape` (C, H, W).
 
-    Additive where the model is: parameters of each layer by its shape, MACs by its shape times how often it is applied,
-    which is measured once; both tabulated per group of decisions. Whether the model is additive is checked on architectures
-    that together hold every option; if not, `additive` is False and every architecture is counted exactly, once. Works on
-    `meta`.
+    `names` may also hold those of `layer_sums`. Additive where the model is: parameters of each layer by its shape, MACs by its
+    shape times how often it is applied, which is measured once; both tabulated per group of decisions. Whether the model is
+    additive is checked on architectures that together hold every option; if not, `additive` is False and every architecture is
+    counted exactly, once. Works on `meta`.
     """
 
     def __init__(self, model: nn.Module, shape: Shape, names: Sequence[str] = NAMES) -> None:
         for name in names:
-            if name not in NAMES:
-                raise UserError(f"unknown cost '{name}'{did_you_mean(name, NAMES)}; known are {', '.join(NAMES)}")
+            if name not in (*NAMES, *LAYERS):
+                known = (*NAMES, *LAYERS)
+                raise UserError(f"unknown cost '{name}'{did_you_mean(name, known)}; known are {', '.join(known)}")
         self.model, self.shape, self.names = model, tuple(shape), tuple(names)
         self.name = "costs"
         self._reading = read(model)
         self._memory = _Memory(model, self.shape, self._reading)
-        self._memo: dict[Architecture, dict[str, int]] = {}
+        self._layers = tuple(name for name in LAYERS if name in self.names)
+        self._memo: dict[Architecture, dict[str, float]] = {}
         self._rates: dict[str, int] = {}  # path of a layer with a weight -> MACs per element of it
         self._own: dict[tuple[str, tuple], int] = {}  # path and sizes of any other module that spends some -> MACs
         self._spending: set[str] = set()  # those modules' paths
@@ -173,8 +195,8 @@ class Costs:
         self._groups = _grouped(self._reading)
         self.additive = len({id(p.module) for p in self._reading.places}) == len(self._reading.places) and self._check()
 
-    def __call__(self, arch: Architecture) -> dict[str, int]:
-        """The costs named at the start, as whole numbers."""
+    def __call__(self, arch: Architecture) -> dict[str, float]:
+        """The costs named at the start; all but `log_sizes` are whole numbers."""
         known = self._memo.get(arch)
         if known is None:
             if len(self._memo) >= _TABLE_LIMIT:
@@ -182,22 +204,25 @@ class Costs:
             known = self._memo[arch] = self._count(arch) if self.additive else self.exact(arch)
         return dict(known)
 
-    def exact(self, arch: Architecture, names: Sequence[str] | None = None) -> dict[str, int]:
+    def exact(self, arch: Architecture, names: Sequence[str] | None = None) -> dict[str, float]:
         """The same, counted on the extracted network."""
+        names = self.names if names is None else names
         plain = extract(self.model, arch, "fresh", device="meta").eval()
-        count = {
+        sums = layer_sums(plain, self.shape) if any(name in LAYERS for name in names) else {}
+        count: dict[str, Callable[[], float]] = {
             "params": lambda: params(plain),
             "macs": lambda: macs(plain, self.shape),
             "memory": lambda: peak_memory(plain, self.shape),
         }
-        return {name: count[name]() for name in (self.names if names is None else names)}
+        return {name: sums[name] if name in sums else count[name]() for name in names}
 
-    def _count(self, arch: Architecture) -> dict[str, int]:
-        total = dict(zip(("params", "macs"), self._sum(arch), strict=True)) if self.names != ("memory",) else {}
+    def _count(self, arch: Architecture) -> dict[str, float]:
+        total: dict[str, float] = {} if self.names == ("memory",) else self._sum(arch)
         return {name: self._memory(arch) if name == "memory" else total[name] for name in self.names}
 
-    def _sum(self, arch: Architecture) -> tuple[int, int]:
+    def _sum(self, arch: Architecture) -> dict[str, float]:
         weights = multiplications = 0
+        sums: tuple[float, ...] = (0.0,) * len(self._layers)
         get = arch._options.get
         for group in self._groups:
             key = tuple([get(name) for name in group.names])
@@ -208,11 +233,14 @@ class Costs:
                 entry = group.table[key] = self._entry(group, arch)
             weights += entry[0]
             multiplications += entry[1]
-        return weights, multiplications
+            if self._layers:
+                sums = tuple(map(float.__add__, sums, entry[2]))
+        return {"params": weights, "macs": multiplications, **dict(zip(self._layers, sums, strict=True))}
 
-    def _entry(self, group: _Group, arch: Architecture) -> tuple[int, int]:
+    def _entry(self, group: _Group, arch: Architecture) -> tuple[int, int, tuple[float, ...]]:
         values = {choice: arch[name] for choice, name in self._reading.names.items() if name in arch}
         weights = multiplications = 0
+        sums = dict.fromkeys(LAYERS, 0.0)
         for place in group.places:
             clause = self._reading.along[place.path]
             if clause is None or not all(gate.open(arch) for gate in clause):
@@ -223,12 +251,14 @@ class Costs:
                 if place.path not in self._rates:
                     self._learn(arch)
                 multiplications += self._rates[place.path] * math.prod(found["weight"])
+                for name, value in zip(LAYERS, _layer(found["weight"], self._rates[place.path]), strict=True):
+                    sums[name] += value
             elif place.path in self._spending:
                 key = (place.path, _sizes(place, values))
                 if key not in self._own:
                     self._learn(arch)
                 multiplications += self._own[key]
-        return weights, multiplications
+        return weights, multiplications, tuple(sums[name] for name in self._layers)
 
     def _learn(self, arch: Architecture) -> int | None:
         """How often each layer is applied, from one exact count; the MACs, or None where that contradicts earlier counts."""
@@ -254,14 +284,15 @@ class Costs:
     def _check(self) -> bool:
         """Whether additive and exact counts agree on architectures that together hold every option."""
         for arch in _covering(self._reading.space):
-            exact = {}
-            if "macs" in self.names:
+            exact: dict[str, float] = {}
+            if "macs" in self.names or self._layers:
                 learned = self._learn(arch)
                 if learned is None:
                     return False
-                exact["macs"] = learned
+                exact = {"macs": learned} if "macs" in self.names else {}
             rest = tuple(name for name in self.names if name != "macs")
-            if self._count(arch) != exact | (self.exact(arch, rest) if rest else {}):
+            exact |= self.exact(arch, rest) if rest else {}
+            if not all(math.isclose(count, exact[name], rel_tol=1e-12) for name, count in self._count(arch).items()):
                 return False
         return True
 

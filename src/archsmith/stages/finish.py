@@ -12,6 +12,7 @@ from torch import nn
 
 from archsmith.archive import SqliteArchive
 from archsmith.data.augment import suggest
+from archsmith.methods.task import Training
 from archsmith.metrics.accuracy import evaluate
 from archsmith.models.reference import Reference, costs, reference
 from archsmith.problem import Candidate, Trial
@@ -19,7 +20,10 @@ from archsmith.progress import duration
 from archsmith.space import Architecture
 from archsmith.stages.work import SHIP_S, Work
 from archsmith.training.race import Entrant, Field, Standing, race, rungs_for
+from archsmith.training.race import work as race_work
 from archsmith.training.recipe import Recipe, default_recipe
+
+_TRAINING = 0.9  # of an arm's time for training: the rest is looking at validation images and checkpoints
 
 
 def finalists(work: Work) -> int:
@@ -27,6 +31,31 @@ def finalists(work: Work) -> int:
     if not work.timed:
         return 4 if (work.run.request.steps or 0) < 4000 else 6
     return 4 if work.left_s < 1800 else 6 if work.left_s < 7200 else 8
+
+
+def training(work: Work) -> Training | None:
+    """What the network that wins the race will get of the time; None where steps are counted."""
+    if not work.timed:
+        return None
+    count = work.run.decide("finalists", lambda: finalists(work))
+
+    def reckoned() -> float:
+        """One arm's share of the time, less what the cuts cost and a little for looking."""
+        arm = (work.left_s / 2 if work.run.request.reference else work.left_s) - work.scoring_s()
+        return max(1.0, _TRAINING * arm / race_work(count, rungs_for(count)))
+
+    return Training(
+        float(work.run.decide("training/seconds", reckoned)),
+        len(work.images.parts["train"]),
+        class_counts(work),
+        recipe_for(work),
+    )
+
+
+def class_counts(work: Work) -> tuple[int, ...]:
+    """Training images of each class."""
+    labels = work.images.parts["train"].labels
+    return tuple(int((labels == label).sum()) for label in range(len(work.images.classes)))
 
 
 def recipe_for(work: Work) -> Recipe:
@@ -108,9 +137,6 @@ def field_for(work: Work, arm: str) -> Field:
 
 
 def _field(work: Work, arm: str, recipe: Recipe, budget: float, began: float) -> Field:
-    train = work.images.parts["train"]
-    classes = len(work.images.classes)
-    counts = [int((train.labels == label).sum()) for label in range(classes)]
     watch, plan = work.stopwatch, work.run.decided("finish/plan") or {}
     whole = plan["search"] + plan["reference"] if plan.get("unit") == "seconds" else 0.0  # progress is told by the clock then
     return Field(
@@ -119,7 +145,7 @@ def _field(work: Work, arm: str, recipe: Recipe, budget: float, began: float) ->
         evaluate=lambda network: evaluate(network, work.part("val")),
         glance=lambda network: evaluate(network, work.glance()), glanced=1 / work.glance_every,
         folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device,
-        seed=work.run.request.seed, class_counts=counts, fresh=work.run.request.init is None,
+        seed=work.run.request.seed, class_counts=class_counts(work), fresh=work.run.request.init is None,
         spent=lambda: (watch.seconds if watch is not None else 0.0) - began,
         tell=lambda text, share: work.tell(f"{arm}: {text}", min(1.0, watch.seconds / whole) if whole and watch else share),
     )  # fmt: skip
