@@ -43,6 +43,8 @@ def test_every_proxy_of_the_table_scores_an_architecture_and_leaves_no_trace() -
     before = {k: v.clone() for k, v in elastic.state_dict().items()}
     rng = torch.default_generator.get_state()
     for name in PROXIES:
+        if name in ("dss", "az_nas"):  # for Transformers; for chains of blocks
+            continue
         metric = build(name, elastic, data(), costs=costs)
         for seed in range(3):
             arch = search_space(elastic).sample(Random(seed))

@@ -12,16 +12,59 @@ from archsmith.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from archsmith.metrics.proxies.reading import Proxy
     from archsmith.space import Architecture
 
 _HERE = "archsmith.metrics.proxies"
-PROXIES: dict[str, tuple[str, str]] = {  # name -> (module:attribute, what it is); larger is better
+PROXIES: dict[str, tuple[str, str]] = {  # name -> (module:attribute, what it is); larger is better unless said
     "zico": (f"{_HERE}.zico:ZiCo", "inverse coefficient of variation of gradients over two batches (Li et al., ICLR 2023)"),
+    "zico_bc": (f"{_HERE}.zico:ZICO_BC", "ZiCo corrected for its liking of thin, deep networks (Lee et al., ICCV-W 2023)"),
+    "l2_norm": (f"{_HERE}.gradients:L2_NORM", "norms of the initial weights"),
+    "grad_norm": (f"{_HERE}.gradients:GRAD_NORM", "norms of the loss's gradients (Abdelfattah et al., ICLR 2021)"),
+    "plain": (f"{_HERE}.gradients:PLAIN", "sum of weight times gradient (Mozer and Smolensky, NeurIPS 1989)"),
+    "snip": (f"{_HERE}.gradients:SNIP", "sum of |weight times gradient| (Lee et al., ICLR 2019)"),
+    "grasp": (f"{_HERE}.gradients:GRASP", "minus weight times Hessian times gradient (Wang et al., ICLR 2020)"),
+    "fisher": (f"{_HERE}.gradients:FISHER", "squared activation times gradient by channel (Turner et al., ICLR 2020)"),
+    "synflow": (f"{_HERE}.flow:SYNFLOW", "logarithm of the flow through absolute weights (Tanaka et al., NeurIPS 2020)"),
+    "effective_params": (f"{_HERE}.flow:EFFECTIVE_PARAMS", "number of parameters that something flows through: baseline"),
+    "dss": (f"{_HERE}.flow:DSS", "synaptic diversity and saliency, for Transformers (Zhou et al., CVPR 2022)"),
+    "jacob_cov": (f"{_HERE}.jacobian:JACOB_COV", "how differently images move the outputs (Mellor et al., 2020)"),
+    "epe_nas": (f"{_HERE}.jacobian:EPE_NAS", "the same within each class (Lopes et al., ICANN 2021)"),
+    "naswot": (f"{_HERE}.codes:NASWOT", "how differently images switch units on (Mellor et al., ICML 2021)"),
+    "swap": (f"{_HERE}.codes:SWAP", "number of different patterns of a unit over images (Peng et al., ICLR 2024)"),
+    "linear_regions": (f"{_HERE}.codes:LINEAR_REGIONS", "number of different patterns of an image (Chen et al., ICLR 2021)"),
+    "zen": (f"{_HERE}.zen:ZEN", "how much features move with Gaussian images (Lin et al., ICCV 2021)"),
+    "ntk": (
+        f"{_HERE}.persample:NTK",
+        "condition number of the neural tangent kernel, smaller is better (Chen et al., ICLR 2021)",
+    ),
+    "gradsign": (f"{_HERE}.persample:GRADSIGN", "agreement of the signs of images' gradients (Zhang and Jia, ICLR 2022)"),
+    "meco": (f"{_HERE}.correlations:MECO", "least eigenvalues of channels' correlations (Jiang et al., NeurIPS 2023)"),
+    "wrcor": (f"{_HERE}.correlations:WRCOR", "images' correlations in activations and gradients (Du et al., 2025)"),
+    "az_nas": (f"{_HERE}.az_nas:AZ_NAS", "expressivity, progressivity, trainability, complexity (Lee and Ham, CVPR 2024)"),
+    "vkdnw": (f"{_HERE}.vkdnw:VKDNW", "entropy of the Fisher information's spectrum (Tybl and Neumann, CVPR 2025)"),
     "params": (f"{_HERE}.baselines:Params", "number of parameters: baseline"),
     "macs": (f"{_HERE}.baselines:MACs", "multiply-accumulates of one image: baseline"),
     "depth": (f"{_HERE}.baselines:Depth", "number of convolutions and linear layers: baseline"),
     "random": (f"{_HERE}.baselines:Random", "a fixed random number per architecture: baseline"),
 }
+
+
+def _found(name: str) -> Any:
+    if name not in PROXIES:
+        raise UserError(f"no proxy '{name}' among {', '.join(PROXIES)}{did_you_mean(name, PROXIES)}")
+    where, _, attribute = PROXIES[name][0].partition(":")
+    return getattr(importlib.import_module(where), attribute)
+
+
+def named(name: str) -> Proxy:
+    """The proxy `name` as `Scores` and `score_network` take it; UserError for a baseline, which reads no network."""
+    found = _found(name)
+    if name == "zico":
+        return importlib.import_module(f"{_HERE}.zico").ZICO  # type: ignore[no-any-return]
+    if inspect.isclass(found):
+        raise UserError(f"proxy '{name}' is counted, not scored; use build('{name}', ...)")
+    return found  # type: ignore[no-any-return]
 
 
 def build(
@@ -33,15 +76,28 @@ def build(
     seed: int = 0,
     **settings: Any,
 ) -> Callable[[Architecture], float]:
-    """The proxy `name` as a metric over the architectures of `model`: arch -> float, larger is better.
+    """The proxy `name` as a metric over the architectures of `model`: arch -> float; larger is better unless it says `lower`.
+
+    One whose parts are to be ranked over a set of networks gives a dict of them.
 
     Each gets what its signature asks for of `model` (elastic, may be on `meta`), `batches` (of images and labels, drawn once),
     `costs` (arch -> {"params", "macs"}) and `seed`; `settings` are its own. Raises UserError for an unknown name or setting.
     """
-    if name not in PROXIES:
-        raise UserError(f"no proxy '{name}' among {', '.join(PROXIES)}{did_you_mean(name, PROXIES)}")
-    where, _, attribute = PROXIES[name][0].partition(":")
-    factory = getattr(importlib.import_module(where), attribute)
+    factory = _found(name)
+    if not inspect.isclass(factory):
+        from archsmith.metrics.proxies.scores import Scores
+
+        own = list(inspect.signature(factory.score).parameters)[1:]
+        shared = ("init", "repeats", "drop_shortcuts", "drop_squeeze_excite", "loss", "memory_format")
+        for setting in settings:
+            if setting not in (*own, *shared):
+                allowed = ", ".join((*own, *shared))
+                hint = did_you_mean(setting, (*own, *shared))
+                raise UserError(f"proxy '{name}' has no setting '{setting}'; it has: {allowed}{hint}")
+        options = {key: value for key, value in settings.items() if key in shared}
+        mine = {key: value for key, value in settings.items() if key in own}
+        single = not factory.needs.set_score
+        return Scores(model, batches, [factory], seed=seed, single=single, settings={name: mine}, **options)  # type: ignore[return-value]
     known = inspect.signature(factory).parameters
     given = {"model": model, "batches": batches, "costs": costs, "seed": seed}
     own = [setting for setting in known if setting not in given]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -11,16 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsmith.errors import EvaluationFailed, UserError, did_you_mean
-from archsmith.metrics.proxies.surgery import without_shortcuts, without_squeeze_excite
+from archsmith.metrics.proxies.reading import Init, Loss, Needs, Proxy, Reading
+from archsmith.metrics.proxies.scores import Scores
 from archsmith.metrics.proxies.untouched import untouched
-from archsmith.seeding import mix
 from archsmith.space import Architecture
-from archsmith.supernet import extract
 
 Std = Literal["signed", "abs"]
 Reduce = Literal["sum", "mean"]
-Init = Literal["default", "kaiming", "xavier"]
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def zico(
@@ -46,16 +43,17 @@ def zico(
     Train mode (batch statistics); weights, modes, buffers, `.grad` and the global RNG are left as they were; `seed` is for
     Dropout. Raises EvaluationFailed where the score is not finite.
     """
+    with untouched(module, seed), torch.enable_grad():
+        return zico_of(Reading(module, batches, loss=loss), std, reduce)
+
+
+def zico_of(reading: Reading, std: Std = "signed", reduce: Reduce = "sum") -> float:
+    """`zico` of passes that others may read, too."""
     _check("std", std, get_args(Std))
     _check("reduce", reduce, get_args(Reduce))
-    if len(batches) < 2:
-        raise UserError(f"zico compares gradients of at least 2 batches, got {len(batches)}")
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    weights = list({id(layer.weight): layer.weight for layer in layers}.values())  # tied weights count once
-    if not weights:
-        raise UserError(f"zico reads Conv2d and Linear layers; {type(module).__name__} has none")
-    with untouched(module, seed), torch.enable_grad():
-        gradients = [_gradients(module, weights, x, y, loss) for x, y in batches]
+    if len(reading.batches) < 2:
+        raise UserError(f"zico compares gradients of at least 2 batches, got {len(reading.batches)}")
+    gradients = [[None if g is None else g.detach() for g in reading.gradients(i)] for i in range(len(reading.batches))]
     sums = [_layer_sum(layer, std, reduce) for layer in zip(*gradients, strict=True) if any(g is not None for g in layer)]
     totals = torch.stack(sums).tolist() if sums else []  # one read for all layers
     score = math.fsum(math.log(total) if math.isfinite(total) else math.nan for total in totals if total != 0.0)
@@ -67,15 +65,6 @@ def zico(
 def _check(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise UserError(f"zico: {name}={value!r} is not one of {', '.join(allowed)}{did_you_mean(str(value), allowed)}")
-
-
-def _gradients(module: nn.Module, weights: list[Tensor], x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor | None, ...]:
-    logits = module(x)
-    if not isinstance(logits, Tensor):
-        raise EvaluationFailed(
-            f"zico needs a network that returns its logits; {type(module).__name__} returns {type(logits).__name__}"
-        )
-    return torch.autograd.grad(loss(logits, y), weights, allow_unused=True)
 
 
 def _layer_sum(gradients: tuple[Tensor | None, ...], std: Std, reduce: Reduce) -> Tensor:
@@ -95,6 +84,23 @@ def _layer_sum(gradients: tuple[Tensor | None, ...], std: Std, reduce: Reduce) -
     return total / counts.sum().clamp(min=1) if reduce == "mean" else total
 
 
+def _zico_bc(reading: Reading, beta: float = 1.0) -> float:
+    """Lee and others (ICCV workshops 2023), equation 5: ZiCo - beta * sum over layers of ln(H * W / sqrt(C)).
+
+    (H, W) and C: positions and channels of a layer's output; a Linear layer's output has one position.
+    """
+    score = zico_of(reading)
+    for _, shape in reading.forward().shapes:
+        height, width = (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
+        channels = shape[1] if len(shape) == 4 else shape[-1]
+        score -= beta * math.log(height * width / math.sqrt(channels))
+    return score
+
+
+ZICO = Proxy("zico", zico_of, Needs(batches=2, labels=True))
+ZICO_BC = Proxy("zico_bc", _zico_bc, Needs(batches=2, labels=True, keep=frozenset({"shapes"})))
+
+
 class ZiCo:
     """ZiCo as a metric: arch -> score of `extract(model, arch, weights="fresh")`, the mean over `repeats` initialisations.
 
@@ -105,6 +111,8 @@ class ZiCo:
     `memory_format`: channels last takes two thirds of the time of contiguous on a CPU; scores differ by 0.5 % (median), ranks
     agree (Spearman 0.997). `std`, `reduce`, `loss`: see `zico`.
     """
+
+    name = "zico"
 
     def __init__(
         self,
@@ -124,50 +132,17 @@ class ZiCo:
         _check("std", std, get_args(Std))
         _check("reduce", reduce, get_args(Reduce))
         _check("init", init, get_args(Init))
-        if repeats < 1:
-            raise UserError(f"zico: repeats={repeats!r} must be at least 1")
-        self.name = "zico"
-        self.model, self.seed, self.init, self.repeats = model, seed, init, repeats
-        self.std, self.reduce, self.loss = std, reduce, loss
-        self.drop_shortcuts, self.drop_squeeze_excite = drop_shortcuts, drop_squeeze_excite
-        self.memory_format = memory_format
-        self.batches = tuple((x.contiguous(memory_format=memory_format), y) for x, y in batches)
-        if len(self.batches) < 2:
-            raise UserError(f"zico compares gradients of at least 2 batches, got {len(self.batches)}")
+        self._scores = Scores(
+            model, batches, [ZICO], init=init, repeats=repeats, drop_shortcuts=drop_shortcuts,
+            drop_squeeze_excite=drop_squeeze_excite, settings={"zico": {"std": std, "reduce": reduce}}, loss=loss, seed=seed,
+            memory_format=memory_format, single=True,
+        )  # fmt: skip
 
     @property
     def passes(self) -> int:
         """Forward-backward passes per score, for the ledger."""
-        return len(self.batches) * self.repeats
+        return len(self._scores.batches) * self._scores.repeats
 
     def __call__(self, arch: Architecture) -> float:
         """arch -> score; raises EvaluationFailed where it is not finite."""
-        return math.fsum(self._score(arch, repeat) for repeat in range(self.repeats)) / self.repeats
-
-    def _score(self, arch: Architecture, repeat: int) -> float:
-        seed = mix(self.seed, "zico", repeat, arch.key)
-        network = fresh_network(self.model, arch, self.init, seed).to(
-            device=self.batches[0][0].device, memory_format=self.memory_format
-        )  # type: ignore[call-overload]
-        if self.drop_squeeze_excite:
-            network = without_squeeze_excite(network)
-        if self.drop_shortcuts:
-            network = without_shortcuts(network)
-        return zico(network, self.batches, std=self.std, reduce=self.reduce, loss=self.loss, seed=seed)
-
-
-def fresh_network(model: nn.Module, arch: Architecture, init: Init, seed: int) -> nn.Module:
-    """The extracted network with newly drawn weights; for "kaiming" and "xavier" biases of Conv2d and Linear are 0."""
-    generator = torch.Generator().manual_seed(seed)
-    network = extract(model, arch, weights="fresh", generator=generator, device="cpu")
-    if init == "default":
-        return network
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            if init == "kaiming":
-                nn.init.kaiming_normal_(layer.weight, generator=generator)
-            else:
-                nn.init.xavier_normal_(layer.weight, generator=generator)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-    return network
+        return self._scores(arch)  # type: ignore[return-value]

@@ -1,0 +1,182 @@
+"""What proxies read of one network: forward and backward passes that are made when first asked for, once, and shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archsmith.errors import EvaluationFailed, UserError
+
+Keep = Literal["codes", "active", "outputs", "shapes", "input", "twice"]
+Init = Literal["default", "kaiming", "xavier", "gaussian"]
+Loss = Callable[[Tensor, Tensor], Tensor]
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.ELU)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a score asks of the passes. `batches`: mini-batches of images it reads; `labels`: whether it reads their classes.
+
+    `keep`: "codes" (which units are on), "active" (what activation functions give), "outputs" (what Conv2d and Linear layers
+    give), "shapes" (of those), "input" (gradients with respect to the images), "twice" (gradients of gradients). `init` and
+    `train`: in what state the network is scored. `own`: it makes its own passes. `set_score`: its parts are to be ranked over a
+    set of networks.
+    """
+
+    batches: int = 1
+    labels: bool = False
+    keep: frozenset[Keep] = frozenset()
+    init: Init = "default"
+    train: bool = True
+    own: bool = False
+    set_score: bool = False
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A training-free score: `score(reading, **settings)` gives a float or named parts.
+
+    `lower`: the smaller the better. `broken`: what a network is worth whose score is not finite, "failed" (it is left out of
+    rankings) or "last".
+    """
+
+    name: str
+    score: Callable[..., Any]
+    needs: Needs = Needs()
+    lower: bool = False
+    broken: Literal["failed", "last"] = "failed"
+
+
+@dataclass
+class Forward:
+    """One forward pass. `codes`: (B, units) of each activation function; `active`, `outputs`: what was kept, in order."""
+
+    x: Tensor
+    y: Tensor
+    logits: Tensor
+    codes: list[Tensor] = field(default_factory=list)
+    active: list[Tensor] = field(default_factory=list)
+    outputs: list[tuple[nn.Module, Tensor]] = field(default_factory=list)
+    shapes: list[tuple[nn.Module, torch.Size]] = field(default_factory=list)
+    gradients: tuple[Tensor | None, ...] | None = None
+    active_gradients: tuple[Tensor | None, ...] = ()
+    output_gradients: tuple[Tensor | None, ...] = ()
+
+
+class Reading:
+    """A plain network and mini-batches x (B, C, H, W), y (B,); inside `untouched`. Passes are kept until it is gone."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        batches: Sequence[tuple[Tensor, Tensor]],
+        keep: frozenset[Keep] = frozenset(),
+        loss: Loss = F.cross_entropy,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.network, self.batches, self.keep, self.loss = network, batches, keep, loss
+        self.generator = torch.Generator().manual_seed(0) if generator is None else generator
+        self._passes: dict[int, Forward] = {}
+
+    @cached_property
+    def layers(self) -> tuple[tuple[str, nn.Conv2d | nn.Linear], ...]:
+        """Path and module of each Conv2d and Linear; those that share a weight once."""
+        found: dict[int, tuple[str, nn.Conv2d | nn.Linear]] = {}
+        for path, module in self.network.named_modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                found.setdefault(id(module.weight), (path, module))
+        if not found:
+            raise UserError(f"the score reads Conv2d and Linear layers; {type(self.network).__name__} has none")
+        return tuple(found.values())
+
+    @property
+    def weights(self) -> list[nn.Parameter]:
+        """The weights of `layers`."""
+        return [layer.weight for _, layer in self.layers]
+
+    def forward(self, position: int = 0) -> Forward:
+        """The pass of mini-batch `position`, with what `keep` says."""
+        if position not in self._passes:
+            if position >= len(self.batches):
+                raise UserError(f"the score reads {position + 1} mini-batches, got {len(self.batches)}")
+            x, y = self.batches[position]
+            if "input" in self.keep and position == 0:
+                x = x.detach().clone().requires_grad_(True)
+            self._passes[position] = self._run(x, y, everything=position == 0)
+        return self._passes[position]
+
+    def gradients(self, position: int = 0) -> tuple[Tensor | None, ...]:
+        """Of the mini-batch's mean loss, for each of `weights`; None where the loss does not reach it."""
+        done = self.forward(position)
+        if done.gradients is None:
+            weights, outputs = self.weights, [output for _, output in done.outputs]
+            again = position == 0 and bool(self.keep & {"input", "twice"})
+            found = torch.autograd.grad(
+                self.loss(done.logits, done.y),
+                [*weights, *done.active, *outputs],
+                retain_graph=again,
+                create_graph=position == 0 and "twice" in self.keep,
+                allow_unused=True,
+            )
+            cut = len(weights) + len(done.active)
+            done.gradients, done.active_gradients = found[: len(weights)], found[len(weights) : cut]
+            done.output_gradients = found[cut:]
+        return done.gradients
+
+    @cached_property
+    def input_gradient(self) -> Tensor:
+        """d (sum of all logits) / d images of the first mini-batch, (B, C * H * W)."""
+        done = self.forward()
+        (found,) = torch.autograd.grad(done.logits.sum(), done.x, retain_graph=True)
+        return found.flatten(1)
+
+    def noise(self, count: int) -> Tensor:
+        """(count, C, H, W) standard normal numbers like the images, from the reading's own generator."""
+        like = self.batches[0][0]
+        drawn = torch.randn(count, *like.shape[1:], generator=self.generator)
+        return drawn.to(like.device).contiguous(
+            memory_format=torch.channels_last if like.dim() == 4 else torch.contiguous_format
+        )
+
+    def _run(self, x: Tensor, y: Tensor, everything: bool) -> Forward:
+        done = Forward(x, y, x)
+        handles = []
+        for module in self.network.modules() if everything else ():
+            if isinstance(module, ACTIVATIONS) and self.keep & {"codes", "active"}:
+                handles.append(module.register_forward_hook(_note_activation(done, self.keep)))
+            if isinstance(module, nn.Conv2d | nn.Linear) and self.keep & {"outputs", "shapes"}:
+                handles.append(module.register_forward_hook(_note_output(done, self.keep)))
+        try:
+            done.logits = self.network(x)
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not isinstance(done.logits, Tensor):
+            kind = type(done.logits).__name__
+            raise EvaluationFailed(f"a score needs a network that returns its logits; this one returns {kind}")
+        return done
+
+
+def _note_activation(done: Forward, keep: frozenset[Keep]) -> Callable[..., None]:
+    def hook(_: nn.Module, __: Any, output: Tensor) -> None:
+        if "codes" in keep:
+            done.codes.append((output.detach() > 0).flatten(1))
+        if "active" in keep:
+            done.active.append(output)
+
+    return hook
+
+
+def _note_output(done: Forward, keep: frozenset[Keep]) -> Callable[..., None]:
+    def hook(module: nn.Module, _: Any, output: Tensor) -> None:
+        done.shapes.append((module, output.shape))
+        if "outputs" in keep:
+            done.outputs.append((module, output))
+
+    return hook
