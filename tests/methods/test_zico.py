@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,12 +13,13 @@ import torch
 
 from archsmith.archive import Archive
 from archsmith.methods import zico
-from archsmith.methods.task import Task
+from archsmith.methods.task import Task, Training
 from archsmith.metrics.cost import Costs
 from archsmith.models import build
 from archsmith.problem import Candidate, Trial, at_most
 from archsmith.space import Architecture
 from archsmith.supernet import search_space
+from archsmith.training.recipe import Recipe
 
 
 def trial(name: int, score: float, depth: int, **changes: Any) -> Trial:
@@ -49,6 +52,64 @@ def test_failed_infeasible_and_repeated_trials_do_not_count() -> None:
     good = trial(1, 50.0, 10)
     trials = [good, good, trial(2, 90.0, 5, reason="it broke"), trial(3, 90.0, 5, violation=0.1)]
     assert names(zico.ranked(trials)) == [1]
+
+
+def test_limits_on_the_training_time_share_the_places_and_prefer_the_shallow() -> None:
+    trials = [trial(depth, 10.0 * depth, depth) for depth in range(10, 41)]
+    fast, slow = (at_most(lambda arch: arch["name"], limit, name="ms") for limit in (20.0, 40.0))
+    found = zico.shortlist(trials, 4, (fast, slow))
+    # between 10 and 20 at a quarter and half of the way of the logarithm, then between 10 and 40
+    assert names(found) == [20, 14, 13, 12]
+    assert names(zico.shortlist(trials, 1, (fast, slow))) == [16]  # a third of the way from 10 to 40
+    nothing = at_most(lambda arch: arch["name"], 5.0, name="ms")
+    assert len(zico.shortlist(trials, 3, (nothing, nothing))) == 3  # filled with the best scores
+
+
+def test_the_lower_bound_is_one() -> None:
+    """No ratio is below 1, so ZiCo is at least the sum of the logarithms of the layers' sizes, and ranks alike."""
+    given = task(Archive())
+    score, counts = zico.ZiCo(given.model, given.batches), zico._counts(given)
+    archs = [given.space.sample(Random(seed)) for seed in range(30)]
+    pairs = [(score(arch), counts(arch)["log_sizes"]) for arch in archs]
+    assert all(value >= bound for value, bound in pairs)
+    ranks = [sorted(column).index(x) for column in zip(*pairs, strict=True) for x in column]
+    assert abs(sum(a * b for a, b in zip(ranks[:30], ranks[30:], strict=True)) - 8555) < 300  # 8555: equal ranks
+
+
+def training(seconds: float, images: int = 1000) -> Training:
+    return Training(seconds, images, (images // 4,) * 4, Recipe(batch_size=8))
+
+
+def test_where_everything_is_fast_enough_there_is_no_limit() -> None:
+    assert zico._limits(task(Archive())) == ()
+    assert zico._limits(task(Archive(), training=training(1e6))) == ()
+
+
+def test_where_time_is_short_slow_networks_are_not_short_listed() -> None:
+    given = task(Archive(), trials=24, training=training(2.0))  # 0.25 and 0.5 ms an image
+    found = {"weights": {"depth": 0.01}, "slowest": 0.7, "fastest": 0.1}
+    limits = zico._limits(replace(given, decide=lambda name, make: found if name == "pace" else make()))
+    assert [limit.high for limit in limits] == [0.25, 0.5]
+    archs = [given.space.sample(Random(seed)) for seed in range(20)]
+    depth = zico.Depth(given.model)
+    for limit in limits:
+        assert [limit.metric(arch) for arch in archs] == pytest.approx([0.01 * depth(arch) for arch in archs])
+        for front in (zico._bounded(given, zico._counts(given), (limit,), 200),):
+            assert front and all(limit.metric(t.arch) <= limit.high for t in front)  # type: ignore[operator]
+
+
+def test_no_limit_is_below_what_a_fast_network_takes() -> None:
+    found = {"weights": {"depth": 0.01}, "slowest": 9.0, "fastest": 3.0}
+    given = task(Archive(), training=training(2.0), decide=lambda name, make: found)
+    assert [limit.high for limit in zico._limits(given)] == [4.5, 4.5]
+
+
+def test_the_pace_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = task(Archive(), training=training(0.001))
+    limits = zico._limits(given)
+    monkeypatch.setattr(zico, "timed", lambda *_, **__: pytest.fail("timed again"))
+    again = zico._limits(given)
+    assert [limit.high for limit in again] == [limit.high for limit in limits] and len(limits) == 2
 
 
 def task(archive: Archive, **changes: Any) -> Task:

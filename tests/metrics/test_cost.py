@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from random import Random
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from archsmith.elastic import Attention, BatchNorm2d, Choice, Conv2d, Linear, OneOf, Repeat
 from archsmith.errors import UserError
-from archsmith.metrics.cost import Costs, _trace_memory, macs, macs_by_module, params, peak_memory
+from archsmith.metrics.cost import LAYERS, Costs, _trace_memory, layer_sums, macs, macs_by_module, params, peak_memory
 from archsmith.models.mobilenet import mobilenet
 from archsmith.supernet import extract, search_space
 
@@ -35,6 +36,27 @@ def test_macs_agree_with_fvcore(size: int) -> None:
     finally:
         logging.disable(logging.NOTSET)
     assert macs(plain, (3, size, size)) == counts["conv"] + counts["linear"]
+
+
+def test_sums_over_layers_by_hand() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, 2, 1, groups=4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5)
+    )
+    found = layer_sums(net, (3, 8, 8))
+    assert found["depth"] == 3 and found["outputs"] == 4 * 64 + 4 * 16 + 5
+    assert found["log_sizes"] == pytest.approx(math.log(108) + math.log(36) + math.log(320))
+
+
+def test_sums_over_layers_are_tabulated_like_counts() -> None:
+    model = mobilenet(10, 3, 16)
+    costs = Costs(model, (3, 16, 16), ("params", *LAYERS))
+    assert costs.additive
+    for seed in range(20):
+        arch = search_space(model).sample(Random(seed))
+        assert costs(arch) == pytest.approx(costs.exact(arch), rel=1e-12)
+    assert "macs" not in costs(arch)
+    with pytest.raises(UserError, match="did you mean 'depth'"):
+        Costs(model, (3, 16, 16), ("dept",))
 
 
 def test_macs_of_attention_by_hand() -> None:
