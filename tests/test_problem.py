@@ -151,6 +151,51 @@ def test_a_batched_metric_is_asked_once_and_one_by_one_where_the_batch_fails():
     assert [t.losses for t in trials] == [(0,), (1,), (2,)]
 
 
+class Epochs:
+    """A metric with three fidelities, whose cost depends on both."""
+
+    name = "accuracy"
+    fidelities = (4, 12, 36)
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, arch):
+        return self.at(arch, 36)
+
+    def at(self, arch, fidelity):
+        if fidelity not in self.fidelities:
+            raise ValueError(f"not recorded at {fidelity}")
+        self.asked.append((arch, fidelity))
+        return {"accuracy": arch["d0"] * fidelity, "epochs": fidelity}
+
+    def cost(self, arch, fidelity):
+        return {"simulated_seconds": (arch["d1"] + 1) * (fidelity or 36)}
+
+    def batch(self, archs):
+        return [self(arch) for arch in archs]
+
+
+def test_a_candidate_is_measured_and_charged_at_its_fidelity():
+    score = Epochs()
+    problem = Problem(SPACE, maximize(score), at_most(costs, 50, "params"))
+    assert problem.fidelities == (4, 12, 36)
+    asked = [Candidate(arch(2, 0), 4), Candidate(arch(2, 0), 12), Candidate(arch(3, 1)), Candidate(arch(6, 0), 4)]
+    low, middle, full, infeasible = problem.evaluate(asked)
+    assert score.asked == [(arch(2, 0), 4), (arch(2, 0), 12), (arch(3, 1), 36)]
+    assert [t.losses for t in (low, middle, full, infeasible)] == [(-8,), (-24,), (-108,), ()]
+    assert [t.cost.get("simulated_seconds") for t in (low, middle, full, infeasible)] == [4, 12, 72, None]
+    assert low.candidate.fidelity == 4 and low.metrics["epochs"] == 4
+    (odd,) = problem.evaluate([Candidate(arch(1, 0), 5)])
+    assert odd.reason == "ValueError: not recorded at 5" and "simulated_seconds" not in odd.cost
+
+
+def test_a_fidelity_means_nothing_to_a_metric_that_has_none():
+    problem = Problem(SPACE, maximize(lambda a: a["d0"], "d0"))
+    assert problem.fidelities == () and Problem(SPACE).fidelities == ()
+    assert [t.losses for t in problem.evaluate([Candidate(arch(2, 0), 4), Candidate(arch(3, 0))])] == [(-2,), (-3,)]
+
+
 def test_an_unknown_part_is_the_users_mistake():
     problem = Problem(SPACE, [], at_most(costs, 3, "parms"))
     with pytest.raises(UserError, match=r"costs gives params, macs, but no 'parms'; did you mean 'params'\?"):

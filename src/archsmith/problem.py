@@ -14,7 +14,10 @@ from archsmith.space import Architecture, SearchSpace
 # A metric is any callable `arch -> float` or `arch -> {part: float}`. Optional attributes, read where present:
 #   name: str            what it is called where nothing else is said
 #   batch(archs)         the values of many at once, in order
-#   cost: {entry: x}     what one evaluation adds to the ledger besides seconds (images, macs, proxy_passes, ...)
+#   cost: {entry: x}     what one evaluation adds to the ledger besides seconds (images, macs, proxy_passes, ...), or a
+#                        function (arch, fidelity) that gives this; fidelity is None where none was asked for
+#   fidelities: tuple    those it can be measured at, ascending, the full one last; then
+#   at(arch, fidelity)   measures at one of them, and the plain call at the full one
 #   cheap: bool          False where a value costs so much that samplers must not ask for it freely (default True)
 Metric = Callable[[Architecture], "float | Mapping[str, float]"]
 
@@ -179,6 +182,11 @@ class Problem:
                 raise UserError(f"two metrics are called '{part.name}'; give one of them another name=")
 
     @property
+    def fidelities(self) -> tuple[float, ...]:
+        """Those of the first objective's metric, ascending, the full one last; () where it has none."""
+        return tuple(getattr(self.objectives[0].metric, "fidelities", ())) if self.objectives else ()
+
+    @property
     def cheap(self) -> tuple[Constraint, ...]:
         """The constraints that samplers may ask about freely, so that they propose nothing that breaks them."""
         return tuple(constraint for constraint in self.constraints if constraint.cheap)
@@ -278,7 +286,9 @@ def _measure(parts: Sequence[Objective | Constraint], drafts: Sequence[_Draft]) 
                 draft.reason = reason_of(answer)
                 continue
             draft.answers.append((metric, answer))
-            for entry, amount in getattr(metric, "cost", {}).items():
+            cost = getattr(metric, "cost", {})
+            charged = cost(draft.candidate.arch, draft.candidate.fidelity) if callable(cost) else cost
+            for entry, amount in charged.items():
                 draft.cost[entry] = draft.cost.get(entry, 0.0) + amount
         for draft in (d for d in drafts if d.reason is None):
             for name in dict.fromkeys(part.name for part in parts if part.metric == metric):
@@ -303,7 +313,8 @@ def _note(draft: _Draft, metric: Metric, name: str) -> None:
 def _ask(metric: Metric, drafts: Sequence[_Draft]) -> list[Any]:
     """The answer for each draft, or the exception it raised; charges the time."""
     archs = [draft.candidate.arch for draft in drafts]
-    if hasattr(metric, "batch") and len(archs) > 1:
+    graded = hasattr(metric, "at") and any(draft.candidate.fidelity is not None for draft in drafts)
+    if hasattr(metric, "batch") and len(archs) > 1 and not graded:
         begun = time.perf_counter()
         try:
             answers = list(metric.batch(archs))
@@ -319,11 +330,18 @@ def _ask(metric: Metric, drafts: Sequence[_Draft]) -> list[Any]:
     for draft in drafts:
         begun = time.perf_counter()
         try:
-            answers.append(metric(draft.candidate.arch))
+            answers.append(_answer(metric, draft.candidate))
         except Exception as error:  # what a metric raises is a fact about the architecture; Ctrl-C is no Exception
             answers.append(error)
         draft.cost["seconds"] += time.perf_counter() - begun
     return answers
+
+
+def _answer(metric: Metric, candidate: Candidate) -> float | Mapping[str, float]:
+    """At the candidate's fidelity, where it has one and the metric knows several."""
+    if candidate.fidelity is not None and hasattr(metric, "at"):
+        return metric.at(candidate.arch, candidate.fidelity)
+    return metric(candidate.arch)
 
 
 def reason_of(error: BaseException) -> str:
