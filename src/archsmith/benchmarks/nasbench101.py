@@ -51,7 +51,11 @@ def _classes(texts: list[str]) -> list[str]:
 
 
 def load_1shot1(name: str, data: str | PathLike[str] | None = None) -> Recorded:
-    """`nasbench1shot1:1` or `nasbench1shot1:2`."""
+    """`nasbench1shot1:1` or `nasbench1shot1:2`.
+
+    The table holds those cells in which, dead nodes removed, every node reads the one before it: 87 % and 45 % of the spaces.
+    The space of the benchmark is that part of NASBENCH1SHOT1.
+    """
     which = int(name.partition(":")[2])
     columns = read(KINDS["nasbench1shot1"], data)
     kept = np.flatnonzero(columns["search_space"] == which)
@@ -81,11 +85,13 @@ def load_1shot1(name: str, data: str | PathLike[str] | None = None) -> Recorded:
         },
         "surrogate": None,
         "simulated_seconds": None,
-        "complete": len(keys) == {1: 2127, 2: 3258}[which],  # isomorphism classes
+        "complete": True,  # of the part
+        "part": "cells in which, dead nodes removed, every node reads the one before it: no others are in the table",
         "count": len(keys),
         "truth_fidelity": _EPOCHS,
     }
-    return Recorded(name, NASBENCH1SHOT1[which], repeats[0], Lookup("accuracy", rows, truth), facts, rows, repeats)
+    space = NASBENCH1SHOT1[which].where(rows.__contains__)
+    return Recorded(name, space, repeats[0], Lookup("accuracy", rows, truth), facts, rows, repeats)
 
 
 def _read_1shot1(which: int, text: str) -> Architecture:
