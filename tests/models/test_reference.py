@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from archsmith.errors import UserError
+from archsmith.metrics.cost import params
 from archsmith.models.reference import costs, reference
 
 
@@ -39,3 +40,14 @@ def test_a_budget_below_the_narrowest_is_named() -> None:
         reference(10, 3, 32, {"params": 100})
     with pytest.raises(UserError, match="latency"):
         reference(10, 3, 32, {"latency": 1})
+
+
+def test_a_latency_limit_binds_too() -> None:
+    """With a clock of its own: a thousandth of a millisecond for each parameter."""
+    free = reference(10, 1, 8, {"params": 20_000})
+    found = reference(10, 1, 8, {"params": 20_000, "latency": 10.0}, lambda network: params(network) / 1000)
+    assert [r.depth for r in found] == [r.depth for r in free]
+    for candidate in found:
+        assert 9_500 <= params(candidate.make(None)) <= 10_000
+    with pytest.raises(UserError, match="latency<=0"):
+        reference(10, 1, 8, {"latency": 0.0}, lambda network: 1.0)

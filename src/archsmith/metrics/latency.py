@@ -100,6 +100,17 @@ def time_onnx(
     }
 
 
+def whole_ms(network: nn.Module, shape: Shape, *, threads: int = 1) -> float:
+    """Milliseconds of one image through a plain network (weights are made up: it may be on `meta`), as it would be shipped.
+
+    The least of two sessions' low quantiles: what a quiet machine takes. Raises Unwritten where the network cannot be written
+    as ONNX without torch's exporter.
+    """
+    data = write(network, shape, batch=1, classifier=Classifier((0.5,) * shape[0], (0.25,) * shape[0]))
+    sessions = (open_session(data, threads) for _ in range(2))
+    return min(_quick(session, random_input(session, shape, 1)) for session in sessions)
+
+
 # -- a table of blocks ----------------------------------------------------------------------------------------------------
 
 

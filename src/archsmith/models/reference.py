@@ -52,20 +52,29 @@ def costs(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, int]:
     return {name: count(network, shape) for name, count in _COUNT.items()}
 
 
-def reference(classes: int, channels: int, size: int, limits: Mapping[str, float]) -> list[Reference]:
-    """One network per depth, each the widest that keeps every limit (upper ones, of params, macs, memory).
+def reference(
+    classes: int,
+    channels: int,
+    size: int,
+    limits: Mapping[str, float],
+    latency_ms: Callable[[nn.Module], float] | None = None,
+) -> list[Reference]:
+    """One network per depth, each the widest that keeps every limit (upper ones, of params, macs, memory, latency).
 
     The width multiplier is found by halving, then the head is widened, channel by channel, up to the limit that binds, so that
-    it is used to 95 % or more. Depths at which even the narrowest network is too large are left out. UserError where none fits.
+    it is used to 95 % or more (of a latency limit as near as timing allows). Depths at which even the narrowest network is too
+    large are left out. UserError where none fits. `latency_ms`: times a network that is on `meta`; needed for a latency limit.
     """
-    unknown = sorted(set(limits) - set(_COUNT))
+    known = (*_COUNT, "latency") if latency_ms is not None else tuple(_COUNT)
+    unknown = sorted(set(limits) - set(known))
     if unknown or not limits:
-        raise UserError(f"reference: limits {sorted(limits)} must be some of {', '.join(_COUNT)}")
+        raise UserError(f"reference: limits {sorted(limits)} must be some of {', '.join(known)}")
     shape = (channels, size, size)
 
     def fits(candidate: Reference) -> bool:
         network = candidate.make(None)
-        return all(_COUNT[name](network, shape) <= limit for name, limit in limits.items())
+        counted = all(_COUNT[name](network, shape) <= limit for name, limit in limits.items() if name != "latency")
+        return counted and ("latency" not in limits or latency_ms(network) <= limits["latency"])  # type: ignore[misc]
 
     found = []
     for depth in _DEPTHS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from archsmith.archive import SqliteArchive
 from archsmith.data.augment import suggest
 from archsmith.methods.task import Training
 from archsmith.metrics.accuracy import evaluate
+from archsmith.metrics.latency import whole_ms
 from archsmith.models.reference import Reference, costs, reference
 from archsmith.problem import Candidate, Trial
 from archsmith.progress import duration
@@ -191,12 +193,17 @@ def _record(work: Work, shortlist: Sequence[dict[str, Any]], standings: Sequence
 
 
 def references(work: Work, chosen: dict[str, Any]) -> list[Reference]:
-    """Three hand-made networks that use the budget; without one, as large as the chosen network."""
+    """Three hand-made networks that use the budget; without one, as large as the chosen network. Found once, then read back."""
     channels, size, _ = work.shape
-    limits = {limit.metric: limit.value for limit in work.limits if limit.op == "<=" and limit.metric != "latency"}
+    limits = {limit.metric: limit.value for limit in work.limits if limit.op == "<="}
     if not limits:
         limits = {"params": chosen["params"], "macs": chosen["macs"]}
-    return reference(len(work.images.classes), channels, size, limits)
+    timed = partial(whole_ms, shape=work.shape, threads=work.threads) if "latency" in limits else None
+
+    def find() -> list[dict[str, Any]]:
+        return [asdict(r) for r in reference(len(work.images.classes), channels, size, limits, timed)]
+
+    return [Reference(**fields) for fields in work.run.decide("finish/references", find)]
 
 
 def reference_entrants(work: Work, found: Sequence[Reference]) -> list[Entrant]:

@@ -18,7 +18,8 @@ def profile(work: Work) -> dict[str, Any]:
         work.latency = _table(work)
         work.latency.calibrate(Random(work.run.request.seed))
     work.tell("counting a sample of the space", None)
-    return survey(work.space_name, work.space, work.limits, work.costs, work.latency, work.run.request.seed)
+    found = survey(work.space_name, work.space, work.limits, work.costs, work.latency, work.run.request.seed)
+    return {**found, "init": work.init_said}
 
 
 def again(work: Work, payload: dict[str, Any]) -> None:
@@ -40,4 +41,6 @@ def said(payload: dict[str, Any]) -> str:
         text += f"; {share:.2g} of the space fits" if share else "; very few networks fit"
     if table := payload["latency_table"]:
         text += f"; latency table off by {table['mape']:.0%} on {table['held_out']} networks"
+    if payload.get("init"):
+        text += f"; {payload['init']}"
     return text

@@ -105,17 +105,28 @@ class Work:
         """The space asked for; auto: the MobileNet family, which fits itself to the image size."""
         return "mobilenet" if self.run.request.space == "auto" else self.run.request.space
 
-    @cached_property
+    @property
     def model(self) -> nn.Module:
         """The elastic network: on meta, or with the weights of --init."""
+        return self._model[0]
+
+    @property
+    def init_said(self) -> str | None:
+        """What of --init was taken; None without it."""
+        return self._model[1]
+
+    @cached_property
+    def _model(self) -> tuple[nn.Module, str | None]:
         channels, size, _ = self.shape
         init = self.run.request.init
         model = build(self.space_name, len(self.images.classes), channels, size, device="cpu" if init else "meta")
-        if init:
-            from archsmith.stages.init import load_into
+        if not init:
+            return model, None
+        from archsmith.stages.init import load_into
 
-            self.run.event("init", said=load_into(model, Path(init)))
-        return model
+        said = load_into(model, Path(init))
+        self.run.event("init", said=said)
+        return model, said
 
     @cached_property
     def space(self) -> SearchSpace:

@@ -461,6 +461,13 @@ def test_the_metric_does_not_depend_on_the_order_of_asking_or_on_company() -> No
     assert Scores(Elastic().to("meta"), data, [named("zico")], repeats=2)(archs[0])["zico"] == forward[0]["zico"]  # type: ignore[index]
 
 
+def test_the_canonical_network_is_scored() -> None:
+    model, data = Elastic(), batches()
+    archs = list(search_space(model).architectures())
+    metric = Scores(model, data, [named("zico")], canonical=lambda arch: archs[0])
+    assert [metric(a) for a in archs] == [Scores(model, data, [named("zico")])(archs[0])] * len(archs)
+
+
 def test_what_cannot_be_scored_is_nan_in_company_and_an_error_alone() -> None:
     def broken(reading: Any) -> float:
         raise EvaluationFailed("it cannot be")

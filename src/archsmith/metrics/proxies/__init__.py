@@ -67,6 +67,12 @@ def named(name: str) -> Proxy:
     return found  # type: ignore[no-any-return]
 
 
+def lower_is_better(name: str) -> bool:
+    """Whether the smaller value of this proxy is the better one."""
+    found = _found(name)
+    return not inspect.isclass(found) and bool(found.lower)
+
+
 def build(
     name: str,
     model: nn.Module,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -69,8 +69,9 @@ class Scores:
     `batches`: drawn once and used for every architecture (common random numbers: less noise in the ranking). The weights of an
     architecture depend on (`seed`, repeat, kind of weights, arch.key) only, so a score depends neither on the order of asking
     nor on the other scores. `init`: overrides what a score asks for. `drop_shortcuts`, `drop_squeeze_excite`: score without.
-    `settings`: proxy name -> its own settings. With `single`, the metric gives the one score as a float, and raises
-    EvaluationFailed where it is not finite.
+    `canonical`: arch -> the one whose network is scored instead, without operations that do nothing; saves their passes, and
+    networks that compute the same get the same score. `settings`: proxy name -> its own settings. With `single`, the metric
+    gives the one score as a float, and raises EvaluationFailed where it is not finite.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Scores:
         drop_shortcuts: bool = False,
         drop_squeeze_excite: bool = False,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
+        canonical: Callable[[Architecture], Architecture] | None = None,
         loss: Loss = F.cross_entropy,
         seed: int = 0,
         memory_format: torch.memory_format = torch.channels_last,
@@ -99,6 +101,7 @@ class Scores:
         self.model, self.proxies, self.repeats, self.seed, self.init = model, tuple(proxies), repeats, seed, init
         self.drop_shortcuts, self.drop_squeeze_excite = drop_shortcuts, drop_squeeze_excite
         self.settings, self.loss, self.memory_format, self.single = settings, loss, memory_format, single
+        self.canonical = canonical
         self.batches = tuple((x.contiguous(memory_format=memory_format) if x.dim() == 4 else x, y) for x, y in batches)
         wanted = max((proxy.needs.batches for proxy in proxies), default=0)
         if len(self.batches) < wanted:
@@ -106,6 +109,7 @@ class Scores:
 
     def __call__(self, arch: Architecture) -> dict[str, float] | float:
         """arch -> scores."""
+        arch = arch if self.canonical is None else self.canonical(arch)
         rounds = [self._round(arch, repeat) for repeat in range(self.repeats)]
         found = {name: math.fsum(each[name] for each in rounds) / len(rounds) for name in rounds[0]}
         if not self.single:
