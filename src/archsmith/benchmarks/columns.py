@@ -277,6 +277,7 @@ def write(path: Path, kind: Kind, arrays: Mapping[str, np.ndarray], source: str,
     about = {"format": FORMAT, "kind": kind.name, "source": source, "source_sha256": source_sha256, "sha256": digest(plain)}
     text = np.frombuffer(json.dumps(about, sort_keys=True).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{_ABOUT: text}, **plain)  # type: ignore[arg-type]
+    save: Any = np.savez_compressed  # its keyword arguments are the arrays, which its signature cannot say
+    save(buffer, **{_ABOUT: text}, **plain)
     replace_file(path, buffer.getvalue())
     return str(about["sha256"])

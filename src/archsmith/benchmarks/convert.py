@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from archsmith.benchmarks import columns, publishers
+from archsmith.benchmarks import columns, publishers, tfrecords
 from archsmith.benchmarks.columns import KINDS, Kind
 from archsmith.benchmarks.pickles import read_pickle
 from archsmith.errors import ArchsmithError, UserError, did_you_mean
@@ -23,6 +23,7 @@ _LAYOUTS: dict[str, Callable[[Any], publishers.Table]] = {
     "nasbench201": publishers.nasbench201_columns,
     "transnas": publishers.transnas_columns,
 }
+_TFRECORDS = {"nasbench1shot1": tfrecords.nasbench1shot1_columns, "ecnas": tfrecords.ecnas_columns}
 
 
 def convert(kind: str, source: Path, out: Path) -> dict[str, Any]:
@@ -30,7 +31,8 @@ def convert(kind: str, source: Path, out: Path) -> dict[str, Any]:
 
     `source`: a CSV table or JSON (a list of rows or a dictionary of columns, named as the table's), a pickle of either or of
     the publishers' own layout (NAS-Bench-201, NATS-Bench, TransNAS-Bench-101; also in bzip2, gzip and torch files), the folder
-    of NATS-Bench, or an .npz file of plain arrays. Nothing in a source can run code.
+    of NATS-Bench, a .tfrecord file of NAS-Bench-101 (for `nasbench1shot1`) or EC-NAS, or an .npz file of plain arrays.
+    Nothing in a source can run code.
     """
     if kind not in KINDS:
         raise UserError(f"no results of kind '{kind}' among {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
@@ -57,12 +59,18 @@ def _arrays(kind: Kind, source: Path) -> dict[str, np.ndarray]:
             content = json.loads(source.read_bytes())
         except ValueError as error:
             raise UserError(f"{source} is no JSON: {error}") from error
+    elif suffix == ".tfrecord":
+        if kind.name not in _TFRECORDS:
+            raise UserError(f"{source}: results of kind '{kind.name}' do not come as .tfrecord; {', '.join(_TFRECORDS)} do")
+        return columns.typed(kind, _TFRECORDS[kind.name](source), where)
     elif suffix == ".npz":
         return _plain_npz(source)
     elif suffix in _PICKLES:
         content = read_pickle(source)
     else:
-        raise UserError(f"{source}: a source ends in .csv, .json, .npz or {', '.join(_PICKLES)}; rename it by what it is")
+        raise UserError(
+            f"{source}: a source ends in .csv, .json, .npz, .tfrecord or {', '.join(_PICKLES)}; rename it by what it is"
+        )
     try:
         table = _table(content)
         if table is None:

@@ -53,8 +53,8 @@ def _classes(texts: list[str]) -> list[str]:
 def load_1shot1(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     """`nasbench1shot1:1` or `nasbench1shot1:2`.
 
-    The table holds those cells in which, dead nodes removed, every node reads the one before it: 87 % and 45 % of the spaces.
-    The space of the benchmark is that part of NASBENCH1SHOT1.
+    The space is the part of NASBENCH1SHOT1 that is recorded. The CSV table holds those cells in which, dead nodes removed,
+    every node reads the one before it: 87 % and 45 % of the spaces.
     """
     which = int(name.partition(":")[2])
     columns = read(KINDS["nasbench1shot1"], data)
@@ -70,7 +70,13 @@ def load_1shot1(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     test = [columns[column][kept] for repeat in _REPEATS if (column := f"test_acc_{repeat}") in columns]
     truth = np.nanmean(np.stack(test), axis=0)
     best = np.flatnonzero(truth >= np.quantile(truth, 0.9))
-    repeats = tuple(Lookup("accuracy", rows, column) for column in valid)
+    times = [columns[column][kept] if (column := f"train_time_s_{r}") in columns else None for r in _REPEATS[: len(valid)]]
+    repeats = tuple(
+        Lookup("accuracy", rows, column)
+        if time is None
+        else Curve("accuracy", rows, {_EPOCHS: column}, {_EPOCHS: {SIMULATED: time}})
+        for column, time in zip(valid, times, strict=True)
+    )
     facts = {
         **columns.facts(),
         "score": "validation accuracy after 108 epochs, one run; three independent runs are `repeats`",
@@ -84,9 +90,9 @@ def load_1shot1(name: str, data: str | PathLike[str] | None = None) -> Recorded:
             "test, one run, best tenth": spread(test, best),
         },
         "surrogate": None,
-        "simulated_seconds": None,
+        "simulated_seconds": None if times[0] is None else "seconds of the training, as recorded",
         "complete": True,  # of the part
-        "part": "cells in which, dead nodes removed, every node reads the one before it: no others are in the table",
+        "part": "the cells of the space that the file records",
         "count": len(keys),
         "truth_fidelity": _EPOCHS,
     }

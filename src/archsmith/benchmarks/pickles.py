@@ -10,7 +10,7 @@ import zipfile
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -33,14 +33,14 @@ class _Dtype:
             raise ValueError("an array of records")
         self._code = {"<": "<", ">": ">"}.get(state[1], "|") + self._code.lstrip("<>=|")
 
-    def values(self, raw: bytes, shape: tuple[int, ...], order: str) -> Any:
+    def values(self, raw: bytes, shape: tuple[int, ...], order: Literal["C", "F"]) -> Any:
         """The numbers or texts in the bytes, as Python's own."""
         if not isinstance(raw, bytes):
             raise ValueError("an array of objects")
         flat = np.frombuffer(raw, dtype=np.dtype(self._code))
         if shape and not flat.size:
             return []  # whatever sizes the file claims
-        return flat.reshape(shape, order=order).tolist()  # type: ignore[call-overload]
+        return flat.reshape(shape, order=order).tolist()
 
 
 class _Array(list):
@@ -141,7 +141,7 @@ def read_pickle(path: Path) -> Any:
             file.seek(0)
             if head[:2] == b"PK":
                 return _from_torch(path)
-            opened: IO[bytes] = file
+            opened: Any = file
             if head[:3] == b"BZh":
                 opened = bz2.BZ2File(file)
             elif head[:2] == b"\x1f\x8b":
