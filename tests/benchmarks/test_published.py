@@ -109,6 +109,7 @@ def test_the_oracle_ranks_what_was_evaluated() -> None:
     assert len(archs) == 2162
     predicted, measured = recorded.score.batch(archs), evaluated.batch(archs)
     assert np.corrcoef(ranks(predicted), ranks(measured))[0, 1] == pytest.approx(0.982, abs=0.004)
+    assert np.mean(predicted) - np.mean(measured) == pytest.approx(5.9, abs=0.1) and "5.9 points" in recorded.facts["surrogate"]
     assert "latency_ms_v100_64" in recorded.records
 
 
