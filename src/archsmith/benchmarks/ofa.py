@@ -94,7 +94,7 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
         "optimum": None,
         "best": None,
         "noise": None,
-        "surrogate": f"{predicted}; fitted to networks that share weights; 5.9 points above what was evaluated on ImageNet, so good for ranks",
+        "surrogate": f"{predicted}: 5.9 points above what shared weights were evaluated to, so good for ranks only",
         "simulated_seconds": None,
         "complete": True,
         "count": len(archs),
