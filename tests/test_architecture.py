@@ -18,10 +18,10 @@ PACKAGE = SOURCE / "archsmith"
 # A part may import parts of its own layer or of those below. A new part of the package needs a place here.
 LAYERS = [
     {"errors", "space", "seeding", "progress", "files", "intervals", "machine"},
-    {"problem", "pareto", "walk", "elastic", "budget", "tracing", "doctor"},
+    {"problem", "pareto", "walk", "elastic", "budget", "tracing", "doctor", "cells"},
     {"archive", "feasible", "search", "supernet", "onnx_graph"},
     {"searchers", "predictors", "benchmarks", "metrics", "models", "data", "training", "execution", "onnx_export", "run"},
-    {"methods", "export", "report", "survey", "shipped"},
+    {"methods", "export", "report", "survey", "shipped", "bench"},
     {"stages"},
     {"pipeline"},
     {"cli"},
@@ -32,7 +32,7 @@ LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 HANDLES = {("run", "pipeline"), ("run", "report")}
 SEARCH_SIDE = {
     *("errors", "space", "problem", "pareto", "walk", "archive", "feasible", "search", "searchers"),
-    *("predictors", "benchmarks"),
+    *("predictors", "benchmarks", "cells", "bench"),
     *("budget", "progress", "files", "intervals", "machine", "run", "report", "doctor", "cli", "__init__"),
 }
 WHEN_USED = {"pymoo", "onnx", "onnxruntime", "onnxscript", "plotly", "sklearn", "pyarrow", "scipy", "optuna", "ray", "lightgbm"}

@@ -187,6 +187,9 @@ class Architecture(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"Architecture({self._options})"
 
+    def __reduce__(self) -> tuple[type[Architecture], tuple[dict[str, Any]]]:
+        return Architecture, (self._options,)  # made anew: hashes of texts differ from process to process
+
     @cached_property
     def key(self) -> str:
         """Sixteen hexadecimal digits of the canonical JSON: the same on every machine and in every restricted space."""
