@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Derived, Linear, Repeat, SqueezeExcite
 from archsmith.elastic.layer import width as width_of
-from archsmith.errors import UserError
+from archsmith.models.inputs import check_inputs
 from archsmith.space import Size, largest, make_divisible
 
 Expansion = int | Choice
@@ -136,12 +136,6 @@ def _head(inputs: Size, features: Size, classes: int, dense: int | None = None, 
     return head
 
 
-def _check(classes: int, channels: int, size: int) -> None:
-    for what, value, least in (("classes", classes, 1), ("channels", channels, 1), ("size", size, 4)):
-        if not isinstance(value, int) or value < least:
-            raise UserError(f"{what}={value!r} is not a whole number of at least {least}")
-
-
 # -- Once-For-All -----------------------------------------------------------------------------------------------------------
 
 
@@ -150,7 +144,7 @@ def ofa_mobilenet_v3(classes: int = 1000, channels: int = 3, size: int = 224, wi
 
     7371^5 = 2.2e19 architectures. (B, channels, size, size) -> (B, classes). `width` scales all channels.
     """
-    _check(classes, channels, size)
+    check_inputs(classes, channels, size)
     stem, *widths, features = (make_divisible(c * width) for c in (16, 24, 40, 80, 112, 160, 960))
     strides, excited = (2, 2, 2, 1, 2), (False, True, False, True, True)
     model = nn.Sequential()
@@ -226,7 +220,7 @@ def mobilenet(classes: int, channels: int = 3, size: int = 32) -> nn.Sequential:
     Stage 1 keeps the stem's width and resolution and may be empty. Below 65 pixels the stem has stride 1 and the later stages
     halve the map; from there on stem and stages reduce as in Once-For-All. ReLU in the first stages, h-swish in the last.
     """
-    _check(classes, channels, size)
+    check_inputs(classes, channels, size)
     layout = _layout(size)
     inputs: Size = Choice(*_STEM[0], name="stem.width")
     model = nn.Sequential()
@@ -252,7 +246,7 @@ def fixed_mobilenet(classes: int, channels: int, size: int, depth: int, width: f
 
     Squeeze-excite in the second half of the stages, as in MobileNetV3. (B, channels, size, size) -> (B, classes).
     """
-    _check(classes, channels, size)
+    check_inputs(classes, channels, size)
     layout = _layout(size)
     inputs = max(4, round(_STEM[1] * width))
     model = nn.Sequential()
