@@ -23,7 +23,14 @@ from archsmith.elastic import (
     Repeat,
     SqueezeExcite,
 )
+from archsmith.models.cell import nasbench201
+from archsmith.models.darts import darts
 from archsmith.models.mobilenet import mobilenet, ofa_mobilenet_v3
+from archsmith.models.nats import nats_size
+from archsmith.models.oneshot import nasbench1shot1
+from archsmith.models.transnas import transnas
+from archsmith.models.vit import Transformer, transformer
+from archsmith.models.zen import zen
 from archsmith.space import largest, make_divisible
 
 
@@ -85,12 +92,24 @@ class Tangle(nn.Module):
         return self.head2(self.tokens(x).mean(1))
 
 
+_CLASS_TOKEN = Transformer((8, 12), (1, 2), (1, 2), (1, 1.5), head_width=4, patch=4, reach=1)
+_PATCHES_ONLY = Transformer((8, 12, 16), (1, 2, 3), (1, 2), (1, 2), head_width=4, patch=2, class_token=False, reach=None)
+
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int]] = {  # make, input shape, architectures to try
     "tangle": (Tangle, (3, 6, 6), 200),
     "mobilenet-8": (lambda: mobilenet(10, 1, 8), (1, 8, 8), 100),
     "mobilenet-32": (lambda: mobilenet(10, 3, 32), (3, 12, 12), 100),
     "mobilenet-96": (lambda: mobilenet(10, 3, 96), (3, 33, 33), 100),
     "ofa": (lambda: ofa_mobilenet_v3(10), (3, 33, 33), 100),
+    "nasbench201": (lambda: nasbench201(10, 3, 9, width=4, cells=1), (3, 9, 9), 12),
+    "nats-size": (lambda: nats_size(10, 3, 8), (3, 8, 8), 8),
+    "transnas": (lambda: transnas(10, 3, 32, width=4), (3, 32, 32), 6),
+    "darts": (lambda: darts(10, 3, 8, width=4, layers=3), (3, 8, 8), 5),
+    "nasbench1shot1": (lambda: nasbench1shot1(10, 3, 9, space=2, width=7, cells=1), (3, 9, 9), 12),
+    "autoformer": (lambda: transformer(_CLASS_TOKEN, 10, 3, 12), (3, 12, 12), 12),
+    "vit": (lambda: transformer(_PATCHES_ONLY, 10, 3, 8), (3, 8, 8), 12),
+    "zen": (lambda: zen(10, 3, 16, (8, 16, 24), 2, (1, 2)), (3, 16, 16), 4),
+    "zen-se": (lambda: zen(10, 3, 8, (8, 16), 1, (1, 2), se=True, shortcuts=False), (3, 8, 8), 4),
 }
 
 

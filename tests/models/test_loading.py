@@ -46,7 +46,7 @@ def file(tmp_path: Path) -> Path:
 def test_every_space_builds_on_meta(name: str) -> None:
     model = build(name, 5, 1, 32)
     assert all(p.is_meta for p in model.parameters())
-    assert search_space(model).size > 1e10
+    assert search_space(model).size >= 4096
 
 
 def test_a_class_gets_what_its_signature_has(file: Path) -> None:

@@ -11,6 +11,19 @@ SPACES = {
     "mobilenet": "archsmith.models.mobilenet:mobilenet",
     "ofa-mobilenet-v3-w1.0": "archsmith.models.mobilenet:ofa_w10",
     "ofa-mobilenet-v3-w1.2": "archsmith.models.mobilenet:ofa_w12",
+    "nasbench201": "archsmith.models.cell:nasbench201",
+    "nats-size": "archsmith.models.nats:nats_size",
+    "darts": "archsmith.models.darts:darts",
+    "darts-small": "archsmith.models.darts:darts_small",
+    "transnas": "archsmith.models.transnas:transnas",
+    "nasbench1shot1-space1": "archsmith.models.oneshot:nasbench1shot1",
+    "nasbench1shot1-space2": "archsmith.models.oneshot:nasbench1shot1_space2",
+    "autoformer-tiny": "archsmith.models.vit:autoformer_tiny",
+    "autoformer-small": "archsmith.models.vit:autoformer_small",
+    "autoformer-base": "archsmith.models.vit:autoformer_base",
+    "vit-nano": "archsmith.models.vit:vit_nano",
+    "zen": "archsmith.models.zen:zen",
+    "zen-scored": "archsmith.models.zen:zen_scored",
 }
 
 

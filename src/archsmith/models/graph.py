@@ -59,6 +59,10 @@ class Cell(nn.Module):
             nodes.append(self._zeros(nodes[0]) if total is None else total)
         return torch.cat(nodes[self.inputs :], dim=1) if self.joined else nodes[-1]
 
+    def extra_repr(self) -> str:
+        """What the edges do not tell: cells without any differ in this alone."""
+        return f"width={self.width}, stride={self.stride}"
+
     def _zeros(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x[:, :1, :: self.stride, :: self.stride]).repeat(1, self.width, 1, 1)
 

@@ -112,6 +112,10 @@ class Nasbench101Cell(nn.Module):
         """The projection to the output, where that reads the input."""
         return {"project": (self.reads, (True,))}
 
+    def extra_repr(self) -> str:
+        """Who reads whom, which the nodes do not tell."""
+        return f"parents={self.parents}"
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H, W)."""
         rest = [p.options[-1] if isinstance(p, Choice) else p for p in self.parents]
