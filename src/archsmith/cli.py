@@ -13,12 +13,14 @@ from typing import Annotated, Any
 import typer
 
 from archsmith import __version__
+from archsmith.bench.commands import app as bench
 from archsmith.errors import ArchsmithError, did_you_mean
 
 app = typer.Typer(
     name="archsmith", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Finds, trains and ships the best neural network for your data and budget.",
 )  # fmt: skip
+app.add_typer(bench)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output, progress to standard error.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, as given to --out.")]
 Budget = Annotated[str, typer.Option("--budget", help='Limits, e.g. "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB".')]
@@ -303,6 +305,14 @@ def _listing(rows: dict[str, str], json: bool) -> None:
     width = max(map(len, rows))
     for name, text in rows.items():
         print(f"{name:<{width}}  {text}")
+
+
+@app.command()
+def benchmarks(json: Json = False) -> None:
+    """List the recorded benchmarks."""
+    from archsmith.benchmarks import BENCHMARKS
+
+    _listing({name: text for name, (_, text) in BENCHMARKS.items()}, json)
 
 
 @app.command()

@@ -1,1 +1,36 @@
-"""Searchers: each proposes candidates of a problem and hears what became of them. No torch here."""
+"""Searchers: each proposes candidates of a problem and hears what became of them; a table of their names. No torch here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from archsmith.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from archsmith.search import GeneratorSearcher
+
+_HERE = "archsmith.searchers"
+SEARCHERS: dict[str, tuple[str, str]] = {  # for one objective: name -> (module:attribute, what it is)
+    "random": (f"{_HERE}.random:random_search", "uniform random search: baseline"),
+    "local": (f"{_HERE}.local:local_search", "hill climbing with restarts (White et al., UAI 2021)"),
+    "evolution": (f"{_HERE}.evolution:evolution", "(mu+lambda) evolution with crossover"),
+    "regularized-evolution": (f"{_HERE}.evolution:regularized_evolution", "the oldest retires (Real et al., AAAI 2019)"),
+    "reinforce": (f"{_HERE}.reinforce:reinforce", "policy gradient on independent decisions (Williams 1992)"),
+    "tpe": (f"{_HERE}.tpe:tpe", "densities of the good and the others (Bergstra et al., NeurIPS 2011)"),
+    "smac": (f"{_HERE}.smac:smac", "random-forest Bayesian optimisation (Hutter et al., LION 2011)"),
+    "guided": (f"{_HERE}.guided:guided", "an ensemble predictor guides mutation (White et al., AAAI 2021)"),
+    "successive-halving": (f"{_HERE}.hyperband:successive_halving", "cheap fidelities first (Jamieson and Talwalkar 2016)"),
+    "hyperband": (f"{_HERE}.hyperband:hyperband", "brackets of successive halving (Li et al., JMLR 2018)"),
+    "bohb": (f"{_HERE}.bohb:bohb", "Hyperband that learns where to start (Falkner et al., ICML 2018)"),
+}
+
+
+def make(name: str) -> Callable[..., GeneratorSearcher]:
+    """The searcher factory `name`: (problem, seed=0, **settings) -> searcher. UserError for an unknown name."""
+    if name not in SEARCHERS:
+        raise UserError(f"no searcher '{name}' among {', '.join(SEARCHERS)}{did_you_mean(name, SEARCHERS)}")
+    module, _, attribute = SEARCHERS[name][0].partition(":")
+    found: Callable[..., GeneratorSearcher] = getattr(importlib.import_module(module), attribute)
+    return found

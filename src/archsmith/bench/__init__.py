@@ -1,0 +1,1 @@
+"""Comparisons for researchers: proxies on recorded benchmarks, searchers at equal cost, speed."""

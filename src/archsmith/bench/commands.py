@@ -1,0 +1,126 @@
+"""The `archsmith bench` commands."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from archsmith.errors import UserError
+
+app = typer.Typer(
+    name="bench", no_args_is_help=True, rich_markup_mode=None, help="Compare proxies and searchers on recorded benchmarks."
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output, progress to standard error.")]
+
+
+def _list(text: str, what: str) -> list[str]:
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    if not found:
+        raise UserError(f"{what} is empty; give names separated by commas")
+    return found
+
+
+def _print(value: dict[str, Any]) -> None:
+    import json
+
+    typer.echo(json.dumps(value, indent=1, default=str))
+
+
+@app.command()
+def proxies(
+    benchmark: Annotated[str, typer.Option(help="As `archsmith benchmarks` lists them, e.g. nasbench201:cifar10.")],
+    proxies: Annotated[str, typer.Option(help="Names from `archsmith proxies`, separated by commas.")] = "zico,naswot,params",
+    sample: Annotated[int, typer.Option(help="So many random architectures; 0: all of them.")] = 1000,
+    data: Annotated[str, typer.Option(help="Images to score with: folder, file or name; or noise.")] = "noise",
+    batch: Annotated[int, typer.Option(help="Images in a mini-batch.")] = 64,
+    seeds: Annotated[int, typer.Option(help="Repeat with so many initialisations and mini-batches.")] = 1,
+    recorded: Annotated[str | None, typer.Option(help="The benchmark's converted file. [default: in ARCHSMITH_DATA]")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for scores and tables; given again it goes on.")] = Path(
+        "runs/bench-proxies"
+    ),
+    workers: Annotated[int | None, typer.Option(help="Processes. [default: physical cores]")] = None,
+    json: Json = False,
+) -> None:
+    """Rank a benchmark's architectures without training, and compare with their recorded accuracies."""
+    from archsmith.bench import page
+    from archsmith.bench import proxies as grid
+    from archsmith.progress import watch
+
+    setting = grid.Setting(benchmark, tuple(_list(proxies, "--proxies")), sample or None, data, batch, tuple(range(seeds)))
+    began = time.monotonic()
+    with watch(["score"]) as shown:
+        shown.begin("score", None)
+        found = grid.compare(setting, out, recorded_data=recorded, workers=workers, tell=shown.tick)
+        shown.end("score", f"{found['networks']} networks", time.monotonic() - began)
+    page.write_proxies(found, out / "page.html")
+    if json:
+        _print(found)
+    else:
+        typer.echo(grid.text(found))
+        typer.echo(f"\nscores, table.csv, table.json, page.html in {out}")
+
+
+@app.command()
+def searchers(
+    benchmark: Annotated[str, typer.Option(help="One or more, separated by commas, as `archsmith benchmarks` lists them.")],
+    searchers: Annotated[str, typer.Option(help="Names, separated by commas; all: every one.")] = "all",
+    budget: Annotated[int, typer.Option(help="What a search may cost, in full evaluations.")] = 200,
+    seeds: Annotated[int, typer.Option(help="Repetitions.")] = 50,
+    truthful: Annotated[bool, typer.Option("--truthful", help="Show searchers the recorded test accuracy itself.")] = False,
+    recorded: Annotated[str | None, typer.Option(help="Folder of converted files. [default: ARCHSMITH_DATA]")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for curves and tables.")] = Path("runs/bench-searchers"),
+    workers: Annotated[int | None, typer.Option(help="Processes. [default: physical cores]")] = None,
+    json: Json = False,
+) -> None:
+    """Compare search algorithms at equal simulated cost."""
+    import json as json_module
+
+    from archsmith.bench import page
+    from archsmith.bench import searchers as grid
+    from archsmith.progress import watch
+    from archsmith.searchers import SEARCHERS
+
+    names = list(SEARCHERS) if searchers == "all" else _list(searchers, "--searchers")
+    setting = grid.Setting(tuple(_list(benchmark, "--benchmark")), tuple(names), budget, seeds, truthful)
+    began = time.monotonic()
+    with watch(["search"]) as shown:
+        shown.begin("search", None)
+        found = grid.compare(setting, out, recorded_data=recorded, workers=workers, tell=shown.tick)
+        shown.end("search", f"{len(names)} searchers, {seeds} seeds", time.monotonic() - began)
+    page.write_searchers(found, json_module.loads((out / "curves.json").read_text(encoding="utf-8")), out / "page.html")
+    if json:
+        _print(found)
+    else:
+        typer.echo(grid.text(found))
+        typer.echo(f"\ncurves.json, table.csv, table.json, page.html in {out}")
+
+
+@app.command()
+def speed(
+    space: Annotated[str, typer.Option(help="A name from `archsmith spaces`, or my_model.py:Net.")] = "nasbench201",
+    proxies: Annotated[str, typer.Option(help="Names from `archsmith proxies`, separated by commas.")] = "zico",
+    batch: Annotated[int, typer.Option(help="Images in a mini-batch.")] = 64,
+    networks: Annotated[int, typer.Option(help="So many random architectures.")] = 20,
+    rounds: Annotated[int, typer.Option(help="Timings of each.")] = 3,
+    size: Annotated[int, typer.Option(help="Pixels of the noise images.")] = 32,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="Threads to compute with. [default: physical cores]")] = None,
+    json: Json = False,
+) -> None:
+    """Time training-free scores beside the bare passes of the same networks."""
+    from archsmith.bench import speed as grid
+    from archsmith.progress import watch
+
+    names = tuple(_list(proxies, "--proxies"))
+    setting = grid.Setting(
+        space, names, size=size, batch=batch, networks=networks, rounds=rounds, device=device, threads=threads
+    )
+    began = time.monotonic()
+    with watch(["time"]) as shown:
+        shown.begin("time", None)
+        found = grid.measure(setting, shown.tick)
+        shown.end("time", f"{networks} networks", time.monotonic() - began)
+    _print(found) if json else typer.echo(grid.text(found))

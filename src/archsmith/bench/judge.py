@@ -1,0 +1,83 @@
+"""How good a ranking is against recorded accuracies: correlations on all and on the best, nDCG, the top pick, intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from archsmith.predictors.ranking import kendall, ndcg, spearman
+
+SLICES = {"all": 1.0, "top_half": 0.5, "top_tenth": 0.1}
+_RESAMPLES = 200
+
+
+def ranked_last(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """What is not a number, or -inf, as one value below all others, so that every network has a rank."""
+    column = np.asarray(values, dtype=float)
+    finite = column[np.isfinite(column)]
+    lowest = (finite.min() if len(finite) else 0.0) - 1.0
+    highest = (finite.max() if len(finite) else 0.0) + 1.0
+    return np.where(column == np.inf, highest, np.where(np.isfinite(column), column, lowest))
+
+
+def judge(scores: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """Of one score, computed once per seed (each (n,), the larger the better), against the truth (n,).
+
+    Kendall tau-b and Spearman on all networks, the truly better half and tenth; nDCG; the true value of the network ranked
+    first; means over seeds and, for Kendall on all, the standard deviation over seeds and a 95 % bootstrap interval over
+    networks.
+    """
+    columns = [ranked_last(score) for score in scores]
+    order = np.argsort(-truth, kind="stable")
+    found: dict[str, Any] = {}
+    for name, share in SLICES.items():
+        kept = order[: max(2, round(share * len(truth)))]
+        found[f"kendall_{name}"] = _mean([kendall(column[kept], truth[kept]) for column in columns])
+        found[f"spearman_{name}"] = _mean([spearman(column[kept], truth[kept]) for column in columns])
+    found["ndcg"] = _mean([ndcg(column, truth) for column in columns]) if truth.min() >= 0 else None  # a gain is not negative
+    found["top_pick"] = _mean([float(truth[column == column.max()].mean()) for column in columns])
+    found["kendall_seeds"] = float(np.std([kendall(column, truth) for column in columns], ddof=1)) if len(columns) > 1 else None
+    found["kendall_low"], found["kendall_high"] = _interval(_resampled(columns, truth, seed))
+    return found
+
+
+def paired(first: Sequence[np.ndarray], second: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> dict[str, float]:
+    """Kendall of the first minus that of the second on the same networks, with a paired 95 % bootstrap interval."""
+    a, b = ([ranked_last(column) for column in columns] for columns in (first, second))
+    difference = _resampled(a, truth, seed) - _resampled(b, truth, seed)
+    low, high = _interval(difference)
+    mean = _mean([kendall(c, truth) for c in a]) - _mean([kendall(c, truth) for c in b])
+    return {"difference": mean, "low": low, "high": high}
+
+
+def _resampled(columns: Sequence[np.ndarray], truth: np.ndarray, seed: int) -> np.ndarray:
+    """Kendall, mean over seeds, on networks drawn with replacement."""
+    rng = np.random.default_rng(seed)
+    drawn = [rng.integers(0, len(truth), len(truth)) for _ in range(_RESAMPLES)]
+    return np.array([_mean([kendall(column[rows], truth[rows]) for column in columns]) for rows in drawn])
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return math.nan, math.nan
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return math.fsum(finite) / len(finite) if finite else math.nan
+
+
+def table(rows: Mapping[str, Mapping[str, Any]], columns: Sequence[tuple[str, str]]) -> str:
+    """For people: one line per name, in the order given."""
+    width = max([len(name) for name in rows] + [8])
+    lines = [" " * width + "".join(f"{title:>12}" for _, title in columns)]
+    for name, row in rows.items():
+        cells = ["" if row.get(key) is None else f"{row[key]:.3f}" for key, _ in columns]
+        lines.append(f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
+    return "\n".join(lines)

@@ -1,0 +1,330 @@
+"""`archsmith bench proxies`: training-free scores of a benchmark's architectures against its recorded accuracies."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import math
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from archsmith.bench.judge import judge, paired, table
+from archsmith.benchmarks import BENCHMARKS, load
+from archsmith.benchmarks.recorded import Recorded
+from archsmith.cells import nasbench201_canonical
+from archsmith.errors import EvaluationFailed, UserError, did_you_mean
+from archsmith.files import write_text
+from archsmith.machine import cpu_name, physical_cores
+from archsmith.metrics.proxies import PROXIES
+from archsmith.metrics.proxies.ensembles import ENSEMBLES, Ensemble, rank_sum
+from archsmith.space import Architecture
+
+_CHUNK = 4  # architectures a worker takes at a time
+COLUMNS = (
+    ("kendall_all", "Kendall"), ("kendall_low", "low"), ("kendall_high", "high"), ("kendall_seeds", "seeds sd"),
+    ("spearman_all", "Spearman"), ("kendall_top_half", "top half"), ("kendall_top_tenth", "top tenth"), ("ndcg", "nDCG"),
+    ("top_pick", "top pick"),
+)  # fmt: skip
+NETWORKS = {  # the benchmark's networks: (name in archsmith.models.SPACES, classes, pixels)
+    "nasbench201:cifar10": ("nasbench201", 10, 32),
+    "nasbench201:cifar100": ("nasbench201", 100, 32),
+    "nasbench201:imagenet16": ("nasbench201", 120, 16),
+    "nasbench1shot1:1": ("nasbench1shot1-space1", 10, 32),
+    "nasbench1shot1:2": ("nasbench1shot1-space2", 10, 32),
+    "transnas": ("transnas", 10, 32),
+    "toy": ("nasbench201", 10, 16),
+}
+
+CANONICAL = {"nasbench201": nasbench201_canonical}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One comparison. `data`: images to score with, anything `archsmith search` takes, or "noise" with random labels."""
+
+    benchmark: str
+    proxies: tuple[str, ...]
+    sample: int | None = 1000
+    data: str = "noise"
+    batch: int = 64
+    seeds: tuple[int, ...] = (0,)
+    sample_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.proxies:
+            if name not in PROXIES:
+                raise UserError(f"no proxy '{name}' among {', '.join(PROXIES)}{did_you_mean(name, PROXIES)}")
+        for what, value in (("--sample", self.sample), ("--batch", self.batch)):
+            if value is not None and value < 2:
+                raise UserError(f"{what} {value}: give at least 2")
+        if not self.seeds:
+            raise UserError("--seeds: give at least one")
+
+
+def compare(
+    setting: Setting,
+    out: Path,
+    *,
+    recorded_data: str | None = None,
+    ensembles: Sequence[Ensemble] = tuple(ENSEMBLES.values()),
+    workers: int | None = None,
+    tell: Callable[[str, float], None] = lambda text, share: None,
+) -> dict[str, Any]:
+    """Scores, judges, writes scores.jsonl, table.csv, table.json into `out`; what scores.jsonl holds is not scored anew.
+
+    The truths are those of `setting.benchmark` and of the benchmarks beside it that record the same networks.
+    """
+    recorded = load(setting.benchmark, recorded_data)
+    out.mkdir(parents=True, exist_ok=True)
+    _claim(out, setting)
+    archs = sampled(recorded, setting)
+    _score(setting, archs, out, workers or physical_cores(), tell)
+    columns = _columns(out, [a.key for a in archs], setting.seeds)
+    truths = {name: _truth(one, archs) for name, one in _beside(setting.benchmark, recorded, recorded_data).items()}
+    found = {**asdict(setting), "networks": len(archs), "machine": f"{cpu_name()}, {physical_cores()} cores"}
+    found["truths"] = {name: _judged(columns, ensembles, truth) for name, truth in truths.items()}
+    found["costs"] = _costs(out)
+    write_text(out / "table.json", json.dumps(found, indent=1))
+    _write_table(out / "table.csv", found["truths"])
+    return found
+
+
+def text(found: Mapping[str, Any]) -> str:
+    """For people."""
+    parts = [f"{found['networks']} networks, {len(found['seeds'])} seeds, images: {found['data']}"]
+    for name, rows in found["truths"].items():
+        parts.append(f"\nagainst {name}\n" + table(rows["scores"], COLUMNS))
+    return "\n".join(parts)
+
+
+def sampled(recorded: Recorded, setting: Setting) -> list[Architecture]:
+    """`setting.sample` of the recorded architectures, without replacement; None: all, in the benchmark's order."""
+    everything = list(recorded.archs())
+    if setting.sample is None or setting.sample >= len(everything):
+        return everything
+    return Random(setting.sample_seed).sample(everything, setting.sample)
+
+
+def _claim(out: Path, setting: Setting) -> None:
+    """A folder holds one comparison; the same may go on, with more seeds or proxies too."""
+    path, fixed = out / "setting.json", {k: v for k, v in asdict(setting).items() if k not in ("proxies", "seeds", "sample")}
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != fixed:
+        raise UserError(f"{out} holds another comparison: {path.read_text(encoding='utf-8')}; give another --out")
+    write_text(path, json.dumps(fixed))
+
+
+# -- scoring ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a worker needs once."""
+
+    space: str
+    classes: int
+    size: int
+    proxies: tuple[str, ...]
+    batches: Any  # seed -> two mini-batches
+
+
+_job: list[Any] = []  # a worker process's model and batches; set by its initializer, used in no other process
+
+
+def _begin(job: _Job) -> None:
+    import torch
+
+    from archsmith.metrics.cost import Costs
+    from archsmith.models import build
+
+    torch.set_num_threads(1)
+    channels = next(iter(job.batches.values()))[0][0].shape[1]
+    model = build(job.space, job.classes, channels, job.size, device="meta")
+    _job[:] = [job, model, Costs(model, (channels, job.size, job.size), ("params", "macs"))]
+
+
+def _work(seed: int, options: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, dict[str, float], float]]:
+    from archsmith.metrics.proxies import build, named
+    from archsmith.metrics.proxies.scores import Scores
+
+    job, model, costs = _job
+    counted = [name for name in job.proxies if ".baselines:" in PROXIES[name][0]]
+    scored = [named(name) for name in job.proxies if name not in counted]
+    metrics = {name: build(name, model, job.batches[seed], costs=costs, seed=seed) for name in counted}
+    together = Scores(model, job.batches[seed], scored, canonical=CANONICAL.get(job.space), seed=seed) if scored else None
+    rows = []
+    for each in options:
+        arch, began = Architecture(each), time.perf_counter()
+        values = {name: float(metric(arch)) for name, metric in metrics.items()}
+        if together is not None:
+            values |= together(arch)  # type: ignore[operator]
+        rows.append((seed, arch.key, values, time.perf_counter() - began))
+    return rows
+
+
+def _score(
+    setting: Setting, archs: Sequence[Architecture], out: Path, workers: int, tell: Callable[[str, float], None]
+) -> None:
+    path = out / "scores.jsonl"
+    have = {(row["seed"], row["key"]): set(row["scores"]) for row in _rows(path)}
+    missing: dict[tuple[str, ...], list[tuple[int, Architecture]]] = {}
+    for seed in setting.seeds:
+        for arch in archs:
+            known = {name.partition(".")[0] for name in have.get((seed, arch.key), ())}
+            wanted = tuple(name for name in setting.proxies if name not in known)
+            if wanted:
+                missing.setdefault(wanted, []).append((seed, arch))
+    if not missing:
+        return
+    kind = setting.benchmark if setting.benchmark in NETWORKS else setting.benchmark.partition(":")[0]
+    if kind not in NETWORKS:
+        raise UserError(
+            f"the networks of benchmark '{setting.benchmark}' cannot be built; those that can: {', '.join(NETWORKS)}"
+        )
+    space, classes, size = NETWORKS[kind]
+    batches = {seed: _batches(setting, seed, classes, size) for seed in setting.seeds}
+    context = multiprocessing.get_context("spawn")
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" if file.tell() else "")  # the last line may have been cut off
+        for wanted, pairs in missing.items():
+            done = 0
+            job = _Job(space, classes, size, wanted, batches)
+            with ProcessPoolExecutor(workers, context, _begin, (job,)) as pool:
+                for future in as_completed(list(_submitted(pool, pairs))):
+                    rows = future.result()
+                    for seed, key, values, seconds in rows:
+                        line = {"seed": seed, "key": key, "seconds": seconds, "scores": values}
+                        file.write(json.dumps(line) + "\n")
+                    file.flush()
+                    done += len(rows)
+                    tell(f"{done} of {len(pairs)} networks scored", done / len(pairs))
+
+
+def _submitted(pool: ProcessPoolExecutor, pairs: Sequence[tuple[int, Architecture]]) -> Iterator[Future[Any]]:
+    for seed in dict.fromkeys(seed for seed, _ in pairs):
+        archs = [arch for own, arch in pairs if own == seed]
+        for start in range(0, len(archs), _CHUNK):
+            yield pool.submit(_work, seed, [dict(arch) for arch in archs[start : start + _CHUNK]])
+
+
+def _batches(setting: Setting, seed: int, classes: int, size: int) -> list[Any]:
+    """Two mini-batches, the same for every network."""
+    import torch
+
+    from archsmith.data import batches
+    from archsmith.data import load as load_images
+    from archsmith.seeding import mix
+
+    if setting.data == "noise":
+        generator = torch.Generator().manual_seed(mix(seed, "noise images"))
+        return [
+            (
+                torch.randn(setting.batch, 3, size, size, generator=generator),
+                torch.randint(0, classes, (setting.batch,), generator=generator),
+            )
+            for _ in range(2)
+        ]
+    images = load_images(setting.data, size=size)
+    if len(images.classes) > classes:
+        raise UserError(f"{setting.data} has {len(images.classes)} classes, the benchmark's networks have {classes}")
+    stream = batches(
+        images.parts["train"], setting.batch, data=images, seed=mix(seed, "bench"), augment=None, device="cpu", workers=0
+    )
+    return [next(stream), next(stream)]
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """What was scored; a line that was cut off by a crash is left out."""
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            yield json.loads(line)
+
+
+# -- judging ----------------------------------------------------------------------------------------------------------------
+
+
+def _columns(out: Path, keys: Sequence[str], seeds: Sequence[int]) -> dict[str, list[np.ndarray]]:
+    """Score or part -> per seed the values of the networks, in their order; the smaller-is-better ones negated."""
+    from archsmith.metrics.proxies import lower_is_better
+
+    place = {key: i for i, key in enumerate(keys)}
+    found: dict[str, list[np.ndarray]] = {}
+    for row in _rows(out / "scores.jsonl"):
+        if row["seed"] not in seeds or row["key"] not in place:
+            continue
+        for name, value in row["scores"].items():
+            columns = found.setdefault(name, [np.full(len(keys), np.nan) for _ in seeds])
+            sign = -1.0 if lower_is_better(name.partition(".")[0]) else 1.0
+            columns[list(seeds).index(row["seed"])][place[row["key"]]] = sign * value
+    return found
+
+
+def _beside(name: str, recorded: Recorded, data: str | None) -> dict[str, Recorded]:
+    """The benchmark and those of the same family that record the same space."""
+    family = name.partition(":")[0]
+    others = [other for other in BENCHMARKS if other.partition(":")[0] == family and other != name]
+    found = {name: recorded}
+    for other in others:
+        one = load(other, data)
+        if one.space == recorded.space:
+            found[other] = one
+    return found
+
+
+def _truth(recorded: Recorded, archs: Sequence[Architecture]) -> np.ndarray:
+    """nan where an architecture has no recorded value."""
+    values = []
+    for arch in archs:
+        try:
+            values.append(float(recorded.truth(arch)))  # type: ignore[arg-type]
+        except EvaluationFailed:
+            values.append(math.nan)
+    return np.array(values)
+
+
+def _judged(columns: Mapping[str, list[np.ndarray]], ensembles: Sequence[Ensemble], truth: np.ndarray) -> dict[str, Any]:
+    known = np.isfinite(truth)
+    truth = truth[known]
+    columns = {name: [values[known] for values in seeds] for name, seeds in columns.items()}
+    rows = {name: judge(values, truth) for name, values in columns.items()}
+    sets = {}
+    for ensemble in ensembles:
+        if all(name in columns for name, _ in ensemble.members):
+            seeds = range(len(next(iter(columns.values()))))
+            sets[ensemble.name] = [rank_sum(ensemble, {n: columns[n][i] for n, _ in ensemble.members}) for i in seeds]
+    rows |= {name: judge(values, truth) for name, values in sets.items()}
+    ordered = dict(sorted(rows.items(), key=lambda item: -_number(item[1]["kendall_all"])))
+    differences = {}
+    if sets:
+        best = max(sets, key=lambda name: _number(rows[name]["kendall_all"]))
+        differences = {f"{best} - {name}": paired(sets[best], sets[name], truth) for name in sets if name != best}
+    return {"scores": ordered, "differences": differences}
+
+
+def _number(value: float) -> float:
+    return value if value == value else -2.0
+
+
+def _costs(out: Path) -> dict[str, float]:
+    seconds = [row["seconds"] for row in _rows(out / "scores.jsonl")]
+    return {"rows": len(seconds), "seconds": float(sum(seconds)), "median_seconds": float(np.median(seconds))}
+
+
+def _write_table(path: Path, truths: Mapping[str, Mapping[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        keys: list[str] = sorted({key for rows in truths.values() for row in rows["scores"].values() for key in row})
+        writer.writerow(["truth", "score", *keys])
+        for truth, rows in truths.items():
+            for name, row in rows["scores"].items():
+                writer.writerow([truth, name, *(row.get(key, "") for key in keys)])

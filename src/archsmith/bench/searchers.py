@@ -1,0 +1,235 @@
+"""`archsmith bench searchers`: search algorithms on recorded benchmarks at equal simulated cost, over many seeds. No torch."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archsmith.archive import Archive
+from archsmith.benchmarks import load
+from archsmith.benchmarks.recorded import SIMULATED, Recorded, faithful
+from archsmith.errors import EvaluationFailed, UserError
+from archsmith.files import write_text
+from archsmith.machine import cpu_name, physical_cores
+from archsmith.problem import Problem, Trial, maximize
+from archsmith.search import search
+from archsmith.searchers import make
+
+_POINTS = 40  # of an anytime curve
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Setting:
+    """`budget`: evaluations at the full fidelity, or what is worth as much; cheaper ones cost their share of recorded seconds.
+
+    `truthful`: searchers see the recorded truth itself, which tests them without the noise of short training.
+    """
+
+    benchmarks: tuple[str, ...]
+    searchers: tuple[str, ...]
+    budget: int = 200
+    seeds: int = 50
+    truthful: bool = False
+
+    def __post_init__(self) -> None:
+        for what, value in (("--budget", self.budget), ("--seeds", self.seeds)):
+            if value < 1:
+                raise UserError(f"{what} {value}: give at least 1")
+        for name in self.searchers:
+            make(name)
+
+
+def compare(
+    setting: Setting,
+    out: Path,
+    *,
+    recorded_data: str | None = None,
+    workers: int | None = None,
+    tell: Callable[[str, float], None] = lambda text, share: None,
+) -> dict[str, Any]:
+    """Runs every searcher with every seed, judges, and writes curves.json, table.csv, table.json into `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    jobs = [(b, s, seed) for b in setting.benchmarks for s in setting.searchers for seed in range(setting.seeds)]
+    finals: dict[str, dict[str, list[float]]] = {
+        b: {s: [math.nan] * setting.seeds for s in setting.searchers} for b in setting.benchmarks
+    }
+    curves: dict[str, dict[str, list[list[float]]]] = {
+        b: {s: [[]] * setting.seeds for s in setting.searchers} for b in setting.benchmarks
+    }
+    facts = {name: load(name, recorded_data).facts for name in setting.benchmarks}
+    with ProcessPoolExecutor(workers or physical_cores()) as pool:
+        waiting = {
+            pool.submit(run, b, s, seed, setting.budget, setting.truthful, recorded_data): (b, s, seed) for b, s, seed in jobs
+        }
+        for done, future in enumerate(as_completed(waiting), start=1):
+            benchmark, name, seed = waiting[future]
+            curve = future.result()
+            finals[benchmark][name][seed] = curve[-1]
+            curves[benchmark][name][seed] = curve
+            tell(f"{done} of {len(jobs)} searches", done / len(jobs))
+    found: dict[str, Any] = {**asdict(setting), "machine": f"{cpu_name()}, {physical_cores()} cores", "benchmarks": {}}
+    for benchmark, by_name in finals.items():
+        optimum = facts[benchmark].get("optimum")
+        rows = {name: _row(values, by_name.get("random"), optimum, name) for name, values in by_name.items()}
+        found["benchmarks"][benchmark] = {
+            "optimum": optimum,
+            "rows": dict(sorted(rows.items(), key=lambda item: -item[1]["mean"])),
+        }
+    found["ranks"] = _ranks(finals)
+    write_text(out / "table.json", json.dumps(found, indent=1))
+    write_text(out / "curves.json", json.dumps({b: {s: _band(c) for s, c in by.items()} for b, by in curves.items()}))
+    _write(out / "table.csv", found)
+    return found
+
+
+def run(benchmark: str, name: str, seed: int, budget: int, truthful: bool = False, data: str | None = None) -> list[float]:
+    """One search: the truth of what it would have returned, at `_POINTS` even shares of its simulated budget, the last the end.
+
+    What it would return is the best so far by what it was shown, at the highest fidelity it had looked at.
+    """
+    recorded = load(benchmark, data)
+    shown = _shown(recorded, seed, truthful)
+    problem = Problem(recorded.space, (maximize(shown, name="accuracy"),))
+    whole = _seconds(recorded, shown) * budget
+    spent, incumbent = 0.0, None
+    marks: list[tuple[float, Trial | None]] = []
+
+    def tell(trial: Trial) -> None:
+        nonlocal spent, incumbent
+        spent += trial.cost.get(SIMULATED, whole / budget)
+        if spent <= whole * (1 + 1e-9) and not trial.failed and (incumbent is None or _better(trial, incumbent)):
+            incumbent = trial
+        marks.append((spent, incumbent))
+
+    search(
+        problem, make(name)(problem, seed), trials=50 * budget, archive=Archive(), stop=lambda: spent >= whole, on_trial=tell
+    )
+    curve, place = [], 0
+    for point in range(1, _POINTS + 1):
+        while place + 1 < len(marks) and marks[place + 1][0] <= whole * point / _POINTS * (1 + 1e-9):
+            place += 1
+        best = marks[place][1] if marks and marks[0][0] <= whole * point / _POINTS * (1 + 1e-9) else None
+        curve.append(_value(recorded, best) if best is not None else math.nan)
+    return curve
+
+
+def _shown(recorded: Recorded, seed: int, truthful: bool) -> Any:
+    """What a search sees: one of the recorded training runs, by the seed; or the truth."""
+    if not truthful:
+        return recorded.repeats[seed % len(recorded.repeats)]
+    try:
+        return faithful(recorded)
+    except UserError:
+        return recorded.truth
+
+
+def _seconds(recorded: Recorded, shown: Any) -> float:
+    """The recorded seconds of a typical evaluation at the full fidelity; 1 where none are recorded."""
+    cost = getattr(shown, "cost", None)
+    if not callable(cost):
+        return 1.0
+    archs = recorded.archs()
+    some = archs[:: max(1, len(archs) // 200)]
+    found = [cost(arch).get(SIMULATED, math.nan) for arch in some]
+    mean = float(np.nanmean(found)) if np.isfinite(found).any() else 1.0
+    return mean if mean > 0 else 1.0
+
+
+def _better(trial: Trial, than: Trial) -> bool:
+    mine, other = (math.inf if t.candidate.fidelity is None else t.candidate.fidelity for t in (trial, than))
+    return (mine, -trial.losses[0]) > (other, -than.losses[0])
+
+
+def _value(recorded: Recorded, trial: Trial) -> float:
+    try:
+        return float(recorded.truth(trial.arch))  # type: ignore[arg-type]
+    except EvaluationFailed:
+        return math.nan
+
+
+# -- statistics -------------------------------------------------------------------------------------------------------------
+
+
+def _row(values: Sequence[float], against: Sequence[float] | None, optimum: float | None, name: str) -> dict[str, Any]:
+    column = np.array(values)
+    low, high = _interval(column)
+    row: dict[str, Any] = {
+        "mean": float(np.nanmean(column)),
+        "sd": float(np.nanstd(column, ddof=1)) if len(column) > 1 else None,
+    }
+    row |= {"low": low, "high": high, "regret": None if optimum is None else optimum - row["mean"]}
+    if against is not None and name != "random":
+        row |= _paired(column, np.array(against))
+    return row
+
+
+def _paired(mine: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """Mean gain over random search with the same seeds, its bootstrap interval, and Wilcoxon's signed-rank p (two-sided)."""
+    from scipy.stats import wilcoxon
+
+    difference = mine - other
+    difference = difference[np.isfinite(difference)]
+    low, high = _interval(difference)
+    p = float(wilcoxon(difference).pvalue) if np.any(difference != 0) else 1.0
+    return {"gain": float(difference.mean()), "gain_low": low, "gain_high": high, "p": p}
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return math.nan, math.nan
+    drawn = np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))
+    low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _ranks(finals: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, float]:
+    """Each searcher's mean rank over benchmarks and seeds, 1 the best; equal results share their ranks."""
+    from scipy.stats import rankdata
+
+    names = list(next(iter(finals.values())))
+    tables = [np.array([by_name[name] for name in names]) for by_name in finals.values()]
+    ranks = np.concatenate([rankdata(-np.nan_to_num(table, nan=-np.inf), axis=0) for table in tables], axis=1)
+    return dict(sorted(zip(names, ranks.mean(axis=1).tolist(), strict=True), key=lambda item: item[1]))
+
+
+def _band(curves: Sequence[Sequence[float]]) -> dict[str, list[float]]:
+    """Mean over seeds and its 95 % interval at each point; nan before the first evaluation was over."""
+    table = np.array(curves)
+    known = np.isfinite(table).all(axis=0)
+    mean = np.where(known, np.nanmean(np.where(known, table, 0.0), axis=0), np.nan)
+    bounds = [_interval(column) if k else (math.nan, math.nan) for column, k in zip(table.T, known, strict=True)]
+    return {"mean": mean.tolist(), "low": [b[0] for b in bounds], "high": [b[1] for b in bounds]}
+
+
+def _write(path: Path, found: Mapping[str, Any]) -> None:
+    keys = ("mean", "sd", "low", "high", "regret", "gain", "gain_low", "gain_high", "p")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["benchmark", "searcher", *keys])
+        for benchmark, part in found["benchmarks"].items():
+            for name, row in part["rows"].items():
+                writer.writerow([benchmark, name, *(row.get(key, "") for key in keys)])
+
+
+def text(found: Mapping[str, Any]) -> str:
+    """For people."""
+    lines = [f"budget {found['budget']} full evaluations, {found['seeds']} seeds"]
+    for benchmark, part in found["benchmarks"].items():
+        optimum = "" if part["optimum"] is None else f", best there is {part['optimum']:.2f}"
+        lines.append(f"\n{benchmark}{optimum}\n{'':<24}{'mean':>9}{'low':>9}{'high':>9}{'over random':>13}{'p':>9}")
+        for name, row in part["rows"].items():
+            gain = f"{row['gain']:+13.3f}{row['p']:>9.2g}" if "gain" in row else ""
+            lines.append(f"{name:<24}{row['mean']:>9.3f}{row['low']:>9.3f}{row['high']:>9.3f}{gain}")
+    lines.append("\nmean rank: " + ", ".join(f"{name} {rank:.2f}" for name, rank in found["ranks"].items()))
+    return "\n".join(lines)

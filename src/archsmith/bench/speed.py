@@ -1,0 +1,186 @@
+"""`archsmith bench speed`: how long training-free scores take beside the bare passes of the same networks, side by side."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from archsmith.errors import UserError
+from archsmith.machine import cpu_name, physical_cores
+
+_CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """`networks` random architectures of `space`, each timed `rounds` times, with mini-batches of `batch` noise images."""
+
+    space: str = "nasbench201"
+    proxies: tuple[str, ...] = ("zico",)
+    classes: int = 10
+    channels: int = 3
+    size: int = 32
+    batch: int = 64
+    networks: int = 20
+    rounds: int = 3
+    seed: int = 0
+    device: str = "cpu"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for what in ("batch", "networks", "rounds"):
+            if getattr(self, what) < 1:
+                raise UserError(f"--{what} {getattr(self, what)}: give at least 1")
+
+
+def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, share: None) -> dict[str, Any]:
+    """Per score: median ratio to the bare passes, networks per second with making the network, peak memory.
+
+    The bare passes of a network: a forward and a backward pass for each mini-batch that the score reads (at least one), eager,
+    weights and images in torch's default layout, nothing left out. `ratio_forward`: to one forward pass in channels last.
+    Ratios are taken within a round, network by network, so that a noisy machine is noisy for both.
+    """
+    import torch
+
+    from archsmith.bench.proxies import CANONICAL
+    from archsmith.metrics.proxies import named
+    from archsmith.metrics.proxies.fresh import fresh_network
+    from archsmith.metrics.proxies.scores import score_network
+    from archsmith.models import build
+    from archsmith.supernet import search_space
+    from archsmith.training.device import set_threads
+
+    set_threads(setting.threads)
+    device = torch.device(setting.device)
+    model = build(setting.space, setting.classes, setting.channels, setting.size, device="meta")
+    space, canonical = search_space(model), CANONICAL.get(setting.space, lambda arch: arch)
+    generator = torch.Generator().manual_seed(setting.seed)
+    shape = (setting.batch, setting.channels, setting.size, setting.size)
+    plain = [
+        (
+            torch.randn(*shape, generator=generator).to(device),
+            torch.randint(0, setting.classes, (setting.batch,), generator=generator).to(device),
+        )
+        for _ in range(2)
+    ]
+    last = [(x.contiguous(memory_format=torch.channels_last), y) for x, y in plain]
+    proxies = [named(name) for name in setting.proxies]
+    taken: dict[str, dict[str, list[float]]] = {proxy.name: {} for proxy in proxies}
+    rng = Random(setting.seed)
+    for position in range(setting.networks):
+        arch = space.sample(rng)
+        for round_ in range(setting.rounds + 1):  # the first warms up
+            bare = [_bare(fresh_network(model, arch, "default", 0).to(device), [one], device) for one in plain]
+            with torch.no_grad():
+                network = fresh_network(model, arch, "default", 0).to(device, memory_format=torch.channels_last)
+                forward = _timed(lambda network=network: network(last[0][0]), device)
+            for proxy in proxies:
+                making = time.perf_counter()
+                network = fresh_network(model, canonical(arch), proxy.needs.init, 0)
+                network = network.to(device, memory_format=torch.channels_last)
+                making = time.perf_counter() - making
+                score = _timed(lambda n=network, p=proxy: score_network(n, [p], last), device)
+                if round_:
+                    passes = sum(bare[: max(1, proxy.needs.batches)])
+                    _note(taken[proxy.name], ratio=score / passes, ratio_forward=score / forward, seconds=score + making)
+        tell(f"{position + 1} of {setting.networks} networks timed", (position + 1) / setting.networks)
+    rows = {name: _row(values) for name, values in taken.items()}
+    arch = space.sample(rng)
+    for proxy in proxies:
+        network = fresh_network(model, canonical(arch), proxy.needs.init, 0).to(device, memory_format=torch.channels_last)
+        rows[proxy.name]["peak_mib"] = _peak(lambda n=network, p=proxy: score_network(n, [p], last), device)
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+    return {
+        **asdict(setting), "machine": machine, "cores": physical_cores(), "threads": torch.get_num_threads(),
+        "torch": torch.__version__, "scores": rows,
+    }  # fmt: skip
+
+
+def text(found: Mapping[str, Any]) -> str:
+    """For people."""
+    lines = [
+        f"{found['networks']} networks of {found['space']}, batch {found['batch']}, {found['size']} pixels; "
+        f"{found['machine']}, {found['threads']} threads",
+        f"{'':<18}{'x bare':>9}{'x forward':>11}{'networks/s':>12}{'peak MiB':>10}",
+    ]
+    for name, row in found["scores"].items():
+        peak = "" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"
+        lines.append(f"{name:<18}{row['ratio']:>9.2f}{row['ratio_forward']:>11.2f}{row['per_second']:>12.1f}{peak:>10}")
+    return "\n".join(lines)
+
+
+def _bare(network: Any, batches: Sequence[Any], device: Any) -> float:
+    """Seconds of a forward and a backward pass per mini-batch."""
+    from torch.nn.functional import cross_entropy
+
+    network.train()
+
+    def run() -> None:
+        for x, y in batches:
+            network.zero_grad(set_to_none=True)
+            cross_entropy(network(x), y).backward()
+
+    return _timed(run, device)
+
+
+def _timed(run: Callable[[], Any], device: Any) -> float:
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    began = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def _note(into: dict[str, list[float]], **values: float) -> None:
+    for name, value in values.items():
+        into.setdefault(name, []).append(value)
+
+
+def _row(values: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    low, high = _quartiles(values["ratio"])
+    return {
+        "ratio": statistics.median(values["ratio"]), "ratio_low": low, "ratio_high": high,
+        "ratio_forward": statistics.median(values["ratio_forward"]), "per_second": 1.0 / statistics.mean(values["seconds"]),
+    }  # fmt: skip
+
+
+def _quartiles(values: Sequence[float]) -> tuple[float, float]:
+    if len(values) < 2:
+        return values[0], values[0]
+    low, _, high = statistics.quantiles(values, n=4)
+    return low, high
+
+
+def _peak(run: Callable[[], Any], device: Any) -> float | None:
+    """MiB above what was in use before; on a CPU by the kernel's own mark, None where that cannot be reset."""
+    import torch
+
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        run()
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    with suppress(OSError):
+        _CLEAR.write_text("5")
+        before = _kib("VmRSS")
+        run()
+        peak = _kib("VmHWM")
+        if before is not None and peak is not None and peak >= before:
+            return (peak - before) / 1024
+    return None
+
+
+def _kib(name: str) -> int | None:
+    found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(), re.M)
+    return int(found[1]) if found else None

@@ -1,0 +1,62 @@
+"""`archsmith bench ...` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from archsmith.cli import main
+
+
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `archsmith WORDS`, in this process."""
+    monkeypatch.setattr(sys, "argv", ["archsmith", *words])
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_searchers_leave_a_table_and_a_page(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = ("bench", "searchers", "--benchmark", "toy", "--searchers", "random,local", "--budget", "10", "--seeds", "2")
+    code, out, err = call(capsys, monkeypatch, *words, "--out", str(tmp_path / "a"), "--workers", "1")
+    assert code == 0 and "random" in out and "mean rank" in out and "2 searchers, 2 seeds" in err
+    assert (tmp_path / "a" / "page.html").exists()
+    code, out, _ = call(capsys, monkeypatch, *words, "--out", str(tmp_path / "b"), "--json")
+    assert code == 0 and json.loads(out)["benchmarks"]["toy"]["rows"]["local"]["mean"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("searchers", "--benchmark", "toyy"), "no benchmark 'toyy'"),
+        (("searchers", "--benchmark", "toy", "--searchers", "rnadom"), "did you mean 'random'"),
+        (("searchers", "--benchmark", "toy", "--budget", "0"), "--budget 0"),
+        (("proxies", "--benchmark", "toy", "--proxies", "zicco"), "did you mean 'zico'"),
+        (("proxies", "--benchmark", "darts:surrogat"), "no benchmark"),
+        (("speed", "--networks", "0"), "--networks 0"),
+        (("speed", "--proxies", ","), "--proxies is empty"),
+    ],
+)
+def test_mistakes_end_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call(capsys, monkeypatch, "bench", *words)
+    assert code == 2 and message in err and "Traceback" not in err
+
+
+def test_speed_tells_ratios(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("bench", "speed", "--proxies", "naswot,zico", "--networks", "1", "--rounds", "1", "--batch", "4", "--size", "8")
+    code, out, _ = call(capsys, monkeypatch, *words, "--json")
+    rows = json.loads(out)["scores"]
+    assert code == 0 and set(rows) == {"naswot", "zico"}
+    assert all(row["ratio"] > 0 and row["per_second"] > 0 for row in rows.values())

@@ -1,0 +1,40 @@
+"""Scores against recorded accuracies on the toy benchmark: files, going on, judging, the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from archsmith.bench import page, proxies
+from archsmith.bench.proxies import Setting, compare
+from archsmith.errors import UserError
+
+
+def test_scored_judged_and_gone_on_with(tmp_path: Path) -> None:
+    setting = Setting("toy", ("params", "effective_params", "naswot"), sample=5, batch=4)
+    found = compare(setting, tmp_path, workers=1)
+    rows = found["truths"]["toy"]["scores"]
+    assert set(rows) == {"params", "effective_params", "naswot"} and found["networks"] == 5
+    lines = (tmp_path / "scores.jsonl").read_text().splitlines()
+    assert len(lines) == 5 and all(set(json.loads(line)["scores"]) == set(rows) for line in lines)
+    (tmp_path / "scores.jsonl").write_text("\n".join(lines[:3]) + '\n{"seed": 0, "key": "to')  # cut off in the middle
+    again = compare(Setting("toy", ("params", "effective_params", "naswot"), sample=5, batch=4), tmp_path, workers=1)
+    assert again["truths"] == found["truths"]
+    assert sum('"key"' in line for line in (tmp_path / "scores.jsonl").read_text().splitlines()) == 6
+    page.write_proxies(found, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert "naswot" in html and "<script" not in html
+    assert "naswot" in proxies.text(found)
+    with pytest.raises(UserError, match="holds another comparison"):
+        compare(Setting("toy", ("params",), sample=5, batch=8), tmp_path)
+
+
+def test_bad_settings_are_named() -> None:
+    with pytest.raises(UserError, match="did you mean 'zico'"):
+        Setting("toy", ("zicco",))
+    with pytest.raises(UserError, match="--batch 1"):
+        Setting("toy", ("zico",), batch=1)
+    with pytest.raises(UserError, match="--seeds"):
+        Setting("toy", ("zico",), seeds=())
