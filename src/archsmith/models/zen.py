@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Derived, Linear, OneOf, Repeat
@@ -185,8 +186,7 @@ class NormedExcite(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.reduce = _conv(channels, squeezed)
         self.expand = _conv(squeezed, channels, act=False)
-        self.gate = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same."""
-        return x * self.gate(self.expand(self.reduce(self.pool(x))))
+        return x * torch.sigmoid(self.expand(self.reduce(self.pool(x))))
