@@ -165,7 +165,9 @@ def _work(seed: int, options: Sequence[Mapping[str, Any]]) -> list[tuple[int, st
         arch, began = Architecture(each), time.perf_counter()
         values = {name: float(metric(arch)) for name, metric in metrics.items()}
         if together is not None:
-            values |= together(arch)  # type: ignore[operator]
+            scores = together(arch)
+            assert isinstance(scores, dict)
+            values |= scores
         rows.append((seed, arch.key, values, time.perf_counter() - began))
     return rows
 

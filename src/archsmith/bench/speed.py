@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -72,6 +73,10 @@ def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, 
     ]
     last = [(x.contiguous(memory_format=torch.channels_last), y) for x, y in plain]
     proxies = [named(name) for name in setting.proxies]
+
+    def placed(network: torch.nn.Module) -> torch.nn.Module:
+        return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
     taken: dict[str, dict[str, list[float]]] = {proxy.name: {} for proxy in proxies}
     rng = Random(setting.seed)
     for position in range(setting.networks):
@@ -79,14 +84,13 @@ def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, 
         for round_ in range(setting.rounds + 1):  # the first warms up
             bare = [_bare(fresh_network(model, arch, "default", 0).to(device), [one], device) for one in plain]
             with torch.no_grad():
-                network = fresh_network(model, arch, "default", 0).to(device, memory_format=torch.channels_last)
-                forward = _timed(lambda network=network: network(last[0][0]), device)
+                network = placed(fresh_network(model, arch, "default", 0))
+                forward = _timed(partial(network, last[0][0]), device)
             for proxy in proxies:
                 making = time.perf_counter()
-                network = fresh_network(model, canonical(arch), proxy.needs.init, 0)
-                network = network.to(device, memory_format=torch.channels_last)
+                network = placed(fresh_network(model, canonical(arch), proxy.needs.init, 0))
                 making = time.perf_counter() - making
-                score = _timed(lambda n=network, p=proxy: score_network(n, [p], last), device)
+                score = _timed(partial(score_network, network, [proxy], last), device)
                 if round_:
                     passes = sum(bare[: max(1, proxy.needs.batches)])
                     _note(taken[proxy.name], ratio=score / passes, ratio_forward=score / forward, seconds=score + making)
@@ -94,8 +98,8 @@ def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, 
     rows = {name: _row(values) for name, values in taken.items()}
     arch = space.sample(rng)
     for proxy in proxies:
-        network = fresh_network(model, canonical(arch), proxy.needs.init, 0).to(device, memory_format=torch.channels_last)
-        rows[proxy.name]["peak_mib"] = _peak(lambda n=network, p=proxy: score_network(n, [p], last), device)
+        network = placed(fresh_network(model, canonical(arch), proxy.needs.init, 0))
+        rows[proxy.name]["peak_mib"] = _peak(partial(score_network, network, [proxy], last), device)
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
         **asdict(setting), "machine": machine, "cores": physical_cores(), "threads": torch.get_num_threads(),
@@ -173,11 +177,11 @@ def _peak(run: Callable[[], Any], device: Any) -> float | None:
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     with suppress(OSError):
         _CLEAR.write_text("5")
-        before = _kib("VmRSS")
+        resident = _kib("VmRSS")
         run()
         peak = _kib("VmHWM")
-        if before is not None and peak is not None and peak >= before:
-            return (peak - before) / 1024
+        if resident is not None and peak is not None and peak >= resident:
+            return (peak - resident) / 1024
     return None
 
 

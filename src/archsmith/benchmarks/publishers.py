@@ -64,7 +64,7 @@ def _nasbench201_row(info: Mapping[str, Any]) -> dict[str, float]:
 def _runs(info: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
     """Data set -> the results of each seed, by seed."""
     found: dict[str, list[Mapping[str, Any]]] = {}
-    results = next((info[name]["all_results"] for name in names if name in info), {})
+    results: Mapping[Any, Any] = next((info[name]["all_results"] for name in names if name in info), {})
     for (data, _), result in sorted(results.items(), key=lambda item: item[0]):
         found.setdefault(data, []).append(result)
     return found

@@ -140,13 +140,17 @@ def read(model: nn.Module) -> Reading:
     clauses: dict[str, list[Clause]] = {name: [] for name in names.values()}
     along: dict[str, Clause | None] = {}  # the gates on the way to each path; None where one is never open
     own: dict[str, Gate | bool] = {}  # the gate of a path in its parent
+    gates: dict[tuple[int, tuple[Any, ...]], Gate | bool] = {}  # by decision: cells ask the same again and again
     for place in places:
         above = along.get(place.path.rpartition(".")[0], ()) if place.path else ()
         gate = own.get(place.path, True)
         clause = None if above is None or gate is False else (*above, gate) if isinstance(gate, Gate) else above
         along[place.path] = clause
         for child, (decision, accepted) in place.gates.items():
-            own[place.below(child)] = _gate(decision, accepted, names)
+            asked = (id(decision), tuple(accepted))
+            if asked not in gates:
+                gates[asked] = _gate(decision, accepted, names)
+            own[place.below(child)] = gates[asked]
         if clause is None:
             continue
         used = [size for attribute, value in place.sizes for _, size in _sizes_in(value, attribute)]

@@ -64,7 +64,7 @@ class Cell(nn.Module):
         return f"width={self.width}, stride={self.stride}"
 
     def _zeros(self, x: Tensor) -> Tensor:
-        return torch.zeros_like(x[:, :1, :: self.stride, :: self.stride]).repeat(1, self.width, 1, 1)
+        return torch.zeros_like(x[:, :1, :: self.stride, :: self.stride]).repeat(1, self.width, 1, 1)  # type: ignore[arg-type]
 
 
 def relu_conv_norm(

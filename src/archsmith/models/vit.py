@@ -126,7 +126,7 @@ class Tokens(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, width) -> (B, T or T + 1, width)."""
-        return _with_positions(x, self.token, self.position)
+        return _with_positions(x, self.token, self.position)  # type: ignore[arg-type]
 
 
 class ElasticTokens(Tokens):
@@ -206,6 +206,7 @@ class RelativePositions(nn.Module):
         self.reach, self.width, self.class_token = reach, width, class_token
         self.vertical = nn.Parameter(torch.empty(2 * reach + 2, width))
         self.horizontal = nn.Parameter(torch.empty(2 * reach + 2, width))
+        self.row: Tensor
         self.register_buffer("row", torch.empty(grid, grid, dtype=torch.long))
         self.reset_parameters()
 

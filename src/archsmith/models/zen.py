@@ -76,7 +76,7 @@ class _Source:
         """`make(width)`, or one such module for each block that may be the last, and only that of the one that is."""
         if self.count is None:
             return make(self.widths[0])
-        return OneOf({b: make(width) for b, width in enumerate(self.widths, start=1)}, choice=self.count)
+        return OneOf({b: make(width) for b, width in enumerate(self.widths, start=1)}, choice=self.count)  # type: ignore[misc]
 
 
 def _conv(inputs: Size, outputs: Size, kernel: Any = 1, stride: int = 1, groups: Size = 1, act: bool = True) -> nn.Sequential:

@@ -56,7 +56,8 @@ def bohb(
             if pool:
                 drawn = np.array([problem.space.encode(arch) for arch in pool])
                 best = int(np.argmax(good.log(drawn) - rest.log(drawn)))
-                return Candidate(*fresh.taken([pool[best]]), origin="model")
+                (arch,) = fresh.taken([pool[best]])
+                return Candidate(arch, origin="model")
         return next((Candidate(arch, origin="random") for arch in fresh.draw(1)), None)
 
     while True:

@@ -85,5 +85,6 @@ def ladder(problem: Problem, eta: float) -> tuple[float, ...]:
     for step in range(1, steps + 1):
         below = [fidelity for fidelity in fidelities if fidelity < rungs[-1]]
         if below:
-            rungs.append(min(below, key=lambda fidelity, wanted=full / eta**step: abs(math.log(fidelity / wanted))))
+            distances = [abs(math.log(fidelity / (full / eta**step))) for fidelity in below]
+            rungs.append(below[distances.index(min(distances))])
     return tuple(reversed(rungs))

@@ -64,7 +64,8 @@ def _proposal(
     forest.fit(one_hot(space, measured), losses)
 
     def score(archs: Sequence[Architecture]) -> np.ndarray:
-        return expected_improvement(*forest.predict(one_hot(space, archs), return_std=True), best=losses.min())
+        mean, std = forest.predict(one_hot(space, archs), return_std=True)
+        return expected_improvement(mean, std, losses.min())
 
     worth = score(measured)
     best = sorted(range(len(trials)), key=lambda i: (-worth[i], rank(trials[i])))[:climbs]

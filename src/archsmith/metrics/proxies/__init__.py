@@ -61,10 +61,10 @@ def named(name: str) -> Proxy:
     """The proxy `name` as `Scores` and `score_network` take it; UserError for a baseline, which reads no network."""
     found = _found(name)
     if name == "zico":
-        return importlib.import_module(f"{_HERE}.zico").ZICO  # type: ignore[no-any-return]
+        return importlib.import_module(f"{_HERE}.zico").ZICO
     if inspect.isclass(found):
         raise UserError(f"proxy '{name}' is counted, not scored; use build('{name}', ...)")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def lower_is_better(name: str) -> bool:
@@ -113,4 +113,5 @@ def build(
             raise UserError(f"proxy '{name}' has no setting '{setting}'; it has: {allowed}{did_you_mean(setting, own)}")
     if "costs" in known and costs is None:
         raise UserError(f"proxy '{name}' reads the costs of an architecture; pass costs=Costs(model, shape)")
-    return factory(**{key: value for key, value in given.items() if key in known}, **settings)
+    metric: Any = factory(**{key: value for key, value in given.items() if key in known}, **settings)
+    return metric

@@ -42,7 +42,7 @@ def _az_nas(reading: Reading) -> dict[str, float]:
 
     def count(module: nn.Module, _: Any, output: Tensor) -> None:
         nonlocal macs
-        macs += output[0].numel() * module.weight[0].numel()  # type: ignore[union-attr, operator]
+        macs += output[0].numel() * module.weight[0].numel()  # type: ignore[index]
 
     parts = blocks(reading.network)
     if len(parts) < 2:

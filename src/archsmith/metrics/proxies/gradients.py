@@ -51,7 +51,7 @@ def _fisher(reading: Reading) -> float:
         else:  # a Linear layer's channels come last; tokens are positions
             per_image = product.flatten(1, -2).sum(1) if product.dim() > 2 else product
         saliency = 0.5 * per_image.double().square().mean(0)
-        total += float(saliency.sum()) * layer.weight[0].numel()  # type: ignore[union-attr, operator]
+        total += float(saliency.sum()) * layer.weight[0].numel()  # type: ignore[index]
     return total
 
 

@@ -96,7 +96,7 @@ class Reading:
         return tuple(found.values())
 
     @property
-    def weights(self) -> list[nn.Parameter]:
+    def weights(self) -> list[Tensor]:
         """The weights of `layers`."""
         return [layer.weight for _, layer in self.layers]
 
