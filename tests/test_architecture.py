@@ -17,7 +17,7 @@ PACKAGE = SOURCE / "archsmith"
 
 # A part may import parts of its own layer or of those below. A new part of the package needs a place here.
 LAYERS = [
-    {"errors", "space", "seeding", "progress", "files", "intervals", "machine"},
+    {"errors", "space", "seeding", "progress", "files", "intervals", "machine", "lookup"},
     {"problem", "pareto", "walk", "elastic", "budget", "tracing", "doctor", "cells"},
     {"archive", "feasible", "search", "supernet", "onnx_graph"},
     {"searchers", "predictors", "benchmarks", "metrics", "models", "data", "training", "execution", "onnx_export", "run"},
@@ -33,7 +33,7 @@ HANDLES = {("run", "pipeline"), ("run", "report")}
 SEARCH_SIDE = {
     *("errors", "space", "problem", "pareto", "walk", "archive", "feasible", "search", "searchers"),
     *("predictors", "benchmarks", "cells", "bench"),
-    *("budget", "progress", "files", "intervals", "machine", "run", "report", "doctor", "cli", "__init__"),
+    *("budget", "progress", "files", "intervals", "machine", "lookup", "run", "report", "doctor", "cli", "__init__"),
 }
 WHEN_USED = {"pymoo", "onnx", "onnxruntime", "onnxscript", "plotly", "sklearn", "pyarrow", "scipy", "optuna", "ray", "lightgbm"}
 

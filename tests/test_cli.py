@@ -8,21 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from archsmith.cli import main
-
-
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of `archsmith WORDS`, in this process."""
-    monkeypatch.setattr(sys, "argv", ["archsmith", *words])
-    code = 0
-    try:
-        main()
-    except SystemExit as end:
-        code = int(end.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
-
+from command_line import call
 
 Call = tuple[pytest.CaptureFixture[str], pytest.MonkeyPatch]
 
@@ -137,3 +123,25 @@ def test_doctor(cli: Call) -> None:
     assert code == 0 and all(check["ok"] for check in json.loads(out)["checks"])
     code, out, _ = call(*cli, "doctor")
     assert code == 0 and "all well" in out
+
+
+def test_scores_that_come_in_parts_are_shown_by_part(cli: Call) -> None:
+    words = (
+        "score",
+        "--space",
+        "nasbench201",
+        "--proxies",
+        "ntk,az_nas,params",
+        "--sample",
+        "3",
+        "--batch",
+        "4",
+        "--size",
+        "8",
+    )
+    code, out, _ = call(*cli, *words, "--json")
+    rows = [row["scores"] for row in json.loads(out)["networks"]]
+    assert code == 0 and list(rows[0])[0] == "ntk" and list(rows[0])[-1] == "params" and "az_nas.trainability" in rows[0]
+    assert [row["ntk"] for row in rows] == sorted(row["ntk"] for row in rows)  # the smaller the better
+    code, out, _ = call(*cli, *words)
+    assert code == 0 and " az_nas.expressivity " in out

@@ -26,3 +26,8 @@ def physical_cores() -> int:
     except (AttributeError, psutil.Error):  # macOS has no affinity
         allowed = cores
     return max(1, min(cores, allowed))
+
+
+def machine_name() -> str:
+    """The processor as the system names it, and how many cores this process may use."""
+    return f"{cpu_name()}, {physical_cores()} cores"

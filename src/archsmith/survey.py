@@ -15,8 +15,7 @@ from archsmith.errors import UserError
 from archsmith.feasible import feasible_sample, feasible_share
 from archsmith.metrics.cost import Costs
 from archsmith.metrics.latency import LatencyTable
-from archsmith.metrics.proxies import PROXIES
-from archsmith.metrics.proxies import build as build_proxy
+from archsmith.metrics.proxies import PROXIES, build_all, lower_is_better
 from archsmith.models import build
 from archsmith.problem import Constraint, Metric
 from archsmith.space import Architecture, SearchSpace
@@ -142,7 +141,7 @@ def score_space(
     pair, classes, shape = _batches(data, classes, channels, size, batch, seed)
     name, model = _model(space, classes, shape)
     costs = Costs(model, shape, ("params", "macs"))
-    scores = {proxy: build_proxy(proxy, model, pair, costs=costs, seed=seed) for proxy in proxies}
+    scores = build_all(proxies, model, pair, costs=costs, seed=seed, strict=True)
     decisions = search_space(model)
     if architecture is not None:
         archs = [decisions.check(_read(architecture))]
@@ -154,9 +153,9 @@ def score_space(
         archs = feasible_sample(decisions, constraints_of(limits, full, None), Random(seed), sample)
     rows: list[dict[str, Any]] = []
     for arch in archs:
-        values = {proxy: float(metric(arch)) for proxy, metric in scores.items()}
-        rows.append({"key": arch.key, "scores": values, **costs(arch), "options": dict(arch)})
-    rows.sort(key=lambda row: -row["scores"][proxies[0]])
+        rows.append({"key": arch.key, "scores": scores(arch), **costs(arch), "options": dict(arch)})
+    sign = 1 if lower_is_better(proxies[0]) else -1
+    rows.sort(key=lambda row: sign * next(iter(row["scores"].values())))
     return {"space": name, "shape": list(shape), "images": data or "noise", "batch": batch, "seed": seed, "networks": rows}
 
 
@@ -191,10 +190,11 @@ def _batches(
 def score_text(found: dict[str, Any]) -> str:
     """For people: a table, best first by the first proxy."""
     names = list(found["networks"][0]["scores"])
+    width = max([14, *(len(name) + 2 for name in names)])
     shape = " x ".join(map(str, found["shape"]))
     lines = [f"{found['space']}, input {shape}, two batches of {found['batch']} from {found['images']}"]
-    lines.append(f"{'architecture':<18}" + "".join(f"{name:>14}" for name in [*names, "params", "macs"]))
+    lines.append(f"{'architecture':<18}" + "".join(f"{name:>{width}}" for name in names) + f"{'params':>14}{'macs':>14}")
     for row in found["networks"]:
-        values = "".join(f"{value:>14.6g}" for value in row["scores"].values())
+        values = "".join(f"{value:>{width}.6g}" for value in row["scores"].values())
         lines.append(f"{row['key']:<18}{values}{human('params', row['params']):>14}{human('macs', row['macs']):>14}")
     return "\n".join(lines)

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-from archsmith.cli import main
-
-
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of `archsmith WORDS`, in this process."""
-    monkeypatch.setattr(sys, "argv", ["archsmith", *words])
-    code = 0
-    try:
-        main()
-    except SystemExit as end:
-        code = int(end.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
+from command_line import call
 
 
 def test_searchers_leave_a_table_and_a_page(

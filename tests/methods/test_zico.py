@@ -14,7 +14,7 @@ import torch
 from archsmith.archive import Archive
 from archsmith.methods import zico
 from archsmith.methods.task import Task, Training
-from archsmith.metrics.cost import Costs
+from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.models import build
 from archsmith.problem import Candidate, Trial, at_most
 from archsmith.space import Architecture
@@ -68,7 +68,7 @@ def test_limits_on_the_training_time_share_the_places_and_prefer_the_shallow() -
 def test_the_lower_bound_is_one() -> None:
     """No ratio is below 1, so ZiCo is at least the sum of the logarithms of the layers' sizes, and ranks alike."""
     given = task(Archive())
-    score, counts = zico.ZiCo(given.model, given.batches), zico._counts(given)
+    score, counts = zico.ZiCo(given.model, given.batches), counts_of(given)
     archs = [given.space.sample(Random(seed)) for seed in range(30)]
     pairs = [(score(arch), counts(arch)["log_sizes"]) for arch in archs]
     assert all(value >= bound for value, bound in pairs)
@@ -76,39 +76,47 @@ def test_the_lower_bound_is_one() -> None:
     assert abs(sum(a * b for a, b in zip(ranks[:30], ranks[30:], strict=True)) - 8555) < 300  # 8555: equal ranks
 
 
+def counts_of(given: Task) -> Costs:
+    return Costs(given.model, tuple(given.batches[0][0].shape[1:]), ("macs", *LAYERS))
+
+
+def counted(given: Task) -> tuple[Task, Costs]:
+    return given, counts_of(given)
+
+
 def training(seconds: float, images: int = 1000) -> Training:
     return Training(seconds, images, (images // 4,) * 4, Recipe(batch_size=8))
 
 
 def test_where_everything_is_fast_enough_there_is_no_limit() -> None:
-    assert zico._limits(task(Archive())) == ()
-    assert zico._limits(task(Archive(), training=training(1e6))) == ()
+    assert zico._limits(*counted(task(Archive()))) == ()
+    assert zico._limits(*counted(task(Archive(), training=training(1e6)))) == ()
 
 
 def test_where_time_is_short_slow_networks_are_not_short_listed() -> None:
     given = task(Archive(), trials=24, training=training(2.0))  # 0.25 and 0.5 ms an image
     found = {"weights": {"depth": 0.01}, "slowest": 0.7, "fastest": 0.1}
-    limits = zico._limits(replace(given, decide=lambda name, make: found if name == "pace" else make()))
+    limits = zico._limits(replace(given, decide=lambda name, make: found if name == "pace" else make()), counts_of(given))
     assert [limit.high for limit in limits] == [0.25, 0.5]
     archs = [given.space.sample(Random(seed)) for seed in range(20)]
     depth = zico.Depth(given.model)
     for limit in limits:
         assert [limit.metric(arch) for arch in archs] == pytest.approx([0.01 * depth(arch) for arch in archs])
-        for front in (zico._bounded(given, zico._counts(given), (limit,), 200),):
+        for front in (zico._bounded(given, counts_of(given), (limit,), 200),):
             assert front and all(limit.metric(t.arch) <= limit.high for t in front)  # type: ignore[operator]
 
 
 def test_no_limit_is_below_what_a_fast_network_takes() -> None:
     found = {"weights": {"depth": 0.01}, "slowest": 9.0, "fastest": 3.0}
     given = task(Archive(), training=training(2.0), decide=lambda name, make: found)
-    assert [limit.high for limit in zico._limits(given)] == [4.5, 4.5]
+    assert [limit.high for limit in zico._limits(given, counts_of(given))] == [4.5, 4.5]
 
 
 def test_the_pace_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     given = task(Archive(), training=training(0.001))
-    limits = zico._limits(given)
+    limits = zico._limits(given, counts_of(given))
     monkeypatch.setattr(zico, "timed", lambda *_, **__: pytest.fail("timed again"))
-    again = zico._limits(given)
+    again = zico._limits(given, counts_of(given))
     assert [limit.high for limit in again] == [limit.high for limit in limits] and len(limits) == 2
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,8 @@ app = typer.Typer(
     name="bench", no_args_is_help=True, rich_markup_mode=None, help="Compare proxies and searchers on recorded benchmarks."
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output, progress to standard error.")]
+
+Tell = Callable[[str, float], None]
 
 
 def _list(text: str, what: str) -> list[str]:
@@ -27,6 +31,25 @@ def _print(value: dict[str, Any]) -> None:
     import json
 
     typer.echo(json.dumps(value, indent=1, default=str))
+
+
+def _watched(stage: str, work: Callable[[Tell], dict[str, Any]], said: Callable[[dict[str, Any]], str]) -> dict[str, Any]:
+    """The result of `work(tell)`, its progress shown as that of a stage; `said`: the line at its end."""
+    from archsmith.progress import watch
+
+    began = time.monotonic()
+    with watch([stage]) as shown:
+        shown.begin(stage, None)
+        found = work(shown.tick)
+        shown.end(stage, said(found), time.monotonic() - began)
+    return found
+
+
+def _tell(found: dict[str, Any], json: bool, text: str, files: str = "") -> None:
+    if json:
+        _print(found)
+    else:
+        typer.echo(text + files)
 
 
 @app.command()
@@ -47,20 +70,12 @@ def proxies(
     """Rank a benchmark's architectures without training, and compare with their recorded accuracies."""
     from archsmith.bench import page
     from archsmith.bench import proxies as grid
-    from archsmith.progress import watch
 
     setting = grid.Setting(benchmark, tuple(_list(proxies, "--proxies")), sample or None, data, batch, tuple(range(seeds)))
-    began = time.monotonic()
-    with watch(["score"]) as shown:
-        shown.begin("score", None)
-        found = grid.compare(setting, out, recorded_data=recorded, workers=workers, tell=shown.tick)
-        shown.end("score", f"{found['networks']} networks", time.monotonic() - began)
+    compare = partial(grid.compare, setting, out, recorded_data=recorded, workers=workers)
+    found = _watched("score", lambda tell: compare(tell=tell), lambda f: f"{f['networks']} networks")
     page.write_proxies(found, out / "page.html")
-    if json:
-        _print(found)
-    else:
-        typer.echo(grid.text(found))
-        typer.echo(f"\nscores, table.csv, table.json, page.html in {out}")
+    _tell(found, json, grid.text(found), f"\n\nscores.jsonl, table.csv, table.json, page.html in {out}")
 
 
 @app.command()
@@ -80,22 +95,14 @@ def searchers(
 
     from archsmith.bench import page
     from archsmith.bench import searchers as grid
-    from archsmith.progress import watch
     from archsmith.searchers import SEARCHERS
 
     names = list(SEARCHERS) if searchers == "all" else _list(searchers, "--searchers")
     setting = grid.Setting(tuple(_list(benchmark, "--benchmark")), tuple(names), budget, seeds, truthful)
-    began = time.monotonic()
-    with watch(["search"]) as shown:
-        shown.begin("search", None)
-        found = grid.compare(setting, out, recorded_data=recorded, workers=workers, tell=shown.tick)
-        shown.end("search", f"{len(names)} searchers, {seeds} seeds", time.monotonic() - began)
+    compare = partial(grid.compare, setting, out, recorded_data=recorded, workers=workers)
+    found = _watched("search", lambda tell: compare(tell=tell), lambda _: f"{len(names)} searchers, {seeds} seeds")
     page.write_searchers(found, json_module.loads((out / "curves.json").read_text(encoding="utf-8")), out / "page.html")
-    if json:
-        _print(found)
-    else:
-        typer.echo(grid.text(found))
-        typer.echo(f"\ncurves.json, table.csv, table.json, page.html in {out}")
+    _tell(found, json, grid.text(found), f"\n\ncurves.json, table.csv, table.json, page.html in {out}")
 
 
 @app.command()
@@ -112,15 +119,10 @@ def speed(
 ) -> None:
     """Time training-free scores beside the bare passes of the same networks."""
     from archsmith.bench import speed as grid
-    from archsmith.progress import watch
 
     names = tuple(_list(proxies, "--proxies"))
     setting = grid.Setting(
         space, names, size=size, batch=batch, networks=networks, rounds=rounds, device=device, threads=threads
     )
-    began = time.monotonic()
-    with watch(["time"]) as shown:
-        shown.begin("time", None)
-        found = grid.measure(setting, shown.tick)
-        shown.end("time", f"{networks} networks", time.monotonic() - began)
-    _print(found) if json else typer.echo(grid.text(found))
+    found = _watched("time", partial(grid.measure, setting), lambda _: f"{networks} networks")
+    _tell(found, json, grid.text(found))

@@ -21,9 +21,10 @@ from archsmith.bench.judge import judge, paired, table
 from archsmith.benchmarks import BENCHMARKS, load
 from archsmith.benchmarks.recorded import Recorded
 from archsmith.cells import nasbench201_canonical
-from archsmith.errors import EvaluationFailed, UserError, did_you_mean
+from archsmith.errors import EvaluationFailed, UserError
 from archsmith.files import write_text
-from archsmith.machine import cpu_name, physical_cores
+from archsmith.lookup import check
+from archsmith.machine import machine_name, physical_cores
 from archsmith.metrics.proxies import PROXIES
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Ensemble, rank_sum
 from archsmith.space import Architecture
@@ -61,8 +62,7 @@ class Setting:
 
     def __post_init__(self) -> None:
         for name in self.proxies:
-            if name not in PROXIES:
-                raise UserError(f"no proxy '{name}' among {', '.join(PROXIES)}{did_you_mean(name, PROXIES)}")
+            check("proxy", name, PROXIES)
         for what, value in (("--sample", self.sample), ("--batch", self.batch)):
             if value is not None and value < 2:
                 raise UserError(f"{what} {value}: give at least 2")
@@ -90,7 +90,7 @@ def compare(
     _score(setting, archs, out, workers or physical_cores(), tell)
     columns = _columns(out, [a.key for a in archs], setting.seeds)
     truths = {name: _truth(one, archs) for name, one in _beside(setting.benchmark, recorded, recorded_data).items()}
-    found = {**asdict(setting), "networks": len(archs), "machine": f"{cpu_name()}, {physical_cores()} cores"}
+    found = {**asdict(setting), "networks": len(archs), "machine": machine_name()}
     found["truths"] = {name: _judged(columns, ensembles, truth) for name, truth in truths.items()}
     found["costs"] = _costs(out)
     write_text(out / "table.json", json.dumps(found, indent=1))
@@ -152,22 +152,14 @@ def _begin(job: _Job) -> None:
 
 
 def _work(seed: int, options: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, dict[str, float], float]]:
-    from archsmith.metrics.proxies import build, named
-    from archsmith.metrics.proxies.scores import Scores
+    from archsmith.metrics.proxies import build_all
 
     job, model, costs = _job
-    counted = [name for name in job.proxies if ".baselines:" in PROXIES[name][0]]
-    scored = [named(name) for name in job.proxies if name not in counted]
-    metrics = {name: build(name, model, job.batches[seed], costs=costs, seed=seed) for name in counted}
-    together = Scores(model, job.batches[seed], scored, canonical=CANONICAL.get(job.space), seed=seed) if scored else None
+    scores = build_all(job.proxies, model, job.batches[seed], costs=costs, seed=seed, canonical=CANONICAL.get(job.space))
     rows = []
     for each in options:
         arch, began = Architecture(each), time.perf_counter()
-        values = {name: float(metric(arch)) for name, metric in metrics.items()}
-        if together is not None:
-            scores = together(arch)
-            assert isinstance(scores, dict)
-            values |= scores
+        values = scores(arch)
         rows.append((seed, arch.key, values, time.perf_counter() - began))
     return rows
 

@@ -18,7 +18,7 @@ from archsmith.benchmarks import load
 from archsmith.benchmarks.recorded import SIMULATED, Recorded, faithful
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.files import write_text
-from archsmith.machine import cpu_name, physical_cores
+from archsmith.machine import machine_name, physical_cores
 from archsmith.problem import Problem, Trial, maximize
 from archsmith.search import search
 from archsmith.searchers import make
@@ -59,9 +59,6 @@ def compare(
     """Runs every searcher with every seed, judges, and writes curves.json, table.csv, table.json into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     jobs = [(b, s, seed) for b in setting.benchmarks for s in setting.searchers for seed in range(setting.seeds)]
-    finals: dict[str, dict[str, list[float]]] = {
-        b: {s: [math.nan] * setting.seeds for s in setting.searchers} for b in setting.benchmarks
-    }
     curves: dict[str, dict[str, list[list[float]]]] = {
         b: {s: [[]] * setting.seeds for s in setting.searchers} for b in setting.benchmarks
     }
@@ -72,11 +69,10 @@ def compare(
         }
         for done, future in enumerate(as_completed(waiting), start=1):
             benchmark, name, seed = waiting[future]
-            curve = future.result()
-            finals[benchmark][name][seed] = curve[-1]
-            curves[benchmark][name][seed] = curve
+            curves[benchmark][name][seed] = future.result()
             tell(f"{done} of {len(jobs)} searches", done / len(jobs))
-    found: dict[str, Any] = {**asdict(setting), "machine": f"{cpu_name()}, {physical_cores()} cores", "benchmarks": {}}
+    finals = {b: {s: [curve[-1] for curve in seeds] for s, seeds in by.items()} for b, by in curves.items()}
+    found: dict[str, Any] = {**asdict(setting), "machine": machine_name(), "benchmarks": {}}
     for benchmark, by_name in finals.items():
         optimum = facts[benchmark].get("optimum")
         rows = {name: _row(values, by_name.get("random"), optimum, name) for name, values in by_name.items()}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from archsmith.errors import UserError, did_you_mean
+from archsmith.lookup import look_up
 
 if TYPE_CHECKING:
     from archsmith.benchmarks.recorded import Recorded
@@ -53,8 +52,5 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     variable ARCHSMITH_DATA names. Raises UserError for an unknown name, for missing results (with how to convert them) and
     for a damaged file.
     """
-    if name not in BENCHMARKS:
-        raise UserError(f"no benchmark '{name}' among {', '.join(BENCHMARKS)}{did_you_mean(name, BENCHMARKS)}")
-    module, _, attribute = BENCHMARKS[name][0].partition(":")
-    recorded: Recorded = getattr(importlib.import_module(module), attribute)(name, data)
+    recorded: Recorded = look_up("benchmark", name, BENCHMARKS)(name, data)
     return recorded

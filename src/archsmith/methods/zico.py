@@ -78,8 +78,10 @@ def search(task: Task) -> dict[str, Any]:
     problem = _problem(task)
     screened = [t for t in task.archive.stage("screen") if not t.failed and t.feasible]
     known = {t.arch: t for t in screened}
-    limits = _limits(task)
-    promising = [Architecture(options) for options in task.decide("promising", lambda: _promising(task, limits, third // 2))]
+    counts = Costs(task.model, tuple(task.batches[0][0].shape[1:]), ("macs", *LAYERS))
+    limits = _limits(task, counts)
+    chosen = task.decide("promising", lambda: _promising(task, counts, limits, third // 2))
+    promising = [Architecture(options) for options in chosen]
     start = [*promising, *(t.arch for t in _foremost(screened, min(_POPULATION, third)) if t.arch not in promising)]
     start = start[: max(8, min(_POPULATION, third))]
     evolving = nsga2(problem, task.seed, population=max(8, len(start)), initial=start)
@@ -206,11 +208,6 @@ def _nearest(front: Sequence[Trial], depths: Sequence[float], taken: Sequence[Tr
 # -- what is known before any score -----------------------------------------------------------------------------------------
 
 
-def _counts(task: Task) -> Costs:
-    shape = tuple(task.batches[0][0].shape[1:])
-    return Costs(task.model, shape, ("macs", *LAYERS))
-
-
 def _bounded(task: Task, counts: Costs, limits: Sequence[Constraint], trials: int) -> list[Trial]:
     """The front of (lower bound of ZiCo, depth) under the limits, from the deepest to the shallowest."""
     objectives = (maximize(counts, name="log_sizes"), minimize(counts, name="depth"))
@@ -221,7 +218,7 @@ def _bounded(task: Task, counts: Costs, limits: Sequence[Constraint], trials: in
     return _front(found)
 
 
-def _limits(task: Task) -> tuple[Constraint, ...]:
+def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
     """Upper limits of training milliseconds per image, where time is counted and some networks would see too few images.
 
     None is below what half as much again as the fastest network takes.
@@ -229,7 +226,6 @@ def _limits(task: Task) -> tuple[Constraint, ...]:
     training = task.training
     if training is None:
         return ()
-    counts = _counts(task)
 
     def measure() -> dict[str, Any]:
         front = _bounded(task, counts, (), _CHEAP_FEWEST)
@@ -250,9 +246,8 @@ def _limits(task: Task) -> tuple[Constraint, ...]:
     return tuple(at_most(pace, max(limit, 1.5 * found["fastest"])) for limit in allowed)
 
 
-def _promising(task: Task, limits: Sequence[Constraint], count: int) -> list[dict[str, Any]]:
+def _promising(task: Task, counts: Costs, limits: Sequence[Constraint], count: int) -> list[dict[str, Any]]:
     """Up to `count` architectures, evenly along the fronts of lower bounds, one front for each limit."""
-    counts = _counts(task)
     trials = max(_CHEAP_FEWEST, min(_CHEAP_MOST, int(_CHEAP * task.seconds)))
     fronts_ = [_bounded(task, counts, (limit,), trials) for limit in limits] or [_bounded(task, counts, (), trials)]
     found: list[Architecture] = []

@@ -17,7 +17,7 @@ from torch import nn
 
 from archsmith.elastic.blocks import Repeat
 from archsmith.errors import UserError
-from archsmith.machine import cpu_name, physical_cores
+from archsmith.machine import machine_name
 from archsmith.onnx_export import onnx_bytes
 from archsmith.onnx_graph import Classifier, Unwritten, write
 from archsmith.space import Architecture, choices_of, resolve
@@ -28,11 +28,6 @@ Shape = tuple[int, ...]
 _WARM_UP_S = 0.05
 _AGREE = 1.03  # two times within 3 % of each other are believed
 _QUANTILE = 0.2  # of the calls: what a quiet machine takes, even when others use it too
-
-
-def machine_name() -> str:
-    """The processor as the system names it, and how many cores this process may use."""
-    return f"{cpu_name()}, {physical_cores()} cores"
 
 
 def open_session(model: str | Path | bytes, threads: int) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from archsmith.cells import EDGE_NAMES, EDGES, NASBENCH201_OPS, nasbench201_canonical
-from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Linear, OneOf
+from archsmith.elastic import BatchNorm2d, Choice, Conv2d, OneOf
 from archsmith.models.graph import NONE, Cell, Nothing, relu_conv_norm
+from archsmith.models.heads import pooled_classifier
 from archsmith.models.inputs import check_inputs
 from archsmith.space import Size
 
@@ -61,10 +62,7 @@ def head(inputs: Size, classes: int) -> nn.Sequential:
     layers = nn.Sequential()
     layers.add_module("norm", BatchNorm2d(inputs))
     layers.add_module("act", nn.ReLU(inplace=True))
-    layers.add_module("pool", nn.AdaptiveAvgPool2d(1))
-    layers.add_module("flatten", nn.Flatten())
-    layers.add_module("classifier", Linear(inputs, classes))
-    return layers
+    return pooled_classifier(inputs, classes, after=layers)
 
 
 class Residual(nn.Module):

@@ -7,10 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from archsmith.cells import DARTS, DARTS_OPS
-from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Derived, Linear, OneOf
+from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Derived, OneOf
 from archsmith.errors import UserError
 from archsmith.models.cell import stem
 from archsmith.models.graph import NONE, Cell, FactorizedReduce, Nothing, relu_conv_norm
+from archsmith.models.heads import pooled_classifier
 from archsmith.models.inputs import check_inputs
 
 _NODES = (2, 3, 4, 5)  # nodes 0 and 1 are the outputs of the two cells before
@@ -73,11 +74,7 @@ def darts(classes: int = 10, channels: int = 3, size: int = 32, width: int = 36,
         kind = "reduce" if reduces else "normal"
         cells.append(DartsCell(inputs, width, 2 if reduces else 1, after_reduction, edges[kind]))
         inputs, after_reduction = (inputs[1], 4 * width), reduces
-    head = nn.Sequential()
-    head.add_module("pool", nn.AdaptiveAvgPool2d(1))
-    head.add_module("flatten", nn.Flatten())
-    head.add_module("classifier", Linear(4 * width, classes))
-    return DartsNetwork(stem(channels, start), cells, head)
+    return DartsNetwork(stem(channels, start), cells, pooled_classifier(4 * width, classes))
 
 
 def darts_small(classes: int = 10, channels: int = 3, size: int = 32) -> DartsNetwork:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.cells import NASBENCH1SHOT1, NASBENCH101_OPS, live_nodes, nasbench1shot1_canonical
-from archsmith.elastic import Choice, Derived, Linear, OneOf
+from archsmith.elastic import Choice, Derived, OneOf
 from archsmith.errors import UserError
+from archsmith.models.heads import pooled_classifier
 from archsmith.models.inputs import check_inputs
 from archsmith.models.mobilenet import conv_norm_act
 from archsmith.space import largest
@@ -48,11 +49,7 @@ def nasbench1shot1(
             stack.add_module(f"cell{j}", Nasbench101Cell(inputs, outputs, choices))
             inputs = outputs
         model.add_module(f"stack{i + 1}", stack)
-    head = nn.Sequential()
-    head.add_module("pool", nn.AdaptiveAvgPool2d(1))
-    head.add_module("flatten", nn.Flatten())
-    head.add_module("classifier", Linear(inputs, classes))
-    model.add_module("head", head)
+    model.add_module("head", pooled_classifier(inputs, classes))
     return model
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from archsmith.cells import EDGE_NAMES, EDGES, TRANSNAS_OPS, transnas_canonical
-from archsmith.elastic import Choice, Linear, OneOf
+from archsmith.elastic import Choice, OneOf
 from archsmith.models.cell import stem
 from archsmith.models.graph import NONE, Cell, FactorizedReduce, Nothing, relu_conv_norm
+from archsmith.models.heads import pooled_classifier
 from archsmith.models.inputs import check_inputs
 
 canonical = transnas_canonical
@@ -36,11 +37,7 @@ def transnas(classes: int = 75, channels: int = 3, size: int = 224, width: int =
             module.add_module(f"cell{j}", _cell(inputs, outputs, 2 if first else 1, choices))
             inputs = outputs
         model.add_module(f"module{i}", module)
-    head = nn.Sequential()
-    head.add_module("pool", nn.AdaptiveAvgPool2d(1))
-    head.add_module("flatten", nn.Flatten())
-    head.add_module("classifier", Linear(inputs, classes))
-    model.add_module("head", head)
+    model.add_module("head", pooled_classifier(inputs, classes))
     return model
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Derived, Linear, OneOf, Repeat
+from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Derived, OneOf, Repeat
+from archsmith.models.heads import pooled_classifier
 from archsmith.models.inputs import check_inputs
 from archsmith.models.zen_blocks import BLOCKS, EXPANSIONS, HEAD, KERNELS, LAYERS, STAGES, WIDTHS, squeeze
 from archsmith.space import Size
@@ -53,11 +54,7 @@ def zen(
         model.add_module(f"stage{s}", Repeat(made, depth=count))
         inputs, before = outputs, count
     model.add_module("last", _Source(inputs, before).read(lambda width: _conv(width, HEAD)))
-    head = nn.Sequential()
-    head.add_module("pool", nn.AdaptiveAvgPool2d(1))
-    head.add_module("flatten", nn.Flatten())
-    head.add_module("classifier", Linear(HEAD, classes))
-    model.add_module("head", head)
+    model.add_module("head", pooled_classifier(HEAD, classes))
     return model
 
 

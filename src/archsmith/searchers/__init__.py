@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from archsmith.errors import UserError, did_you_mean
+from archsmith.lookup import look_up
 
 if TYPE_CHECKING:
     from archsmith.search import GeneratorSearcher
@@ -29,8 +28,5 @@ SEARCHERS: dict[str, tuple[str, str]] = {  # for one objective: name -> (module:
 
 def make(name: str) -> Callable[..., GeneratorSearcher]:
     """The searcher factory `name`: (problem, seed=0, **settings) -> searcher. UserError for an unknown name."""
-    if name not in SEARCHERS:
-        raise UserError(f"no searcher '{name}' among {', '.join(SEARCHERS)}{did_you_mean(name, SEARCHERS)}")
-    module, _, attribute = SEARCHERS[name][0].partition(":")
-    found: Callable[..., GeneratorSearcher] = getattr(importlib.import_module(module), attribute)
+    found: Callable[..., GeneratorSearcher] = look_up("searcher", name, SEARCHERS)
     return found

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 
-from archsmith.errors import UserError
 from archsmith.feasible import FeasibleSampler
 from archsmith.problem import Candidate, Problem, Trial, rank
 from archsmith.search import Proposals, searcher
+from archsmith.searchers.fresh import Fresh, at_least_one
 from archsmith.space import Architecture, crossover, mutate
 
 _ATTEMPTS = 20  # at a child that was not proposed before, until a fresh draw takes its place
@@ -30,27 +30,25 @@ def evolution(
     Parents win a tournament of `tournament`. A child is the uniform crossover of two parents (with probability
     `crossover_share`) or a copy of one, with 1 to `mutations` decisions re-drawn, mended where it breaks a cheap constraint.
     """
-    _at_least_one(population=population, offspring=offspring, tournament=tournament, mutations=mutations)
+    at_least_one(population=population, offspring=offspring, tournament=tournament, mutations=mutations)
     rng = Random(seed)
-    sampler = FeasibleSampler(problem.space, problem.cheap, rng)
-    seen: set[Architecture] = set()
+    fresh = Fresh(problem, rng)
 
     def child(alive: Sequence[Trial]) -> Architecture:
         parent = _winner(alive, tournament, rng).arch
         if rng.random() < crossover_share:
             parent = crossover(problem.space, parent, _winner(alive, tournament, rng).arch, rng)
-        return sampler.mended(mutate(problem.space, parent, rng, count=rng.randint(1, mutations)))
+        return fresh.mended(mutate(problem.space, parent, rng, count=rng.randint(1, mutations)))
 
     def batch(alive: Sequence[Trial], count: int) -> list[Candidate]:
-        candidates = []
-        for _ in range(count):
-            arch, origin = _unseen(lambda: child(alive), seen) if alive else None, "evolution"
-            if arch is None:
-                arch, origin = _fresh(sampler, seen), "random"
-            if arch is None:
+        candidates: list[Candidate] = []
+        while len(candidates) < count:
+            children = (child(alive) for _ in range(_ATTEMPTS if alive else 0))
+            bred = next((arch for arch in children if fresh.is_new(arch)), None)
+            archs, origin = (fresh.draw(1), "random") if bred is None else (fresh.taken([bred]), "evolution")
+            if not archs:
                 break
-            seen.add(arch)
-            candidates.append(Candidate(arch, origin=origin))
+            candidates.append(Candidate(archs[0], origin=origin))
         return candidates
 
     alive: list[Trial] = []
@@ -64,7 +62,7 @@ def regularized_evolution(problem: Problem, seed: int = 0, population: int = 100
 
     Deviation: a child that breaks a cheap constraint is mended. As in the paper a child may have been seen before.
     """
-    _at_least_one(population=population, tournament=tournament)
+    at_least_one(population=population, tournament=tournament)
     rng = Random(seed)
     sampler = FeasibleSampler(problem.space, problem.cheap, rng)
     first = [Candidate(arch, origin="random") for arch in sampler.draw(population)]
@@ -77,20 +75,3 @@ def regularized_evolution(problem: Problem, seed: int = 0, population: int = 100
 
 def _winner(alive: Sequence[Trial], tournament: int, rng: Random) -> Trial:
     return min(rng.sample(alive, min(tournament, len(alive))), key=rank)
-
-
-def _unseen(make: Callable[[], Architecture], seen: set[Architecture]) -> Architecture | None:
-    return next((arch for arch in (make() for _ in range(_ATTEMPTS)) if arch not in seen), None)
-
-
-def _fresh(sampler: FeasibleSampler, seen: set[Architecture]) -> Architecture | None:
-    while archs := sampler.draw(1):
-        if archs[0] not in seen:
-            return archs[0]
-    return None
-
-
-def _at_least_one(**settings: int) -> None:
-    for name, value in settings.items():
-        if value < 1:
-            raise UserError(f"{name}={value}; give at least 1")

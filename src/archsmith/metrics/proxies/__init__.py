@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archsmith.errors import UserError, did_you_mean
+from archsmith.lookup import check, look_up
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,18 +50,11 @@ PROXIES: dict[str, tuple[str, str]] = {  # name -> (module:attribute, what it is
 }
 
 
-def _found(name: str) -> Any:
-    if name not in PROXIES:
-        raise UserError(f"no proxy '{name}' among {', '.join(PROXIES)}{did_you_mean(name, PROXIES)}")
-    where, _, attribute = PROXIES[name][0].partition(":")
-    return getattr(importlib.import_module(where), attribute)
-
-
 def named(name: str) -> Proxy:
     """The proxy `name` as `Scores` and `score_network` take it; UserError for a baseline, which reads no network."""
-    found = _found(name)
+    found = look_up("proxy", name, PROXIES)
     if name == "zico":
-        return importlib.import_module(f"{_HERE}.zico").ZICO
+        found = found.proxy
     if inspect.isclass(found):
         raise UserError(f"proxy '{name}' is counted, not scored; use build('{name}', ...)")
     return found
@@ -69,7 +62,7 @@ def named(name: str) -> Proxy:
 
 def lower_is_better(name: str) -> bool:
     """Whether the smaller value of this proxy is the better one."""
-    found = _found(name)
+    found = look_up("proxy", name, PROXIES)
     return not inspect.isclass(found) and bool(found.lower)
 
 
@@ -89,29 +82,62 @@ def build(
     Each gets what its signature asks for of `model` (elastic, may be on `meta`), `batches` (of images and labels, drawn once),
     `costs` (arch -> {"params", "macs"}) and `seed`; `settings` are its own. Raises UserError for an unknown name or setting.
     """
-    factory = _found(name)
+    factory = look_up("proxy", name, PROXIES)
+    given = {"model": model, "batches": batches, "costs": costs, "seed": seed}
     if not inspect.isclass(factory):
         from archsmith.metrics.proxies.scores import Scores
 
         own = list(inspect.signature(factory.score).parameters)[1:]
-        shared = ("init", "repeats", "drop_shortcuts", "drop_squeeze_excite", "loss", "memory_format")
-        for setting in settings:
-            if setting not in (*own, *shared):
-                allowed = ", ".join((*own, *shared))
-                hint = did_you_mean(setting, (*own, *shared))
-                raise UserError(f"proxy '{name}' has no setting '{setting}'; it has: {allowed}{hint}")
-        options = {key: value for key, value in settings.items() if key in shared}
+        _check_settings(name, settings, [*own, *_SHARED])
+        options = {key: value for key, value in settings.items() if key in _SHARED}
         mine = {key: value for key, value in settings.items() if key in own}
         single = not factory.needs.set_score
         return Scores(model, batches, [factory], seed=seed, single=single, settings={name: mine}, **options)  # type: ignore[return-value]
     known = inspect.signature(factory).parameters
-    given = {"model": model, "batches": batches, "costs": costs, "seed": seed}
-    own = [setting for setting in known if setting not in given]
-    for setting in settings:
-        if setting not in own:
-            allowed = ", ".join(own) or "none"
-            raise UserError(f"proxy '{name}' has no setting '{setting}'; it has: {allowed}{did_you_mean(setting, own)}")
+    _check_settings(name, settings, [setting for setting in known if setting not in given])
     if "costs" in known and costs is None:
         raise UserError(f"proxy '{name}' reads the costs of an architecture; pass costs=Costs(model, shape)")
     metric: Any = factory(**{key: value for key, value in given.items() if key in known}, **settings)
     return metric
+
+
+_SHARED = ("init", "repeats", "drop_shortcuts", "drop_squeeze_excite", "canonical", "loss", "memory_format")
+
+
+def _check_settings(name: str, settings: Mapping[str, Any], own: Sequence[str]) -> None:
+    for setting in settings:
+        if setting not in own:
+            allowed = ", ".join(own) or "none"
+            raise UserError(f"proxy '{name}' has no setting '{setting}'; it has: {allowed}{did_you_mean(setting, own)}")
+
+
+def build_all(
+    names: Sequence[str],
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    costs: Callable[[Architecture], Mapping[str, float]],
+    seed: int = 0,
+    canonical: Callable[[Architecture], Architecture] | None = None,
+    strict: bool = False,
+) -> Callable[[Architecture], dict[str, float]]:
+    """Several proxies as one metric: arch -> {name, or "name.part": value}; those that need the same pass share it.
+
+    `canonical` and `strict`: see `Scores`.
+    """
+    from archsmith.metrics.proxies.scores import Scores
+
+    for name in names:
+        check("proxy", name, PROXIES)
+    counted = [name for name in names if ".baselines:" in PROXIES[name][0]]
+    metrics = {name: build(name, model, batches, costs=costs, seed=seed) for name in counted}
+    scored = [named(name) for name in names if name not in counted]
+    together = Scores(model, batches, scored, seed=seed, canonical=canonical, strict=strict) if scored else None
+
+    def scores(arch: Architecture) -> dict[str, float]:
+        found: dict[str, float] = {} if together is None else together(arch)  # type: ignore[assignment]
+        found |= {name: float(metric(arch)) for name, metric in metrics.items()}
+        order = {name: position for position, name in enumerate(names)}
+        return dict(sorted(found.items(), key=lambda item: order[item[0].partition(".")[0]]))
+
+    return scores

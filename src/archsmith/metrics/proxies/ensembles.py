@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from archsmith.errors import UserError, did_you_mean
+from archsmith.predictors.ranking import ranks
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,7 @@ def log_ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
     """ln(rank / m), rank 1 for the smallest of m values; equal ones share their mean rank, what is not finite is last."""
     column = np.asarray(values, dtype=float)
     column = np.where(np.isnan(column), -np.inf, column)
-    _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
-    mean_rank = np.cumsum(counts) - (counts - 1) / 2
-    return np.log(mean_rank[inverse] / len(column))
+    return np.log(ranks(column) / len(column))
 
 
 def rank_sum(ensemble: Ensemble, columns: Mapping[str, Any]) -> np.ndarray:

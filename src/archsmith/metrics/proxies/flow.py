@@ -55,7 +55,7 @@ def _flow(reading: Reading) -> tuple[nn.Module, dict[str, Tensor]]:
 
 def _synflow(reading: Reading) -> float:
     """ln of the sum over Conv2d and Linear weights (the sum itself reaches 1e46). Every norm is bypassed."""
-    twin, flows = _flow(reading)
+    twin, flows = reading.once(_flow)
     layers = {name for name, module in twin.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
     total = math.fsum(float(flow.sum()) for name, flow in flows.items() if name.rpartition(".")[0] in layers)
     if total <= 0.0:
@@ -65,13 +65,13 @@ def _synflow(reading: Reading) -> float:
 
 def _effective_params(reading: Reading) -> float:
     """Parameters of the layers through which something flows from the image to the outputs; dead branches do not count."""
-    twin, flows = _flow(reading)
+    _, flows = reading.once(_flow)
+    weighted = {name.rpartition(".")[0] for name in flows}
     alive = {name.rpartition(".")[0] for name, flow in flows.items() if bool((flow != 0).any())}
     total = 0
     for path, module in reading.network.named_modules():
         own = sum(p.numel() for p in module._parameters.values() if p is not None)
-        weighted = any(name.rpartition(".")[0] == path for name in flows)
-        total += own if path in alive or not weighted else 0
+        total += own if path in alive or path not in weighted else 0
     return float(total)
 
 

@@ -83,6 +83,7 @@ class Reading:
         self.network, self.batches, self.keep, self.loss = network, batches, keep, loss
         self.generator = torch.Generator().manual_seed(0) if generator is None else generator
         self._passes: dict[int, Forward] = {}
+        self._made: dict[Any, Any] = {}
 
     @cached_property
     def layers(self) -> tuple[tuple[str, nn.Conv2d | nn.Linear], ...]:
@@ -135,6 +136,12 @@ class Reading:
         done = self.forward()
         (found,) = torch.autograd.grad(done.logits.sum(), done.x, retain_graph=True)
         return found.flatten(1)
+
+    def once(self, make: Callable[[Reading], Any]) -> Any:
+        """`make(self)`, made when first asked for: what several scores read beyond the passes here."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
 
     def noise(self, count: int) -> Tensor:
         """(count, C, H, W) standard normal numbers like the images, from the reading's own generator."""

@@ -70,8 +70,9 @@ class Scores:
     architecture depend on (`seed`, repeat, kind of weights, arch.key) only, so a score depends neither on the order of asking
     nor on the other scores. `init`: overrides what a score asks for. `drop_shortcuts`, `drop_squeeze_excite`: score without.
     `canonical`: arch -> the one whose network is scored instead, without operations that do nothing; saves their passes, and
-    networks that compute the same get the same score. `settings`: proxy name -> its own settings. With `single`, the metric
-    gives the one score as a float, and raises EvaluationFailed where it is not finite.
+    networks that compute the same get the same score. `settings`: proxy name -> its own settings. `strict`: raises
+    EvaluationFailed where a score cannot be had or is not finite. With `single`, it is strict, and gives the one score as a
+    float.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Scores:
         seed: int = 0,
         memory_format: torch.memory_format = torch.channels_last,
         single: bool = False,
+        strict: bool = False,
     ) -> None:
         if repeats < 1:
             raise UserError(f"repeats={repeats!r} must be at least 1")
@@ -101,6 +103,7 @@ class Scores:
         self.model, self.proxies, self.repeats, self.seed, self.init = model, tuple(proxies), repeats, seed, init
         self.drop_shortcuts, self.drop_squeeze_excite = drop_shortcuts, drop_squeeze_excite
         self.settings, self.loss, self.memory_format, self.single = settings, loss, memory_format, single
+        self.strict = strict or single
         self.canonical = canonical
         self.batches = tuple((x.contiguous(memory_format=memory_format) if x.dim() == 4 else x, y) for x, y in batches)
         wanted = max((proxy.needs.batches for proxy in proxies), default=0)
@@ -112,12 +115,10 @@ class Scores:
         arch = arch if self.canonical is None else self.canonical(arch)
         rounds = [self._round(arch, repeat) for repeat in range(self.repeats)]
         found = {name: math.fsum(each[name] for each in rounds) / len(rounds) for name in rounds[0]}
-        if not self.single:
-            return found
-        value = next(iter(found.values()))
-        if not math.isfinite(value):
-            raise EvaluationFailed(f"{self.name} is {value}")
-        return value
+        for name, value in found.items():
+            if self.strict and not math.isfinite(value):
+                raise EvaluationFailed(f"{name} is {value}")
+        return next(iter(found.values())) if self.single else found
 
     def _round(self, arch: Architecture, repeat: int) -> dict[str, float]:
         found: dict[str, float] = {}
@@ -128,7 +129,7 @@ class Scores:
             seed = mix(self.seed, init, repeat, arch.key)
             network = self._network(arch, init, seed)
             found |= score_network(
-                network, group, self.batches, settings=self.settings, loss=self.loss, seed=seed, strict=self.single
+                network, group, self.batches, settings=self.settings, loss=self.loss, seed=seed, strict=self.strict
             )
         return found
 

@@ -113,6 +113,7 @@ class ZiCo:
     """
 
     name = "zico"
+    proxy = ZICO
 
     def __init__(
         self,
