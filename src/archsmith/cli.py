@@ -31,7 +31,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Same seed, same run.")]
 
 def main() -> None:
     """Entry point. Mistakes of the user end in one clear line and exit code 2, Ctrl-C in 130."""
-    # beside other busy processes, OpenMP threads that spin while they wait slow each other down many times over
+    # beside other busy processes, OpenMP threads that spin while they wait are slower than one thread alone
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(standalone_mode=False)
