@@ -12,7 +12,8 @@ from archsmith.bench import page, searchers
 from archsmith.bench.searchers import Setting, compare, run
 from archsmith.benchmarks import load
 from archsmith.errors import UserError
-from archsmith.searchers import SEARCHERS
+from archsmith.problem import Problem, maximize
+from archsmith.searchers import NEED_FIDELITIES, SEARCHERS, make
 
 
 @pytest.mark.parametrize("name", SEARCHERS)
@@ -48,6 +49,30 @@ def test_a_comparison_with_its_files_and_page(tmp_path: Path) -> None:
     html = (tmp_path / "page.html").read_text()
     assert "regularized-evolution" in html and "<polyline" in html and "http" not in html.replace("http-equiv", "")
     assert "toy" in searchers.text(found)
+
+
+def test_searchers_without_the_cheaper_fidelities_they_need_are_left_out(tmp_path: Path, monkeypatch) -> None:
+    toy = load("toy")
+    monkeypatch.setattr(searchers, "_shown", lambda recorded, seed, truthful: toy.truth)
+    found = compare(Setting(("toy",), ("random", "hyperband"), budget=3, seeds=2, truthful=True), tmp_path, workers=1)
+    assert list(found["benchmarks"]["toy"]["rows"]) == ["random"] and found["benchmarks"]["toy"]["left_out"] == ["hyperband"]
+    assert "left out" in searchers.text(found) and set(found["ranks"]) == {"random"}
+    page.write_searchers(found, json.loads((tmp_path / "curves.json").read_text()), tmp_path / "page.html")
+    assert "Left out" in (tmp_path / "page.html").read_text()
+    with pytest.raises(UserError, match="hyperband need cheaper fidelities, which toy"):
+        compare(Setting(("toy",), ("hyperband",), budget=3, seeds=2), tmp_path, workers=1)
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_those_said_to_need_fidelities_are_those_that_refuse_without(name: str) -> None:
+    toy = load("toy")
+    problem = Problem(toy.space, (maximize(lambda arch: toy.truth(arch), name="accuracy"),))
+    try:
+        make(name)(problem, 0).ask()
+        refused = False
+    except UserError:
+        refused = True
+    assert refused is (name in NEED_FIDELITIES)
 
 
 def test_bad_settings_are_named() -> None:

@@ -59,7 +59,7 @@ def write_searchers(found: Mapping[str, Any], curves: Mapping[str, Any], path: P
         rows = [{"name": searcher, **row} for searcher, row in part["rows"].items()]
         shown = _shown([row["name"] for row in rows])
         drawn = anytime(curves[name], part["optimum"], found["budget"], shown)
-        parts.append({"name": name, "rows": rows, "optimum": part["optimum"], "drawn": drawn})
+        parts.append({"name": name, "rows": rows, "optimum": part["optimum"], "left_out": part["left_out"], "drawn": drawn})
     title = f"Search algorithms at equal cost: {', '.join(found['benchmarks'])}"
     write_text(path, _environment().get_template("page.html").render(kind="searchers", title=title, found=found, parts=parts))
 

@@ -21,7 +21,7 @@ from archsmith.files import write_text
 from archsmith.machine import machine_name, physical_cores
 from archsmith.problem import Problem, Trial, maximize
 from archsmith.search import search
-from archsmith.searchers import make
+from archsmith.searchers import NEED_FIDELITIES, make
 
 _POINTS = 40  # of an anytime curve
 _RESAMPLES = 2000
@@ -56,13 +56,18 @@ def compare(
     workers: int | None = None,
     tell: Callable[[str, float], None] = lambda text, share: None,
 ) -> dict[str, Any]:
-    """Runs every searcher with every seed, judges, and writes curves.json, table.csv, table.json into `out`."""
+    """Runs every searcher with every seed, judges, and writes curves.json, table.csv, table.json into `out`.
+
+    A searcher that needs cheaper fidelities is left out where a benchmark has none; "left_out" names both.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    jobs = [(b, s, seed) for b in setting.benchmarks for s in setting.searchers for seed in range(setting.seeds)]
-    curves: dict[str, dict[str, list[list[float]]]] = {
-        b: {s: [[]] * setting.seeds for s in setting.searchers} for b in setting.benchmarks
-    }
-    facts = {name: load(name, recorded_data).facts for name in setting.benchmarks}
+    recorded = {name: load(name, recorded_data) for name in setting.benchmarks}
+    fit = {b: _fitting(setting, recorded[b]) for b in setting.benchmarks}
+    left_out = {b: [s for s in setting.searchers if s not in names] for b, names in fit.items()}
+    if not any(fit.values()):
+        raise UserError(f"{', '.join(setting.searchers)} need cheaper fidelities, which {', '.join(fit)} does not have")
+    jobs = [(b, s, seed) for b, names in fit.items() for s in names for seed in range(setting.seeds)]
+    curves: dict[str, dict[str, list[list[float]]]] = {b: {s: [[]] * setting.seeds for s in names} for b, names in fit.items()}
     with ProcessPoolExecutor(workers or physical_cores()) as pool:
         waiting = {
             pool.submit(run, b, s, seed, setting.budget, setting.truthful, recorded_data): (b, s, seed) for b, s, seed in jobs
@@ -74,11 +79,12 @@ def compare(
     finals = {b: {s: [curve[-1] for curve in seeds] for s, seeds in by.items()} for b, by in curves.items()}
     found: dict[str, Any] = {**asdict(setting), "machine": machine_name(), "benchmarks": {}}
     for benchmark, by_name in finals.items():
-        optimum = facts[benchmark].get("optimum")
+        optimum = recorded[benchmark].facts.get("optimum")
         rows = {name: _row(values, by_name.get("random"), optimum, name) for name, values in by_name.items()}
         found["benchmarks"][benchmark] = {
             "optimum": optimum,
             "rows": dict(sorted(rows.items(), key=lambda item: -item[1]["mean"])),
+            "left_out": left_out[benchmark],
         }
     found["ranks"] = _ranks(finals)
     write_text(out / "table.json", json.dumps(found, indent=1))
@@ -94,7 +100,7 @@ def run(benchmark: str, name: str, seed: int, budget: int, truthful: bool = Fals
     """
     recorded = load(benchmark, data)
     shown = _shown(recorded, seed, truthful)
-    problem = Problem(recorded.space, (maximize(shown, name="accuracy"),))
+    problem = _problem(recorded, shown)
     whole = _seconds(recorded, shown) * budget
     spent, incumbent = 0.0, None
     marks: list[tuple[float, Trial | None]] = []
@@ -116,6 +122,16 @@ def run(benchmark: str, name: str, seed: int, budget: int, truthful: bool = Fals
         best = marks[place][1] if marks and marks[0][0] <= whole * point / _POINTS * (1 + 1e-9) else None
         curve.append(_value(recorded, best) if best is not None else math.nan)
     return curve
+
+
+def _problem(recorded: Recorded, shown: Any) -> Problem:
+    return Problem(recorded.space, (maximize(shown, name="accuracy"),))
+
+
+def _fitting(setting: Setting, recorded: Recorded) -> list[str]:
+    """The searchers that can run on this benchmark, in the asked order."""
+    several = len(_problem(recorded, _shown(recorded, 0, setting.truthful)).fidelities) > 1
+    return [name for name in setting.searchers if several or name not in NEED_FIDELITIES]
 
 
 def _shown(recorded: Recorded, seed: int, truthful: bool) -> Any:
@@ -190,10 +206,12 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
 
 
 def _ranks(finals: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, float]:
-    """Each searcher's mean rank over benchmarks and seeds, 1 the best; equal results share their ranks."""
+    """Mean rank over benchmarks and seeds of the searchers that ran on every one, 1 the best; equal results share ranks."""
     from scipy.stats import rankdata
 
-    names = list(next(iter(finals.values())))
+    names = [name for name in next(iter(finals.values())) if all(name in by_name for by_name in finals.values())]
+    if not names:
+        return {}
     tables = [np.array([by_name[name] for name in names]) for by_name in finals.values()]
     ranks = np.concatenate([rankdata(-np.nan_to_num(table, nan=-np.inf), axis=0) for table in tables], axis=1)
     return dict(sorted(zip(names, ranks.mean(axis=1).tolist(), strict=True), key=lambda item: item[1]))
@@ -227,5 +245,7 @@ def text(found: Mapping[str, Any]) -> str:
         for name, row in part["rows"].items():
             gain = f"{row['gain']:+13.3f}{row['p']:>9.2g}" if "gain" in row else ""
             lines.append(f"{name:<24}{row['mean']:>9.3f}{row['low']:>9.3f}{row['high']:>9.3f}{gain}")
+        if part["left_out"]:
+            lines.append(f"left out, nothing cheaper is recorded: {', '.join(part['left_out'])}")
     lines.append("\nmean rank: " + ", ".join(f"{name} {rank:.2f}" for name, rank in found["ranks"].items()))
     return "\n".join(lines)

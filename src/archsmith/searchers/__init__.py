@@ -24,6 +24,7 @@ SEARCHERS: dict[str, tuple[str, str]] = {  # for one objective: name -> (module:
     "hyperband": (f"{_HERE}.hyperband:hyperband", "brackets of successive halving (Li et al., JMLR 2018)"),
     "bohb": (f"{_HERE}.bohb:bohb", "Hyperband that learns where to start (Falkner et al., ICML 2018)"),
 }
+NEED_FIDELITIES = ("successive-halving", "hyperband", "bohb")  # of no use where nothing cheaper than the whole is measured
 
 
 def make(name: str) -> Callable[..., GeneratorSearcher]:
