@@ -16,6 +16,7 @@ from archsmith.feasible import feasible_sample, feasible_share
 from archsmith.metrics.cost import Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.metrics.proxies import PROXIES, build_all, lower_is_better
+from archsmith.metrics.proxies.baselines import COUNTED
 from archsmith.models import build
 from archsmith.problem import Constraint, Metric
 from archsmith.space import Architecture, SearchSpace
@@ -140,7 +141,7 @@ def score_space(
     set_threads(threads)
     pair, classes, shape = _batches(data, classes, channels, size, batch, seed)
     name, model = _model(space, classes, shape)
-    costs = Costs(model, shape, ("params", "macs"))
+    costs = Costs(model, shape, COUNTED)
     scores = build_all(proxies, model, pair, costs=costs, seed=seed, strict=True)
     decisions = search_space(model)
     if architecture is not None:

@@ -99,9 +99,9 @@ def test_where_time_is_short_slow_networks_are_not_short_listed() -> None:
     limits = zico._limits(replace(given, decide=lambda name, make: found if name == "pace" else make()), counts_of(given))
     assert [limit.high for limit in limits] == [0.25, 0.5]
     archs = [given.space.sample(Random(seed)) for seed in range(20)]
-    depth = zico.Depth(given.model)
+    counts = counts_of(given)
     for limit in limits:
-        assert [limit.metric(arch) for arch in archs] == pytest.approx([0.01 * depth(arch) for arch in archs])
+        assert [limit.metric(arch) for arch in archs] == pytest.approx([0.01 * counts(arch)["depth"] for arch in archs])
         for front in (zico._bounded(given, counts_of(given), (limit,), 200),):
             assert front and all(limit.metric(t.arch) <= limit.high for t in front)  # type: ignore[operator]
 

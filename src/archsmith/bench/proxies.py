@@ -26,6 +26,7 @@ from archsmith.files import write_text
 from archsmith.lookup import check
 from archsmith.machine import machine_name, physical_cores
 from archsmith.metrics.proxies import PROXIES
+from archsmith.metrics.proxies.baselines import COUNTED
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Ensemble, rank_sum
 from archsmith.space import Architecture
 
@@ -148,7 +149,7 @@ def _begin(job: _Job) -> None:
     torch.set_num_threads(1)
     channels = next(iter(job.batches.values()))[0][0].shape[1]
     model = build(job.space, job.classes, channels, job.size, device="meta")
-    _job[:] = [job, model, Costs(model, (channels, job.size, job.size), ("params", "macs"))]
+    _job[:] = [job, model, Costs(model, (channels, job.size, job.size), COUNTED)]
 
 
 def _work(seed: int, options: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, dict[str, float], float]]:

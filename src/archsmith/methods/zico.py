@@ -23,7 +23,6 @@ from archsmith.archive import Archive
 from archsmith.feasible import feasible_sample
 from archsmith.methods.task import Task
 from archsmith.metrics.cost import LAYERS, Costs
-from archsmith.metrics.proxies.baselines import Depth
 from archsmith.metrics.proxies.zico import ZiCo
 from archsmith.pareto import fronts
 from archsmith.problem import Candidate, Constraint, Problem, Trial, at_most, maximize, minimize
@@ -49,7 +48,7 @@ _SEEN = (8.0, 4.0)  # how often training should see each image, where the time d
 def screen(task: Task) -> dict[str, Any]:
     """Scores a random feasible sample, a third of the trials: the start of the search and of its random twin."""
     third = _third(task)
-    problem = _problem(task)
+    problem = _problem(task, _counts(task))
     sampling = random_search(problem, task.seed)
     run_search(
         problem,
@@ -75,10 +74,10 @@ def screen(task: Task) -> dict[str, Any]:
 def search(task: Task) -> dict[str, Any]:
     """NSGA-II on (ZiCo, depth) from the highest lower bounds and the screened ones; as many random trials beside it."""
     third = _third(task)
-    problem = _problem(task)
+    counts = _counts(task)
+    problem = _problem(task, counts)
     screened = [t for t in task.archive.stage("screen") if not t.failed and t.feasible]
     known = {t.arch: t for t in screened}
-    counts = Costs(task.model, tuple(task.batches[0][0].shape[1:]), ("macs", *LAYERS))
     limits = _limits(task, counts)
     chosen = task.decide("promising", lambda: _promising(task, counts, limits, third // 2))
     promising = [Architecture(options) for options in chosen]
@@ -118,9 +117,13 @@ def search(task: Task) -> dict[str, Any]:
     }
 
 
-def _problem(task: Task) -> Problem:
+def _counts(task: Task) -> Costs:
+    return Costs(task.model, tuple(task.batches[0][0].shape[1:]), ("macs", *LAYERS))
+
+
+def _problem(task: Task, counts: Costs) -> Problem:
     score = ZiCo(task.model, task.batches, seed=task.seed)
-    return Problem(task.space, (maximize(score, name="zico"), minimize(Depth(task.model))), task.constraints)
+    return Problem(task.space, (maximize(score, name="zico"), minimize(counts, name="depth")), task.constraints)
 
 
 def _stop(task: Task, thirds: int) -> Callable[[], bool] | None:

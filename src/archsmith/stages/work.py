@@ -155,6 +155,7 @@ class Work:
 
     def _trainable_macs(self) -> float:
         """MACs at which a training, a quarter of the time left, sees each image `_PASSES` times; timed on one network."""
+        costs = Costs(self.model, self.shape, ("macs",))
         arch = self.space.sample(Random(self.run.request.seed))
         network = self.plain(arch).to(self.device).train()
         x, y = self.scoring_batches[0]
@@ -163,9 +164,9 @@ class Work:
             began = time.monotonic()
             cross_entropy(network(x), y).backward()
             taken.append(time.monotonic() - began)
-        rate = Costs(self.model, self.shape, ("macs",))(arch)["macs"] * len(x) / min(taken)  # MACs trained per second
+        rate = costs(arch)["macs"] * len(x) / min(taken)  # MACs trained per second
         images = _PASSES * len(self.images.parts["train"])
-        least = Costs(self.model, self.shape, ("macs",))(self.space.extreme(0))["macs"]
+        least = costs(self.space.extreme(0))["macs"]
         return max(2.0 * least, 0.25 * self.left_s * rate / images)
 
     @cached_property

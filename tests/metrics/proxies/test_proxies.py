@@ -35,7 +35,7 @@ def data() -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def costs(arch: Architecture) -> dict[str, float]:
-    return {"params": 10 * arch["width"], "macs": 100 * arch["width"]}
+    return {"params": 10 * arch["width"], "macs": 100 * arch["width"], "depth": arch["depth"] + 1}
 
 
 def test_every_proxy_of_the_table_scores_an_architecture_and_leaves_no_trace() -> None:
@@ -59,7 +59,7 @@ def test_baselines_say_what_they_count() -> None:
     elastic = model()
     for depth in (1, 2):
         arch = search_space(elastic).complete({"depth": depth, "width": 4}, Random(0))
-        assert build("depth", elastic, data())(arch) == depth + 1
+        assert build("depth", elastic, data(), costs=costs)(arch) == depth + 1
         assert build("params", elastic, data(), costs=costs)(arch) == 40
         assert build("macs", elastic, data(), costs=costs)(arch) == 400
         assert 0 <= build("random", elastic, data())(arch) < 1

@@ -80,7 +80,8 @@ def build(
     One whose parts are to be ranked over a set of networks gives a dict of them.
 
     Each gets what its signature asks for of `model` (elastic, may be on `meta`), `batches` (of images and labels, drawn once),
-    `costs` (arch -> {"params", "macs"}) and `seed`; `settings` are its own. Raises UserError for an unknown name or setting.
+    `costs` (arch -> {"params", "macs", "depth"}) and `seed`; `settings` are its own. Raises UserError for an unknown name or
+    setting.
     """
     factory = look_up("proxy", name, PROXIES)
     given = {"model": model, "batches": batches, "costs": costs, "seed": seed}

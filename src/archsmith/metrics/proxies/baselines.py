@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torch import nn
-
 from archsmith.seeding import mix
 from archsmith.space import Architecture
-from archsmith.supernet import extract
+
+COUNTED = ("params", "macs", "depth")  # what `costs` must give
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,14 @@ class MACs:
 
 @dataclass(frozen=True)
 class Depth:
-    """Number of Conv2d and Linear layers of the extracted network."""
+    """Number of Conv2d and Linear layers, read from `costs`."""
 
-    model: nn.Module
+    costs: Callable[[Architecture], Mapping[str, float]]
     name: str = "depth"
 
     def __call__(self, arch: Architecture) -> float:
         """arch -> layers."""
-        plain = extract(self.model, arch, weights="fresh", device="meta")
-        return float(sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in plain.modules()))
+        return float(self.costs(arch)["depth"])
 
 
 @dataclass(frozen=True)
