@@ -89,8 +89,8 @@ def compare(
     _claim(out, setting)
     archs = sampled(recorded, setting)
     _score(setting, archs, out, workers or physical_cores(), tell)
-    columns = _columns(out, [a.key for a in archs], setting.seeds)
-    truths = {name: _truth(one, archs) for name, one in _beside(setting.benchmark, recorded, recorded_data).items()}
+    columns = columns_of(out, [a.key for a in archs], setting.seeds)
+    truths = {name: truth_of(one, archs) for name, one in beside(setting.benchmark, recorded, recorded_data).items()}
     found = {**asdict(setting), "networks": len(archs), "machine": machine_name()}
     found["truths"] = {name: _judged(columns, ensembles, truth) for name, truth in truths.items()}
     found["costs"] = _costs(out)
@@ -248,7 +248,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 # -- judging ----------------------------------------------------------------------------------------------------------------
 
 
-def _columns(out: Path, keys: Sequence[str], seeds: Sequence[int]) -> dict[str, list[np.ndarray]]:
+def columns_of(out: Path, keys: Sequence[str], seeds: Sequence[int]) -> dict[str, list[np.ndarray]]:
     """Score or part -> per seed the values of the networks, in their order; the smaller-is-better ones negated."""
     from archsmith.metrics.proxies import lower_is_better
 
@@ -264,7 +264,7 @@ def _columns(out: Path, keys: Sequence[str], seeds: Sequence[int]) -> dict[str, 
     return found
 
 
-def _beside(name: str, recorded: Recorded, data: str | None) -> dict[str, Recorded]:
+def beside(name: str, recorded: Recorded, data: str | None) -> dict[str, Recorded]:
     """The benchmark and those of the same family that record the same space."""
     family = name.partition(":")[0]
     others = [other for other in BENCHMARKS if other.partition(":")[0] == family and other != name]
@@ -276,7 +276,7 @@ def _beside(name: str, recorded: Recorded, data: str | None) -> dict[str, Record
     return found
 
 
-def _truth(recorded: Recorded, archs: Sequence[Architecture]) -> np.ndarray:
+def truth_of(recorded: Recorded, archs: Sequence[Architecture]) -> np.ndarray:
     """nan where an architecture has no recorded value."""
     values = []
     for arch in archs:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from archsmith.errors import UserError, did_you_mean
-from archsmith.predictors.ranking import ranks
+from archsmith.predictors.ranking import kendall, ranks
 
 
 @dataclass(frozen=True)
@@ -58,3 +58,50 @@ def rank_sum(ensemble: Ensemble, columns: Mapping[str, Any]) -> np.ndarray:
         column = np.asarray(columns[name], dtype=float)
         total += abs(weight) * log_ranks(column if weight > 0 else -np.where(np.isnan(column), np.inf, column))
     return total
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Scores of one benchmark's networks, the larger the better, and one or several truths of the same networks."""
+
+    columns: Mapping[str, np.ndarray]
+    truths: Sequence[np.ndarray]
+
+    def quality(self, ensemble: Ensemble) -> float:
+        """Kendall of the rank sum, mean over the truths; networks without a truth are left out."""
+        total = rank_sum(ensemble, self.columns)
+        known = [np.isfinite(truth) for truth in self.truths]
+        found = [kendall(total[k], truth[k]) for k, truth in zip(known, self.truths, strict=True)]
+        return float(np.mean([-1.0 if np.isnan(value) else value for value in found]))
+
+
+def selected(
+    name: str,
+    judged: Sequence[Judged],
+    candidates: Sequence[str],
+    *,
+    most: int = 8,
+    least_gain: float = 0.002,
+) -> tuple[Ensemble, list[float]]:
+    """Forward selection with replacement (Caruana et al., ICML 2004) for the best mean quality over several benchmarks.
+
+    Each step adds the candidate that gains most; one added again weighs more. Ends after `most` steps or where none gains
+    `least_gain`. Also gives the quality after each step. UserError for no candidate.
+    """
+    if not candidates:
+        raise UserError(f"ensemble '{name}': no candidates to select from")
+    members: dict[str, float] = {}
+    qualities: list[float] = []
+
+    def quality(added: str) -> float:
+        trial = Ensemble(name, tuple({**members, added: members.get(added, 0.0) + 1.0}.items()), "")
+        return float(np.mean([one.quality(trial) for one in judged]))
+
+    while len(qualities) < most:
+        values = {candidate: quality(candidate) for candidate in candidates}
+        best = max(candidates, key=lambda candidate: values[candidate])
+        if qualities and values[best] < qualities[-1] + least_gain:
+            break
+        members[best] = members.get(best, 0.0) + 1.0
+        qualities.append(values[best])
+    return Ensemble(name, tuple(members.items()), "forward selection"), qualities

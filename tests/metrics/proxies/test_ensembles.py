@@ -1,0 +1,51 @@
+"""Rank sums and the forward selection of their members."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from archsmith.errors import UserError
+from archsmith.metrics.proxies.ensembles import Ensemble, Judged, rank_sum, selected
+from archsmith.predictors.ranking import kendall
+
+RNG = np.random.default_rng(0)
+TRUTH = RNG.normal(size=(2, 80)).sum(axis=0)
+
+
+def noisy(amount: float, seed: int) -> np.ndarray:
+    return TRUTH + amount * np.random.default_rng(seed).normal(size=len(TRUTH))
+
+
+def test_a_rank_sum_is_the_sum_of_weighted_log_ranks() -> None:
+    columns = {"a": np.array([3.0, 1.0, math.nan, 2.0]), "b": np.array([5.0, 5.0, 1.0, 9.0])}
+    a, b = np.array([4, 2, 1, 3]), np.array([2.5, 2.5, 1, 4])  # nan is last
+    found = rank_sum(Ensemble("x", (("a", 1.0), ("b", 2.0)), ""), columns)
+    np.testing.assert_allclose(found, np.log(a / 4) + 2 * np.log(b / 4))
+    found = rank_sum(Ensemble("x", (("b", -1.0),), ""), columns)  # the smaller the better
+    np.testing.assert_allclose(found, np.log(np.array([2.5, 2.5, 4, 1]) / 4))
+
+
+def test_selection_takes_what_adds_up_and_leaves_noise() -> None:
+    columns = {
+        "good": noisy(1.0, 1),
+        "other": noisy(1.0, 2),  # its errors are not those of "good"
+        "noise": np.random.default_rng(3).normal(size=len(TRUTH)),
+    }
+    one = Judged(columns, [TRUTH])
+    ensemble, qualities = selected("mine", [one], sorted(columns))
+    assert {name for name, _ in ensemble.members} == {"good", "other"} and ensemble.name == "mine"
+    assert qualities == sorted(qualities) and qualities[-1] == pytest.approx(one.quality(ensemble))
+    assert qualities[0] == max(kendall(columns[name], TRUTH) for name in columns)
+    assert qualities[-1] > qualities[0]
+
+
+def test_selection_looks_at_all_benchmarks_and_stops_in_time() -> None:
+    first = Judged({"a": noisy(0.1, 1), "b": -TRUTH}, [TRUTH])
+    second = Judged({"a": noisy(2.0, 2), "b": TRUTH}, [TRUTH, np.where(np.arange(len(TRUTH)) < 9, np.nan, TRUTH)])
+    ensemble, qualities = selected("mine", [first, second], ["a", "b"], most=1)
+    assert ensemble.members == (("a", 1.0),) and len(qualities) == 1
+    with pytest.raises(UserError, match="no candidates"):
+        selected("mine", [first], [])
