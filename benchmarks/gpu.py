@@ -1,6 +1,6 @@
-"""What is open on a GPU, in one call under nine minutes: the whole job on CUDA, training speed, ZiCo per second; prints JSON.
+"""What is open on a GPU, in one call under nine minutes: the job on CUDA, training speed, ZiCo of all cells; prints JSON.
 
-    python benchmarks/gpu.py --data FOLDER_WITH/cifar10_jpeg.parquet [--minutes 4]
+    python benchmarks/gpu.py --data FOLDER_WITH/cifar10_jpeg.parquet [--minutes 3]
 
 Needs torch with CUDA; everything else as on a CPU. Runs on a CPU too (`--device cpu`), for trying it out.
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from archsmith.data import Data, batches, load, suggest
@@ -70,6 +71,28 @@ def scoring(data: Data, device: torch.device, count: int) -> dict[str, Any]:
     return {"networks_per_second": round(count / (time.perf_counter() - began), 2), "count": count}
 
 
+def cells(data: Path, device: torch.device, workers: int, count: int | None) -> dict[str, Any]:
+    """ZiCo, batch 64, of all NAS-Bench-201 networks by several processes that share the device; some compared with the CPU."""
+    from archsmith.bench.proxies import Setting, columns_of, score
+
+    space = search_space(build("nasbench201", 10, 3, 32))
+    archs = list(space.architectures())[:: 1 if count is None else max(1, 15_625 // count)]
+    setting = Setting("nasbench201:cifar10", ("zico",), None, str(data), 64)
+    out = Path(tempfile.mkdtemp(prefix="archsmith-cells-"))
+    (out / "few").mkdir()
+    began = time.perf_counter()
+    score(setting, archs, out, workers=workers, device=str(device))
+    seconds = time.perf_counter() - began
+    some = archs[:: max(1, len(archs) // 20)]
+    score(setting, some, out / "few")
+    keys = [arch.key for arch in some]
+    here, there = (columns_of(folder, keys, (0,))["zico"][0] for folder in (out, out / "few"))
+    return {
+        "networks": len(archs), "workers": workers, "networks_per_second": round(len(archs) / seconds, 2),
+        "largest_relative_difference_to_cpu": float(np.nanmax(abs(here - there) / abs(there).clip(min=1e-9))),
+    }  # fmt: skip
+
+
 def whole_job(data: Path, device: str, minutes: float) -> dict[str, Any]:
     """`archsmith search` on the device."""
     import archsmith
@@ -84,9 +107,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--cells", type=int, default=None, help="so many NAS-Bench-201 networks [default: all]")
+    parser.add_argument("--workers", type=int, default=8)
     asked = parser.parse_args()
     device = torch.device(asked.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
@@ -96,6 +121,7 @@ def main() -> None:
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "training": lambda: training(moved, device, asked.steps),
         "scoring": lambda: scoring(moved, device, asked.count),
+        "cells": lambda: cells(asked.data, device, asked.workers, asked.cells),
         "search": lambda: whole_job(asked.data, asked.device, asked.minutes),
     }
     for part, work in parts.items():

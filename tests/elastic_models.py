@@ -97,19 +97,19 @@ _PATCHES_ONLY = Transformer((8, 12, 16), (1, 2, 3), (1, 2), (1, 2), head_width=4
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int]] = {  # make, input shape, architectures to try
     "tangle": (Tangle, (3, 6, 6), 200),
-    "mobilenet-8": (lambda: mobilenet(10, 1, 8), (1, 8, 8), 100),
-    "mobilenet-32": (lambda: mobilenet(10, 3, 32), (3, 12, 12), 100),
-    "mobilenet-96": (lambda: mobilenet(10, 3, 96), (3, 33, 33), 100),
-    "ofa": (lambda: ofa_mobilenet_v3(10), (3, 33, 33), 100),
-    "nasbench201": (lambda: nasbench201(10, 3, 9, width=4, cells=1), (3, 9, 9), 12),
-    "nats-size": (lambda: nats_size(10, 3, 8), (3, 8, 8), 8),
-    "transnas": (lambda: transnas(10, 3, 32, width=4), (3, 32, 32), 6),
-    "darts": (lambda: darts(10, 3, 8, width=4, layers=3), (3, 8, 8), 5),
-    "nasbench1shot1": (lambda: nasbench1shot1(10, 3, 9, space=2, width=7, cells=1), (3, 9, 9), 12),
-    "autoformer": (lambda: transformer(_CLASS_TOKEN, 10, 3, 12), (3, 12, 12), 12),
-    "vit": (lambda: transformer(_PATCHES_ONLY, 10, 3, 8), (3, 8, 8), 12),
-    "zen": (lambda: zen(10, 3, 16, (8, 16, 24), 2, (1, 2)), (3, 16, 16), 4),
-    "zen-se": (lambda: zen(10, 3, 8, (8, 16), 1, (1, 2), se=True, shortcuts=False), (3, 8, 8), 4),
+    "mobilenet-8": (lambda: mobilenet(10, 1, 8), (1, 8, 8), 200),
+    "mobilenet-32": (lambda: mobilenet(10, 3, 32), (3, 12, 12), 200),
+    "mobilenet-96": (lambda: mobilenet(10, 3, 96), (3, 33, 33), 200),
+    "ofa": (lambda: ofa_mobilenet_v3(10), (3, 33, 33), 200),
+    "nasbench201": (lambda: nasbench201(10, 3, 9, width=4, cells=1), (3, 9, 9), 200),
+    "nats-size": (lambda: nats_size(10, 3, 8), (3, 8, 8), 100),
+    "transnas": (lambda: transnas(10, 3, 32, width=4), (3, 32, 32), 50),
+    "darts": (lambda: darts(10, 3, 8, width=4, layers=3), (3, 8, 8), 25),
+    "nasbench1shot1": (lambda: nasbench1shot1(10, 3, 9, space=2, width=7, cells=1), (3, 9, 9), 100),
+    "autoformer": (lambda: transformer(_CLASS_TOKEN, 10, 3, 12), (3, 12, 12), 200),
+    "vit": (lambda: transformer(_PATCHES_ONLY, 10, 3, 8), (3, 8, 8), 200),
+    "zen": (lambda: zen(10, 3, 16, (8, 16, 24), 2, (1, 2)), (3, 16, 16), 50),
+    "zen-se": (lambda: zen(10, 3, 8, (8, 16), 1, (1, 2), se=True, shortcuts=False), (3, 8, 8), 50),
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from archsmith.bench import page, proxies
 from archsmith.bench.proxies import Setting, compare
+from archsmith.benchmarks import load
 from archsmith.errors import UserError
 
 
@@ -29,6 +30,17 @@ def test_scored_judged_and_gone_on_with(tmp_path: Path) -> None:
     assert "naswot" in proxies.text(found)
     with pytest.raises(UserError, match="holds another comparison"):
         compare(Setting("toy", ("params",), sample=5, batch=8), tmp_path)
+
+
+def test_networks_that_compute_the_same_get_the_same_scores_and_their_own_counts(tmp_path: Path) -> None:
+    space = load("toy").space
+    none = dict.fromkeys(space, "none")
+    archs = [space.check(none), space.check(none | {"edge0to1": "nor_conv_3x3"})]  # no way from that edge to the output
+    proxies.score(Setting("toy", ("naswot", "params"), None, batch=4), archs, tmp_path, workers=1)
+    rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    by_key = {row["key"]: row["scores"] for row in rows}
+    first, second = (by_key[arch.key] for arch in archs)
+    assert first["naswot"] == second["naswot"] and first["params"] < second["params"]
 
 
 def test_bad_settings_are_named() -> None:

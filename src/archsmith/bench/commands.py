@@ -65,14 +65,17 @@ def proxies(
         "runs/bench-proxies"
     ),
     workers: Annotated[int | None, typer.Option(help="Processes. [default: physical cores]")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     json: Json = False,
 ) -> None:
     """Rank a benchmark's architectures without training, and compare with their recorded accuracies."""
     from archsmith.bench import page
     from archsmith.bench import proxies as grid
+    from archsmith.training.device import pick_device
 
+    chosen = str(pick_device(device))
     setting = grid.Setting(benchmark, tuple(_list(proxies, "--proxies")), sample or None, data, batch, tuple(range(seeds)))
-    compare = partial(grid.compare, setting, out, recorded_data=recorded, workers=workers)
+    compare = partial(grid.compare, setting, out, recorded_data=recorded, workers=workers, device=chosen)
     found = _watched("score", lambda tell: compare(tell=tell), lambda f: f"{f['networks']} networks")
     page.write_proxies(found, out / "page.html")
     _tell(found, json, grid.text(found), f"\n\nscores.jsonl, table.csv, table.json, page.html in {out}")

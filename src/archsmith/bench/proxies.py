@@ -78,6 +78,7 @@ def compare(
     recorded_data: str | None = None,
     ensembles: Sequence[Ensemble] = tuple(ENSEMBLES.values()),
     workers: int | None = None,
+    device: str = "cpu",
     tell: Callable[[str, float], None] = lambda text, share: None,
 ) -> dict[str, Any]:
     """Scores, judges, writes scores.jsonl, table.csv, table.json into `out`; what scores.jsonl holds is not scored anew.
@@ -88,7 +89,7 @@ def compare(
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, setting)
     archs = sampled(recorded, setting)
-    _score(setting, archs, out, workers or physical_cores(), tell)
+    score(setting, archs, out, workers=workers, device=device, tell=tell)
     columns = columns_of(out, [a.key for a in archs], setting.seeds)
     truths = {name: truth_of(one, archs) for name, one in beside(setting.benchmark, recorded, recorded_data).items()}
     found = {**asdict(setting), "networks": len(archs), "machine": machine_name()}
@@ -135,6 +136,7 @@ class _Job:
     size: int
     proxies: tuple[str, ...]
     batches: Any  # seed -> two mini-batches
+    device: str
 
 
 _job: list[Any] = []  # a worker process's model and batches; set by its initializer, used in no other process
@@ -147,16 +149,17 @@ def _begin(job: _Job) -> None:
     from archsmith.models import build
 
     torch.set_num_threads(1)
-    channels = next(iter(job.batches.values()))[0][0].shape[1]
+    batches = {seed: [(x.to(job.device), y.to(job.device)) for x, y in pair] for seed, pair in job.batches.items()}
+    channels = next(iter(batches.values()))[0][0].shape[1]
     model = build(job.space, job.classes, channels, job.size, device="meta")
-    _job[:] = [job, model, Costs(model, (channels, job.size, job.size), COUNTED)]
+    _job[:] = [job, batches, model, Costs(model, (channels, job.size, job.size), COUNTED)]
 
 
 def _work(seed: int, options: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, dict[str, float], float]]:
     from archsmith.metrics.proxies import build_all
 
-    job, model, costs = _job
-    scores = build_all(job.proxies, model, job.batches[seed], costs=costs, seed=seed, canonical=CANONICAL.get(job.space))
+    job, batches, model, costs = _job
+    scores = build_all(job.proxies, model, batches[seed], costs=costs, seed=seed, canonical=CANONICAL.get(job.space))
     rows = []
     for each in options:
         arch, began = Architecture(each), time.perf_counter()
@@ -165,9 +168,19 @@ def _work(seed: int, options: Sequence[Mapping[str, Any]]) -> list[tuple[int, st
     return rows
 
 
-def _score(
-    setting: Setting, archs: Sequence[Architecture], out: Path, workers: int, tell: Callable[[str, float], None]
+def score(
+    setting: Setting,
+    archs: Sequence[Architecture],
+    out: Path,
+    *,
+    workers: int | None = None,
+    device: str = "cpu",
+    tell: Callable[[str, float], None] = lambda text, share: None,
 ) -> None:
+    """Adds to scores.jsonl in `out` what it does not hold yet of the scores of `archs`, each network of one CPU thread.
+
+    Small networks are launch-bound on a GPU: there several processes share `device`.
+    """
     path = out / "scores.jsonl"
     have = {(row["seed"], row["key"]): set(row["scores"]) for row in _rows(path)}
     missing: dict[tuple[str, ...], list[tuple[int, Architecture]]] = {}
@@ -191,8 +204,9 @@ def _score(
         file.write("\n" if file.tell() else "")  # the last line may have been cut off
         for wanted, pairs in missing.items():
             done = 0
-            job = _Job(space, classes, size, wanted, batches)
-            with ProcessPoolExecutor(workers, context, _begin, (job,)) as pool:
+            job = _Job(space, classes, size, wanted, batches, device)
+            pairs.sort(key=lambda pair: _network_key(space, pair[1]))  # those that compute the same in a row: scored once
+            with ProcessPoolExecutor(workers or physical_cores(), context, _begin, (job,)) as pool:
                 for future in as_completed(list(_submitted(pool, pairs))):
                     rows = future.result()
                     for seed, key, values, seconds in rows:
@@ -201,6 +215,11 @@ def _score(
                     file.flush()
                     done += len(rows)
                     tell(f"{done} of {len(pairs)} networks scored", done / len(pairs))
+
+
+def _network_key(space: str, arch: Architecture) -> str:
+    canonical = CANONICAL.get(space)
+    return arch.key if canonical is None else canonical(arch).key
 
 
 def _submitted(pool: ProcessPoolExecutor, pairs: Sequence[tuple[int, Architecture]]) -> Iterator[Future[Any]]:

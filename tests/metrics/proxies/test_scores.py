@@ -461,11 +461,17 @@ def test_the_metric_does_not_depend_on_the_order_of_asking_or_on_company() -> No
     assert Scores(Elastic().to("meta"), data, [named("zico")], repeats=2)(archs[0])["zico"] == forward[0]["zico"]  # type: ignore[index]
 
 
-def test_the_canonical_network_is_scored() -> None:
+def test_the_canonical_network_is_scored_and_once_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = Elastic(), batches()
     archs = list(search_space(model).architectures())
-    metric = Scores(model, data, [named("zico")], canonical=lambda arch: archs[0])
-    assert [metric(a) for a in archs] == [Scores(model, data, [named("zico")])(archs[0])] * len(archs)
+    rounds: list[str] = []
+    whole = Scores._round
+    monkeypatch.setattr(Scores, "_round", lambda self, arch, repeat: (rounds.append(arch.key), whole(self, arch, repeat))[1])
+    metric = Scores(model, data, [named("zico")], canonical=lambda arch: archs[arch.key == archs[-1].key])
+    found = [metric(a) for a in archs]
+    assert rounds == [archs[0].key, archs[1].key] and len(archs) > 2
+    alone = Scores(model, data, [named("zico")])
+    assert found == [alone(archs[0])] * (len(archs) - 1) + [alone(archs[1])]
 
 
 def test_what_cannot_be_scored_is_nan_in_company_and_an_error_alone() -> None:

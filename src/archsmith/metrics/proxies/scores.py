@@ -70,9 +70,9 @@ class Scores:
     architecture depend on (`seed`, repeat, kind of weights, arch.key) only, so a score depends neither on the order of asking
     nor on the other scores. `init`: overrides what a score asks for. `drop_shortcuts`, `drop_squeeze_excite`: score without.
     `canonical`: arch -> the one whose network is scored instead, without operations that do nothing; saves their passes, and
-    networks that compute the same get the same score. `settings`: proxy name -> its own settings. `strict`: raises
-    EvaluationFailed where a score cannot be had or is not finite. With `single`, it is strict, and gives the one score as a
-    float.
+    networks that compute the same get the same score, computed once where they are asked for in a row. `settings`: proxy name
+    -> its own settings. `strict`: raises EvaluationFailed where a score cannot be had or is not finite. With `single`, it is
+    strict, and gives the one score as a float.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class Scores:
         self.settings, self.loss, self.memory_format, self.single = settings, loss, memory_format, single
         self.strict = strict or single
         self.canonical = canonical
+        self._last: tuple[Architecture, dict[str, float]] | None = None
         self.batches = tuple((x.contiguous(memory_format=memory_format) if x.dim() == 4 else x, y) for x, y in batches)
         wanted = max((proxy.needs.batches for proxy in proxies), default=0)
         if len(self.batches) < wanted:
@@ -113,8 +114,10 @@ class Scores:
     def __call__(self, arch: Architecture) -> dict[str, float] | float:
         """arch -> scores."""
         arch = arch if self.canonical is None else self.canonical(arch)
-        rounds = [self._round(arch, repeat) for repeat in range(self.repeats)]
-        found = {name: math.fsum(each[name] for each in rounds) / len(rounds) for name in rounds[0]}
+        if self._last is None or self._last[0] != arch:
+            rounds = [self._round(arch, repeat) for repeat in range(self.repeats)]
+            self._last = arch, {name: math.fsum(each[name] for each in rounds) / len(rounds) for name in rounds[0]}
+        found = dict(self._last[1])
         for name, value in found.items():
             if self.strict and not math.isfinite(value):
                 raise EvaluationFailed(f"{name} is {value}")
