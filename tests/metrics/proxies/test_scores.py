@@ -19,6 +19,7 @@ from archsmith.metrics.proxies import PROXIES, named
 from archsmith.metrics.proxies.az_nas import blocks
 from archsmith.metrics.proxies.reading import Proxy
 from archsmith.metrics.proxies.scores import Scores, score_network
+from archsmith.models.cell import nasbench201
 from archsmith.supernet import search_space
 
 Batches = list[tuple[Tensor, Tensor]]
@@ -472,6 +473,16 @@ def test_the_canonical_network_is_scored_and_once_in_a_row(monkeypatch: pytest.M
     assert rounds == [archs[0].key, archs[1].key] and len(archs) > 2
     alone = Scores(model, data, [named("zico")])
     assert found == [alone(archs[0])] * (len(archs) - 1) + [alone(archs[1])]
+
+
+def test_operations_on_a_node_that_nothing_reaches_change_no_score() -> None:
+    model = nasbench201(4, 3, 8, width=4, cells=1)
+    space = search_space(model)
+    edges = {name: "none" for name in space} | dict.fromkeys(("edge0to3", "edge1to3"), "nor_conv_3x3")
+    arch = space.check(edges)  # node 1 is zero, so no weight moves what the convolution behind it sees
+    names = [named(name) for name in ("wrcor", "fisher", "zico", "snip")]
+    found = Scores(model, batches(), names, seed=1, strict=True)(arch)
+    assert all(math.isfinite(value) for value in found.values())  # type: ignore[union-attr]
 
 
 def test_what_cannot_be_scored_is_nan_in_company_and_an_error_alone() -> None:

@@ -118,13 +118,17 @@ class Reading:
         if done.gradients is None:
             weights, outputs = self.weights, [output for _, output in done.outputs]
             again = position == 0 and bool(self.keep & {"input", "twice"})
-            found = torch.autograd.grad(
+            wanted = [*weights, *done.active, *outputs]
+            reached = [tensor for tensor in wanted if tensor.requires_grad]  # all but activations of what no weight moves
+            gradients = torch.autograd.grad(
                 self.loss(done.logits, done.y),
-                [*weights, *done.active, *outputs],
+                reached,
                 retain_graph=again,
                 create_graph=position == 0 and "twice" in self.keep,
                 allow_unused=True,
             )
+            by_tensor = dict(zip(map(id, reached), gradients, strict=True))
+            found = tuple(by_tensor.get(id(tensor)) for tensor in wanted)
             cut = len(weights) + len(done.active)
             done.gradients, done.active_gradients = found[: len(weights)], found[len(weights) : cut]
             done.output_gradients = found[cut:]
