@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from archsmith.archive import Archive
+from archsmith.errors import UserError
 from archsmith.methods import zico
 from archsmith.methods.task import Task, Training
 from archsmith.metrics.cost import LAYERS, Costs
@@ -185,3 +186,42 @@ def test_scoring_ends_when_its_time_is_over() -> None:
     late = task(archive, trials=None, seconds=3.0, spent=spent, decide=lambda name, make: 1000)
     zico.screen(late)
     assert 0 < len(archive.stage("screen")) < 1000
+
+
+def zen_task(archive: Archive, limit: float = 1.2e6) -> Task:
+    model = build("zen", 4, 3, 16)
+    given = task(archive, trials=36)
+    images = torch.randn(2, 4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(4)
+    costs = Costs(model, (3, 16, 16), ("params", "macs"))
+    limits = (at_most(costs, limit, name="macs"),)
+    pair = [(x, labels) for x in images]
+    return replace(given, model=model, space=search_space(model), costs=costs, constraints=limits, batches=pair)
+
+
+def test_a_model_that_proposes_changes_is_searched_by_them() -> None:
+    archive = Archive()
+    given = zen_task(archive)
+    screened, found = zico.screen(given), zico.search(given)
+    assert {stage: len(archive.stage(stage)) for stage in ("screen", "search", "search-random")} == dict.fromkeys(
+        ("screen", "search", "search-random"), 12
+    )
+    assert 0 < screened["scored"] <= 12 and found["searcher"] == "evolution" and found["shortlist"]
+    trials = list(archive)
+    assert all(t.feasible for t in trials if t.metrics.get("zico") is not None)
+    for row in found["shortlist"]:
+        assert given.costs(Architecture(row["options"]))["macs"] <= 1.2e6
+    walked = {t.arch for t in archive.stage("search")}
+    assert given.model.propose(given.model.start, Random(given.seed + 2), 1) in walked  # type: ignore[operator]
+    again = Archive()
+    zico.screen(zen_task(again)), zico.search(zen_task(again))
+    assert [(t.arch, t.metrics) for t in again] == [(t.arch, t.metrics) for t in trials]
+
+
+def test_the_number_of_trials_allows_for_rejected_ones_and_a_hopeless_budget_is_said() -> None:
+    given = zen_task(Archive())
+    archs, share = zico._some(given)
+    assert len(archs) == 5 and 0 < share < 1
+    assert all(given.costs(arch)["macs"] <= 1.2e6 for arch in archs)
+    with pytest.raises(UserError, match="0 keep the budget"):
+        zico._some(zen_task(Archive(), 1e3))

@@ -15,6 +15,7 @@ from archsmith.elastic import Attention, BatchNorm2d, Choice, Conv2d, Linear, On
 from archsmith.errors import UserError
 from archsmith.metrics.cost import LAYERS, Costs, _trace_memory, layer_sums, macs, macs_by_module, params, peak_memory
 from archsmith.models.mobilenet import mobilenet
+from archsmith.space import Architecture
 from archsmith.supernet import extract, search_space
 
 
@@ -222,3 +223,24 @@ def test_own_parameters_and_stock_layers_count() -> None:
         w = arch["width"]
         assert costs(arch)["params"] == 3 + (81 + 3) + (3 * w + w) + 2 * w
         assert costs(arch)["macs"] == 16 * (81 + 3 * w)
+
+
+class Counting(nn.Sequential):
+    """Counts itself, the MACs wrongly where asked to."""
+
+    def __init__(self, wrong: int = 0) -> None:
+        super().__init__(Conv2d(3, Choice(4, 8, name="width"), 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.wrong = wrong
+
+    def counts(self, arch: Architecture, shape: tuple[int, ...]) -> dict[str, float]:
+        return {"params": 4 * arch["width"], "macs": 3 * arch["width"] * shape[1] * shape[2] + self.wrong}
+
+
+def test_a_model_that_counts_itself_is_asked_and_checked() -> None:
+    model = Counting()
+    costs = Costs(model, (3, 5, 5), ("params", "macs", "depth"))
+    arch = search_space(model).extreme(-1)
+    assert not costs.additive
+    assert costs(arch) == costs.exact(arch) == {"params": 32, "macs": 600, "depth": 1}
+    with pytest.raises(UserError, match="Counting.counts says macs=301 .* the network has 300"):
+        Costs(Counting(wrong=1), (3, 5, 5))

@@ -73,7 +73,8 @@ def test_the_released_networks_have_their_counts(name: str, se: bool) -> None:
     arch = parse(full(short))
     plain = extract(model(se), arch, "fresh", device="meta")
     found = counts(arch, SHAPE, se=se)
-    assert found == {"params": params(plain), "macs": macs(plain, SHAPE), "layers": layers}
+    depth = sum(isinstance(m, nn.Conv2d | nn.Linear) for m in plain.modules())
+    assert found == {"params": params(plain), "macs": macs(plain, SHAPE), "depth": depth, "layers": layers}
     assert round((found["macs"] + norm_outputs(plain)) / 1e6, 1) == (with_se if se else without)
     if se:
         assert f"{found['params'] / 1e6:#.3g}" == millions

@@ -67,7 +67,7 @@ def test_counts_of_the_smallest_network_by_hand() -> None:
     macs = 216 * area[0] + 16384 * area[4] + 20480
     for before, after in zip(area, area[1:], strict=False):
         macs += 64 * before + 72 * after + 64 * after + 64 * after + (64 + 72 + 64) * after
-    assert counts(arch, (3, 32, 32), classes=10) == {"params": params, "macs": macs, "layers": 6}
+    assert counts(arch, (3, 32, 32), classes=10) == {"params": params, "macs": macs, "depth": 31, "layers": 6}
     squeezed = 4 * 2 * (2 * 8 * 2 + 2 * (8 + 2))
     assert counts(arch, (3, 32, 32), classes=10, se=True)["params"] == params + squeezed
 

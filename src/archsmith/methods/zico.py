@@ -7,6 +7,9 @@ holds several depths, and training decides.
 Two things make a short search good. No ratio of a mean absolute value to a deviation of two numbers is below 1, so the score is
 at least the sum over layers of ln(weights that count); that sum costs nothing, ranks like the score, and fills the first
 population. And where time is short, only networks are short-listed that it lets see the images often enough.
+
+A model that proposes changes itself (the Zen space) is searched as in the paper: steady-state evolution from its start, by its
+own proposals; rejected ones count as trials. The same walk without selection is then screening and twin.
 """
 
 from __future__ import annotations
@@ -20,22 +23,26 @@ from typing import Any
 import torch
 
 from archsmith.archive import Archive
+from archsmith.errors import UserError
 from archsmith.feasible import feasible_sample
 from archsmith.methods.task import Task
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.proxies.zico import ZiCo
 from archsmith.pareto import fronts
 from archsmith.problem import Candidate, Constraint, Problem, Trial, at_most, maximize, minimize
+from archsmith.search import GeneratorSearcher
 from archsmith.search import search as run_search
 from archsmith.searchers.evolution import evolution
 from archsmith.searchers.nsga import nsga2
 from archsmith.searchers.random import random_search
+from archsmith.searchers.steady import Proposing, steady_state
 from archsmith.space import Architecture
 from archsmith.supernet import extract
 from archsmith.training.pace import Pace, fitted, timed
 
 _TIMED = 5  # scores timed to see how many fit
 _FEWEST, _MOST = 24, 3000
+_WALK = 2000  # proposals looked at, at most, to find those
 _PATIENCE = 1.5  # a stage that takes so many times its share of the seconds ends with what it has
 _POPULATION = 32
 _CHEAP = 50  # architectures whose lower bound is looked at, per second of scoring
@@ -49,7 +56,7 @@ def screen(task: Task) -> dict[str, Any]:
     """Scores a random feasible sample, a third of the trials: the start of the search and of its random twin."""
     third = _third(task)
     problem = _problem(task, _counts(task))
-    sampling = random_search(problem, task.seed)
+    sampling = _blind(task, problem, task.seed)
     run_search(
         problem,
         sampling,
@@ -62,11 +69,12 @@ def screen(task: Task) -> dict[str, Any]:
     trials = task.archive.stage("screen")
     best = _best(trials)
     seconds = [t.cost["seconds"] for t in trials if not t.failed and "seconds" in t.cost]
+    scored = sum("zico" in t.metrics for t in trials)
     return {
         "proxy": "zico",
-        "scored": len(trials),
+        "scored": scored,
         "best": _named(best),
-        "passes": 2 * len(trials),
+        "passes": 2 * scored,
         "seconds_per_score": sorted(seconds)[len(seconds) // 2] if seconds else None,
     }
 
@@ -78,12 +86,17 @@ def search(task: Task) -> dict[str, Any]:
     problem = _problem(task, counts)
     screened = [t for t in task.archive.stage("screen") if not t.failed and t.feasible]
     known = {t.arch: t for t in screened}
-    limits = _limits(task, counts)
-    chosen = task.decide("promising", lambda: _promising(task, counts, limits, third // 2))
-    promising = [Architecture(options) for options in chosen]
-    start = [*promising, *(t.arch for t in _foremost(screened, min(_POPULATION, third)) if t.arch not in promising)]
-    start = start[: max(8, min(_POPULATION, third))]
-    evolving = nsga2(problem, task.seed, population=max(8, len(start)), initial=start)
+    limits: tuple[Constraint, ...] = ()
+    if isinstance(task.model, Proposing):
+        start = [task.model.start]
+        evolving = steady_state(problem, task.seed + 2, start=task.model.start, propose=task.model.propose)
+    else:
+        limits = _limits(task, counts)
+        chosen = task.decide("promising", lambda: _promising(task, counts, limits, third // 2))
+        promising = [Architecture(options) for options in chosen]
+        start = [*promising, *(t.arch for t in _foremost(screened, min(_POPULATION, third)) if t.arch not in promising)]
+        start = start[: max(8, min(_POPULATION, third))]
+        evolving = nsga2(problem, task.seed, population=max(8, len(start)), initial=start)
     run_search(
         problem,
         evolving,
@@ -94,7 +107,7 @@ def search(task: Task) -> dict[str, Any]:
         stop=_stop(task, 1),
         on_trial=_telling(task, third),
     )
-    sampling = random_search(problem, task.seed + 1)
+    sampling = _blind(task, problem, task.seed + 1)
     run_search(
         problem,
         sampling,
@@ -107,7 +120,7 @@ def search(task: Task) -> dict[str, Any]:
     searched, sampled = task.archive.stage("search"), task.archive.stage("search-random")
     found = shortlist([*screened, *searched], task.finalists, limits)
     return {
-        "searcher": "nsga2",
+        "searcher": "evolution" if isinstance(task.model, Proposing) else "nsga2",
         "trials": len(ranked([*screened, *searched])),
         "best": _named(_best([*screened, *searched])),
         "random": {"trials": len(ranked([*screened, *sampled])), "best": _named(_best([*screened, *sampled]))},
@@ -117,13 +130,25 @@ def search(task: Task) -> dict[str, Any]:
     }
 
 
+def _blind(task: Task, problem: Problem, seed: int) -> GeneratorSearcher:
+    """Uniformly random networks, or the walk without selection of a model that proposes changes itself."""
+    if isinstance(task.model, Proposing):
+        return steady_state(problem, seed, start=task.model.start, propose=task.model.propose, population=None)
+    return random_search(problem, seed)
+
+
 def _counts(task: Task) -> Costs:
-    return Costs(task.model, tuple(task.batches[0][0].shape[1:]), ("macs", *LAYERS))
+    names = ("macs", "depth") if isinstance(task.model, Proposing) else ("macs", *LAYERS)
+    return Costs(task.model, tuple(task.batches[0][0].shape[1:]), names)
+
+
+def _score(task: Task) -> ZiCo:
+    drop = bool(getattr(task.model, "score_without_shortcuts", False))
+    return ZiCo(task.model, task.batches, seed=task.seed, drop_shortcuts=drop)
 
 
 def _problem(task: Task, counts: Costs) -> Problem:
-    score = ZiCo(task.model, task.batches, seed=task.seed)
-    return Problem(task.space, (maximize(score, name="zico"), minimize(counts, name="depth")), task.constraints)
+    return Problem(task.space, (maximize(_score(task), name="zico"), minimize(counts, name="depth")), task.constraints)
 
 
 def _stop(task: Task, thirds: int) -> Callable[[], bool] | None:
@@ -146,16 +171,34 @@ def _third(task: Task) -> int:
     """Trials in each of screening, search and its random twin: as asked, or as many as a few timed ones say will fit."""
 
     def fit() -> int:
-        score = ZiCo(task.model, task.batches, seed=task.seed)
+        score = _score(task)
         taken = []
-        for arch in feasible_sample(task.space, task.constraints, Random(task.seed + 7), _TIMED):
+        archs, accepted = _some(task)
+        for arch in archs:
             began = time.monotonic()
             score(arch)
             taken.append(time.monotonic() - began)
         each = sorted(taken)[len(taken) // 2]
-        return max(_FEWEST, min(_MOST, int(task.seconds / each))) // 3
+        return max(_FEWEST, min(_MOST, int(task.seconds / (each * accepted)))) // 3
 
     return task.trials // 3 if task.trials is not None else int(task.decide("trials", fit))
+
+
+def _some(task: Task) -> tuple[list[Architecture], float]:
+    """A few feasible networks to time, and the share of a search's trials that are feasible."""
+    if not isinstance(task.model, Proposing):
+        return feasible_sample(task.space, task.constraints, Random(task.seed + 7), _TIMED), 1.0
+    limits, rng = Problem(task.space, (), task.constraints), Random(task.seed + 7)
+    found: list[Architecture] = []
+    for tried in range(1, _WALK + 1):
+        arch = task.model.propose(rng.choice([task.model.start, *found]), rng, 1)
+        found += [arch] if limits.evaluate([Candidate(arch)])[0].feasible else []
+        if len(found) == _TIMED:
+            return found, _TIMED / tried
+    raise UserError(
+        f"of {_WALK} changes to the network where the search of this space starts {len(found)} keep the budget; "
+        "give a wider one, or another --space (`archsmith spaces`)"
+    )
 
 
 def ranked(trials: Iterable[Trial]) -> list[Trial]:

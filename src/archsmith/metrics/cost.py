@@ -174,7 +174,8 @@ class Costs:
     `names` may also hold those of `layer_sums`. Additive where the model is: parameters of each layer by its shape, MACs by its
     shape times how often it is applied, which is measured once; both tabulated per group of decisions. Whether the model is
     additive is checked on architectures that together hold every option; if not, `additive` is False and every architecture is
-    counted exactly, once. Works on `meta`.
+    counted exactly, once. A model that has `counts(arch, shape)` of its own is asked for what that gives; UserError where it is
+    wrong for one of a few architectures. Works on `meta`.
     """
 
     def __init__(self, model: nn.Module, shape: Shape, names: Sequence[str] = NAMES) -> None:
@@ -193,7 +194,12 @@ class Costs:
         self._spending: set[str] = set()  # those modules' paths
         self._weighted = {p.path: p for p in self._reading.places if isinstance(p.module, nn.Linear | nn.Conv2d)}
         self._groups = _grouped(self._reading)
-        self.additive = len({id(p.module) for p in self._reading.places}) == len(self._reading.places) and self._check()
+        self._own_counts = self._checked(getattr(model, "counts", None))
+        self.additive = (
+            self._own_counts is None
+            and len({id(p.module) for p in self._reading.places}) == len(self._reading.places)
+            and self._check()
+        )
 
     def __call__(self, arch: Architecture) -> dict[str, float]:
         """The costs named at the start; all but `log_sizes` are whole numbers."""
@@ -201,8 +207,27 @@ class Costs:
         if known is None:
             if len(self._memo) >= _TABLE_LIMIT:
                 self._memo.clear()
-            known = self._memo[arch] = self._count(arch) if self.additive else self.exact(arch)
+            known = self._memo[arch] = self._count(arch) if self.additive else self._one_by_one(arch)
         return dict(known)
+
+    def _one_by_one(self, arch: Architecture) -> dict[str, float]:
+        own = {} if self._own_counts is None else self._own_counts(arch, self.shape)
+        rest = [name for name in self.names if name not in own]
+        found = {**own, **(self.exact(arch, rest) if rest else {})}
+        return {name: found[name] for name in self.names}
+
+    def _checked(self, own: Any) -> Callable[[Architecture, Shape], Mapping[str, float]] | None:
+        """The model's own counts, compared with exact ones; None where it has none."""
+        if not callable(own):
+            return None
+        space, rng = self._reading.space, Random(0)
+        for arch in (space.extreme(0), *(space.sample(rng) for _ in range(2))):
+            found = own(arch, self.shape)
+            for name, count in self.exact(arch, [name for name in self.names if name in found]).items():
+                if found[name] != count:
+                    kind = type(self.model).__name__
+                    raise UserError(f"{kind}.counts says {name}={found[name]} of {dict(arch)}, the network has {count}")
+        return own
 
     def exact(self, arch: Architecture, names: Sequence[str] | None = None) -> dict[str, float]:
         """The same, counted on the extracted network."""

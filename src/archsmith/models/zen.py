@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from random import Random
 from typing import Any
 
 import torch
@@ -11,8 +12,20 @@ from torch import Tensor, nn
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Derived, OneOf, Repeat
 from archsmith.models.heads import pooled_classifier
 from archsmith.models.inputs import check_inputs
-from archsmith.models.zen_blocks import BLOCKS, EXPANSIONS, HEAD, KERNELS, LAYERS, STAGES, WIDTHS, squeeze
-from archsmith.space import Size
+from archsmith.models.zen_blocks import (
+    BLOCKS,
+    EXPANSIONS,
+    HEAD,
+    KERNELS,
+    LAYERS,
+    SEED,
+    STAGES,
+    WIDTHS,
+    counts,
+    propose,
+    squeeze,
+)
+from archsmith.space import Architecture, Size
 
 _EPS = 1e-3  # of BatchNorm
 
@@ -26,7 +39,7 @@ def zen(
     layers: tuple[int, ...] = LAYERS,
     se: bool = False,
     shortcuts: bool = True,
-) -> nn.Sequential:
+) -> Zen:
     """Stem, four stages of one to `blocks` blocks, a 1 x 1 convolution to 2048 channels, the classifier.
 
     (B, channels, size, size) -> (B, classes). Decisions `stem.width`, per stage `blocks`, per block `expand`, `kernel`,
@@ -37,7 +50,7 @@ def zen(
     """
     check_inputs(classes, channels, size)
     stem = Choice(*widths, name="stem.width")
-    model = nn.Sequential()
+    model = Zen(classes, se, shortcuts)
     model.add_module("stem", _conv(channels, stem, 3, stride=2))
     before: Any = None  # number of blocks of the stage before, where there is one
     inputs: list[Choice] = [stem]
@@ -58,9 +71,28 @@ def zen(
     return model
 
 
-def zen_scored(classes: int = 1000, channels: int = 3, size: int = 224) -> nn.Sequential:
+def zen_scored(classes: int = 1000, channels: int = 3, size: int = 224) -> Zen:
     """`zen` as it is scored: without shortcuts."""
     return zen(classes, channels, size, shortcuts=False)
+
+
+class Zen(nn.Sequential):
+    """The chain, with what a search of it needs beside the space: where to start, what to change, quick counts."""
+
+    start = SEED
+    score_without_shortcuts = True  # as ZiCo and Zen-NAS do
+
+    def __init__(self, classes: int, se: bool, shortcuts: bool) -> None:
+        super().__init__()
+        self._counted = {"classes": classes, "se": se, "shortcuts": shortcuts}
+
+    def propose(self, arch: Architecture, rng: Random, places: int) -> Architecture:
+        """A neighbor of `arch`, as `zen_blocks.propose` draws it."""
+        return propose(arch, rng, places)
+
+    def counts(self, arch: Architecture, shape: tuple[int, int, int]) -> dict[str, int]:
+        """params, macs, depth for one image of `shape`; no gate can say which shortcuts project."""
+        return counts(arch, shape, **self._counted)  # type: ignore[arg-type]
 
 
 class _Source:
@@ -156,8 +188,8 @@ class Inverted(nn.Module):
 class Shortcut(nn.Module):
     """The input itself where both widths are equal, elsewhere projected: (B, inputs, H, W) -> (B, outputs, H, W).
 
-    Its layers hang on no gate: one over all pairs of 256 widths would be a table of 65,536 rows. So `metrics.cost.Costs`
-    counts this model's architectures one by one; `zen_blocks.counts` is the quick way.
+    Its layers hang on no gate: one over all pairs of 256 widths would be a table of 65,536 rows. So the
+    model counts its own architectures (`Zen.counts`).
     """
 
     def __init__(self, inputs: Choice, outputs: Choice) -> None:

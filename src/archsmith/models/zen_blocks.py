@@ -154,15 +154,22 @@ SEED = parse(
 # -- counts -----------------------------------------------------------------------------------------------------------------
 
 
-def counts(arch: Mapping[str, Any], shape: Shape = (3, 224, 224), classes: int = 1000, se: bool = False) -> dict[str, int]:
-    """params, macs (convolutions and the classifier) and layers of the network with all its shortcuts, in microseconds.
+def counts(
+    arch: Mapping[str, Any],
+    shape: Shape = (3, 224, 224),
+    classes: int = 1000,
+    se: bool = False,
+    shortcuts: bool = True,
+) -> dict[str, int]:
+    """params, macs, depth (convolutions and the classifier) and layers of the network, in microseconds.
 
-    Equal to what `metrics.cost` counts on the extracted network.
+    The first three equal what `metrics.cost` counts on the extracted network; `layers` is what ZiCo caps.
     """
     of, (channels, *pixels) = chain(arch), shape
     pixels = [_half(p) for p in pixels]
     params = 9 * channels * of.stem + 2 * of.stem
     macs = 9 * channels * of.stem * pixels[0] * pixels[1]
+    depth = 3  # stem, last convolution, classifier
     for inputs, stride, block in of.walk():
         for layer in range(block.layers):
             step = stride if layer == 0 else 1
@@ -177,16 +184,19 @@ def counts(arch: Mapping[str, Any], shape: Shape = (3, 224, 224), classes: int =
                 middle, taps = target * block.expand, block.kernel**2
                 params += source * middle + taps * middle + middle * target + 4 * middle + 2 * target
                 macs += source * middle * before + taps * middle * area + middle * target * area
-                if projected:
+                depth += 3
+                if projected and shortcuts:
+                    depth += 1
                     params += source * target + 3 * target
                     macs += source * target * area
                 if se:
                     squeezed = squeeze(middle)
+                    depth += 2
                     params += 2 * middle * squeezed + 2 * (middle + squeezed)
                     macs += 2 * middle * squeezed
     params += of.width * HEAD + 2 * HEAD + HEAD * classes + classes
     macs += of.width * HEAD * pixels[0] * pixels[1] + HEAD * classes
-    return {"params": params, "macs": macs, "layers": of.layers}
+    return {"params": params, "macs": macs, "depth": depth, "layers": of.layers}
 
 
 def squeeze(channels: int) -> int:
