@@ -26,7 +26,6 @@ from archsmith.files import write_text
 from archsmith.lookup import check
 from archsmith.machine import machine_name, physical_cores
 from archsmith.metrics.proxies import PROXIES
-from archsmith.metrics.proxies.baselines import COUNTED
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Ensemble, rank_sum
 from archsmith.space import Architecture
 
@@ -146,6 +145,7 @@ def _begin(job: _Job) -> None:
     import torch
 
     from archsmith.metrics.cost import Costs
+    from archsmith.metrics.proxies.baselines import COUNTED
     from archsmith.models import build
 
     torch.set_num_threads(1)
