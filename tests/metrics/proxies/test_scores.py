@@ -475,6 +475,12 @@ def test_the_canonical_network_is_scored_and_once_in_a_row(monkeypatch: pytest.M
     assert found == [alone(archs[0])] * (len(archs) - 1) + [alone(archs[1])]
 
 
+def test_one_image_that_leaves_batchnorm_one_pixel_is_no_score() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=8), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 4))
+    found = score_network(net, [named("meco"), named("snip")], batches())
+    assert math.isnan(found["meco"]) and found["snip"] > 0
+
+
 def test_operations_on_a_node_that_nothing_reaches_change_no_score() -> None:
     model = nasbench201(4, 3, 8, width=4, cells=1)
     space = search_space(model)

@@ -30,6 +30,8 @@ def _meco(reading: Reading, leaves: bool = False) -> float:
     try:
         with torch.no_grad():
             reading.network(reading.noise(1))
+    except ValueError as error:  # BatchNorm in train mode, at a place where one image has one pixel
+        raise EvaluationFailed(f"one image is too few for this network: {error}") from error
     finally:
         for handle in handles:
             handle.remove()
