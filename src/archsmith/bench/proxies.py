@@ -208,13 +208,22 @@ def score(
             pairs.sort(key=lambda pair: _network_key(space, pair[1]))  # those that compute the same in a row: scored once
             with ProcessPoolExecutor(workers or physical_cores(), context, _begin, (job,)) as pool:
                 for future in as_completed(list(_submitted(pool, pairs))):
-                    rows = future.result()
+                    rows = _result(future, pool)
                     for seed, key, values, seconds in rows:
                         line = {"seed": seed, "key": key, "seconds": seconds, "scores": values}
                         file.write(json.dumps(line) + "\n")
                     file.flush()
                     done += len(rows)
                     tell(f"{done} of {len(pairs)} networks scored", done / len(pairs))
+
+
+def _result(future: Future[Any], pool: ProcessPoolExecutor) -> Any:
+    """Its result; where it failed the others are not waited for."""
+    try:
+        return future.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
 
 
 def _network_key(space: str, arch: Architecture) -> str:

@@ -481,6 +481,15 @@ def test_one_image_that_leaves_batchnorm_one_pixel_is_no_score() -> None:
     assert math.isnan(found["meco"]) and found["snip"] > 0
 
 
+def test_a_network_that_no_image_gets_through_has_scores_or_none_but_breaks_nothing() -> None:
+    model = nasbench201(4, 3, 8, width=4, cells=1)
+    space = search_space(model)
+    arch = space.check(dict.fromkeys(space, "none"))
+    names = [name for name in PROXIES if ".baselines:" not in PROXIES[name][0] and name != "dss"]
+    found = Scores(model, batches(), [named(name) for name in names], seed=1)(arch)
+    assert {name.partition(".")[0] for name in found} == set(names)  # type: ignore[union-attr]
+
+
 def test_operations_on_a_node_that_nothing_reaches_change_no_score() -> None:
     model = nasbench201(4, 3, 8, width=4, cells=1)
     space = search_space(model)

@@ -81,7 +81,9 @@ def _entropy(feature: Tensor) -> float:
 
 
 def _gain(before: Tensor, after: Tensor, generator: torch.Generator) -> float:
-    """2 - s - 1 / s of one block; -inf where it is the identity."""
+    """2 - s - 1 / s of one block; -inf where it is the identity, or nothing gets through."""
+    if not (before.requires_grad and after.requires_grad):
+        return -math.inf
     signs = torch.randint(0, 2, after.shape, generator=generator).to(after) * 2.0 - 1.0
     (found,) = torch.autograd.grad(after, before, signs, retain_graph=True, allow_unused=True)
     if found is None:

@@ -136,10 +136,10 @@ class Reading:
 
     @cached_property
     def input_gradient(self) -> Tensor:
-        """d (sum of all logits) / d images of the first mini-batch, (B, C * H * W)."""
+        """d (sum of all logits) / d images of the first mini-batch, (B, C * H * W); zeros where no image reaches the logits."""
         done = self.forward()
-        (found,) = torch.autograd.grad(done.logits.sum(), done.x, retain_graph=True)
-        return found.flatten(1)
+        (found,) = torch.autograd.grad(done.logits.sum(), done.x, retain_graph=True, allow_unused=True)
+        return (torch.zeros_like(done.x) if found is None else found).flatten(1)
 
     def once(self, make: Callable[[Reading], Any]) -> Any:
         """`make(self)`, made when first asked for: what several scores read beyond the passes here."""
