@@ -325,6 +325,7 @@ def _telling(task: Task, total: int) -> Callable[[Trial], None]:
         nonlocal count, best
         count += 1
         best = max(best, trial.metrics.get("zico", best))
-        task.tell(f"{count} of {total} networks scored, best ZiCo {best:.1f}", count / total)
+        said = f", best ZiCo {best:.1f}" if best > float("-inf") else ""
+        task.tell(f"{count} of {total} networks tried{said}", count / total)
 
     return tell
