@@ -102,14 +102,14 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int]] = {
     "mobilenet-96": (lambda: mobilenet(10, 3, 96), (3, 33, 33), 200),
     "ofa": (lambda: ofa_mobilenet_v3(10), (3, 33, 33), 200),
     "nasbench201": (lambda: nasbench201(10, 3, 9, width=4, cells=1), (3, 9, 9), 200),
-    "nats-size": (lambda: nats_size(10, 3, 8), (3, 8, 8), 100),
-    "transnas": (lambda: transnas(10, 3, 32, width=4), (3, 32, 32), 50),
-    "darts": (lambda: darts(10, 3, 8, width=4, layers=3), (3, 8, 8), 25),
-    "nasbench1shot1": (lambda: nasbench1shot1(10, 3, 9, space=2, width=7, cells=1), (3, 9, 9), 100),
+    "nats-size": (lambda: nats_size(10, 3, 8), (3, 8, 8), 40),
+    "transnas": (lambda: transnas(10, 3, 32, width=4), (3, 32, 32), 20),
+    "darts": (lambda: darts(10, 3, 8, width=4, layers=3), (3, 8, 8), 10),
+    "nasbench1shot1": (lambda: nasbench1shot1(10, 3, 9, space=2, width=7, cells=1), (3, 9, 9), 60),
     "autoformer": (lambda: transformer(_CLASS_TOKEN, 10, 3, 12), (3, 12, 12), 200),
     "vit": (lambda: transformer(_PATCHES_ONLY, 10, 3, 8), (3, 8, 8), 200),
-    "zen": (lambda: zen(10, 3, 16, (8, 16, 24), 2, (1, 2)), (3, 16, 16), 50),
-    "zen-se": (lambda: zen(10, 3, 8, (8, 16), 1, (1, 2), se=True, shortcuts=False), (3, 8, 8), 50),
+    "zen": (lambda: zen(10, 3, 16, (8, 16, 24), 2, (1, 2)), (3, 16, 16), 20),
+    "zen-se": (lambda: zen(10, 3, 8, (8, 16), 1, (1, 2), se=True, shortcuts=False), (3, 8, 8), 20),
 }
 
 
