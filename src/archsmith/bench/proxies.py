@@ -9,7 +9,7 @@ import math
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from archsmith.bench.judge import judge, paired, table
+from archsmith.bench.pool import results
 from archsmith.benchmarks import BENCHMARKS, load
 from archsmith.benchmarks.recorded import Recorded
 from archsmith.cells import nasbench201_canonical
@@ -207,23 +208,13 @@ def score(
             job = _Job(space, classes, size, wanted, batches, device)
             pairs.sort(key=lambda pair: _network_key(space, pair[1]))  # those that compute the same in a row: scored once
             with ProcessPoolExecutor(workers or physical_cores(), context, _begin, (job,)) as pool:
-                for future in as_completed(list(_submitted(pool, pairs))):
-                    rows = _result(future, pool)
+                for _, rows in results(pool, _submitted(pool, pairs)):
                     for seed, key, values, seconds in rows:
                         line = {"seed": seed, "key": key, "seconds": seconds, "scores": values}
                         file.write(json.dumps(line) + "\n")
                     file.flush()
                     done += len(rows)
                     tell(f"{done} of {len(pairs)} networks scored", done / len(pairs))
-
-
-def _result(future: Future[Any], pool: ProcessPoolExecutor) -> Any:
-    """Its result; where it failed the others are not waited for."""
-    try:
-        return future.result()
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
 
 
 def _network_key(space: str, arch: Architecture) -> str:

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from archsmith.archive import Archive
+from archsmith.bench.pool import results
 from archsmith.benchmarks import load
 from archsmith.benchmarks.recorded import SIMULATED, Recorded, faithful
 from archsmith.errors import EvaluationFailed, UserError
@@ -72,9 +73,9 @@ def compare(
         waiting = {
             pool.submit(run, b, s, seed, setting.budget, setting.truthful, recorded_data): (b, s, seed) for b, s, seed in jobs
         }
-        for done, future in enumerate(as_completed(waiting), start=1):
+        for done, (future, curve) in enumerate(results(pool, waiting), start=1):
             benchmark, name, seed = waiting[future]
-            curves[benchmark][name][seed] = future.result()
+            curves[benchmark][name][seed] = curve
             tell(f"{done} of {len(jobs)} searches", done / len(jobs))
     finals = {b: {s: [curve[-1] for curve in seeds] for s, seeds in by.items()} for b, by in curves.items()}
     found: dict[str, Any] = {**asdict(setting), "machine": machine_name(), "benchmarks": {}}
