@@ -1,4 +1,7 @@
-"""Chooses a training-free ensemble on benchmarks other than NAS-Bench-201: members on screen, and one JSON object."""
+"""Chooses a training-free ensemble on benchmarks other than NAS-Bench-201: members on screen, and one JSON object.
+
+Also, for each benchmark, what the same procedure chooses on the others and how good that is there.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,16 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from nasbench201_proxies import DATA, FAST  # beside this file
 
-BENCHMARKS = ("transnas:class_object",)  # nasbench1shot1:1 and :2 have networks of 1 to 2 billion MACs: hours on two cores
+from archsmith.metrics.proxies.ensembles import ENSEMBLES, Ensemble, Judged, selected
+
+BENCHMARKS = ("transnas:class_object", "nasbench1shot1:1", "nasbench1shot1:2", "darts:surrogate")
+WIDTHS = {"nasbench1shot1:1": 16, "nasbench1shot1:2": 16}  # not 128: those have 1 to 2 billion MACs, hours on two cores
 TASKS = ("class_object", "class_scene", "jigsaw")  # of TransNAS, those that classify, as the images here are classified
 
 
@@ -20,7 +27,6 @@ def main() -> None:
     from archsmith.bench import page
     from archsmith.bench.proxies import Setting, beside, columns_of, compare, sampled, text, truth_of
     from archsmith.benchmarks import load
-    from archsmith.metrics.proxies.ensembles import ENSEMBLES, Judged, selected
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, default=200)
@@ -36,12 +42,11 @@ def main() -> None:
     def tell(what: str, share: float) -> None:
         print(f"{what} ({share:.0%})", file=sys.stderr, flush=True)
 
-    judged: list[Judged] = []
+    judged: dict[str, Judged] = {}
     candidates: set[str] | None = None
     for name in asked.benchmarks:
-        setting = Setting(
-            name, tuple(asked.proxies.split(",")), asked.sample, asked.images, asked.batch, tuple(range(asked.seeds))
-        )
+        proxies, seeds = tuple(asked.proxies.split(",")), tuple(range(asked.seeds))
+        setting = Setting(name, proxies, asked.sample, asked.images, asked.batch, seeds, width=WIDTHS.get(name))
         out = asked.out / name.replace(":", "-")
         found = compare(setting, out, tell=tell)
         page.write_proxies(found, out / "page.html")
@@ -53,16 +58,40 @@ def main() -> None:
         others = beside(name, recorded, None)
         asked_for = {other: one for other, one in others.items() if "transnas" not in other or other.partition(":")[2] in TASKS}
         truths = [truth_of(one, archs) for one in asked_for.values()]
-        judged.append(Judged(mean, truths))
+        judged[name] = Judged(mean, truths)
         usable = {score for score, values in mean.items() if np.isfinite(values).mean() > 0.5}
         candidates = usable if candidates is None else candidates & usable
-    ensemble, qualities = selected("default", judged, sorted(candidates or ()))
-    alone = {name: float(np.mean([one.quality(other) for one in judged])) for name, other in ENSEMBLES.items()}
-    print("\nchosen:", ", ".join(f"{name} x {weight:g}" for name, weight in ensemble.members))
+    names = sorted(candidates or ())
+    ensemble, qualities = selected("default", list(judged.values()), names)
+    print("\nchosen:", members(ensemble))
     for step, quality in enumerate(qualities, start=1):
         print(f"  {step} members: mean Kendall {quality:.3f}")
-    print(json.dumps({"members": ensemble.members, "qualities": qualities, "others": alone,
+    rows = {"default": ensemble, **ENSEMBLES}
+    table = {
+        name: {b: one.quality(other) for b, one in judged.items()} for name, other in rows.items() if usable_in(other, names)
+    }
+    left_out = {}
+    for name in judged:
+        family = name.partition(":")[0]
+        others = [one for other, one in judged.items() if other.partition(":")[0] != family]
+        if others:
+            chosen, _ = selected("left out", others, names)
+            left_out[name] = {"members": chosen.members, "kendall": judged[name].quality(chosen)}
+            print(f"chosen without {family}: {members(chosen)}; on {name} Kendall {left_out[name]['kendall']:.3f}")
+    for name, row in table.items():
+        print(f"{name:<20}" + "".join(f"{benchmark}: {value:.3f}   " for benchmark, value in row.items()))
+    print(json.dumps({"members": ensemble.members, "qualities": qualities, "kendall": table, "left_out": left_out,
                       "seconds": round(time.monotonic() - began)}))  # fmt: skip
+
+
+def members(ensemble: Ensemble) -> str:
+    """For people."""
+    return ", ".join(f"{name} x {weight:g}" for name, weight in ensemble.members)
+
+
+def usable_in(ensemble: Ensemble, names: Sequence[str]) -> bool:
+    """Whether all its members were computed."""
+    return all(name in names for name, _ in ensemble.members)
 
 
 if __name__ == "__main__":

@@ -43,10 +43,23 @@ def test_networks_that_compute_the_same_get_the_same_scores_and_their_own_counts
     assert first["naswot"] == second["naswot"] and first["params"] < second["params"]
 
 
+def test_narrower_networks(tmp_path: Path) -> None:
+    found = {}
+    for width in (None, 4):
+        out = tmp_path / str(width)
+        compare(Setting("toy", ("params",), sample=4, batch=4, width=width), out, workers=1)
+        rows = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
+        found[width] = {row["key"]: row["scores"]["params"] for row in rows}
+    assert all(found[4][key] < found[None][key] / 8 for key in found[4])
+    assert "width" not in (tmp_path / "None" / "setting.json").read_text()
+
+
 def test_bad_settings_are_named() -> None:
     with pytest.raises(UserError, match="did you mean 'zico'"):
         Setting("toy", ("zicco",))
     with pytest.raises(UserError, match="--batch 1"):
         Setting("toy", ("zico",), batch=1)
+    with pytest.raises(UserError, match="--width 0"):
+        Setting("toy", ("zico",), width=0)
     with pytest.raises(UserError, match="--seeds"):
         Setting("toy", ("zico",), seeds=())

@@ -56,6 +56,13 @@ def test_a_class_gets_what_its_signature_has(file: Path) -> None:
     assert not next(model.parameters()).is_meta and next(build(f"{file}:Net", 7, 1, 9).parameters()).is_meta
 
 
+def test_a_width_is_passed_or_refused(file: Path) -> None:
+    narrow, usual = (build("nasbench201", 7, 1, 9, width=width) for width in (4, None))
+    assert next(narrow.parameters()).shape[0] * 4 == next(usual.parameters()).shape[0]
+    with pytest.raises(UserError, match="Net has no parameter width"):
+        build(f"{file}:Net", 7, 1, 9, width=4)
+
+
 def test_a_function_with_keywords_gets_everything(file: Path) -> None:
     assert isinstance(build(f"{file}:make", 7, 1, 9), nn.Module)
 

@@ -59,6 +59,7 @@ def proxies(
     sample: Annotated[int, typer.Option(help="So many random architectures; 0: all of them.")] = 1000,
     data: Annotated[str, typer.Option(help="Images to score with: folder, file or name; or noise.")] = "noise",
     batch: Annotated[int, typer.Option(help="Images in a mini-batch.")] = 64,
+    width: Annotated[int | None, typer.Option(help="Channels of the first layers. [default: as recorded]")] = None,
     seeds: Annotated[int, typer.Option(help="Repeat with so many initialisations and mini-batches.")] = 1,
     recorded: Annotated[str | None, typer.Option(help="The benchmark's converted file. [default: in ARCHSMITH_DATA]")] = None,
     out: Annotated[Path, typer.Option(help="Folder for scores and tables; given again it goes on.")] = Path(
@@ -74,7 +75,8 @@ def proxies(
     from archsmith.training.device import pick_device
 
     chosen = str(pick_device(device))
-    setting = grid.Setting(benchmark, tuple(_list(proxies, "--proxies")), sample or None, data, batch, tuple(range(seeds)))
+    names = tuple(_list(proxies, "--proxies"))
+    setting = grid.Setting(benchmark, names, sample or None, data, batch, tuple(range(seeds)), width=width)
     compare = partial(grid.compare, setting, out, recorded_data=recorded, workers=workers, device=chosen)
     found = _watched("score", lambda tell: compare(tell=tell), lambda f: f"{f['networks']} networks")
     page.write_proxies(found, out / "page.html")

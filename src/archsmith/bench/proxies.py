@@ -43,6 +43,7 @@ NETWORKS = {  # the benchmark's networks: (name in archsmith.models.SPACES, clas
     "nasbench1shot1:1": ("nasbench1shot1-space1", 10, 32),
     "nasbench1shot1:2": ("nasbench1shot1-space2", 10, 32),
     "transnas": ("transnas", 10, 32),
+    "darts:surrogate": ("darts-small", 10, 32),
     "toy": ("nasbench201", 10, 16),
 }
 
@@ -51,7 +52,10 @@ CANONICAL = {"nasbench201": nasbench201_canonical}
 
 @dataclass(frozen=True)
 class Setting:
-    """One comparison. `data`: images to score with, anything `archsmith search` takes, or "noise" with random labels."""
+    """One comparison. `data`: images to score with, anything `archsmith search` takes, or "noise" with random labels.
+
+    `width`: channels of the networks' first layers, where they are to be narrower than those that were recorded.
+    """
 
     benchmark: str
     proxies: tuple[str, ...]
@@ -60,11 +64,12 @@ class Setting:
     batch: int = 64
     seeds: tuple[int, ...] = (0,)
     sample_seed: int = 0
+    width: int | None = None
 
     def __post_init__(self) -> None:
         for name in self.proxies:
             check("proxy", name, PROXIES)
-        for what, value in (("--sample", self.sample), ("--batch", self.batch)):
+        for what, value in (("--sample", self.sample), ("--batch", self.batch), ("--width", self.width)):
             if value is not None and value < 2:
                 raise UserError(f"{what} {value}: give at least 2")
         if not self.seeds:
@@ -118,7 +123,8 @@ def sampled(recorded: Recorded, setting: Setting) -> list[Architecture]:
 
 def _claim(out: Path, setting: Setting) -> None:
     """A folder holds one comparison; the same may go on, with more seeds or proxies too."""
-    path, fixed = out / "setting.json", {k: v for k, v in asdict(setting).items() if k not in ("proxies", "seeds", "sample")}
+    free = ("proxies", "seeds", "sample")
+    path, fixed = out / "setting.json", {k: v for k, v in asdict(setting).items() if k not in free and v is not None}
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != fixed:
         raise UserError(f"{out} holds another comparison: {path.read_text(encoding='utf-8')}; give another --out")
     write_text(path, json.dumps(fixed))
@@ -135,6 +141,7 @@ class _Job:
     classes: int
     size: int
     proxies: tuple[str, ...]
+    width: int | None
     batches: Any  # seed -> two mini-batches
     device: str
 
@@ -152,7 +159,7 @@ def _begin(job: _Job) -> None:
     torch.set_num_threads(1)
     batches = {seed: [(x.to(job.device), y.to(job.device)) for x, y in pair] for seed, pair in job.batches.items()}
     channels = next(iter(batches.values()))[0][0].shape[1]
-    model = build(job.space, job.classes, channels, job.size, device="meta")
+    model = build(job.space, job.classes, channels, job.size, device="meta", width=job.width)
     _job[:] = [job, batches, model, Costs(model, (channels, job.size, job.size), COUNTED)]
 
 
@@ -205,7 +212,7 @@ def score(
         file.write("\n" if file.tell() else "")  # the last line may have been cut off
         for wanted, pairs in missing.items():
             done = 0
-            job = _Job(space, classes, size, wanted, batches, device)
+            job = _Job(space, classes, size, wanted, setting.width, batches, device)
             pairs.sort(key=lambda pair: _network_key(space, pair[1]))  # those that compute the same in a row: scored once
             with ProcessPoolExecutor(workers or physical_cores(), context, _begin, (job,)) as pool:
                 for _, rows in results(pool, _submitted(pool, pairs)):

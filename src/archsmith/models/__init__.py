@@ -27,8 +27,20 @@ SPACES = {
 }
 
 
-def build(name_or_file: str, classes: int, channels: int, size: int, device: Literal["meta", "cpu"] = "meta") -> nn.Module:
-    """The elastic network of a name in SPACES or of "my_model.py:Net", for images (channels, size, size)."""
+def build(
+    name_or_file: str,
+    classes: int,
+    channels: int,
+    size: int,
+    device: Literal["meta", "cpu"] = "meta",
+    *,
+    width: int | None = None,
+) -> nn.Module:
+    """The elastic network of a name in SPACES or of "my_model.py:Net", for images (channels, size, size).
+
+    `width`: channels of the first layers instead of the network's own; UserError where it has no such parameter.
+    """
     from archsmith.models.loading import load
 
-    return load(name_or_file, SPACES, {"classes": classes, "channels": channels, "size": size}, device)
+    asked = {} if width is None else {"width": width}
+    return load(name_or_file, SPACES, {"classes": classes, "channels": channels, "size": size}, device, asked)

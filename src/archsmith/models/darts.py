@@ -77,9 +77,9 @@ def darts(classes: int = 10, channels: int = 3, size: int = 32, width: int = 36,
     return DartsNetwork(stem(channels, start), cells, pooled_classifier(4 * width, classes))
 
 
-def darts_small(classes: int = 10, channels: int = 3, size: int = 32) -> DartsNetwork:
-    """`darts` with 16 channels and 8 cells: the paper's proxy."""
-    return darts(classes, channels, size, width=16, layers=8)
+def darts_small(classes: int = 10, channels: int = 3, size: int = 32, width: int = 16) -> DartsNetwork:
+    """`darts` with 8 cells, by default of 16 channels: the paper's proxy."""
+    return darts(classes, channels, size, width=width, layers=8)
 
 
 def _edges(kind: str, choices: dict[str, Choice]) -> Edges:

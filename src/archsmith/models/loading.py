@@ -8,7 +8,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import torch
@@ -17,8 +17,17 @@ from torch import nn
 from archsmith.errors import UserError, did_you_mean
 
 
-def load(name_or_file: str, table: Mapping[str, str], arguments: Mapping[str, int], device: str) -> nn.Module:
-    """Builds on `device` ("meta" or "cpu"); a user's function or class gets those `arguments` that its signature has."""
+def load(
+    name_or_file: str,
+    table: Mapping[str, str],
+    arguments: Mapping[str, int],
+    device: str,
+    asked: Mapping[str, int] = MappingProxyType({}),
+) -> nn.Module:
+    """Builds on `device` ("meta" or "cpu"); a function or class gets those `arguments` that its signature has.
+
+    It must have those that are `asked` for.
+    """
     if name_or_file in table:
         module, attribute = table[name_or_file].split(":")
         make = getattr(importlib.import_module(module), attribute)
@@ -29,7 +38,9 @@ def load(name_or_file: str, table: Mapping[str, str], arguments: Mapping[str, in
             f"unknown space '{name_or_file}'{did_you_mean(name_or_file, table)}; known are {', '.join(table)}, "
             "or give your own as my_model.py:Net"
         )
-    passed = _accepted(make, arguments, name_or_file)
+    passed = _accepted(make, {**arguments, **asked}, name_or_file)
+    if refused := [name for name in asked if name not in passed]:
+        raise UserError(f"{name_or_file} has no parameter {', '.join(refused)}; leave it out, or give one that has it")
     try:
         with torch.device(device):
             model = make(**passed)
