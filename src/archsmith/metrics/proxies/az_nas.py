@@ -16,10 +16,10 @@ _TINY = 1e-6
 
 
 def blocks(network: nn.Module) -> list[nn.Module]:
-    """What stands in the network's chain: nested nn.Sequentials are unfolded, single layers are left out."""
+    """What stands in the network's chain: nested nn.Sequentials and lists are unfolded, single layers are left out."""
     found: list[nn.Module] = []
     for child in network.children():
-        if isinstance(child, nn.Sequential):
+        if isinstance(child, nn.Sequential | nn.ModuleList):
             found += blocks(child)
         elif child._modules:
             found.append(child)
