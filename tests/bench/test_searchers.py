@@ -44,11 +44,25 @@ def test_a_comparison_with_its_files_and_page(tmp_path: Path) -> None:
     assert row["gain"] == pytest.approx(row["mean"] - rows["random"]["mean"]) and 0 <= row["p"] <= 1
     assert row["low"] <= row["mean"] <= row["high"] and row["regret"] >= 0
     assert sum(found["ranks"].values()) == pytest.approx(3.0)
-    assert {p.name for p in tmp_path.iterdir()} == {"table.json", "curves.json", "table.csv"}
+    assert {p.name for p in tmp_path.iterdir()} == {"setting.json", "searches.jsonl", "table.json", "curves.json", "table.csv"}
     page.write_searchers(found, json.loads((tmp_path / "curves.json").read_text()), tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text()
     assert "regularized-evolution" in html and "<polyline" in html and "http" not in html.replace("http-equiv", "")
     assert "toy" in searchers.text(found)
+
+
+def test_a_comparison_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch) -> None:
+    setting = Setting(("toy",), ("random", "local"), budget=6, seeds=3)
+    found = compare(setting, tmp_path, workers=1)
+    path = tmp_path / "searches.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[:4]) + '\n{"benchmark": "to')  # cut off in the middle
+    assert compare(setting, tmp_path, workers=1)["benchmarks"] == found["benchmarks"]
+    assert sorted(line for line in path.read_text().splitlines() if line.endswith("}")) == sorted(lines)
+    monkeypatch.setattr(searchers, "run", None)  # nothing is searched anew
+    assert compare(setting, tmp_path, workers=1)["benchmarks"] == found["benchmarks"]
+    with pytest.raises(UserError, match="holds another comparison"):
+        compare(Setting(("toy",), ("random",), budget=7, seeds=3), tmp_path, workers=1)
 
 
 def test_searchers_without_the_cheaper_fidelities_they_need_are_left_out(tmp_path: Path, monkeypatch) -> None:
@@ -60,7 +74,7 @@ def test_searchers_without_the_cheaper_fidelities_they_need_are_left_out(tmp_pat
     page.write_searchers(found, json.loads((tmp_path / "curves.json").read_text()), tmp_path / "page.html")
     assert "Left out" in (tmp_path / "page.html").read_text()
     with pytest.raises(UserError, match="hyperband need cheaper fidelities, which toy"):
-        compare(Setting(("toy",), ("hyperband",), budget=3, seeds=2), tmp_path, workers=1)
+        compare(Setting(("toy",), ("hyperband",), budget=3, seeds=2), tmp_path / "other", workers=1)
 
 
 @pytest.mark.parametrize("name", SEARCHERS)

@@ -91,7 +91,9 @@ def searchers(
     seeds: Annotated[int, typer.Option(help="Repetitions.")] = 50,
     truthful: Annotated[bool, typer.Option("--truthful", help="Show searchers the recorded test accuracy itself.")] = False,
     recorded: Annotated[str | None, typer.Option(help="Folder of converted files. [default: ARCHSMITH_DATA]")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for curves and tables.")] = Path("runs/bench-searchers"),
+    out: Annotated[Path, typer.Option(help="Folder for curves and tables; given again it goes on.")] = Path(
+        "runs/bench-searchers"
+    ),
     workers: Annotated[int | None, typer.Option(help="Processes. [default: physical cores]")] = None,
     json: Json = False,
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import math
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from archsmith.bench.folder import appending, claim, kept
 from archsmith.bench.judge import judge, paired, table
 from archsmith.bench.pool import results
 from archsmith.benchmarks import BENCHMARKS, load
@@ -91,8 +91,7 @@ def compare(
     The truths are those of `setting.benchmark` and of the benchmarks beside it that record the same networks.
     """
     recorded = load(setting.benchmark, recorded_data)
-    out.mkdir(parents=True, exist_ok=True)
-    _claim(out, setting)
+    claim(out, _fixed(setting))
     archs = sampled(recorded, setting)
     score(setting, archs, out, workers=workers, device=device, tell=tell)
     columns = columns_of(out, [a.key for a in archs], setting.seeds)
@@ -121,13 +120,10 @@ def sampled(recorded: Recorded, setting: Setting) -> list[Architecture]:
     return Random(setting.sample_seed).sample(everything, setting.sample)
 
 
-def _claim(out: Path, setting: Setting) -> None:
-    """A folder holds one comparison; the same may go on, with more seeds or proxies too."""
+def _fixed(setting: Setting) -> dict[str, Any]:
+    """What a folder's comparison is; the same may go on with more networks, seeds or proxies."""
     free = ("proxies", "seeds", "sample")
-    path, fixed = out / "setting.json", {k: v for k, v in asdict(setting).items() if k not in free and v is not None}
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != fixed:
-        raise UserError(f"{out} holds another comparison: {path.read_text(encoding='utf-8')}; give another --out")
-    write_text(path, json.dumps(fixed))
+    return {k: v for k, v in asdict(setting).items() if k not in free and v is not None}
 
 
 # -- scoring ----------------------------------------------------------------------------------------------------------------
@@ -190,7 +186,7 @@ def score(
     Small networks are launch-bound on a GPU: there several processes share `device`.
     """
     path = out / "scores.jsonl"
-    have = {(row["seed"], row["key"]): set(row["scores"]) for row in _rows(path)}
+    have = {(row["seed"], row["key"]): set(row["scores"]) for row in kept(path)}
     missing: dict[tuple[str, ...], list[tuple[int, Architecture]]] = {}
     for seed in setting.seeds:
         for arch in archs:
@@ -208,19 +204,16 @@ def score(
     space, classes, size = NETWORKS[kind]
     batches = {seed: _batches(setting, seed, classes, size) for seed in setting.seeds}
     context = multiprocessing.get_context("spawn")
-    with path.open("a", encoding="utf-8") as file:
-        file.write("\n" if file.tell() else "")  # the last line may have been cut off
+    with appending(path) as add:
         for wanted, pairs in missing.items():
             done = 0
             job = _Job(space, classes, size, wanted, setting.width, batches, device)
             pairs.sort(key=lambda pair: _network_key(space, pair[1]))  # those that compute the same in a row: scored once
             with ProcessPoolExecutor(workers or physical_cores(), context, _begin, (job,)) as pool:
-                for _, rows in results(pool, _submitted(pool, pairs)):
-                    for seed, key, values, seconds in rows:
-                        line = {"seed": seed, "key": key, "seconds": seconds, "scores": values}
-                        file.write(json.dumps(line) + "\n")
-                    file.flush()
-                    done += len(rows)
+                for _, found in results(pool, _submitted(pool, pairs)):
+                    for seed, key, values, seconds in found:
+                        add({"seed": seed, "key": key, "seconds": seconds, "scores": values})
+                    done += len(found)
                     tell(f"{done} of {len(pairs)} networks scored", done / len(pairs))
 
 
@@ -262,15 +255,6 @@ def _batches(setting: Setting, seed: int, classes: int, size: int) -> list[Any]:
     return [next(stream), next(stream)]
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """What was scored; a line that was cut off by a crash is left out."""
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(json.JSONDecodeError):
-            yield json.loads(line)
-
-
 # -- judging ----------------------------------------------------------------------------------------------------------------
 
 
@@ -280,7 +264,7 @@ def columns_of(out: Path, keys: Sequence[str], seeds: Sequence[int]) -> dict[str
 
     place = {key: i for i, key in enumerate(keys)}
     found: dict[str, list[np.ndarray]] = {}
-    for row in _rows(out / "scores.jsonl"):
+    for row in kept(out / "scores.jsonl"):
         if row["seed"] not in seeds or row["key"] not in place:
             continue
         for name, value in row["scores"].items():
@@ -337,7 +321,7 @@ def _number(value: float) -> float:
 
 
 def _costs(out: Path) -> dict[str, float]:
-    seconds = [row["seconds"] for row in _rows(out / "scores.jsonl")]
+    seconds = [row["seconds"] for row in kept(out / "scores.jsonl")]
     return {"rows": len(seconds), "seconds": float(sum(seconds)), "median_seconds": float(np.median(seconds))}
 
 

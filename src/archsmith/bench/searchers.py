@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from archsmith.archive import Archive
+from archsmith.bench.folder import appending, claim, kept
 from archsmith.bench.pool import results
 from archsmith.benchmarks import load
 from archsmith.benchmarks.recorded import SIMULATED, Recorded, faithful
@@ -59,24 +60,18 @@ def compare(
 ) -> dict[str, Any]:
     """Runs every searcher with every seed, judges, and writes curves.json, table.csv, table.json into `out`.
 
-    A searcher that needs cheaper fidelities is left out where a benchmark has none; "left_out" names both.
+    searches.jsonl there holds the searches that are over: given the same folder again, it goes on. A searcher that needs
+    cheaper fidelities is left out where a benchmark has none; "left_out" names both.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    claim(out, {"budget": setting.budget, "truthful": setting.truthful})
     recorded = {name: load(name, recorded_data) for name in setting.benchmarks}
     fit = {b: _fitting(setting, recorded[b]) for b in setting.benchmarks}
     left_out = {b: [s for s in setting.searchers if s not in names] for b, names in fit.items()}
     if not any(fit.values()):
         raise UserError(f"{', '.join(setting.searchers)} need cheaper fidelities, which {', '.join(fit)} does not have")
     jobs = [(b, s, seed) for b, names in fit.items() for s in names for seed in range(setting.seeds)]
-    curves: dict[str, dict[str, list[list[float]]]] = {b: {s: [[]] * setting.seeds for s in names} for b, names in fit.items()}
-    with ProcessPoolExecutor(workers or physical_cores()) as pool:
-        waiting = {
-            pool.submit(run, b, s, seed, setting.budget, setting.truthful, recorded_data): (b, s, seed) for b, s, seed in jobs
-        }
-        for done, (future, curve) in enumerate(results(pool, waiting), start=1):
-            benchmark, name, seed = waiting[future]
-            curves[benchmark][name][seed] = curve
-            tell(f"{done} of {len(jobs)} searches", done / len(jobs))
+    done = _searched(setting, jobs, out / "searches.jsonl", recorded_data, workers, tell)
+    curves = {b: {s: [done[b, s, seed] for seed in range(setting.seeds)] for s in names} for b, names in fit.items()}
     finals = {b: {s: [curve[-1] for curve in seeds] for s, seeds in by.items()} for b, by in curves.items()}
     found: dict[str, Any] = {**asdict(setting), "machine": machine_name(), "benchmarks": {}}
     for benchmark, by_name in finals.items():
@@ -92,6 +87,27 @@ def compare(
     write_text(out / "curves.json", json.dumps({b: {s: _band(c) for s, c in by.items()} for b, by in curves.items()}))
     _write(out / "table.csv", found)
     return found
+
+
+def _searched(
+    setting: Setting,
+    jobs: Sequence[tuple[str, str, int]],
+    path: Path,
+    recorded_data: str | None,
+    workers: int | None,
+    tell: Callable[[str, float], None],
+) -> dict[tuple[str, str, int], list[float]]:
+    """(benchmark, searcher, seed) -> the curve of that search, from `path` or run now and added to it."""
+    done = {(row["benchmark"], row["searcher"], row["seed"]): row["curve"] for row in kept(path)}
+    missing = [job for job in jobs if job not in done]
+    with ProcessPoolExecutor(workers or physical_cores()) as pool, appending(path) as add:
+        waiting = {pool.submit(run, *job, setting.budget, setting.truthful, recorded_data): job for job in missing}
+        for count, (future, curve) in enumerate(results(pool, waiting), start=1):
+            benchmark, name, seed = job = waiting[future]
+            done[job] = curve
+            add({"benchmark": benchmark, "searcher": name, "seed": seed, "curve": curve})
+            tell(f"{count} of {len(missing)} searches", count / len(missing))
+    return done
 
 
 def run(benchmark: str, name: str, seed: int, budget: int, truthful: bool = False, data: str | None = None) -> list[float]:
