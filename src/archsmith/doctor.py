@@ -20,7 +20,10 @@ _NEEDED = (
     "torch", "numpy", "pillow", "pydantic", "typer", "rich", "jinja2", "plotly", "safetensors", "onnx", "onnxscript",
     "onnxruntime", "pymoo", "scikit-learn", "psutil",
 )  # fmt: skip
-_OPTIONAL = {"pyarrow": "parquet files (pip install 'archsmith[data]')"}
+_OPTIONAL = {
+    "pyarrow": "parquet files (pip install 'archsmith[data]')",
+    "lightgbm": "faster gradient-boosted predictors (pip install 'archsmith[boosting]')",
+}
 _FREE_GIB = 2.0
 
 

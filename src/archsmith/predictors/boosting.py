@@ -50,7 +50,7 @@ class Boosting:
             from lightgbm import LGBMRegressor
         except ImportError as error:
             raise UserError(
-                "library='lightgbm' needs LightGBM, which is not installed; run `pip install lightgbm`, "
+                "library='lightgbm' needs LightGBM, which is not installed; run `pip install \"archsmith[boosting]\"`, "
                 "or take library='scikit-learn'"
             ) from error
         return LGBMRegressor(
