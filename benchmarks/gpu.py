@@ -1,4 +1,4 @@
-"""What is open on a GPU, in one call under nine minutes: the job on CUDA, training speed, ZiCo of all cells; prints JSON.
+"""What is open on a GPU, in one call under nine minutes: the job on CUDA, speed, ZiCo of all cells, its search; prints JSON.
 
     python benchmarks/gpu.py --data FOLDER_WITH/cifar10_jpeg.parquet [--minutes 3]
 
@@ -93,6 +93,21 @@ def cells(data: Path, device: torch.device, workers: int, count: int | None) -> 
     }  # fmt: skip
 
 
+def zen(data: Path, device: str, iterations: int) -> dict[str, Any]:
+    """ZiCo's search in its exact setting but for the images and how long: `zen_search.EXACT` says what the whole takes.
+
+    The whole: `python benchmarks/zen_search.py --iterations 100000 --batch 128 --pixels 224 --device cuda --data IMAGENET`.
+    """
+    import zen_search  # beside this file
+
+    out = tempfile.mkdtemp(prefix="archsmith-zen-")
+    words = (*zen_search.EXACT, "--data", str(data), "--device", device, "--out", out, "--iterations", str(iterations))
+    began = time.perf_counter()
+    found = zen_search.found(zen_search.arguments(words))
+    seconds = time.perf_counter() - began
+    return {**found, "hours_for_100000": round(100_000 / iterations * seconds / 3600, 1)}
+
+
 def whole_job(data: Path, device: str, minutes: float) -> dict[str, Any]:
     """`archsmith search` on the device."""
     import archsmith
@@ -112,6 +127,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--cells", type=int, default=None, help="so many NAS-Bench-201 networks [default: all]")
     parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--iterations", type=int, default=200, help="of ZiCo's search")
     asked = parser.parse_args()
     device = torch.device(asked.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
@@ -122,6 +138,7 @@ def main() -> None:
         "training": lambda: training(moved, device, asked.steps),
         "scoring": lambda: scoring(moved, device, asked.count),
         "cells": lambda: cells(asked.data, device, asked.workers, asked.cells),
+        "zen": lambda: zen(asked.data, asked.device, asked.iterations),
         "search": lambda: whole_job(asked.data, asked.device, asked.minutes),
     }
     for part, work in parts.items():

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,17 @@ LAYERS = {450e6: 14, 600e6: 14, 1000e6: 16}  # what ZiCo's released scripts cap 
 SIZE = 224  # MACs are counted at
 
 
+EXACT = ("--iterations", "100000", "--batch", "128", "--pixels", "224")  # ZiCo's own setting, with its images of ImageNet
+
+
 def main() -> None:
     """Prints what was found; run it again with the same --out to go on."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    print(json.dumps(found(arguments()), indent=1))
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Of the command line, or `words`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default=None, help="images: folder, file or name [default: CIFAR-10 in ARCHSMITH_DATA]")
     parser.add_argument("--macs", type=float, default=450e6)
@@ -27,9 +37,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/zen-search"))
-    asked = parser.parse_args()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    print(json.dumps(found(asked), indent=1))
+    return parser.parse_args(words)
 
 
 def found(asked: argparse.Namespace) -> dict[str, Any]:
