@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from archsmith.errors import UserError
-from archsmith.metrics.proxies.ensembles import Ensemble, Judged, rank_sum, selected
+from archsmith.metrics.proxies.ensembles import Ensemble, Judged, bagged, rank_sum, selected
 from archsmith.predictors.ranking import kendall
 
 RNG = np.random.default_rng(0)
@@ -49,3 +49,17 @@ def test_selection_looks_at_all_benchmarks_and_stops_in_time() -> None:
     assert ensemble.members == (("a", 1.0),) and len(qualities) == 1
     with pytest.raises(UserError, match="no candidates"):
         selected("mine", [first], [])
+
+
+def test_bags_keep_what_helps_and_leave_noise_out() -> None:
+    columns = {"good": noisy(1.0, 1), "other": noisy(1.0, 2), "noise": np.random.default_rng(3).normal(size=len(TRUTH))}
+    one = Judged(columns, [TRUTH])
+    ensemble = bagged("mine", [one], sorted(columns), bags=20, share=0.7)
+    assert {name for name, _ in ensemble.members} == {"good", "other"}
+    assert sum(weight for _, weight in ensemble.members) == pytest.approx(1.0, abs=0.1)
+    assert ensemble == bagged("mine", [one], sorted(columns), bags=20, share=0.7)
+    assert ensemble != bagged("mine", [one], sorted(columns), bags=20, share=0.7, seed=1)
+    with pytest.raises(UserError, match="no candidates"):
+        bagged("mine", [one], [])
+    with pytest.raises(UserError, match="no benchmark"):
+        bagged("mine", [], ["good"])

@@ -92,6 +92,8 @@ def selected(
     """
     if not candidates:
         raise UserError(f"ensemble '{name}': no candidates to select from")
+    if not judged:
+        raise UserError(f"ensemble '{name}': no benchmark to be judged on")
     members: dict[str, float] = {}
     qualities: list[float] = []
 
@@ -107,3 +109,38 @@ def selected(
         members[best] = members.get(best, 0.0) + 1.0
         qualities.append(values[best])
     return Ensemble(name, tuple(members.items()), "forward selection"), qualities
+
+
+def bagged(
+    name: str,
+    judged: Sequence[Judged],
+    candidates: Sequence[str],
+    *,
+    bags: int = 40,
+    share: float = 0.5,
+    seed: int = 0,
+    most: int = 8,
+    least_gain: float = 0.002,
+) -> Ensemble:
+    """Forward selections from random shares of the candidates, their weights added up (Caruana et al., ICML 2004, 2.3).
+
+    Each bag also draws its networks anew, with replacement. More members than `selected`, and less fitted to what they were
+    chosen on; a member with less than a twentieth of all weight is left out. UserError for no candidate.
+    """
+    rng = np.random.default_rng(seed)
+    totals: dict[str, float] = {}
+    for _ in range(bags):
+        drawn = [_redrawn(one, rng) for one in judged]
+        count = max(1, round(share * len(candidates)))
+        some = [candidates[place] for place in sorted(rng.permutation(len(candidates))[:count])]
+        for member, weight in selected(name, drawn, some, most=most, least_gain=least_gain)[0].members:
+            totals[member] = totals.get(member, 0.0) + weight
+    whole = sum(totals.values())
+    kept = {member: weight / whole for member, weight in totals.items() if weight >= 0.05 * whole}
+    return Ensemble(name, tuple(sorted(kept.items(), key=lambda item: -item[1])), f"forward selection, {bags} bags")
+
+
+def _redrawn(one: Judged, rng: np.random.Generator) -> Judged:
+    count = len(next(iter(one.columns.values())))
+    rows = rng.integers(0, count, count)
+    return Judged({name: column[rows] for name, column in one.columns.items()}, [truth[rows] for truth in one.truths])
