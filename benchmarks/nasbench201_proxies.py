@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 DATA = Path(os.environ.get("ARCHSMITH_DATA", "../shared/data"))
 TRUTHS = ("nasbench201:cifar10", "nasbench201:cifar100", "nasbench201:imagenet16")
@@ -17,17 +18,38 @@ FAST = (
     "zico", "zico_bc", "l2_norm", "grad_norm", "plain", "snip", "grasp", "fisher", "synflow", "effective_params", "jacob_cov",
     "epe_nas", "naswot", "swap", "zen", "meco", "wrcor", "az_nas", "vkdnw", "params", "macs", "depth",
 )  # fmt: skip
-# Kendall's tau on CIFAR-10, CIFAR-100, ImageNet16-120, all 15,625 cells. ZiCo: table 2 of its paper; the others: table 1 of
-# VKDNW (CVPR 2025), the AZ-NAS sums: table 5 of AZ-NAS (CVPR 2024)
-PUBLISHED = {
-    "zico": (0.61, 0.61, 0.60), "grad_norm": (0.328, 0.341, 0.310), "grasp": (0.352, 0.349, 0.359),
-    "snip": (0.431, 0.440, 0.389), "synflow": (0.561, 0.553, 0.531), "jacob_cov": (0.616, 0.639, 0.602),
-    "naswot": (0.571, 0.607, 0.605), "zen": (0.102, 0.072, 0.091), "vkdnw": (0.618, 0.634, 0.622),
-    "macs": (0.623, 0.586, 0.545), "depth": (0.626, 0.646, 0.623), "fisher": (0.40, 0.41, 0.37),
-    "gradsign": (0.58, 0.59, 0.58), "ntk": (0.33, 0.33, 0.46), "params": (0.57, 0.55, 0.52),
-    "az-nas": (0.741, 0.723, 0.710), "az-nas+synflow": (0.776, 0.758, 0.747), "az-nas+zico": (0.773, 0.757, 0.747),
-    "vkdnw-aggregate": (0.750, 0.753, 0.743),
+CELLS = Path(__file__).with_name("nasbench201_cells.txt")
+Triple = tuple[float, float, float]
+# Kendall's tau on CIFAR-10, CIFAR-100, ImageNet16-120, all 15,625 cells, by who measured it
+PUBLISHED: dict[str, dict[str, Triple]] = {
+    "ZiCo": {  # ICLR 2023, table 2
+        "zico": (0.61, 0.61, 0.60), "grad_norm": (0.46, 0.47, 0.43), "snip": (0.46, 0.46, 0.43), "grasp": (0.37, 0.36, 0.40),
+        "fisher": (0.40, 0.41, 0.37), "synflow": (0.54, 0.57, 0.56), "naswot": (0.58, 0.62, 0.60), "ntk": (0.33, 0.33, 0.46),
+        "gradsign": (0.58, 0.59, 0.58), "zen": (0.29, 0.28, 0.29), "macs": (0.54, 0.51, 0.49), "params": (0.57, 0.55, 0.52),
+    },
+    "VKDNW": {  # CVPR 2025, table 1
+        "zico": (0.607, 0.614, 0.587), "grad_norm": (0.328, 0.341, 0.310), "snip": (0.431, 0.440, 0.389),
+        "grasp": (0.352, 0.349, 0.359), "synflow": (0.561, 0.553, 0.531), "jacob_cov": (0.616, 0.639, 0.602),
+        "naswot": (0.571, 0.607, 0.605), "zen": (0.102, 0.079, 0.091), "macs": (0.623, 0.586, 0.545),
+        "depth": (0.626, 0.646, 0.623), "vkdnw": (0.618, 0.634, 0.622), "az-nas": (0.712, 0.696, 0.673),
+        "vkdnw-aggregate": (0.750, 0.753, 0.743),
+    },
+    "AZ-NAS": {  # CVPR 2024, table 5
+        "az-nas": (0.741, 0.723, 0.710), "az-nas+synflow": (0.776, 0.758, 0.747), "az-nas+zico": (0.773, 0.757, 0.747),
+    },
 }  # fmt: skip
+
+
+def check_cells(setting: Any) -> None:
+    """The list that is kept is what `setting` draws; an interpreter that draws otherwise is told."""
+    from archsmith.bench.proxies import sampled
+    from archsmith.benchmarks import load
+
+    recorded = load(setting.benchmark)
+    kept = [line for line in CELLS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    space = recorded.space
+    if kept != ["".join(str(space[name].index(arch[name])) for name in space) for arch in sampled(recorded, setting)]:
+        sys.exit(f"the sample of {setting.benchmark} is not that of {CELLS}: other networks than in RESULTS.md")
 
 
 def main() -> None:
@@ -52,6 +74,8 @@ def main() -> None:
     setting = Setting(
         TRUTHS[0], tuple(asked.proxies.split(",")), asked.sample, asked.images, asked.batch, tuple(range(asked.seeds))
     )
+    if asked.sample == 1000:
+        check_cells(setting)
     found = compare(setting, asked.out, tell=tell)
     page.write_proxies(found, asked.out / "page.html")
     print(text(found))
@@ -61,11 +85,11 @@ def main() -> None:
         print(text(few))
         for truth in TRUTHS:
             rows[truth] |= few["truths"][truth]["scores"]
-    print("\nKendall here (published)\n" + " " * 20 + "".join(f"{t.partition(':')[2]:>20}" for t in TRUTHS))
-    for name, published in PUBLISHED.items():
-        if name in rows[TRUTHS[0]]:
-            cells = (f"{rows[t][name]['kendall_all']:.3f} ({p:.3f})" for t, p in zip(TRUTHS, published, strict=True))
-            print(f"{name:<20}" + "".join(f"{cell:>20}" for cell in cells))
+    print("\nKendall here, and as published: " + ", ".join(t.partition(":")[2] for t in TRUTHS))
+    for name in rows[TRUTHS[0]]:
+        if sources := {who: table[name] for who, table in PUBLISHED.items() if name in table}:
+            told = "; ".join(f"{who} {', '.join(f'{value:.3f}' for value in triple)}" for who, triple in sources.items())
+            print(f"{name:<20}" + ", ".join(f"{rows[t][name]['kendall_all']:.3f}" for t in TRUTHS) + f"   ({told})")
     print(json.dumps({"seconds": round(time.monotonic() - began, 1), "scoring_seconds": found["costs"]["seconds"]}))
 
 
