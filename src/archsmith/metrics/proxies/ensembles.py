@@ -27,11 +27,14 @@ class Ensemble:
 
 
 _AZ = tuple((f"az_nas.{part}", 1.0) for part in ("expressivity", "progressivity", "trainability", "complexity"))
-_OWN = (("jacob_cov", 2.0), ("az_nas.expressivity", 1.0), ("az_nas.trainability", 1.0), ("naswot", 1.0))
+_OWN = (
+    ("az_nas.expressivity", 0.28), ("effective_params", 0.21), ("zico", 0.13), ("params", 0.08), ("macs", 0.07),
+    ("synflow", 0.07),
+)  # fmt: skip
 ENSEMBLES = {
     ensemble.name: ensemble
     for ensemble in (
-        Ensemble("archsmith", _OWN, "benchmarks/choose_ensemble.py on TransNAS, before any other benchmark was looked at"),
+        Ensemble("archsmith", _OWN, "benchmarks/choose_ensemble.py on TransNAS, NAS-Bench-1Shot1 and DARTS cells"),
         Ensemble("az-nas", _AZ, "Lee and Ham, CVPR 2024, equation 10"),
         Ensemble("az-nas+synflow", (*_AZ, ("synflow", 1.0)), "Lee and Ham, CVPR 2024, table 5"),
         Ensemble("az-nas+zico", (*_AZ, ("zico", 1.0)), "Lee and Ham, CVPR 2024, table 5"),
