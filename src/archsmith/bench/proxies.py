@@ -42,7 +42,7 @@ NETWORKS = {  # the benchmark's networks: (name in archsmith.models.SPACES, clas
     "nasbench201:imagenet16": ("nasbench201", 120, 16),
     "nasbench1shot1:1": ("nasbench1shot1-space1", 10, 32),
     "nasbench1shot1:2": ("nasbench1shot1-space2", 10, 32),
-    "transnas": ("transnas", 10, 32),
+    "transnas": ("transnas", 10, 64),  # recorded at 256 pixels; at 32 the last maps would be of a single one
     "darts:surrogate": ("darts-small", 10, 32),
     "toy": ("nasbench201", 10, 16),
 }
