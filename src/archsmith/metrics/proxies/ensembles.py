@@ -27,10 +27,7 @@ class Ensemble:
 
 
 _AZ = tuple((f"az_nas.{part}", 1.0) for part in ("expressivity", "progressivity", "trainability", "complexity"))
-_OWN = (
-    ("az_nas.expressivity", 0.28), ("effective_params", 0.21), ("zico", 0.13), ("params", 0.08), ("macs", 0.07),
-    ("synflow", 0.07),
-)  # fmt: skip
+_OWN = tuple((name, 1.0) for name in ("az_nas.expressivity", "effective_params", "meco"))
 ENSEMBLES = {
     ensemble.name: ensemble
     for ensemble in (
