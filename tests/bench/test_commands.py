@@ -25,6 +25,10 @@ def test_searchers_leave_a_table_and_a_page(
     [
         (("searchers", "--benchmark", "toyy"), "no benchmark 'toyy'"),
         (("searchers", "--benchmark", "toy", "--searchers", "rnadom"), "did you mean 'random'"),
+        (("searchers", "--benchmark", "toy", "--searchers", "random,evolution:popluation=9"), "did you mean 'population'"),
+        (("searchers", "--benchmark", "toy", "--searchers", "evolution:population=few"), "population='few' is no number"),
+        (("searchers", "--benchmark", "toy", "--searchers", "random:population=9"), "no setting 'population'; it has batch"),
+        (("searchers", "--benchmark", "toy", "--searchers", "evolution:population=0"), "population"),
         (("searchers", "--benchmark", "toy", "--budget", "0"), "--budget 0"),
         (("proxies", "--benchmark", "toy", "--proxies", "zicco"), "did you mean 'zico'"),
         (("proxies", "--benchmark", "darts:surrogat"), "no benchmark"),

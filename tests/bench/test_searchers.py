@@ -30,6 +30,13 @@ def test_shown_the_truth_the_incumbent_never_gets_worse() -> None:
     assert curve == sorted(curve)
 
 
+def test_settings_are_passed_on() -> None:
+    toy = load("toy")
+    problem = Problem(toy.space, (maximize(lambda arch: toy.truth(arch), name="accuracy"),))
+    usual, small = (make(name)(problem, 0).ask() for name in ("regularized-evolution", "regularized-evolution:population=7"))
+    assert len(usual) == 100 and small == usual[:7]
+
+
 def test_nothing_that_was_found_beyond_the_budget_counts() -> None:
     """With a budget of one typical evaluation at most a few cheap networks have been seen."""
     assert run("toy", "random", 0, 1, truthful=True)[-1] <= run("toy", "random", 0, 60, truthful=True)[-1]

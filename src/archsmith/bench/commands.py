@@ -86,7 +86,9 @@ def proxies(
 @app.command()
 def searchers(
     benchmark: Annotated[str, typer.Option(help="One or more, separated by commas, as `archsmith benchmarks` lists them.")],
-    searchers: Annotated[str, typer.Option(help="Names, separated by commas; all: every one.")] = "all",
+    searchers: Annotated[
+        str, typer.Option(help="Names, separated by commas, as local or evolution:population=50; all: every one.")
+    ] = "all",
     budget: Annotated[int, typer.Option(help="What a search may cost, in full evaluations.")] = 200,
     seeds: Annotated[int, typer.Option(help="Repetitions.")] = 50,
     truthful: Annotated[bool, typer.Option("--truthful", help="Show searchers the recorded test accuracy itself.")] = False,

@@ -23,7 +23,7 @@ from archsmith.files import write_text
 from archsmith.machine import machine_name, physical_cores
 from archsmith.problem import Problem, Trial, maximize
 from archsmith.search import search
-from archsmith.searchers import NEED_FIDELITIES, make
+from archsmith.searchers import make, needs_fidelities
 
 _POINTS = 40  # of an anytime curve
 _RESAMPLES = 2000
@@ -148,7 +148,7 @@ def _problem(recorded: Recorded, shown: Any) -> Problem:
 def _fitting(setting: Setting, recorded: Recorded) -> list[str]:
     """The searchers that can run on this benchmark, in the asked order."""
     several = len(_problem(recorded, _shown(recorded, 0, setting.truthful)).fidelities) > 1
-    return [name for name in setting.searchers if several or name not in NEED_FIDELITIES]
+    return [name for name in setting.searchers if several or not needs_fidelities(name)]
 
 
 def _shown(recorded: Recorded, seed: int, truthful: bool) -> Any:

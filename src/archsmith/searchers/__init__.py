@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
+from archsmith.errors import UserError, did_you_mean
 from archsmith.lookup import look_up
 
 if TYPE_CHECKING:
@@ -24,10 +28,34 @@ SEARCHERS: dict[str, tuple[str, str]] = {  # for one objective: name -> (module:
     "hyperband": (f"{_HERE}.hyperband:hyperband", "brackets of successive halving (Li et al., JMLR 2018)"),
     "bohb": (f"{_HERE}.bohb:bohb", "Hyperband that learns where to start (Falkner et al., ICML 2018)"),
 }
-NEED_FIDELITIES = ("successive-halving", "hyperband", "bohb")  # of no use where nothing cheaper than the whole is measured
+NEED_FIDELITIES = ("successive-halving", "hyperband", "bohb")
 
 
 def make(name: str) -> Callable[..., GeneratorSearcher]:
-    """The searcher factory `name`: (problem, seed=0, **settings) -> searcher. UserError for an unknown name."""
-    found: Callable[..., GeneratorSearcher] = look_up("searcher", name, SEARCHERS)
-    return found
+    """The searcher factory `name`: (problem, seed=0, **settings) -> searcher.
+
+    "regularized-evolution:population=50:tournament=10" has settings other than the searcher's own. UserError for an unknown
+    name or setting, and for a value that is no number.
+    """
+    base, *given = name.split(":")
+    found: Callable[..., GeneratorSearcher] = look_up("searcher", base, SEARCHERS)
+    if not given:
+        return found
+    known = [key for key in inspect.signature(found).parameters if key not in ("problem", "seed")]
+    settings = {}
+    for text in given:
+        key, _, value = text.partition("=")
+        if key not in known:
+            raise UserError(f"searcher '{base}' has no setting '{key}'{did_you_mean(key, known)}; it has {', '.join(known)}")
+        try:
+            settings[key] = json.loads(value)
+        except ValueError:
+            settings[key] = None
+        if not isinstance(settings[key], int | float):
+            raise UserError(f"searcher '{name}': {key}={value!r} is no number; write it as {base}:{key}=50")
+    return partial(found, **settings)
+
+
+def needs_fidelities(name: str) -> bool:
+    """Whether the searcher `name`, with or without settings, is of no use where nothing cheaper than the whole is measured."""
+    return name.partition(":")[0] in NEED_FIDELITIES
