@@ -256,12 +256,13 @@ def _write(path: Path, found: Mapping[str, Any]) -> None:
 def text(found: Mapping[str, Any]) -> str:
     """For people."""
     lines = [f"budget {found['budget']} full evaluations, {found['seeds']} seeds"]
+    width = max(24, *(len(name) + 2 for name in found["searchers"]))
     for benchmark, part in found["benchmarks"].items():
         optimum = "" if part["optimum"] is None else f", best there is {part['optimum']:.2f}"
-        lines.append(f"\n{benchmark}{optimum}\n{'':<24}{'mean':>9}{'low':>9}{'high':>9}{'over random':>13}{'p':>9}")
+        lines.append(f"\n{benchmark}{optimum}\n{'':<{width}}{'mean':>9}{'low':>9}{'high':>9}{'over random':>13}{'p':>9}")
         for name, row in part["rows"].items():
             gain = f"{row['gain']:+13.3f}{row['p']:>9.2g}" if "gain" in row else ""
-            lines.append(f"{name:<24}{row['mean']:>9.3f}{row['low']:>9.3f}{row['high']:>9.3f}{gain}")
+            lines.append(f"{name:<{width}}{row['mean']:>9.3f}{row['low']:>9.3f}{row['high']:>9.3f}{gain}")
         if part["left_out"]:
             lines.append(f"left out, nothing cheaper is recorded: {', '.join(part['left_out'])}")
     lines.append("\nmean rank: " + ", ".join(f"{name} {rank:.2f}" for name, rank in found["ranks"].items()))
