@@ -55,7 +55,21 @@ def test_a_comparison_with_its_files_and_page(tmp_path: Path) -> None:
     page.write_searchers(found, json.loads((tmp_path / "curves.json").read_text()), tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text()
     assert "regularized-evolution" in html and "<polyline" in html and "http" not in html.replace("http-equiv", "")
-    assert "toy" in searchers.text(found)
+    assert "toy" in searchers.text(found) and html.count("<polygon") == 2
+
+
+def test_bands_hold_their_lines_and_names_lie_apart() -> None:
+    mean = [10.0 - 1 / (i + 1) for i in range(40)]
+    curve = {"mean": mean, "low": [v - 0.1 for v in mean], "high": [v + 0.01 for v in mean]}
+    drawn = page.anytime({name: curve for name in "abcde"}, 11.0, 200, {name: "--good" for name in "abcde"})
+    line = drawn["lines"][0]
+    pairs = [tuple(map(float, point.split(","))) for point in line["band"].split()]
+    upper, lower = pairs[:40], pairs[:39:-1]
+    points = [tuple(map(float, point.split(","))) for point in line["points"].split()]
+    assert all(u[0] == p[0] == w[0] for u, p, w in zip(upper, points, lower, strict=True))
+    assert all(min(u[1], w[1]) <= p[1] <= max(u[1], w[1]) for u, p, w in zip(upper, points, lower, strict=True))
+    heights = sorted(line["text_y"] for line in drawn["lines"])
+    assert all(b - a >= 15 for a, b in zip(heights, heights[1:], strict=False)) and heights[-1] < drawn["bottom"]
 
 
 def test_a_comparison_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch) -> None:

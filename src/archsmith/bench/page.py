@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -91,8 +91,9 @@ def anytime(curves: Mapping[str, Any], optimum: float | None, budget: int, color
         column = values[name]
         points = [(x(i, len(column)), y(v)) for i, v in enumerate(column) if _known(v)]
         if points:
-            lines.append({"name": name, "color": colors.get(name), "points": _path(points), "end": points[-1]})
-    _spread(lines)
+            band = _band(curves[name], optimum, x, y) if name in colors else ""
+            lines.append({"name": name, "color": colors.get(name), "points": _path(points), "band": band, "end": points[-1]})
+    _spread(lines, _HEIGHT - _BOTTOM - 6)
     ticks = _ticks(low, high, logarithmic)
     return {
         "width": _WIDTH, "height": _HEIGHT, "lines": lines, "logarithmic": logarithmic,
@@ -110,13 +111,24 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
-def _spread(lines: list[dict[str, Any]], gap: float = 15.0) -> None:
-    """Moves the names at the line ends apart."""
+def _band(curve: Mapping[str, Any], optimum: float | None, x: Callable[[int, int], float], y: Callable[[float], float]) -> str:
+    """The outline of the 95 % interval: along its upper values and back along its lower ones."""
+    edges = []
+    for side in ("high", "low"):
+        values = [v if optimum is None or v is None else optimum - v for v in curve[side]]
+        edges.append([(x(i, len(values)), y(v)) for i, v in enumerate(values) if _known(v)])
+    return _path([*edges[0], *reversed(edges[1])])
+
+
+def _spread(lines: list[dict[str, Any]], lowest: float, gap: float = 15.0) -> None:
+    """Moves the names at the line ends apart, none below `lowest`."""
     named = sorted((line for line in lines if line["color"]), key=lambda line: line["end"][1])
     last = -gap
     for line in named:
-        last = max(line["end"][1], last + gap)
-        line["text_y"] = last
+        last = line["text_y"] = max(line["end"][1], last + gap)
+    last = lowest + gap
+    for line in reversed(named):
+        last = line["text_y"] = min(line["text_y"], last - gap)
 
 
 def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
