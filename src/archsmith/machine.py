@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import platform
+import sys
 from pathlib import Path
 
 
@@ -31,3 +33,31 @@ def physical_cores() -> int:
 def machine_name() -> str:
     """The processor as the system names it, and how many cores this process may use."""
     return f"{cpu_name()}, {physical_cores()} cores"
+
+
+_TRIM, _MAPPED = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of <malloc.h>
+
+
+def keep_memory() -> bool:
+    """Has this process keep freed memory for what it allocates next, up to its own peak; whether the system could be told.
+
+    By default glibc hands each tensor of some megabytes back to the kernel, which has to clear its pages again for the next
+    one: a quarter of a training step on a CPU (benchmarks/memory.py). Elsewhere than on glibc nothing is changed.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # musl has none
+        return False
+    return bool(mallopt(_MAPPED, 1 << 30)) and bool(mallopt(_TRIM, 2**31 - 1))
+
+
+def return_memory() -> bool:
+    """Hands freed memory back to the system now; whether it could be asked."""
+    if not sys.platform.startswith("linux"):
+        return False
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+        return True
+    return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -29,6 +31,26 @@ def test_bad_thread_counts(bad: object, threads: int) -> None:
     with pytest.raises(UserError, match="threads="):
         set_threads(bad)  # type: ignore[arg-type]
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc can be told to keep freed memory")
+def test_freed_memory_is_kept_and_given_back_when_asked() -> None:
+    script = """
+import psutil, torch
+from archsmith.machine import return_memory
+from archsmith.training import set_threads
+set_threads(1)
+used = psutil.Process().memory_info
+before = used().rss
+some = [torch.ones(2**20) for _ in range(64)]
+del some
+print((used().rss - before) >> 20)
+assert return_memory()
+print((used().rss - before) >> 20)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    kept, returned = map(int, done.stdout.split())
+    assert kept > 200 and returned < 30  # of 256 MiB
 
 
 def test_devices() -> None:

@@ -44,6 +44,7 @@ NETWORKS = {  # the benchmark's networks: (name in archsmith.models.SPACES, clas
     "nasbench1shot1:2": ("nasbench1shot1-space2", 10, 32),
     "transnas": ("transnas", 10, 64),  # recorded at 256 pixels; at 32 the last maps would be of a single one
     "darts:surrogate": ("darts-small", 10, 32),
+    "ofa": ("ofa-mobilenet-v3-w1.0", 1000, 96),  # recorded at 224 pixels, five times the work
     "toy": ("nasbench201", 10, 16),
 }
 
@@ -97,7 +98,7 @@ def compare(
     columns = columns_of(out, [a.key for a in archs], setting.seeds)
     truths = {name: truth_of(one, archs) for name, one in beside(setting.benchmark, recorded, recorded_data).items()}
     found = {**asdict(setting), "networks": len(archs), "machine": machine_name()}
-    found["truths"] = {name: _judged(columns, ensembles, truth) for name, truth in truths.items()}
+    found["truths"] = {name: judged(columns, ensembles, truth) for name, truth in truths.items()}
     found["costs"] = _costs(out)
     write_text(out / "table.json", json.dumps(found, indent=1))
     _write_table(out / "table.csv", found["truths"])
@@ -146,13 +147,12 @@ _job: list[Any] = []  # a worker process's model and batches; set by its initial
 
 
 def _begin(job: _Job) -> None:
-    import torch
-
     from archsmith.metrics.cost import Costs
     from archsmith.metrics.proxies.baselines import COUNTED
     from archsmith.models import build
+    from archsmith.training.device import set_threads
 
-    torch.set_num_threads(1)
+    set_threads(1)
     batches = {seed: [(x.to(job.device), y.to(job.device)) for x, y in pair] for seed, pair in job.batches.items()}
     channels = next(iter(batches.values()))[0][0].shape[1]
     model = build(job.space, job.classes, channels, job.size, device="meta", width=job.width)
@@ -297,7 +297,8 @@ def truth_of(recorded: Recorded, archs: Sequence[Architecture]) -> np.ndarray:
     return np.array(values)
 
 
-def _judged(columns: Mapping[str, list[np.ndarray]], ensembles: Sequence[Ensemble], truth: np.ndarray) -> dict[str, Any]:
+def judged(columns: Mapping[str, list[np.ndarray]], ensembles: Sequence[Ensemble], truth: np.ndarray) -> dict[str, Any]:
+    """How well each score ranks, and each ensemble whose members are there; how the best ensemble differs from the others."""
     known = np.isfinite(truth)
     truth = truth[known]
     columns = {name: [values[known] for values in seeds] for name, seeds in columns.items()}

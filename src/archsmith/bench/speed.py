@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from archsmith.errors import UserError
-from archsmith.machine import cpu_name, physical_cores
+from archsmith.machine import cpu_name, physical_cores, return_memory
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
@@ -176,6 +176,7 @@ def _peak(run: Callable[[], Any], device: Any) -> float | None:
         run()
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     with suppress(OSError):
+        return_memory()  # what lies freed in the process would hide what is taken now
         _CLEAR.write_text("5")
         resident = _kib("VmRSS")
         run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from archsmith.errors import UserError, did_you_mean
-from archsmith.machine import physical_cores
+from archsmith.machine import keep_memory, physical_cores
 
 _NAMES = ("auto", "cpu", "cuda", "mps")
 
@@ -13,7 +13,8 @@ _NAMES = ("auto", "cpu", "cuda", "mps")
 def set_threads(count: int | None) -> int:
     """Sets how many threads torch computes with (None: the physical cores) and returns it; once, before the first computation.
 
-    Results are bit-equal only between runs of the same count. Raises UserError for a count below 1.
+    The process also keeps the memory that tensors leave (`machine.keep_memory`), which changes no result. Results are bit-equal
+    only between runs of the same count. Raises UserError for a count below 1.
     """
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         raise UserError(
@@ -22,6 +23,7 @@ def set_threads(count: int | None) -> int:
     threads = physical_cores() if count is None else count
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
+    keep_memory()
     return threads
 
 

@@ -55,7 +55,9 @@ class Proxy:
 
 @dataclass
 class Forward:
-    """One forward pass. `codes`: (B, units) of each activation function; `active`, `outputs`: what was kept, in order."""
+    """One forward pass. What was kept, in order: `codes`, (B, units in any order) of each activation function, `active`,
+    `outputs`, `shapes`.
+    """
 
     x: Tensor
     y: Tensor
@@ -177,7 +179,10 @@ class Reading:
 def _note_activation(done: Forward, keep: frozenset[Keep]) -> Callable[..., None]:
     def hook(_: nn.Module, __: Any, output: Tensor) -> None:
         if "codes" in keep:
-            done.codes.append((output.detach() > 0).flatten(1))
+            on = output.detach() > 0
+            if on.dim() == 4 and on.is_contiguous(memory_format=torch.channels_last):
+                on = on.permute(0, 2, 3, 1)  # as it lies: no copy, and no score reads which unit is which
+            done.codes.append(on.flatten(1))
         if "active" in keep:
             done.active.append(output)
 
