@@ -25,32 +25,37 @@ def _codes(reading: Reading) -> list[Tensor]:
 
 def agreements(codes: list[Tensor]) -> Tensor:
     """(B, B): in how many units two images agree, float64: K of Mellor and others, ICML 2021, equation 2."""
-    total = torch.zeros(len(codes[0]), len(codes[0]), dtype=torch.float64, device=codes[0].device)
-    for code in codes:
-        for piece in code.split(_CHUNK, dim=1):
-            total += piece.shape[1] - (_differences(piece) if piece.device.type == "cpu" else _differences_by_product(piece))
-    return total
+    differ = _differences if codes[0].device.type == "cpu" else _differences_by_product
+    return sum(code.shape[1] for code in codes) - differ(codes)
 
 
-def _differences(code: Tensor) -> Tensor:
+def _differences(codes: list[Tensor]) -> Tensor:
     """(B, B): in how many units two images differ. Eight units a byte: a third of the time of a product of matrices."""
-    packed = np.packbits(code.numpy(), axis=1)
+    packed = np.concatenate([np.packbits(code.numpy(), axis=1) for code in codes], axis=1)
     packed = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
-    found = np.zeros((len(packed), len(packed)), dtype=np.int64)
+    found = np.zeros((len(packed), len(packed)))
     for image, own in enumerate(packed):
         found[image, image:] = np.bitwise_count(own ^ packed[image:]).sum(1, dtype=np.int64)
     return torch.from_numpy(found + found.T)
 
 
-def _differences_by_product(code: Tensor) -> Tensor:
-    on = code.float()
-    counts = on.sum(1)
-    return (counts[:, None] + counts[None, :] - 2.0 * (on @ on.T)).double()  # whole numbers below 2^24: exact
+def _differences_by_product(codes: list[Tensor]) -> Tensor:
+    total = torch.zeros(len(codes[0]), len(codes[0]), dtype=torch.float64, device=codes[0].device)
+    for code in codes:
+        for piece in code.split(_CHUNK, dim=1):
+            on = piece.float()
+            counts = on.sum(1)
+            total += counts[:, None] + counts[None, :] - 2.0 * (on @ on.T)  # whole numbers below 2^24: exact
+    return total
+
+
+def _agreements(reading: Reading) -> Tensor:
+    return agreements(_codes(reading))
 
 
 def _naswot(reading: Reading) -> float:
     """ln |det K|. A singular K (images that no unit tells apart) makes it -inf."""
-    sign, logarithm = torch.linalg.slogdet(agreements(_codes(reading)))
+    sign, logarithm = torch.linalg.slogdet(reading.once(_agreements))
     return float(logarithm) if float(sign) != 0 else -math.inf
 
 
@@ -83,11 +88,8 @@ def _linear_regions(reading: Reading) -> float:
 
     At most as many as there are images: with many units every image has its own, which is why TE-NAS thins the network.
     """
-    codes = torch.cat(_codes(reading), dim=1)
-    generator = torch.Generator().manual_seed(0)
-    keys = torch.randint(0, 2**62, (codes.shape[1],), generator=generator).to(codes.device)
-    sums = torch.stack([torch.where(code, keys, 0).sum() for code in codes])  # whole numbers wrap around: still a hash
-    return float(sums.unique().numel())
+    same = reading.once(_agreements) == sum(code.shape[1] for code in _codes(reading))
+    return float((same.int().argmax(1) == torch.arange(len(same), device=same.device)).sum())  # first of those like it
 
 
 NASWOT = Proxy("naswot", _naswot, Needs(keep=frozenset({"codes"})), broken="last")

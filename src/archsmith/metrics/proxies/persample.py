@@ -46,5 +46,5 @@ def _gradsign(reading: Reading) -> float:
     return math.fsum(float(total.abs().sum(dtype=torch.float64)) for total in signs)
 
 
-NTK = Proxy("ntk", _ntk, Needs(), lower=True, broken="last")
+NTK = Proxy("ntk", _ntk, Needs(keep=frozenset({"graph"})), lower=True, broken="last")
 GRADSIGN = Proxy("gradsign", _gradsign, Needs(labels=True, own=True))

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from archsmith.errors import EvaluationFailed, UserError
 
-Keep = Literal["codes", "active", "outputs", "shapes", "input", "twice"]
+Keep = Literal["codes", "active", "outputs", "shapes", "input", "twice", "graph"]
 Init = Literal["default", "kaiming", "xavier", "gaussian"]
 Loss = Callable[[Tensor, Tensor], Tensor]
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.ELU)
@@ -24,9 +24,9 @@ class Needs:
     """What a score asks of the passes. `batches`: mini-batches of images it reads; `labels`: whether it reads their classes.
 
     `keep`: "codes" (which units are on), "active" (what activation functions give), "outputs" (what Conv2d and Linear layers
-    give), "shapes" (of those), "input" (gradients with respect to the images), "twice" (gradients of gradients). `init` and
-    `train`: in what state the network is scored. `own`: it makes its own passes. `set_score`: its parts are to be ranked over a
-    set of networks.
+    give), "shapes" (of those), "input" (gradients with respect to the images), "twice" (gradients of gradients), "graph" (for
+    gradients that it takes itself). `init` and `train`: in what state the network is scored. `own`: it makes its own passes.
+    `set_score`: its parts are to be ranked over a set of networks.
     """
 
     batches: int = 1
@@ -36,6 +36,11 @@ class Needs:
     train: bool = True
     own: bool = False
     set_score: bool = False
+
+    @property
+    def gradients(self) -> bool:
+        """Whether it asks for gradients: of the loss, of the logits, or of its own passes."""
+        return self.labels or self.own or bool(self.keep & {"input", "twice", "graph"})
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def score_network(
         keep = frozenset(kept for proxy in group for kept in proxy.needs.keep)
         generator = torch.Generator().manual_seed(mix(seed, "noise"))
         start = generator.get_state()
-        with untouched(network, seed), torch.enable_grad():
+        with untouched(network, seed), torch.set_grad_enabled(any(proxy.needs.gradients for proxy in group)):
             network.train(train)
             reading = Reading(network, batches, keep, loss, generator)
             for proxy in group:

@@ -44,18 +44,26 @@ def _zen(reading: Reading) -> float:
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     variances: list[Tensor] = []
 
-    def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        variances.append(inputs[0].var((0, 2, 3), unbiased=False).double().mean())
+    def note(norm: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+        if isinstance(norm.running_var, Tensor):  # with momentum 1 the variance of this pass, unbiased
+            count = inputs[0].numel() // inputs[0].shape[1]
+            variances.append(norm.running_var.double().mean() * ((count - 1) / count))
+        else:
+            variances.append(inputs[0].var((0, 2, 3), unbiased=False).double().mean())
 
     x = reading.noise(count)
     moved = x + _EPSILON * reading.noise(count)
     with torch.no_grad(), _features(network) as kept:
-        handles = [norm.register_forward_pre_hook(note) for norm in norms]
+        handles = [norm.register_forward_hook(note) for norm in norms]
+        momenta = [norm.momentum for norm in norms]
         try:
+            for norm in norms:
+                norm.momentum = 1.0
             network(x)
         finally:
-            for handle in handles:
+            for norm, handle, momentum in zip(norms, handles, momenta, strict=True):
                 handle.remove()
+                norm.momentum = momentum
         network(moved)
     difference = float((kept[0] - kept[1]).double().abs().flatten(1).sum(1).mean())
     if difference <= 0 or any(float(v) <= 0 for v in variances):
