@@ -19,6 +19,7 @@ NAMES = {
     "memory": "peak memory",
     "latency": "latency",
     "zico": "ZiCo",
+    "archsmith": "rank-sum ensemble",
     "depth": "depth",
     "random": "random",
     "val_accuracy": "validation accuracy",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from archsmith.errors import UserError
-from archsmith.metrics.proxies.ensembles import Ensemble, Judged, bagged, rank_sum, selected
+from archsmith.metrics.proxies.ensembles import Ensemble, Judged, Reference, bagged, rank_sum, selected
 from archsmith.predictors.ranking import kendall
 
 RNG = np.random.default_rng(0)
@@ -26,6 +26,25 @@ def test_a_rank_sum_is_the_sum_of_weighted_log_ranks() -> None:
     np.testing.assert_allclose(found, np.log(a / 4) + 2 * np.log(b / 4))
     found = rank_sum(Ensemble("x", (("b", -1.0),), ""), columns)  # the smaller the better
     np.testing.assert_allclose(found, np.log(np.array([2.5, 2.5, 4, 1]) / 4))
+
+
+def test_a_reference_ranks_one_network_as_the_set_would() -> None:
+    ensemble = Ensemble("x", (("a", 1.0), ("b", -2.0), ("none", 1.0)), "")
+    columns = {"a": np.array([3.0, 1.0, 2.0, 2.0]), "b": np.array([5.0, 5.5, 1.0, 9.0]), "none": np.full(4, math.nan)}
+    rows = [{name: float(values[i]) for name, values in columns.items()} for i in range(4)]
+    reference = Reference(ensemble, rows)
+    total = rank_sum(ensemble, columns) - rank_sum(Ensemble("none", (("none", 1.0),), ""), columns)  # it tells nothing apart
+    np.testing.assert_allclose([reference(row) for row in rows], total)
+
+    def at(a: float, b: float = 1.0) -> float:
+        return reference({"a": a, "b": b, "none": 1.0})
+
+    assert at(1.0) < at(1.5) < at(2.0) < at(2.5) < at(3.0)  # between them, too
+    assert at(3.0) == 0.0 and at(4.0) == pytest.approx(math.log(2)) and at(7.0) == pytest.approx(4 * math.log(2))
+    assert at(3.0, 0.5) > 0.0 > at(3.0, 1.1)
+    assert at(math.nan) == at(-math.inf) == at(-9.0) == pytest.approx(-math.log(8))
+    with pytest.raises(UserError, match="needs the score 'b'"):
+        reference({"a": 1.0})
 
 
 def test_selection_takes_what_adds_up_and_leaves_noise() -> None:

@@ -281,6 +281,15 @@ def test_zen_by_the_formula() -> None:
     assert one("zen", plain(), data) == pytest.approx(expected, rel=1e-5)
 
 
+def test_meco_sees_what_an_activation_in_place_changed() -> None:
+    def net(inplace: bool) -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(inplace)), nn.Conv2d(6, 4, 3))
+
+    data = batches()
+    assert one("meco", net(True), data) == pytest.approx(one("meco", net(False), data), abs=1e-9)
+
+
 @pytest.mark.parametrize("leaves", [False, True])
 def test_meco_by_the_formula(leaves: bool) -> None:
     data, net = batches(), plain()

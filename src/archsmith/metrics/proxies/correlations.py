@@ -19,12 +19,16 @@ def _meco(reading: Reading, leaves: bool = False) -> float:
     counts, containers included, so that what a block gives counts again for the sequence it ends; `leaves`: only modules
     without children. A channel that is constant correlates with nothing (its row is 0).
     """
+    found: dict[tuple[int, int], tuple[Tensor, float]] = {}  # maps that several modules give are looked at once
     total = 0.0
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
         nonlocal total
         if isinstance(output, Tensor) and output.dim() == 4 and not (leaves and module._modules):
-            total += float(torch.linalg.eigvalsh(_channels(output[0].detach()))[0])
+            this = id(output), output._version  # which an activation in place counts up
+            if this not in found:
+                found[this] = output, float(torch.linalg.eigvalsh(_channels(output[0].detach()))[0])
+            total += found[this][1]
 
     handles = [module.register_forward_hook(note) for module in reading.network.modules()]
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,63 @@ def rank_sum(ensemble: Ensemble, columns: Mapping[str, Any]) -> np.ndarray:
         column = np.asarray(columns[name], dtype=float)
         total += abs(weight) * log_ranks(column if weight > 0 else -np.where(np.isnan(column), np.inf, column))
     return total
+
+
+class Reference:
+    """A rank sum as a score of one network, for searches: its ranks among fixed networks, `rows` of their scores.
+
+    Between two of them ln(rank / m) is interpolated; beyond the best it rises on, by ln 2 for each distance from the median to
+    the best, so that a search that leaves all of them behind still climbs. What is not finite ranks below the worst.
+    """
+
+    def __init__(self, ensemble: Ensemble, rows: Sequence[Mapping[str, float]]) -> None:
+        self.ensemble = ensemble
+        self._members = [
+            (name, weight, _Shares(_signed(name, weight, row) for row in rows)) for name, weight in ensemble.members
+        ]
+
+    def __call__(self, scores: Mapping[str, float]) -> float:
+        """Sum over members of |weight| * ln(share of the networks that are not better)."""
+        return sum(abs(weight) * shares(_signed(name, weight, scores)) for name, weight, shares in self._members)
+
+
+class Referred:
+    """Scores and their rank sum as one metric: arch -> {score or part: value, name of the ensemble: rank sum}."""
+
+    def __init__(self, scores: Callable[[Any], Mapping[str, float]], reference: Reference) -> None:
+        self.name, self._scores, self._reference = reference.ensemble.name, scores, reference
+
+    def __call__(self, arch: Any) -> dict[str, float]:
+        """Raises what the scores raise."""
+        found = self._scores(arch)
+        return {**found, self.name: self._reference(found)}
+
+
+def _signed(name: str, weight: float, scores: Mapping[str, float]) -> float:
+    if name not in scores:
+        raise UserError(f"the rank sum needs the score '{name}'{did_you_mean(name, scores)}")
+    return scores[name] if weight > 0 else -scores[name]
+
+
+class _Shares:
+    """value -> ln(rank / m) among m values; nan and infinity are below all."""
+
+    def __init__(self, values: Iterable[float]) -> None:
+        column = np.asarray(list(values), dtype=float)
+        self._lowest = -math.log(2 * max(1, len(column)))
+        self._values, first = np.unique(column[np.isfinite(column)], return_index=True)
+        self._logs = log_ranks(column)[np.isfinite(column)][first]
+        self._slope = 0.0
+        if len(self._values) > 1:
+            self._slope = math.log(2) / float(self._values[-1] - self._values[(len(self._values) - 1) // 2])
+
+    def __call__(self, value: float) -> float:
+        if not len(self._values):
+            return 0.0  # no network has this score: it decides nothing
+        if not math.isfinite(value) or value < self._values[0]:
+            return self._lowest
+        beyond = max(0.0, value - float(self._values[-1]))
+        return float(np.interp(value, self._values, self._logs)) + self._slope * beyond
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The ZiCo page: what is short-listed, and that screening, search and random search pay alike and keep the budget."""
+"""Search on a training-free score, and the pages that do: what is short-listed, and that screening, search and random search pay alike and keep the budget."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import torch
 
 from archsmith.archive import Archive
 from archsmith.errors import UserError
-from archsmith.methods import zico
+from archsmith.methods import ensemble, scored, zico
 from archsmith.methods.task import Task, Training
 from archsmith.metrics.cost import LAYERS, Costs
+from archsmith.metrics.proxies.ensembles import ENSEMBLES, Reference
+from archsmith.metrics.proxies.zico import ZiCo
 from archsmith.models import build
 from archsmith.problem import Candidate, Trial, at_most
 from archsmith.space import Architecture
@@ -34,42 +36,42 @@ def names(trials: list[Trial]) -> list[int]:
 def test_the_short_list_runs_from_deep_to_shallow() -> None:
     trials = [trial(depth, 10.0 * depth, depth) for depth in range(10, 41)]
     trials += [trial(100 + depth, 10.0 * depth - 3, depth) for depth in range(10, 41)]  # the second best at each depth
-    assert names(zico.shortlist(trials, 4)) == [40, 30, 20, 10]
-    assert names(zico.shortlist(trials, 1)) == [40]
+    assert names(scored.shortlist(trials, "zico", 4)) == [40, 30, 20, 10]
+    assert names(scored.shortlist(trials, "zico", 1)) == [40]
 
 
 def test_what_is_deeper_and_worse_is_left_out() -> None:
     trials = [trial(1, 50.0, 10), trial(2, 40.0, 20), trial(3, 60.0, 30)]
-    assert names(zico.shortlist(trials, 2)) == [3, 1]
+    assert names(scored.shortlist(trials, "zico", 2)) == [3, 1]
 
 
 def test_a_short_front_is_filled_with_the_next_best() -> None:
     trials = [trial(1, 50.0, 10), trial(2, 40.0, 20), trial(3, 30.0, 30)]
-    assert names(zico.shortlist(trials, 3)) == [1, 2, 3]
-    assert names(zico.shortlist(trials, 9)) == [1, 2, 3]
+    assert names(scored.shortlist(trials, "zico", 3)) == [1, 2, 3]
+    assert names(scored.shortlist(trials, "zico", 9)) == [1, 2, 3]
 
 
 def test_failed_infeasible_and_repeated_trials_do_not_count() -> None:
     good = trial(1, 50.0, 10)
     trials = [good, good, trial(2, 90.0, 5, reason="it broke"), trial(3, 90.0, 5, violation=0.1)]
-    assert names(zico.ranked(trials)) == [1]
+    assert names(scored.ranked(trials, "zico")) == [1]
 
 
 def test_limits_on_the_training_time_share_the_places_and_prefer_the_shallow() -> None:
     trials = [trial(depth, 10.0 * depth, depth) for depth in range(10, 41)]
     fast, slow = (at_most(lambda arch: arch["name"], limit, name="ms") for limit in (20.0, 40.0))
-    found = zico.shortlist(trials, 4, (fast, slow))
+    found = scored.shortlist(trials, "zico", 4, (fast, slow))
     # between 10 and 20 at a quarter and half of the way of the logarithm: 12, 14; between 10 and 40: 14 is taken, so 15, and 20
     assert names(found) == [20, 15, 14, 12]
-    assert names(zico.shortlist(trials, 1, (fast, slow))) == [16]  # a third of the way from 10 to 40
+    assert names(scored.shortlist(trials, "zico", 1, (fast, slow))) == [16]  # a third of the way from 10 to 40
     nothing = at_most(lambda arch: arch["name"], 5.0, name="ms")
-    assert len(zico.shortlist(trials, 3, (nothing, nothing))) == 3  # filled with the best scores
+    assert len(scored.shortlist(trials, "zico", 3, (nothing, nothing))) == 3  # filled with the best scores
 
 
 def test_the_lower_bound_is_one() -> None:
     """No ratio is below 1, so ZiCo is at least the sum of the logarithms of the layers' sizes, and ranks alike."""
     given = task(Archive())
-    score, counts = zico.ZiCo(given.model, given.batches), counts_of(given)
+    score, counts = ZiCo(given.model, given.batches), counts_of(given)
     archs = [given.space.sample(Random(seed)) for seed in range(30)]
     pairs = [(score(arch), counts(arch)["log_sizes"]) for arch in archs]
     assert all(value >= bound for value, bound in pairs)
@@ -90,34 +92,34 @@ def training(seconds: float, images: int = 1000) -> Training:
 
 
 def test_where_everything_is_fast_enough_there_is_no_limit() -> None:
-    assert zico._limits(*counted(task(Archive()))) == ()
-    assert zico._limits(*counted(task(Archive(), training=training(1e6)))) == ()
+    assert scored._limits(*counted(task(Archive()))) == ()
+    assert scored._limits(*counted(task(Archive(), training=training(1e6)))) == ()
 
 
 def test_where_time_is_short_slow_networks_are_not_short_listed() -> None:
     given = task(Archive(), trials=24, training=training(2.0))  # 0.25 and 0.5 ms an image
     found = {"weights": {"depth": 0.01}, "slowest": 0.7, "fastest": 0.1}
-    limits = zico._limits(replace(given, decide=lambda name, make: found if name == "pace" else make()), counts_of(given))
+    limits = scored._limits(replace(given, decide=lambda name, make: found if name == "pace" else make()), counts_of(given))
     assert [limit.high for limit in limits] == [0.25, 0.5]
     archs = [given.space.sample(Random(seed)) for seed in range(20)]
     counts = counts_of(given)
     for limit in limits:
         assert [limit.metric(arch) for arch in archs] == pytest.approx([0.01 * counts(arch)["depth"] for arch in archs])
-        for front in (zico._bounded(given, counts_of(given), (limit,), 200),):
+        for front in (scored._bounded(given, counts_of(given), (limit,), 200),):
             assert front and all(limit.metric(t.arch) <= limit.high for t in front)  # type: ignore[operator]
 
 
 def test_no_limit_is_below_what_a_fast_network_takes() -> None:
     found = {"weights": {"depth": 0.01}, "slowest": 9.0, "fastest": 3.0}
     given = task(Archive(), training=training(2.0), decide=lambda name, make: found)
-    assert [limit.high for limit in zico._limits(given, counts_of(given))] == [4.5, 4.5]
+    assert [limit.high for limit in scored._limits(given, counts_of(given))] == [4.5, 4.5]
 
 
 def test_the_pace_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     given = task(Archive(), training=training(0.001))
-    limits = zico._limits(given, counts_of(given))
-    monkeypatch.setattr(zico, "timed", lambda *_, **__: pytest.fail("timed again"))
-    again = zico._limits(given, counts_of(given))
+    limits = scored._limits(given, counts_of(given))
+    monkeypatch.setattr(scored, "timed", lambda *_, **__: pytest.fail("timed again"))
+    again = scored._limits(given, counts_of(given))
     assert [limit.high for limit in again] == [limit.high for limit in limits] and len(limits) == 2
 
 
@@ -141,11 +143,16 @@ def task(archive: Archive, **changes: Any) -> Task:
     return Task(**{**settings, **changes})
 
 
-def test_search_and_random_search_pay_alike() -> None:
+PAGES = pytest.mark.parametrize("page", [zico, ensemble], ids=lambda page: page.__name__.rpartition(".")[2])
+
+
+@PAGES
+def test_search_and_random_search_pay_alike(page: Any) -> None:
     archive = Archive()
-    screened = zico.screen(task(archive))
-    found = zico.search(task(archive))
-    assert screened["scored"] == 10 and screened["best"]["score"] > 0
+    once = task(archive).decide
+    screened = page.screen(task(archive, decide=once))
+    found = page.search(task(archive, decide=once))
+    assert screened["scored"] == 10 and screened["proxy"] == {zico: "zico", ensemble: "archsmith"}[page]
     fresh = {
         stage: [t for t in archive.stage(stage) if t.cost.get("seconds")] for stage in ("screen", "search", "search-random")
     }
@@ -153,14 +160,29 @@ def test_search_and_random_search_pay_alike() -> None:
     assert found["trials"] == 20 and found["random"]["trials"] <= 20
     assert all(t.metrics["params"] <= 15e3 for t in archive)
     assert len({entry["key"] for entry in found["shortlist"]}) == 3
-    assert found["best"]["score"] == max(t.metrics["zico"] for s in ("screen", "search") for t in archive.stage(s))
+    assert found["best"]["score"] == max(t.metrics[screened["proxy"]] for s in ("screen", "search") for t in archive.stage(s))
+    assert found["best"]["score"] >= screened["best"]["score"]
 
 
-def test_a_search_that_was_cut_off_is_replayed(tmp_path: Path) -> None:
+def test_an_ensemble_ranks_among_the_networks_that_were_looked_at_first() -> None:
+    archive, looked = Archive(), {}
+    given = task(archive)
+    decide = given.decide
+    ensemble.screen(replace(given, decide=lambda name, make: looked.setdefault(name, decide(name, make))))
+    rows = looked["reference"]
+    assert len(rows) == 32 and set(rows[0]) == {name for name, _ in ENSEMBLES["archsmith"].members}
+    reference = Reference(ENSEMBLES["archsmith"], rows)
+    for trial in archive.stage("screen"):
+        assert trial.metrics["archsmith"] == pytest.approx(reference(trial.metrics), rel=1e-12)
+
+
+@PAGES
+def test_a_search_that_was_cut_off_is_replayed(page: Any) -> None:
     whole, cut = Archive(), Archive()
-    zico.screen(task(whole))
-    zico.search(task(whole))
-    zico.screen(task(cut))
+    once = task(cut).decide  # what was decided is kept, as the trials are
+    page.screen(task(whole))
+    page.search(task(whole))
+    page.screen(task(cut, decide=once))
     calls = [0]
 
     def dying(text: str, share: float | None) -> None:
@@ -169,8 +191,8 @@ def test_a_search_that_was_cut_off_is_replayed(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        zico.search(task(cut, tell=dying))
-    zico.search(task(cut))
+        page.search(task(cut, decide=once, tell=dying))
+    page.search(task(cut, decide=once))
     for stage in ("screen", "search", "search-random"):
         assert [(t.arch.key, t.losses) for t in cut.stage(stage)] == [(t.arch.key, t.losses) for t in whole.stage(stage)]
 
@@ -220,8 +242,8 @@ def test_a_model_that_proposes_changes_is_searched_by_them() -> None:
 
 def test_the_number_of_trials_allows_for_rejected_ones_and_a_hopeless_budget_is_said() -> None:
     given = zen_task(Archive())
-    archs, share = zico._some(given)
+    archs, share = scored.some(given, 5)
     assert len(archs) == 5 and 0 < share < 1
     assert all(given.costs(arch)["macs"] <= 1.2e6 for arch in archs)
     with pytest.raises(UserError, match="0 keep the budget"):
-        zico._some(zen_task(Archive(), 1e3))
+        scored.some(zen_task(Archive(), 1e3), 5)
