@@ -23,6 +23,7 @@ FULL = 224  # MACs are counted at this size, as recorded budgets are
 
 def main() -> None:
     """Goes on where it was stopped."""
+    from archsmith.bench.folder import claim
     from archsmith.bench.judge import table
     from archsmith.bench.proxies import COLUMNS, Setting, columns_of, judged, score, truth_of
     from archsmith.benchmarks import load
@@ -57,6 +58,7 @@ def main() -> None:
         f"{0.9 * limit:.0f} to {limit:.0f} M MACs": (between(costs, 0.9e6 * limit, 1e6 * limit, name="macs"),)
         for limit in asked.bands
     }
+    claim(asked.out, {"benchmark": "ofa", "images": asked.images, "batch": asked.batch})
     found = {}
     for name, limits in {"any size": (), **bands}.items():
         archs = feasible_sample(space, limits, Random(0), asked.sample)

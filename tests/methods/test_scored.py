@@ -1,10 +1,9 @@
-"""Search on a training-free score, and the pages that do: what is short-listed, and that screening, search and random search pay alike and keep the budget."""
+"""Search on a training-free score: what is short-listed; screening, search and random search pay alike and keep the budget."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 from typing import Any
 
