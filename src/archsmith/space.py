@@ -167,7 +167,7 @@ class Architecture(Mapping[str, Any]):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = dict(options)
-        self._hash = hash(frozenset(self._options.items()))
+        self._hash: int | None = None
 
     def __getitem__(self, name: str) -> Any:
         return self._options[name]
@@ -179,6 +179,8 @@ class Architecture(Mapping[str, Any]):
         return len(self._options)
 
     def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(frozenset(self._options.items()))
         return self._hash
 
     def __eq__(self, other: object) -> bool:
@@ -206,9 +208,15 @@ class Architecture(Mapping[str, Any]):
             options = text if isinstance(text, Mapping) else json.loads(text)
             if not isinstance(options, Mapping):
                 raise ValueError("not an object")
-            return Architecture({str(name): _frozen(option) for name, option in options.items()})
+            found = Architecture({str(name): _frozen(option) for name, option in options.items()})
+            hash(found)  # options are plain values
+            return found
         except (ValueError, TypeError) as error:
             raise UserError(f"not an architecture: {error}; expected a JSON object of decision names and options") from error
+
+
+def _copied(arch: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(arch._options if isinstance(arch, Architecture) else arch)  # through the Mapping it takes five times as long
 
 
 @dataclass(frozen=True)
@@ -386,13 +394,23 @@ class SearchSpace(Mapping[str, tuple]):
 
     def neighbors(self, arch: Architecture) -> Iterator[Architecture]:
         """All architectures one decision away; decisions that this brings into being take their last option."""
-        for name in arch:
+        known = _copied(arch)
+        for name, own in known.items():
             for option in self.options[name]:
-                if option != arch[name]:
-                    changed = {**arch, name: option}
-                    neighbor = self._fill(lambda n, options, known=changed: known.get(n, options[-1]))  # type: ignore[misc]
+                if option != own:
+                    changed = {**known, name: option}
+                    if name in self._gating:
+                        neighbor = self._fill(lambda n, options, known=changed: known.get(n, options[-1]))  # type: ignore[misc]
+                    else:
+                        neighbor = Architecture(changed)
                     if self._allowed(neighbor):
                         yield neighbor
+
+    @cached_property
+    def _gating(self) -> frozenset[str]:
+        """The decisions on which the existence of others depends."""
+        gates = (gate for condition in self.conditions.values() for clause in condition for gate in clause)
+        return frozenset(name for gate in gates for name in gate.names)
 
     def _allowed(self, arch: Architecture) -> bool:
         return all(predicate(arch) for predicate in self.predicates)
@@ -506,10 +524,19 @@ class SearchSpace(Mapping[str, tuple]):
 
     def encode(self, arch: Mapping[str, Any]) -> list[int]:
         """The index of each decision's option in the universe, INACTIVE (-1) where it does not exist."""
-        for name in arch:
-            if name not in self.universe or arch[name] not in self.universe[name]:
-                self._own(name, arch[name])  # says what is wrong
-        return [options.index(arch[name]) if name in arch else INACTIVE for name, options in self.universe.items()]
+        known = _copied(arch)
+        try:
+            found = [places[known.pop(name)] if name in known else INACTIVE for name, places in self._places.items()]
+        except (KeyError, TypeError):  # an option that is not there, or none that could be
+            found, known = [], dict(arch)
+        for name, option in known.items():
+            if name not in self.universe or option not in self.universe[name]:
+                self._own(name, option)  # says what is wrong
+        return found
+
+    @cached_property
+    def _places(self) -> dict[str, dict[Any, int]]:
+        return {name: {option: i for i, option in enumerate(options)} for name, options in self.universe.items()}
 
     def decode(self, vector: Sequence[float]) -> Architecture:
         """Total: any vector of the right length becomes an architecture (rounded, clipped, the nearest allowed option).
