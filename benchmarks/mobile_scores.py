@@ -1,6 +1,7 @@
 """Which training-free score is best where an engineer searches: mobile networks of any size, and those that use a budget.
 
-Truth: the public accuracy predictor of Once-For-All. A table for each band of MACs on screen, and one JSON object.
+Truth: the public accuracy predictor of Once-For-All. A table for each band of MACs on screen, the ensemble that forward
+selection finds without one of the bands and its worth there, and one JSON object.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from random import Random
 
+import numpy as np
 from nasbench201_proxies import DATA  # beside this file
 
 PROXIES = (
@@ -29,7 +31,7 @@ def main() -> None:
     from archsmith.benchmarks import load
     from archsmith.feasible import feasible_sample
     from archsmith.metrics.cost import Costs
-    from archsmith.metrics.proxies.ensembles import ENSEMBLES
+    from archsmith.metrics.proxies.ensembles import ENSEMBLES, Judged, selected
     from archsmith.models import build
     from archsmith.problem import between
     from archsmith.supernet import search_space
@@ -59,14 +61,26 @@ def main() -> None:
         for limit in asked.bands
     }
     claim(asked.out, {"benchmark": "ofa", "images": asked.images, "batch": asked.batch})
-    found = {}
+    found, sets = {}, {}
     for name, limits in {"any size": (), **bands}.items():
         archs = feasible_sample(space, limits, Random(0), asked.sample)
         score(setting, archs, asked.out, tell=tell)
         columns = columns_of(asked.out, [arch.key for arch in archs], setting.seeds)
-        found[name] = judged(columns, tuple(ENSEMBLES.values()), truth_of(recorded, archs))
+        truth = truth_of(recorded, archs)
+        found[name] = judged(columns, tuple(ENSEMBLES.values()), truth)
+        sets[name] = Judged({score: np.mean(values, axis=0) for score, values in columns.items()}, [truth])
         print(f"\n{name}, {len(archs)} networks\n" + table(found[name]["scores"], COLUMNS), flush=True)
-    print(json.dumps({"bands": found, "seconds": round(time.monotonic() - began)}))
+    names = sorted(set(next(iter(sets.values())).columns) - {"effective_params"})  # here every parameter works
+    left_out = {}
+    for band in sets:
+        chosen, _ = selected(band, [one for name, one in sets.items() if name != band], names)
+        left_out[band] = {"members": chosen.members, "kendall": sets[band].quality(chosen)}
+        print(f"chosen without {band}: {chosen.members}, Kendall there {sets[band].quality(chosen):.3f}")
+    chosen, qualities = selected("all", list(sets.values()), names)
+    print(f"chosen on all: {chosen.members}, {qualities}")
+    print(
+        json.dumps({"bands": found, "left_out": left_out, "chosen": chosen.members, "seconds": round(time.monotonic() - began)})
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from torch import nn
 
 from archsmith.errors import ArchsmithError, Damaged, UserError, did_you_mean
-from archsmith.methods import AUTO, METHODS
+from archsmith.methods import METHODS, auto
 from archsmith.methods.task import Task
 from archsmith.progress import Silent, Watch, duration
 from archsmith.run import STAGES, Request, Run, Stopwatch
@@ -28,7 +28,7 @@ _REPORTED = ("profile", "search", "finish", "ship")  # the page is drawn anew af
 
 def start(request: Request, out: str | Path, watch: Watch | None = None) -> Run:
     """A new run in the folder `out`, carried through to the end."""
-    _method(request.method)
+    _method(request)
     run = Run.create(out, absolute(request))
     return carry_on(run, watch)
 
@@ -77,7 +77,7 @@ def open_work(run: Run, watch: Watch | None = None) -> Work:
 def _stages(run: Run, watch: Watch) -> None:
     work = open_work(run, watch)
     run.update(device=str(work.device), threads=work.threads)  # a resumed run uses as many, for equal sums
-    table = _table(run.request.method)
+    table = _table(run.request)
     for name in STAGES:
         do, again, said, predict = table[name]
         payload = run.stage(name)
@@ -100,9 +100,9 @@ def _stages(run: Run, watch: Watch) -> None:
             report(run)
 
 
-def _table(method: str) -> dict[str, tuple[Stage, Again, Said, Predict]]:
+def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
     """Stage -> what does it, what takes it up again, its line, and how long it should take."""
-    page = _method(method)
+    page = _method(request)
 
     def nothing(work: Work, payload: dict[str, Any]) -> None:
         return None
@@ -123,8 +123,8 @@ def _table(method: str) -> dict[str, tuple[Stage, Again, Said, Predict]]:
     }
 
 
-def _method(name: str) -> ModuleType:
-    name = AUTO if name == "auto" else name
+def _method(request: Request) -> ModuleType:
+    name = auto(request.space) if request.method == "auto" else request.method
     if name not in METHODS:
         raise UserError(f"no method '{name}'; there are auto, {', '.join(METHODS)}{did_you_mean(name, METHODS)}")
     return importlib.import_module(METHODS[name][0])
@@ -142,7 +142,7 @@ def task(work: Work) -> Task:
         work.model, work.space, work.costs, work.constraints, work.scoring_batches, work.run.archive, work.run.decide,
         work.tell, request.seed, work.device, _scoring(work),
         lambda: work.stopwatch.seconds if work.stopwatch else 0.0, trials,
-        work.run.decide("finalists", lambda: finish.finalists(work)), finish.training(work),
+        work.run.decide("finalists", lambda: finish.finalists(work)), finish.training(work), work.space_name,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import torch
 
 from archsmith.archive import Archive
 from archsmith.errors import UserError
-from archsmith.methods import ensemble, scored, zico
+from archsmith.methods import auto, ensemble, scored, zico
 from archsmith.methods.task import Task, Training
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Reference
@@ -173,6 +173,18 @@ def test_an_ensemble_ranks_among_the_networks_that_were_looked_at_first() -> Non
     reference = Reference(ENSEMBLES["archsmith"], rows)
     for trial in archive.stage("screen"):
         assert trial.metrics["archsmith"] == pytest.approx(reference(trial.metrics), rel=1e-12)
+
+
+def test_mobile_networks_are_ranked_by_other_scores() -> None:
+    archive = Archive()
+    found = ensemble.screen(task(archive, space_name="mobilenet"))
+    assert found["proxy"] == "archsmith-mobile" and found["passes"] == 0
+    assert all({"l2_norm", "params", "archsmith-mobile"} <= set(t.metrics) for t in archive)
+
+
+def test_the_method_is_the_best_known_for_the_space() -> None:
+    assert auto("auto") == auto("mobilenet") == auto("my_model.py:Net") == "zico"
+    assert {auto(space) for space in ("nasbench201", "darts", "transnas")} == {"ensemble"}
 
 
 @PAGES

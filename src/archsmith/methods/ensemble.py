@@ -1,4 +1,4 @@
-"""A rank sum of training-free scores, `ENSEMBLES["archsmith"]`; the ranks are those among a few random networks."""
+"""A rank sum of training-free scores, one for cells and one for mobile networks; the ranks are those among random networks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from archsmith.methods.task import Task
 from archsmith.metrics.proxies import build_all
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Reference, Referred
 
-_MEMBERS = ENSEMBLES["archsmith"]
+_MOBILE = ("mobilenet", "ofa-mobilenet-v3-w1.0", "ofa-mobilenet-v3-w1.2")
 _REFERENCE = 32  # networks whose scores the ranks are taken among
-_PASSES = 2  # AZ-NAS's, and the flow's that finds dead edges; MeCo's one image counts nothing
+_PASSES = {"archsmith": 2, "archsmith-mobile": 0}  # of data; MeCo's one image counts nothing
 
 
 def screen(task: Task) -> dict[str, Any]:
@@ -25,11 +25,13 @@ def search(task: Task) -> dict[str, Any]:
 
 
 def _score(task: Task) -> scored.Score:
-    scores = build_all(_MEMBERS.proxies, task.model, task.batches, costs=task.costs, seed=task.seed)
+    """The ensemble that was chosen on networks of the kind (benchmarks/choose_ensemble.py, benchmarks/mobile_scores.py)."""
+    ensemble = ENSEMBLES["archsmith-mobile" if task.space_name in _MOBILE else "archsmith"]
+    scores = build_all(ensemble.proxies, task.model, task.batches, costs=task.costs, seed=task.seed)
 
     def reference() -> list[dict[str, float]]:
         found = [scores(arch) for arch in scored.some(task, _REFERENCE)[0]]
-        return [{name: row[name] for name, _ in _MEMBERS.members} for row in found]
+        return [{name: row[name] for name, _ in ensemble.members} for row in found]
 
     rows = task.decide("reference", reference)
-    return scored.Score(_MEMBERS.name, Referred(scores, Reference(_MEMBERS, rows)), _PASSES)
+    return scored.Score(ensemble.name, Referred(scores, Reference(ensemble, rows)), _PASSES[ensemble.name])

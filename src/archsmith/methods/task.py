@@ -48,3 +48,4 @@ class Task:
     trials: int | None
     finalists: int  # how many the finish stage can train
     training: Training | None = None  # None: it counts steps, whatever they take
+    space_name: str = ""  # as in archsmith.models.SPACES

@@ -20,6 +20,7 @@ NAMES = {
     "latency": "latency",
     "zico": "ZiCo",
     "archsmith": "rank-sum ensemble",
+    "archsmith-mobile": "rank-sum ensemble",
     "depth": "depth",
     "random": "random",
     "val_accuracy": "validation accuracy",

@@ -33,6 +33,9 @@ ENSEMBLES = {
     ensemble.name: ensemble
     for ensemble in (
         Ensemble("archsmith", _OWN, "benchmarks/choose_ensemble.py on TransNAS, NAS-Bench-1Shot1 and DARTS cells"),
+        Ensemble(
+            "archsmith-mobile", (("l2_norm", 1.0), ("params", 1.0)), "benchmarks/mobile_scores.py on the Once-For-All space"
+        ),
         Ensemble("az-nas", _AZ, "Lee and Ham, CVPR 2024, equation 10"),
         Ensemble("az-nas+synflow", (*_AZ, ("synflow", 1.0)), "Lee and Ham, CVPR 2024, table 5"),
         Ensemble("az-nas+zico", (*_AZ, ("zico", 1.0)), "Lee and Ham, CVPR 2024, table 5"),
