@@ -14,5 +14,5 @@ _CELLS = ("nasbench201", "darts", "darts-small", "transnas", "nasbench1shot1-spa
 
 
 def auto(space: str) -> str:
-    """What `--method auto` stands for: the training-free score that ranks networks of the space best (benchmarks/RESULTS.md)."""
+    """What `--method auto` stands for: the score that ranks networks of the space best, as benchmarks/RESULTS.md has it."""
     return "ensemble" if space in _CELLS else "zico"
