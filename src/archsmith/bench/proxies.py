@@ -124,7 +124,13 @@ def sampled(recorded: Recorded, setting: Setting) -> list[Architecture]:
 def _fixed(setting: Setting) -> dict[str, Any]:
     """What a folder's comparison is; the same may go on with more networks, seeds or proxies."""
     free = ("proxies", "seeds", "sample")
-    return {k: v for k, v in asdict(setting).items() if k not in free and v is not None}
+    networks = networks_of(setting.benchmark)
+    return {k: v for k, v in asdict(setting).items() if k not in free and v is not None} | {"networks": networks}
+
+
+def networks_of(benchmark: str) -> tuple[str, int, int] | None:
+    """NETWORKS of a benchmark, or of its family; None where its networks cannot be built."""
+    return NETWORKS.get(benchmark) or NETWORKS.get(benchmark.partition(":")[0])
 
 
 # -- scoring ----------------------------------------------------------------------------------------------------------------
@@ -196,12 +202,12 @@ def score(
                 missing.setdefault(wanted, []).append((seed, arch))
     if not missing:
         return
-    kind = setting.benchmark if setting.benchmark in NETWORKS else setting.benchmark.partition(":")[0]
-    if kind not in NETWORKS:
+    networks = networks_of(setting.benchmark)
+    if networks is None:
         raise UserError(
             f"the networks of benchmark '{setting.benchmark}' cannot be built; those that can: {', '.join(NETWORKS)}"
         )
-    space, classes, size = NETWORKS[kind]
+    space, classes, size = networks
     batches = {seed: _batches(setting, seed, classes, size) for seed in setting.seeds}
     context = multiprocessing.get_context("spawn")
     with appending(path) as add:
