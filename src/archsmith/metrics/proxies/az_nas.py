@@ -70,9 +70,9 @@ def _positions(feature: Tensor) -> Tensor:
 
 
 def _entropy(feature: Tensor) -> float:
-    rows = _positions(feature).double()
+    rows = _positions(feature)
     rows = rows - rows.mean(0, keepdim=True)
-    values = torch.linalg.eigvalsh(rows.T @ rows / len(rows)).clamp(min=0.0)
+    values = torch.linalg.eigvalsh((rows.T @ rows).double() / len(rows)).clamp(min=0.0)
     total = values.sum()
     if float(total) <= 0:
         return 0.0
@@ -92,8 +92,8 @@ def _gain(before: Tensor, after: Tensor, generator: torch.Generator) -> float:
         return -math.inf
     if found.dim() == 4 and found.shape[2] != signs.shape[2]:
         found = F.pixel_unshuffle(found, found.shape[2] // signs.shape[2])
-    g_in, g_out = _positions(found).double(), _positions(signs).double()
-    largest = float(torch.linalg.matrix_norm(g_in.T @ g_out / len(g_out), 2))
+    g_in, g_out = _positions(found), _positions(signs)
+    largest = float(torch.linalg.matrix_norm((g_in.T @ g_out).double() / len(g_out), 2))
     return 2.0 - largest - 1.0 / (largest + _TINY)
 
 
