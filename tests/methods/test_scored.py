@@ -142,16 +142,18 @@ def task(archive: Archive, **changes: Any) -> Task:
     return Task(**{**settings, **changes})
 
 
-PAGES = pytest.mark.parametrize("page", [zico, ensemble], ids=lambda page: page.__name__.rpartition(".")[2])
+PAGES = pytest.mark.parametrize(
+    ("page", "space", "proxy"), [(zico, "", "zico"), (ensemble, "mobilenet", "archsmith-mobile")], ids=["zico", "ensemble"]
+)
 
 
 @PAGES
-def test_search_and_random_search_pay_alike(page: Any) -> None:
+def test_search_and_random_search_pay_alike(page: Any, space: str, proxy: str) -> None:
     archive = Archive()
     once = task(archive).decide
-    screened = page.screen(task(archive, decide=once))
-    found = page.search(task(archive, decide=once))
-    assert screened["scored"] == 10 and screened["proxy"] == {zico: "zico", ensemble: "archsmith"}[page]
+    screened = page.screen(task(archive, decide=once, space_name=space))
+    found = page.search(task(archive, decide=once, space_name=space))
+    assert screened["scored"] == 10 and screened["proxy"] == proxy
     fresh = {
         stage: [t for t in archive.stage(stage) if t.cost.get("seconds")] for stage in ("screen", "search", "search-random")
     }
@@ -159,7 +161,7 @@ def test_search_and_random_search_pay_alike(page: Any) -> None:
     assert found["trials"] == 20 and found["random"]["trials"] <= 20
     assert all(t.metrics["params"] <= 15e3 for t in archive)
     assert len({entry["key"] for entry in found["shortlist"]}) == 3
-    assert found["best"]["score"] == max(t.metrics[screened["proxy"]] for s in ("screen", "search") for t in archive.stage(s))
+    assert found["best"]["score"] == max(t.metrics[proxy] for s in ("screen", "search") for t in archive.stage(s))
     assert found["best"]["score"] >= screened["best"]["score"]
 
 
@@ -188,12 +190,12 @@ def test_the_method_is_the_best_known_for_the_space() -> None:
 
 
 @PAGES
-def test_a_search_that_was_cut_off_is_replayed(page: Any) -> None:
+def test_a_search_that_was_cut_off_is_replayed(page: Any, space: str, proxy: str) -> None:
     whole, cut = Archive(), Archive()
     once = task(cut).decide  # what was decided is kept, as the trials are
-    page.screen(task(whole))
-    page.search(task(whole))
-    page.screen(task(cut, decide=once))
+    page.screen(task(whole, space_name=space))
+    page.search(task(whole, space_name=space))
+    page.screen(task(cut, decide=once, space_name=space))
     calls = [0]
 
     def dying(text: str, share: float | None) -> None:
@@ -202,8 +204,8 @@ def test_a_search_that_was_cut_off_is_replayed(page: Any) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        page.search(task(cut, decide=once, tell=dying))
-    page.search(task(cut, decide=once))
+        page.search(task(cut, decide=once, space_name=space, tell=dying))
+    page.search(task(cut, decide=once, space_name=space))
     for stage in ("screen", "search", "search-random"):
         assert [(t.arch.key, t.losses) for t in cut.stage(stage)] == [(t.arch.key, t.losses) for t in whole.stage(stage)]
 
@@ -219,6 +221,14 @@ def test_scoring_ends_when_its_time_is_over() -> None:
     late = task(archive, trials=None, seconds=3.0, spent=spent, decide=lambda name, make: 1000)
     zico.screen(late)
     assert 0 < len(archive.stage("screen")) < 1000
+
+
+def test_without_any_time_a_short_list_is_screened_all_the_same() -> None:
+    archive = Archive()
+    late = task(archive, trials=None, seconds=-5.0, spent=lambda: 1.0)
+    zico.screen(late)
+    found = zico.search(late)
+    assert len(archive.stage("screen")) >= late.finalists == len(found["shortlist"])
 
 
 def zen_task(archive: Archive, limit: float = 1.2e6) -> Task:

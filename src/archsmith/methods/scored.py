@@ -157,10 +157,19 @@ def _problem(task: Task, score: Score, counts: Costs) -> Problem:
 
 
 def _stop(task: Task, thirds: int) -> Callable[[], bool] | None:
-    """True once the running stage has taken more than its thirds of the seconds by far; never where trials were asked for."""
+    """True once the running stage has taken more than its thirds of the seconds by far; never where trials were asked for.
+
+    Nor before a short-list's worth of networks is screened: too little time is no reason to end with nothing.
+    """
     if task.trials is not None:
         return None
-    return lambda: task.spent() > _PATIENCE * thirds * task.seconds / 3
+
+    def over() -> bool:
+        if task.spent() <= _PATIENCE * thirds * task.seconds / 3:
+            return False
+        return sum(trial.feasible for trial in task.archive.stage("screen")) >= task.finalists
+
+    return over
 
 
 def _measure(problem: Problem, candidates: Sequence[Candidate], known: Mapping[Architecture, Trial]) -> list[Trial]:
