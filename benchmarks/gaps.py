@@ -28,12 +28,13 @@ def main() -> None:
     from archsmith.metrics.proxies import named
     from archsmith.metrics.proxies.reading import Needs, Proxy
     from archsmith.metrics.proxies.scores import Scores
-    from archsmith.models import build
+    from archsmith.models.cell import nasbench201
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", type=int, default=200, help="the first of the 1,000 cells of nasbench201_proxies.py")
     parser.add_argument("--images", default=str(DATA / "images/cifar10_lossless_train_0.parquet"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=["grad_norm", "zen", "jacob_cov"], help="scores; ntk is slow")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     began = time.monotonic()
@@ -49,13 +50,23 @@ def main() -> None:
     generator = torch.Generator().manual_seed(asked.seed)
     noise = [(torch.randn(64, 3, 32, 32, generator=generator), torch.randint(0, 10, (64,), generator=generator))] * 2
     usual, large, small = drawn(64), drawn(128), drawn(16)
-    jacob, norm, zen = named("jacob_cov"), named("grad_norm"), named("zen")
+    jacob, norm, zen, ntk = named("jacob_cov"), named("grad_norm"), named("zen"), named("ntk")
     own = Proxy("grad_norm_all", _grad_norm_of_all, Needs(init="gaussian", labels=True))
     running = Proxy("zen_running", _zen_running, Needs(own=True, init="gaussian"), broken="last")
     kaiming = replace(jacob, needs=replace(jacob.needs, init="kaiming"))
     xavier = replace(jacob, needs=replace(jacob.needs, init="xavier"))
     evaluated = replace(jacob, needs=replace(jacob.needs, train=False))
     readings: dict[str, tuple[Proxy, list[Any], bool]] = {  # name -> (score, mini-batches, operations that do nothing removed)
+        "ntk, as here": (ntk, usual, True),
+        "ntk, 16 images": (ntk, small, True),
+        "ntk, 16 images, dead operations kept": (ntk, small, False),
+        "ntk, 16 images, Kaiming weights": (replace(ntk, needs=replace(ntk.needs, init="kaiming")), small, True),
+        "ntk, 3 channels, one cell a stage": (ntk, usual, True),
+        "ntk, 3 channels, one cell a stage, Kaiming weights": (
+            replace(ntk, needs=replace(ntk.needs, init="kaiming")),
+            usual,
+            True,
+        ),
         "grad_norm, as here": (norm, usual, True),
         "grad_norm, normal weights, all parameters, one norm, noise images": (own, noise, False),
         "zen, as here": (zen, usual, True),
@@ -69,12 +80,16 @@ def main() -> None:
         "jacob_cov, Xavier weights": (xavier, usual, True),
         "jacob_cov, running statistics of BatchNorm as they begin": (evaluated, usual, True),
     }
-    model = build("nasbench201", 10, 3, 32, device="meta")
+    readings = {name: reading for name, reading in readings.items() if name.partition(",")[0] in asked.only}
+    with torch.device("meta"):
+        wide, narrow = nasbench201(10, 3, 32), nasbench201(10, 3, 32, width=3, cells=1)
     columns, rows = {}, {}
     for name, (proxy, pair, canonical) in readings.items():
+        model = narrow if "3 channels" in name else wide
         scores = Scores(model, pair, [proxy], seed=asked.seed, canonical=nasbench201_canonical if canonical else None)
         started = time.monotonic()
-        columns[name] = np.array([float(scores(arch)[proxy.name]) for arch in archs])  # type: ignore[index]
+        sign = -1.0 if proxy.lower else 1.0
+        columns[name] = np.array([sign * float(scores(arch)[proxy.name]) for arch in archs])  # type: ignore[index]
         first = next(other for other in columns if other.partition(",")[0] == name.partition(",")[0])
         rows[name] = _row(columns[name], truth) | {"than_first": paired([columns[name]], [columns[first]], truth)}
         rows[name]["seconds"] = round(time.monotonic() - started, 1)
