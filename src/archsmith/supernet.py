@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.elastic.layer import Index, index, is_elastic
-from archsmith.elastic.reading import TORCH_INTERNAL, Reading, dead_paths, read, written
+from archsmith.elastic.reading import TORCH_INTERNAL, Reading, dead_paths, outside, read, written
 from archsmith.errors import UserError
 from archsmith.space import SearchSpace, Size, choices_of
 
@@ -33,9 +33,21 @@ def active(model: nn.Module, arch: Mapping[str, Any]) -> Iterator[nn.Module]:
 
     Resolved sizes are written onto this model's own modules and restored on exit. Raises OutOfSpace for a foreign architecture.
     """
-    reading = read(model)
-    with written(model, reading, reading.space.check(arch)):
+    with switching(model)(arch):
         yield model
+
+
+def switching(model: nn.Module) -> Callable[[Mapping[str, Any]], AbstractContextManager[nn.Module]]:
+    """`active` for a loop: the model is read once, which takes longer than switching; it must keep its modules meanwhile."""
+    reading = read(model)
+
+    @contextmanager
+    def switched(arch: Mapping[str, Any]) -> Iterator[nn.Module]:
+        outside(model)
+        with written(model, reading, reading.space.check(arch)):
+            yield model
+
+    return switched
 
 
 # -- which part of which tensor --------------------------------------------------------------------------------------------

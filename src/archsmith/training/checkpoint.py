@@ -24,8 +24,10 @@ from archsmith.files import replace_file, write_chunks
 from archsmith.training.recipe import Recipe
 from archsmith.training.state import TrainState, make_optimizer
 
-FORMAT = 1
-_COUNTERS = ("step", "images", "seconds", "evaluation_seconds", "saving_seconds", "loss_sum", "loss_count", "history", "seed")
+FORMAT = 2
+_COUNTERS = (
+    "step", "images", "passes", "seconds", "evaluation_seconds", "saving_seconds", "loss_sum", "loss_count", "history", "seed",
+)  # fmt: skip
 
 
 # -- packing ---------------------------------------------------------------------------------------------------------------

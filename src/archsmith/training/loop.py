@@ -29,22 +29,43 @@ _LOSSES_KEPT = 16  # on an accelerator the loss is read every so many steps: rea
 
 # -- one step -------------------------------------------------------------------------------------------------------------
 
+# Leaves the gradients of one batch in the weights; gives the loss. The last argument: the share of the budget spent.
+Backward = Callable[[TrainState, Tensor, Tensor, float], Tensor]
 
-def train_step(state: TrainState, x: Tensor, y: Tensor, lr: float) -> Tensor:
+
+def forward(state: TrainState, x: Tensor, module: nn.Module | None = None) -> Tensor:
+    """Logits (B, classes) in float32 of the network in training, or of another in its precision."""
+    module = state.module if module is None else module
+    if state.recipe.precision == "bf16":
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return module(x).float()
+    return module(x).float()
+
+
+def loss_of(state: TrainState, logits: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy under the recipe; y (B,) class indices or (B, classes) probabilities."""
+    return F.cross_entropy(logits, y, weight=state.class_weights, label_smoothing=state.recipe.label_smoothing)
+
+
+def whole(state: TrainState, x: Tensor, y: Tensor, share: float) -> Tensor:
+    """The network as it stands."""
+    loss = loss_of(state, forward(state, x), y)
+    loss.backward()
+    state.passes += len(x)
+    return loss.detach()
+
+
+def train_step(state: TrainState, x: Tensor, y: Tensor, lr: float, *, backward: Backward = whole, share: float = 0.0) -> Tensor:
     """One update from one batch: x (B, C, H, W), y (B,) class indices or (B, classes) probabilities; returns the loss,
     detached.
+
+    A tensor that no gradient reaches is left alone: no decay, no momentum, no step counted.
     """
-    recipe, device = state.recipe, x.device
+    recipe = state.recipe
     for group in state.optimizer.param_groups:
         group["lr"] = lr
-    with seeded(mix(state.seed, state.step), device):
-        if recipe.precision == "bf16":
-            with torch.autocast(device.type, torch.bfloat16):
-                logits = state.module(x)
-        else:
-            logits = state.module(x)
-        loss = F.cross_entropy(logits.float(), y, weight=state.class_weights, label_smoothing=recipe.label_smoothing)
-        loss.backward()
+    with seeded(mix(state.seed, state.step), x.device):
+        loss = backward(state, x, y, share)
     if recipe.clip_norm > 0:
         nn.utils.clip_grad_norm_(state.module.parameters(), recipe.clip_norm, foreach=True)
     state.optimizer.step()
@@ -53,7 +74,7 @@ def train_step(state: TrainState, x: Tensor, y: Tensor, lr: float) -> Tensor:
         state.update_average(ema_decay(recipe.ema, state.step))
     state.step += 1
     state.images += len(x)
-    return loss.detach()
+    return loss
 
 
 def ema_decay(decay: float, step: int) -> float:
@@ -87,6 +108,7 @@ def advance(
     checkpoint: Path | None = None,
     every: float = 30.0,
     now: Callable[[], float] = time.monotonic,
+    backward: Backward = whole,
 ) -> TrainState:
     """Trains until the share `until` of the budget is spent, evaluates there, saves there; returns the same state.
 
@@ -95,6 +117,7 @@ def advance(
     first batch belongs to step `state.step`; exactly one batch is taken per step. `evaluate` sees the averaged network, at each
     further `evaluate_every` of the budget (e.g. 0.1) and at `until`; its numbers join `history` as "val_...". `checkpoint`:
     written every `every` seconds of `now`, after each evaluation and at the end. `on_progress(state, share)` after each step.
+    `backward`: what a step computes (`shared.sharing`: some of the networks that share the weights).
 
     Raises EvaluationFailed, naming the step, where the loss is not finite; UserError for a bad budget or a stream that ends.
     """
@@ -106,7 +129,8 @@ def advance(
     while (state.step < stop_step) if stop_step is not None else (share < until):
         began = now()
         x, y = _next(stream, state.step)
-        losses.append(train_step(state, x, y, learning_rate(state.recipe, _middle(state, total_steps, total_seconds))))
+        middle = _middle(state, total_steps, total_seconds)
+        losses.append(train_step(state, x, y, learning_rate(state.recipe, middle), backward=backward, share=middle))
         if total_seconds is not None or x.device.type == "cpu" or len(losses) >= _LOSSES_KEPT:
             _read_losses(state, losses)
         state.seconds += now() - began

@@ -19,6 +19,7 @@ from archsmith.training.recipe import Recipe
 class TrainState:
     """One network in training. `seconds` are training's own (data and steps), evaluations and checkpoints are counted apart.
 
+    `images` were drawn, `passes` of them went forward and back: once for each network that a step trains.
     `history`: points of {"step", "seconds", "progress", "train_loss", "lr", "val_accuracy", ...}; `train_loss` is the mean
     since the point before.
     """
@@ -31,6 +32,7 @@ class TrainState:
     class_weights: Tensor | None = None
     step: int = 0
     images: int = 0
+    passes: int = 0
     seconds: float = 0.0
     evaluation_seconds: float = 0.0
     saving_seconds: float = 0.0

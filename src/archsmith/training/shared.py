@@ -1,0 +1,86 @@
+"""Training weights that many architectures share: what one step computes, under a sampler and a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archsmith.errors import UserError
+from archsmith.seeding import mix
+from archsmith.supernet import switching
+from archsmith.training.loop import Backward, forward, loss_of
+from archsmith.training.samplers import Sampler
+from archsmith.training.state import TrainState
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Learn from a teacher's probabilities besides the labels: (1 - weight) * loss + weight * cross-entropy with them.
+
+    `teacher`: a fixed network, or "largest": the first architecture of each step, which itself learns from the labels alone and
+    whose outputs count as given (in-place distillation; Yu and Huang, ICCV 2019). `temperature` softens both sides; the term
+    is scaled by its square (Hinton, Vinyals and Dean, 2015).
+    """
+
+    teacher: nn.Module | Literal["largest"]
+    weight: float = 1.0
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 1 or not self.temperature > 0:
+            raise UserError(
+                f"distillation: weight={self.weight!r} must lie in [0, 1], temperature={self.temperature!r} above 0"
+            )
+
+
+def sharing(sampler: Sampler, *, distillation: Distillation | None = None) -> Backward:
+    """For `advance(backward=...)`: each step trains the sampled architectures on its batch, one after the other.
+
+    Gradients are the mean over them, so the learning rate means the same for one and for several. All cells of a network that
+    declare one decision follow it: one architecture per batch. What no sampled architecture uses is left alone by the
+    optimizer (`train_step`); a tensor used in part is updated as a whole, its unused part with gradient 0.
+    """
+    switch: list[tuple[nn.Module, Callable]] = []  # of the module it was made for
+
+    def backward(state: TrainState, x: Tensor, y: Tensor, share: float) -> Tensor:
+        if not switch or switch[0][0] is not state.module:
+            switch[:] = [(state.module, switching(state.module))]
+        archs = sampler(Random(mix(state.seed, "architectures", state.step)), share)
+        if not archs:
+            raise UserError(f"the sampler gave no architecture for step {state.step}")
+        given = _given(state, x, distillation)
+        total: Tensor | None = None
+        for position, arch in enumerate(archs):
+            with switch[0][1](arch):
+                logits = forward(state, x)
+                loss = loss_of(state, logits, y)
+                if distillation is not None and given is not None:
+                    loss = (1.0 - distillation.weight) * loss + distillation.weight * _taught(logits, given, distillation)
+                (loss / len(archs)).backward()
+            if position == 0 and distillation is not None and distillation.teacher == "largest":
+                given = logits.detach()
+            total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None
+        state.passes += len(x) * len(archs)
+        return total / len(archs)
+
+    return backward
+
+
+def _given(state: TrainState, x: Tensor, distillation: Distillation | None) -> Tensor | None:
+    """What a fixed teacher makes of the batch."""
+    if distillation is None or not isinstance(distillation.teacher, nn.Module):
+        return None
+    with torch.no_grad():
+        return forward(state, x, distillation.teacher)
+
+
+def _taught(logits: Tensor, given: Tensor, distillation: Distillation) -> Tensor:
+    heat = distillation.temperature
+    return heat * heat * F.cross_entropy(logits / heat, (given / heat).softmax(1))
