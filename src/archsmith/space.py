@@ -456,10 +456,13 @@ class SearchSpace(Mapping[str, tuple]):
     # -- subsets ------------------------------------------------------------------------------------------------------
 
     def restrict(self, options: Mapping[str, Sequence[Any]]) -> SearchSpace:
-        """The same space with fewer options for the named decisions."""
+        """The same space with fewer options for the named decisions; twice is once with what both name."""
         kept = dict(self.options)
         for name, wanted in options.items():
-            allowed = {self._own(name, option) for option in wanted}
+            self._check_name(name)
+            allowed = {_frozen(option) for option in wanted}
+            for option in allowed - set(self.universe[name]):
+                self._own(name, option)  # says what is wrong
             kept[name] = tuple(o for o in self.options[name] if o in allowed)
             if not kept[name]:
                 raise UserError(f"no option left for '{name}'; allowed are {self.options[name]}")
@@ -469,8 +472,11 @@ class SearchSpace(Mapping[str, tuple]):
         """The architectures that pass; found by rejection, so `restrict` is the better tool where it can say the same."""
         return SearchSpace(self.options, self.conditions, self.universe, (*self.predicates, predicate))
 
-    def split(self, name: str) -> list[SearchSpace]:
-        """One space per option of a decision that every architecture has: a partition."""
+    def split(self, name: str, groups: Sequence[Sequence[Any]] | None = None) -> list[SearchSpace]:
+        """One space per option of a decision that every architecture has, or per group of its options: a partition.
+
+        UserError unless the groups hold every option once.
+        """
         self._check_name(name)
         lattice = next(lattice for lattice, names in zip(self._lattices, self._components, strict=True) if name in names)
         if lattice.can_lack(name):
@@ -478,7 +484,12 @@ class SearchSpace(Mapping[str, tuple]):
                 f"'{name}' does not exist in every architecture, so its options do not partition the space; "
                 f"split on what it depends on, or restrict that first: {sorted(set(self._parents(name)))}"
             )
-        return [self.restrict({name: (option,)}) for option in self.options[name]]
+        if groups is None:
+            groups = [(option,) for option in self.options[name]]
+        held = [self._own(name, option) for group in groups for option in group]
+        if len(held) != len(self.options[name]) or set(held) != set(self.options[name]) or not all(map(len, groups)):
+            raise UserError(f"'{name}' in groups {groups}: each of its options {self.options[name]} must be in exactly one")
+        return [self.restrict({name: group}) for group in groups]
 
     def _parents(self, name: str) -> Iterator[str]:
         return (n for clause in self.conditions.get(name, ()) for gate in clause for n in gate.names)

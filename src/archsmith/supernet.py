@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.elastic.layer import Index, index, is_elastic
-from archsmith.elastic.reading import TORCH_INTERNAL, Reading, dead_paths, outside, read, written
+from archsmith.elastic.reading import TORCH_INTERNAL, Reading, dead_paths, options_of, outside, read, written
 from archsmith.errors import UserError
 from archsmith.space import SearchSpace, Size, choices_of
 
@@ -103,6 +103,30 @@ def slices(model: nn.Module, arch: Mapping[str, Any]) -> dict[str, tuple[Index, 
                     where = (*where[:2], *module.region())
                 found[f"{path}.{name}" if path else name] = where
     return found
+
+
+def reachable(model: nn.Module, space: SearchSpace) -> tuple[str, ...]:
+    """Names of the parameters that some architecture of a restricted `space` may use, in the model's order.
+
+    What `where` predicates exclude is not looked at, so a few more may be named.
+    """
+    reading = read(model)
+    options = {choice: space.options[name] for choice, name in reading.names.items() if name in space.options}
+    dead: set[str] = set()
+    for place in reading.places:
+        if place.path.rpartition(".")[0] in dead:
+            dead.add(place.path)
+        for child, (decision, accepted) in place.gates.items():
+            if not any(option in accepted for option in options_of(decision, options)):
+                dead.add(place.below(child))
+    live = {
+        id(parameter)
+        for path, module in model.named_modules(remove_duplicate=False)
+        if path not in dead
+        for parameter in module._parameters.values()
+        if parameter is not None
+    }
+    return tuple(name for name, parameter in model.named_parameters() if id(parameter) in live)
 
 
 # -- stand-alone networks --------------------------------------------------------------------------------------------------

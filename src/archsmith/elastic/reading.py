@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -166,6 +166,13 @@ def read(model: nn.Module) -> Reading:
     options = {name: choice.options for choice, name in names.items() if clauses[name]}
     space = SearchSpace(options, {name: c for name, c in conditions.items() if c is not None})
     return Reading(space, names, places, along)
+
+
+def options_of(decision: Any, options: Mapping[Choice, Sequence[Any]]) -> Iterator[Any]:
+    """What a Choice, Derived or plain value can be, under these options of its choices (of those not there: all)."""
+    choices = choices_of(decision)
+    for combination in itertools.product(*(options.get(choice, choice.options) for choice in choices)):
+        yield resolve(decision, dict(zip(choices, combination, strict=True)))
 
 
 @contextmanager

@@ -1,0 +1,111 @@
+"""Supernets in a tree: each node shares weights within its part of the space; leaves inherit from what was trained above them.
+
+Zhao, Wang, Tian, Fonseca and Guo, "Few-Shot Neural Architecture Search" (ICML 2021): split the space by a decision, give each
+part weights of its own that start as its parent's, estimate an architecture by the leaf that holds it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from archsmith.errors import OutOfSpace, UserError
+from archsmith.seeding import mix, seeded
+from archsmith.space import Architecture, SearchSpace
+from archsmith.supernet import reachable
+
+
+@dataclass(eq=False)
+class Node:
+    """A part of the space and the weights its architectures share. `trained`: images that went forward and back for it alone.
+
+    `model` holds tensors of its own. Those that no architecture of `space` can use need no gradient, so an optimizer made for
+    the model (`training.start`) has every live parameter once and no other.
+    """
+
+    space: SearchSpace
+    model: nn.Module
+    name: str = "root"
+    parent: Node | None = None
+    children: list[Node] = field(default_factory=list)
+    trained: int = 0
+
+    def __post_init__(self) -> None:
+        live = set(reachable(self.model, self.space))
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name in live)
+
+    def walk(self) -> Iterator[Node]:
+        """Itself and everything below, parents first."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+    @property
+    def leaves(self) -> list[Node]:
+        """The nodes below that have no children; itself where it has none."""
+        return [node for node in self.walk() if not node.children]
+
+    @property
+    def cost(self) -> int:
+        """Images that went forward and back for all of the tree from here down."""
+        return sum(node.trained for node in self.walk())
+
+    def holds(self, arch: Mapping[str, Any]) -> bool:
+        """Whether the architecture is in its part of the space."""
+        return self.space.contains(arch)
+
+
+def grow(node: Node, parts: Mapping[str, SearchSpace], *, inherit: bool = True, seed: int = 0) -> list[Node]:
+    """Children of a node, one for each named part of its space; they start as the node is, bit for bit, or from fresh weights.
+
+    The parts are to be disjoint and to cover the space; UserError where their sizes say that they are not, or where the node
+    has children already.
+    """
+    if node.children:
+        raise UserError(f"'{node.name}' has children already: {', '.join(child.name for child in node.children)}")
+    if len(parts) < 2:
+        raise UserError(f"'{node.name}' in {len(parts)} part: give at least 2")
+    if not node.space.predicates and not any(part.predicates for part in parts.values()):
+        sizes = {name: part.size for name, part in parts.items()}
+        if sum(sizes.values()) != node.space.size:
+            raise UserError(f"parts of {sizes} architectures are no partition of the {node.space.size} of '{node.name}'")
+    for name, part in parts.items():
+        model = copy.deepcopy(node.model)
+        if not inherit:
+            with seeded(mix(seed, name)), torch.no_grad():
+                for module in model.modules():
+                    reset = getattr(module, "reset_parameters", None)
+                    if callable(reset):
+                        reset()
+        prefix = "" if node.parent is None else f"{node.name}/"
+        node.children.append(Node(part, model, f"{prefix}{name}", node))
+    return node.children
+
+
+def by_decision(space: SearchSpace, name: str, groups: Sequence[Sequence[Any]] | None = None) -> dict[str, SearchSpace]:
+    """Parts for `grow`: one for each option of a decision, or for each group of its options."""
+    parts = space.split(name, groups)
+    return {f"{name}={'|'.join(map(str, part.options[name]))}": part for part in parts}
+
+
+def route(root: Node, arch: Architecture, canonical: Callable[[Architecture], Architecture] | None = None) -> Node:
+    """The deepest trained node that holds the architecture; the root where none below is trained.
+
+    `canonical`: functionally equal architectures get one representative first. Without it a decision that changes nothing
+    decides which weights judge (in the released estimates of the paper that moves one function by 20 points).
+    """
+    if canonical is not None:
+        arch = canonical(arch)
+    if not root.holds(arch):
+        raise OutOfSpace(f"the architecture {arch.key} is not in '{root.name}'")
+    best, node = root, root
+    while (below := next((child for child in node.children if child.holds(arch)), None)) is not None:
+        node = below
+        best = node if node.trained else best
+    return best

@@ -1,0 +1,188 @@
+"""The laws of a tree of supernets: inheritance to the bit, no aliasing, live parameters, routing, cost."""
+
+from __future__ import annotations
+
+import itertools
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from archsmith.cells import nasbench201_canonical
+from archsmith.errors import OutOfSpace, UserError
+from archsmith.models.cell import nasbench201
+from archsmith.models.mobilenet import mobilenet
+from archsmith.space import Architecture, SearchSpace
+from archsmith.supernet import active, extract, reachable, search_space, slices
+from archsmith.training import Recipe, advance, start
+from archsmith.training.samplers import uniform
+from archsmith.training.shared import sharing
+from archsmith.tree import Node, by_decision, grow, route
+
+RECIPE = Recipe(lr=0.05, batch_size=8, ema=0.0, warmup=0.0)
+
+
+def cells(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nasbench201(4, 1, 8, width=4, cells=1)
+
+
+def family(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return mobilenet(4, 1, 8)
+
+
+def root_of(model: nn.Module) -> Node:
+    return Node(search_space(model), model)
+
+
+def images(count: int = 8) -> torch.Tensor:
+    return torch.randn(count, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def stream() -> Any:
+    return ((images(), torch.arange(8) % 4) for _ in itertools.count())
+
+
+def trained(node: Node, steps: int) -> None:
+    state = start(node.model, RECIPE)
+    advance(state, stream(), total_steps=steps, backward=sharing(uniform(node.space)))
+    node.trained += state.passes
+
+
+def output(model: nn.Module, arch: Architecture) -> torch.Tensor:
+    with active(model, arch), torch.no_grad():
+        return model.train()(images())
+
+
+@pytest.mark.parametrize(("make", "decision"), [(cells, "edge0to1"), (family, None)])
+def test_a_child_computes_what_its_parent_does_bit_for_bit_right_after_inheritance(make: Any, decision: str | None) -> None:
+    root = root_of(make())
+    trained(root, 2)
+    for child in grow(root, by_decision(root.space, decision or whole_decision(root.space))):
+        for seed in range(4):
+            arch = child.space.sample(Random(seed))
+            assert torch.equal(output(child.model, arch), output(root.model, arch))
+
+
+def whole_decision(space: SearchSpace) -> str:
+    """A decision that every architecture has."""
+    return next(name for name in space if len(space[name]) > 1 and not space.conditions.get(name))
+
+
+def test_every_live_parameter_is_in_the_optimizer_once_and_no_other() -> None:
+    root = root_of(cells())
+    for child in grow(root, by_decision(root.space, "edge0to1")):
+        used = {
+            name for arch in itertools.islice(child.space.architectures(), 0, None, 7) for name in slices(child.model, arch)
+        }
+        names = dict(child.model.named_parameters())
+        assert set(reachable(child.model, child.space)) == used & set(names)
+        state = start(child.model, RECIPE)
+        held = [id(p) for group in state.optimizer.param_groups for p in group["params"]]
+        assert sorted(held) == sorted(id(names[name]) for name in used & set(names))
+    conv = next(child for child in root.children if "nor_conv_3x3" in child.name)
+    before = {name: p.detach().clone() for name, p in conv.model.named_parameters()}
+    trained(conv, 12)
+    split = [name for name in before if "edge0to1" in name and name in reachable(conv.model, conv.space)]
+    assert split and all(
+        not torch.equal(before[name], conv.model.get_parameter(name)) for name in split
+    )  # the split edge's, too
+
+
+def test_training_a_child_leaves_parent_and_siblings_alone() -> None:
+    root = root_of(cells())
+    first, *others = grow(root, by_decision(root.space, "edge0to1"))
+    kept = [(p, p.detach().clone()) for node in (root, *others) for p in node.model.parameters()]
+    trained(first, 3)
+    assert all(torch.equal(now, before) for now, before in kept)
+    mine = {p.data_ptr() for p in first.model.parameters()}
+    assert not mine & {p.data_ptr() for node in (root, *others) for p in node.model.parameters()}
+
+
+def test_parts_are_a_partition() -> None:
+    space = search_space(cells())
+    for parts in (by_decision(space, "edge0to3"), by_decision(space, "edge0to3", [("none", "avg_pool_3x3"), *_rest(space)])):
+        assert sum(part.size for part in parts.values()) == space.size
+        for seed in range(30):
+            arch = space.sample(Random(seed))
+            assert sum(part.contains(arch) for part in parts.values()) == 1
+    for wrong in ([("none",)], [("none",), ("none", *_rest(space)[0])], [tuple(space["edge0to3"]), ()]):
+        with pytest.raises(UserError, match="exactly one"):
+            space.split("edge0to3", wrong)
+
+
+def _rest(space: SearchSpace) -> list[tuple[str, ...]]:
+    return [tuple(option for option in space["edge0to3"] if option not in ("none", "avg_pool_3x3"))]
+
+
+def test_restrictions_commute_and_meet() -> None:
+    space = search_space(cells())
+    one, two = {"edge0to1": ("none", "skip_connect")}, {"edge2to3": ("nor_conv_1x1",)}
+    assert space.restrict(one).restrict(two) == space.restrict(two).restrict(one)
+    again = {"edge0to1": ("skip_connect", "avg_pool_3x3")}
+    assert space.restrict(one).restrict(again) == space.restrict({"edge0to1": ("skip_connect",)})
+    with pytest.raises(UserError, match="no option left"):
+        space.restrict(one).restrict({"edge0to1": ("avg_pool_3x3",)})
+    assert space.restrict(one).restrict({"edge0to1": ("none",)}).size == 5**5
+
+
+def test_an_architecture_goes_to_the_deepest_node_that_was_trained() -> None:
+    root = root_of(cells())
+    grow(root, by_decision(root.space, "edge0to1"))
+    conv = next(child for child in root.children if "3x3" in child.name and "conv" in child.name)
+    deep = grow(conv, by_decision(conv.space, "edge0to3"))
+    arch = Architecture({**conv.space.sample(Random(0)), "edge0to3": "none"})
+    leaf = next(node for node in deep if node.holds(arch))
+    assert route(root, arch) is root  # nothing is trained
+    conv.trained = 8
+    assert route(root, arch) is conv
+    leaf.trained = 8
+    assert route(root, arch) is leaf and leaf.name == f"{conv.name}/edge0to3=none"
+    assert root.cost == 16 and len(root.leaves) == 4 + 5
+    with pytest.raises(OutOfSpace, match="not in"):
+        route(conv, Architecture({**arch, "edge0to1": "none"}))
+
+
+def test_what_computes_the_same_goes_to_the_same_node() -> None:
+    root = root_of(cells())
+    for child in grow(root, by_decision(root.space, "edge0to1")):
+        child.trained = 1
+    dead = {"edge0to2": "nor_conv_3x3", "edge1to2": "none", "edge0to3": "none", "edge1to3": "none", "edge2to3": "skip_connect"}
+    twins = [Architecture({"edge0to1": option, **dead}) for option in root.space["edge0to1"]]
+    assert len({route(root, arch).name for arch in twins}) == 5
+    assert len({route(root, arch, nasbench201_canonical).name for arch in twins}) == 1
+
+
+def test_from_scratch_starts_elsewhere_and_the_same_again() -> None:
+    def children() -> list[Node]:
+        root = root_of(cells())
+        return grow(root, by_decision(root.space, "edge0to1"), inherit=False, seed=4)
+
+    first, again, parent = children(), children(), cells()
+    arch = first[0].space.sample(Random(0))
+    assert torch.equal(output(first[0].model, arch), output(again[0].model, arch))
+    assert not torch.equal(output(first[0].model, arch), output(parent, arch))
+    weights = [child.model.get_parameter("stem.conv.weight") for child in first]
+    assert not torch.equal(weights[0], weights[1])
+
+
+def test_extracts_of_a_child_are_plain_and_trainable() -> None:
+    root = root_of(cells())
+    child = grow(root, by_decision(root.space, "edge0to1"))[-1]
+    plain = extract(child.model, child.space.sample(Random(1)))
+    assert all(p.requires_grad for p in plain.parameters())
+
+
+def test_mistakes_are_told() -> None:
+    root = root_of(cells())
+    parts = by_decision(root.space, "edge0to1")
+    with pytest.raises(UserError, match="at least 2"):
+        grow(root, dict(itertools.islice(parts.items(), 1)))
+    with pytest.raises(UserError, match="no partition"):
+        grow(root, dict(itertools.islice(parts.items(), 3)))
+    grow(root, parts)
+    with pytest.raises(UserError, match="children already"):
+        grow(root, parts)
