@@ -1,0 +1,117 @@
+"""Estimates with shared weights: by hand, after calibration, from the right node, looked at anew when weights move."""
+
+from __future__ import annotations
+
+import itertools
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from archsmith.cells import nasbench201_canonical
+from archsmith.errors import UserError
+from archsmith.metrics import shared
+from archsmith.metrics.shared import SharedAccuracy
+from archsmith.models.cell import nasbench201
+from archsmith.problem import Problem, maximize
+from archsmith.search import search
+from archsmith.searchers.evolution import regularized_evolution
+from archsmith.space import Architecture
+from archsmith.supernet import active, search_space
+from archsmith.training import Recipe, advance, start
+from archsmith.training.samplers import uniform
+from archsmith.training.shared import sharing
+from archsmith.tree import Node, by_decision, grow
+
+
+def images(seed: int, count: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, 3, (count,), generator=generator)
+    return torch.randn(count, 1, 8, 8, generator=generator) + y.view(-1, 1, 1, 1), y
+
+
+def supernet() -> Node:
+    torch.manual_seed(0)
+    model = nasbench201(3, 1, 8, width=4, cells=1)
+    return Node(search_space(model), model)
+
+
+def train(node: Node, steps: int) -> None:
+    state = start(node.model, Recipe(lr=0.05, batch_size=24, ema=0.0))
+    stream = (images(step) for step in itertools.count())
+    advance(state, stream, total_steps=steps, backward=sharing(uniform(node.space)))
+    node.trained += state.passes
+
+
+def metric(root: Node, **settings: Any) -> SharedAccuracy:
+    return SharedAccuracy(root, [images(1000 + i)[0] for i in range(2)], [images(2000), images(2001)], **settings)
+
+
+def test_it_is_the_accuracy_of_the_active_model_where_one_batch_calibrates_and_judges() -> None:
+    root = supernet()
+    train(root, 6)
+    x, y = images(7, 200)
+    arch = root.space.sample(Random(3))
+    found = SharedAccuracy(root, [x], [(x, y)])(arch)
+    with active(root.model, arch), torch.no_grad():
+        logits = root.model.train()(x)
+    assert found["shared_accuracy"] == pytest.approx(float((logits.argmax(1) == y).float().mean()), abs=0.011)
+    assert found["shared_loss"] == pytest.approx(float(F.cross_entropy(logits, y)), abs=0.02)  # unbiased variance
+
+
+def test_judging_changes_nothing_and_is_the_same_in_any_order() -> None:
+    root = supernet()
+    train(root, 3)
+    before = {name: tensor.clone() for name, tensor in root.model.state_dict().items()}
+    archs = [root.space.sample(Random(seed)) for seed in range(5)]
+    first, second = metric(root), metric(root)
+    forwards = [first(arch) for arch in archs]
+    assert forwards == [second(arch) for arch in reversed(archs)][::-1]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in root.model.state_dict().items())
+
+
+def test_a_leaf_judges_once_it_is_trained_and_values_go_stale_with_the_weights() -> None:
+    root = supernet()
+    train(root, 3)
+    leaves = grow(root, by_decision(root.space, "edge0to1"))
+    found, arch = (
+        metric(root),
+        Architecture({**root.space.sample(Random(0)), "edge0to1": "nor_conv_3x3", "edge1to3": "skip_connect"}),
+    )
+    leaf = next(leaf for leaf in leaves if leaf.holds(arch))
+    assert found.node(arch) is root
+    before = found(arch)
+    train(leaf, 20)
+    assert found.node(arch) is leaf and found(arch) != before
+    once = found(arch)
+    train(leaf, 20)
+    assert found(arch) != once
+
+
+def test_what_computes_the_same_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = supernet()
+    train(root, 2)
+    calls: list[int] = []
+    real = shared.calibrate
+    monkeypatch.setattr(shared, "calibrate", lambda *args: calls.append(1) or real(*args))
+    found = metric(root, canonical=nasbench201_canonical)
+    dead = {"edge0to2": "skip_connect", "edge1to2": "none", "edge0to3": "none", "edge1to3": "none", "edge2to3": "skip_connect"}
+    values = [found(Architecture({"edge0to1": option, **dead})) for option in root.space["edge0to1"]]
+    assert all(value == values[0] for value in values) and len(calls) == 1
+
+
+def test_a_searcher_searches_on_it_unchanged_and_pays_for_it() -> None:
+    root = supernet()
+    train(root, 3)
+    problem = Problem(root.space, maximize(metric(root)))
+    archive = search(problem, regularized_evolution(problem, 0, population=4), trials=8)
+    trials = list(archive)
+    assert len(trials) == 8 and all("shared_loss" in t.metrics for t in trials)
+    assert all(t.cost["forward_images"] == 4 * 24 for t in trials)
+
+
+def test_images_are_needed() -> None:
+    with pytest.raises(UserError, match="at least one batch"):
+        SharedAccuracy(supernet(), [], [images(0)])
