@@ -19,7 +19,7 @@ from archsmith.supernet import active, extract, reachable, search_space, slices
 from archsmith.training import Recipe, advance, start
 from archsmith.training.samplers import uniform
 from archsmith.training.shared import sharing
-from archsmith.tree import Node, by_decision, grow, route
+from archsmith.tree import Node, at_random, by_decision, by_predicate, grow, route
 
 RECIPE = Recipe(lr=0.05, batch_size=8, ema=0.0, warmup=0.0)
 
@@ -116,6 +116,21 @@ def test_parts_are_a_partition() -> None:
 
 def _rest(space: SearchSpace) -> list[tuple[str, ...]]:
     return [tuple(option for option in space["edge0to3"] if option not in ("none", "avg_pool_3x3"))]
+
+
+def test_parts_by_predicate_and_at_random_hold_each_architecture_once() -> None:
+    space = search_space(cells())
+
+    def convs(arch: Architecture) -> int:
+        return sum("conv" in option for option in arch.values())
+
+    few = by_predicate(space, {"few": lambda arch: convs(arch) <= 2, "many": lambda arch: convs(arch) > 2})
+    for parts in (few, at_random(space, 5), at_random(space, 5, seed=1)):
+        held = [[name for name, part in parts.items() if part.contains(space.sample(Random(seed)))] for seed in range(100)]
+        assert all(len(names) == 1 for names in held) and len({names[0] for names in held}) == len(parts)
+    root = root_of(cells())
+    assert len(grow(root, at_random(root.space, 3))) == 3
+    assert root.children[1].holds(root.children[1].space.sample(Random(0)))
 
 
 def test_restrictions_commute_and_meet() -> None:

@@ -94,6 +94,21 @@ def by_decision(space: SearchSpace, name: str, groups: Sequence[Sequence[Any]] |
     return {f"{name}={'|'.join(map(str, part.options[name]))}": part for part in parts}
 
 
+def by_predicate(space: SearchSpace, parts: Mapping[str, Callable[[Architecture], bool]]) -> dict[str, SearchSpace]:
+    """Parts for `grow` by what is true of an architecture; it is the caller's to see that exactly one is (`route` takes the
+    first)."""
+    return {name: space.where(predicate) for name, predicate in parts.items()}
+
+
+def at_random(space: SearchSpace, count: int, seed: int = 0) -> dict[str, SearchSpace]:
+    """Parts for `grow` that mean nothing: every architecture is in one of `count`, as a hash of it and the seed says."""
+
+    def part(arch: Architecture) -> int:
+        return mix(seed, arch.key) % count
+
+    return {f"part {i}": space.where(lambda arch, i=i: part(arch) == i) for i in range(count)}  # type: ignore[misc]
+
+
 def route(root: Node, arch: Architecture, canonical: Callable[[Architecture], Architecture] | None = None) -> Node:
     """The deepest trained node that holds the architecture; the root where none below is trained.
 

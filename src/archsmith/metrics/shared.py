@@ -18,9 +18,9 @@ class SharedAccuracy:
     """arch -> {"shared_accuracy", "shared_loss"} of the deepest trained node of a tree that holds it; one node is a supernet.
 
     Each network is extracted, the statistics of its BatchNorms are those of `calibration` (batches of images (B, C, H, W);
-    1,024 in all are enough in a small setting), and it is judged on `held_out` (batches of images and labels): neither may hold test
-    images, nor `held_out` any that the weights were trained on. `canonical`: architectures that compute the same are judged
-    once, by the same node. A value is kept until its node is trained on; then the network is looked at anew.
+    1,024 in all are enough in a small setting), and it is judged on `held_out` (batches of images and labels): neither may
+    hold test images, nor `held_out` any that the weights were trained on. `canonical`: architectures that compute the same are
+    judged once, by the same node. A value is kept until its node is trained on; then the network is looked at anew.
     """
 
     name = "shared_accuracy"

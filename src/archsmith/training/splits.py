@@ -1,0 +1,160 @@
+"""Where to split shared weights: how much the options of a decision disagree, and the decision whose cut parts most."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from archsmith.errors import UserError
+from archsmith.space import Architecture, SearchSpace
+from archsmith.supernet import reachable, switching
+from archsmith.tree import Node
+
+Distances = Callable[[Node, str, Random], np.ndarray]  # (node, decision, rng) -> (options, options), symmetric, diagonal 0
+_TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Split:
+    """A decision, its options in groups, and how far apart the groups are: the weight of the cut."""
+
+    decision: str
+    groups: tuple[tuple[Any, ...], ...]
+    score: float
+
+
+def splittable(space: SearchSpace) -> list[str]:
+    """The decisions with several options that every architecture has."""
+    found = []
+    for name, options in space.items():
+        if len(options) > 1:
+            try:
+                space.split(name)
+            except UserError:
+                continue
+            found.append(name)
+    return found
+
+
+def best_split(
+    node: Node, distances: Distances, *, groups: int | None = 2, decisions: Sequence[str] | None = None, seed: int = 0
+) -> Split:
+    """The split with the heaviest cut (Hu and others, ICLR 2022, GM-NAS): all distances less those within groups.
+
+    `groups`: so many for each decision, None: one for each option, where all distances are cut and their mean counts, so that
+    decisions of many options have no advantage. Every decision sees the same draws. Raises UserError where nothing can be
+    split.
+    """
+    names = splittable(node.space) if decisions is None else list(decisions)
+    if not names:
+        raise UserError(f"'{node.name}' has no decision to split on")
+    found = []
+    for name in names:
+        options = node.space.options[name]
+        matrix = distances(node, name, Random(seed))
+        if groups is None or len(options) <= groups:
+            chosen = tuple((option,) for option in options)
+        else:
+            chosen = tuple(tuple(options[i] for i in group) for group in lightest(matrix, groups))
+        place = {option: number for number, group in enumerate(chosen) for option in group}
+        cut = [
+            matrix[i, j] for i, j in itertools.combinations(range(len(options)), 2) if place[options[i]] != place[options[j]]
+        ]
+        found.append(Split(name, chosen, float(np.mean(cut) if groups is None else np.sum(cut))))
+    return max(found, key=lambda split: split.score)
+
+
+def lightest(matrix: np.ndarray, groups: int) -> tuple[tuple[int, ...], ...]:
+    """The partition of 0 to n - 1 into `groups` groups, sizes as equal as can be, with the smallest sum of distances within.
+
+    Exhaustive, so for the few options that decisions have.
+    """
+
+    def within(partition: Sequence[Sequence[int]]) -> float:
+        return sum(float(matrix[i, j]) for group in partition for i, j in itertools.combinations(group, 2))
+
+    return min(_partitions(tuple(range(len(matrix))), groups), key=within)
+
+
+def _partitions(items: tuple[int, ...], groups: int) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Each once, as groups in the order of their first items."""
+    if groups == 1:
+        yield (items,)
+        return
+    for size in sorted({len(items) // groups, -(-len(items) // groups)}):
+        if not 0 < size <= len(items) - groups + 1:
+            continue
+        for others in itertools.combinations(items[1:], size - 1):
+            rest = tuple(item for item in items[1:] if item not in others)
+            for tail in _partitions(rest, groups - 1):
+                yield ((items[0], *others), *tail)
+
+
+# -- distances --------------------------------------------------------------------------------------------------------------
+
+
+def gradient_distances(batches: Sequence[tuple[Tensor, Tensor]], rounds: int = 20) -> Distances:
+    """1 - cosine of the gradients that two options leave in the weights they share (GM-NAS, equation 3), mean over `rounds`.
+
+    A round: a random architecture and a mini-batch, the decision switched through its options. Weights that some option does
+    not use are left out, those of the split decision first of all: they are different weights, so their gradients are
+    orthogonal whatever the options have in common. (The released code of GM-NAS leaves them in.)
+    """
+    if not batches or rounds < 1:
+        raise UserError("gradient distances need at least one batch and one round")
+
+    def distances(node: Node, name: str, rng: Random) -> np.ndarray:
+        options = node.space.options[name]
+        shared = set(reachable(node.model, node.space))
+        for option in options:
+            shared &= set(reachable(node.model, node.space.restrict({name: (option,)})))
+        weights = [parameter for path, parameter in node.model.named_parameters() if path in shared]
+        switch, total = switching(node.model), np.zeros((len(options), len(options)))
+        node.model.train()
+        for round_ in range(rounds):
+            x, y = batches[round_ % len(batches)]
+            arch = node.space.sample(rng)
+            found = []
+            for option in options:
+                with switch(_with(node.space, arch, name, option, rng)):
+                    loss = F.cross_entropy(node.model(x).float(), y)
+                    gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+                flat = [torch.zeros_like(w) if g is None else g for g, w in zip(gradients, weights, strict=True)]
+                found.append(torch.cat([g.flatten() for g in flat]).double())
+            stacked = torch.stack(found)
+            lengths = stacked.norm(dim=1)
+            total += 1.0 - (stacked @ stacked.T / (lengths[:, None] * lengths[None, :] + _TINY)).cpu().numpy()
+        np.fill_diagonal(total, 0.0)
+        return total / rounds
+
+    return distances
+
+
+def score_distances(score: Callable[[Architecture], float], rounds: int = 20) -> Distances:
+    """How far apart two options leave a training-free score of the whole network, mean over `rounds` architectures.
+
+    (Ly-Manson and others, AutoML 2024, split by any such score.) In units of the score's standard deviation over all of them.
+    """
+
+    def distances(node: Node, name: str, rng: Random) -> np.ndarray:
+        options, rows = node.space.options[name], []
+        for _ in range(rounds):
+            arch = node.space.sample(rng)
+            rows.append([float(score(_with(node.space, arch, name, option, rng))) for option in options])
+        values = np.array(rows)
+        spread = float(values.std()) or 1.0
+        return np.abs(values[:, :, None] - values[:, None, :]).mean(0) / spread
+
+    return distances
+
+
+def _with(space: SearchSpace, arch: Mapping[str, Any], name: str, option: Any, rng: Random) -> Architecture:
+    return space.complete({**arch, name: option}, rng)

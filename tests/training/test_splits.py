@@ -1,0 +1,110 @@
+"""Where to split: the heaviest cut of known distances; gradients that agree or not; scores that differ or not."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from archsmith.elastic import Choice, Conv2d, Linear, OneOf
+from archsmith.errors import UserError
+from archsmith.models.cell import nasbench201
+from archsmith.supernet import active, search_space
+from archsmith.training.splits import best_split, gradient_distances, lightest, score_distances, splittable
+from archsmith.tree import Node
+
+
+def test_the_lightest_partition_is_found_and_balanced() -> None:
+    near = np.array([[0, 1, 9, 9, 9], [1, 0, 9, 9, 9], [9, 9, 0, 1, 1], [9, 9, 1, 0, 1], [9, 9, 1, 1, 0]], dtype=float)
+    assert lightest(near, 2) == ((0, 1), (2, 3, 4))
+    assert lightest(near, 5) == ((0,), (1,), (2,), (3,), (4,))
+    assert lightest(near[:4, :4], 2) == ((0, 1), (2, 3))
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        matrix = rng.random((6, 6))
+        matrix = matrix + matrix.T
+        groups = lightest(matrix, 3)
+        assert sorted(i for group in groups for i in group) == list(range(6)) and all(len(group) == 2 for group in groups)
+
+
+class Scaled(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.factor * x
+
+
+def two_sided() -> Node:
+    """ "sign" turns the features around, so its options ask opposite things of the stem; "size" scales them a little."""
+    torch.manual_seed(0)
+    sign = OneOf({"plus": Scaled(1.0), "minus": Scaled(-1.0)}, choice=Choice("plus", "minus", name="sign"))
+    size = OneOf(
+        {"one": Scaled(1.0), "more": Scaled(1.1), "most": Scaled(1.2)}, choice=Choice("one", "more", "most", name="size")
+    )
+    model = nn.Sequential(Conv2d(1, 4, 3), sign, size, nn.AdaptiveAvgPool2d(1), nn.Flatten(), Linear(4, 2))
+    return Node(search_space(model), model)
+
+
+def pair() -> list[Any]:
+    generator = torch.Generator().manual_seed(0)
+    return [(torch.randn(16, 1, 8, 8, generator=generator), torch.randint(0, 2, (16,), generator=generator)) for _ in range(2)]
+
+
+def test_gradients_say_which_decision_parts_the_weights() -> None:
+    node = two_sided()
+    matrix = gradient_distances(pair(), 4)(node, "sign", Random(0))
+    assert matrix.shape == (2, 2) and np.allclose(matrix, matrix.T) and matrix[0, 0] == 0.0
+    assert matrix[0, 1] > 0.5 > 0.1 > gradient_distances(pair(), 4)(node, "size", Random(0)).max()
+    found = best_split(node, gradient_distances(pair(), 4))
+    assert found.decision == "sign" and found.groups == (("plus",), ("minus",))
+    found = best_split(node, gradient_distances(pair(), 4), decisions=["size"])
+    assert found.groups == (("one",), ("more", "most")) or found.groups == (("one", "more"), ("most",))
+    assert all(p.grad is None for p in node.model.parameters())
+
+
+def test_the_weights_of_the_split_decision_take_no_part() -> None:
+    torch.manual_seed(0)
+    model = nasbench201(3, 1, 8, width=4, cells=1)
+    node = Node(search_space(model), model)
+    generator = torch.Generator().manual_seed(1)
+    x, y = torch.randn(12, 1, 8, 8, generator=generator), torch.randint(0, 3, (12,), generator=generator)
+    matrix = gradient_distances([(x, y)], 1)(node, "edge0to1", Random(3))
+    arch = node.space.sample(Random(3))
+    rows = []
+    for option in node.space["edge0to1"]:
+        with active(model, {**arch, "edge0to1": option}):
+            loss = F.cross_entropy(model(x), y)
+            shared = [p for path, p in model.named_parameters() if "edge0to1" not in path]
+            found = torch.autograd.grad(loss, shared, allow_unused=True)
+        rows.append(
+            torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in zip(found, shared, strict=True)])
+        )
+    expected = 1 - torch.stack([torch.stack([F.cosine_similarity(a, b, dim=0) for b in rows]) for a in rows]).numpy()
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(matrix, expected, atol=1e-4)
+
+
+def test_scores_say_it_too() -> None:
+    node = two_sided()
+    found = best_split(node, score_distances(lambda arch: {"one": 0.0, "more": 0.1, "most": 5.0}[arch["size"]]), groups=None)
+    assert found.decision == "size" and len(found.groups) == 3
+    matrix = score_distances(lambda arch: float(arch["sign"] == "plus"), 9)(node, "sign", Random(0))
+    assert matrix[0, 1] == pytest.approx(2.0)  # in standard deviations
+
+
+def test_what_can_be_split() -> None:
+    node = two_sided()
+    assert splittable(node.space) == ["sign", "size"]
+    assert splittable(node.space.restrict({"sign": ("plus",)})) == ["size"]
+    small = Node(node.space.restrict({"sign": ("plus",), "size": ("one",)}), node.model)
+    with pytest.raises(UserError, match="no decision to split on"):
+        best_split(small, gradient_distances(pair()))
+    with pytest.raises(UserError, match="at least one batch"):
+        gradient_distances([])
