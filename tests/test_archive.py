@@ -259,3 +259,12 @@ def test_other_tables_of_a_run_may_be_there_first(tmp_path):
         with SqliteArchive(path) as archive:
             archive.extend(SOME)
         assert list(early) == SOME
+
+
+def test_losses_at_a_lower_fidelity_do_not_compare(archive) -> None:
+    archive.extend([trial(0, 1.0, fidelity=1.0), trial(1, 2.0, fidelity=1.0)])
+    assert archive.best.arch["d0"] == 0  # all at the highest there is
+    archive.extend([trial(1, 5.0, fidelity=9.0), trial(2, 6.0)])  # none said: the full one
+    assert [t.arch["d0"] for t in archive.top(5)] == [1, 2] and archive.best.losses == (5.0,)
+    archive.extend([trial(1, 0.5, fidelity=1.0)])  # newer, but lower
+    assert archive.best.losses == (5.0,) and [t.arch["d0"] for t in archive.pareto()] == [1]

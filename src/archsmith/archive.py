@@ -18,8 +18,9 @@ from archsmith.space import Architecture, SearchSpace
 class Archive:
     """Trials in memory, in the order they came.
 
-    Where an architecture was measured again (weights moved, or at a higher fidelity), queries take its newest trial. Trials of
-    different stages have different losses: pass `stage` to a query where an archive holds several.
+    Where an architecture was measured again (weights moved), queries take its newest trial. Losses at different fidelities do
+    not compare, so queries take trials at the highest there is (no fidelity: the full one). Trials of different stages have
+    different losses: pass `stage` to a query where an archive holds several.
     """
 
     def __init__(self, trials: Iterable[Trial] = ()) -> None:
@@ -62,10 +63,9 @@ class Archive:
         return sorted((trials[i] for i in front([trial.losses for trial in trials])), key=rank)
 
     def _newest(self, stage: str | None) -> list[Trial]:
-        newest: dict[str, Trial] = {}
-        for trial in self:
-            if stage is None or trial.stage == stage:
-                newest[trial.arch.key] = trial
+        trials = [trial for trial in self if stage is None or trial.stage == stage]
+        highest = max((t.candidate.fidelity for t in trials if t.candidate.fidelity is not None), default=None)
+        newest = {t.arch.key: t for t in trials if t.candidate.fidelity in (None, highest)}
         return [trial for trial in newest.values() if trial.feasible and trial.losses]
 
 
