@@ -251,7 +251,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     from archsmith.cli import main
     from archsmith.training import loop
 
-    def interrupted(*args: Any) -> None:
+    def interrupted(*args: Any, **settings: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(loop, "train_step", interrupted)

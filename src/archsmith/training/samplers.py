@@ -1,4 +1,4 @@
-"""Which architectures the next training step of shared weights trains. No torch."""
+"""Which architectures the next training step of shared weights trains."""
 
 from __future__ import annotations
 
