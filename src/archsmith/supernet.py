@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.elastic.layer import Index, index, is_elastic
-from archsmith.elastic.reading import TORCH_INTERNAL, Reading, dead_paths, options_of, outside, read, written
+from archsmith.elastic.reading import TORCH_INTERNAL, Reading, dead_paths, gated_off, options_of, outside, read, written
 from archsmith.errors import UserError
 from archsmith.space import SearchSpace, Size, choices_of
 
@@ -112,13 +112,7 @@ def reachable(model: nn.Module, space: SearchSpace) -> tuple[str, ...]:
     """
     reading = read(model)
     options = {choice: space.options[name] for choice, name in reading.names.items() if name in space.options}
-    dead: set[str] = set()
-    for place in reading.places:
-        if place.path.rpartition(".")[0] in dead:
-            dead.add(place.path)
-        for child, (decision, accepted) in place.gates.items():
-            if not any(option in accepted for option in options_of(decision, options)):
-                dead.add(place.below(child))
+    dead = gated_off(reading.places, lambda decision, accepted: any(o in accepted for o in options_of(decision, options)))
     live = {
         id(parameter)
         for path, module in model.named_modules(remove_duplicate=False)

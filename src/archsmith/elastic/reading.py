@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -194,11 +194,16 @@ def written(model: nn.Module, reading: Reading, arch: Architecture) -> Iterator[
 
 def dead_paths(places: Iterable[Place], values: Mapping[Choice, Any]) -> frozenset[str]:
     """Paths of the modules that do not exist: children that are gated off, and what lies below them."""
+    return gated_off(places, lambda decision, accepted: _resolved(decision, values) in accepted)
+
+
+def gated_off(places: Iterable[Place], exists: Callable[[Any, tuple[Any, ...]], bool]) -> frozenset[str]:
+    """Paths of the children for whose gate, (decision, accepted values), `exists` is false, and of what lies below them."""
     dead: set[str] = set()
     for place in places:
         if place.path.rpartition(".")[0] in dead:
             dead.add(place.path)
         for child, (decision, accepted) in place.gates.items():
-            if _resolved(decision, values) not in accepted:
+            if not exists(decision, accepted):
                 dead.add(place.below(child))
     return frozenset(dead)
