@@ -194,7 +194,7 @@ def test_extracts_of_a_child_are_plain_and_trainable() -> None:
 def test_mistakes_are_told() -> None:
     root = root_of(cells())
     parts = by_decision(root.space, "edge0to1")
-    with pytest.raises(UserError, match="at least 2"):
+    with pytest.raises(UserError, match="no partition"):
         grow(root, dict(itertools.islice(parts.items(), 1)))
     with pytest.raises(UserError, match="no partition"):
         grow(root, dict(itertools.islice(parts.items(), 3)))

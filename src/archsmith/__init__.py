@@ -18,7 +18,8 @@ __all__ = ["__version__", "open_run", "search"]
 def search(data: str | Path, *, budget: str = "", out: str | Path, time: str | float | None = "20m", **settings: Any) -> Run:
     """What `archsmith search` does; returns the finished run with `.best()`, `.front()`, `.export(path)`, `.summary()`.
 
-    `settings`: method, space, device, steps, trials, threads, seed, init, size, val_share, test_share, group, reference. Raises
+    `settings`: method, space, device, steps, trials, threads, seed, init, size, val_share, test_share, group, reference, and
+    the method's own as `settings={...}` (few-shot: splits, split_on, leaves, inherit). Raises
     archsmith.errors.UserError where the request cannot be met.
     """
     from archsmith.budget import parse_seconds

@@ -83,6 +83,24 @@ def nasbench201_canonical(arch: Mapping[str, Any]) -> Architecture:
 
 transnas_canonical = nasbench201_canonical
 
+
+def has_path(arch: Mapping[str, Any]) -> bool:
+    """Whether anything gets from input to output; also for TransNAS cells. In 341 of the NAS-Bench-201 cells nothing does."""
+    return bool(live_edges(arch))
+
+
+def longest_convolutions(arch: Mapping[str, Any]) -> int:
+    """How many convolutions stand on the path from input to output that has most; also for TransNAS cells.
+
+    (Oh, Lee and Ham, 2024, group networks by such a count of non-linearities.) 0 where there is no path.
+    """
+    live, most = live_edges(arch), {0: 0}
+    for (a, b), name in zip(EDGES, EDGE_NAMES, strict=True):
+        if name in live:
+            most[b] = max(most.get(b, 0), most[a] + ("conv" in arch[name]))
+    return most.get(3, 0)
+
+
 # -- five widths: the size space of NATS-Bench -----------------------------------------------------------------------------
 
 NATS_WIDTHS = tuple(range(8, 65, 8))
@@ -364,3 +382,14 @@ def _lengths(**lists: tuple[Collection[int], int]) -> None:
     for name, (values, length) in lists.items():
         if len(values) != length:
             raise UserError(f"{name} has {len(values)} entries; a Once-For-All network has {length}")
+
+
+# -- by name of the space in archsmith.models.SPACES ------------------------------------------------------------------------
+
+CANONICAL = {  # architecture -> the one of its function; routing and caching go by it
+    "nasbench201": nasbench201_canonical,
+    "transnas": transnas_canonical,
+    "nasbench1shot1-space1": nasbench1shot1_canonical,
+    "nasbench1shot1-space2": nasbench1shot1_canonical,
+}
+LIVE = {"nasbench201": has_path, "transnas": has_path}  # which architectures compute anything; elsewhere all do

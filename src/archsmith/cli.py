@@ -106,6 +106,13 @@ def search(
     test_share: Annotated[float | None, typer.Option(help="Share kept for the test. [default: 0.2; digits 0.3]")] = None,
     group: Annotated[str | None, typer.Option(help="Column whose equal values must not be split (CSV, parquet).")] = None,
     reference: Annotated[bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")] = True,
+    splits: Annotated[int | None, typer.Option(help="few-shot: levels of supernets below the first. [default: 1]")] = None,
+    split_on: Annotated[
+        str | None,
+        typer.Option(
+            help="few-shot: a decision, gradients, scores, random or arbitrary; a+b: one a level. [default: gradients]"
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")] = None,
     json: Json = False,
 ) -> None:
@@ -122,6 +129,7 @@ def search(
         time_s=None if steps is not None else parse_seconds(time), trials=trials, threads=threads, seed=seed,
         init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
         reference=reference,
+        settings={name: value for name, value in (("splits", splits), ("split_on", split_on)) if value is not None},
     )  # fmt: skip
     folder = out if out is not None else _free_name(Path("runs"), Path(data).stem or "run")
     with _resumable(folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -11,11 +12,11 @@ from typing import Any, Literal
 from torch import nn
 
 from archsmith.errors import ArchsmithError, Damaged, UserError, did_you_mean
-from archsmith.methods import METHODS, auto
-from archsmith.methods.task import Task
+from archsmith.methods import METHODS, auto, settings_of
+from archsmith.methods.task import Sharing, Task
 from archsmith.progress import Silent, Watch, duration
 from archsmith.run import STAGES, Request, Run, Stopwatch
-from archsmith.stages import finish, look, profile, ship
+from archsmith.stages import finish, look, profile, shared, ship
 from archsmith.stages.work import Work
 from archsmith.training.device import pick_device, set_threads
 
@@ -28,7 +29,7 @@ _REPORTED = ("profile", "search", "finish", "ship")  # the page is drawn anew af
 
 def start(request: Request, out: str | Path, watch: Watch | None = None) -> Run:
     """A new run in the folder `out`, carried through to the end."""
-    _method(request)
+    _checked(request)
     run = Run.create(out, absolute(request))
     return carry_on(run, watch)
 
@@ -102,23 +103,27 @@ def _stages(run: Run, watch: Watch) -> None:
 
 def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
     """Stage -> what does it, what takes it up again, its line, and how long it should take."""
-    page = _method(request)
+    page, settings = _method(request), request.settings
 
     def nothing(work: Work, payload: dict[str, Any]) -> None:
         return None
 
     def train(work: Work) -> dict[str, Any]:
         if hasattr(page, "train"):
-            return page.train(task(work))
+            return page.train(task(work), **settings)
         return {"skipped": True, "why": "this method trains no shared weights"}
+
+    def finished(work: Work) -> dict[str, Any]:
+        work.networks = page.network(task(work), **settings) if hasattr(page, "network") else None
+        return finish.finish(work)
 
     return {
         "look": (look.look, look.again, look.said, lambda work: None),
         "profile": (profile.profile, profile.again, profile.said, lambda work: None),
-        "screen": (lambda work: page.screen(task(work)), nothing, _screened, lambda work: work.scoring_s() / 3),
-        "train": (train, nothing, lambda payload: payload.get("why", ""), lambda work: 0.0),
-        "search": (lambda work: page.search(task(work)), nothing, _searched, lambda work: 2 * _scoring(work) / 3),
-        "finish": (finish.finish, nothing, finish.said, lambda work: work.left_s),
+        "screen": (lambda work: page.screen(task(work), **settings), nothing, _screened, lambda work: work.scoring_s() / 3),
+        "train": (train, nothing, _trained, lambda work: shared.budget(work)[0] if hasattr(page, "train") else 0.0),
+        "search": (lambda work: page.search(task(work), **settings), nothing, _searched, lambda work: 2 * _scoring(work) / 3),
+        "finish": (finished, nothing, finish.said, lambda work: work.left_s),
         "ship": (ship.ship, nothing, ship.said, lambda work: work.ship_s),
     }
 
@@ -130,6 +135,16 @@ def _method(request: Request) -> ModuleType:
     return importlib.import_module(METHODS[name][0])
 
 
+def _checked(request: Request) -> None:
+    """UserError for an unknown method, or a setting that it does not have."""
+    page, known = _method(request), settings_of(_method(request))
+    for name in request.settings:
+        if name not in known:
+            having = f"it has {', '.join(known)}" if known else "it has none"
+            method = page.__name__.rpartition(".")[2].replace("_", "-")
+            raise UserError(f"method '{method}' has no setting '{name}'{did_you_mean(name, known)}; {having}")
+
+
 def _scoring(work: Work) -> float:
     return float(work.run.decide("scoring/seconds", work.scoring_s))
 
@@ -137,13 +152,24 @@ def _scoring(work: Work) -> float:
 def task(work: Work) -> Task:
     """What the method is handed."""
     request = work.run.request
+    trains = hasattr(_method(request), "train")
+    if trains:
+        shared.budget(work)
     trials = request.trials if request.trials is not None or work.timed else 192
     return Task(
         work.model, work.space, work.costs, work.constraints, work.scoring_batches, work.run.archive, work.run.decide,
         work.tell, request.seed, work.device, _scoring(work),
         lambda: work.stopwatch.seconds if work.stopwatch else 0.0, trials,
         work.run.decide("finalists", lambda: finish.finalists(work)), finish.training(work), work.space_name,
+        partial(_sharing, work) if trains else None,
     )  # fmt: skip
+
+
+def _sharing(work: Work) -> Sharing:
+    """Its images are read once in a process."""
+    if work.sharing is None:
+        work.sharing = shared.sharing(work)
+    return work.sharing
 
 
 def _screened(payload: dict[str, Any]) -> str:
@@ -151,6 +177,17 @@ def _screened(payload: dict[str, Any]) -> str:
         return "nothing to score"
     best = payload["best"]
     return f"{payload['scored']} networks scored by {payload['proxy']}" + (f", best {best['score']:.1f}" if best else "")
+
+
+def _trained(payload: dict[str, Any]) -> str:
+    if "trust" not in payload:
+        return payload.get("why", "")
+    nodes, trust = payload["nodes"], payload["trust"]
+    text = f"{len(nodes)} supernet{'s' if len(nodes) > 1 else ''} trained on {payload['images']:,} images"
+    return (
+        f"{text}; on {len(trust['networks'])} networks trained by themselves the estimates rank with Kendall "
+        f"{trust['kendall']:.2f} (p {trust['p']:.2g})"
+    )
 
 
 def _searched(payload: dict[str, Any]) -> str:

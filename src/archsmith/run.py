@@ -52,6 +52,7 @@ class Request(BaseModel):
     test_share: float | None = Field(default=None, gt=0, lt=1)
     group: str | None = None
     reference: bool = True
+    settings: dict[str, int | float | str | bool] = Field(default_factory=dict)  # the method's own
 
 
 def request_from(**values: Any) -> Request:

@@ -65,12 +65,12 @@ def grow(node: Node, parts: Mapping[str, SearchSpace], *, inherit: bool = True, 
     """Children of a node, one for each named part of its space; they start as the node is, bit for bit, or from fresh weights.
 
     The parts are to be disjoint and to cover the space; UserError where their sizes say that they are not, or where the node
-    has children already.
+    has children already. One part is the space itself: the same weights trained on, the control at equal cost.
     """
     if node.children:
         raise UserError(f"'{node.name}' has children already: {', '.join(child.name for child in node.children)}")
-    if len(parts) < 2:
-        raise UserError(f"'{node.name}' in {len(parts)} part: give at least 2")
+    if not parts:
+        raise UserError(f"'{node.name}' in no parts: give at least one")
     if not node.space.predicates and not any(part.predicates for part in parts.values()):
         sizes = {name: part.size for name, part in parts.items()}
         if sum(sizes.values()) != node.space.size:

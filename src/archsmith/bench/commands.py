@@ -115,6 +115,73 @@ def searchers(
 
 
 @app.command()
+def supernets(
+    data: Annotated[str, typer.Option(help="Images to train on: a folder, a file or a name.")],
+    benchmark: Annotated[str, typer.Option(help="As `archsmith benchmarks` lists them.")] = "nasbench201:cifar10",
+    estimators: Annotated[
+        str,
+        typer.Option(
+            help="one-shot, longer, few-shot:HOW[:leaves=N][:fresh]; HOW: a decision, gradients, scores, random, arbitrary."
+        ),
+    ] = "one-shot,longer,few-shot:gradients,few-shot:arbitrary",
+    sample: Annotated[int, typer.Option(help="So many random architectures are estimated; 0: all of them.")] = 300,
+    seeds: Annotated[int, typer.Option(help="Repeat with so many seeds of weights, architectures and images.")] = 1,
+    updates: Annotated[int, typer.Option(help="Steps of the parent, one architecture and one mini-batch each.")] = 6000,
+    extra: Annotated[
+        int | None, typer.Option(help="Steps of what is made of it, all parts together. [default: as many]")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Images in a mini-batch.")] = 32,
+    lr: Annotated[float, typer.Option(help="Peak learning rate of the parent; restarts begin at half of it.")] = 0.05,
+    weight_decay: Annotated[float, typer.Option(help="Of the weights.")] = 5e-4,
+    ema: Annotated[float, typer.Option(help="Decay of the weights' moving average; 0: none.")] = 0.0,
+    size: Annotated[int, typer.Option(help="Pixels the images are scaled to.")] = 16,
+    width: Annotated[int, typer.Option(help="Channels of the first layers; 0: as recorded.")] = 8,
+    cells: Annotated[int, typer.Option(help="Cells a stage; 0: as recorded.")] = 1,
+    sampling: Annotated[
+        str, typer.Option(help="uniform, live (no dead networks) or balanced (by convolutions on the longest path).")
+    ] = "live",
+    within: Annotated[
+        str, typer.Option(help='Decisions restricted, as "edge0to2=none, edge0to1=skip_connect|nor_conv_3x3".')
+    ] = "",
+    calibration: Annotated[int, typer.Option(help="Training images that set each network's BatchNorm statistics.")] = 1024,
+    held_out: Annotated[int, typer.Option(help="Validation images each network is judged on.")] = 1024,
+    recorded: Annotated[str | None, typer.Option(help="The benchmark's converted file. [default: in ARCHSMITH_DATA]")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for weights, estimates and tables; given again it goes on.")] = Path(
+        "runs/bench-supernets"
+    ),
+    workers: Annotated[int | None, typer.Option(help="Processes. [default: physical cores]")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    json: Json = False,
+) -> None:
+    """Train shared weights, estimate a benchmark's architectures by them, and compare with their recorded accuracies."""
+    from archsmith.bench import page
+    from archsmith.bench import supernets as grid
+    from archsmith.training.device import pick_device
+
+    setting = grid.Setting(
+        data, benchmark, tuple(_list(estimators, "--estimators")), sample or None, tuple(range(seeds)), updates, extra,
+        batch, lr, weight_decay, ema, size, width or None, cells or None, sampling, _restrictions(within), calibration,
+        held_out,
+    )  # fmt: skip
+    chosen = str(pick_device(device))
+    compare = partial(grid.compare, setting, out, recorded_data=recorded, workers=workers, device=chosen)
+    found = _watched("estimate", lambda tell: compare(tell=tell), lambda f: f"{f['networks']} networks")
+    page.write_supernets(found, out / "page.html")
+    _tell(found, json, grid.text(found), f"\n\nestimates.jsonl, costs.jsonl, table.csv, table.json, page.html in {out}")
+
+
+def _restrictions(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Of "a=x|y, b=z"."""
+    found = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, sign, options = part.partition("=")
+        if not sign or not options:
+            raise UserError(f"--within '{part}': write decision=option|option")
+        found.append((name.strip(), tuple(option.strip() for option in options.split("|"))))
+    return tuple(found)
+
+
+@app.command()
 def speed(
     space: Annotated[str, typer.Option(help="A name from `archsmith spaces`, or my_model.py:Net.")] = "nasbench201",
     proxies: Annotated[str, typer.Option(help="Names from `archsmith proxies`, separated by commas.")] = "zico",

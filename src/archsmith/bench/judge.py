@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from archsmith.predictors.ranking import kendall, ndcg, spearman
+from archsmith.predictors.ranking import kendall, ndcg, precision_at, spearman, top_regret
 
 SLICES = {"all": 1.0, "top_half": 0.5, "top_tenth": 0.1}
 _RESAMPLES = 200
@@ -26,9 +28,9 @@ def ranked_last(values: Sequence[float] | np.ndarray) -> np.ndarray:
 def judge(scores: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> dict[str, Any]:
     """Of one score, computed once per seed (each (n,), the larger the better), against the truth (n,).
 
-    Kendall tau-b and Spearman on all networks, the truly better half and tenth; nDCG; the true value of the network ranked
-    first; means over seeds and, for Kendall on all, the standard deviation over seeds and a 95 % bootstrap interval over
-    networks.
+    Kendall tau-b and Spearman on all networks, the truly better half and tenth; nDCG; the share of the truly best twentieth in
+    the twentieth ranked best; the true value of the network ranked first, and the best among the first ten; means over seeds
+    and, for Kendall on all, the standard deviation over seeds and a 95 % bootstrap interval over networks.
     """
     columns = [ranked_last(score) for score in scores]
     order = np.argsort(-truth, kind="stable")
@@ -38,6 +40,9 @@ def judge(scores: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> dic
         found[f"kendall_{name}"] = _mean([kendall(column[kept], truth[kept]) for column in columns])
         found[f"spearman_{name}"] = _mean([spearman(column[kept], truth[kept]) for column in columns])
     found["ndcg"] = _mean([ndcg(column, truth) for column in columns]) if truth.min() >= 0 else None  # a gain is not negative
+    few, ten = max(1, round(0.05 * len(truth))), min(10, len(truth))
+    found["top_found"] = _mean([precision_at(column, truth, few) for column in columns])
+    found["best_of_ten"] = _mean([float(truth.max()) - top_regret(column, truth, ten) for column in columns])
     found["top_pick"] = _mean([float(truth[column == column.max()].mean()) for column in columns])
     found["kendall_seeds"] = float(np.std([kendall(column, truth) for column in columns], ddof=1)) if len(columns) > 1 else None
     found["kendall_low"], found["kendall_high"] = _interval(_resampled(columns, truth, seed))
@@ -81,3 +86,13 @@ def table(rows: Mapping[str, Mapping[str, Any]], columns: Sequence[tuple[str, st
         cells = ["" if row.get(key) is None else f"{row[key]:.3f}" for key, _ in columns]
         lines.append(f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
     return "\n".join(lines)
+
+
+def write_table(path: Path, heads: Sequence[str], rows: Mapping[Any, Mapping[str, Any]]) -> None:
+    """As CSV: a line for each row, its key, a tuple of names, under `heads`, then every key that some row has."""
+    keys = sorted({key for row in rows.values() for key in row})
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*heads, *keys])
+        for names, row in rows.items():
+            writer.writerow([*names, *(row.get(key, "") for key in keys)])

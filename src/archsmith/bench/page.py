@@ -38,13 +38,25 @@ def write_proxies(found: Mapping[str, Any], path: Path) -> None:
     parts = []
     for name, truth in found["truths"].items():
         rows = [{"name": score, **row} for score, row in truth["scores"].items()]
-        lows = [row["kendall_low"] for row in rows if math.isfinite(row["kendall_low"])]
-        low = min([0.0, *lows])
-        for row in rows:
-            row["at"] = {key: _share(row[f"kendall_{key}"], low) for key in ("low", "all", "high")}
-        parts.append({"name": name, "rows": rows, "zero": _share(0.0, low), "differences": truth["differences"]})
+        parts.append({"name": name, "rows": rows, "zero": _place(rows), "differences": truth["differences"]})
     title = f"Training-free scores on {found['benchmark']}"
     write_text(path, _environment().get_template("page.html").render(kind="proxies", title=title, found=found, parts=parts))
+
+
+def write_supernets(found: Mapping[str, Any], path: Path) -> None:
+    """The result of `bench.supernets.compare` as a page."""
+    rows = [{"name": name, **row} for name, row in found["scores"].items()]
+    part = {"name": f"against {found['truth']}", "rows": rows, "zero": _place(rows), "differences": found["differences"]}
+    title = f"Shared weights on {found['benchmark']}"
+    write_text(path, _environment().get_template("page.html").render(kind="supernets", title=title, found=found, parts=[part]))
+
+
+def _place(rows: Sequence[dict[str, Any]]) -> float:
+    """Adds `at`, in percent of a track from the lowest bound (or 0) to 1; gives the place of 0."""
+    low = min([0.0, *(row["kendall_low"] for row in rows if math.isfinite(row["kendall_low"]))])
+    for row in rows:
+        row["at"] = {key: _share(row[f"kendall_{key}"], low) for key in ("low", "all", "high")}
+    return _share(0.0, low)
 
 
 def _share(value: float, low: float) -> float:

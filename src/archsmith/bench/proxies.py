@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import multiprocessing
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from archsmith.bench.folder import appending, claim, kept
-from archsmith.bench.judge import judge, paired, table
+from archsmith.bench.judge import judge, paired, table, write_table
 from archsmith.bench.pool import results
 from archsmith.benchmarks import BENCHMARKS, load
 from archsmith.benchmarks.recorded import Recorded
@@ -101,7 +100,8 @@ def compare(
     found["truths"] = {name: judged(columns, ensembles, truth) for name, truth in truths.items()}
     found["costs"] = _costs(out)
     write_text(out / "table.json", json.dumps(found, indent=1))
-    _write_table(out / "table.csv", found["truths"])
+    rows = {(name, score): row for name, truth in found["truths"].items() for score, row in truth["scores"].items()}
+    write_table(out / "table.csv", ("truth", "score"), rows)
     return found
 
 
@@ -330,13 +330,3 @@ def _number(value: float) -> float:
 def _costs(out: Path) -> dict[str, float]:
     seconds = [row["seconds"] for row in kept(out / "scores.jsonl")]
     return {"rows": len(seconds), "seconds": float(sum(seconds)), "median_seconds": float(np.median(seconds))}
-
-
-def _write_table(path: Path, truths: Mapping[str, Mapping[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        keys: list[str] = sorted({key for rows in truths.values() for row in rows["scores"].values() for key in row})
-        writer.writerow(["truth", "score", *keys])
-        for truth, rows in truths.items():
-            for name, row in rows["scores"].items():
-                writer.writerow([truth, name, *(row.get(key, "") for key in keys)])

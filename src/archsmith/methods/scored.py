@@ -42,7 +42,7 @@ from archsmith.training.pace import Pace, fitted, timed
 _TIMED = 5  # scores timed to see how many fit
 _FEWEST, _MOST = 24, 3000
 _WALK = 2000  # proposals looked at, at most, to find those
-_PATIENCE = 1.5  # a stage that takes so many times its share of the seconds ends with what it has
+PATIENCE = 1.5  # a stage that takes so many times its share of the seconds ends with what it has
 _POPULATION = 32
 _CHEAP = 50  # architectures whose lower bound is looked at, per second of scoring
 _CHEAP_FEWEST, _CHEAP_MOST = 500, 5000
@@ -62,7 +62,7 @@ class Score:
 
 def screen(task: Task, score: Score) -> dict[str, Any]:
     """Scores a random feasible sample, a third of the trials: the start of the search and of its random twin."""
-    third = _third(task, score)
+    third = third_of(task, score)
     problem = _problem(task, score, _counts(task))
     sampling = _blind(task, problem, task.seed)
     run_search(
@@ -88,7 +88,7 @@ def screen(task: Task, score: Score) -> dict[str, Any]:
 
 def search(task: Task, score: Score) -> dict[str, Any]:
     """NSGA-II on (score, depth) from the largest sums of ln(weights) and the screened ones; as many random trials beside it."""
-    third = _third(task, score)
+    third = third_of(task, score)
     counts = _counts(task)
     problem = _problem(task, score, counts)
     screened = [t for t in task.archive.stage("screen") if not t.failed and t.feasible]
@@ -165,7 +165,7 @@ def _stop(task: Task, thirds: int) -> Callable[[], bool] | None:
         return None
 
     def over() -> bool:
-        if task.spent() <= _PATIENCE * thirds * task.seconds / 3:
+        if task.spent() <= PATIENCE * thirds * task.seconds / 3:
             return False
         return sum(trial.feasible for trial in task.archive.stage("screen")) >= task.finalists
 
@@ -181,7 +181,7 @@ def _measure(problem: Problem, candidates: Sequence[Candidate], known: Mapping[A
     ]
 
 
-def _third(task: Task, score: Score) -> int:
+def third_of(task: Task, score: Score) -> int:
     """Trials in each of screening, search and its random twin: as asked, or as many as a few timed ones say will fit."""
 
     def fit() -> int:

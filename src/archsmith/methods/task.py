@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +24,26 @@ class Training:
     images: int
     class_counts: tuple[int, ...]
     recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What training shared weights is handed. Its budget: `seconds`, or `steps`, in all; the other is None.
+
+    `make`: the elastic network with weights, new ones by the seed or those of --init. `stream(step)`: endless augmented
+    batches from that step on, of the training images but `held_out`, which are to judge networks by; `calibration`: some of
+    those trained on, to set BatchNorm's statistics with.
+    """
+
+    make: Callable[[], nn.Module]
+    stream: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
+    calibration: Sequence[Tensor]
+    held_out: Sequence[tuple[Tensor, Tensor]]
+    recipe: Recipe
+    class_counts: tuple[int, ...]
+    seconds: float | None
+    steps: int | None
+    folder: Path  # for checkpoints
 
 
 @dataclass(frozen=True)
@@ -49,3 +70,4 @@ class Task:
     finalists: int  # how many the finish stage can train
     training: Training | None = None  # None: it counts steps, whatever they take
     space_name: str = ""  # as in archsmith.models.SPACES
+    sharing: Callable[[], Sharing] | None = None  # for methods that train shared weights

@@ -44,6 +44,7 @@ def training(work: Work) -> Training | None:
     def reckoned() -> float:
         """One arm's share of the time, less what the cuts cost and a little for looking."""
         arm = (work.left_s / 2 if work.run.request.reference else work.left_s) - work.scoring_s()
+        arm -= work.run.decided("sharing/seconds") or 0.0
         return max(1.0, _TRAINING * arm / race_work(count, rungs_for(count)))
 
     return Training(
@@ -122,7 +123,8 @@ def _plan(work: Work) -> dict[str, Any]:
     request = work.run.request
     if not work.timed:
         other = request.steps if request.reference else 0
-        return {"unit": "steps", "search": request.steps, "reference": other, "scoring_s": None}
+        search_steps = (request.steps or 0) - (work.run.decided("sharing/steps") or 0)
+        return {"unit": "steps", "search": search_steps, "reference": other, "scoring_s": None}
     seconds = work.run.seconds()
     scoring = sum(seconds.get(name, 0.0) for name in ("screen", "train", "search"))
     left = max(4.0, work.left_s)
@@ -147,7 +149,8 @@ def _field(work: Work, arm: str, recipe: Recipe, budget: float, began: float) ->
         evaluate=lambda network: evaluate(network, work.part("val")),
         glance=lambda network: evaluate(network, work.glance()), glanced=1 / work.glance_every,
         folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device,
-        seed=work.run.request.seed, class_counts=class_counts(work), fresh=work.run.request.init is None,
+        seed=work.run.request.seed, class_counts=class_counts(work),
+        fresh=work.run.request.init is None and work.networks is None,
         spent=lambda: (watch.seconds if watch is not None else 0.0) - began,
         tell=lambda text, share: work.tell(f"{arm}: {text}", min(1.0, watch.seconds / whole) if whole and watch else share),
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from archsmith.budget import Limit, parse
 from archsmith.data import Data, batches, ordered
 from archsmith.data.augment import suggest
 from archsmith.errors import UserError
+from archsmith.methods.task import Sharing
 from archsmith.metrics.cost import Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.models import build
@@ -46,6 +47,8 @@ class Work:
     data: Data | None = None
     stopwatch: Stopwatch | None = None
     latency: LatencyTable | None = None
+    networks: Callable[[Architecture], nn.Module] | None = None  # a method's own weights to start training from
+    sharing: Sharing | None = None  # for methods that train shared weights
 
     # -- the data -----------------------------------------------------------------------------------------------------
 
@@ -65,19 +68,19 @@ class Work:
         augment = suggest(self.images) if augmented else None
         return batches(
             self.images.parts["train"], batch_size, data=self.images, seed=self.run.request.seed, augment=augment,
-            device=self.device, start=start, workers=self._workers,
+            device=self.device, start=start, workers=self.workers,
         )  # fmt: skip
 
     def part(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """A part once, in order."""
-        return ordered(self.images.parts[name], 256, self.images, self.device, self._workers)
+        return ordered(self.images.parts[name], 256, self.images, self.device, self.workers)
 
     def glance(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Some of the validation images, spread over all of them, for learning curves."""
         part: Any = self.images.parts["val"]
         every = self.glance_every
         some = replace(part, rows=part.rows[::every], labels=part.labels[::every], ids=part.ids[::every])
-        return ordered(some, 256, self.images, self.device, self._workers)
+        return ordered(some, 256, self.images, self.device, self.workers)
 
     @property
     def glance_every(self) -> int:
@@ -85,7 +88,7 @@ class Work:
         return -(-len(self.images.parts["val"]) // _GLANCE)
 
     @property
-    def _workers(self) -> int:
+    def workers(self) -> int:
         """Threads that decode ahead, where the images are not in memory."""
         return 0 if self.images.parts["train"].resident else max(1, self.threads)
 
@@ -175,7 +178,9 @@ class Work:
         return constraints_of(self.limits, self.costs, self.latency)
 
     def plain(self, arch: Architecture) -> nn.Module:
-        """A network for training, on the CPU: fresh weights by seed and architecture, or the shared ones of --init."""
+        """A network for training, on the CPU: fresh weights by seed and architecture, the method's own, or those of --init."""
+        if self.networks is not None:
+            return self.networks(arch)
         if self.run.request.init:
             return extract(self.model, arch, "shared")
         return extract(self.model, arch, "fresh", torch.Generator().manual_seed(mix(self.run.request.seed, arch.key)))

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from archsmith.errors import UserError
+from archsmith.errors import UserError, did_you_mean
+from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
 from archsmith.supernet import reachable, switching
-from archsmith.tree import Node
+from archsmith.tree import Node, at_random, by_decision
 
+POLICIES = ("gradients", "scores", "random", "arbitrary")
 Distances = Callable[[Node, str, Random], np.ndarray]  # (node, decision, rng) -> (options, options), symmetric, diagonal 0
 _TINY = 1e-6
 
@@ -70,6 +72,48 @@ def best_split(
         ]
         found.append(Split(name, chosen, float(np.mean(cut) if groups is None else np.sum(cut))))
     return max(found, key=lambda split: split.score)
+
+
+def planned(
+    node: Node, how: str, branches: int, *, distances: Mapping[str, Distances] | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """How to split a node into at most `branches` parts, as plain values from which `parts_of` makes them.
+
+    `how`: the name of a decision; or one of POLICIES: "gradients" and "scores" take the decision whose parts are furthest apart
+    by `distances[how]`, "random" any decision, "arbitrary" no decision at all: a partition that means nothing, the control.
+    Options are parts of their own where there are not more of them than branches, else they come in groups: those alike
+    together, neighbors together where no distances are known. Raises UserError for a name that is neither, and where the node
+    cannot be split.
+    """
+    if branches < 2:
+        raise UserError(f"'{node.name}' cannot be split into {branches} parts; allow at least 2")
+    if how == "arbitrary":
+        return {"decision": None, "groups": [[i] for i in range(branches)], "seed": seed}
+    names = splittable(node.space)
+    if how not in POLICIES and how not in names:
+        known = ", ".join((*POLICIES, *names))
+        raise UserError(f"cannot split '{node.name}' on '{how}'; there are {known}{did_you_mean(how, [*POLICIES, *names])}")
+    if how in ("gradients", "scores"):
+        assert distances is not None
+        groups = None if all(len(node.space.options[name]) <= branches for name in names) else branches
+        split = best_split(node, distances[how], groups=groups, seed=seed)
+        options = node.space.options[split.decision]
+        places = [[options.index(option) for option in group] for group in split.groups]
+        return {"decision": split.decision, "groups": places, "distance": split.score}
+    if not names:
+        raise UserError(f"'{node.name}' has no decision to split on")
+    name = Random(mix(seed, node.name)).choice(names) if how == "random" else how
+    count = len(node.space.options[name])
+    ends = [round(i * count / min(branches, count)) for i in range(min(branches, count) + 1)]
+    return {"decision": name, "groups": [list(range(low, high)) for low, high in itertools.pairwise(ends)]}
+
+
+def parts_of(space: SearchSpace, plan: Mapping[str, Any]) -> dict[str, SearchSpace]:
+    """The parts of a space under a plan of `planned`, for `tree.grow`."""
+    if plan["decision"] is None:
+        return at_random(space, len(plan["groups"]), plan["seed"])
+    options = space.options[plan["decision"]]
+    return by_decision(space, plan["decision"], [[options[i] for i in group] for group in plan["groups"]])
 
 
 def lightest(matrix: np.ndarray, groups: int) -> tuple[tuple[int, ...], ...]:

@@ -1,0 +1,166 @@
+"""Search on estimates by shared weights: how far they can be trusted, evolution on them with random search beside it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from random import Random
+from typing import Any
+
+import torch
+from torch import nn
+
+from archsmith.cells import CANONICAL
+from archsmith.methods import scored
+from archsmith.methods.task import Sharing, Task
+from archsmith.metrics.accuracy import evaluate
+from archsmith.metrics.shared import SharedAccuracy
+from archsmith.predictors.ranking import kendall, spearman
+from archsmith.problem import Problem, Trial, minimize
+from archsmith.search import search as run_search
+from archsmith.searchers.evolution import evolution
+from archsmith.searchers.random import random_search
+from archsmith.seeding import mix
+from archsmith.space import Architecture
+from archsmith.supernet import calibrate, extract
+from archsmith.training.loop import advance, start
+from archsmith.training.recipe import Recipe
+from archsmith.tree import Node, route
+
+TRAINING = (
+    0.85  # of the budget for shared weights; the rest trains a few networks by themselves, to see what estimates are worth
+)
+_CHECKED = 8
+_PERMUTATIONS = 2000
+
+
+def estimate(task: Task, root: Node) -> SharedAccuracy:
+    """The metric of a trained tree."""
+    assert task.sharing is not None
+    sharing = task.sharing()
+    return SharedAccuracy(root, sharing.calibration, sharing.held_out, canonical=CANONICAL.get(task.space_name))
+
+
+def train(task: Task, root: Node) -> dict[str, Any]:
+    """For the record: the nodes, what they cost, and how far their estimates can be trusted."""
+    nodes = [
+        {"name": n.name, "parent": n.parent.name if n.parent else None, "images": n.trained, "options": _split_of(n)}
+        for n in root.walk()
+    ]  # fmt: skip
+    return {"nodes": nodes, "images": root.cost, "trust": _trust(task, estimate(task, root))}
+
+
+def networks(task: Task, root: Node) -> Callable[[Architecture], nn.Module]:
+    """arch -> its network with the weights of the node that estimates it."""
+    canonical = CANONICAL.get(task.space_name)
+    return lambda arch: extract(route(root, arch, canonical).model, arch, device="cpu")
+
+
+def search(task: Task, root: Node) -> dict[str, Any]:
+    """Evolution on the held-out loss, as many random networks beside it; the best of all are short-listed.
+
+    By loss rather than accuracy: where weights are shared by many and trained shortly it ranks better
+    (benchmarks/RESULTS.md).
+    """
+    metric = estimate(task, root)
+    score = scored.Score("shared_accuracy", metric, 0)
+    problem = Problem(task.space, (minimize(metric, name="shared_loss"),), task.constraints)
+    half = scored.third_of(task, score) * 3 // 2
+    stages = (("search", evolution(problem, task.seed), 1), ("search-random", random_search(problem, task.seed + 1), 2))
+    for stage, searcher, thirds in stages:
+        stop = None if task.trials is not None else (lambda n=thirds: task.spent() > scored.PATIENCE * n * task.seconds / 3)
+        run_search(problem, searcher, trials=half, archive=task.archive, stage=stage, stop=stop, on_trial=_telling(task, half))
+    found = {stage: _ranked(task.archive.stage(stage)) for stage, _, _ in stages}
+    best = _ranked([*found["search"], *found["search-random"]])[: task.finalists]
+    return {
+        "searcher": "evolution",
+        "trials": len(found["search"]),
+        "best": _best(found["search"]),
+        "random": {"trials": len(found["search-random"]), "best": _best(found["search-random"])},
+        "shortlist": [
+            {"key": t.arch.key, "options": dict(t.arch), "origin": t.stage, "shared_accuracy": t.metrics["shared_accuracy"]}
+            for t in best
+        ],
+    }
+
+
+def _telling(task: Task, total: int) -> Callable[[Trial], None]:
+    count, best = 0, 0.0
+
+    def tell(trial: Trial) -> None:
+        nonlocal count, best
+        count, best = count + 1, max(best, trial.metrics.get("shared_accuracy", 0.0))
+        task.tell(f"{count} of {total} networks estimated, the best at {best:.1%}", count / total)
+
+    return tell
+
+
+def _ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """Feasible ones by rising loss, each architecture once."""
+    unique = {t.arch.key: t for t in trials if not t.failed and t.feasible and "shared_loss" in t.metrics}
+    return sorted(unique.values(), key=lambda t: t.metrics["shared_loss"])
+
+
+def _best(trials: Sequence[Trial]) -> dict[str, Any] | None:
+    return {"key": trials[0].arch.key, "score": 100 * trials[0].metrics["shared_accuracy"]} if trials else None
+
+
+def _split_of(node: Node) -> dict[str, list[Any]]:
+    """What tells the node from its parent."""
+    if node.parent is None:
+        return {}
+    above = node.parent.space.options
+    return {name: list(options) for name, options in node.space.options.items() if options != above[name]}
+
+
+# -- how far the estimates can be trusted -----------------------------------------------------------------------------------
+
+
+def _trust(task: Task, metric: SharedAccuracy) -> dict[str, Any]:
+    """A few random networks trained by themselves for a short time, against their estimates: Kendall, Spearman, and p of a
+    Kendall as high by chance."""
+    assert task.sharing is not None
+    sharing = task.sharing()
+    archs = scored.some(task, _CHECKED)[0]
+    rows = []
+    for position, arch in enumerate(archs):
+        task.tell(f"training network {position + 1} of {len(archs)} by itself, to check the estimates", position / len(archs))
+        own = task.decide(f"train/check/{arch.key}", partial(_alone, task, sharing, arch, len(archs) - position))
+        found = metric(arch)
+        rows.append({"key": arch.key, "estimate": found["shared_accuracy"], "estimated_loss": found["shared_loss"], **own})
+    estimates, truth = [-row["estimated_loss"] for row in rows], [row["accuracy"] for row in rows]
+    return {
+        "networks": rows,
+        "kendall": kendall(estimates, truth),
+        "spearman": spearman(estimates, truth),
+        "p": chance(estimates, truth, task.seed),
+    }
+
+
+def chance(estimates: Sequence[float], truth: Sequence[float], seed: int = 0) -> float:
+    """How often a random order agrees at least as well (Kendall); every order where there are at most 7 values."""
+    own = kendall(estimates, truth)
+    if len(truth) <= 7:
+        orders: list[Sequence[float]] = list(itertools.permutations(truth))
+    else:
+        rng = Random(seed)
+        orders = [truth, *(rng.sample(list(truth), len(truth)) for _ in range(_PERMUTATIONS - 1))]
+    return sum(kendall(estimates, order) >= own - 1e-12 for order in orders) / len(orders)
+
+
+def _alone(task: Task, sharing: Sharing, arch: Architecture, left: int) -> dict[str, float]:
+    """Accuracy on the held-out images of one network trained from nothing, with its part of what is left of the budget."""
+    network = extract(task.model, arch, "fresh", torch.Generator().manual_seed(mix(task.seed, arch.key)), device="cpu")
+    steps = seconds = None
+    if sharing.steps is not None:
+        steps = max(1, int((1 - TRAINING) * sharing.steps / _CHECKED))
+    else:
+        assert sharing.seconds is not None
+        seconds = max(0.5, (sharing.seconds - task.spent()) / left)
+    recipe: Recipe = replace(sharing.recipe, ema=0.0)
+    state = start(network, recipe, seed=task.seed, device=task.device, class_counts=sharing.class_counts)
+    advance(state, sharing.stream(0), total_steps=steps, total_seconds=seconds)
+    found = evaluate(calibrate(state.module, sharing.calibration), sharing.held_out)
+    return {"accuracy": found["accuracy"], "loss": found["loss"], "images": float(state.passes)}

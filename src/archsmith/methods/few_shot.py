@@ -1,0 +1,145 @@
+"""Few-shot NAS (Zhao, Wang, Tian, Fonseca, Guo; ICML 2021): split a supernet, train each part on, estimate by the parts.
+
+One supernet of the whole space is trained first. The space is split by a decision; each part goes on from the supernet's
+weights with weights of its own; a network is estimated by the part that holds it. Deviations from the released code: one
+architecture for all cells of a step, dead networks and those that break the budget are not trained, each network's BatchNorm
+statistics are its own, estimates are made on images held out from training, and the split decision's own weights are trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from random import Random
+from typing import Any
+
+from torch import nn
+
+from archsmith.cells import LIVE
+from archsmith.errors import UserError
+from archsmith.feasible import NothingFits, feasible_sample
+from archsmith.methods import estimated
+from archsmith.methods.task import Sharing, Task
+from archsmith.metrics.proxies.zico import ZiCo
+from archsmith.seeding import mix
+from archsmith.space import Architecture, SearchSpace
+from archsmith.training.nodes import train_node
+from archsmith.training.samplers import Sampler, among, uniform
+from archsmith.training.splits import gradient_distances, parts_of, planned, score_distances
+from archsmith.training.state import TrainState
+from archsmith.tree import Node, grow
+from archsmith.walk import Gauge
+
+_PARENT = 0.5  # of the training: the supernet of the whole space, where it is split
+_TRIED, _POOL = 20, 300
+_ROUNDS = 8  # architectures a split is judged on
+
+
+def weights(task: Task, *, splits: int = 1, split_on: str = "gradients", leaves: int = 8, inherit: bool = True) -> Node:
+    """The tree of supernets, trained as far as its checkpoints do not hold it already.
+
+    `splits`: levels below the supernet of the whole space, 0: none (one-shot). `split_on`: for each level a decision, or
+    "gradients", "scores", "random", "arbitrary" (`training.splits.planned`); with "+" between them, the last for all that
+    follow. `leaves`: at most so many supernets at the end. `inherit`: parts start from what was trained above them, else anew.
+    """
+    if splits < 0 or leaves < 2:
+        raise UserError(f"splits={splits} must be 0 or more, leaves={leaves} at least 2")
+    assert task.sharing is not None
+    sharing = task.sharing()
+    space = task.space.where(LIVE[task.space_name]) if task.space_name in LIVE else task.space
+    root = Node(space, sharing.make())
+    levels = split_on.split("+")[:splits]
+    levels += [levels[-1]] * (splits - len(levels)) if levels else []
+    shares = [_PARENT if splits else 1.0, *[(1.0 - _PARENT) / splits] * splits] if splits else [1.0]
+    nodes = [root]
+    _train(task, sharing, nodes, shares, 0)
+    for level, how in enumerate(levels):
+        below: list[Node] = []
+        for node in nodes:
+            below += _split(task, sharing, node, how, int(leaves ** (1 / splits) + 1e-9), inherit)
+        nodes = below or nodes
+        _train(task, sharing, nodes, shares, level + 1, inherit)
+    return root
+
+
+def screen(task: Task, **options: Any) -> dict[str, Any]:
+    """Nothing to score before the weights are trained."""
+    return {"proxy": None, "scored": 0, "best": None, "passes": 0, "seconds_per_score": None}
+
+
+def train(task: Task, **options: Any) -> dict[str, Any]:
+    """The tree, and how far its estimates can be trusted."""
+    return estimated.train(task, weights(task, **options))
+
+
+def search(task: Task, **options: Any) -> dict[str, Any]:
+    """Evolution on the estimates."""
+    return estimated.search(task, weights(task, **options))
+
+
+def network(task: Task, **options: Any) -> Callable[[Architecture], nn.Module]:
+    """What the finish stage trains on: a network with the weights it shared."""
+    return estimated.networks(task, weights(task, **options))
+
+
+def _split(task: Task, sharing: Sharing, node: Node, how: str, branches: int, inherit: bool) -> Sequence[Node]:
+    """The children under a split that is decided once; none where nothing is left to split."""
+
+    def plan() -> dict[str, Any] | None:
+        score = ZiCo(task.model, task.batches, seed=task.seed)
+        distances = {
+            "gradients": gradient_distances(task.batches, _ROUNDS), "scores": score_distances(score, _ROUNDS)
+        }  # fmt: skip
+        return planned(node, how, branches, distances=distances, seed=task.seed)
+
+    task.tell(f"splitting '{node.name}' on {how}", None)
+    found = task.decide(f"train/{node.name}/split", plan)
+    return grow(node, parts_of(node.space, found), inherit=inherit, seed=mix(task.seed, node.name))
+
+
+def _train(
+    task: Task, sharing: Sharing, nodes: Sequence[Node], shares: Sequence[float], level: int, inherit: bool = True
+) -> None:
+    """One level of the tree: its share of the budget, equally among its nodes. A node in which nothing fits is left out."""
+    warm = level > 0 and inherit
+    recipe = replace(sharing.recipe, lr=sharing.recipe.lr / 2) if warm else sharing.recipe
+    for position, node in enumerate(nodes):
+        sampler = _sampler(task, node.space)
+        if sampler is None:
+            continue
+        here, rest = shares[level] / len(nodes), shares[level] * (1 - position / len(nodes)) + sum(shares[level + 1 :])
+        steps = seconds = None
+        if sharing.steps is not None:
+            steps = max(1, int(estimated.TRAINING * sharing.steps * here))
+        else:
+            assert sharing.seconds is not None
+            left = estimated.TRAINING * sharing.seconds - task.spent()
+            seconds = task.decide(f"train/{node.name}/seconds", partial(max, 1.0, left * here / rest))
+        seed = mix(task.seed, "shared", node.name)
+        train_node(
+            node, recipe, sharing.stream, steps=steps, seconds=seconds, sampler=sampler, seed=seed, device=task.device,
+            class_counts=sharing.class_counts, checkpoint=sharing.folder / f"shared-{mix(node.name):016x}.safetensors",
+            on_progress=partial(_told, task, node.name),
+        )  # fmt: skip
+
+
+def _told(task: Task, name: str, state: TrainState, share: float) -> None:
+    task.tell(f"'{name}': step {state.step}", share)
+
+
+def _sampler(task: Task, space: SearchSpace) -> Sampler | None:
+    """Random architectures that keep the budget; of a fixed pool where those are rare, None where there are none."""
+    if not task.constraints:
+        return uniform(space)
+    gauge, rng = Gauge(task.constraints), Random(task.seed)
+    fitting = space.where(lambda arch: gauge.violation(arch) <= 0)
+    try:
+        for _ in range(_TRIED):
+            fitting.sample(rng)
+        return uniform(fitting)
+    except UserError:
+        try:
+            return among(feasible_sample(space, task.constraints, Random(task.seed), _POOL))
+        except NothingFits:
+            return None

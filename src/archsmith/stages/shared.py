@@ -1,0 +1,78 @@
+"""What a method that trains shared weights is handed: its part of the time, its images, the network with weights."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from archsmith.data import Part, batches, ordered
+from archsmith.data.augment import suggest
+from archsmith.methods.task import Sharing
+from archsmith.models import build
+from archsmith.seeding import mix, seeded
+from archsmith.stages.finish import class_counts, recipe_for
+from archsmith.stages.work import Work
+
+SHARE = 0.4  # of what the search's side of the comparison may spend
+_HELD_OUT, _CALIBRATION = 1024, 1024  # images, at most a tenth of those for training
+
+
+def budget(work: Work) -> tuple[float | None, int | None]:
+    """(seconds, steps) for shared weights, one of them None; decided once."""
+    if work.timed:
+        arms = 2 if work.run.request.reference else 1
+        return float(work.run.decide("sharing/seconds", lambda: max(1.0, SHARE * work.left_s / arms))), None
+    return None, int(work.run.decide("sharing/steps", lambda: max(1, int(SHARE * (work.run.request.steps or 0)))))
+
+
+def sharing(work: Work) -> Sharing:
+    """The images to judge by are part of the training images: finish trains on them again, validation and test stay unseen."""
+    seconds, steps = budget(work)
+    data, seed = work.images, work.run.request.seed
+    trained, held_out = _divided(data.parts["train"])
+    recipe = replace(recipe_for(work), ema=0.0, clip_norm=5.0)
+    augment = suggest(data)
+
+    def stream(start: int) -> Any:
+        return batches(
+            trained, recipe.batch_size, data=data, seed=mix(seed, "shared"), augment=augment, device=work.device, start=start,
+            workers=work.workers,
+        )  # fmt: skip
+
+    each = min(256, len(trained))
+    plain = batches(trained, each, data=data, seed=mix(seed, "calibration"), augment=None, device=work.device)
+    calibration = [x for x, _ in itertools.islice(plain, max(1, min(_CALIBRATION, len(trained)) // each))]
+    return Sharing(
+        lambda: _with_weights(work), stream, calibration, list(ordered(held_out, 256, data, work.device, work.workers)), recipe,
+        class_counts(work), seconds, steps, work.run.folder / "checkpoints",
+    )  # fmt: skip
+
+
+def _divided(part: Part) -> tuple[Part, Part]:
+    """Most of it, and every so many-th image of each class."""
+    count = min(_HELD_OUT, max(1, len(part) // 10))
+    by_class = np.argsort(part.labels, kind="stable")
+    taken = np.sort(by_class[:: len(part) // count][:count])
+    rest = np.setdiff1d(np.arange(len(part)), taken)
+    return _some(part, rest), _some(part, taken)
+
+
+def _some(part: Any, places: np.ndarray) -> Part:
+    index = torch.from_numpy(places) if isinstance(part.rows, torch.Tensor) else places
+    return replace(part, rows=part.rows[index], labels=part.labels[places], ids=[part.ids[i] for i in places])
+
+
+def _with_weights(work: Work) -> nn.Module:
+    """A network of its own: new weights by the seed, or those of --init."""
+    if work.run.request.init:
+        import copy
+
+        return copy.deepcopy(work.model)
+    channels, size, _ = work.shape
+    with seeded(mix(work.run.request.seed, "shared weights")):
+        return build(work.space_name, len(work.images.classes), channels, size, device="cpu")

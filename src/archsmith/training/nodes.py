@@ -1,0 +1,58 @@
+"""Training a node of a tree of supernets: its architectures in turn, on its own weights, from a checkpoint on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from archsmith.training.checkpoint import load
+from archsmith.training.loop import advance, start
+from archsmith.training.recipe import Recipe
+from archsmith.training.samplers import Sampler, uniform
+from archsmith.training.shared import Distillation, sharing
+from archsmith.training.state import TrainState
+from archsmith.tree import Node
+
+
+def train_node(
+    node: Node,
+    recipe: Recipe,
+    stream: Callable[[int], Iterator[tuple[Tensor, Tensor]]],
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    sampler: Sampler | None = None,
+    distillation: Distillation | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    class_counts: Sequence[int] | None = None,
+    checkpoint: Path | None = None,
+    on_progress: Callable[[TrainState, float], None] | None = None,
+) -> TrainState:
+    """Trains the node's weights in place for `steps`, or for `seconds`, in all; what `checkpoint` holds is not trained again.
+
+    `stream(step)`: endless batches x (B, C, H, W), y from that step on. `sampler`: default one uniformly random architecture of
+    the node's space a step. The optimizer and the learning rate's schedule are new, whatever the weights were inherited from.
+    With `recipe.ema` the weights are the averaged ones afterwards. `node.trained` is set to the images that went forward and
+    back. Raises Damaged for a torn checkpoint, EvaluationFailed where the loss is not finite.
+    """
+    if checkpoint is not None and checkpoint.exists():
+        state = load(checkpoint, node.model, device=device)
+    else:
+        state = start(node.model, recipe, seed=seed, device=device, class_counts=class_counts)
+    advance(
+        state,
+        stream(state.step),
+        total_steps=steps,
+        total_seconds=seconds,
+        checkpoint=checkpoint,
+        on_progress=on_progress,
+        backward=sharing(sampler or uniform(node.space), distillation=distillation),
+    )
+    if state.ema is not None:
+        node.model.load_state_dict(state.ema.state_dict())
+    node.trained = state.passes
+    return state
