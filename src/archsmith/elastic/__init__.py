@@ -1,7 +1,7 @@
 """Layers that take a Choice where torch.nn takes a number, and containers that decide which children exist."""
 
 from archsmith.elastic.attention import Attention, SqueezeExcite
-from archsmith.elastic.blocks import OneOf, Parallel, Repeat
+from archsmith.elastic.blocks import Mixture, OneOf, Parallel, Repeat
 from archsmith.elastic.conv import Conv2d
 from archsmith.elastic.linear import Linear
 from archsmith.elastic.norm import BatchNorm1d, BatchNorm2d, LayerNorm
@@ -17,6 +17,7 @@ __all__ = [
     "Derived",
     "LayerNorm",
     "Linear",
+    "Mixture",
     "OneOf",
     "Parallel",
     "Repeat",

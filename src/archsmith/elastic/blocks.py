@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -24,6 +25,30 @@ def _named(modules: Iterable[nn.Module | Mapping[Any, nn.Module]]) -> dict[Any, 
     for position, module in enumerate(modules):
         named.update(module if isinstance(module, Mapping) else {position: module})
     return named
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Several options of a `OneOf` at once: the sum of what they make of the input, by `weights` (n,).
+
+    `live`: positions of the options that are computed, None: all. An option that gives None adds nothing.
+    """
+
+    options: tuple[Any, ...]
+    weights: Tensor
+    live: tuple[int, ...] | None = None
+
+    def forward(self, children: Mapping[str, nn.Module | None], inputs: tuple[Any, ...]) -> Any:
+        """The weighted sum; None where every option gives None."""
+        total = None
+        for position in range(len(self.options)) if self.live is None else self.live:
+            child = children[str(self.options[position])]
+            assert child is not None
+            made = child(*inputs)
+            if made is not None:
+                part = self.weights[position] * made
+                total = part if total is None else total + part
+        return total
 
 
 class OneOf(nn.Module):
@@ -49,7 +74,9 @@ class OneOf(nn.Module):
         return children[str(self.choice)]
 
     def forward(self, *inputs: Any) -> Any:
-        """What the chosen child makes of the inputs; outside `active`, the last option's."""
+        """What the chosen child makes of the inputs; outside `active`, the last option's; within `relax`, the mixture's."""
+        if isinstance(self.choice, Mixture):
+            return self.choice.forward(self._modules, inputs)
         chosen = self.choice.options[-1] if isinstance(self.choice, Choice | Derived) else self.choice
         child = self._modules[str(chosen)]
         assert child is not None

@@ -36,13 +36,14 @@ def build(
     *,
     width: int | None = None,
     cells: int | None = None,
+    partial: int | None = None,
 ) -> nn.Module:
     """The elastic network of a name in SPACES or of "my_model.py:Net", for images (channels, size, size).
 
-    `width`: channels of the first layers, `cells`: how many each stage has, instead of the network's own; UserError where it
-    has no such parameter.
+    `width`: channels of the first layers, `cells`: how many each stage has, `partial`: operations work on one in so many
+    channels, instead of the network's own; UserError where it has no such parameter.
     """
     from archsmith.models.loading import load
 
-    asked = {name: value for name, value in (("width", width), ("cells", cells)) if value is not None}
+    asked = {name: value for name, value in (("width", width), ("cells", cells), ("partial", partial)) if value is not None}
     return load(name_or_file, SPACES, {"classes": classes, "channels": channels, "size": size}, device, asked)

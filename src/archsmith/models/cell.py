@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from archsmith.cells import EDGE_NAMES, EDGES, NASBENCH201_OPS, nasbench201_canonical
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, OneOf
-from archsmith.models.graph import NONE, Cell, Nothing, relu_conv_norm
+from archsmith.models.graph import NONE, Cell, Nothing, parted, partly, relu_conv_norm
 from archsmith.models.heads import pooled_classifier
 from archsmith.models.inputs import check_inputs
 from archsmith.space import Size
@@ -14,11 +14,14 @@ from archsmith.space import Size
 canonical = nasbench201_canonical
 
 
-def nasbench201(classes: int = 10, channels: int = 3, size: int = 32, width: int = 16, cells: int = 5) -> nn.Sequential:
+def nasbench201(
+    classes: int = 10, channels: int = 3, size: int = 32, width: int = 16, cells: int = 5, partial: int = 1
+) -> nn.Sequential:
     """One cell, an operation on each of its six edges, repeated: (B, channels, size, size) -> (B, classes).
 
     Three stages of `cells` cells at `width`, twice and four times `width` channels, residual blocks of stride 2 between
     them. 15,625 architectures; `canonical` makes the operations on dead edges "none", which leaves the function as it is.
+    `partial`: operations work on one in so many channels (PC-DARTS), to search with; what is found is of the whole network.
     """
     check_inputs(classes, channels, size)
     choices = [Choice(*NASBENCH201_OPS, name=name) for name in EDGE_NAMES]
@@ -30,7 +33,8 @@ def nasbench201(classes: int = 10, channels: int = 3, size: int = 32, width: int
             model.add_module(f"reduction{i}", Residual(outputs // 2, outputs))
         stage = nn.Sequential()
         for j in range(1, cells + 1):
-            edges = {ends: _operation(outputs, choice) for ends, choice in zip(EDGES, choices, strict=True)}
+            made = [partly(_operation(parted(outputs, partial), choice), partial) for choice in choices]
+            edges = dict(zip(EDGES, made, strict=True))
             stage.add_module(f"cell{j}", Cell(edges, outputs))
         model.add_module(f"stage{i + 1}", stage)
     model.add_module("head", head(width << 2, classes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,9 +11,10 @@ from archsmith.cells import DARTS, DARTS_OPS
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Derived, OneOf
 from archsmith.errors import UserError
 from archsmith.models.cell import stem
-from archsmith.models.graph import NONE, Cell, FactorizedReduce, Nothing, relu_conv_norm
+from archsmith.models.graph import NONE, Cell, FactorizedReduce, Nothing, parted, partly, relu_conv_norm
 from archsmith.models.heads import pooled_classifier
 from archsmith.models.inputs import check_inputs
+from archsmith.space import Architecture, SearchSpace
 
 _NODES = (2, 3, 4, 5)  # nodes 0 and 1 are the outputs of the two cells before
 Edges = dict[tuple[int, int], Derived]
@@ -24,6 +26,32 @@ class DartsNetwork(nn.Module):
     def __init__(self, stem: nn.Module, cells: list[nn.Module], head: nn.Module) -> None:
         super().__init__()
         self.stem, self.cells, self.head = stem, nn.ModuleList(cells), head
+
+    def discretize(self, space: SearchSpace, found: Mapping[str, Mapping[Any, float]]) -> Architecture:
+        """The cells that a relaxed network's weights speak for (Liu, Simonyan and Yang, section 2.4).
+
+        `found`: path of an edge's `OneOf` -> operation -> weight, from a first cell of each kind. Of each edge the strongest
+        operation that is not "none", into each node the two edges whose strongest are largest.
+        """
+        chosen: dict[str, Any] = {}
+        for kind, reduces in (("normal", False), ("reduce", True)):
+            cell = next(i for i, c in enumerate(self.cells) if (c.graph.stride == 2) == reduces)
+            for node in _NODES:
+                rows = [
+                    next(row for path, row in found.items() if f"{path}.".startswith(f"cells.{cell}.graph.edge{a}to{node}."))
+                    for a in range(node)
+                ]
+                names = [f"{kind}.node{node}.{what}" for what in ("inputs", "op1", "op2")]
+                pairs, *operations = ([*space.options[name]] for name in names)
+
+                def strongest(pair: tuple[int, int], rows: Any = rows, operations: Any = operations) -> list[tuple[float, str]]:
+                    return [
+                        max((rows[a].get(op, 0.0), op) for op in allowed) for a, allowed in zip(pair, operations, strict=True)
+                    ]
+
+                best = max(pairs, key=lambda pair: sum(weight for weight, _ in strongest(pair)))
+                chosen |= dict(zip(names, (best, *(op for _, op in strongest(best))), strict=True))
+        return Architecture(chosen)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) -> (B, classes)."""
@@ -40,12 +68,17 @@ class DartsCell(nn.Module):
     has twice the resolution of the second.
     """
 
-    def __init__(self, inputs: tuple[int, int], width: int, stride: int, after_reduction: bool, edges: Edges) -> None:
+    def __init__(
+        self, inputs: tuple[int, int], width: int, stride: int, after_reduction: bool, edges: Edges, partial: int = 1
+    ) -> None:
         super().__init__()
         first, second = inputs
         self.first = FactorizedReduce(first, width) if after_reduction else relu_conv_norm(first, width, 1)
         self.second = relu_conv_norm(second, width, 1)
-        operations = {(a, b): _operation(width, stride if a < 2 else 1, choice) for (a, b), choice in edges.items()}
+        operations = {}
+        for (a, b), choice in edges.items():
+            step = stride if a < 2 else 1
+            operations[a, b] = partly(_operation(parted(width, partial), step, choice), partial, step)
         self.graph = Cell(operations, width, stride, inputs=2, joined=True)
 
     def forward(self, before: Tensor, last: Tensor) -> Tensor:
@@ -53,12 +86,14 @@ class DartsCell(nn.Module):
         return self.graph(self.first(before), self.second(last))
 
 
-def darts(classes: int = 10, channels: int = 3, size: int = 32, width: int = 36, layers: int = 20) -> DartsNetwork:
+def darts(
+    classes: int = 10, channels: int = 3, size: int = 32, width: int = 36, layers: int = 20, partial: int = 1
+) -> DartsNetwork:
     """(B, channels, size, size) -> (B, classes); the defaults are the paper's network for CIFAR-10.
 
     Cells `layers // 3` and `2 * layers // 3` (from 0) are reduction cells, which double the channels. Each node has two inputs
     and an operation on each; weights belong to edge and operation, whichever pair of inputs the edge is part of. 1.1e18
-    architectures. Drop-path and the auxiliary head, which are there for training only, are not.
+    architectures. Drop-path and the auxiliary head, which are there for training only, are not. `partial`: as in `nasbench201`.
     """
     check_inputs(classes, channels, size)
     if layers < 3:
@@ -72,14 +107,14 @@ def darts(classes: int = 10, channels: int = 3, size: int = 32, width: int = 36,
         reduces = i in (layers // 3, 2 * layers // 3)
         width *= 2 if reduces else 1
         kind = "reduce" if reduces else "normal"
-        cells.append(DartsCell(inputs, width, 2 if reduces else 1, after_reduction, edges[kind]))
+        cells.append(DartsCell(inputs, width, 2 if reduces else 1, after_reduction, edges[kind], partial))
         inputs, after_reduction = (inputs[1], 4 * width), reduces
     return DartsNetwork(stem(channels, start), cells, pooled_classifier(4 * width, classes))
 
 
-def darts_small(classes: int = 10, channels: int = 3, size: int = 32, width: int = 16) -> DartsNetwork:
+def darts_small(classes: int = 10, channels: int = 3, size: int = 32, width: int = 16, partial: int = 1) -> DartsNetwork:
     """`darts` with 8 cells, by default of 16 channels: the paper's proxy."""
-    return darts(classes, channels, size, width=width, layers=8)
+    return darts(classes, channels, size, width=width, layers=8, partial=partial)
 
 
 def _edges(kind: str, choices: dict[str, Choice]) -> Edges:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.elastic import BatchNorm2d, Conv2d, OneOf
+from archsmith.errors import UserError
 from archsmith.space import Size
 
 NONE = "none"  # the option under which an edge is not there
@@ -65,6 +66,41 @@ class Cell(nn.Module):
 
     def _zeros(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x[:, :1, :: self.stride, :: self.stride]).repeat(1, self.width, 1, 1)  # type: ignore[arg-type]
+
+
+class Partial(nn.Module):
+    """An edge that works on one in `parts` channels; the others pass, then all are shuffled (PC-DARTS: Xu et al., ICLR 2020).
+
+    For searching: a relaxed network with many operations fits the memory. (B, C, H, W) -> (B, C, H / stride, W / stride).
+    `mixed`: takes and gives C / parts channels.
+    """
+
+    def __init__(self, mixed: nn.Module, parts: int, stride: int = 1) -> None:
+        super().__init__()
+        self.mixed, self.parts = mixed, parts
+        self.pool = nn.MaxPool2d(2, stride=2, ceil_mode=True) if stride == 2 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H / stride, W / stride)."""
+        count = x.shape[1] // self.parts
+        rest = self.pool(x[:, count:])
+        made = self.mixed(x[:, :count])
+        made = torch.zeros_like(rest[:, :count]) if made is None else made
+        y = torch.cat([made, rest], dim=1)
+        b, c, h, w = y.shape
+        return y.reshape(b, self.parts, c // self.parts, h, w).transpose(1, 2).reshape(b, c, h, w)
+
+
+def parted(width: int, parts: int) -> int:
+    """Channels of an operation that works on one in `parts`; UserError where they do not divide."""
+    if parts < 1 or width % parts:
+        raise UserError(f"partial={parts} does not divide {width} channels; give a width that it divides")
+    return width // parts
+
+
+def partly(mixed: nn.Module, parts: int, stride: int = 1) -> nn.Module:
+    """The edge itself, or in `Partial`."""
+    return mixed if parts == 1 else Partial(mixed, parts, stride)
 
 
 def relu_conv_norm(

@@ -51,7 +51,7 @@ def _tensors(state: TrainState) -> dict[str, Tensor]:
             found[f"optimizer.{name}.{key}"] = tensor
     if state.class_weights is not None:
         found["class_weights"] = state.class_weights
-    return found
+    return found | {f"extra.{name}": tensor for name, tensor in state.extra.items()}
 
 
 def pack(tensors: dict[str, Tensor], about: dict[str, Any]) -> bytes:
@@ -129,7 +129,7 @@ def load(path: str | Path, module: nn.Module, *, device: torch.device | str = "c
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The verified tensors ("module.NAME", "ema.NAME", "optimizer.NAME.KEY") and the counters of a checkpoint."""
+    """The verified tensors ("module.NAME", "ema.NAME", "optimizer.NAME.KEY", "extra.NAME") and the counters of a checkpoint."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -144,7 +144,8 @@ def _blank(module: nn.Module, recipe: Recipe, device: torch.device | str, tensor
     module.train()
     average = copy.deepcopy(module).requires_grad_(False).eval() if recipe.ema > 0 else None
     weights = torch.empty_like(tensors["class_weights"], device=device) if "class_weights" in tensors else None
-    return TrainState(module, average, make_optimizer(module, recipe), recipe, 0, weights)
+    extra = {name.partition(".")[2]: t.to(device) for name, t in tensors.items() if name.startswith("extra.")}
+    return TrainState(module, average, make_optimizer(module, recipe), recipe, 0, weights, extra=extra)
 
 
 def _same_network(path: Path, live: dict[str, Tensor], stored: dict[str, Tensor]) -> None:

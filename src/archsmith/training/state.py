@@ -21,7 +21,7 @@ class TrainState:
 
     `images` were drawn, `passes` of them went forward and back: once for each network that a step trains.
     `history`: points of {"step", "seconds", "progress", "train_loss", "lr", "val_accuracy", ...}; `train_loss` is the mean
-    since the point before.
+    since the point before. `extra`: tensors that belong to the training besides the network, e.g. architecture parameters.
     """
 
     module: nn.Module
@@ -39,6 +39,7 @@ class TrainState:
     loss_sum: float = 0.0
     loss_count: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    extra: dict[str, Tensor] = field(default_factory=dict)
     _averaged: tuple[list[Tensor], list[Tensor]] = field(init=False, repr=False)
     _copied: tuple[list[Tensor], list[Tensor]] = field(init=False, repr=False)
 

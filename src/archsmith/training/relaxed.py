@@ -1,0 +1,439 @@
+"""Gradient-based search: the weights of a decision's options are learned beside the shared weights, a step of each a batch.
+
+A method says how the weights of a mixture come from the architecture parameters ("alpha", one a decision and option), and
+what the two steps are. What it learned is in `TrainState.extra`, so a training that was stopped goes on as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archsmith.elastic import Mixture
+from archsmith.errors import UserError
+from archsmith.seeding import mix, seeded
+from archsmith.space import Architecture, SearchSpace
+from archsmith.supernet import mixed, relaxing, switching
+from archsmith.training.loop import Backward, forward, loss_of
+from archsmith.training.state import TrainState
+
+Stream = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # the step to begin at -> endless batches
+Draw = Callable[[Tensor, float], tuple[Tensor, tuple[int, ...] | None]]  # alpha (n,), share spent -> weights, the live ones
+_SMALL = 1e-3  # standard deviation of the alphas at the start
+
+
+# -- from alphas to weights -------------------------------------------------------------------------------------------------
+# Draws are torch's own, seeded for each step by the loop.
+
+
+def softmax(alpha: Tensor, share: float) -> tuple[Tensor, None]:
+    """All options, by the softmax (DARTS: Liu, Simonyan and Yang, ICLR 2019, equation 2)."""
+    return alpha.softmax(0), None
+
+
+def concrete(alpha: Tensor, share: float) -> tuple[Tensor, None]:
+    """All options, by a sample of the concrete distribution (SNAS: Xie and others, ICLR 2019, equation 5).
+
+    The temperature falls from 1 to 0.03 geometrically.
+    """
+    return ((alpha.log_softmax(0) + _gumbel(alpha)) / 0.03**share).softmax(0), None
+
+
+def hard(alpha: Tensor, share: float) -> tuple[Tensor, tuple[int, ...]]:
+    """One sampled option, computed alone; gradients flow as if by the softened sample (GDAS: Dong and Yang, CVPR 2019, eq. 4).
+
+    The temperature falls from 10 to 0.1 linearly, as in the released code. Options that were not sampled are felt through the
+    softmax only.
+    """
+    soft = ((alpha.log_softmax(0) + _gumbel(alpha)) / (10.0 + (0.1 - 10.0) * share)).softmax(0)
+    taken = int(soft.argmax())
+    return F.one_hot(soft.argmax(), len(alpha)) - soft.detach() + soft, (taken,)
+
+
+def dirichlet(alpha: Tensor, share: float) -> tuple[Tensor, None]:
+    """All options, by a sample of Dirichlet(elu(alpha) + 1) (DrNAS: Chen and others, ICLR 2021, section 3.1)."""
+    return torch.distributions.Dirichlet(F.elu(alpha) + 1.0).rsample(), None
+
+
+def _gumbel(like: Tensor) -> Tensor:
+    uniform = torch.rand_like(like).clamp_(1e-10, 1.0 - 1e-7)
+    return -(-uniform.log()).log()
+
+
+def near_uniform(alpha: Tensor) -> Tensor:
+    """KL divergence of Dirichlet(elu(alpha) + 1) from the uniform Dirichlet (DrNAS, equation 6 and released code)."""
+    beta = F.elu(alpha) + 1.0
+    one = torch.ones_like(beta)
+    return torch.distributions.kl_divergence(torch.distributions.Dirichlet(beta), torch.distributions.Dirichlet(one))
+
+
+# -- methods ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """One gradient method. `order` 2: the architecture step looks one weight step ahead. `bilevel`: alphas learn from held-out
+    images (else from the training images of the same step). `paths`: weights learn from one random architecture a step.
+    `edges`: the mixtures into one node also compete, as wholes (PC-DARTS). `penalty` of the alphas is added to their loss.
+    Adam with `lr`, `betas` and `weight_decay` trains the alphas.
+    """
+
+    draw: Draw
+    order: int = 1
+    bilevel: bool = True
+    paths: bool = False
+    edges: bool = False
+    penalty: Callable[[Tensor], Tensor] | None = None
+    penalty_scale: float = 1e-3
+    lr: float = 3e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = 1e-3
+
+
+METHODS = {
+    "darts": Relaxation(softmax),
+    "darts-2": Relaxation(softmax, order=2),
+    "pc-darts": Relaxation(softmax),  # on a model built with `partial`; `edges` in the DARTS space
+    "gdas": Relaxation(hard),
+    "snas": Relaxation(concrete, bilevel=False),
+    "setn": Relaxation(softmax, paths=True),  # Dong and Yang, ICCV 2019
+    "drnas": Relaxation(dirichlet, penalty=near_uniform),
+}
+
+
+def learning(
+    method: Relaxation, space: SearchSpace, held_out: Stream, options: Mapping[str, Sequence[Any]] | None = None
+) -> Backward:
+    """For `advance(backward=...)`: an architecture step on a batch of `held_out`, then the gradients of the weights.
+
+    `space`: what the alphas are of, a restricted one for a leaf of a tree: a decision with one option has no alpha.
+    `options`: those of the mixtures, default `mixed(model, space)`.
+    """
+    kept: list[Any] = []  # of the module it was made for: module, relaxed, alphas, switch
+    batches: dict[int, Iterator[tuple[Tensor, Tensor]]] = {}
+
+    def other(step: int) -> tuple[Tensor, Tensor]:
+        """The held-out batch of a step."""
+        if step not in batches:
+            batches.clear()
+            batches[step] = held_out(step)
+        stream = batches.pop(step)
+        batches[step + 1] = stream
+        return next(stream)
+
+    def backward(state: TrainState, x: Tensor, y: Tensor, share: float) -> Tensor:
+        if not kept or kept[0] is not state.module:
+            found = mixed(state.module, space) if options is None else options
+            kept[:] = [state.module, relaxing(state.module), Alphas(state, found, method), switching(state.module)]
+        _, relaxed, alphas, switch = kept
+
+        def loss(x: Tensor, y: Tensor) -> Tensor:
+            with relaxed(alphas.mixtures(share)):
+                return loss_of(state, forward(state, x), y)
+
+        if method.bilevel:
+            xv, yv = other(state.step)
+            state.passes += len(xv) + (3 * len(x) if method.order == 2 else 0)
+            if method.order == 2:
+                weights = [p for p in state.module.parameters() if p.requires_grad]
+                rate = float(state.optimizer.param_groups[0]["lr"])
+                alphas.learn(hypergradient(lambda: loss(x, y), lambda: loss(xv, yv), weights, alphas.tensors, rate))
+            else:
+                alphas.learn(torch.autograd.grad(alphas.penalized(loss(xv, yv)), alphas.tensors, allow_unused=True))
+        state.passes += len(x)
+        if method.paths:
+            with switch(space.sample(Random(mix(state.seed, "architectures", state.step)))):
+                value = loss_of(state, forward(state, x), y)
+                value.backward()
+            return value.detach()
+        value = loss(x, y)
+        value.backward()
+        if not method.bilevel:
+            alphas.learn([a.grad for a in alphas.tensors])
+        for tensor in alphas.tensors:
+            tensor.grad = None
+        return value.detach()
+
+    return backward
+
+
+class Alphas:
+    """The architecture parameters of a training, in its `extra`, with Adam's moments."""
+
+    def __init__(self, state: TrainState, options: Mapping[str, Sequence[Any]], method: Relaxation) -> None:
+        self.options, self.method = {name: tuple(found) for name, found in options.items()}, method
+        shapes = {name: len(found) for name, found in self.options.items() if len(found) > 1}
+        if not shapes:
+            raise UserError("nothing is left to choose: every decision has one option")
+        if method.edges:
+            shapes |= {f"into {node}": len(names) for node, names in entered(self.options).items()}
+        self._alphas = {name: _kept(state, f"alpha.{name}", count) for name, count in shapes.items()}
+        self.tensors = list(self._alphas.values())
+        self._optimizer = adam(state, {f"alpha.{n}": t for n, t in self._alphas.items()}, method)
+
+    def mixtures(self, share: float) -> dict[str, Mixture]:
+        """A mixture for each decision: a draw, or its only option."""
+        device = self.tensors[0].device
+        found = {}
+        edges = self._edges()
+        for name, options in self.options.items():
+            weights, live = (
+                self.method.draw(self._alphas[name], share) if len(options) > 1 else (torch.ones(1, device=device), None)
+            )
+            found[name] = Mixture(options, weights * edges[name] if name in edges else weights, live)
+        return found
+
+    def _edges(self) -> dict[str, Tensor]:
+        if not self.method.edges:
+            return {}
+        return {
+            name: self._alphas[f"into {node}"].softmax(0)[position]
+            for node, names in entered(self.options).items()
+            for position, name in enumerate(names)
+        }
+
+    def penalized(self, loss: Tensor) -> Tensor:
+        """The loss of the architecture step."""
+        if self.method.penalty is None:
+            return loss
+        return loss + self.method.penalty_scale * torch.stack([self.method.penalty(alpha) for alpha in self.tensors]).sum()
+
+    def learn(self, gradients: Sequence[Tensor | None]) -> None:
+        """One step of Adam."""
+        for tensor, gradient in zip(self.tensors, gradients, strict=True):
+            tensor.grad = gradient
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+
+def entered(names: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Mixtures by the node that their edges enter: of "...edge0to2", "...edge1to2" those of "...2"."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        head, edge, ends = name.rpartition("edge")
+        if edge and "to" in ends:
+            found.setdefault(f"{head}{ends.split('to')[1].partition('.')[0]}", []).append(name)
+    return {node: members for node, members in found.items() if len(members) > 1}
+
+
+def adam(state: TrainState, tensors: Mapping[str, Tensor], method: Relaxation) -> torch.optim.Adam:
+    """Adam over tensors of `state.extra`; its moments are kept there too."""
+    optimizer = torch.optim.Adam(
+        [*tensors.values()], lr=method.lr, betas=method.betas, weight_decay=method.weight_decay, foreach=True
+    )
+    for name, tensor in tensors.items():
+        moments = {key: state.extra.setdefault(f"{name}.{key}", torch.zeros_like(tensor)) for key in ("exp_avg", "exp_avg_sq")}
+        steps = state.extra.setdefault(f"{name}.step", torch.zeros(()))
+        optimizer.state[tensor].update(step=steps, **moments)
+    return optimizer
+
+
+def _kept(state: TrainState, name: str, count: int) -> Tensor:
+    """The tensor of that name, drawn where it is not there."""
+    if name not in state.extra:
+        with seeded(mix(state.seed, name)):
+            state.extra[name] = (_SMALL * torch.randn(count)).to(state.device)
+    return state.extra[name].requires_grad_()
+
+
+def hypergradient(
+    train_loss: Callable[[], Tensor],
+    held_out_loss: Callable[[], Tensor],
+    weights: Sequence[Tensor],
+    alphas: Sequence[Tensor],
+    rate: float,
+) -> list[Tensor]:
+    """Gradient in the alphas of the held-out loss after one plain gradient step of the weights (DARTS, equations 7 and 8).
+
+    d val(w') / d alpha - rate * (d train(w+) / d alpha - d train(w-) / d alpha) / (2 eps), w' = w - rate * d train / d w,
+    w+- = w +- eps * d val(w') / d w', eps = 0.01 / |d val(w') / d w'|. The weights are as before afterwards. (The released code
+    puts momentum and weight decay into the step as well.)
+    """
+
+    def gradients(loss: Tensor, wanted: Sequence[Tensor]) -> list[Tensor]:
+        found = torch.autograd.grad(loss, wanted, allow_unused=True)
+        return [torch.zeros_like(w) if g is None else g for g, w in zip(found, wanted, strict=True)]
+
+    before = [w.detach().clone() for w in weights]
+
+    @torch.no_grad()
+    def place(direction: Sequence[Tensor], length: float) -> None:
+        for w, origin, d in zip(weights, before, direction, strict=True):
+            w.copy_(origin).add_(d, alpha=length)
+
+    try:
+        place(gradients(train_loss(), weights), -rate)
+        both = gradients(held_out_loss(), [*alphas, *weights])
+        direct, ahead = both[: len(alphas)], both[len(alphas) :]
+        size = float(torch.stack([(d * d).sum() for d in ahead]).sum().sqrt())
+        if size == 0.0:
+            return direct
+        eps = 0.01 / size
+        place(ahead, eps)
+        above = gradients(train_loss(), alphas)
+        place(ahead, -eps)
+        below = gradients(train_loss(), alphas)
+    finally:
+        place(before, 0.0)
+    return [d - rate * (a - b) / (2 * eps) for d, a, b in zip(direct, above, below, strict=True)]
+
+
+# -- a controller ------------------------------------------------------------------------------------------------------------
+
+
+class Controller(nn.Module):
+    """Emits one option after another, each given those before (ENAS: Pham and others, ICML 2018; Zoph and Le, ICLR 2017)."""
+
+    def __init__(self, space: SearchSpace, hidden: int = 100) -> None:
+        super().__init__()
+        self.space = space
+        self.names = [name for name, options in space.options.items() if len(options) > 1]
+        if not self.names:
+            raise UserError("nothing is left to choose: every decision has one option")
+        self.cell = nn.LSTMCell(hidden, hidden)
+        self.first = nn.Parameter(torch.zeros(hidden))
+        self.embeddings = nn.ModuleDict({str(i): nn.Embedding(len(space.options[n]), hidden) for i, n in enumerate(self.names)})
+        self.heads = nn.ModuleDict({str(i): nn.Linear(hidden, len(space.options[n])) for i, n in enumerate(self.names)})
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -0.1, 0.1)
+
+    def forward(self) -> tuple[Architecture, Tensor, Tensor]:
+        """An architecture, the logarithm of its probability, the entropy along the way. Decisions that it does not have count
+        nothing."""
+        hidden = cell = torch.zeros(1, self.cell.hidden_size)
+        given, chosen, logs, entropies = self.first[None], {}, {}, {}
+        for i, name in enumerate(self.names):
+            hidden, cell = self.cell(given, (hidden, cell))
+            logits = self.heads[str(i)](hidden)[0]
+            place = torch.multinomial(logits.softmax(0), 1)
+            chosen[name] = self.space.options[name][int(place)]
+            logs[name] = logits.log_softmax(0)[place[0]]
+            entropies[name] = -(logits.softmax(0) * logits.log_softmax(0)).sum()
+            given = self.embeddings[str(i)](place)
+        arch = nearest(self.space, chosen)
+        present = [name for name in self.names if name in arch and arch[name] == chosen[name]]
+        zero = torch.zeros(())
+        return arch, sum((logs[n] for n in present), zero), sum((entropies[n] for n in present), zero)
+
+
+@dataclass(frozen=True)
+class Enas:
+    """Settings of ENAS. A controller step, after every `every` weight steps: `samples` architectures, each rewarded with its
+    accuracy on one held-out batch, REINFORCE with a moving baseline."""
+
+    every: int = 8
+    samples: int = 20
+    entropy: float = 1e-4
+    baseline: float = 0.99
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.0, 0.999)
+    weight_decay: float = 0.0
+
+
+def controlled(settings: Enas, space: SearchSpace, held_out: Stream) -> Backward:
+    """For `advance(backward=...)`: weights learn from one architecture of the controller a step; now and then it learns too."""
+    kept: list[Any] = []
+
+    def backward(state: TrainState, x: Tensor, y: Tensor, share: float) -> Tensor:
+        if not kept or kept[0] is not state.module:
+            controller = controller_of(state, space)
+            tensors = {f"controller.{name}": p for name, p in controller.named_parameters()}
+            optimizer = adam(state, tensors, settings)  # type: ignore[arg-type]
+            kept[:] = [state.module, controller, optimizer, switching(state.module)]
+        _, controller, optimizer, switch = kept
+        if state.step and state.step % settings.every == 0:
+            xv, yv = next(held_out(state.step // settings.every))
+            _reward(settings, state, controller, optimizer, switch, xv, yv)
+        with torch.no_grad():
+            arch = controller()[0]
+        state.passes += len(x)
+        with switch(arch):
+            value = loss_of(state, forward(state, x), y)
+            value.backward()
+        return value.detach()
+
+    return backward
+
+
+def controller_of(state: TrainState, space: SearchSpace) -> Controller:
+    """The controller of a training, as far as it learned."""
+    with seeded(mix(state.seed, "controller")):
+        controller = Controller(space)
+    for name, parameter in controller.named_parameters():
+        if f"controller.{name}" in state.extra:
+            parameter.data.copy_(state.extra[f"controller.{name}"])
+        state.extra[f"controller.{name}"] = parameter.data
+    return controller
+
+
+def _reward(
+    settings: Enas, state: TrainState, controller: Controller, optimizer: torch.optim.Adam, switch: Any, x: Tensor, y: Tensor
+) -> None:
+    """One controller step (Williams, 1992): the mean over samples of -(reward - baseline) * log p - entropy."""
+    labels = y if y.dim() == 1 else y.argmax(1)
+    total = torch.zeros(())
+    baseline = state.extra.setdefault("controller baseline", torch.full((), float("nan")))
+    for _ in range(settings.samples):
+        arch, log, entropy = controller()
+        with torch.no_grad(), switch(arch):
+            reward = float((forward(state, x).argmax(1) == labels).float().mean()) + settings.entropy * float(entropy)
+        baseline.copy_(torch.where(baseline.isnan(), reward, settings.baseline * baseline + (1 - settings.baseline) * reward))
+        total = total - (reward - float(baseline)) * log
+    state.passes += settings.samples * len(x)
+    (total / settings.samples).backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+# -- what was found -----------------------------------------------------------------------------------------------------------
+
+
+def probabilities(state: TrainState, method: Relaxation, options: Mapping[str, Sequence[Any]]) -> dict[str, dict[Any, float]]:
+    """Mixture -> option -> how much of it: the softmax of the alphas, for a Dirichlet its mean; edges included."""
+    found = {}
+    shares: dict[str, float] = {}
+    if method.edges:
+        for node, names in entered(options).items():
+            weights = state.extra[f"alpha.into {node}"].detach().softmax(0).tolist()
+            shares |= dict(zip(names, weights, strict=True))
+    for name, here in options.items():
+        alpha = state.extra[f"alpha.{name}"].detach() if len(here) > 1 else torch.zeros(1)
+        if method.draw is dirichlet:
+            beta = F.elu(alpha) + 1.0
+            values = beta / beta.sum()
+        else:
+            values = alpha.softmax(0)
+        found[name] = dict(zip(here, (values * shares.get(name, 1.0)).tolist(), strict=True))
+    return found
+
+
+def derived(model: nn.Module, space: SearchSpace, found: Mapping[str, Mapping[Any, float]]) -> Architecture:
+    """The architecture of the strongest options; a model whose mixtures are not its decisions has a `discretize` for it."""
+    discretize = getattr(model, "discretize", None)
+    if discretize is not None:
+        return space.check(discretize(space, found))
+    chosen = {name: max(options, key=lambda o, p=options: p[o]) for name, options in found.items()}  # type: ignore[misc]
+    return nearest(space, chosen)
+
+
+def nearest(space: SearchSpace, options: Mapping[str, Any]) -> Architecture:
+    """The architecture of these options, or where `where` forbids it or an option is not there, one that differs little."""
+    everything = space.universe
+    return space.decode([all_.index(options[name]) if name in options else 0 for name, all_ in everything.items()])
+
+
+def sampled(found: Mapping[str, Mapping[Any, float]], space: SearchSpace, count: int, seed: int = 0) -> list[Architecture]:
+    """Distinct architectures drawn by the probabilities, at most `count`; for models whose mixtures are their decisions."""
+    rng, archs = Random(seed), dict[Architecture, None]()
+    for _ in range(4 * count):
+        options = {name: rng.choices(list(row), list(row.values()))[0] for name, row in found.items()}
+        archs[nearest(space, options)] = None
+        if len(archs) == count:
+            break
+    return list(archs)
