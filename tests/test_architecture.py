@@ -262,7 +262,7 @@ def test_there_are_no_star_imports_and_no_global_statements():
     assert not wrong, "\n".join(wrong)
 
 
-DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"}
+DRAWS = {"rand", "rand_like", "randn_like", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"}
 
 
 def test_nothing_draws_from_a_global_generator():

@@ -180,11 +180,11 @@ def test_the_penalty_is_the_divergence_of_two_dirichlets() -> None:
 def test_hard_samples_are_one_hot_and_follow_the_softmax() -> None:
     alpha = torch.tensor([0.0, 1.0, -1.0], requires_grad=True)
     counts = torch.zeros(3)
-    with seeded(0):
-        for _ in range(4000):
-            weights, live = page.hard(alpha, 0.5)
-            assert weights.tolist() == pytest.approx([float(i in live) for i in range(3)], abs=1e-6)
-            counts[live[0]] += 1
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(4000):
+        weights, live = page.hard(alpha, 0.5, generator)
+        assert weights.tolist() == pytest.approx([float(i in live) for i in range(3)], abs=1e-6)
+        counts[live[0]] += 1
     assert torch.allclose(counts / 4000, alpha.detach().softmax(0), atol=0.03)
     weights.sum().backward()
     assert alpha.grad is not None and torch.allclose(alpha.grad, torch.zeros(3), atol=1e-6)  # weights always sum to 1
@@ -192,8 +192,7 @@ def test_hard_samples_are_one_hot_and_follow_the_softmax() -> None:
 
 @pytest.mark.parametrize("draw", [page.softmax, page.concrete, page.dirichlet])
 def test_soft_weights_are_a_distribution(draw: page.Draw) -> None:
-    with seeded(1):
-        weights, live = draw(torch.tensor([0.5, -1.0, 2.0]), 0.3)
+    weights, live = draw(torch.tensor([0.5, -1.0, 2.0]), 0.3, torch.Generator().manual_seed(1))
     assert live is None and float(weights.sum()) == pytest.approx(1.0, abs=1e-5) and float(weights.min()) >= 0
 
 
@@ -218,8 +217,9 @@ def test_the_controller_finds_the_optimum_of_the_toy() -> None:
     settings = Enas(every=1, samples=8, lr=0.02, entropy=0.0, baseline=0.9)
     advance(state, stream(), total_steps=80, backward=controlled(settings, space, stream))
     controller = page.controller_of(state, space)
-    with seeded(0), torch.no_grad():
-        archs = [controller()[0] for _ in range(50)]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        archs = [controller(generator)[0] for _ in range(50)]
     good = sum(SCALES[a["first"]] + SCALES[a["second"]] > 0 for a in archs)
     assert good >= 48
 
@@ -229,7 +229,7 @@ def test_a_policy_step_follows_reinforce() -> None:
     space = SearchSpace({"a": ("x", "y", "z")})
     with seeded(2):
         controller = page.Controller(space)
-        arch, log, entropy = controller()
+    arch, log, entropy = controller(torch.Generator().manual_seed(2))
     log.backward()
     head = controller.heads["0"]
     taken = space.options["a"].index(arch["a"])
@@ -238,7 +238,7 @@ def test_a_policy_step_follows_reinforce() -> None:
         probabilities = head(hidden)[0].softmax(0)
     expected = torch.nn.functional.one_hot(torch.tensor(taken), 3) - probabilities
     assert torch.allclose(head.bias.grad, expected, atol=1e-5)  # type: ignore[arg-type]
-    assert float(entropy) == pytest.approx(float(-(probabilities * probabilities.log()).sum()), abs=1e-5)
+    assert float(entropy.detach()) == pytest.approx(float(-(probabilities * probabilities.log()).sum()), abs=1e-5)
 
 
 # -- networks -----------------------------------------------------------------------------------------------------------------

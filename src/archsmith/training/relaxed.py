@@ -24,46 +24,47 @@ from archsmith.training.loop import Backward, forward, loss_of
 from archsmith.training.state import TrainState
 
 Stream = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # the step to begin at -> endless batches
-Draw = Callable[[Tensor, float], tuple[Tensor, tuple[int, ...] | None]]  # alpha (n,), share spent -> weights, the live ones
+# alpha (n,), share of the budget spent, generator -> weights, the live ones (None: all)
+Draw = Callable[[Tensor, float, torch.Generator], tuple[Tensor, tuple[int, ...] | None]]
 _SMALL = 1e-3  # standard deviation of the alphas at the start
 
 
 # -- from alphas to weights -------------------------------------------------------------------------------------------------
-# Draws are torch's own, seeded for each step by the loop.
 
 
-def softmax(alpha: Tensor, share: float) -> tuple[Tensor, None]:
+def softmax(alpha: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, None]:
     """All options, by the softmax (DARTS: Liu, Simonyan and Yang, ICLR 2019, equation 2)."""
     return alpha.softmax(0), None
 
 
-def concrete(alpha: Tensor, share: float) -> tuple[Tensor, None]:
+def concrete(alpha: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, None]:
     """All options, by a sample of the concrete distribution (SNAS: Xie and others, ICLR 2019, equation 5).
 
     The temperature falls from 1 to 0.03 geometrically.
     """
-    return ((alpha.log_softmax(0) + _gumbel(alpha)) / 0.03**share).softmax(0), None
+    return ((alpha.log_softmax(0) + _gumbel(alpha, generator)) / 0.03**share).softmax(0), None
 
 
-def hard(alpha: Tensor, share: float) -> tuple[Tensor, tuple[int, ...]]:
+def hard(alpha: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, tuple[int, ...]]:
     """One sampled option, computed alone; gradients flow as if by the softened sample (GDAS: Dong and Yang, CVPR 2019, eq. 4).
 
     The temperature falls from 10 to 0.1 linearly, as in the released code. Options that were not sampled are felt through the
     softmax only.
     """
-    soft = ((alpha.log_softmax(0) + _gumbel(alpha)) / (10.0 + (0.1 - 10.0) * share)).softmax(0)
+    soft = ((alpha.log_softmax(0) + _gumbel(alpha, generator)) / (10.0 + (0.1 - 10.0) * share)).softmax(0)
     taken = int(soft.argmax())
     return F.one_hot(soft.argmax(), len(alpha)) - soft.detach() + soft, (taken,)
 
 
-def dirichlet(alpha: Tensor, share: float) -> tuple[Tensor, None]:
+def dirichlet(alpha: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, None]:
     """All options, by a sample of Dirichlet(elu(alpha) + 1) (DrNAS: Chen and others, ICLR 2021, section 3.1)."""
-    return torch.distributions.Dirichlet(F.elu(alpha) + 1.0).rsample(), None
+    with seeded(int(torch.randint(2**62, (), generator=generator)), alpha.device):  # its sampler takes no generator
+        return torch.distributions.Dirichlet(F.elu(alpha) + 1.0).rsample(), None
 
 
-def _gumbel(like: Tensor) -> Tensor:
-    uniform = torch.rand_like(like).clamp_(1e-10, 1.0 - 1e-7)
-    return -(-uniform.log()).log()
+def _gumbel(like: Tensor, generator: torch.Generator) -> Tensor:
+    uniform = torch.rand(like.shape, generator=generator).clamp_(1e-10, 1.0 - 1e-7)
+    return -(-uniform.log()).log().to(like.device)
 
 
 def near_uniform(alpha: Tensor) -> Tensor:
@@ -133,8 +134,10 @@ def learning(
             kept[:] = [state.module, relaxing(state.module), Alphas(state, found, method), switching(state.module)]
         _, relaxed, alphas, switch = kept
 
+        generator = torch.Generator().manual_seed(mix(state.seed, "mixtures", state.step))
+
         def loss(x: Tensor, y: Tensor) -> Tensor:
-            with relaxed(alphas.mixtures(share)):
+            with relaxed(alphas.mixtures(share, generator)):
                 return loss_of(state, forward(state, x), y)
 
         if method.bilevel:
@@ -177,14 +180,16 @@ class Alphas:
         self.tensors = list(self._alphas.values())
         self._optimizer = adam(state, {f"alpha.{n}": t for n, t in self._alphas.items()}, method)
 
-    def mixtures(self, share: float) -> dict[str, Mixture]:
+    def mixtures(self, share: float, generator: torch.Generator) -> dict[str, Mixture]:
         """A mixture for each decision: a draw, or its only option."""
         device = self.tensors[0].device
         found = {}
         edges = self._edges()
         for name, options in self.options.items():
             weights, live = (
-                self.method.draw(self._alphas[name], share) if len(options) > 1 else (torch.ones(1, device=device), None)
+                self.method.draw(self._alphas[name], share, generator)
+                if len(options) > 1
+                else (torch.ones(1, device=device), None)
             )
             found[name] = Mixture(options, weights * edges[name] if name in edges else weights, live)
         return found
@@ -237,8 +242,8 @@ def adam(state: TrainState, tensors: Mapping[str, Tensor], method: Relaxation) -
 def _kept(state: TrainState, name: str, count: int) -> Tensor:
     """The tensor of that name, drawn where it is not there."""
     if name not in state.extra:
-        with seeded(mix(state.seed, name)):
-            state.extra[name] = (_SMALL * torch.randn(count)).to(state.device)
+        generator = torch.Generator().manual_seed(mix(state.seed, name))
+        state.extra[name] = (_SMALL * torch.randn(count, generator=generator)).to(state.device)
     return state.extra[name].requires_grad_()
 
 
@@ -303,7 +308,7 @@ class Controller(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -0.1, 0.1)
 
-    def forward(self) -> tuple[Architecture, Tensor, Tensor]:
+    def forward(self, generator: torch.Generator) -> tuple[Architecture, Tensor, Tensor]:
         """An architecture, the logarithm of its probability, the entropy along the way. Decisions that it does not have count
         nothing."""
         hidden = cell = torch.zeros(1, self.cell.hidden_size)
@@ -311,7 +316,7 @@ class Controller(nn.Module):
         for i, name in enumerate(self.names):
             hidden, cell = self.cell(given, (hidden, cell))
             logits = self.heads[str(i)](hidden)[0]
-            place = torch.multinomial(logits.softmax(0), 1)
+            place = torch.multinomial(logits.softmax(0), 1, generator=generator)
             chosen[name] = self.space.options[name][int(place)]
             logs[name] = logits.log_softmax(0)[place[0]]
             entropies[name] = -(logits.softmax(0) * logits.log_softmax(0)).sum()
@@ -347,11 +352,12 @@ def controlled(settings: Enas, space: SearchSpace, held_out: Stream) -> Backward
             optimizer = adam(state, tensors, settings)  # type: ignore[arg-type]
             kept[:] = [state.module, controller, optimizer, switching(state.module)]
         _, controller, optimizer, switch = kept
+        generator = torch.Generator().manual_seed(mix(state.seed, "controller", state.step))
         if state.step and state.step % settings.every == 0:
             xv, yv = next(held_out(state.step // settings.every))
-            _reward(settings, state, controller, optimizer, switch, xv, yv)
+            _reward(settings, state, controller, optimizer, switch, (xv, yv), generator)
         with torch.no_grad():
-            arch = controller()[0]
+            arch = controller(generator)[0]
         state.passes += len(x)
         with switch(arch):
             value = loss_of(state, forward(state, x), y)
@@ -373,14 +379,16 @@ def controller_of(state: TrainState, space: SearchSpace) -> Controller:
 
 
 def _reward(
-    settings: Enas, state: TrainState, controller: Controller, optimizer: torch.optim.Adam, switch: Any, x: Tensor, y: Tensor
-) -> None:
+    settings: Enas, state: TrainState, controller: Controller, optimizer: torch.optim.Adam, switch: Any,
+    batch: tuple[Tensor, Tensor], generator: torch.Generator,
+) -> None:  # fmt: skip
     """One controller step (Williams, 1992): the mean over samples of -(reward - baseline) * log p - entropy."""
+    x, y = batch
     labels = y if y.dim() == 1 else y.argmax(1)
     total = torch.zeros(())
     baseline = state.extra.setdefault("controller baseline", torch.full((), float("nan")))
     for _ in range(settings.samples):
-        arch, log, entropy = controller()
+        arch, log, entropy = controller(generator)
         with torch.no_grad(), switch(arch):
             reward = float((forward(state, x).argmax(1) == labels).float().mean()) + settings.entropy * float(entropy)
         baseline.copy_(torch.where(baseline.isnan(), reward, settings.baseline * baseline + (1 - settings.baseline) * reward))
