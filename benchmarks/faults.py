@@ -160,6 +160,9 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=0, help="random moments besides")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--method", default="auto")
+    parser.add_argument("--space", default="auto")
+    parser.add_argument("--budget", default="params<=20k")
     parser.add_argument("--out", type=Path, default=None)
     asked = parser.parse_args()
     base = asked.out or Path(tempfile.mkdtemp(prefix="archsmith-faults-"))
@@ -170,8 +173,9 @@ def main() -> None:
     from archsmith.run import Run, request_from
 
     request = request_from(
-        data=str(base / "bars.npz"), budget="params<=20k", steps=asked.steps, time_s=None, trials=asked.trials, threads=1
-    )
+        data=str(base / "bars.npz"), budget=asked.budget, method=asked.method, space=asked.space, steps=asked.steps,
+        time_s=None, trials=asked.trials, threads=1,
+    )  # fmt: skip
     began = time.monotonic()
     assert child(lambda: void(start(request, base / "straight"))), "the undisturbed run failed"
     whole = time.monotonic() - began

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 from torch import nn
 
 from archsmith.errors import ArchsmithError, Damaged, UserError, did_you_mean
-from archsmith.methods import METHODS, auto, settings_of
+from archsmith.methods import METHODS, auto, page_of, settings_of
 from archsmith.methods.task import Sharing, Task
 from archsmith.progress import Silent, Watch, duration
 from archsmith.run import STAGES, Request, Run, Stopwatch
@@ -128,21 +126,24 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
     }
 
 
-def _method(request: Request) -> ModuleType:
-    name = auto(request.space) if request.method == "auto" else request.method
+def _method(request: Request) -> Any:
+    name = _name(request)
     if name not in METHODS:
         raise UserError(f"no method '{name}'; there are auto, {', '.join(METHODS)}{did_you_mean(name, METHODS)}")
-    return importlib.import_module(METHODS[name][0])
+    return page_of(name)
+
+
+def _name(request: Request) -> str:
+    return auto(request.space) if request.method == "auto" else request.method
 
 
 def _checked(request: Request) -> None:
     """UserError for an unknown method, or a setting that it does not have."""
-    page, known = _method(request), settings_of(_method(request))
+    known = settings_of(_method(request))
     for name in request.settings:
         if name not in known:
             having = f"it has {', '.join(known)}" if known else "it has none"
-            method = page.__name__.rpartition(".")[2].replace("_", "-")
-            raise UserError(f"method '{method}' has no setting '{name}'{did_you_mean(name, known)}; {having}")
+            raise UserError(f"method '{_name(request)}' has no setting '{name}'{did_you_mean(name, known)}; {having}")
 
 
 def _scoring(work: Work) -> float:

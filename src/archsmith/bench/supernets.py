@@ -422,8 +422,9 @@ def _recipe(setting: Setting, share: float) -> Any:
 
 
 def _how(job: _Job, node: Node, seed: int) -> dict[str, Any]:
-    """Seed, device and sampler of a node's training."""
+    """Seed, device and what a step of a node's training computes."""
     from archsmith.training.samplers import balanced, strata, uniform
+    from archsmith.training.shared import sharing
 
     space, alive = node.space, LIVE.get(job.network[0])
     if job.setting.sampling != "uniform" and alive is not None:
@@ -432,7 +433,7 @@ def _how(job: _Job, node: Node, seed: int) -> dict[str, Any]:
     if job.setting.sampling == "balanced":
         counts = sorted({longest_convolutions(space.sample(Random(i))) for i in range(500)})
         sampler = balanced([uniform(part) for part in strata(space, longest_convolutions, counts)])
-    return {"seed": seed, "device": job.device, "sampler": sampler}
+    return {"seed": seed, "device": job.device, "backward": sharing(sampler)}
 
 
 def _stream(job: _Job, seed: int, augmented: bool = True) -> Callable[[int], Iterator[Any]]:

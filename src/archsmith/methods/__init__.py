@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
-from types import ModuleType
+from typing import Any
 
-METHODS = {
+_GRADIENT = "archsmith.methods.gradient"
+METHODS = {  # name -> (module, or module:attribute, what it is)
     "zico": ("archsmith.methods.zico", "rank networks by ZiCo without training, search on the score (Li et al., ICLR 2023)"),
     "ensemble": (
         "archsmith.methods.ensemble",
@@ -19,6 +21,14 @@ METHODS = {
         "archsmith.methods.few_shot",
         "a supernet split into several estimates better than one (Zhao et al., ICML 2021)",
     ),
+    "darts": (f"{_GRADIENT}:darts", "all options at once, their weights learned by gradient (Liu et al., ICLR 2019)"),
+    "darts-2": (f"{_GRADIENT}:darts2", "DARTS, looking one weight step ahead (second order)"),
+    "pc-darts": (f"{_GRADIENT}:pc_darts", "DARTS on a quarter of the channels (Xu et al., ICLR 2020)"),
+    "gdas": (f"{_GRADIENT}:gdas", "one sampled option a step, gradients through the sample (Dong and Yang, CVPR 2019)"),
+    "snas": (f"{_GRADIENT}:snas", "samples of a concrete distribution (Xie et al., ICLR 2019)"),
+    "setn": (f"{_GRADIENT}:setn", "weights by single paths, options jointly (Dong and Yang, ICCV 2019)"),
+    "drnas": (f"{_GRADIENT}:drnas", "samples of a Dirichlet distribution (Chen et al., ICLR 2021)"),
+    "enas": (f"{_GRADIENT}:enas", "a recurrent controller, rewarded with accuracy (Pham et al., ICML 2018)"),
     "random": ("archsmith.methods.random", "random feasible networks, no score: the baseline every method has to beat"),
 }
 _CELLS = ("nasbench201", "darts", "darts-small", "transnas", "nasbench1shot1-space1", "nasbench1shot1-space2")
@@ -29,7 +39,14 @@ def auto(space: str) -> str:
     return "ensemble" if space in _CELLS else "zico"
 
 
-def settings_of(page: ModuleType) -> dict[str, inspect.Parameter]:
+def page_of(name: str) -> Any:
+    """The stages that a method fills in: `screen`, `search`, and where it has them `train`, `network`, `weights`."""
+    module, _, attribute = METHODS[name][0].partition(":")
+    page = importlib.import_module(module)
+    return getattr(page, attribute) if attribute else page
+
+
+def settings_of(page: Any) -> dict[str, inspect.Parameter]:
     """A method's settings: the keyword arguments of the function that trains its weights."""
     found = inspect.signature(page.weights).parameters if hasattr(page, "weights") else {}
     return {name: parameter for name, parameter in found.items() if parameter.kind is parameter.KEYWORD_ONLY}

@@ -72,13 +72,19 @@ def search(task: Task, root: Node) -> dict[str, Any]:
     for stage, searcher, thirds in stages:
         stop = None if task.trials is not None else (lambda n=thirds: task.spent() > scored.PATIENCE * n * task.seconds / 3)
         run_search(problem, searcher, trials=half, archive=task.archive, stage=stage, stop=stop, on_trial=_telling(task, half))
-    found = {stage: _ranked(task.archive.stage(stage)) for stage, _, _ in stages}
+    return shortlisted(task, "evolution")
+
+
+def shortlisted(task: Task, searcher: str) -> dict[str, Any]:
+    """What a search on estimates leaves: the best of its trials and of random search's, if there was one."""
+    found = {stage: _ranked(task.archive.stage(stage)) for stage in ("search", "search-random")}
     best = _ranked([*found["search"], *found["search-random"]])[: task.finalists]
+    random = {"trials": len(found["search-random"]), "best": _best(found["search-random"])}
     return {
-        "searcher": "evolution",
+        "searcher": searcher,
         "trials": len(found["search"]),
         "best": _best(found["search"]),
-        "random": {"trials": len(found["search-random"]), "best": _best(found["search-random"])},
+        "random": random if found["search-random"] else None,
         "shortlist": [
             {"key": t.arch.key, "options": dict(t.arch), "origin": t.stage, "shared_accuracy": t.metrics["shared_accuracy"]}
             for t in best

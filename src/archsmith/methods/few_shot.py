@@ -24,8 +24,11 @@ from archsmith.methods.task import Sharing, Task
 from archsmith.metrics.proxies.zico import ZiCo
 from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
+from archsmith.training.loop import Backward
 from archsmith.training.nodes import train_node
+from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import Sampler, among, uniform
+from archsmith.training.shared import sharing as single
 from archsmith.training.splits import gradient_distances, parts_of, planned, score_distances
 from archsmith.training.state import TrainState
 from archsmith.tree import Node, grow
@@ -43,24 +46,42 @@ def weights(task: Task, *, splits: int = 1, split_on: str = "gradients", leaves:
     "gradients", "scores", "random", "arbitrary" (`training.splits.planned`); with "+" between them, the last for all that
     follow. `leaves`: at most so many supernets at the end. `inherit`: parts start from what was trained above them, else anew.
     """
+    return grown(task, splits=splits, split_on=split_on, leaves=leaves, inherit=inherit)[0]
+
+
+def grown(
+    task: Task,
+    *,
+    splits: int,
+    split_on: str,
+    leaves: int,
+    inherit: bool,
+    learn: Callable[[Sharing, Node], Backward] | None = None,
+    channels: int | None = None,
+) -> tuple[Node, dict[str, TrainState]]:
+    """`weights`, and the training of each node by name. `learn`: what a step of a leaf computes, instead of
+    single paths. `channels`: operations work on one in so many (PC-DARTS)."""
     if splits < 0 or leaves < 2:
         raise UserError(f"splits={splits} must be 0 or more, leaves={leaves} at least 2")
     assert task.sharing is not None
     sharing = task.sharing()
     space = task.space.where(LIVE[task.space_name]) if task.space_name in LIVE else task.space
-    root = Node(space, sharing.make())
+    nodes = [root := Node(space, sharing.make(channels))]
     levels = split_on.split("+")[:splits]
     levels += [levels[-1]] * (splits - len(levels)) if levels else []
-    shares = [_PARENT if splits else 1.0, *[(1.0 - _PARENT) / splits] * splits] if splits else [1.0]
-    nodes = [root]
-    _train(task, sharing, nodes, shares, 0)
-    for level, how in enumerate(levels):
-        below: list[Node] = []
-        for node in nodes:
-            below += _split(task, sharing, node, how, int(leaves ** (1 / splits) + 1e-9), inherit)
-        nodes = below or nodes
-        _train(task, sharing, nodes, shares, level + 1, inherit)
-    return root
+    shares = [_PARENT, *[(1.0 - _PARENT) / splits] * splits] if splits else [1.0]
+    states: dict[str, TrainState] = {}
+    for level, here in enumerate(shares):
+        if level:
+            branches = int(leaves ** (1 / splits) + 1e-9)
+            nodes = [child for node in nodes for child in _split(task, node, levels[level - 1], branches, inherit)]
+        rest = sum(shares[level + 1 :])
+        recipe = replace(sharing.recipe, lr=sharing.recipe.lr / 2) if level and inherit else sharing.recipe
+        for position, node in enumerate(nodes):
+            share = here / len(nodes)
+            state = _train(task, sharing, node, recipe, share, share * (len(nodes) - position) + rest, None if rest else learn)
+            states |= {node.name: state} if state else {}
+    return root, states
 
 
 def screen(task: Task, **options: Any) -> dict[str, Any]:
@@ -83,14 +104,12 @@ def network(task: Task, **options: Any) -> Callable[[Architecture], nn.Module]:
     return estimated.networks(task, weights(task, **options))
 
 
-def _split(task: Task, sharing: Sharing, node: Node, how: str, branches: int, inherit: bool) -> Sequence[Node]:
-    """The children under a split that is decided once; none where nothing is left to split."""
+def _split(task: Task, node: Node, how: str, branches: int, inherit: bool) -> Sequence[Node]:
+    """The children under a split that is decided once."""
 
-    def plan() -> dict[str, Any] | None:
+    def plan() -> dict[str, Any]:
         score = ZiCo(task.model, task.batches, seed=task.seed)
-        distances = {
-            "gradients": gradient_distances(task.batches, _ROUNDS), "scores": score_distances(score, _ROUNDS)
-        }  # fmt: skip
+        distances = {"gradients": gradient_distances(task.batches, _ROUNDS), "scores": score_distances(score, _ROUNDS)}
         return planned(node, how, branches, distances=distances, seed=task.seed)
 
     task.tell(f"splitting '{node.name}' on {how}", None)
@@ -99,29 +118,30 @@ def _split(task: Task, sharing: Sharing, node: Node, how: str, branches: int, in
 
 
 def _train(
-    task: Task, sharing: Sharing, nodes: Sequence[Node], shares: Sequence[float], level: int, inherit: bool = True
-) -> None:
-    """One level of the tree: its share of the budget, equally among its nodes. A node in which nothing fits is left out."""
-    warm = level > 0 and inherit
-    recipe = replace(sharing.recipe, lr=sharing.recipe.lr / 2) if warm else sharing.recipe
-    for position, node in enumerate(nodes):
-        sampler = _sampler(task, node.space)
-        if sampler is None:
-            continue
-        here, rest = shares[level] / len(nodes), shares[level] * (1 - position / len(nodes)) + sum(shares[level + 1 :])
-        steps = seconds = None
-        if sharing.steps is not None:
-            steps = max(1, int(estimated.TRAINING * sharing.steps * here))
-        else:
-            assert sharing.seconds is not None
-            left = estimated.TRAINING * sharing.seconds - task.spent()
-            seconds = task.decide(f"train/{node.name}/seconds", partial(max, 1.0, left * here / rest))
-        seed = mix(task.seed, "shared", node.name)
-        train_node(
-            node, recipe, sharing.stream, steps=steps, seconds=seconds, sampler=sampler, seed=seed, device=task.device,
-            class_counts=sharing.class_counts, checkpoint=sharing.folder / f"shared-{mix(node.name):016x}.safetensors",
-            on_progress=partial(_told, task, node.name),
-        )  # fmt: skip
+    task: Task,
+    sharing: Sharing,
+    node: Node,
+    recipe: Recipe,
+    share: float,
+    rest: float,
+    learn: Callable[[Sharing, Node], Backward] | None,
+) -> TrainState | None:
+    """With its share of the budget, of which `rest` is not spent yet. None where nothing in the node fits the constraints."""
+    sampler = _sampler(task, node.space)
+    if sampler is None:
+        return None
+    steps = seconds = None
+    if sharing.steps is not None:
+        steps = max(1, int(estimated.TRAINING * sharing.steps * share))
+    else:
+        assert sharing.seconds is not None
+        left = estimated.TRAINING * sharing.seconds - task.spent()
+        seconds = task.decide(f"train/{node.name}/seconds", partial(max, 1.0, left * share / rest))
+    return train_node(
+        node, recipe, sharing.stream, steps=steps, seconds=seconds, backward=learn(sharing, node) if learn else single(sampler),
+        seed=mix(task.seed, "shared", node.name), device=task.device, class_counts=sharing.class_counts,
+        checkpoint=sharing.folder / f"shared-{mix(node.name):016x}.safetensors", on_progress=partial(_told, task, node.name),
+    )  # fmt: skip
 
 
 def _told(task: Task, name: str, state: TrainState, share: float) -> None:

@@ -30,12 +30,13 @@ class Training:
 class Sharing:
     """What training shared weights is handed. Its budget: `seconds`, or `steps`, in all; the other is None.
 
-    `make`: the elastic network with weights, new ones by the seed or those of --init. `stream(step)`: endless augmented
+    `make(partial)`: the elastic network with weights, new ones by the seed or those of --init; `partial`: operations work on
+    one in so many channels, None: on all. `stream(step)`: endless augmented
     batches from that step on, of the training images but `held_out`, which are to judge networks by; `calibration`: some of
     those trained on, to set BatchNorm's statistics with.
     """
 
-    make: Callable[[], nn.Module]
+    make: Callable[[int | None], nn.Module]
     stream: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
     calibration: Sequence[Tensor]
     held_out: Sequence[tuple[Tensor, Tensor]]

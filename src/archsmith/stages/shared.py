@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,8 @@ def sharing(work: Work) -> Sharing:
     plain = batches(trained, each, data=data, seed=mix(seed, "calibration"), augment=None, device=work.device)
     calibration = [x for x, _ in itertools.islice(plain, max(1, min(_CALIBRATION, len(trained)) // each))]
     return Sharing(
-        lambda: _with_weights(work), stream, calibration, list(ordered(held_out, 256, data, work.device, work.workers)), recipe,
-        class_counts(work), seconds, steps, work.run.folder / "checkpoints",
+        partial(_with_weights, work), stream, calibration, list(ordered(held_out, 256, data, work.device, work.workers)),
+        recipe, class_counts(work), seconds, steps, work.run.folder / "checkpoints",
     )  # fmt: skip
 
 
@@ -67,12 +68,12 @@ def _some(part: Any, places: np.ndarray) -> Part:
     return replace(part, rows=part.rows[index], labels=part.labels[places], ids=[part.ids[i] for i in places])
 
 
-def _with_weights(work: Work) -> nn.Module:
+def _with_weights(work: Work, parts: int | None = None) -> nn.Module:
     """A network of its own: new weights by the seed, or those of --init."""
-    if work.run.request.init:
+    if work.run.request.init and parts is None:
         import copy
 
         return copy.deepcopy(work.model)
     channels, size, _ = work.shape
     with seeded(mix(work.run.request.seed, "shared weights")):
-        return build(work.space_name, len(work.images.classes), channels, size, device="cpu")
+        return build(work.space_name, len(work.images.classes), channels, size, device="cpu", partial=parts)

@@ -128,6 +128,24 @@ def load(path: str | Path, module: nn.Module, *, device: torch.device | str = "c
     return state
 
 
+def resumed(
+    path: Path | None,
+    module: nn.Module,
+    *,
+    device: torch.device | str = "cpu",
+    tell: Callable[[str], None] = lambda text: None,
+) -> TrainState | None:
+    """The state in `path`; None where there is no such file, or a torn or changed one, which is put aside and told."""
+    if path is None or not path.exists():
+        return None
+    try:
+        return load(path, module, device=device)
+    except Damaged as error:
+        tell(str(error))
+        path.replace(path.with_suffix(".damaged"))
+        return None
+
+
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The verified tensors ("module.NAME", "ema.NAME", "optimizer.NAME.KEY", "extra.NAME") and the counters of a checkpoint."""
     try:

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from archsmith.training.checkpoint import load
-from archsmith.training.loop import advance, start
+from archsmith.training.checkpoint import resumed
+from archsmith.training.loop import Backward, advance, start
 from archsmith.training.recipe import Recipe
-from archsmith.training.samplers import Sampler, uniform
-from archsmith.training.shared import Distillation, sharing
+from archsmith.training.samplers import uniform
+from archsmith.training.shared import sharing
 from archsmith.training.state import TrainState
 from archsmith.tree import Node
 
@@ -24,8 +24,7 @@ def train_node(
     *,
     steps: int | None = None,
     seconds: float | None = None,
-    sampler: Sampler | None = None,
-    distillation: Distillation | None = None,
+    backward: Backward | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
     class_counts: Sequence[int] | None = None,
@@ -34,14 +33,13 @@ def train_node(
 ) -> TrainState:
     """Trains the node's weights in place for `steps`, or for `seconds`, in all; what `checkpoint` holds is not trained again.
 
-    `stream(step)`: endless batches x (B, C, H, W), y from that step on. `sampler`: default one uniformly random architecture of
-    the node's space a step. The optimizer and the learning rate's schedule are new, whatever the weights were inherited from.
-    With `recipe.ema` the weights are the averaged ones afterwards. `node.trained` is set to the images that went forward and
-    back. Raises Damaged for a torn checkpoint, EvaluationFailed where the loss is not finite.
+    `stream(step)`: endless batches x (B, C, H, W), y from that step on. `backward`: what a step computes, default
+    `sharing(uniform(node.space))`, one random architecture. The optimizer and the learning rate's schedule are new, whatever
+    the weights were inherited from. With `recipe.ema` the weights are the averaged ones afterwards. `node.trained` is set to
+    the images that went forward and back. A torn checkpoint is put aside. Raises EvaluationFailed where the loss is not finite.
     """
-    if checkpoint is not None and checkpoint.exists():
-        state = load(checkpoint, node.model, device=device)
-    else:
+    state = resumed(checkpoint, node.model, device=device)
+    if state is None:
         state = start(node.model, recipe, seed=seed, device=device, class_counts=class_counts)
     advance(
         state,
@@ -50,7 +48,7 @@ def train_node(
         total_seconds=seconds,
         checkpoint=checkpoint,
         on_progress=on_progress,
-        backward=sharing(sampler or uniform(node.space), distillation=distillation),
+        backward=backward or sharing(uniform(node.space)),
     )
     if state.ema is not None:
         node.model.load_state_dict(state.ema.state_dict())

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archsmith.errors import Damaged, EvaluationFailed, UserError
+from archsmith.errors import EvaluationFailed, UserError
 from archsmith.supernet import calibrate
-from archsmith.training.checkpoint import load
+from archsmith.training.checkpoint import load, resumed
 from archsmith.training.loop import advance, start
 from archsmith.training.recipe import Recipe
 from archsmith.training.state import TrainState
@@ -168,13 +168,10 @@ def checkpoint_path(field: Field, name: str) -> Path:
 def _resumed(entrant: Entrant, field: Field) -> TrainState:
     """The entrant's training as far as it came; a torn or changed checkpoint is put aside and the training starts anew."""
     path = checkpoint_path(field, entrant.name)
-    if path.exists():
-        try:
-            return load(path, entrant.make(), device=field.device)
-        except Damaged as error:
-            field.tell(f"{error}", 0.0)
-            path.replace(path.with_suffix(".damaged"))
-    return start(
+    state = (
+        resumed(path, entrant.make(), device=field.device, tell=lambda text: field.tell(text, 0.0)) if path.exists() else None
+    )
+    return state or start(
         entrant.make(), field.recipe, seed=field.seed, device=field.device, class_counts=field.class_counts, fresh=field.fresh
     )
 

@@ -1,0 +1,130 @@
+"""Gradient methods (DARTS, PC-DARTS, GDAS, SNAS, SETN, DrNAS, ENAS): weights of options learned beside shared weights.
+
+Alone, or in each part of a few-shot tree; of what the parts find, the network with the lowest held-out loss is taken, each
+judged with the weights of its part (the released few-shot code leaves that choice out). The methods know no budget: what they
+find is changed as little as needed to keep it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from archsmith.errors import NothingFits
+from archsmith.methods import estimated, few_shot
+from archsmith.methods.task import Sharing, Task
+from archsmith.problem import Candidate, Problem, minimize
+from archsmith.search import Proposals, searcher
+from archsmith.search import search as run_search
+from archsmith.seeding import mix
+from archsmith.space import Architecture
+from archsmith.supernet import mixed
+from archsmith.training.loop import Backward
+from archsmith.training.relaxed import (
+    METHODS,
+    Enas,
+    controlled,
+    controller_of,
+    derived,
+    learning,
+    probabilities,
+    sampled,
+)
+from archsmith.training.state import TrainState
+from archsmith.tree import Node
+from archsmith.walk import Descent, Gauge
+
+_PARTS = 4  # PC-DARTS: operations work on a quarter of the channels
+_DRAWN = 24  # networks drawn from what was learned, beside the strongest
+_MENDING = 2000  # counts of costs to bring one within the budget
+
+
+@dataclass(frozen=True)
+class Page:
+    """One of the methods, as the pipeline calls it."""
+
+    name: str
+
+    def weights(
+        self, task: Task, *, splits: int = 0, split_on: str = "gradients", leaves: int = 8, inherit: bool = True
+    ) -> tuple[Node, dict[str, TrainState]]:
+        """The tree, and the training of each node. `splits` and the others: as in few-shot. One that is split is trained by
+        single paths, the method goes on in each part."""
+        return few_shot.grown(
+            task, splits=splits, split_on=split_on, leaves=leaves, inherit=inherit, learn=partial(self._learn, task),
+            channels=_PARTS if self.name == "pc-darts" else None,
+        )  # fmt: skip
+
+    def screen(self, task: Task, **settings: Any) -> dict[str, Any]:
+        """Nothing to score before the weights are trained."""
+        return few_shot.screen(task)
+
+    def train(self, task: Task, **settings: Any) -> dict[str, Any]:
+        """The tree, and how far its estimates can be trusted."""
+        return estimated.train(task, self.weights(task, **settings)[0])
+
+    def search(self, task: Task, **settings: Any) -> dict[str, Any]:
+        """What each part found, judged by the held-out loss."""
+        root, states = self.weights(task, **settings)
+        archs: dict[Architecture, None] = {}
+        for node in root.leaves:
+            if node.name in states:
+                archs |= dict.fromkeys(self._found(task, node, states[node.name]))
+        gauge = Gauge(task.constraints)
+        fitting = dict.fromkeys(filter(None, (_mended(task, gauge, arch) for arch in archs)))
+        if not fitting:
+            raise NothingFits(f"nothing near the networks that {self.name} found keeps the budget; give a wider one")
+        metric = estimated.estimate(task, root)
+        problem = Problem(task.space, (minimize(metric, name="shared_loss"),), task.constraints)
+        run_search(problem, listed(problem, archs=list(fitting)), trials=len(fitting), archive=task.archive, stage="search")
+        return estimated.shortlisted(task, self.name)
+
+    def _learn(self, task: Task, sharing: Sharing, node: Node) -> Backward:
+        held_out = partial(_endless, sharing, mix(task.seed, "alphas"))
+        if self.name == "enas":
+            return controlled(Enas(), node.space, held_out)
+        return learning(METHODS[self.name], node.space, held_out)
+
+    def _found(self, task: Task, node: Node, state: TrainState) -> list[Architecture]:
+        """The strongest network of a part, and some drawn from what it learned."""
+        if self.name == "enas":
+            controller, generator = controller_of(state, node.space), torch.Generator().manual_seed(task.seed)
+            with torch.no_grad():
+                return [controller(generator)[0] for _ in range(_DRAWN)]
+        found = probabilities(state, METHODS[self.name], mixed(node.model, node.space))
+        drawn = sampled(found, node.space, _DRAWN, task.seed) if set(found) <= set(node.space) else []
+        return [derived(node.model, node.space, found), *drawn]
+
+
+def _endless(sharing: Sharing, seed: int, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Held-out images in batches as large as those for training, from that step on, in an order that depends on the step."""
+    x, y = (torch.cat(parts) for parts in zip(*sharing.held_out, strict=True))
+    while True:
+        generator = torch.Generator().manual_seed(mix(seed, step))
+        rows = torch.randint(len(y), (sharing.recipe.batch_size,), generator=generator).to(y.device)
+        yield x[rows].contiguous(memory_format=torch.channels_last), y[rows]
+        step += 1
+
+
+def _mended(task: Task, gauge: Gauge, arch: Architecture) -> Architecture | None:
+    """The architecture, or one near it that keeps the budget; None where none is found."""
+    if not task.constraints:
+        return arch
+    found, violation = Descent(task.space, gauge, Random(task.seed)).run(arch, _MENDING)
+    return found if violation <= 0 else None
+
+
+@searcher
+def listed(problem: Problem, seed: int = 0, archs: Any = ()) -> Proposals:
+    """These architectures, once."""
+    yield [Candidate(arch, origin="learned") for arch in archs]
+
+
+darts, darts2, pc_darts, gdas = Page("darts"), Page("darts-2"), Page("pc-darts"), Page("gdas")
+snas, setn, drnas, enas = Page("snas"), Page("setn"), Page("drnas"), Page("enas")
