@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 from typing import Any
 
@@ -13,9 +14,19 @@ from torch.nn import functional as F
 
 from archsmith.elastic import Choice, Conv2d, Linear, OneOf
 from archsmith.errors import UserError
+from archsmith.models import build
 from archsmith.models.cell import nasbench201
+from archsmith.space import Architecture
 from archsmith.supernet import active, search_space
-from archsmith.training.splits import best_split, gradient_distances, lightest, score_distances, splittable
+from archsmith.training.splits import (
+    best_split,
+    gradient_distances,
+    lightest,
+    parts_of,
+    planned,
+    score_distances,
+    splittable,
+)
 from archsmith.tree import Node
 
 
@@ -108,3 +119,51 @@ def test_what_can_be_split() -> None:
         best_split(small, gradient_distances(pair()))
     with pytest.raises(UserError, match="at least one batch"):
         gradient_distances([])
+
+
+def test_plans_make_partitions() -> None:
+    node = root()
+    options = node.space.options["edge0to1"]
+    plan = planned(node, "edge0to1", 8)
+    assert plan == {"decision": "edge0to1", "groups": [[0], [1], [2], [3], [4]]}
+    plan = planned(node, "edge0to1", 2)
+    assert [len(group) for group in plan["groups"]] == [2, 3] and sum(plan["groups"], []) == [0, 1, 2, 3, 4]
+    parts = parts_of(node.space, plan)
+    assert [part.options["edge0to1"] for part in parts.values()] == [options[:2], options[2:]]
+    assert json.loads(json.dumps(plan)) == plan
+    plan = planned(node, "arbitrary", 3, seed=4)
+    parts = parts_of(node.space, plan)
+    assert len(parts) == 3 and all(sum(p.contains(a) for p in parts.values()) == 1 for a in drawn(node, 40))
+    assert planned(node, "random", 5, seed=1) == planned(node, "random", 5, seed=1)
+    assert len({planned(node, "random", 5, seed=s)["decision"] for s in range(12)}) > 2
+
+
+def test_plans_by_distance_take_the_decision_that_parts_most() -> None:
+    node = root()
+
+    def distances(node: Node, name: str, rng: Random) -> np.ndarray:
+        count = len(node.space.options[name])
+        apart = np.ones((count, count)) - np.eye(count)
+        return apart * (3.0 if name == "edge1to3" else 1.0)
+
+    for branches, groups in ((5, 5), (2, 2)):
+        plan = planned(node, "gradients", branches, distances={"gradients": distances})
+        assert plan["decision"] == "edge1to3" and len(plan["groups"]) == groups
+        assert sum(part.size for part in parts_of(node.space, plan).values()) == node.space.size
+
+
+def test_what_cannot_be_planned_is_told() -> None:
+    node = root()
+    with pytest.raises(UserError, match="did you mean 'gradients'"):
+        planned(node, "gradient", 4)
+    with pytest.raises(UserError, match="at least 2"):
+        planned(node, "edge0to1", 1)
+
+
+def root() -> Node:
+    model = build("nasbench201", 4, 1, 8, device="cpu", width=4, cells=1)
+    return Node(search_space(model), model)
+
+
+def drawn(node: Node, count: int) -> list[Architecture]:
+    return [node.space.sample(Random(i)) for i in range(count)]

@@ -8,7 +8,7 @@ statistics are its own, estimates are made on images held out from training, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -29,14 +29,15 @@ from archsmith.training.nodes import train_node
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import Sampler, among, uniform
 from archsmith.training.shared import sharing as single
-from archsmith.training.splits import gradient_distances, parts_of, planned, score_distances
+from archsmith.training.splits import gradient_distances, parts_of, planned, score_distances, splittable
 from archsmith.training.state import TrainState
 from archsmith.tree import Node, grow
 from archsmith.walk import Gauge
 
 _PARENT = 0.5  # of the training: the supernet of the whole space, where it is split
 _TRIED, _POOL = 20, 300
-_ROUNDS = 8  # architectures a split is judged on
+_ROUNDS, _FEWEST_ROUNDS = 8, 2  # architectures a split is judged on
+_JUDGING = 0.1  # of the training at most, for that
 
 
 def weights(task: Task, *, splits: int = 1, split_on: str = "gradients", leaves: int = 8, inherit: bool = True) -> Node:
@@ -74,7 +75,10 @@ def grown(
     for level, here in enumerate(shares):
         if level:
             branches = int(leaves ** (1 / splits) + 1e-9)
-            nodes = [child for node in nodes for child in _split(task, node, levels[level - 1], branches, inherit)]
+            how, each = levels[level - 1], _JUDGING / (splits * len(nodes))
+            nodes = [
+                child for node in nodes for child in _split(task, node, how, branches, inherit, _passes(sharing, states, each))
+            ]
         rest = sum(shares[level + 1 :])
         recipe = replace(sharing.recipe, lr=sharing.recipe.lr / 2) if level and inherit else sharing.recipe
         for position, node in enumerate(nodes):
@@ -104,17 +108,43 @@ def network(task: Task, **options: Any) -> Callable[[Architecture], nn.Module]:
     return estimated.networks(task, weights(task, **options))
 
 
-def _split(task: Task, node: Node, how: str, branches: int, inherit: bool) -> Sequence[Node]:
-    """The children under a split that is decided once."""
+def _split(task: Task, node: Node, how: str, branches: int, inherit: bool, passes: int) -> Sequence[Node]:
+    """The children under a split that is decided once, and looked for with so many passes."""
 
     def plan() -> dict[str, Any]:
+        decisions, rounds = affordable(node, passes, task.seed)
         score = ZiCo(task.model, task.batches, seed=task.seed)
-        distances = {"gradients": gradient_distances(task.batches, _ROUNDS), "scores": score_distances(score, _ROUNDS)}
-        return planned(node, how, branches, distances=distances, seed=task.seed)
+        distances = {"gradients": gradient_distances(task.batches, rounds), "scores": score_distances(score, rounds)}
+        return planned(node, how, branches, distances=distances, decisions=decisions, seed=task.seed)
 
     task.tell(f"splitting '{node.name}' on {how}", None)
     found = task.decide(f"train/{node.name}/split", plan)
     return grow(node, parts_of(node.space, found), inherit=inherit, seed=mix(task.seed, node.name))
+
+
+def _passes(sharing: Sharing, states: Mapping[str, TrainState], share: float) -> int:
+    """Passes that a share of the training has."""
+    if sharing.steps is not None:
+        return int(share * sharing.steps)
+    assert sharing.seconds is not None
+    done = [state for state in states.values() if state.step]
+    pace = sum(state.seconds for state in done) / max(1, sum(state.step for state in done))
+    return int(share * sharing.seconds / max(pace, 1e-6))
+
+
+def affordable(node: Node, passes: int, seed: int) -> tuple[list[str], int]:
+    """Decisions that can be compared, all or some at random, and in how many rounds of a pass for every option."""
+    names = splittable(node.space)
+    options = {name: len(node.space.options[name]) for name in names}
+    rounds = max(_FEWEST_ROUNDS, min(_ROUNDS, passes // max(1, sum(options.values()))))
+    chosen: list[str] = []
+    left = float(passes)
+    for name in Random(mix(seed, node.name)).sample(names, len(names)):
+        left -= rounds * options[name]
+        if left < 0 and len(chosen) >= 2:
+            break
+        chosen.append(name)
+    return [name for name in names if name in chosen], rounds
 
 
 def _train(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from archsmith.intervals import wilson
 from archsmith.report import text
+from archsmith.report.estimates import verdict
 from archsmith.report.record import Record
 
 FEW_PHOTOS, PHOTO_SIDE = 2000, 64  # below so many training images from this side on, pretrained networks win
@@ -81,7 +82,9 @@ def _about_data(record: Record) -> list[str]:
 def _about_method(record: Record) -> list[str]:
     screen, finish = record.stage("screen"), record.stage("finish")
     found = []
-    if record.proxy and screen:
+    if trust := record.stage("train").get("trust"):
+        found.append(verdict(trust))
+    elif record.proxy and screen:
         found.append(
             f"{text.name(record.proxy)} ranks networks without training them. It finds good ones often, not always: "
             "a network it ranks low may train well."

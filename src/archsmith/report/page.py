@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from archsmith.files import write_text
-from archsmith.report import account, caveats, drawing, figures, results, text
+from archsmith.report import account, caveats, drawing, estimates, figures, results, text
 from archsmith.report.front import rows_of, save
 from archsmith.report.record import STAGES, Record, read
 
@@ -67,6 +67,7 @@ def _context(record: Record) -> dict[str, Any]:
         "tiles": results.tiles(record),
         "budget": results.budget(record),
         "verdict": results.verdict(record),
+        "estimates": estimates.estimates(record),
         "hint": caveats.pretrained_hint(record),
         "specs": {name: _json(figure) for name, figure in drawn.items() if figure},
         "legends": {name: figures.legend(figure) for name, figure in drawn.items() if figure},
@@ -156,7 +157,14 @@ def _lede(record: Record) -> str:
         within = f" within {' and '.join(limits)}" if limits else ""
         classes = text.plural(len(look.get("classes") or ()), "class", "classes")
         parts.append(f"archsmith looked for the best network that tells {classes} apart in {side} {kind} images{within}.")
-    if screen:
+    train = record.stage("train")
+    if train.get("trust"):
+        estimated = (search.get("trials") or 0) + ((search.get("random") or {}).get("trials") or 0)
+        supernets = text.plural(len(train["nodes"]), "supernet")
+        parts.append(
+            f"It trained {supernets}, whose weights many networks share, and estimated {text.count(estimated)} by them."
+        )
+    elif screen:
         scored = (screen.get("scored") or 0) + (search.get("trials") or 0)
         of = f" of {text.large(profile['space_size'])} possible" if profile.get("space_size") else ""
         parts.append(f"It scored {text.count(scored)}{of} networks without training them.")

@@ -58,7 +58,9 @@ class Record:
 
     @property
     def proxy(self) -> str | None:
-        """The training-free score that the run ranked by; None where it used none."""
+        """The score that the run ranked by, training-free or with shared weights; None where it used none."""
+        if self.stage("train").get("trust"):
+            return "shared_accuracy"
         return self.stage("screen").get("proxy") if "screen" in self.stages else "zico"
 
 

@@ -24,6 +24,7 @@ NAMES = {
     "depth": "depth",
     "random": "random",
     "val_accuracy": "validation accuracy",
+    "shared_accuracy": "estimated accuracy",
 }
 
 

@@ -75,15 +75,21 @@ def best_split(
 
 
 def planned(
-    node: Node, how: str, branches: int, *, distances: Mapping[str, Distances] | None = None, seed: int = 0
+    node: Node,
+    how: str,
+    branches: int,
+    *,
+    distances: Mapping[str, Distances] | None = None,
+    decisions: Sequence[str] | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """How to split a node into at most `branches` parts, as plain values from which `parts_of` makes them.
 
     `how`: the name of a decision; or one of POLICIES: "gradients" and "scores" take the decision whose parts are furthest apart
-    by `distances[how]`, "random" any decision, "arbitrary" no decision at all: a partition that means nothing, the control.
-    Options are parts of their own where there are not more of them than branches, else they come in groups: those alike
-    together, neighbors together where no distances are known. Raises UserError for a name that is neither, and where the node
-    cannot be split.
+    by `distances[how]` (of `decisions`, default all that can be split), "random" any decision, "arbitrary" no decision at all:
+    a partition that means nothing, the control. Options are parts of their own where there are not more of them than branches,
+    else they come in groups: those alike together, neighbors together where no distances are known. Raises UserError for a name
+    that is neither, and where the node cannot be split.
     """
     if branches < 2:
         raise UserError(f"'{node.name}' cannot be split into {branches} parts; allow at least 2")
@@ -95,8 +101,9 @@ def planned(
         raise UserError(f"cannot split '{node.name}' on '{how}'; there are {known}{did_you_mean(how, [*POLICIES, *names])}")
     if how in ("gradients", "scores"):
         assert distances is not None
-        groups = None if all(len(node.space.options[name]) <= branches for name in names) else branches
-        split = best_split(node, distances[how], groups=groups, seed=seed)
+        looked_at = names if decisions is None else decisions
+        groups = None if all(len(node.space.options[name]) <= branches for name in looked_at) else branches
+        split = best_split(node, distances[how], groups=groups, decisions=looked_at, seed=seed)
         options = node.space.options[split.decision]
         places = [[options.index(option) for option in group] for group in split.groups]
         return {"decision": split.decision, "groups": places, "distance": split.score}

@@ -1,0 +1,60 @@
+"""Shared weights in the report: the supernets, and their estimates against networks that were trained by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archsmith.report import text
+from archsmith.report.record import Record
+
+SIDE, EDGE = 300, 44  # of the drawing and its margin, in CSS pixels
+
+
+def estimates(record: Record) -> dict[str, Any] | None:
+    """What the section shows; None where no weights were shared, or not yet."""
+    train = record.stage("train")
+    trust = train.get("trust")
+    if not trust or not trust.get("networks"):
+        return None
+    return {"nodes": [_node(node) for node in train["nodes"]], "verdict": verdict(trust), "drawn": _drawn(trust["networks"])}
+
+
+def verdict(trust: Mapping[str, Any]) -> str:
+    """How far to trust the ranking, in words."""
+    count, tau, p = len(trust["networks"]), trust["kendall"], trust["p"]
+    figures = f"Kendall's \u03c4 {tau:.2f}, p {p:.2g} by chance".replace("-", "\u2212")
+    checked = f"{text.count(count)} random networks were trained by themselves for a short time"
+    if p > 0.1:
+        return (
+            f"{checked}: the estimates do not order them better than chance could ({figures}). Take the short-list as "
+            "little more than a random one; what decided is the training that followed."
+        )
+    if tau < 0.6:
+        return f"{checked}: the estimates order them roughly ({figures}). They tell good from bad, not the best from the good."
+    return f"{checked}: the estimates order them much as their own training does ({figures})."
+
+
+def _node(node: Mapping[str, Any]) -> dict[str, str]:
+    options = "; ".join(f"{name}: {', '.join(map(str, allowed))}" for name, allowed in (node.get("options") or {}).items())
+    holds = options or ("all networks" if node.get("parent") is None else "a part that no decision tells")
+    return {"name": str(node["name"]), "holds": holds, "images": text.count(node["images"])}
+
+
+def _drawn(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Estimated accuracy across, own accuracy up, each on a scale of its own."""
+    xs, ys = ([float(row[key]) for row in rows] for key in ("estimate", "accuracy"))
+
+    def scale(values: Sequence[float], value: float) -> float:
+        low, high = min(values), max(values)
+        return EDGE + (SIDE - 2 * EDGE) * ((value - low) / (high - low) if high > low else 0.5)
+
+    points = [
+        {"x": scale(xs, x), "y": SIDE - scale(ys, y), "title": f"estimated {text.percent(x)}, by itself {text.percent(y)}"}
+        for x, y in zip(xs, ys, strict=True)
+    ]
+    return {
+        "side": SIDE, "edge": EDGE, "points": points,
+        "x": [(scale(xs, v), text.percent(v)) for v in sorted({min(xs), max(xs)})],
+        "y": [(SIDE - scale(ys, v), text.percent(v)) for v in sorted({min(ys), max(ys)})],
+    }  # fmt: skip

@@ -1,0 +1,182 @@
+"""Methods that train shared weights, as the main command runs them: what they leave, equal cost, resume, mistakes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from archsmith.errors import UserError
+from archsmith.methods import METHODS, page_of, settings_of
+from archsmith.methods.estimated import chance
+from archsmith.methods.few_shot import affordable
+from archsmith.models import build
+from archsmith.pipeline import carry_on, open_work, start, task
+from archsmith.run import Run, request_from
+from archsmith.stages import look, shared
+from archsmith.supernet import search_space
+from archsmith.tree import Node
+
+CELLS = """
+from archsmith.models.cell import nasbench201
+
+
+def Net(classes, channels, size, partial=1):
+    return nasbench201(classes, channels, size, width=4, cells=1, partial=partial)
+"""
+FAST: dict[str, Any] = {
+    "data": "digits", "steps": 40, "time_s": None, "trials": 9, "threads": 1, "reference": False,
+}  # fmt: skip
+
+
+def asked(method: str, folder: Path, **changes: Any) -> Any:
+    """A request; the space is one of small cells unless another is given."""
+    (folder / "cells.py").write_text(CELLS)
+    return request_from(**{**FAST, "method": method, "space": f"{folder / 'cells.py'}:Net", **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("few-shot")
+    request = asked("few-shot", folder, budget="params<=20k", settings={"split_on": "edge0to3", "leaves": 3})
+    return start(request, folder / "run")
+
+
+def test_the_tree_is_trained_and_recorded(finished: Run) -> None:
+    train = finished.stage("train") or {}
+    names = [node["name"] for node in train["nodes"]]
+    assert names[0] == "root" and len(names) == 4 and all(node["parent"] in ("root", None) for node in train["nodes"])
+    assert sorted(sum((n["options"].get("edge0to3", []) for n in train["nodes"][1:]), [])) == sorted(
+        ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
+    )
+    steps = int(40 * shared.SHARE)
+    assert train["images"] <= steps * 32 and all(node["images"] > 0 for node in train["nodes"])
+    trust = train["trust"]
+    assert len(trust["networks"]) == 8 and -1 <= trust["kendall"] <= 1 and 0 < trust["p"] <= 1
+
+
+def test_the_search_is_on_estimates_and_random_search_stands_beside_it(finished: Run) -> None:
+    search = finished.stage("search") or {}
+    trials = list(finished.archive.stage("search"))
+    assert len(trials) == len(list(finished.archive.stage("search-random"))) > 0
+    assert all({"shared_accuracy", "shared_loss"} <= t.metrics.keys() and t.metrics["params"] <= 20_000 for t in trials)
+    losses = {t.arch.key: t.metrics["shared_loss"] for s in ("search", "search-random") for t in finished.archive.stage(s)}
+    listed = [losses[entry["key"]] for entry in search["shortlist"]]
+    assert listed == sorted(losses.values())[: len(listed)]
+
+
+def test_steps_are_shared_with_the_finish(finished: Run) -> None:
+    finish = finished.stage("finish") or {}
+    own = sum(network["steps"] for network in finish["networks"].values())
+    assert own + int(40 * shared.SHARE) == pytest.approx(40, abs=6)
+    assert (finished.stage("ship") or {})["test"]["accuracy"] > 0.2
+
+
+def test_the_report_says_how_far_the_ranking_can_be_trusted(finished: Run) -> None:
+    html = (finished.folder / "report.html").read_text()
+    assert "trained by themselves" in html and "root" in html
+
+
+def test_it_can_be_taken_up_after_the_training(finished: Run, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.folder, copy)
+    run = Run.open(copy)
+    with run._database() as connection:  # as if killed before the search was over
+        connection.execute("DELETE FROM stages WHERE name IN ('search', 'finish', 'ship')")
+    carry_on(Run.open(copy))
+    again = Run.open(copy)
+    assert again.stage("search") == finished.stage("search")
+    assert (again.stage("ship") or {})["test"] == (finished.stage("ship") or {})["test"]
+
+
+def test_a_torn_checkpoint_is_trained_again(finished: Run, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.folder, copy)
+    run = Run.open(copy)
+    with run._database() as connection:
+        connection.execute("DELETE FROM stages WHERE name IN ('search', 'finish', 'ship')")
+    path = next((copy / "checkpoints").glob("shared-*.safetensors"))
+    path.write_bytes(path.read_bytes()[:-7])
+    carry_on(Run.open(copy))
+    assert path.with_suffix(".damaged").exists()
+    assert (Run.open(copy).stage("search") or {})["shortlist"] == (finished.stage("search") or {})["shortlist"]
+
+
+@pytest.mark.parametrize("method", ["one-shot", "gdas", "enas"])
+def test_other_methods_that_train_shared_weights(method: str, tmp_path: Path) -> None:
+    limit, space = (500_000, {"space": "nasbench201"}) if method == "one-shot" else (20_000, {})
+    run = start(asked(method, tmp_path, budget=f"params<={limit}", **space), tmp_path / "run")
+    train, search = run.stage("train") or {}, run.stage("search") or {}
+    assert [node["name"] for node in train["nodes"]] == ["root"] and search["shortlist"]
+    assert all(t.metrics["params"] <= limit for t in run.archive.stage("search"))
+    assert (run.stage("ship") or {})["test"]["n"] > 0
+
+
+def test_a_gradient_method_in_a_tree(tmp_path: Path) -> None:
+    run = start(asked("pc-darts", tmp_path, settings={"splits": 1, "split_on": "edge0to3", "leaves": 2}), tmp_path / "run")
+    assert len((run.stage("train") or {})["nodes"]) == 3
+    origins = {t.candidate.origin for t in run.archive.stage("search")}
+    assert origins == {"learned"} and (run.stage("search") or {})["searcher"] == "pc-darts"
+
+
+def test_a_mobile_space_is_split_too(tmp_path: Path) -> None:
+    request = asked(
+        "few-shot", tmp_path, space="mobilenet", budget="params<=20k", settings={"split_on": "gradients", "leaves": 2}
+    )
+    run = start(request, tmp_path / "run")
+    assert len((run.stage("train") or {})["nodes"]) == 3
+    assert all(row["met"] for row in (run.stage("ship") or {})["budget"])
+
+
+def test_images_to_judge_by_are_not_trained_on(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", asked("few-shot", tmp_path))
+    work = open_work(run)
+    look.look(work)
+    handed = shared.sharing(work)
+    x = torch.cat([x for x, _ in handed.held_out])
+    y = torch.cat([y for _, y in handed.held_out])
+    assert len(x) == min(1024, len(work.images.parts["train"]) // 10)
+    counts = torch.bincount(y, minlength=10)
+    assert int(counts.max() - counts.min()) <= 2
+    trained, held_out = shared._divided(work.images.parts["train"])
+    assert not set(trained.ids) & set(held_out.ids)
+    assert set(trained.ids) | set(held_out.ids) == set(work.images.parts["train"].ids)
+    for part in ("val", "test"):
+        assert not set(work.images.parts[part].ids) & set(held_out.ids)
+    assert task(work).sharing is not None
+
+
+def test_a_split_is_looked_for_within_a_part_of_the_training() -> None:
+    model = build("mobilenet", 4, 1, 8, device="meta")
+    node = Node(search_space(model), model)
+    many, rounds = affordable(node, 10**6, 0)
+    assert rounds == 8 and len(many) > 10
+    few, rounds = affordable(node, 30, 0)
+    assert rounds == 2 and 2 <= len(few) < len(many)
+    assert sum(len(node.space.options[name]) for name in few[:-1]) * rounds <= 30 or len(few) == 2
+
+
+def test_settings_are_checked_before_anything_is_done(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="did you mean 'splits'"):
+        start(asked("few-shot", tmp_path, settings={"split": 2}), tmp_path / "run")
+    with pytest.raises(UserError, match="it has none"):
+        start(asked("zico", tmp_path, settings={"splits": 2}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match="cannot split 'root' on 'edge7'"):
+        start(asked("few-shot", tmp_path, settings={"split_on": "edge7"}), tmp_path / "run")
+
+
+def test_every_method_can_be_found() -> None:
+    for name in METHODS:
+        page = page_of(name)
+        assert callable(page.screen) and callable(page.search)
+        assert set(settings_of(page)) <= {"splits", "split_on", "leaves", "inherit"}
+
+
+def test_chance() -> None:
+    assert chance([1, 2, 3, 4], [1, 2, 3, 4]) == pytest.approx(1 / 24)
+    assert chance([4, 3, 2, 1], [1, 2, 3, 4]) == 1.0
+    assert chance(list(range(9)), list(range(9))) <= 0.01
