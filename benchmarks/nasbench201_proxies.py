@@ -60,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--images", default=str(DATA / "images/cifar10_lossless_train_0.parquet"))
     parser.add_argument("--proxies", default=",".join(FAST))
@@ -71,9 +72,8 @@ def main() -> None:
     def tell(what: str, share: float) -> None:
         print(f"{what} ({share:.0%})", file=sys.stderr, flush=True)
 
-    setting = Setting(
-        TRUTHS[0], tuple(asked.proxies.split(",")), asked.sample, asked.images, asked.batch, tuple(range(asked.seeds))
-    )
+    seeds = tuple(range(asked.first_seed, asked.first_seed + asked.seeds))
+    setting = Setting(TRUTHS[0], tuple(asked.proxies.split(",")), asked.sample, asked.images, asked.batch, seeds)
     if asked.sample == 1000:
         check_cells(setting)
     found = compare(setting, asked.out, tell=tell)
