@@ -11,7 +11,7 @@ import pytest
 from command_line import call
 
 from archsmith.bench import page
-from archsmith.bench.supernets import Setting, compare, text, within
+from archsmith.bench.supernets import FREE, Setting, compare, text, within
 from archsmith.cells import NASBENCH201
 from archsmith.errors import UserError
 
@@ -31,13 +31,14 @@ ESTIMATORS = (
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     out = tmp_path_factory.mktemp("supernets")
-    return compare(Setting(estimators=ESTIMATORS, **SMALL), out, workers=1), out
+    return compare(Setting(estimators=(*ESTIMATORS, FREE), **SMALL), out, workers=1), out
 
 
 def test_every_estimator_has_a_row_and_equal_cost(found: tuple[dict[str, Any], Path]) -> None:
     scores = found[0]["scores"]
-    assert set(scores) >= {*ESTIMATORS, *(f"{name} by accuracy" for name in ESTIMATORS), "params", "effective params"}
-    assert scores["one-shot"]["updates"] == 10
+    assert set(scores) >= {*ESTIMATORS, *(f"{name} by accuracy" for name in ESTIMATORS), FREE, "params", "effective params"}
+    assert scores["one-shot"]["updates"] == 10 and scores[FREE]["updates"] == 0
+    assert f"{FREE} by accuracy" not in scores
     assert all(scores[name]["updates"] == pytest.approx(20, abs=4) for name in ESTIMATORS[1:])
     assert all(-1 <= row["kendall_all"] <= 1 and 0 <= row["top_found"] <= 1 for row in scores.values())
     assert set(found[0]["differences"]) == set(ESTIMATORS[2:])
@@ -64,7 +65,7 @@ def test_files_and_page(found: tuple[dict[str, Any], Path]) -> None:
 def test_what_is_there_is_not_done_again(found: tuple[dict[str, Any], Path]) -> None:
     result, out = found
     before = (out / "estimates.jsonl").read_text()
-    again = compare(Setting(estimators=ESTIMATORS, **SMALL), out, workers=1)
+    again = compare(Setting(estimators=(*ESTIMATORS, FREE), **SMALL), out, workers=1)
     assert again["scores"] == result["scores"] and (out / "estimates.jsonl").read_text() == before
     with pytest.raises(UserError, match="another comparison"):
         compare(Setting(**{**SMALL, "updates": 11}), out, workers=1)
@@ -75,7 +76,7 @@ def test_lost_estimates_are_made_again_from_the_weights_that_are_kept(found: tup
     path = out / "estimates.jsonl"
     lines = path.read_text().splitlines()
     path.write_text("\n".join(line for line in lines if '"few-shot:edge0to1"' not in line))
-    again = compare(Setting(estimators=ESTIMATORS, **SMALL), out, workers=1)
+    again = compare(Setting(estimators=(*ESTIMATORS, FREE), **SMALL), out, workers=1)
     row, before = again["scores"]["few-shot:edge0to1"], result["scores"]["few-shot:edge0to1"]
     assert row["kendall_all"] == pytest.approx(before["kendall_all"])
 

@@ -120,10 +120,8 @@ def supernets(
     benchmark: Annotated[str, typer.Option(help="As `archsmith benchmarks` lists them.")] = "nasbench201:cifar10",
     estimators: Annotated[
         str,
-        typer.Option(
-            help="one-shot, longer, few-shot:HOW[:leaves=N][:fresh]; HOW: a decision, gradients, scores, random, arbitrary."
-        ),
-    ] = "one-shot,longer,few-shot:gradients,few-shot:arbitrary",
+        typer.Option(help="one-shot, longer, training-free, few-shot:HOW[:leaves=N][:fresh]; HOW: a decision, gradients, ..."),
+    ] = "one-shot,longer,few-shot:gradients,few-shot:arbitrary,training-free",
     sample: Annotated[int, typer.Option(help="So many random architectures are estimated; 0: all of them.")] = 300,
     seeds: Annotated[int, typer.Option(help="Repeat with so many seeds of weights, architectures and images.")] = 1,
     updates: Annotated[int, typer.Option(help="Steps of the parent, one architecture and one mini-batch each.")] = 6000,

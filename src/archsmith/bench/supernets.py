@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from archsmith.tree import Node
 
-CONTROL = "longer"
+CONTROL, FREE = "longer", "training-free"
 COLUMNS = (
     ("kendall_all", "Kendall"), ("kendall_low", "low"), ("kendall_high", "high"), ("kendall_seeds", "seeds sd"),
     ("spearman_all", "Spearman"), ("kendall_live", "live"), ("kendall_top_half", "top half"),
@@ -46,13 +46,14 @@ class Setting:
     `estimators`, by what is done with the weights of one supernet (the parent) that was trained for `updates`, one architecture
     a mini-batch: "one-shot" nothing; "longer" they are trained on for `extra` updates; "few-shot:HOW" they are split, and the
     parts share `extra` updates. HOW: a decision, or a policy of `training.splits`; "edge0to1+gradients": two levels. Then,
-    after colons, "leaves=4" (at most so many, default 8) and "fresh" (children from random weights).
-    All restarts begin at half of the parent's learning rate. `within`: options that decisions are restricted to.
+    after colons, "leaves=4" (at most so many, default 8) and "fresh" (children from random weights). Besides them
+    "training-free": the ensemble of training-free scores for cells, on the same small networks. All restarts begin at half of
+    the parent's learning rate. `within`: options that decisions are restricted to.
     """
 
     data: str
     benchmark: str = "nasbench201:cifar10"
-    estimators: tuple[str, ...] = ("one-shot", CONTROL, "few-shot:gradients", "few-shot:arbitrary")
+    estimators: tuple[str, ...] = ("one-shot", CONTROL, "few-shot:gradients", "few-shot:arbitrary", FREE)
     sample: int | None = 300
     seeds: tuple[int, ...] = (0,)
     updates: int = 6000
@@ -72,7 +73,8 @@ class Setting:
 
     def __post_init__(self) -> None:
         for name in self.estimators:
-            _parsed(name)
+            if name != FREE:
+                _parsed(name)
         if "one-shot" not in self.estimators:
             object.__setattr__(self, "estimators", ("one-shot", *self.estimators))
         for what, least in (("updates", 1), ("batch", 2), ("calibration", 2), ("held_out", 1), ("size", 4)):
@@ -107,7 +109,7 @@ def _parsed(name: str) -> Grown | None:
     if name == CONTROL:
         return Grown()
     if kind != "few-shot" or not given or not given[0]:
-        raise UserError(f"no estimator '{name}'; there are one-shot, {CONTROL}, few-shot:HOW[:leaves=N][:fresh]")
+        raise UserError(f"no estimator '{name}'; there are one-shot, {CONTROL}, {FREE}, few-shot:HOW[:leaves=N][:fresh]")
     found = Grown(tuple(given[0].split("+")))
     for word in given[1:]:
         key, _, value = word.partition("=")
@@ -250,7 +252,7 @@ def _run(
             ready = set()
             while waiting or pending:
                 for seed, name in list(waiting):
-                    if name == "one-shot" or seed in ready or (seed, "one-shot") not in missing:
+                    if name in ("one-shot", FREE) or seed in ready or (seed, "one-shot") not in missing:
                         pending[pool.submit(_estimated, seed, name, waiting.pop((seed, name)))] = (seed, name)
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     seed, name = pending.pop(future)
@@ -280,6 +282,8 @@ def _estimated(seed: int, name: str, which: Sequence[int]) -> tuple[list[dict[st
     from archsmith.metrics.shared import SharedAccuracy
 
     job = _job[0]
+    if name == FREE:
+        return _scored(job, seed)
     began = time.perf_counter()
     root = _parent(job, seed)
     grown = _parsed(name)
@@ -310,19 +314,47 @@ def _estimated(seed: int, name: str, which: Sequence[int]) -> tuple[list[dict[st
     return rows, cost
 
 
-def _parent(job: _Job, seed: int) -> Node:
+def _scored(job: _Job, seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The ensemble's score of every architecture, in the place of an accuracy."""
+    import torch
+
+    from archsmith.metrics.cost import Costs
+    from archsmith.metrics.proxies import build_all
+    from archsmith.metrics.proxies.ensembles import ENSEMBLES, rank_sum
+
+    began, setting, ensemble = time.perf_counter(), job.setting, ENSEMBLES["archsmith"]
+    model = _fresh(job, "meta")
+    stream = _stream(job, seed, augmented=False)(0)
+    images = [next(stream) for _ in range(4)]
+    batches = [(torch.cat([x for x, _ in pair]), torch.cat([y for _, y in pair])) for pair in (images[:2], images[2:])]
+    costs = Costs(model, (job.data.channels, setting.size, setting.size), ("params", "macs"))
+    scores = build_all(ensemble.proxies, model, batches, costs=costs, seed=seed, canonical=CANONICAL.get(job.network[0]))
+    values = [scores(Architecture(options)) for options in job.archs]
+    total = rank_sum(ensemble, {name: np.array([row[name] for row in values]) for name, _ in ensemble.members})
+    rows = [
+        {"key": Architecture(options).key, "accuracy": float(value), "loss": -float(value), "node": "", "across": None}
+        for options, value in zip(job.archs, total, strict=True)
+    ]
+    cost: dict[str, Any] = {"updates": 0, "train_seconds": time.perf_counter() - began, "across": None, "splits": {}}
+    return rows, cost
+
+
+def _fresh(job: _Job, device: Literal["meta", "cpu"]) -> nn.Module:
     from archsmith.models import build
+
+    (name, classes, _), setting = job.network, job.setting
+    return build(name, classes, job.data.channels, setting.size, device=device, width=setting.width, cells=setting.cells)
+
+
+def _parent(job: _Job, seed: int) -> Node:
     from archsmith.seeding import mix, seeded
     from archsmith.supernet import search_space
     from archsmith.training.nodes import train_node
     from archsmith.tree import Node
 
     setting = job.setting
-    name, classes, _ = job.network
     with seeded(mix(seed, "weights")):
-        model: nn.Module = build(
-            name, classes, job.data.channels, setting.size, device="cpu", width=setting.width, cells=setting.cells
-        )
+        model = _fresh(job, "cpu")
     root = Node(within(search_space(model), setting.within), model)
     path = job.out / f"seed{seed}" / "parent.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -367,16 +399,13 @@ def _grow(job: _Job, seed: int, name: str, root: Node, grown: Grown) -> None:
 
 def _distances(job: _Job, seed: int, how: str) -> Mapping[str, Any]:
     from archsmith.metrics.proxies.zico import ZiCo
-    from archsmith.models import build
     from archsmith.training.splits import gradient_distances, score_distances
 
     stream = _stream(job, seed, augmented=False)(0)
     batches = [next(stream) for _ in range(20)]
     if how == "gradients":
         return {how: gradient_distances(batches, rounds=20)}
-    name, classes, _ = job.network
-    fresh = build(name, classes, job.data.channels, job.setting.size, width=job.setting.width, cells=job.setting.cells)
-    return {"scores": score_distances(ZiCo(fresh, batches[:2], seed=seed), rounds=20)}
+    return {"scores": score_distances(ZiCo(_fresh(job, "meta"), batches[:2], seed=seed), rounds=20)}
 
 
 def _across(job: _Job, root: Node, calibration: Any, held_out: Any) -> float | None:
@@ -477,7 +506,7 @@ def _judged(
         if name not in setting.estimators or row["seed"] not in setting.seeds or row["key"] not in place:
             continue
         which, i = setting.seeds.index(row["seed"]), place[row["key"]]
-        for kind, value in (("", -row["loss"]), (" by accuracy", row["accuracy"])):
+        for kind, value in (("", -row["loss"]), (" by accuracy", row["accuracy"]))[: 1 if name == FREE else 2]:
             columns.setdefault(name + kind, [np.full(len(archs), np.nan) for _ in setting.seeds])[which][i] = value
         nodes.setdefault(name, [[""] * len(archs) for _ in setting.seeds])[which][i] = row["node"]
     costs = {(row["seed"], row["estimator"]): row for row in kept(out / "costs.jsonl")}
@@ -493,7 +522,7 @@ def _judged(
     order = sorted(rows, key=lambda name: -rows[name]["kendall_all"] if math.isfinite(rows[name]["kendall_all"]) else 2.0)
     differences, leaves = {}, {}
     for name in setting.estimators:
-        if name not in (CONTROL, "one-shot") and CONTROL in columns:
+        if name not in (CONTROL, "one-shot", FREE) and CONTROL in columns:
             per_seed = [
                 judge([a], truth)["kendall_all"] - judge([b], truth)["kendall_all"]
                 for a, b in zip(columns[name], columns[CONTROL], strict=True)
