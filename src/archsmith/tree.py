@@ -115,8 +115,7 @@ def route(root: Node, arch: Architecture, canonical: Callable[[Architecture], Ar
     `canonical`: functionally equal architectures get one representative first. Without it a decision that changes nothing
     decides which weights judge (in the released estimates of the paper that moves one function by 20 points).
     """
-    if canonical is not None:
-        arch = canonical(arch)
+    arch = form_of(root, arch, canonical)
     if not root.holds(arch):
         raise OutOfSpace(f"the architecture {arch.key} is not in '{root.name}'")
     best, node = root, root
@@ -124,3 +123,9 @@ def route(root: Node, arch: Architecture, canonical: Callable[[Architecture], Ar
         node = below
         best = node if node.trained else best
     return best
+
+
+def form_of(root: Node, arch: Architecture, canonical: Callable[[Architecture], Architecture] | None = None) -> Architecture:
+    """The representative of the architecture's function; itself where that is not in the tree's space."""
+    form = arch if canonical is None else canonical(arch)
+    return form if root.holds(form) else arch

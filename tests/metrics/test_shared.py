@@ -115,3 +115,26 @@ def test_a_searcher_searches_on_it_unchanged_and_pays_for_it() -> None:
 def test_images_are_needed() -> None:
     with pytest.raises(UserError, match="at least one batch"):
         SharedAccuracy(supernet(), [], [images(0)])
+
+
+def test_fidelities_are_shares_of_the_held_out_images() -> None:
+    root = supernet()
+    found = metric(root)
+    arch = root.space.sample(Random(0))
+    half = SharedAccuracy(root, found.calibration, found.held_out[:1])(arch)
+    assert found.fidelities == (0.25, 0.5, 1.0) and found.at(arch, 0.5) == half != found(arch)
+    assert found.cost(arch, 0.5)["forward_images"] == found.cost(arch, None)["forward_images"] - 24
+    with pytest.raises(UserError, match="not at 0.3"):
+        found.at(arch, 0.3)
+    with pytest.raises(UserError, match="ascending"):
+        metric(root, fidelities=(1.0, 0.5))
+
+
+def test_a_form_outside_of_the_space_is_not_taken() -> None:
+    root = supernet()
+    part = Node(root.space.restrict({"edge0to1": ("nor_conv_3x3",)}), root.model)
+    arch = part.space.check(
+        {**dict.fromkeys(part.space, "skip_connect"), "edge0to1": "nor_conv_3x3", "edge1to2": "none", "edge1to3": "none"}
+    )
+    assert nasbench201_canonical(arch)["edge0to1"] == "none"
+    assert metric(part, canonical=nasbench201_canonical)(arch)["shared_loss"] > 0

@@ -132,6 +132,7 @@ def supernets(
     lr: Annotated[float, typer.Option(help="Peak learning rate of the parent; restarts begin at half of it.")] = 0.05,
     weight_decay: Annotated[float, typer.Option(help="Of the weights.")] = 5e-4,
     ema: Annotated[float, typer.Option(help="Decay of the weights' moving average; 0: none.")] = 0.0,
+    precision: Annotated[str, typer.Option(help="float32 or bf16.")] = "float32",
     size: Annotated[int, typer.Option(help="Pixels the images are scaled to.")] = 16,
     width: Annotated[int, typer.Option(help="Channels of the first layers; 0: as recorded.")] = 8,
     cells: Annotated[int, typer.Option(help="Cells a stage; 0: as recorded.")] = 1,
@@ -158,8 +159,8 @@ def supernets(
 
     setting = grid.Setting(
         data, benchmark, tuple(_list(estimators, "--estimators")), sample or None, tuple(range(seeds)), updates, extra,
-        batch, lr, weight_decay, ema, size, width or None, cells or None, sampling, _restrictions(within), calibration,
-        held_out,
+        batch, lr, weight_decay, ema, precision, size, width or None, cells or None, sampling, _restrictions(within),  # type: ignore[arg-type]
+        calibration, held_out,
     )  # fmt: skip
     chosen = str(pick_device(device))
     compare = partial(grid.compare, setting, out, recorded_data=recorded, workers=workers, device=chosen)

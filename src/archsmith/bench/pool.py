@@ -1,9 +1,12 @@
-"""Results of a pool of processes as they come; after a failure the rest is not waited for. No torch."""
+"""Pools of processes: results as they come, after a failure nothing is waited for, no worker outlives its parent. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future, as_completed
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from typing import Any
 
 
@@ -15,3 +18,28 @@ def results(pool: Executor, futures: Iterable[Future[Any]]) -> Iterator[tuple[Fu
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
+
+
+def processes(count: int, begin: Callable[..., None] | None = None, *given: Any, fork: bool = False) -> ProcessPoolExecutor:
+    """`count` new processes (torch does not bear a fork), each of which first calls `begin(*given)`."""
+    context = multiprocessing.get_context("fork" if fork else "spawn")
+    return ProcessPoolExecutor(count, context, _begun, (begin, given))
+
+
+def _begun(begin: Callable[..., None] | None, given: tuple[Any, ...]) -> None:
+    end_with_parent()
+    if begin is not None:
+        begin(*given)
+
+
+def end_with_parent() -> None:
+    """A parent that is killed leaves no worker behind, whatever that is busy with."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="end with parent").start()

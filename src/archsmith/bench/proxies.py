@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,7 +16,7 @@ import numpy as np
 
 from archsmith.bench.folder import appending, claim, kept
 from archsmith.bench.judge import judge, paired, table, write_table
-from archsmith.bench.pool import results
+from archsmith.bench.pool import processes, results
 from archsmith.benchmarks import BENCHMARKS, load
 from archsmith.benchmarks.recorded import Recorded
 from archsmith.cells import nasbench201_canonical
@@ -209,13 +208,12 @@ def score(
         )
     space, classes, size = networks
     batches = {seed: _batches(setting, seed, classes, size) for seed in setting.seeds}
-    context = multiprocessing.get_context("spawn")
     with appending(path) as add:
         for wanted, pairs in missing.items():
             done = 0
             job = _Job(space, classes, size, wanted, setting.width, batches, device)
             pairs.sort(key=lambda pair: _network_key(space, pair[1]))  # those that compute the same in a row: scored once
-            with ProcessPoolExecutor(workers or physical_cores(), context, _begin, (job,)) as pool:
+            with processes(workers or physical_cores(), _begin, job) as pool:
                 for _, found in results(pool, _submitted(pool, pairs)):
                     for seed, key, values, seconds in found:
                         add({"seed": seed, "key": key, "seconds": seconds, "scores": values})

@@ -6,7 +6,6 @@ import csv
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from archsmith.archive import Archive
 from archsmith.bench.folder import appending, claim, kept
-from archsmith.bench.pool import results
+from archsmith.bench.pool import processes, results
 from archsmith.benchmarks import load
 from archsmith.benchmarks.recorded import SIMULATED, Recorded, faithful
 from archsmith.errors import EvaluationFailed, UserError
@@ -100,7 +99,7 @@ def _searched(
     """(benchmark, searcher, seed) -> the curve of that search, from `path` or run now and added to it."""
     done = {(row["benchmark"], row["searcher"], row["seed"]): row["curve"] for row in kept(path)}
     missing = [job for job in jobs if job not in done]
-    with ProcessPoolExecutor(workers or physical_cores()) as pool, appending(path) as add:
+    with processes(workers or physical_cores(), fork=True) as pool, appending(path) as add:
         waiting = {pool.submit(run, *job, setting.budget, setting.truthful, recorded_data): job for job in missing}
         for count, (future, curve) in enumerate(results(pool, waiting), start=1):
             benchmark, name, seed = job = waiting[future]

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
@@ -16,6 +16,7 @@ import numpy as np
 
 from archsmith.bench.folder import appending, claim, kept
 from archsmith.bench.judge import judge, paired, table, write_table
+from archsmith.bench.pool import processes
 from archsmith.bench.proxies import networks_of, truth_of
 from archsmith.benchmarks import load
 from archsmith.cells import CANONICAL, LIVE, longest_convolutions
@@ -62,6 +63,7 @@ class Setting:
     lr: float = 0.05
     weight_decay: float = 5e-4
     ema: float = 0.0
+    precision: Literal["float32", "bf16"] = "float32"
     size: int = 16
     width: int | None = 8
     cells: int | None = 1
@@ -244,7 +246,7 @@ def _run(
     count = min(workers or physical_cores(), len(missing)) if device == "cpu" else 1
     done, waiting, pending = 0, dict(missing), dict[Future[Any], tuple[int, str]]()
     with (
-        ProcessPoolExecutor(count, initializer=_begin, initargs=(job,), mp_context=_spawned()) as pool,
+        processes(count, _begin, job) as pool,
         appending(out / "estimates.jsonl") as add,
         appending(out / "costs.jsonl") as add_cost,
     ):
@@ -269,16 +271,11 @@ def _run(
             raise
 
 
-def _spawned() -> Any:
-    import multiprocessing
-
-    return multiprocessing.get_context("spawn")
-
-
 def _estimated(seed: int, name: str, which: Sequence[int]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Trains what the estimator needs, then its estimates of the architectures number `which`, and what that took."""
     import torch
 
+    from archsmith.metrics.accuracy import evaluate
     from archsmith.metrics.shared import SharedAccuracy
 
     job = _job[0]
@@ -296,11 +293,12 @@ def _estimated(seed: int, name: str, which: Sequence[int]) -> tuple[list[dict[st
     rows, began = [], time.perf_counter()
     for i in which:
         arch = Architecture(job.archs[i])
-        found = metric(arch)
+        plain = metric.network(arch)
+        found, quarter = evaluate(plain, held_out), evaluate(plain, held_out[: max(1, len(held_out) // 4)])
         rows.append(
             {
-                "key": arch.key, "accuracy": found["shared_accuracy"], "loss": found["shared_loss"],
-                "node": metric.node(arch).name, "across": None,
+                "key": arch.key, "accuracy": found["accuracy"], "loss": found["loss"], "quarter_loss": quarter["loss"],
+                "node": metric.node(arch).name,
             }
         )  # fmt: skip
     judging = time.perf_counter() - began
@@ -332,7 +330,7 @@ def _scored(job: _Job, seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]
     values = [scores(Architecture(options)) for options in job.archs]
     total = rank_sum(ensemble, {name: np.array([row[name] for row in values]) for name, _ in ensemble.members})
     rows = [
-        {"key": Architecture(options).key, "accuracy": float(value), "loss": -float(value), "node": "", "across": None}
+        {"key": Architecture(options).key, "accuracy": float(value), "loss": -float(value), "node": ""}
         for options, value in zip(job.archs, total, strict=True)
     ]
     cost: dict[str, Any] = {"updates": 0, "train_seconds": time.perf_counter() - began, "across": None, "splits": {}}
@@ -446,7 +444,7 @@ def _recipe(setting: Setting, share: float) -> Any:
 
     return Recipe(
         lr=share * setting.lr, weight_decay=setting.weight_decay, batch_size=setting.batch, warmup=0.02, ema=setting.ema,
-        clip_norm=5.0,
+        precision=setting.precision, clip_norm=5.0,
     )  # fmt: skip
 
 
