@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from archsmith.archive import Archive
-from archsmith.bench import supernets as grid
+from archsmith.bench import estimators as est
 from archsmith.bench.folder import appending, kept
 from archsmith.bench.pool import processes, results
+from archsmith.bench.proxies import networks_of
 from archsmith.benchmarks import load
 from archsmith.benchmarks.recorded import Curve, Rows
 from archsmith.problem import Problem, minimize
@@ -50,7 +51,7 @@ def main() -> None:
     began = time.monotonic()
     setting = setting_of(asked)
     recorded = load(setting.benchmark)
-    space = grid.within(recorded.space, setting.within)
+    space = est.within(recorded.space, setting.within)
     archs = [arch for arch in recorded.archs() if space.contains(arch)]
     truth = {arch: float(recorded.truth(arch)) for arch in archs}  # type: ignore[arg-type]
     rows: dict[str, dict[str, Any]] = {}
@@ -71,13 +72,13 @@ def main() -> None:
     print(json.dumps({"best": best, "mean": mean, "rows": rows, "seconds": round(time.monotonic() - began)}))
 
 
-def setting_of(asked: argparse.Namespace) -> grid.Setting:
+def setting_of(asked: argparse.Namespace) -> est.Setting:
     """As the folder has it."""
     fixed = json.loads((asked.folder / "setting.json").read_text(encoding="utf-8"))
     seeds = sorted({row["seed"] for row in kept(asked.folder / "costs.jsonl")})
     within = tuple((name, tuple(options)) for name, options in fixed.pop("within"))
     fixed = {key: value for key, value in fixed.items() if key not in ("networks", "data")}
-    return grid.Setting(data=asked.data, seeds=tuple(seeds), sample=None, within=within, **fixed)
+    return est.Setting(data=asked.data, seeds=tuple(seeds), sample=None, within=within, **fixed)
 
 
 def replayed(folder: Path, estimator: str, seed: int, archs: list[Architecture]) -> Curve:
@@ -122,7 +123,7 @@ def told(picks: list[list[float]]) -> dict[str, Any]:
 # -- gradient methods ---------------------------------------------------------------------------------------------------------
 
 
-def learned(asked: argparse.Namespace, setting: grid.Setting, truth: dict[Architecture, float]) -> dict[str, list[float]]:
+def learned(asked: argparse.Namespace, setting: est.Setting, truth: dict[Architecture, float]) -> dict[str, list[float]]:
     """ "method" and "method in parts" -> true accuracy of what it found, per seed."""
     path = asked.folder / "gradient.jsonl"
     have = {(row["method"], row["split"], row["seed"], row["steps"]): row for row in kept(path)}
@@ -130,10 +131,10 @@ def learned(asked: argparse.Namespace, setting: grid.Setting, truth: dict[Archit
     if missing := [job for job in wanted if job not in have]:
         from archsmith.data import load as load_data
 
-        network = grid.networks_of(setting.benchmark)
+        network = networks_of(setting.benchmark)
         assert network is not None
-        job = grid._Job(setting, network, load_data(setting.data, size=setting.size), (), asked.folder, "cpu")
-        with processes(asked.workers, grid._begin, job) as pool, appending(path) as add:
+        job = est.Job(setting, network, load_data(setting.data, size=setting.size), (), asked.folder, "cpu")
+        with processes(asked.workers, est.begin, job) as pool, appending(path) as add:
             futures: dict[Future[Any], Any] = {pool.submit(learn, *each): each for each in missing}
             for future, found in results(pool, futures):
                 method, split, seed, steps = futures[future]
@@ -161,21 +162,21 @@ def learn(method: str, split: str, seed: int, steps: int) -> dict[str, Any]:
     from archsmith.training.relaxed import METHODS, derived, learning, probabilities
     from archsmith.tree import Node, by_decision, grow
 
-    job, began = grid._job[0], time.perf_counter()
+    job, began = est._job[0], time.perf_counter()
     setting, (name, classes, _) = job.setting, job.network
     with seeded(mix(seed, "weights")):
         model = build(
             name, classes, job.data.channels, setting.size, device="cpu", width=setting.width, cells=setting.cells,
             partial=4 if method == "pc-darts" else None,
         )  # fmt: skip
-    root = Node(grid.within(search_space(model), setting.within), model)
+    root = Node(est.within(search_space(model), setting.within), model)
     nodes = grow(root, by_decision(root.space, split), inherit=False, seed=seed) if split else [root]
-    calibration, held_out = grid._images(job, seed)
+    calibration, held_out = est.images(job, seed)
     alphas = partial(_alphas, job, seed)
     found = []
     for position, node in enumerate(nodes):
         state = train_node(
-            node, grid._recipe(setting, 1.0), grid._stream(job, mix(seed, position)), steps=steps // len(nodes), seed=seed,
+            node, est.recipe(setting, 1.0), est.stream(job, mix(seed, position)), steps=steps // len(nodes), seed=seed,
             backward=learning(METHODS[method], node.space, alphas),
         )  # fmt: skip
         found.append(derived(node.model, node.space, probabilities(state, METHODS[method], mixed(node.model, node.space))))

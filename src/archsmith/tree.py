@@ -22,7 +22,8 @@ from archsmith.supernet import reachable
 
 @dataclass(eq=False)
 class Node:
-    """A part of the space and the weights its architectures share. `trained`: images that went forward and back for it alone.
+    """A part of the space and the weights its architectures share. `trained`: images that went forward and back for it alone,
+    `macs`: their multiply-accumulates, where they were counted.
 
     `model` holds tensors of its own. Those that no architecture of `space` can use need no gradient, so an optimizer made for
     the model (`training.start`) has every live parameter once and no other.
@@ -34,6 +35,7 @@ class Node:
     parent: Node | None = None
     children: list[Node] = field(default_factory=list)
     trained: int = 0
+    macs: float = 0.0
 
     def __post_init__(self) -> None:
         live = set(reachable(self.model, self.space))

@@ -11,7 +11,8 @@ import pytest
 from command_line import call
 
 from archsmith.bench import page
-from archsmith.bench.supernets import FREE, Setting, compare, text, within
+from archsmith.bench.estimators import FREE, Setting, within
+from archsmith.bench.supernets import compare, text
 from archsmith.cells import NASBENCH201
 from archsmith.errors import UserError
 
@@ -113,6 +114,8 @@ def test_an_unknown_split_ends_in_one_line(
     more = ("--sample", "4", "--calibration", "16", "--held-out", "16", "--workers", "1", "--out", str(tmp_path / "a"))
     code, _, err = call(capsys, monkeypatch, *words, *more, "--estimators", "few-shot:edge9to9")
     assert code == 2 and "cannot split 'root' on 'edge9to9'" in err and "Traceback" not in err
+    code, _, err = call(capsys, monkeypatch, *words, *more, "--space", "nasbench21")
+    assert code == 2 and "did you mean 'nasbench201'" in err
     code, _, err = call(capsys, monkeypatch, *words, *more, "--within", "edge0to1")
     assert code == 2 and "write decision=option|option" in err
 

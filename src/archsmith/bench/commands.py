@@ -118,6 +118,9 @@ def searchers(
 def supernets(
     data: Annotated[str, typer.Option(help="Images to train on: a folder, a file or a name.")],
     benchmark: Annotated[str, typer.Option(help="As `archsmith benchmarks` lists them.")] = "nasbench201:cifar10",
+    space: Annotated[
+        str | None, typer.Option(help="Instead of --benchmark: a name from `archsmith spaces`, by the first that records it.")
+    ] = None,
     estimators: Annotated[
         str,
         typer.Option(help="one-shot, longer, training-free, few-shot:HOW[:leaves=N][:fresh]; HOW: a decision, gradients, ..."),
@@ -155,9 +158,12 @@ def supernets(
     """Train shared weights, estimate a benchmark's architectures by them, and compare with their recorded accuracies."""
     from archsmith.bench import page
     from archsmith.bench import supernets as grid
+    from archsmith.bench.estimators import Setting
+    from archsmith.bench.proxies import recording
     from archsmith.training.device import pick_device
 
-    setting = grid.Setting(
+    benchmark = benchmark if space is None else recording(space)
+    setting = Setting(
         data, benchmark, tuple(_list(estimators, "--estimators")), sample or None, tuple(range(seeds)), updates, extra,
         batch, lr, weight_decay, ema, precision, size, width or None, cells or None, sampling, _restrictions(within),  # type: ignore[arg-type]
         calibration, held_out,

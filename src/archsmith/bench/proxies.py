@@ -20,7 +20,7 @@ from archsmith.bench.pool import processes, results
 from archsmith.benchmarks import BENCHMARKS, load
 from archsmith.benchmarks.recorded import Recorded
 from archsmith.cells import nasbench201_canonical
-from archsmith.errors import EvaluationFailed, UserError
+from archsmith.errors import EvaluationFailed, UserError, did_you_mean
 from archsmith.files import write_text
 from archsmith.lookup import check
 from archsmith.machine import machine_name, physical_cores
@@ -130,6 +130,17 @@ def _fixed(setting: Setting) -> dict[str, Any]:
 def networks_of(benchmark: str) -> tuple[str, int, int] | None:
     """NETWORKS of a benchmark, or of its family; None where its networks cannot be built."""
     return NETWORKS.get(benchmark) or NETWORKS.get(benchmark.partition(":")[0])
+
+
+def recording(space: str) -> str:
+    """The first benchmark whose networks are of a space; UserError where there is none."""
+    found = next((name for name, (network, _, _) in NETWORKS.items() if network == space), None)
+    if found is None:
+        known = list(dict.fromkeys(network for network, _, _ in NETWORKS.values()))
+        raise UserError(
+            f"no benchmark records space '{space}'{did_you_mean(space, known)}; there are those of {', '.join(known)}"
+        )
+    return found
 
 
 # -- scoring ----------------------------------------------------------------------------------------------------------------

@@ -46,10 +46,16 @@ def estimate(task: Task, root: Node) -> SharedAccuracy:
 def train(task: Task, root: Node) -> dict[str, Any]:
     """For the record: the nodes, what they cost, and how far their estimates can be trusted."""
     nodes = [
-        {"name": n.name, "parent": n.parent.name if n.parent else None, "images": n.trained, "options": _split_of(n)}
+        {"name": n.name, "parent": n.parent.name if n.parent else None, "images": n.trained, "macs": n.macs,
+         "options": _split_of(n)}
         for n in root.walk()
     ]  # fmt: skip
-    return {"nodes": nodes, "images": root.cost, "trust": _trust(task, estimate(task, root))}
+    return {
+        "nodes": nodes,
+        "images": root.cost,
+        "macs": sum(n.macs for n in root.walk()),
+        "trust": _trust(task, estimate(task, root)),
+    }
 
 
 def networks(task: Task, root: Node) -> Callable[[Architecture], nn.Module]:

@@ -168,7 +168,8 @@ def _train(
         left = estimated.TRAINING * sharing.seconds - task.spent()
         seconds = task.decide(f"train/{node.name}/seconds", partial(max, 1.0, left * share / rest))
     return train_node(
-        node, recipe, sharing.stream, steps=steps, seconds=seconds, backward=learn(sharing, node) if learn else single(sampler),
+        node, recipe, sharing.stream, steps=steps, seconds=seconds, 
+        backward=learn(sharing, node) if learn else single(sampler, macs=lambda arch: task.costs(arch)["macs"]),
         seed=mix(task.seed, "shared", node.name), device=task.device, class_counts=sharing.class_counts,
         checkpoint=sharing.folder / f"shared-{mix(node.name):016x}.safetensors", on_progress=partial(_told, task, node.name),
     )  # fmt: skip

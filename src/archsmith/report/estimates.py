@@ -38,7 +38,11 @@ def verdict(trust: Mapping[str, Any]) -> str:
 def _node(node: Mapping[str, Any]) -> dict[str, str]:
     options = "; ".join(f"{name}: {', '.join(map(str, allowed))}" for name, allowed in (node.get("options") or {}).items())
     holds = options or ("all networks" if node.get("parent") is None else "a part that no decision tells")
-    return {"name": str(node["name"]), "holds": holds, "images": text.count(node["images"])}
+    macs = node.get("macs")
+    return {
+        "name": str(node["name"]), "holds": holds, "images": text.count(node["images"]),
+        "macs": text.short(macs) if macs else text.DASH,
+    }  # fmt: skip
 
 
 def _drawn(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -24,9 +24,10 @@ from archsmith.files import replace_file, write_chunks
 from archsmith.training.recipe import Recipe
 from archsmith.training.state import TrainState, make_optimizer
 
-FORMAT = 2
+FORMAT = 3
 _COUNTERS = (
-    "step", "images", "passes", "seconds", "evaluation_seconds", "saving_seconds", "loss_sum", "loss_count", "history", "seed",
+    "step", "images", "passes", "macs", "seconds", "evaluation_seconds", "saving_seconds", "loss_sum", "loss_count", "history",
+    "seed",
 )  # fmt: skip
 
 

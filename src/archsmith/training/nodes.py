@@ -35,8 +35,9 @@ def train_node(
 
     `stream(step)`: endless batches x (B, C, H, W), y from that step on. `backward`: what a step computes, default
     `sharing(uniform(node.space))`, one random architecture. The optimizer and the learning rate's schedule are new, whatever
-    the weights were inherited from. With `recipe.ema` the weights are the averaged ones afterwards. `node.trained` is set to
-    the images that went forward and back. A torn checkpoint is put aside. Raises EvaluationFailed where the loss is not finite.
+    the weights were inherited from. With `recipe.ema` the weights are the averaged ones afterwards. `node.trained` and
+    `node.macs` are set to what went forward and back. A torn checkpoint is put aside. Raises EvaluationFailed where the loss is
+    not finite.
     """
     state = resumed(checkpoint, node.model, device=device)
     if state is None:
@@ -52,5 +53,5 @@ def train_node(
     )
     if state.ema is not None:
         node.model.load_state_dict(state.ema.state_dict())
-    node.trained = state.passes
+    node.trained, node.macs = state.passes, state.macs
     return state

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from archsmith.errors import UserError
 from archsmith.seeding import mix
+from archsmith.space import Architecture
 from archsmith.supernet import switching
 from archsmith.training.loop import Backward, forward, loss_of
 from archsmith.training.samplers import Sampler
@@ -39,12 +40,15 @@ class Distillation:
             )
 
 
-def sharing(sampler: Sampler, *, distillation: Distillation | None = None) -> Backward:
+def sharing(
+    sampler: Sampler, *, distillation: Distillation | None = None, macs: Callable[[Architecture], float] | None = None
+) -> Backward:
     """For `advance(backward=...)`: each step trains the sampled architectures on its batch, one after the other.
 
     Gradients are the mean over them, so the learning rate means the same for one and for several. All cells of a network that
     declare one decision follow it: one architecture per batch. What no sampled architecture uses is left alone by the
-    optimizer (`train_step`); a tensor used in part is updated as a whole, its unused part with gradient 0.
+    optimizer (`train_step`); a tensor used in part is updated as a whole, its unused part with gradient 0. `macs`: of one
+    image in an architecture, for the ledger.
     """
     switch: list[tuple[nn.Module, Callable]] = []  # of the module it was made for
 
@@ -68,6 +72,8 @@ def sharing(sampler: Sampler, *, distillation: Distillation | None = None) -> Ba
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None
         state.passes += len(x) * len(archs)
+        if macs is not None:
+            state.macs += 3.0 * len(x) * sum(map(macs, archs))
         return total / len(archs)
 
     return backward

@@ -19,7 +19,8 @@ from archsmith.training.recipe import Recipe
 class TrainState:
     """One network in training. `seconds` are training's own (data and steps), evaluations and checkpoints are counted apart.
 
-    `images` were drawn, `passes` of them went forward and back: once for each network that a step trains.
+    `images` were drawn, `passes` of them went forward and back: once for each network that a step trains. `macs`:
+    multiply-accumulates of those where somebody counts them, forward and back as three times forward.
     `history`: points of {"step", "seconds", "progress", "train_loss", "lr", "val_accuracy", ...}; `train_loss` is the mean
     since the point before. `extra`: tensors that belong to the training besides the network, e.g. architecture parameters.
     """
@@ -33,6 +34,7 @@ class TrainState:
     step: int = 0
     images: int = 0
     passes: int = 0
+    macs: float = 0.0
     seconds: float = 0.0
     evaluation_seconds: float = 0.0
     saving_seconds: float = 0.0
