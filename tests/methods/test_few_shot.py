@@ -131,6 +131,13 @@ def test_a_mobile_space_is_split_too(tmp_path: Path) -> None:
     assert all(row["met"] for row in (run.stage("ship") or {})["budget"])
 
 
+def test_too_little_time_still_gives_a_short_list(tmp_path: Path) -> None:
+    request = asked("few-shot", tmp_path, steps=None, time_s=6.0, trials=None, settings={"split_on": "edge0to3"})
+    run = start(request, tmp_path / "run")
+    assert len((run.stage("search") or {})["shortlist"]) >= 2 and (run.stage("ship") or {})["test"]["n"] > 0
+    assert len((run.stage("train") or {})["nodes"]) == 3
+
+
 def test_images_to_judge_by_are_not_trained_on(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", asked("few-shot", tmp_path))
     work = open_work(run)

@@ -76,9 +76,16 @@ def search(task: Task, root: Node) -> dict[str, Any]:
     half = scored.third_of(task, score) * 3 // 2
     stages = (("search", evolution(problem, task.seed), 1), ("search-random", random_search(problem, task.seed + 1), 2))
     for stage, searcher, thirds in stages:
-        stop = None if task.trials is not None else (lambda n=thirds: task.spent() > scored.PATIENCE * n * task.seconds / 3)
+        stop = partial(_over, task, stage, thirds)
         run_search(problem, searcher, trials=half, archive=task.archive, stage=stage, stop=stop, on_trial=_telling(task, half))
     return shortlisted(task, "evolution")
+
+
+def _over(task: Task, stage: str, thirds: int) -> bool:
+    """True once its thirds of the seconds are long over; never where trials were asked for, nor before there is a choice."""
+    if task.trials is not None or task.spent() <= scored.PATIENCE * thirds * task.seconds / 3:
+        return False
+    return sum(trial.feasible for trial in task.archive.stage(stage)) >= task.finalists
 
 
 def shortlisted(task: Task, searcher: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from archsmith.training.state import TrainState
 from archsmith.tree import Node, grow
 from archsmith.walk import Gauge
 
+_LEAST = 4.0  # seconds of training for a part; where time is shorter, there are fewer
 _PARENT = 0.5  # of the training: the supernet of the whole space, where it is split
 _TRIED, _POOL = 20, 300
 _ROUNDS, _FEWEST_ROUNDS = 8, 2  # architectures a split is judged on
@@ -65,7 +66,9 @@ def grown(
     if splits < 0 or leaves < 2:
         raise UserError(f"splits={splits} must be 0 or more, leaves={leaves} at least 2")
     assert task.sharing is not None
-    sharing = task.sharing()
+    sharing, asked = task.sharing(), (splits, split_on, leaves, inherit, channels)
+    if asked in sharing.kept:
+        return sharing.kept[asked]
     space = task.space.where(LIVE[task.space_name]) if task.space_name in LIVE else task.space
     nodes = [root := Node(space, sharing.make(channels))]
     levels = split_on.split("+")[:splits]
@@ -75,6 +78,8 @@ def grown(
     for level, here in enumerate(shares):
         if level:
             branches = int(leaves ** (1 / splits) + 1e-9)
+            if sharing.seconds is not None:
+                branches = min(branches, max(2, int(here * sharing.seconds / (_LEAST * len(nodes)))))
             how, each = levels[level - 1], _JUDGING / (splits * len(nodes))
             nodes = [
                 child for node in nodes for child in _split(task, node, how, branches, inherit, _passes(sharing, states, each))
@@ -85,6 +90,7 @@ def grown(
             share = here / len(nodes)
             state = _train(task, sharing, node, recipe, share, share * (len(nodes) - position) + rest, None if rest else learn)
             states |= {node.name: state} if state else {}
+    sharing.kept[asked] = root, states
     return root, states
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Sharing:
     seconds: float | None
     steps: int | None
     folder: Path  # for checkpoints
+    kept: dict[Any, Any] = field(default_factory=dict)  # what a stage of this process trained or read, for the next one
 
 
 @dataclass(frozen=True)
