@@ -16,7 +16,7 @@ TRUTHS = ("nasbench201:cifar10", "nasbench201:cifar100", "nasbench201:imagenet16
 SLOW = ("ntk", "gradsign")  # a pass for every image
 FAST = (
     "zico", "zico_bc", "l2_norm", "grad_norm", "plain", "snip", "grasp", "fisher", "synflow", "effective_params", "jacob_cov",
-    "epe_nas", "naswot", "swap", "zen", "meco", "wrcor", "az_nas", "vkdnw", "params", "macs", "depth",
+    "epe_nas", "naswot", "linear_regions", "swap", "zen", "meco", "wrcor", "az_nas", "vkdnw", "params", "macs", "depth",
 )  # fmt: skip
 CELLS = Path(__file__).with_name("nasbench201_cells.txt")
 Triple = tuple[float, float, float]
