@@ -13,6 +13,7 @@ from archsmith.errors import UserError
 from archsmith.methods import METHODS, page_of, settings_of
 from archsmith.methods.estimated import chance
 from archsmith.methods.few_shot import affordable
+from archsmith.methods.gradient import _endless, _half
 from archsmith.models import build
 from archsmith.pipeline import carry_on, open_work, start, task
 from archsmith.run import Run, request_from
@@ -154,6 +155,11 @@ def test_images_to_judge_by_are_not_trained_on(tmp_path: Path) -> None:
     for part in ("val", "test"):
         assert not set(work.images.parts[part].ids) & set(held_out.ids)
     assert task(work).sharing is not None
+    learned, judged = (_half(handed, which)[0] for which in (0, 1))
+    assert len(learned) + len(judged) == len(x) and not any((learned == image).flatten(1).all(1).any() for image in judged[:20])
+    first, second = (next(_endless(_half(handed, 0), 8, 0, step))[0] for step in (0, 1))
+    stream = _endless(_half(handed, 0), 8, 0, 0)
+    assert torch.equal(next(stream)[0], first) and torch.equal(next(stream)[0], second) and not torch.equal(first, second)
 
 
 def test_a_split_is_looked_for_within_a_part_of_the_training() -> None:
@@ -187,3 +193,4 @@ def test_chance() -> None:
     assert chance([1, 2, 3, 4], [1, 2, 3, 4]) == pytest.approx(1 / 24)
     assert chance([4, 3, 2, 1], [1, 2, 3, 4]) == 1.0
     assert chance(list(range(9)), list(range(9))) <= 0.01
+    assert chance([1, 1, 1], [1, 2, 3]) == 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,7 @@ from random import Random
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archsmith.cells import CANONICAL
 from archsmith.methods import scored
@@ -36,15 +37,16 @@ _CHECKED = 8
 _PERMUTATIONS = 2000
 
 
-def estimate(task: Task, root: Node) -> SharedAccuracy:
-    """The metric of a trained tree."""
+def estimate(task: Task, root: Node, held_out: Sequence[tuple[Tensor, Tensor]] | None = None) -> SharedAccuracy:
+    """The metric of a trained tree, on all of the images held out unless others are given."""
     assert task.sharing is not None
     sharing = task.sharing()
-    return SharedAccuracy(root, sharing.calibration, sharing.held_out, canonical=CANONICAL.get(task.space_name))
+    judged = sharing.held_out if held_out is None else held_out
+    return SharedAccuracy(root, sharing.calibration, judged, canonical=CANONICAL.get(task.space_name))
 
 
-def train(task: Task, root: Node) -> dict[str, Any]:
-    """For the record: the nodes, what they cost, and how far their estimates can be trusted."""
+def train(task: Task, root: Node, metric: SharedAccuracy | None = None) -> dict[str, Any]:
+    """For the record: the nodes, what they cost, and how far their estimates by `metric` can be trusted."""
     nodes = [
         {"name": n.name, "parent": n.parent.name if n.parent else None, "images": n.trained, "macs": n.macs,
          "options": _split_of(n)}
@@ -54,7 +56,7 @@ def train(task: Task, root: Node) -> dict[str, Any]:
         "nodes": nodes,
         "images": root.cost,
         "macs": sum(n.macs for n in root.walk()),
-        "trust": _trust(task, estimate(task, root)),
+        "trust": _trust(task, metric or estimate(task, root)),
     }
 
 
@@ -150,17 +152,16 @@ def _trust(task: Task, metric: SharedAccuracy) -> dict[str, Any]:
         found = metric(arch)
         rows.append({"key": arch.key, "estimate": found["shared_accuracy"], "estimated_loss": found["shared_loss"], **own})
     estimates, truth = [-row["estimated_loss"] for row in rows], [row["accuracy"] for row in rows]
-    return {
-        "networks": rows,
-        "kendall": kendall(estimates, truth),
-        "spearman": spearman(estimates, truth),
-        "p": chance(estimates, truth, task.seed),
-    }
+    agreement = {"kendall": kendall(estimates, truth), "spearman": spearman(estimates, truth)}
+    known = {name: value if math.isfinite(value) else 0.0 for name, value in agreement.items()}  # all equal: no order at all
+    return {"networks": rows, **known, "p": chance(estimates, truth, task.seed)}
 
 
 def chance(estimates: Sequence[float], truth: Sequence[float], seed: int = 0) -> float:
     """How often a random order agrees at least as well (Kendall); every order where there are at most 7 values."""
     own = kendall(estimates, truth)
+    if not math.isfinite(own):
+        return 1.0
     if len(truth) <= 7:
         orders: list[Sequence[float]] = list(itertools.permutations(truth))
     else:

@@ -19,6 +19,7 @@ from torch import Tensor
 from archsmith.errors import NothingFits
 from archsmith.methods import estimated, few_shot
 from archsmith.methods.task import Sharing, Task
+from archsmith.metrics.shared import SharedAccuracy
 from archsmith.problem import Candidate, Problem, minimize
 from archsmith.search import Proposals, searcher
 from archsmith.search import search as run_search
@@ -67,7 +68,8 @@ class Page:
 
     def train(self, task: Task, **settings: Any) -> dict[str, Any]:
         """The tree, and how far its estimates can be trusted."""
-        return estimated.train(task, self.weights(task, **settings)[0])
+        root = self.weights(task, **settings)[0]
+        return estimated.train(task, root, self._metric(task, root))
 
     def search(self, task: Task, **settings: Any) -> dict[str, Any]:
         """What each part found, judged by the held-out loss."""
@@ -80,13 +82,18 @@ class Page:
         fitting = dict.fromkeys(filter(None, (_mended(task, gauge, arch) for arch in archs)))
         if not fitting:
             raise NothingFits(f"nothing near the networks that {self.name} found keeps the budget; give a wider one")
-        metric = estimated.estimate(task, root)
+        metric = self._metric(task, root)
         problem = Problem(task.space, (minimize(metric, name="shared_loss"),), task.constraints)
         run_search(problem, listed(problem, archs=list(fitting)), trials=len(fitting), archive=task.archive, stage="search")
         return estimated.shortlisted(task, self.name)
 
+    def _metric(self, task: Task, root: Node) -> SharedAccuracy:
+        """On the half of the held-out images that no architecture parameter learned from."""
+        assert task.sharing is not None
+        return estimated.estimate(task, root, [_half(task.sharing(), 1)])
+
     def _learn(self, task: Task, sharing: Sharing, node: Node) -> Backward:
-        held_out = partial(_endless, sharing, mix(task.seed, "alphas"))
+        held_out = partial(_endless, _half(sharing, 0), sharing.recipe.batch_size, mix(task.seed, "alphas"))
         if self.name == "enas":
             return controlled(Enas(), node.space, held_out)
         return learning(METHODS[self.name], node.space, held_out)
@@ -102,12 +109,18 @@ class Page:
         return [derived(node.model, node.space, found), *drawn]
 
 
-def _endless(sharing: Sharing, seed: int, step: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Held-out images in batches as large as those for training, from that step on, in an order that depends on the step."""
+def _half(sharing: Sharing, which: int) -> tuple[Tensor, Tensor]:
+    """Every other held-out image: 0 for the architecture parameters, 1 to judge by."""
     x, y = (torch.cat(parts) for parts in zip(*sharing.held_out, strict=True))
+    return x[which::2], y[which::2]
+
+
+def _endless(images: tuple[Tensor, Tensor], batch: int, seed: int, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images at random in batches, from a step on."""
+    x, y = images
     while True:
         generator = torch.Generator().manual_seed(mix(seed, step))
-        rows = torch.randint(len(y), (sharing.recipe.batch_size,), generator=generator).to(y.device)
+        rows = torch.randint(len(y), (batch,), generator=generator).to(y.device)
         yield x[rows].contiguous(memory_format=torch.channels_last), y[rows]
         step += 1
 
