@@ -117,3 +117,15 @@ def test_bad_settings_are_named() -> None:
         Setting(("toy",), ("radnom",))
     with pytest.raises(UserError, match="no benchmark"):
         run("toyy", "random", 0, 5)
+
+
+def test_a_moving_distribution_returns_what_it_ends_with() -> None:
+    from archsmith.bench.searchers import _better
+    from archsmith.problem import Candidate, Trial
+    from archsmith.space import Architecture
+
+    def trial(origin: str, loss: float) -> Trial:
+        return Trial(Candidate(Architecture({"a": 0}), origin=origin), {}, (loss,), 0.0)
+
+    assert _better(trial("survivor", 5.0), trial("dealt", 1.0)) and not _better(trial("dealt", 1.0), trial("mode", 5.0))
+    assert _better(trial("dealt", 1.0), trial("dealt", 2.0))

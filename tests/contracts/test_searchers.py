@@ -25,7 +25,9 @@ from archsmith.searchers.evolution import evolution, regularized_evolution
 from archsmith.searchers.guided import guided
 from archsmith.searchers.hyperband import hyperband, successive_halving
 from archsmith.searchers.local import local_search
+from archsmith.searchers.natural import asng, dynamic_asng, dynamic_sng, mdenas, migo, sng
 from archsmith.searchers.nsga import nsga2, nsga3
+from archsmith.searchers.pruning import pruning
 from archsmith.searchers.random import random_search
 from archsmith.searchers.reinforce import reinforce
 from archsmith.searchers.smac import smac
@@ -50,6 +52,14 @@ SEARCHERS = {
     "tpe": partial(tpe, initial=12, samples=8),
     "smac": partial(smac, trees=3, climbs=1, draws=10),
     "reinforce": reinforce,
+    "pruning": partial(pruning, rounds=60),
+    "velocity": partial(pruning, rounds=60, rule="velocity"),
+    "dynamic-sng": partial(dynamic_sng, rounds=60),
+    "dynamic-asng": partial(dynamic_asng, rounds=60),
+    "sng": sng,
+    "asng": partial(asng, samples=6),
+    "migo": migo,
+    "mdenas": mdenas,
     "guided": partial(guided, mutants=20, batch=6, model=small_networks),
 }
 SPACE = staged(3, 3)

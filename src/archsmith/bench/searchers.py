@@ -23,6 +23,7 @@ from archsmith.machine import machine_name, physical_cores
 from archsmith.problem import Problem, Trial, maximize
 from archsmith.search import search
 from archsmith.searchers import make, needs_fidelities
+from archsmith.searchers.categorical import FINAL
 
 _POINTS = 40  # of an anytime curve
 _RESAMPLES = 2000
@@ -112,7 +113,8 @@ def _searched(
 def run(benchmark: str, name: str, seed: int, budget: int, truthful: bool = False, data: str | None = None) -> list[float]:
     """One search: the truth of what it would have returned, at `_POINTS` even shares of its simulated budget, the last the end.
 
-    What it would return is the best so far by what it was shown, at the highest fidelity it had looked at.
+    What it would return is the best so far by what it was shown, at the highest fidelity it had looked at; of a moving
+    distribution that has ended its survivor or mode.
     """
     recorded = load(benchmark, data)
     shown = _shown(recorded, seed, truthful)
@@ -173,8 +175,11 @@ def _seconds(recorded: Recorded, shown: Any) -> float:
 
 
 def _better(trial: Trial, than: Trial) -> bool:
-    mine, other = (math.inf if t.candidate.fidelity is None else t.candidate.fidelity for t in (trial, than))
-    return (mine, -trial.losses[0]) > (other, -than.losses[0])
+    def merit(one: Trial) -> tuple[bool, float, float]:
+        fidelity = math.inf if one.candidate.fidelity is None else one.candidate.fidelity
+        return one.candidate.origin in FINAL, fidelity, -one.losses[0]
+
+    return merit(trial) > merit(than)
 
 
 def _value(recorded: Recorded, trial: Trial) -> float:

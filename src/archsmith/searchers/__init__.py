@@ -6,7 +6,7 @@ import inspect
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archsmith.errors import UserError, did_you_mean
 from archsmith.lookup import look_up
@@ -21,6 +21,16 @@ SEARCHERS: dict[str, tuple[str, str]] = {  # for one objective: name -> (module:
     "evolution": (f"{_HERE}.evolution:evolution", "(mu+lambda) evolution with crossover"),
     "regularized-evolution": (f"{_HERE}.evolution:regularized_evolution", "the oldest retires (Real et al., AAAI 2019)"),
     "reinforce": (f"{_HERE}.reinforce:reinforce", "policy gradient on independent decisions (Williams 1992)"),
+    "ddpnas": (
+        f"{_HERE}.pruning:pruning",
+        "every option tried equally often, the least probable pruned (Zheng et al., IJCV 2023)",
+    ),
+    "sng": (f"{_HERE}.natural:sng", "stochastic natural gradient on independent decisions (Akimoto et al., ICML 2019)"),
+    "asng": (f"{_HERE}.natural:asng", "SNG with a trust region that adapts (Akimoto et al., ICML 2019)"),
+    "dynamic-sng": (f"{_HERE}.natural:dynamic_sng", "SNG on equal turns, with pruning"),
+    "dynamic-asng": (f"{_HERE}.natural:dynamic_asng", "ASNG on equal turns, with pruning"),
+    "migo": (f"{_HERE}.natural:migo", "natural gradient with momentum (Zheng et al., TPAMI 2021)"),
+    "mdenas": (f"{_HERE}.natural:mdenas", "pairwise votes between options (Zheng et al., ICCV 2019)"),
     "tpe": (f"{_HERE}.tpe:tpe", "densities of the good and the others (Bergstra et al., NeurIPS 2011)"),
     "smac": (f"{_HERE}.smac:smac", "random-forest Bayesian optimisation (Hutter et al., LION 2011)"),
     "guided": (f"{_HERE}.guided:guided", "an ensemble predictor guides mutation (White et al., AAAI 2021)"),
@@ -42,9 +52,12 @@ def make(name: str) -> Callable[..., GeneratorSearcher]:
     if not given:
         return found
     known = [key for key in inspect.signature(found).parameters if key not in ("problem", "seed")]
-    settings = {}
+    settings: dict[str, Any] = {}
     for text in given:
         key, _, value = text.partition("=")
+        if key in known and isinstance(inspect.signature(found).parameters[key].default, str):
+            settings[key] = value  # which words are allowed the searcher says
+            continue
         if key not in known:
             raise UserError(f"searcher '{base}' has no setting '{key}'{did_you_mean(key, known)}; it has {', '.join(known)}")
         try:
