@@ -198,3 +198,11 @@ def test_mistakes_are_told() -> None:
         pass
     with switch(arch(8, "conv")):
         assert model[0].weight.shape[0] == 8
+
+
+def test_the_ledger_counts_multiply_accumulates_of_what_was_trained() -> None:
+    macs = {4: 10.0, 8: 30.0}
+    both = [arch(4, "conv"), arch(8, "skip")]
+    state = train(lambda rng, share: both, 3, macs=lambda a: macs[a["width"]])
+    assert state.macs == 3 * 3.0 * 16 * (10.0 + 30.0) and state.passes == 3 * 16 * 2 and state.images == 3 * 16
+    assert train(lambda rng, share: both, 1).macs == 0.0
