@@ -39,6 +39,33 @@ def asked(method: str, folder: Path, **changes: Any) -> Any:
     return request_from(**{**FAST, "method": method, "space": f"{folder / 'cells.py'}:Net", **changes})
 
 
+class Stop(BaseException):
+    """As if the process had been killed."""
+
+
+class UntilSearched:
+    """A watch that ends the process once the search is over: what follows is the same for every method."""
+
+    def begin(self, stage: str, predicted_s: float | None) -> None:
+        """Nothing."""
+
+    def tick(self, text: str, share: float | None) -> None:
+        """Nothing."""
+
+    def end(self, stage: str, text: str, seconds: float) -> None:
+        """Stops."""
+        if stage == "search":
+            raise Stop
+
+
+def searched(request: Any, folder: Path) -> Run:
+    """A run as far as its short-list."""
+    run = Run.create(folder, request)
+    with pytest.raises(Stop):
+        carry_on(run, UntilSearched())
+    return Run.open(folder)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("few-shot")
@@ -109,15 +136,14 @@ def test_a_torn_checkpoint_is_trained_again(finished: Run, tmp_path: Path) -> No
 @pytest.mark.parametrize("method", ["one-shot", "gdas", "enas"])
 def test_other_methods_that_train_shared_weights(method: str, tmp_path: Path) -> None:
     limit, space = (500_000, {"space": "nasbench201"}) if method == "one-shot" else (20_000, {})
-    run = start(asked(method, tmp_path, budget=f"params<={limit}", **space), tmp_path / "run")
+    run = searched(asked(method, tmp_path, budget=f"params<={limit}", **space), tmp_path / "run")
     train, search = run.stage("train") or {}, run.stage("search") or {}
     assert [node["name"] for node in train["nodes"]] == ["root"] and search["shortlist"]
     assert all(t.metrics["params"] <= limit for t in run.archive.stage("search"))
-    assert (run.stage("ship") or {})["test"]["n"] > 0
 
 
 def test_a_gradient_method_in_a_tree(tmp_path: Path) -> None:
-    run = start(asked("pc-darts", tmp_path, settings={"splits": 1, "split_on": "edge0to3", "leaves": 2}), tmp_path / "run")
+    run = searched(asked("pc-darts", tmp_path, settings={"splits": 1, "split_on": "edge0to3", "leaves": 2}), tmp_path / "run")
     assert len((run.stage("train") or {})["nodes"]) == 3
     origins = {t.candidate.origin for t in run.archive.stage("search")}
     assert origins == {"learned"} and (run.stage("search") or {})["searcher"] == "pc-darts"
@@ -127,15 +153,15 @@ def test_a_mobile_space_is_split_too(tmp_path: Path) -> None:
     request = asked(
         "few-shot", tmp_path, space="mobilenet", budget="params<=20k", settings={"split_on": "gradients", "leaves": 2}
     )
-    run = start(request, tmp_path / "run")
+    run = searched(request, tmp_path / "run")
     assert len((run.stage("train") or {})["nodes"]) == 3
-    assert all(row["met"] for row in (run.stage("ship") or {})["budget"])
+    assert all(t.metrics["params"] <= 20_000 for t in run.archive.stage("search"))
 
 
 def test_too_little_time_still_gives_a_short_list(tmp_path: Path) -> None:
     request = asked("few-shot", tmp_path, steps=None, time_s=6.0, trials=None, settings={"split_on": "edge0to3"})
-    run = start(request, tmp_path / "run")
-    assert len((run.stage("search") or {})["shortlist"]) >= 2 and (run.stage("ship") or {})["test"]["n"] > 0
+    run = searched(request, tmp_path / "run")
+    assert len((run.stage("search") or {})["shortlist"]) >= 2
     assert len((run.stage("train") or {})["nodes"]) == 3
 
 
