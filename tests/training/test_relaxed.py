@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -257,19 +257,23 @@ def cells(partial: int = 1) -> nn.Module:
         return build("nasbench201", 3, 1, 8, device="cpu", width=4, cells=1, partial=partial)
 
 
-@pytest.mark.parametrize("name", ["darts", "darts-2", "gdas", "drnas"])
-def test_a_resumed_search_equals_one_that_went_straight(name: str, tmp_path: Path) -> None:
+def straight_and_resumed(backward: Callable[[TrainState], Any], folder: Path) -> tuple[TrainState, TrainState]:
+    """A training of six steps, and the same stopped after three."""
     recipe = Recipe(lr=0.05, batch_size=6, ema=0.0)
-
-    def backward(state: TrainState) -> Any:
-        return learning(METHODS[name], search_space(state.module), lambda step: images(1000 + step))
-
     straight = start(cells(), recipe)
     advance(straight, images(), total_steps=6, backward=backward(straight))
     half = start(cells(), recipe)
-    advance(half, images(), total_steps=6, until=0.5, backward=backward(half), checkpoint=tmp_path / "half")
-    again = load(tmp_path / "half", cells())
+    advance(half, images(), total_steps=6, until=0.5, backward=backward(half), checkpoint=folder / "half")
+    again = load(folder / "half", cells())
     advance(again, images(again.step), total_steps=6, backward=backward(again))
+    return straight, again
+
+
+@pytest.mark.parametrize("name", ["darts", "darts-2", "gdas", "drnas"])
+def test_a_resumed_search_equals_one_that_went_straight(name: str, tmp_path: Path) -> None:
+    straight, again = straight_and_resumed(
+        lambda state: learning(METHODS[name], search_space(state.module), lambda step: images(1000 + step)), tmp_path
+    )
     assert again.extra.keys() == straight.extra.keys() and again.passes == straight.passes
     assert all(torch.equal(again.extra[key], straight.extra[key]) for key in straight.extra)
     pairs = zip(again.module.parameters(), straight.module.parameters(), strict=True)
@@ -277,17 +281,10 @@ def test_a_resumed_search_equals_one_that_went_straight(name: str, tmp_path: Pat
 
 
 def test_a_resumed_controller_equals_one_that_went_straight(tmp_path: Path) -> None:
-    recipe, settings = Recipe(lr=0.05, batch_size=6, ema=0.0), Enas(every=2, samples=2)
-
-    def backward(state: TrainState) -> Any:
-        return controlled(settings, search_space(state.module), lambda step: images(1000 + step))
-
-    straight = start(cells(), recipe)
-    advance(straight, images(), total_steps=6, backward=backward(straight))
-    half = start(cells(), recipe)
-    advance(half, images(), total_steps=6, until=0.5, backward=backward(half), checkpoint=tmp_path / "half")
-    again = load(tmp_path / "half", cells())
-    advance(again, images(again.step), total_steps=6, backward=backward(again))
+    settings = Enas(every=2, samples=2)
+    straight, again = straight_and_resumed(
+        lambda state: controlled(settings, search_space(state.module), lambda step: images(1000 + step)), tmp_path
+    )
     assert all(torch.equal(again.extra[key], straight.extra[key]) for key in straight.extra)
 
 

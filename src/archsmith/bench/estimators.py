@@ -241,7 +241,7 @@ def _grow(job: Job, seed: int, name: str, root: Node, grown: Grown) -> None:
     """Children below the parent, level by level, each trained; splits are kept, so that one that goes on has the same."""
     from archsmith.seeding import mix
     from archsmith.training.nodes import train_node
-    from archsmith.training.splits import parts_of, planned
+    from archsmith.training.splits import branching, parts_of, planned
     from archsmith.tree import grow
 
     setting = job.setting
@@ -251,7 +251,7 @@ def _grow(job: Job, seed: int, name: str, root: Node, grown: Grown) -> None:
     levels = grown.levels or (CONTROL,)
     nodes = [root]
     for level, how in enumerate(levels):
-        branches = int(grown.leaves ** (1 / len(levels)) + 1e-9)
+        branches = branching(grown.leaves, len(levels))
         below: list[Node] = []
         for node in nodes:
             if how == CONTROL:
@@ -355,16 +355,14 @@ def stream(job: Job, seed: int, augmented: bool = True) -> Callable[[int], Itera
 
 def images(job: Job, seed: int) -> tuple[list[Any], list[Any]]:
     """Training images to calibrate with, validation images to judge on, in batches of at most 256."""
-    from archsmith.data import batches, ordered
+    from archsmith.data import batches, chosen, ordered
 
-    setting, found = job.setting, []
+    setting = job.setting
     each = min(256, setting.calibration)
     stream = batches(
         job.data.parts["train"], each, data=job.data, seed=seed, augment=None, device=job.device, start=0, workers=0
     )
     calibration = [next(stream)[0] for _ in range(max(1, setting.calibration // each))]
     part = job.data.parts["val"]
-    every = max(1, len(part) // setting.held_out)
-    some = replace(part, rows=part.rows[::every], labels=part.labels[::every], ids=part.ids[::every])
-    found = list(ordered(some, 256, job.data, job.device))
-    return calibration, found
+    some = chosen(part, np.arange(0, len(part), max(1, len(part) // setting.held_out)))
+    return calibration, list(ordered(some, 256, job.data, job.device))

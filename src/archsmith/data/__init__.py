@@ -2,7 +2,7 @@
 
 from archsmith.data.augment import Augment, suggest
 from archsmith.data.dataset import Data, load
-from archsmith.data.parts import Part, Resident, Streamed, batches, ordered
+from archsmith.data.parts import Part, Resident, Streamed, batches, chosen, ordered
 from archsmith.data.split import Split
 
-__all__ = ["Augment", "Data", "Part", "Resident", "Split", "Streamed", "batches", "load", "ordered", "suggest"]
+__all__ = ["Augment", "Data", "Part", "Resident", "Split", "Streamed", "batches", "chosen", "load", "ordered", "suggest"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -110,6 +110,12 @@ class Streamed:
         yield index
         same = np.flatnonzero(self.labels == self.labels[index])
         yield from np.roll(same, -int(np.searchsorted(same, index)) - 1)[:-1].tolist()
+
+
+def chosen(part: Any, places: np.ndarray) -> Any:
+    """The images at these places of a part, in their order, as a part."""
+    rows = part.rows[torch.from_numpy(places)] if isinstance(part.rows, Tensor) else part.rows[places]
+    return replace(part, rows=rows, labels=part.labels[places], ids=[part.ids[i] for i in places])
 
 
 def batches(

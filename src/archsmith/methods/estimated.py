@@ -30,9 +30,7 @@ from archsmith.training.loop import advance, start
 from archsmith.training.recipe import Recipe
 from archsmith.tree import Node, route
 
-TRAINING = (
-    0.85  # of the budget for shared weights; the rest trains a few networks by themselves, to see what estimates are worth
-)
+TRAINING = 0.85  # of the budget for shared weights; the rest checks estimates on a few networks trained by themselves
 _CHECKED = 8
 _PERMUTATIONS = 2000
 

@@ -17,8 +17,8 @@ from typing import Any
 from torch import nn
 
 from archsmith.cells import LIVE
-from archsmith.errors import UserError
-from archsmith.feasible import NothingFits, feasible_sample
+from archsmith.errors import NothingFits, UserError
+from archsmith.feasible import feasible_sample
 from archsmith.methods import estimated
 from archsmith.methods.task import Sharing, Task
 from archsmith.metrics.proxies.zico import ZiCo
@@ -29,7 +29,7 @@ from archsmith.training.nodes import train_node
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import Sampler, among, uniform
 from archsmith.training.shared import sharing as single
-from archsmith.training.splits import gradient_distances, parts_of, planned, score_distances, splittable
+from archsmith.training.splits import branching, gradient_distances, parts_of, planned, score_distances, splittable
 from archsmith.training.state import TrainState
 from archsmith.tree import Node, grow
 from archsmith.walk import Gauge
@@ -77,7 +77,7 @@ def grown(
     states: dict[str, TrainState] = {}
     for level, here in enumerate(shares):
         if level:
-            branches = int(leaves ** (1 / splits) + 1e-9)
+            branches = branching(leaves, splits)
             if sharing.seconds is not None:
                 branches = min(branches, max(2, int(here * sharing.seconds / (_LEAST * len(nodes)))))
             how, each = levels[level - 1], _JUDGING / (splits * len(nodes))
@@ -174,7 +174,7 @@ def _train(
         left = estimated.TRAINING * sharing.seconds - task.spent()
         seconds = task.decide(f"train/{node.name}/seconds", partial(max, 1.0, left * share / rest))
     return train_node(
-        node, recipe, sharing.stream, steps=steps, seconds=seconds, 
+        node, recipe, sharing.stream, steps=steps, seconds=seconds,
         backward=learn(sharing, node) if learn else single(sampler, macs=lambda arch: task.costs(arch)["macs"]),
         seed=mix(task.seed, "shared", node.name), device=task.device, class_counts=sharing.class_counts,
         checkpoint=sharing.folder / f"shared-{mix(node.name):016x}.safetensors", on_progress=partial(_told, task, node.name),

@@ -8,6 +8,8 @@ from random import Random
 from typing import Any
 
 from archsmith.errors import Damaged
+from archsmith.problem import Trial
+from archsmith.searchers.fresh import first_losses
 from archsmith.space import Architecture, SearchSpace
 
 FINAL = ("survivor", "mode")  # origins of what a search by a distribution ends with: its answer, whatever scored better before
@@ -117,6 +119,11 @@ class Categorical:
             raise Damaged("the saved distribution is of another space; start a new search")
         self.theta = {name: [float(v) for v in theta[name]] for name in self.options}
         self.alive = {name: [int(v) for v in alive[name]] for name in self.options}
+
+
+def rewards_of(trials: Sequence[Trial]) -> list[float]:
+    """Minus the first loss of each; that of the worst where one was infeasible or failed."""
+    return [-loss for loss in first_losses(trials)]
 
 
 def credited(distribution: Categorical, archs: Sequence[Architecture], rewards: Sequence[float]) -> dict[str, dict[int, float]]:

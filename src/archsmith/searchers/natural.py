@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from archsmith.errors import UserError
-from archsmith.problem import Candidate, Problem, Trial
+from archsmith.problem import Candidate, Problem
 from archsmith.search import Proposals, searcher
-from archsmith.searchers.categorical import FINAL, Categorical, Rows
-from archsmith.searchers.fresh import Fresh, at_least_one, first_losses
+from archsmith.searchers.categorical import FINAL, Categorical, Rows, rewards_of
+from archsmith.searchers.fresh import Fresh, at_least_one
 from archsmith.searchers.pruning import prunable, prune_worst
 from archsmith.space import Architecture
 
@@ -205,7 +205,7 @@ def _natural(problem: Problem, seed: int, samples: int, total: int, move: Move) 
     while distribution.options and (not total or spent + samples <= total):
         trials = yield [Candidate(fresh.mended(distribution.draw(rng)), origin="distribution") for _ in range(samples)]
         spent += len(trials)
-        move(distribution, [trial.arch for trial in trials], _rewards(trials))
+        move(distribution, [trial.arch for trial in trials], rewards_of(trials))
     yield [Candidate(fresh.mended(distribution.mode()), origin=FINAL[1])]
 
 
@@ -217,11 +217,7 @@ def _dynamic(problem: Problem, seed: int, rounds: int, move: Move) -> Proposals:
     while names := [name for name in distribution.options if prunable(distribution, name)]:
         for _ in range(rounds):
             trials = yield [Candidate(fresh.mended(arch), origin="dealt") for arch in distribution.deal(rng)]
-            move(distribution, [trial.arch for trial in trials], _rewards(trials))
+            move(distribution, [trial.arch for trial in trials], rewards_of(trials))
         for name in names:
             prune_worst(distribution, name, (), rng)
     yield [Candidate(fresh.mended(distribution.mode()), origin=FINAL[0])]
-
-
-def _rewards(trials: Sequence[Trial]) -> list[float]:
-    return [-loss for loss in first_losses(trials)]

@@ -10,8 +10,8 @@ from typing import Any
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem
 from archsmith.search import Proposals, searcher
-from archsmith.searchers.categorical import FINAL, Categorical, Rows, credited
-from archsmith.searchers.fresh import Fresh, at_least_one, first_losses
+from archsmith.searchers.categorical import FINAL, Categorical, Rows, credited, rewards_of
+from archsmith.searchers.fresh import Fresh, at_least_one
 
 RULES = ("half", "velocity")
 
@@ -57,8 +57,7 @@ def pruning(
         expected: Rows = {name: [0.0] * len(row) for name, row in distribution.theta.items()}
         for _ in range(rounds):
             trials = yield [Candidate(fresh.mended(arch), origin="dealt") for arch in distribution.deal(rng)]
-            rewards = [-loss for loss in first_losses(trials)]
-            rows = credited(distribution, [trial.arch for trial in trials], rewards)
+            rows = credited(distribution, [trial.arch for trial in trials], rewards_of(trials))
             for name, alive in distribution.alive.items():
                 for place, share in softmax(rows[name], alive, temperature).items():
                     expected[name][place] += share / rounds

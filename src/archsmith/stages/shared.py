@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from archsmith.data import Part, batches, ordered
+from archsmith.data import Part, batches, chosen, ordered
 from archsmith.data.augment import suggest
 from archsmith.methods.task import Sharing
 from archsmith.models import build
@@ -60,19 +60,12 @@ def _divided(part: Part) -> tuple[Part, Part]:
     by_class = np.argsort(part.labels, kind="stable")
     taken = np.sort(by_class[:: len(part) // count][:count])
     rest = np.setdiff1d(np.arange(len(part)), taken)
-    return _some(part, rest), _some(part, taken)
-
-
-def _some(part: Any, places: np.ndarray) -> Part:
-    index = torch.from_numpy(places) if isinstance(part.rows, torch.Tensor) else places
-    return replace(part, rows=part.rows[index], labels=part.labels[places], ids=[part.ids[i] for i in places])
+    return chosen(part, rest), chosen(part, taken)
 
 
 def _with_weights(work: Work, parts: int | None = None) -> nn.Module:
     """A network of its own: new weights by the seed, or those of --init."""
     if work.run.request.init and parts is None:
-        import copy
-
         return copy.deepcopy(work.model)
     channels, size, _ = work.shape
     with seeded(mix(work.run.request.seed, "shared weights")):

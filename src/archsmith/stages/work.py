@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from archsmith.budget import Limit, parse
-from archsmith.data import Data, batches, ordered
+from archsmith.data import Data, batches, chosen, ordered
 from archsmith.data.augment import suggest
 from archsmith.errors import UserError
 from archsmith.methods.task import Sharing
@@ -77,9 +77,8 @@ class Work:
 
     def glance(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Some of the validation images, spread over all of them, for learning curves."""
-        part: Any = self.images.parts["val"]
-        every = self.glance_every
-        some = replace(part, rows=part.rows[::every], labels=part.labels[::every], ids=part.ids[::every])
+        part = self.images.parts["val"]
+        some = chosen(part, np.arange(0, len(part), self.glance_every))
         return ordered(some, 256, self.images, self.device, self.workers)
 
     @property

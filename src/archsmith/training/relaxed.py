@@ -117,23 +117,12 @@ def learning(
     `options`: those of the mixtures, default `mixed(model, space)`.
     """
     kept: list[Any] = []  # of the module it was made for: module, relaxed, alphas, switch
-    batches: dict[int, Iterator[tuple[Tensor, Tensor]]] = {}
-
-    def other(step: int) -> tuple[Tensor, Tensor]:
-        """The held-out batch of a step."""
-        if step not in batches:
-            batches.clear()
-            batches[step] = held_out(step)
-        stream = batches.pop(step)
-        batches[step + 1] = stream
-        return next(stream)
 
     def backward(state: TrainState, x: Tensor, y: Tensor, share: float) -> Tensor:
         if not kept or kept[0] is not state.module:
             found = mixed(state.module, space) if options is None else options
             kept[:] = [state.module, relaxing(state.module), Alphas(state, found, method), switching(state.module)]
         _, relaxed, alphas, switch = kept
-
         generator = torch.Generator().manual_seed(mix(state.seed, "mixtures", state.step))
 
         def loss(x: Tensor, y: Tensor) -> Tensor:
@@ -141,7 +130,7 @@ def learning(
                 return loss_of(state, forward(state, x), y)
 
         if method.bilevel:
-            xv, yv = other(state.step)
+            xv, yv = next(held_out(state.step))
             state.passes += len(xv) + (3 * len(x) if method.order == 2 else 0)
             if method.order == 2:
                 weights = [p for p in state.module.parameters() if p.requires_grad]

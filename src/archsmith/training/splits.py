@@ -115,6 +115,11 @@ def planned(
     return {"decision": name, "groups": [list(range(low, high)) for low, high in itertools.pairwise(ends)]}
 
 
+def branching(leaves: int, levels: int) -> int:
+    """Parts of each node at most, so that so many levels end in no more than `leaves`."""
+    return int(leaves ** (1 / levels) + 1e-9)
+
+
 def parts_of(space: SearchSpace, plan: Mapping[str, Any]) -> dict[str, SearchSpace]:
     """The parts of a space under a plan of `planned`, for `tree.grow`."""
     if plan["decision"] is None:
