@@ -106,6 +106,9 @@ def search(
     test_share: Annotated[float | None, typer.Option(help="Share kept for the test. [default: 0.2; digits 0.3]")] = None,
     group: Annotated[str | None, typer.Option(help="Column whose equal values must not be split (CSV, parquet).")] = None,
     reference: Annotated[bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")] = True,
+    task: Annotated[
+        str, typer.Option(help="classification, regression (labels are numbers) or reconstruction (of the image; no labels).")
+    ] = "classification",
     splits: Annotated[int | None, typer.Option(help="few-shot: levels of supernets below the first. [default: 1]")] = None,
     split_on: Annotated[
         str | None,
@@ -128,7 +131,7 @@ def search(
         data=data, budget=budget, method=method, space=space, device=device, steps=steps,
         time_s=None if steps is not None else parse_seconds(time), trials=trials, threads=threads, seed=seed,
         init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
-        reference=reference,
+        reference=reference, task=task,
         settings={name: value for name, value in (("splits", splits), ("split_on", split_on)) if value is not None},
     )  # fmt: skip
     folder = out if out is not None else _free_name(Path("runs"), Path(data).stem or "run")

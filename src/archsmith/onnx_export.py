@@ -12,25 +12,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archsmith.onnx_graph import BATCH, OPSET, Classifier, Unwritten, write
+from archsmith.onnx_graph import BATCH, OPSET, Deployment, Unwritten, write
 from archsmith.tracing import Untraceable, evaluation
 
 
 class Deployed(nn.Module):
-    """What users of the files call: uint8 images (N, C, H, W) -> class probabilities (N, classes)."""
+    """What users of the files call: uint8 images (N, C, H, W) -> class probabilities (N, classes), or values or pixels."""
 
     mean: Tensor
     std: Tensor
+    scale: Tensor
+    shift: Tensor
 
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, network: nn.Module, deployment: Deployment) -> None:
         super().__init__()
-        self.network = network
-        for name, values in (("mean", mean), ("std", std)):
+        self.network, self.answer = network, deployment.answer
+        for name, values in (("mean", deployment.mean), ("std", deployment.std)):
             self.register_buffer(name, torch.tensor([float(v) for v in values]).view(1, -1, 1, 1))
+        if self.answer != "probabilities":
+            for name, tensor in zip(("scale", "shift"), deployment.units, strict=True):
+                self.register_buffer(name, tensor)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalises, computes, softmax."""
-        return self.network((images.float() / 255 - self.mean) / self.std).softmax(dim=-1)
+        """Normalises, computes; then softmax, or back to units."""
+        outputs = self.network((images.float() / 255 - self.mean) / self.std)
+        if self.answer == "probabilities":
+            return outputs.softmax(dim=-1)
+        outputs = outputs * self.scale + self.shift
+        return outputs if self.answer == "values" else outputs.clamp(0, 1)
 
 
 @contextlib.contextmanager
@@ -49,11 +58,11 @@ def silence() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def exported(network: nn.Module, shape: Sequence[int], classifier: Classifier | None) -> Any:
+def exported(network: nn.Module, shape: Sequence[int], deployment: Deployment | None) -> Any:
     """The torch.export program, any batch size. Raises Untraceable with torch's first line."""
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    if classifier:
-        module: nn.Module = Deployed(network, classifier.mean, classifier.std).to(device)
+    if deployment:
+        module: nn.Module = Deployed(network, deployment).to(device)
         example = torch.zeros(2, *shape, dtype=torch.uint8, device=device)
     else:
         module, example = network, torch.zeros(2, *shape, device=device)
@@ -76,16 +85,16 @@ def pt2_bytes(program: Any) -> bytes:
     return buffer.getvalue()
 
 
-def onnx_bytes(network: nn.Module, shape: Sequence[int], classifier: Classifier | None, program: Any = None) -> bytes:
+def onnx_bytes(network: nn.Module, shape: Sequence[int], deployment: Deployment | None, program: Any = None) -> bytes:
     """The ONNX file: written directly where every layer is known, else by torch.onnx from the exported program.
 
     Raises Untraceable where neither can.
     """
     try:
-        return write(network, shape, classifier=classifier)
+        return write(network, shape, deployment=deployment)
     except (Unwritten, Untraceable):
-        program = program or exported(network, shape, classifier)
-    output = "probabilities" if classifier else "output"
+        program = program or exported(network, shape, deployment)
+    output = deployment.answer if deployment else "output"
     with silence(), torch.no_grad():
         try:
             result = torch.onnx.export(

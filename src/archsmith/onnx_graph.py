@@ -11,7 +11,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -64,15 +64,28 @@ class _Writer:
 
 
 @dataclass(frozen=True)
-class Classifier:
-    """What a shipped file holds around its network: uint8 images in, normalised inside, class probabilities out."""
+class Deployment:
+    """What a shipped file holds around its network: uint8 images in, normalised inside.
+
+    Out come class "probabilities"; or "values", outputs (B, k) times `scale` plus `shift`; or "pixels" in 0..1, outputs
+    (B, C, H, W) likewise, by channel.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    answer: Literal["probabilities", "values", "pixels"] = "probabilities"
+    scale: tuple[float, ...] = ()
+    shift: tuple[float, ...] = ()
+
+    @property
+    def units(self) -> tuple[Tensor, Tensor]:
+        """Scale and shift as they are applied to a batch of outputs."""
+        form = (1, -1) if self.answer == "values" else (1, -1, 1, 1)
+        return torch.tensor(self.scale).view(form), torch.tensor(self.shift).view(form)
 
 
-def write(network: nn.Module, shape: Sequence[int], *, batch: int | None = None, classifier: Classifier | None = None) -> bytes:
-    """The network as an ONNX file. batch: fixed, or None for any. Without `classifier`: float32 in, whatever it returns out.
+def write(network: nn.Module, shape: Sequence[int], *, batch: int | None = None, deployment: Deployment | None = None) -> bytes:
+    """The network as an ONNX file. batch: fixed, or None for any. Without `deployment`: float32 in, whatever it returns out.
 
     Raises Unwritten for layers and functions not known here, Untraceable for a network whose graph cannot be read.
     """
@@ -85,7 +98,7 @@ def write(network: nn.Module, shape: Sequence[int], *, batch: int | None = None,
     result = "images"
     for node in graph.nodes:
         if node.op == "placeholder":
-            values[node] = _normalised(writer, classifier) if classifier else "images"
+            values[node] = _normalised(writer, deployment) if deployment else "images"
         elif node.op == "output":
             (returned,) = node.args
             if not isinstance(returned, fx.Node):
@@ -93,13 +106,9 @@ def write(network: nn.Module, shape: Sequence[int], *, batch: int | None = None,
             out_shape, result = returned.meta["shape"], values[returned]
         else:
             values[node] = _node(writer, network, node, values)
-    last = (
-        writer.emit("Softmax", [result], "probabilities", axis=-1)
-        if classifier
-        else writer.emit("Identity", [result], "output")
-    )
+    last = _answer(writer, result, deployment)
     symbol: int | str = BATCH if batch is None else batch
-    image = helper.make_tensor_value_info("images", TensorProto.UINT8 if classifier else TensorProto.FLOAT, [symbol, *shape])
+    image = helper.make_tensor_value_info("images", TensorProto.UINT8 if deployment else TensorProto.FLOAT, [symbol, *shape])
     answer = helper.make_tensor_value_info(last, TensorProto.FLOAT, [symbol, *out_shape[1:]])
     initializers = [numpy_helper.from_array(value, name) for name, value in writer.constants.items()]
     model = helper.make_model(
@@ -112,9 +121,22 @@ def write(network: nn.Module, shape: Sequence[int], *, batch: int | None = None,
     return model.SerializeToString()
 
 
-def _normalised(writer: _Writer, classifier: Classifier) -> str:
+def _answer(writer: _Writer, result: str, deployment: Deployment | None) -> str:
+    if deployment is None:
+        return writer.emit("Identity", [result], "output")
+    if deployment.answer == "probabilities":
+        return writer.emit("Softmax", [result], "probabilities", axis=-1)
+    scale, shift = (writer.tensor(f"units.{n}", t) for n, t in zip(("scale", "shift"), deployment.units, strict=True))
+    scaled = writer.emit("Mul", [result, scale], "units.scaled")
+    if deployment.answer == "values":
+        return writer.emit("Add", [scaled, shift], "values")
+    shifted = writer.emit("Add", [scaled, shift], "units.shifted")
+    return writer.emit("Clip", [shifted, writer.scalar(0), writer.scalar(1)], "pixels")
+
+
+def _normalised(writer: _Writer, deployment: Deployment) -> str:
     """(byte - 255 mean) / (255 std) as one multiplication and one addition per channel."""
-    mean, std = (np.asarray(v, np.float64).reshape(1, -1, 1, 1) for v in (classifier.mean, classifier.std))
+    mean, std = (np.asarray(v, np.float64).reshape(1, -1, 1, 1) for v in (deployment.mean, deployment.std))
     scale = writer.constant("normalize.scale", (1 / (255 * std)).astype(np.float32))
     shift = writer.constant("normalize.shift", (-mean / std).astype(np.float32))
     pixels = writer.emit("Cast", ["images"], "normalize.pixels", to=1)
@@ -218,6 +240,26 @@ def _flatten(writer: _Writer, layer: nn.Flatten, x: str, place: _Place) -> str:
     return writer.emit("Flatten", [x], place.name, axis=1)
 
 
+def _unflatten(writer: _Writer, layer: nn.Unflatten, x: str, place: _Place) -> str:
+    if layer.dim != 1 or len(place.shape) != 2:
+        raise Unwritten(f"Unflatten of dimension {layer.dim} at '{place.path}'")
+    form = np.array([0, *(int(n) for n in layer.unflattened_size)], np.int64)  # 0: the batch, as it is
+    return writer.emit("Reshape", [x, writer.constant(f"{place.path}.shape", form)], place.name)
+
+
+def _upsample(writer: _Writer, layer: nn.Upsample, x: str, place: _Place) -> str:
+    if layer.mode != "nearest" or layer.size is None:
+        raise Unwritten(f"Upsample by {layer.scale_factor}, {layer.mode} at '{place.path}'")
+    sides = [layer.size] * 2 if isinstance(layer.size, int) else list(layer.size)
+    factors = np.array([1, 1, *(side / old for side, old in zip(sides, place.shape[2:], strict=True))], np.float32)
+    if any(int(old * factor) != side for old, factor, side in zip(place.shape[2:], factors[2:], sides, strict=True)):
+        raise Unwritten(f"Upsample from {place.shape[2:]} to {sides} at '{place.path}'")
+    inputs = [x, "", writer.constant(f"{place.path}.factors", factors)]
+    return writer.emit(
+        "Resize", inputs, place.name, mode="nearest", nearest_mode="floor", coordinate_transformation_mode="asymmetric"
+    )
+
+
 def _relu6(writer: _Writer, x: str, name: str) -> str:
     return writer.emit("Clip", [x, writer.scalar(0), writer.scalar(6)], name)
 
@@ -276,6 +318,8 @@ _LAYERS: dict[type[nn.Module], _Layer] = {
     nn.MaxPool2d: _pool,
     nn.AvgPool2d: _pool,
     nn.Flatten: _flatten,
+    nn.Unflatten: _unflatten,
+    nn.Upsample: _upsample,
     nn.Identity: _same,
     nn.Dropout: _same,
     nn.Dropout2d: _same,

@@ -162,7 +162,7 @@ def task(work: Work) -> Task:
         work.tell, request.seed, work.device, _scoring(work),
         lambda: work.stopwatch.seconds if work.stopwatch else 0.0, trials,
         work.run.decide("finalists", lambda: finish.finalists(work)), finish.training(work), work.space_name,
-        partial(_sharing, work) if trains else None,
+        partial(_sharing, work) if trains else None, work.images.goal,
     )  # fmt: skip
 
 
@@ -215,6 +215,7 @@ def best(run: Run) -> nn.Module:
     import torch
     from safetensors.torch import load as parse
 
+    from archsmith.goals import of_run
     from archsmith.models import build
     from archsmith.space import Architecture
     from archsmith.supernet import extract, search_space
@@ -227,7 +228,8 @@ def best(run: Run) -> nn.Module:
     data = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(data).hexdigest() != expected:
         raise Damaged(f"{path} is not the file that was shipped (its checksum differs); restore it, or run the search again")
-    model = build(shipped["architecture"]["space"], len(seen["classes"]), seen["channels"], seen["size"])
+    goal = of_run(seen)
+    model = goal.headed(build(shipped["architecture"]["space"], goal.outputs, seen["channels"], seen["size"]))
     arch = search_space(model).check(Architecture.from_json(shipped["architecture"]["options"]))
     network = extract(model, arch, "fresh", torch.Generator().manual_seed(0))
     network.load_state_dict(parse(data))
@@ -236,7 +238,8 @@ def best(run: Run) -> nn.Module:
 
 def export(run: Run, path: Path, format: Literal["onnx", "pt2", "safetensors"] | None = None) -> Path:
     """The chosen network as one file, verified; `format` from the ending where it is not given."""
-    from archsmith.export import FORMATS, export_file
+    from archsmith.export import FORMATS, deployment_of, export_file
+    from archsmith.goals import of_run
 
     kind = format or path.suffix.lstrip(".")
     if kind not in FORMATS:
@@ -244,9 +247,10 @@ def export(run: Run, path: Path, format: Literal["onnx", "pt2", "safetensors"] |
     seen = run.stage("look") or {}
     network = best(run)
     shape = (seen["channels"], seen["size"], seen["size"])
-    return export_file(
-        network, path, kind, shape=shape, mean=seen["mean"], std=seen["std"], metadata={"labels": seen["classes"]}
-    )
+    goal = of_run(seen)
+    labels = list(getattr(goal, "classes", getattr(goal, "targets", ())))
+    around = deployment_of(goal, seen["mean"], seen["std"])
+    return export_file(network, path, kind, shape=shape, deployment=around, metadata={"labels": labels, "task": goal.task})
 
 
 def time_text(run: Run) -> str:

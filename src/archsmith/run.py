@@ -52,6 +52,7 @@ class Request(BaseModel):
     test_share: float | None = Field(default=None, gt=0, lt=1)
     group: str | None = None
     reference: bool = True
+    task: Literal["classification", "regression", "reconstruction"] = "classification"
     settings: dict[str, int | float | str | bool] = Field(default_factory=dict)  # the method's own
 
 

@@ -19,11 +19,13 @@ from torch import nn
 from archsmith.data.decode import decode
 from archsmith.errors import Damaged, EvaluationFailed, UserError
 from archsmith.export import export_file, package, read_architecture, ship, verify
+from archsmith.goals import Classification
 from archsmith.onnx_export import Deployed, exported
-from archsmith.onnx_graph import Classifier
+from archsmith.onnx_graph import Deployment
 from archsmith.space import Architecture
 
 CLASSES = ["cat", "dög", 'a "quoted" \\ name', "d", "e"]
+GOAL = Classification(tuple(CLASSES))
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 FACTS = {
     "name": "photos",
@@ -69,7 +71,7 @@ def shipped(network, tmp_path_factory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("run") / "best"
     images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
     payload = ship(
-        folder, network, shape=(3, 16, 16), classes=CLASSES, mean=MEAN, std=STD,
+        folder, network, shape=(3, 16, 16), goal=GOAL, mean=MEAN, std=STD,
         architecture=ARCHITECTURE, facts=FACTS, threads=1, images=images,
     )  # fmt: skip
     return folder, payload
@@ -95,7 +97,7 @@ def pictures(tmp_path_factory) -> list[Path]:
 def expected(network: nn.Module, pictures: list[Path]) -> np.ndarray:
     pixels = torch.stack([torch.from_numpy(decode(p, 3, 16).copy()) for p in pictures])
     with torch.no_grad():
-        return Deployed(network, MEAN, STD).eval()(pixels).numpy()
+        return Deployed(network, Deployment(MEAN, STD)).eval()(pixels).numpy()
 
 
 def test_the_folder_is_complete_and_the_payload_describes_it(shipped):
@@ -160,7 +162,7 @@ def test_the_onnx_file(shipped):
 def test_labels_and_names_of_any_kind(network, tmp_path):
     labels = ["\udcff", "a\nb", '"""', "\\", "$title"]
     facts = {"name": 'x"""\\', "summary": "$shape"}
-    ship(tmp_path / "best", network, shape=(3, 16, 16), classes=labels, mean=MEAN, std=STD, facts=facts)
+    ship(tmp_path / "best", network, shape=(3, 16, 16), goal=Classification(tuple(labels)), mean=MEAN, std=STD, facts=facts)
     names: dict = {"__name__": "model", "__file__": str(tmp_path / "best" / "model.py")}
     exec((tmp_path / "best" / "model.py").read_text("utf-8"), names)
     assert (
@@ -199,7 +201,7 @@ def test_model_py_and_pt2_need_torch_only(shipped, network, tmp_path):
     assert run.returncode == 0, run.stderr
     labels, answer, other = json.loads(run.stdout)
     with torch.no_grad():
-        right = Deployed(network, MEAN, STD).eval()(images)
+        right = Deployed(network, Deployment(MEAN, STD)).eval()(images)
     assert labels == CLASSES
     assert (torch.tensor(answer) - right).abs().max() < 1e-4 and (torch.tensor(other) - right).abs().max() < 1e-4
 
@@ -215,7 +217,7 @@ def test_predict_decodes_as_the_data_loader_does(pictures, shipped):
 
 
 def test_what_cannot_be_traced_ships_without_those_files(tmp_path, capfd):
-    payload = ship(tmp_path / "best", Moody(), shape=(3, 8, 8), classes=CLASSES, mean=MEAN, std=STD)
+    payload = ship(tmp_path / "best", Moody(), shape=(3, 8, 8), goal=GOAL, mean=MEAN, std=STD)
     assert {e["name"] for e in payload["skipped"]} == {"model.pt2", "model.onnx", "predict.py", "model.py"}
     assert any("Moody" in e["why"] for e in payload["skipped"])
     assert {e["name"] for e in payload["files"]} == {"model.safetensors", "preprocess.json", "labels.json", "card.md"}
@@ -226,7 +228,7 @@ def test_what_cannot_be_traced_ships_without_those_files(tmp_path, capfd):
 
 @pytest.mark.slow
 def test_layers_that_the_writer_does_not_know_go_through_torch(tmp_path, capfd):
-    payload = ship(tmp_path / "best", perturbed(Tokens()), shape=(3, 16, 16), classes=CLASSES, mean=MEAN, std=STD)
+    payload = ship(tmp_path / "best", perturbed(Tokens()), shape=(3, 16, 16), goal=GOAL, mean=MEAN, std=STD)
     assert payload["skipped"] == [] and max(payload["max_difference"].values()) < 1e-4
     assert str(Path.cwd()).encode() not in (tmp_path / "best" / "model.onnx").read_bytes()
     assert sum(e["params"] for e in payload["layers"]) > 0
@@ -236,14 +238,14 @@ def test_layers_that_the_writer_does_not_know_go_through_torch(tmp_path, capfd):
 def test_a_file_that_disagrees_is_not_shipped(network, shipped, tmp_path):
     other = perturbed(chain(), seed=5)
     with pytest.raises(EvaluationFailed, match=r"onnx in .* differs from PyTorch by"):
-        verify(shipped[0], other, shape=(3, 16, 16), mean=MEAN, std=STD)
+        verify(shipped[0], other, shape=(3, 16, 16), deployment=Deployment(MEAN, STD))
 
 
 def test_an_earlier_folder_stays_until_the_new_one_is_whole(network, tmp_path, monkeypatch):
     folder = tmp_path / "best"
     folder.mkdir()
     (folder / "mine").write_text("old")
-    settings = {"shape": (3, 16, 16), "classes": CLASSES, "mean": MEAN, "std": STD}
+    settings = {"shape": (3, 16, 16), "goal": GOAL, "mean": MEAN, "std": STD}
     real = package._put
 
     def full(path: Path, data: bytes) -> None:
@@ -281,16 +283,16 @@ def test_a_changed_architecture_is_noticed(shipped, tmp_path):
         ({"shape": (2, 8, 8)}, "shape"),
         ({"mean": (0.5,)}, "entries"),
         ({"std": (0, 1, 1)}, "zero"),
-        ({"classes": []}, "classes"),
+        ({"goal": Classification(())}, "classes"),
     ],
 )
 def test_bad_requests_are_explained(network, tmp_path, change, message):
     with pytest.raises(UserError, match=message):
-        ship(tmp_path / "best", network, **{"shape": (3, 16, 16), "classes": CLASSES, "mean": MEAN, "std": STD} | change)
+        ship(tmp_path / "best", network, **{"shape": (3, 16, 16), "goal": GOAL, "mean": MEAN, "std": STD} | change)
 
 
 def test_single_files(network, tmp_path):
-    settings = {"shape": (3, 16, 16), "mean": MEAN, "std": STD}
+    settings = {"shape": (3, 16, 16), "deployment": Deployment(MEAN, STD)}
     path = export_file(network, tmp_path / "deep" / "m.onnx", "onnx", **settings, metadata={"labels": CLASSES})
     export_file(network, tmp_path / "deep" / "m.safetensors", "safetensors", shape=(3, 16, 16))
     assert path.exists()
@@ -307,6 +309,6 @@ def test_the_mode_of_the_network_is_left_alone(tmp_path):
     network = chain()
     network[0].eval()
     before = [m.training for m in network.modules()]
-    export_file(network, tmp_path / "m.pt2", "pt2", shape=(3, 16, 16), mean=MEAN, std=STD)
+    export_file(network, tmp_path / "m.pt2", "pt2", shape=(3, 16, 16), deployment=Deployment(MEAN, STD))
     assert [m.training for m in network.modules()] == before
-    assert Classifier(MEAN, STD) == Classifier(MEAN, STD)
+    assert Deployment(MEAN, STD) == Deployment(MEAN, STD)

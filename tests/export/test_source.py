@@ -14,6 +14,7 @@ from torch import nn
 from archsmith.export.files import safetensors_bytes
 from archsmith.export.source import WIDTH, source
 from archsmith.models.mobilenet import mobilenet
+from archsmith.onnx_graph import Deployment
 from archsmith.supernet import extract, search_space
 from archsmith.tracing import Untraceable
 
@@ -22,8 +23,7 @@ FACTS = {
     "summary": "s",
     "how": "h",
     "classes": ["a", 'b"\\', "c", "d", "e"],
-    "mean": (0.5, 0.4, 0.3),
-    "std": (0.2,) * 3,
+    "deployment": Deployment((0.5, 0.4, 0.3), (0.2,) * 3),
 }
 
 

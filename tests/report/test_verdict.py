@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archsmith.report.verdict import compare
+from archsmith.intervals import wilson
+from archsmith.report.verdict import Comparison, compare
+
+
+def of_shares(a: float, n: int, b: float, m: int) -> Comparison:
+    return compare(a, wilson(a * n, n), b, wilson(b * m, m))
 
 
 @pytest.mark.parametrize(
@@ -15,7 +20,7 @@ from archsmith.report.verdict import compare
 )
 def test_compare_gives_the_published_intervals(first: tuple, second: tuple, low: float, high: float) -> None:
     """Newcombe, Statistics in Medicine 17 (1998) 873, table II, method 10."""
-    result = compare(first[0] / first[1], first[1], second[0] / second[1], second[1])
+    result = of_shares(first[0] / first[1], first[1], second[0] / second[1], second[1])
     assert (result.low, result.high) == pytest.approx((low, high), abs=6e-5)
 
 
@@ -30,13 +35,13 @@ def test_compare_gives_the_published_intervals(first: tuple, second: tuple, low:
     ],
 )
 def test_outcome_depends_on_how_much_was_tested(ours: float, theirs: float, n: int, outcome: str) -> None:
-    assert compare(ours, n, theirs, n).outcome == outcome
+    assert of_shares(ours, n, theirs, n).outcome == outcome
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.floats(0, 1), st.floats(0, 1))
 def test_compare_is_antisymmetric_and_honest(n: int, m: int, share: float, other: float) -> None:
     a, b = round(share * n) / n, round(other * m) / m
-    there, back = compare(a, n, b, m), compare(b, m, a, n)
+    there, back = of_shares(a, n, b, m), of_shares(b, m, a, n)
     assert there.low <= there.difference <= there.high
     assert (back.low, back.high) == pytest.approx((-there.high, -there.low), abs=1e-12)
     assert {there.outcome, back.outcome} in ({"tie"}, {"won", "lost"})

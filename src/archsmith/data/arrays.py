@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from archsmith.data.listing import PART_NAMES, PARTS, Listing, label_name, printable
+from archsmith.data.listing import PART_NAMES, PARTS, UNLABELLED, Listing, label_name, printable
 from archsmith.errors import UserError, did_you_mean
 
 IMAGES = ("images", "image", "x", "data")
@@ -26,8 +26,11 @@ def list_digits() -> Listing:
     return _listing("digits", {"": (np.rint(digits.images * (255 / 16)).astype(np.uint8), digits.target)}, "digits")
 
 
-def list_npz(path: Path, group: str | None) -> Listing:
-    """Arrays images and labels (or x and y), or these for each part: x_train, y_train, x_test, ... or train_images, ..."""
+def list_npz(path: Path, group: str | None, task: str = "classification") -> Listing:
+    """Arrays images and labels (or x and y), or these for each part: x_train, y_train, x_test, ... or train_images, ...
+
+    For regression labels may be (N, targets); for reconstruction there need be none.
+    """
     where = printable(str(path))
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
@@ -39,8 +42,11 @@ def list_npz(path: Path, group: str | None) -> Listing:
     except MemoryError as error:
         raise UserError(f"{where} does not fit into memory; write the images as files into a folder of classes.") from error
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for part, (images, labels) in _pairs(arrays).items():
-        pairs[part] = (as_uint8(arrays[images], f"{where}: {images}"), _labels(arrays[labels], f"{where}: {labels}"))
+    labelled = task != "reconstruction"
+    for part, (images, labels) in _pairs(arrays, labelled).items():
+        given = arrays[labels] if labelled else np.full(len(arrays[images]), UNLABELLED)
+        whole = given if task == "regression" and given.ndim == 2 else _labels(given, f"{where}: {labels}")
+        pairs[part] = (as_uint8(arrays[images], f"{where}: {images}"), whole)
         if len(pairs[part][0]) != len(pairs[part][1]):
             raise UserError(
                 f"{where}: {images} holds {len(arrays[images])} images, {labels} {len(arrays[labels])} labels; they must agree."
@@ -52,7 +58,7 @@ def list_npz(path: Path, group: str | None) -> Listing:
         )
     listing = _listing("npz", pairs, where)
     named = next((arrays[name] for name in ("classes", "class_names", "names") if name in arrays), None)
-    if named is not None and named.ndim == 1:
+    if named is not None and named.ndim == 1 and task == "classification":
         names = tuple(str(name) for name in named)
         numbers = [int(name) if name is not None and name.isdecimal() else -1 for name in listing.labels]
         if max(numbers) < len(names):
@@ -68,8 +74,8 @@ def list_npz(path: Path, group: str | None) -> Listing:
     return listing
 
 
-def _pairs(arrays: dict[str, np.ndarray]) -> dict[str, tuple[str, str]]:
-    """Part ("" for none) -> the names of its images and of its labels."""
+def _pairs(arrays: dict[str, np.ndarray], labelled: bool = True) -> dict[str, tuple[str, str]]:
+    """Part ("" for none) -> the names of its images and of its labels (of its images again where there need be none)."""
     roles: dict[str, dict[str, str]] = {}
     for name in arrays:
         words = name.lower().split("_")
@@ -78,7 +84,8 @@ def _pairs(arrays: dict[str, np.ndarray]) -> dict[str, tuple[str, str]]:
         role = "images" if rest in IMAGES else "labels" if rest in LABELS else None
         if role:
             roles.setdefault(part, {}).setdefault(role, name)
-    whole = {part: (found["images"], found["labels"]) for part, found in roles.items() if len(found) == 2}
+    second = "labels" if labelled else "images"
+    whole = {part: (found["images"], found[second]) for part, found in roles.items() if {"images", second} <= found.keys()}
     return {"": whole[""]} if "" in whole else {part: whole[part] for part in PARTS if part in whole}
 
 

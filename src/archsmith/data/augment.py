@@ -131,7 +131,8 @@ def distort(augment: Augment, images: Tensor, generator: torch.Generator) -> Ten
 
 
 def blend(augment: Augment, x: Tensor, y: Tensor, classes: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """erase and mixup of normalized images; mixup makes y (B,) int64 to (B, classes) float32."""
+    """erase and mixup of normalized images; mixup makes y (B,) int64 to (B, classes) float32. What is wanted as numbers, y
+    float32, is mixed as it is, and not erased."""
     count, _, height, width = x.shape
     if augment.erase > 0:
         draws = _uniform(generator, 5, count)
@@ -146,7 +147,7 @@ def blend(augment: Augment, x: Tensor, y: Tensor, classes: int, generator: torch
     if augment.mixup > 0:
         share = Random(int(torch.randint(0, 2**62, (), generator=generator))).betavariate(augment.mixup, augment.mixup)
         partner = torch.randperm(count, generator=generator).to(x.device)
-        hard = F.one_hot(y, classes).float()
+        hard = y if y.is_floating_point() else F.one_hot(y, classes).float()
         x = torch.lerp(x[partner], x, share).contiguous(memory_format=torch.channels_last)
         y = torch.lerp(hard[partner], hard, share)
     return x, y

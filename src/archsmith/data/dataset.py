@@ -24,6 +24,7 @@ from archsmith.data.parts import Part, Resident, Streamed
 from archsmith.data.split import Split, divide, rows_of
 from archsmith.data.table import list_csv, list_parquet, parquet_files
 from archsmith.errors import UserError, did_you_mean
+from archsmith.goals import Classification, Goal, Reconstruction, Regression, to_json
 
 LARGEST_SIZE = 224  # of a suggested input
 BUILT_IN = ("digits",)
@@ -33,8 +34,9 @@ _SHOWN = 1000  # so many unreadable images are named in the facts; Data.unreadab
 
 @dataclass(frozen=True)
 class Data:
-    """A classified set of images, split and ready. `size` is the side of the square network input, `mean` and `std` those of
-    the training pixels in 0..1, per channel; `facts` is what a report shows, plain JSON."""
+    """A set of images, split and ready. `size` is the side of the square network input, `mean` and `std` those of the
+    training pixels in 0..1, per channel; `goal` is what is wanted of an image, `classes` are there where that is its class;
+    `facts` is what a report shows, plain JSON."""
 
     name: str
     kind: str
@@ -47,11 +49,13 @@ class Data:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     facts: dict[str, Any]
+    goal: Goal
 
 
 def load(
     source: str | Path,
     *,
+    task: str = "classification",
     seed: int = 0,
     size: int | None = None,
     val_share: float = 0.15,
@@ -63,18 +67,28 @@ def load(
 ) -> Data:
     """Read `source` whole, unreadable images set aside, and split it.
 
-    test_share: 0.2, for the digits 0.3. group: the column whose equal values must not be separated. split: what
-    `Data.split.to_json()` gave, to get the same parts again; then seed and shares are those of the saved split.
+    task: "classification", "regression" (labels are numbers, one or more with spaces between them; an npz file may have them
+    as (N, targets)) or "reconstruction" (of the image itself; labels are not read). test_share: 0.2, for the digits 0.3.
+    group: the column whose equal values must not be separated. split: what `Data.split.to_json()` gave, to get the same parts
+    again; then seed and shares are those of the saved split.
     memory_limit_bytes: above so many bytes of pixels the images are not kept but decoded when needed (default: half of the free
     memory, at most 8 GiB). threads: for reading, default one a core. UserError for whatever is wrong with the source.
     """
     limit_bytes = _memory_limit() if memory_limit_bytes is None else memory_limit_bytes
-    listing = _listing(source, group, limit_bytes)
+    listing = _listing(source, group, limit_bytes, task)
     saved = Split.from_json(split) if split is not None else None
     test_share = (0.3 if listing.kind == "digits" else 0.2) if test_share is None else test_share
     _check_request(size, val_share, test_share)
     data_hash = _data_hash(listing)
-    classes, labels = _classes(listing)
+    values: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    if task == "classification":
+        classes, labels = _classes(listing)
+    elif task == "regression":
+        values = _values(listing)
+        labels = np.where(np.isnan(values[:, 0]), -1, 0)
+    else:
+        labels = np.zeros(len(listing.ids), dtype=np.int64)
     headers = scan.headers(listing, [i for i, label in enumerate(labels) if label >= 0], threads)
     if not headers:
         raise UserError(
@@ -94,14 +108,20 @@ def load(
             listing.notes.append("all images are grey although stored in color: one input channel")
     labels = labels[kept]
     ids = [listing.ids[row] for row in kept]
-    _check_classes(labels, classes, listing)
+    strata: Sequence[str] = classes
+    if task == "classification":
+        _check_classes(labels, classes, listing)
+    else:
+        labels = _strata(None if values is None else values[kept, 0], len(kept))
+        strata = [f"{share + 1} of {labels.max() + 1} by value" for share in range(labels.max() + 1)]
     if listing.declared and len(set(listing.declared)) == 1:
         listing.notes.append(f"all images are declared as {listing.declared[0]}: taken as not split")
         listing.declared = None
     if saved is None:
         rows, how = divide(
             labels,
-            classes=classes,
+            classes=strata,
+            strata=task != "classification",
             seed=seed,
             val_share=val_share,
             test_share=test_share,
@@ -112,19 +132,37 @@ def load(
     else:
         rows = rows_of(saved, ids)
     parts: dict[str, Part] = {}
+    wanted: np.ndarray | None = None
+    taken_off: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    if values is not None:
+        wanted, taken_off, scale = _standardized(values[kept], rows["train"], listing.target)
     for part in PARTS:
         chosen, names = rows[part], saved.parts[part]
+        common: Any = {"values": None if wanted is None else wanted[chosen], "itself": task == "reconstruction"}
         if pixels is not None:
-            parts[part] = Resident(torch.from_numpy(pixels), torch.from_numpy(chosen), labels[chosen], names, len(classes))
+            held = torch.from_numpy(pixels), torch.from_numpy(chosen)
+            parts[part] = Resident(*held, labels[chosen], names, len(strata), **common)
         else:
-            parts[part] = Streamed(listing.open, kept[chosen], labels[chosen], names, len(classes), channels, side)
+            parts[part] = Streamed(listing.open, kept[chosen], labels[chosen], names, len(strata), channels, side, **common)
     mean, std = _statistics(parts["train"])
+    goal: Goal = Classification(classes)
+    if wanted is not None:
+        several = [f"{listing.target} {place + 1}" for place in range(len(scale))]
+        goal = Regression(tuple(several) if len(scale) > 1 else (listing.target,), taken_off, scale)
+    elif task == "reconstruction":
+        goal = Reconstruction(channels, side, mean, std)
     facts = _facts(source, listing, classes, parts, saved, headers, side, channels, data_hash)
     facts["duplicates"] = _duplicates(pixels, labels, rows, ids, listing, kept)
-    facts["flip"] = left_and_right(parts["train"], parts["val"], classes if channels == 1 else ())
+    facts["flip"] = (
+        left_and_right(parts["train"], parts["val"], classes if channels == 1 else ())
+        if task != "reconstruction"
+        else {"suggested": True, "why": "a mirrored image is as good an image to give again"}
+    )
+    facts["goal"] = to_json(goal)
     _advise(facts, listing, mean)
     unreadable = tuple(listing.unreadable)
-    return Data(facts["name"], listing.kind, classes, channels, side, parts, saved, unreadable, mean, std, facts)
+    return Data(facts["name"], listing.kind, classes, channels, side, parts, saved, unreadable, mean, std, facts, goal)
 
 
 def _shown(source: str | Path) -> str:
@@ -139,15 +177,15 @@ def _memory_limit() -> int:
     return max(min(free // 2, 8 * _GIB), 0)
 
 
-def _listing(source: str | Path, group: str | None, memory_limit_bytes: int) -> Listing:
-    text = str(source)
+def _listing(source: str | Path, group: str | None, memory_limit_bytes: int, task: str) -> Listing:
+    text, labelled = str(source), task != "reconstruction"
     path = Path(text).expanduser()
     try:
         if not path.exists():
             if text in BUILT_IN:
                 return _ungrouped(list_digits(), group)
             if "," in text or glob.has_magic(text):
-                return list_parquet(parquet_files(text), group, memory_limit_bytes)
+                return list_parquet(parquet_files(text), group, memory_limit_bytes, labelled)
             near = did_you_mean(text, [*BUILT_IN, *_siblings(path)])
             raise UserError(
                 f"{_shown(text)}: no such file, folder or built-in data set{near}. Give a folder with one sub-folder of images "
@@ -155,15 +193,15 @@ def _listing(source: str | Path, group: str | None, memory_limit_bytes: int) -> 
             )
         if path.is_dir():
             if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
-                return list_parquet(parquet_files(text), group, memory_limit_bytes)
-            return _ungrouped(list_folder(path), group)
+                return list_parquet(parquet_files(text), group, memory_limit_bytes, labelled)
+            return _ungrouped(list_folder(path, labelled), group)
         kind = path.suffix.lower()
         if kind in (".csv", ".tsv"):
-            return list_csv(path, group)
+            return list_csv(path, group, labelled)
         if kind == ".parquet":
-            return list_parquet([path], group, memory_limit_bytes)
+            return list_parquet([path], group, memory_limit_bytes, labelled)
         if kind == ".npz":
-            return list_npz(path, group)
+            return list_npz(path, group, task)
     except OSError as error:
         raise UserError(
             f"{_shown(text)} cannot be read: {error.strerror or error}; check the path, its mode and the disk."
@@ -218,7 +256,7 @@ def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
     if len(present) > 20 and any("." in name and _is_number(name) for name in present):
         raise UserError(
             f"the labels are {len(present)} different numbers such as {sorted(present)[0]}: "
-            "that is regression; expected class names or whole numbers."
+            "that is regression; ask for it with --task regression, or give class names or whole numbers."
         )
     classes = listing.classes or class_order(present)
     empty = [name for name in classes if name not in present]
@@ -229,6 +267,44 @@ def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
         raise UserError(f"{len(classes)} classes for {len(listing.ids)} images; is the label column the right one?")
     index = {name: place for place, name in enumerate(classes)}
     return classes, np.array([-1 if label is None else index[label] for label in listing.labels], dtype=np.int64)
+
+
+def _values(listing: Listing) -> np.ndarray:
+    """(n, targets), NaN where the source gives none (those are listed as unreadable)."""
+    rows: list[list[float] | None] = []
+    for name, label in zip(listing.ids, listing.labels, strict=True):
+        try:
+            rows.append(None if label is None else [float(word) for word in label.split()])
+        except ValueError:
+            raise UserError(
+                f"{name}: its label {label!r} is not a number; for --task regression give one, or several with spaces between."
+            ) from None
+        if label is None or not all(map(np.isfinite, rows[-1] or ())):
+            rows[-1] = None
+            listing.unreadable.append((name, "no value (empty, NaN or infinite)"))
+    lengths = {len(row) for row in rows if row is not None}
+    if len(lengths) != 1:
+        why = "all labels are empty or NaN" if not lengths else f"some images have {min(lengths)}, some {max(lengths)} values"
+        raise UserError(f"{why}; give every image the same number of values.")
+    return np.array([row or [np.nan] * max(lengths) for row in rows], dtype=np.float64)
+
+
+def _strata(values: np.ndarray | None, count: int) -> np.ndarray:
+    """Up to ten groups of equal size by value, that each part gets its share of; one group where there are no values."""
+    if values is None:
+        return np.zeros(count, dtype=np.int64)
+    groups = max(1, min(10, count // 30))
+    places = np.empty(count, dtype=np.int64)
+    places[np.argsort(values, kind="stable")] = np.arange(count)
+    return places * groups // count
+
+
+def _standardized(values: np.ndarray, train: np.ndarray, name: str) -> tuple[np.ndarray, tuple[float, ...], tuple[float, ...]]:
+    """(n, targets) float32 with mean 0 and deviation 1 over the rows `train`; what was taken off, what was divided by."""
+    mean, std = values[train].mean(axis=0), values[train].std(axis=0)
+    if not (std > 0).all():
+        raise UserError(f"all training images have the same {name}, {mean[np.argmin(std)]:g}; there is nothing to predict.")
+    return ((values - mean) / std).astype(np.float32), tuple(map(float, mean)), tuple(map(float, std))
 
 
 def _is_number(text: str) -> bool:
@@ -309,7 +385,8 @@ def _facts(
     channels: int,
     data_hash: str,
 ) -> dict[str, Any]:
-    counts = {part: np.bincount(parts[part].labels, minlength=len(classes)) for part in PARTS}
+    held = {part: parts[part].labels if classes else np.zeros(len(parts[part]), np.int64) for part in PARTS}
+    counts = {part: np.bincount(held[part], minlength=len(classes)) for part in PARTS}
     total = np.sum(list(counts.values()), axis=0)
     ordered = sorted(headers.values(), key=lambda header: (header.width * header.height, header.width))
     return {
@@ -351,7 +428,7 @@ def _advise(facts: dict[str, Any], listing: Listing, mean: Sequence[float]) -> N
     if found["exact"] or found["near"]:
         notes.append(
             f"{found['exact']} exact and {found['near']} near copies of training or validation images in a later part: "
-            "accuracy looks better than it is"
+            "the result looks better than it is"
         )
     if not found["searched"]:
         why = "the pictures are too small" if facts["size"] < duplicates.SMALLEST else "there are too many images"
@@ -367,9 +444,9 @@ def _advise(facts: dict[str, Any], listing: Listing, mean: Sequence[float]) -> N
             f"the largest class has {facts['imbalance']:.3g} times the images of the smallest: look at balanced accuracy"
         )
     for part in ("val", "test"):
-        absent = [name for name, count in zip(facts["classes"], facts["counts"][part], strict=True) if not count]
+        absent = [name for name, count in zip(facts["classes"], facts["counts"][part], strict=False) if not count]
         if absent:
             notes.append(f"no {part} image of {', '.join(absent[:5])}{' ...' if len(absent) > 5 else ''}")
         total = sum(facts["counts"][part])
-        if total < 200:
+        if total < 200 and facts["classes"]:
             notes.append(f"only {total} {part} images: accuracies are good to about {100 / total**0.5:.0f} points")

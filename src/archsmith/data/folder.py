@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from archsmith.data.listing import PART_NAMES, PARTS, Listing, printable
+from archsmith.data.listing import PART_NAMES, PARTS, UNLABELLED, Listing, printable
 from archsmith.errors import UserError
 
 SUFFIXES = (
@@ -18,17 +18,24 @@ SUFFIXES = (
 _HIDDEN = ("__MACOSX",)
 
 
-def list_folder(root: Path) -> Listing:
-    """Every image below the class folders of `root`; hidden ones are passed over, links are followed but never in a circle."""
+def list_folder(root: Path, labelled: bool = True) -> Listing:
+    """Every image below the class folders of `root`; hidden ones are passed over, links are followed but never in a circle.
+
+    Not `labelled`: every image below `root`, or below its train, val and test.
+    """
     top = str(root)
     folders, files = _entries(top)
     ignored: list[str] = []
     notes: list[str] = []
     found: list[tuple[str | None, str, str]] = []  # part, class, path
     empty: list[str] = []
-    layout = _layout(top, folders)
+    layout = _layout(top, folders, labelled)
     for part, base in layout.items():
         inner, loose = _entries(base)
+        if not labelled:
+            images = _walk(base, notes, ignored, (_inode(top),) if base != top else ())
+            found += [(part or None, UNLABELLED, image) for image in images]
+            continue
         ignored += loose
         for name in inner:
             path = os.path.join(base, name)
@@ -49,7 +56,8 @@ def list_folder(root: Path) -> Listing:
             f"in {printable(top)}; add images to it or remove the folder."
         )
     if not found:
-        raise UserError(f"{printable(top)} holds no images; expected one sub-folder per class with files such as .jpg or .png.")
+        expected = "one sub-folder per class with files" if labelled else "files"
+        raise UserError(f"{printable(top)} holds no images; expected {expected} such as .jpg or .png.")
     if layout.keys() != {""}:
         others = sorted(set(_entries(top)[0]) - {os.path.basename(base) for base in layout.values()})
         notes += [f"folder {printable(name)} beside {', '.join(layout)} was not used" for name in others]
@@ -118,7 +126,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
     return entry.is_file()
 
 
-def _layout(top: str, folders: list[str]) -> dict[str, str]:
+def _layout(top: str, folders: list[str], labelled: bool) -> dict[str, str]:
     """Part -> folder for train/val/test layouts, {"": top} for class folders.
 
     A class may be called train: it counts as a part only when it holds sub-folders and no images of its own.
@@ -130,7 +138,7 @@ def _layout(top: str, folders: list[str]) -> dict[str, str]:
             continue
         base = os.path.join(top, name)
         inner, files = _entries(base)
-        if not inner or any(_is_image(path) for path in files):
+        if labelled and (not inner or any(_is_image(path) for path in files)):
             continue
         if part in parts:
             raise UserError(

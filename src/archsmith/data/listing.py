@@ -19,11 +19,16 @@ PART_NAMES = {
     **dict.fromkeys(("test", "testing", "tst"), "test"),
 }
 PARTS = ("train", "val", "test")
+UNLABELLED = "image"  # the label of every image where none is read
 
 
 @dataclass
 class Listing:
-    """Parallel lists, one entry an image. `labels` holds class names, None where the source gives none."""
+    """Parallel lists, one entry an image. `labels` holds class names, None where the source gives none.
+
+    Where numbers are wanted of an image, its label is those, with spaces between them. Where nothing is wanted (`labelled` is
+    False for what lists), all labels are the same.
+    """
 
     kind: str
     ids: list[str]
@@ -33,6 +38,7 @@ class Listing:
     declared: list[str] | None = None  # "train", "val" or "test" of each image, where the source says so
     groups: list[str] | None = None
     classes: tuple[str, ...] | None = None  # where the source names them: also those without an image
+    target: str = "value"  # what the source calls the labels
     paths: list[str] | None = None  # the files, where each image is one
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -47,6 +53,8 @@ def label_name(value: Any) -> str | None:
     """The class name that a cell of a table stands for; None for an empty cell or NaN."""
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, list | tuple | np.ndarray):
+        return " ".join(str(label_name(item)) for item in value) or None
     if isinstance(value, bytes):
         value = value.decode("utf-8", "backslashreplace")
     if isinstance(value, float) and not math.isnan(value) and value.is_integer():

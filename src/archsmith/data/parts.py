@@ -32,12 +32,18 @@ class HasNormalization(Protocol):
 
 
 class Part(Protocol):
-    """labels: (n,) int64; ids: n names; classes: how many there are in the whole data set; resident: pixels are in memory."""
+    """labels: (n,) int64; ids: n names; classes: how many there are in the whole data set; resident: pixels are in memory.
+
+    What is wanted of an image: its label, or where `values` are given, (n, targets) float32, those, or where `itself`, the
+    image again. Labels are then strata of the images.
+    """
 
     labels: np.ndarray
     ids: Sequence[str]
     classes: int
     resident: bool
+    values: np.ndarray | None
+    itself: bool
 
     def __len__(self) -> int: ...
 
@@ -56,6 +62,8 @@ class Resident:
     ids: Sequence[str]
     classes: int
     resident: bool = True
+    values: np.ndarray | None = None
+    itself: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,12 +73,14 @@ class Resident:
 
     def to(self, device: torch.device) -> Resident:
         """The same with its pixels on `device`."""
-        return Resident(self.pixels.to(device), self.rows, self.labels, self.ids, self.classes)
+        return replace(self, pixels=self.pixels.to(device))
 
 
 @dataclass
 class Streamed:
-    """Images decoded when asked for. One that proves unreadable is replaced by the next of its class and listed in `failed`."""
+    """Images decoded when asked for. One that proves unreadable is replaced by the next of its class, or that with the
+    nearest values, and listed in `failed`.
+    """
 
     open: Callable[[int], Image.Image]
     rows: np.ndarray
@@ -81,6 +91,8 @@ class Streamed:
     size: int
     failed: dict[str, str] = field(default_factory=dict)
     resident: bool = False
+    values: np.ndarray | None = None
+    itself: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -108,6 +120,9 @@ class Streamed:
 
     def _stand_ins(self, index: int) -> Iterator[int]:
         yield index
+        if self.values is not None:
+            yield from np.square(self.values - self.values[index]).sum(1).argsort(kind="stable").tolist()
+            return
         same = np.flatnonzero(self.labels == self.labels[index])
         yield from np.roll(same, -int(np.searchsorted(same, index)) - 1)[:-1].tolist()
 
@@ -115,7 +130,8 @@ class Streamed:
 def chosen(part: Any, places: np.ndarray) -> Any:
     """The images at these places of a part, in their order, as a part."""
     rows = part.rows[torch.from_numpy(places)] if isinstance(part.rows, Tensor) else part.rows[places]
-    return replace(part, rows=rows, labels=part.labels[places], ids=[part.ids[i] for i in places])
+    values = None if part.values is None else part.values[places]
+    return replace(part, rows=rows, labels=part.labels[places], ids=[part.ids[i] for i in places], values=values)
 
 
 def batches(
@@ -134,23 +150,24 @@ def batches(
 
     Batch k is a function of (seed, k, batch_size, augment) alone: it covers the places k * batch_size ... of one shuffled pass
     after the other, so every batch is full and a resumed run goes on exactly where it was. x: float32 (B, C, S, S), normalized,
-    channels last, on `device`; y: int64 (B,), or with mixup float32 (B, classes). `workers` threads decode streams ahead.
+    channels last, on `device`; y: int64 (B,), or with mixup float32 (B, classes); or what else the part wants. `workers`
+    threads decode streams ahead.
     """
     device = torch.device(device)
     if isinstance(part, Resident) and _fits(part.pixels, device):
         part = part.to(device)
     scale, shift = _affine(data, device)
-    labels = torch.from_numpy(part.labels)
+    wanted = _wanted(part)
     steps = _schedule(len(part), batch_size, seed, start, shuffle)
     for step, (indices, pixels) in enumerate(_fetched(part, steps, workers), start=start):
         generator = torch.Generator().manual_seed(mix(seed, "step", step))
         pixels = pixels.to(device, non_blocking=True)
-        y = labels[torch.from_numpy(indices)].to(device, non_blocking=True)
         if augment is None:
-            yield _normalized(pixels, scale, shift), y
+            x = _normalized(pixels, scale, shift)
+            yield x, wanted(indices, x)
             continue
-        pixels = distort(augment, shift_and_flip(augment, pixels, generator), generator)
-        yield blend(augment, _normalized(pixels, scale, shift), y, part.classes, generator)
+        x = _normalized(distort(augment, shift_and_flip(augment, pixels, generator), generator), scale, shift)
+        yield blend(augment, x, wanted(indices, x), part.classes, generator)
 
 
 def ordered(
@@ -159,11 +176,20 @@ def ordered(
     """Every image once, in order, not augmented; the last batch may be smaller."""
     device = torch.device(device)
     scale, shift = _affine(data, device)
-    labels = torch.from_numpy(part.labels)
+    wanted = _wanted(part)
     everything = np.arange(len(part))
     steps = (everything[first : first + batch_size] for first in range(0, len(part), batch_size))
     for indices, pixels in _fetched(part, steps, workers):
-        yield _normalized(pixels.to(device), scale, shift), labels[torch.from_numpy(indices)].to(device)
+        x = _normalized(pixels.to(device), scale, shift)
+        yield x, wanted(indices, x)
+
+
+def _wanted(part: Part) -> Callable[[np.ndarray, Tensor], Tensor]:
+    """(places in the part, their images) -> y."""
+    if part.itself:
+        return lambda indices, x: x
+    given = torch.from_numpy(part.labels if part.values is None else part.values)
+    return lambda indices, x: given[torch.from_numpy(indices)].to(x.device, non_blocking=True)
 
 
 def _fits(pixels: Tensor, device: torch.device) -> bool:

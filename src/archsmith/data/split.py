@@ -85,13 +85,15 @@ def divide(
     test_share: float,
     declared: Sequence[str] | None = None,
     groups: Sequence[str] | None = None,
+    strata: bool = False,
 ) -> tuple[dict[str, np.ndarray], str]:
     """Rows of each part, and how they came about in words. Declared parts are kept; missing ones are cut off the training part.
 
     Without groups every class gives round(share * its size) images, at least one, to validation and test; groups are dealt out
-    whole, the largest first, each to the part that brings the class counts closest to the wanted ones.
+    whole, the largest first, each to the part that brings the class counts closest to the wanted ones. `strata`: the labels
+    are no classes but groups of similar images, and a part may lack some.
     """
-    everything = np.arange(len(labels))
+    everything, by = np.arange(len(labels)), "value" if strata else "class"
     if declared is None:
         pool, fixed = everything, {}
     else:
@@ -111,13 +113,13 @@ def divide(
     if not shares:
         rows = {"train": pool}
     elif groups is None:
-        how += ", stratified by class"
+        how += "" if len(classes) < 2 else f", stratified by {by}"
         rows = _stratified(labels, pool, shares, seed, classes)
     else:
-        how += f", {len({groups[i] for i in pool.tolist()})} groups kept together, stratified by class as far as they allow"
+        how += f", {len({groups[i] for i in pool.tolist()})} groups kept together, stratified by {by} as far as they allow"
         rows = _grouped(labels, pool, shares, seed, groups)
     rows |= fixed
-    _check(labels, rows, classes)
+    _check(labels, rows, () if strata else classes)
     return {part: np.sort(rows[part]) for part in PARTS}, how
 
 
@@ -184,7 +186,7 @@ def _check(labels: np.ndarray, rows: Mapping[str, np.ndarray], classes: Sequence
     for part in PARTS:
         if not len(rows[part]):
             raise UserError(f"the {part} part holds no images; add some, or drop the declared split.")
-        foreign = sorted(set(labels[rows[part]].tolist()) - known)
+        foreign = sorted(set(labels[rows[part]].tolist()) - known) if classes else []
         if foreign:
             names = ", ".join(repr(classes[index]) for index in foreign[:3])
             raise UserError(

@@ -18,7 +18,7 @@ from typing import Any
 
 from PIL import Image
 
-from archsmith.data.listing import PART_NAMES, Listing, label_name, part_name, printable, unique_ids
+from archsmith.data.listing import PART_NAMES, UNLABELLED, Listing, label_name, part_name, printable, unique_ids
 from archsmith.errors import UserError, did_you_mean
 
 IMAGE = ("image", "img", "picture", "x")
@@ -27,17 +27,16 @@ PATH = ("path", "file_name", "filename", "file", "image_path", "image", "img_pat
 SPLIT = ("split", "part", "subset")
 
 
-def list_csv(path: Path, group: str | None) -> Listing:
-    """Columns path and label, optional split and group; paths are relative to the folder of the file."""
+def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
+    """Columns path and label (where `labelled`), optional split and group; paths are relative to the folder of the file."""
     header, rows = _csv_rows(path)
     where = printable(str(path))
-    at = {
-        "path": _column(header, PATH, where, "the image paths"),
-        "label": _column(header, LABEL, where, "the class labels"),
-    }
+    named = _column(header, PATH, where, "the image paths")
+    labelling = _column(header, LABEL, where, "the class labels") if labelled else None
     columns = {name: [row[index] for row in rows] for index, name in enumerate(header)}
-    names = columns[at["path"]]
-    repeated = _repeated(names, columns[at["label"]], where)
+    names = columns[named]
+    labels = columns[labelling] if labelling else [UNLABELLED] * len(names)
+    repeated = _repeated(names, labels, where)
     keep = [row for row in range(len(rows)) if row not in repeated]
     base = str(path.parent)
     files = [os.path.join(base, names[row]) for row in keep]
@@ -45,13 +44,14 @@ def list_csv(path: Path, group: str | None) -> Listing:
     return Listing(
         kind="csv",
         ids=[printable(names[row]) for row in keep],
-        labels=[label_name(columns[at["label"]][row]) for row in keep],
+        labels=[label_name(labels[row]) for row in keep],
         open=partial(_open_path, files),
         pins=[os.stat(file).st_size if os.path.isfile(file) else -1 for file in files],
         declared=_declared(columns, keep, where),
         groups=_groups(columns, keep, group, where),
         paths=files,
         notes=notes,
+        target=labelling or "",
     )
 
 
@@ -192,8 +192,9 @@ def parquet_files(source: str) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: int) -> Listing:
-    """Columns image (encoded bytes, or a struct with them), label, optional split and group; several files are one table."""
+def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: int, labelled: bool = True) -> Listing:
+    """Columns image (encoded bytes, or a struct with them), label (where `labelled`), optional split and group; several files
+    are one table."""
     blobs = Blobs(memory_limit_bytes)
     columns: dict[str, list[Any]] = {}
     classes: tuple[str, ...] | None = None
@@ -215,8 +216,10 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
     rows = range(len(blobs))
     if not rows:
         raise UserError(f"{where} holds no rows; expected an image and a label each.")
-    labels = [label_name(value) for value in columns[_column(columns, LABEL, where, "the class labels")]]
-    if classes:
+    labelling = _column(columns, LABEL, where, "the class labels") if labelled else None
+    given = columns[labelling] if labelling else [UNLABELLED] * len(rows)
+    labels = [label_name(value) for value in given]
+    if classes and labelled:
         labels = [None if name is None else _named(name, classes, where) for name in labels]
     declared = _declared(columns, rows, where)
     if declared is None:
@@ -232,7 +235,8 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
         pins=pins,
         declared=declared,
         groups=_groups(columns, rows, group, where),
-        classes=classes,
+        classes=classes if labelled else None,
+        target=labelling or "",
     )
 
 

@@ -12,18 +12,26 @@ import archsmith
 from archsmith.budget import human
 
 _PURPOSES = {
-    "model.onnx": "bytes in, class probabilities out; runs in any ONNX runtime (opset 18)",
+    "model.onnx": "bytes in, {answer} out; runs in any ONNX runtime (opset 18)",
     "predict.py": "`python predict.py IMAGE`; needs onnxruntime, numpy, pillow",
     "model.py": "the same network as plain PyTorch source; needs torch",
     "model.safetensors": "its weights",
-    "model.pt2": "bytes in, class probabilities out; `torch.export.load`",
+    "model.pt2": "bytes in, {answer} out; `torch.export.load`",
     "architecture.json": "what the search decided",
     "preprocess.json": "how a picture becomes the input",
-    "labels.json": "class names in the order of the outputs",
+    "labels.json": "names in the order of the outputs",
 }
+TITLES = {
+    "classification": "An image classifier",
+    "regression": "An image regressor",
+    "reconstruction": "An image autoencoder",
+}
+_UNITS = {"classification": "a probability", "regression": "a value over its scale", "reconstruction": "a pixel"}
+_ANSWERS = {"classification": "class probabilities", "regression": "values in their units", "reconstruction": "pixels in 0..1"}
 _COSTS = ("params", "macs", "memory")
 _SHOWN = (
-    "name", "summary", "classes", "shape", "how", "architecture", "budget", "accuracy", "test", "costs", "caveats", *_COSTS,
+    "name", "summary", "classes", "shape", "task", "measure",
+    "how", "architecture", "budget", "accuracy", "test", "costs", "caveats", *_COSTS,
 )  # fmt: skip
 
 
@@ -35,9 +43,10 @@ def card(
     latency: Mapping[str, Any] | None,
 ) -> str:
     """The text. facts as `ship` takes them: what is not known is left out."""
-    labels = list(facts["classes"])
+    labels, task = list(facts["classes"]), facts.get("task", "classification")
+    variable = {"classification": "probabilities", "regression": "values", "reconstruction": "pixels"}[task]
     sections = [
-        f"# {facts.get('name') or 'An image classifier'}",
+        f"# {facts.get('name') or TITLES[task]}",
         facts.get("summary") or "",
         _table("Results", _results(facts)),
         _table("Size and speed", _costs(facts, latency)),
@@ -45,11 +54,11 @@ def card(
         "## Use\n\n```\npip install onnxruntime numpy pillow\npython predict.py picture.jpg\n```\n\n"
         "From Python with torch alone:\n\n```python\nimport torch, model\n\nnetwork = model.load()\n"
         f"images = torch.zeros(1, {', '.join(map(str, facts['shape']))}, dtype=torch.uint8)\n"
-        "probabilities = model.predict(network, images)\n```\n\n"
+        f"{variable} = model.predict(network, images)\n```\n\n"
         f"A picture becomes the input like this: {facts['how']}.",
-        f"## Classes\n\n{', '.join(str(label) for label in labels)}",
-        _files(files, skipped, differences),
-        _list("Be careful", (*(facts.get("caveats") or ()), *_CAVEATS)),
+        f"## {'Classes' if task == 'classification' else 'Values'}\n\n{', '.join(map(str, labels))}" if labels else "",
+        _files(files, skipped, differences, task),
+        _list("Be careful", (*(facts.get("caveats") or ()), *(_CAVEATS if task == "classification" else _CAVEATS_ELSE))),
         f"Made by archsmith {archsmith.__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}.",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -59,6 +68,9 @@ _CAVEATS = (
     "The probabilities are the network's own; whether they are calibrated was not checked.",
     "A picture of anything else is given one of these classes all the same.",
 )
+
+
+_CAVEATS_ELSE = ("A picture of anything else is answered all the same.",)
 
 
 def _table(title: str, rows: Iterable[tuple[str, str]]) -> str:
@@ -95,12 +107,14 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     measured = measured if isinstance(measured, Mapping) else {} if measured is None else {"accuracy": measured}
     rows = []
     if "accuracy" in measured:
+        measure = facts.get("measure", "accuracy")
         text = _percent(measured["accuracy"])
         if measured.get("interval"):
             text += f" (95 % interval {' to '.join(_percent(v) for v in measured['interval'])})"
         if measured.get("n"):
             text += f" on {measured['n']:,} test images"
-        rows.append(("test accuracy", text))
+        rows.append((f"test {measure}", text))
+        rows += [(f"root mean squared error, {name}", f"{value:.4g}") for name, value in (measured.get("rmse") or {}).items()]
     if "balanced_accuracy" in measured:
         rows.append(("balanced accuracy", _percent(measured["balanced_accuracy"])))
     rest = {k: v for k, v in facts.items() if k not in _SHOWN and v is not None}
@@ -131,12 +145,17 @@ def _budget(budget: Any) -> str:
     return f"Budget: {', '.join(texts)}." if texts else ""
 
 
-def _files(files: Mapping[str, bytes], skipped: Sequence[Mapping[str, str]], differences: Mapping[str, float]) -> str:
+def _files(
+    files: Mapping[str, bytes], skipped: Sequence[Mapping[str, str]], differences: Mapping[str, float], task: str
+) -> str:
     known = {name: data for name, data in files.items() if name in _PURPOSES}
-    rows = [(f"`{name}`", f"{_PURPOSES[name]}; {-(-len(data) // 1024):,} KiB") for name, data in known.items()]
+    rows = [
+        (f"`{name}`", f"{_PURPOSES[name].format(answer=_ANSWERS[task])}; {-(-len(data) // 1024):,} KiB")
+        for name, data in known.items()
+    ]
     text = _table("Files", rows)
     if differences:
         listed = ", ".join(f"{name} {worst:.1e}" for name, worst in differences.items())
-        text += f"\n\nLargest difference of a probability from PyTorch: {listed}."
+        text += f"\n\nLargest difference of {_UNITS[task]} from PyTorch: {listed}."
     missing = _list("Not shipped", (f"`{s['name']}`: {s['why']}" for s in skipped))
     return text + (f"\n\n{missing}" if missing else "")

@@ -10,12 +10,24 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.errors import EvaluationFailed, UserError, did_you_mean
+from archsmith.goals import Goal, Reconstruction, Regression
 from archsmith.onnx_export import Deployed, exported, onnx_bytes, pt2_bytes, silence
-from archsmith.onnx_graph import Classifier, annotate
+from archsmith.onnx_graph import Deployment, annotate
 from archsmith.tracing import Untraceable, evaluation
 
-TOLERANCE = 1e-4  # of a probability, between any two forms of one model
+_WHAT = {"probabilities": "a probability", "values": "a value over its scale", "pixels": "a pixel"}
+TOLERANCE = 1e-4  # of those, between any two forms of one model
 FORMATS = ("onnx", "pt2", "safetensors")
+
+
+def deployment_of(goal: Goal, mean: Sequence[float], std: Sequence[float]) -> Deployment:
+    """What a network for this goal is shipped with; mean and std are those of the images."""
+    around = tuple(float(v) for v in mean), tuple(float(v) for v in std)
+    if isinstance(goal, Regression):
+        return Deployment(*around, "values", goal.std, goal.mean)
+    if isinstance(goal, Reconstruction):
+        return Deployment(*around, "pixels", goal.std, goal.mean)
+    return Deployment(*around)
 
 
 def safetensors_bytes(network: nn.Module) -> bytes:
@@ -31,19 +43,17 @@ def export_file(
     format: str,
     *,
     shape: Sequence[int],
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    deployment: Deployment | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Path:
-    """One file of a network. With mean and std the preprocessing is inside (onnx, pt2); metadata goes into the ONNX file."""
+    """One file of a network, with what `deployment` says around it (onnx, pt2); metadata goes into the ONNX file."""
     if format not in FORMATS:
         raise UserError(f"format '{format}' is not one of {', '.join(FORMATS)}{did_you_mean(format, FORMATS)}")
-    classifier = Classifier(tuple(mean), tuple(std)) if mean is not None and std is not None else None
     try:
         if format == "onnx":
-            data = annotate(onnx_bytes(network, shape, classifier), dict(metadata or {}))
+            data = annotate(onnx_bytes(network, shape, deployment), dict(metadata or {}))
         elif format == "pt2":
-            data = pt2_bytes(exported(network, shape, classifier))
+            data = pt2_bytes(exported(network, shape, deployment))
         else:
             data = safetensors_bytes(network)
     except Untraceable as error:
@@ -65,12 +75,12 @@ def verify(
     network: nn.Module,
     *,
     shape: Sequence[int],
-    mean: Sequence[float],
-    std: Sequence[float],
+    deployment: Deployment,
     images: Tensor | None = None,
     tolerance: float = TOLERANCE,
 ) -> dict[str, float]:
-    """Largest |difference| of a probability between the network in PyTorch and each of onnx, pt2, model.py that the folder has.
+    """Largest |difference| of a probability (a pixel; a value, over its scale) between the network in PyTorch and each of onnx,
+    pt2, model.py that the folder has.
 
     Measured on noise, black, white, single images and a batch, and on `images` (uint8, (N, C, H, W)) where given. Raises
     EvaluationFailed above `tolerance`, naming the file.
@@ -84,14 +94,17 @@ def verify(
         pieces.append(images.cpu())
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     differences: dict[str, float] = {}
+    unit = deployment.units[0] if deployment.answer == "values" else 1.0
     with evaluation(network), torch.no_grad():
-        deployed = Deployed(network, mean, std).to(device).eval()
+        deployed = Deployed(network, deployment).to(device).eval()
         expected = [deployed(piece.to(device)).cpu() for piece in pieces]
         for name, compute in _readers(folder).items():
-            worst = max(float((compute(piece) - right).abs().max()) for piece, right in zip(pieces, expected, strict=True))
+            pairs = zip(pieces, expected, strict=True)
+            worst = max(float(((compute(piece) - right) / unit).abs().max()) for piece, right in pairs)
             if not worst <= tolerance:
+                what = _WHAT[deployment.answer]
                 raise EvaluationFailed(
-                    f"{name} in {folder} differs from PyTorch by {worst:.2g} in a probability, more than {tolerance:g}"
+                    f"{name} in {folder} differs from PyTorch by {worst:.2g} in {what}, more than {tolerance:g}"
                 )
             differences[name] = worst
     return differences

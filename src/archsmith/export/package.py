@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 import archsmith
 from archsmith.errors import Damaged, UserError
-from archsmith.export.card import card
-from archsmith.export.files import safetensors_bytes, verify
+from archsmith.export.card import TITLES, card
+from archsmith.export.files import deployment_of, safetensors_bytes, verify
 from archsmith.export.layers import layers
 from archsmith.export.source import source
+from archsmith.goals import Classification, Goal
 from archsmith.metrics.latency import time_onnx
 from archsmith.onnx_export import exported, onnx_bytes, pt2_bytes
-from archsmith.onnx_graph import Classifier, annotate
+from archsmith.onnx_graph import Deployment, annotate
 from archsmith.space import Architecture
 from archsmith.tracing import Untraceable
 
@@ -41,7 +42,7 @@ def ship(
     network: nn.Module,
     *,
     shape: Sequence[int],
-    classes: Sequence[str],
+    goal: Goal,
     mean: Sequence[float],
     std: Sequence[float],
     architecture: Architecture | None = None,
@@ -57,17 +58,18 @@ def ship(
     earlier folder is intact then.
     """
     folder, facts = Path(folder), dict(facts or {})
-    _check(shape, classes, mean, std)
+    _check(shape, goal, mean, std)
     recover(folder)
     partial, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "old"))
     facts["architecture"] = None if architecture is None else {"key": architecture.key, "options": dict(architecture)}
-    written, skipped = _contents(network, shape, classes, mean, std, facts)
+    deployment = deployment_of(goal, mean, std)
+    written, skipped = _contents(network, shape, goal, deployment, facts)
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for name, data in written.items():
             _put(partial / name, data)
-        differences = verify(partial, network, shape=shape, mean=mean, std=std, images=images)
+        differences = verify(partial, network, shape=shape, deployment=deployment, images=images)
         onnx = partial / "model.onnx"
         latency = time_onnx(onnx, tuple(shape), threads=threads) if onnx.exists() else None
         written["card.md"] = card(facts, written, skipped, differences, latency).encode()
@@ -91,71 +93,73 @@ def ship(
     }
 
 
-def _check(shape: Sequence[int], classes: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> None:
+def _check(shape: Sequence[int], goal: Goal, mean: Sequence[float], std: Sequence[float]) -> None:
     if len(shape) != 3 or shape[0] not in (1, 3) or shape[1] != shape[2]:
         raise UserError(f"shape {tuple(shape)} of one image is not (1 or 3, size, size)")
     if len(mean) != shape[0] or len(std) != shape[0] or not all(s > 0 for s in std):
         raise UserError(f"mean {tuple(mean)} and std {tuple(std)} must have {shape[0]} entries, those of std above zero")
-    if not classes:
+    if isinstance(goal, Classification) and not goal.classes:
         raise UserError("a classifier without classes cannot be shipped; give their names in the order of the outputs")
 
 
 def _contents(
     network: nn.Module,
     shape: Sequence[int],
-    classes: Sequence[str],
-    mean: Sequence[float],
-    std: Sequence[float],
+    goal: Goal,
+    deployment: Deployment,
     facts: dict[str, Any],
 ) -> tuple[dict[str, bytes], list[dict[str, str]]]:
     """File name -> bytes, and what could not be written and why."""
     channels, size, _ = shape
     color = "grey" if channels == 1 else "RGB"
     how = HOW.format(color=color, size=size)
-    labels = [str(c).encode("utf-8", "backslashreplace").decode() for c in classes]  # folders may have any bytes as names
-    classifier = Classifier(tuple(float(v) for v in mean), tuple(float(v) for v in std))
+    names = getattr(goal, "classes", getattr(goal, "targets", ()))
+    labels = [str(c).encode("utf-8", "backslashreplace").decode() for c in names]  # folders may have any bytes as names
     preprocess = {
         "input": {"name": "images", "type": "uint8", "shape": ["batch", channels, size, size], "color": color},
         "steps": how,
-        "normalization": {"mean": list(classifier.mean), "std": list(classifier.std), "of": "pixels in [0, 1]"},
+        "normalization": {"mean": list(deployment.mean), "std": list(deployment.std), "of": "pixels in [0, 1]"},
         "inside": ["model.onnx", "model.pt2"],
-        "output": {"name": "probabilities", "shape": ["batch", len(labels)]},
+        "output": {"name": deployment.answer, "shape": ["batch", *(shape if deployment.answer == "pixels" else [len(labels)])]},
     }
     written: dict[str, bytes] = {}
     skipped: list[dict[str, str]] = []
     program = None
     try:
-        program = exported(network, shape, classifier)
+        program = exported(network, shape, deployment)
         written["model.pt2"] = pt2_bytes(program)
     except Untraceable as error:
         skipped.append({"name": "model.pt2", "why": str(error)})
     try:
-        onnx = onnx_bytes(network, shape, classifier, program)
-        notes = {"labels": labels, "preprocess": preprocess, "archsmith": archsmith.__version__}
+        onnx = onnx_bytes(network, shape, deployment, program)
+        notes = {"labels": labels, "task": goal.task, "preprocess": preprocess, "archsmith": archsmith.__version__}
         written["model.onnx"] = annotate(onnx, notes)
         written["predict.py"] = predict_source().encode()
     except Untraceable as error:
         skipped += [{"name": "model.onnx", "why": str(error)}, {"name": "predict.py", "why": "it needs model.onnx"}]
     written["model.safetensors"] = safetensors_bytes(network)
     try:
-        title, summary = _quotable(facts.get("name") or "An image classifier"), _quotable(_summary(facts, labels))
-        known = {"title": title, "summary": summary, "classes": labels, "mean": classifier.mean, "std": classifier.std}
-        written["model.py"] = source(network, shape, {**known, "how": how}).encode()
+        title, summary = _quotable(facts.get("name") or TITLES[goal.task]), _quotable(_summary(facts, goal, labels))
+        known = {"title": title, "summary": summary, "classes": labels, "how": how, "deployment": deployment}
+        written["model.py"] = source(network, shape, known).encode()
     except Untraceable as error:
         skipped.append({"name": "model.py", "why": str(error)})
-    documents = {"architecture.json": facts["architecture"], "preprocess.json": preprocess, "labels.json": labels}
+    documents = {"architecture.json": facts["architecture"], "preprocess.json": preprocess, "labels.json": labels or None}
     for name, document in documents.items():
         if document is not None:
             written[name] = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
     written = {name: written[name] for name in FILES if name in written}
-    facts.update(classes=labels, shape=list(shape), how=how)
+    facts.update(classes=labels, shape=list(shape), how=how, task=goal.task, measure=goal.measure)
+    facts.setdefault("summary", _summary(facts, goal, labels))
+    facts.setdefault("name", TITLES[goal.task])
     facts.setdefault("params", sum(p.numel() for p in network.parameters()))
     return written, skipped
 
 
-def _summary(facts: Mapping[str, Any], labels: Sequence[str]) -> str:
+def _summary(facts: Mapping[str, Any], goal: Goal, labels: Sequence[str]) -> str:
     listed = f"{', '.join(labels[:8])}{', ...' if len(labels) > 8 else ''}"
-    return facts.get("summary") or f"Tells {len(labels)} classes apart: {listed}"
+    own = {"regression": f"Predicts {listed}", "reconstruction": f"Gives an image again from {goal.outputs} numbers"}
+    return facts.get("summary") or own.get(goal.task) or f"Tells {len(labels)} classes apart: {listed}"
 
 
 def _quotable(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import fx, nn
 
+from archsmith.onnx_graph import Deployment
 from archsmith.tracing import Untraceable, constructor, function_name, is_chain, is_stock, literal, parent, trace
 
 WIDTH = 120  # columns of the generated file
@@ -24,7 +25,8 @@ _INFIX = {
 
 
 def source(network: nn.Module, shape: Sequence[int], facts: Mapping[str, Any]) -> str:
-    """The text of model.py. facts: title, summary, classes, mean, std, how (the picture's way to a tensor, in words).
+    """The text of model.py. facts: title, summary, classes (names of the outputs), deployment (what is around it), how (the
+    picture's way to a tensor, in words).
 
     Raises Untraceable, naming the module, where the network's computation cannot be written as plain PyTorch.
     """
@@ -36,15 +38,17 @@ def source(network: nn.Module, shape: Sequence[int], facts: Mapping[str, Any]) -
     if not isinstance(out, fx.Node):
         raise Untraceable(f"{type(network).__name__} returns more than one tensor")
     helpers = _helpers(network)
+    around: Deployment = facts["deployment"]
+    names = [str(c) for c in facts["classes"]]
     return template.substitute(
         title=facts["title"],
         summary=facts["summary"],
         how=facts["how"],
         shape=", ".join(map(str, shape)),
-        classes=len(facts["classes"]),
-        labels=_assignment("LABELS", [str(c) for c in facts["classes"]]),
-        mean=tuple(round(float(v), 7) for v in facts["mean"]),
-        std=tuple(round(float(v), 7) for v in facts["std"]),
+        labels=_assignment("LABELS", names) + "\n" if names else "",
+        mean=tuple(round(float(v), 7) for v in around.mean),
+        std=tuple(round(float(v), 7) for v in around.std),
+        **_answer(around, len(names), shape),
         input=_shape((2, *shape)),
         output=_shape(out.meta["shape"]),
         layers=_indented(_declarations(network, graph), 8),
@@ -53,6 +57,31 @@ def source(network: nn.Module, shape: Sequence[int], facts: Mapping[str, Any]) -
         ordered="from collections import OrderedDict\n" if "OrderedDict" in helpers else "",
         functional="from torch.nn import functional as F\n" if _uses_functional(graph) else "",
     )
+
+
+def _answer(around: Deployment, count: int, shape: Sequence[int]) -> dict[str, str]:
+    """The parts of the template that tell what comes out."""
+    if around.answer == "probabilities":
+        return {
+            "example": f"probabilities = model.predict(network, images)           # (1, {count}), rows sum to 1\n"
+            "    print(model.LABELS[int(probabilities[0].argmax())])",
+            "raw": "logits", "what": "class probabilities", "units": "",
+            "result": "return network(normalize(images)).softmax(dim=-1)",
+        }  # fmt: skip
+    pixels = around.answer == "pixels"
+    form, out = ("1, -1, 1, 1", f"(1, {', '.join(map(str, shape))}), 0..1") if pixels else ("1, -1", f"(1, {count})")
+    lines = "\n    ".join(
+        [
+            f"scale, shift = (torch.tensor(values, device=images.device).view({form}) for values in (SCALE, SHIFT))",
+            f"return (network(normalize(images)) * scale + shift){'.clamp(0, 1)' if pixels else ''}",
+        ]
+    )
+    return {
+        "example": f"{around.answer} = model.predict(network, images)           # {out}",
+        "raw": "outputs, less SHIFT and over SCALE", "what": around.answer,
+        "units": f"SCALE, SHIFT = {around.scale!r}, {around.shift!r}  # from the network's outputs to {around.answer}\n",
+        "result": lines,
+    }  # fmt: skip
 
 
 def _indented(lines: Sequence[str], columns: int) -> str:

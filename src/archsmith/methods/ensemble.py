@@ -27,7 +27,7 @@ def search(task: Task) -> dict[str, Any]:
 def _score(task: Task) -> scored.Score:
     """The ensemble that was chosen on networks of the kind (benchmarks/choose_ensemble.py, benchmarks/mobile_scores.py)."""
     ensemble = ENSEMBLES["archsmith-mobile" if task.space_name in _MOBILE else "archsmith"]
-    scores = build_all(ensemble.proxies, task.model, task.batches, costs=task.costs, seed=task.seed)
+    scores = build_all(ensemble.proxies, task.model, task.batches, costs=task.costs, seed=task.seed, loss=task.loss)
 
     def reference() -> list[dict[str, float]]:
         found = [scores(arch) for arch in scored.some(task, _REFERENCE)[0]]

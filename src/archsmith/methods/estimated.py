@@ -40,7 +40,7 @@ def estimate(task: Task, root: Node, held_out: Sequence[tuple[Tensor, Tensor]] |
     assert task.sharing is not None
     sharing = task.sharing()
     judged = sharing.held_out if held_out is None else held_out
-    return SharedAccuracy(root, sharing.calibration, judged, canonical=CANONICAL.get(task.space_name))
+    return SharedAccuracy(root, sharing.calibration, judged, canonical=CANONICAL.get(task.space_name), judge=task.judge)
 
 
 def train(task: Task, root: Node, metric: SharedAccuracy | None = None) -> dict[str, Any]:
@@ -180,5 +180,5 @@ def _alone(task: Task, sharing: Sharing, arch: Architecture, left: int) -> dict[
     recipe: Recipe = replace(sharing.recipe, ema=0.0)
     state = start(network, recipe, seed=task.seed, device=task.device, class_counts=sharing.class_counts)
     advance(state, sharing.stream(0), total_steps=steps, total_seconds=seconds)
-    found = evaluate(calibrate(state.module, sharing.calibration), sharing.held_out)
+    found = evaluate(calibrate(state.module, sharing.calibration), sharing.held_out, task.judge)
     return {"accuracy": found["accuracy"], "loss": found["loss"], "images": float(state.passes)}

@@ -119,8 +119,8 @@ def _split(task: Task, node: Node, how: str, branches: int, inherit: bool, passe
 
     def plan() -> dict[str, Any]:
         decisions, rounds = affordable(node, passes, task.seed)
-        score = ZiCo(task.model, task.batches, seed=task.seed)
-        distances = {"gradients": gradient_distances(task.batches, rounds), "scores": score_distances(score, rounds)}
+        score = ZiCo(task.model, task.batches, seed=task.seed, loss=task.loss)
+        distances = {"gradients": gradient_distances(task.batches, rounds, task.loss), "scores": score_distances(score, rounds)}
         return planned(node, how, branches, distances=distances, decisions=decisions, seed=task.seed)
 
     task.tell(f"splitting '{node.name}' on {how}", None)

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.archive import Archive, SqliteArchive
+from archsmith.goals import Goal
+from archsmith.metrics.accuracy import Judge, classified
 from archsmith.problem import Constraint
 from archsmith.space import SearchSpace
-from archsmith.training.recipe import Recipe
+from archsmith.training.recipe import LOSSES, Recipe
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Task:
     space: SearchSpace
     costs: Callable[..., Any]  # the metric that gives params, macs, memory
     constraints: tuple[Constraint, ...]
-    batches: Sequence[tuple[Tensor, Tensor]]  # two mini-batches: normalised images, labels
+    batches: Sequence[tuple[Tensor, Tensor]]  # two mini-batches: normalised images, what is wanted of them
     archive: Archive | SqliteArchive
     decide: Callable[[str, Callable[[], Any]], Any]
     tell: Callable[[str, float | None], None]
@@ -73,3 +75,14 @@ class Task:
     training: Training | None = None  # None: it counts steps, whatever they take
     space_name: str = ""  # as in archsmith.models.SPACES
     sharing: Callable[[], Sharing] | None = None  # for methods that train shared weights
+    goal: Goal | None = None  # None: to tell classes apart
+
+    @property
+    def loss(self) -> Callable[..., Tensor]:
+        """(outputs, wanted) -> the mean loss of a batch."""
+        return LOSSES[self.goal.loss if self.goal else "cross-entropy"]
+
+    @property
+    def judge(self) -> Judge:
+        """What networks are ranked by."""
+        return self.goal.judge if self.goal else classified

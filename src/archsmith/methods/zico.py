@@ -22,5 +22,5 @@ def search(task: Task) -> dict[str, Any]:
 def _score(task: Task) -> scored.Score:
     """Without shortcuts where the space says so, as in the paper's own."""
     drop = bool(getattr(task.model, "score_without_shortcuts", False))
-    metric = ZiCo(task.model, task.batches, seed=task.seed, drop_shortcuts=drop)
+    metric = ZiCo(task.model, task.batches, seed=task.seed, drop_shortcuts=drop, loss=task.loss)
     return scored.Score("zico", metric, metric.passes)

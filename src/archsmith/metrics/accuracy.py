@@ -1,9 +1,9 @@
-"""How well a classifier does: accuracy with its interval, balanced accuracy, recall per class, confusion, loss."""
+"""How well a network does what it is for: the share of images it gets right, or of the variance it explains."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -13,36 +13,49 @@ from torch.nn import functional as F
 from archsmith.errors import EvaluationFailed
 from archsmith.intervals import wilson
 
+Judge = Callable[[Iterable[tuple[Tensor, Tensor]]], dict[str, Any]]  # of outputs and what was wanted, batch by batch
+
 
 @torch.inference_mode()
-def evaluate(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Any]:
-    """Runs the module in eval mode over batches x (B, C, H, W), y (B,) class indices, and restores its modes.
+def evaluate(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], judge: Judge | None = None) -> dict[str, Any]:
+    """Runs the module in eval mode over batches x (B, C, H, W), y, and restores its modes: what `judge` makes of its outputs,
+    in float32, and y; by default `classified`.
 
-    Returns "accuracy", "balanced_accuracy" (mean recall over the classes that occur), "per_class_recall" (None where a class
-    does not occur), "confusion" (row: true class, column: predicted; counts), "loss" (mean cross-entropy), "n", "interval" (95
-    % Wilson of the accuracy). Raises EvaluationFailed where an output is not finite or there are no images.
+    Raises EvaluationFailed where an output is not finite or there are no images.
     """
     modes = {part: part.training for part in module.modules()}
-    confusion: Tensor | None = None
-    loss: Tensor | float = 0.0
+
+    def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+        for x, y in batches:
+            yield module(x).float(), y
+
     try:
         module.eval()
-        for x, y in batches:
-            logits = module(x).float()
-            classes = logits.shape[1]
-            counts = torch.bincount(y * classes + logits.argmax(1), minlength=classes * classes)
-            confusion = counts if confusion is None else confusion + counts
-            loss = loss + F.cross_entropy(logits, y, reduction="sum").double()
+        return (judge or classified)(pairs())
     finally:
         for part, mode in modes.items():
             part.training = mode
+
+
+def classified(pairs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Any]:
+    """Of logits (B, classes) and class indices (B,): "accuracy", "balanced_accuracy" (mean recall over the classes that
+    occur), "per_class_recall" (None where a class does not occur), "confusion" (row: true class, column: predicted; counts),
+    "loss" (mean cross-entropy), "n", "interval" (95 % Wilson of the accuracy).
+
+    Raises EvaluationFailed where an output is not finite or there are no images.
+    """
+    confusion: Tensor | None = None
+    loss: Tensor | float = 0.0
+    for logits, y in pairs:
+        classes = logits.shape[1]
+        counts = torch.bincount(y * classes + logits.argmax(1), minlength=classes * classes)
+        confusion = counts if confusion is None else confusion + counts
+        loss = loss + F.cross_entropy(logits, y, reduction="sum").double()
     if confusion is None:
-        raise EvaluationFailed("nothing to evaluate: the part of the data has no images")
-    total_loss = float(loss)
-    if not math.isfinite(total_loss):
-        raise EvaluationFailed(f"the network's outputs are not finite (summed loss {total_loss})")
+        raise EvaluationFailed(_EMPTY)
+    total = _finite(float(loss))
     side = math.isqrt(len(confusion))
-    return {**summary(confusion.view(side, side).tolist()), "loss": total_loss / int(confusion.sum())}
+    return {**summary(confusion.view(side, side).tolist()), "loss": total / int(confusion.sum())}
 
 
 def summary(confusion: list[list[int]]) -> dict[str, Any]:
@@ -60,3 +73,39 @@ def summary(confusion: list[list[int]]) -> dict[str, Any]:
         "n": n,
         "interval": list(wilson(correct, n)),
     }
+
+
+def explained(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[dict[str, Any], Tensor]:
+    """Of outputs and standardized wanted values, (B, ...): "accuracy", the share of the variance explained, 1 - sum of
+    squared errors / sum of squares (0: no better than the mean of the training images, below 0: worse), "loss" (mean squared
+    error), "n", "interval": 95 %, of a ratio of sums over independent images (Cochran 1977, equation 2.45). Besides it the
+    mean squared error of each output.
+
+    Raises EvaluationFailed where an output is not finite or there are no images.
+    """
+    wrong: list[Tensor] = []
+    whole: list[Tensor] = []
+    squares: Tensor | None = None
+    for outputs, y in pairs:
+        error = (outputs.double() - y.double()).square()
+        wrong.append(error.flatten(1).sum(1))
+        whole.append(y.double().square().flatten(1).sum(1))
+        squares = error.sum(0) if squares is None else squares + error.sum(0)
+    if squares is None:
+        raise EvaluationFailed(_EMPTY)
+    lost, there = torch.cat(wrong), torch.cat(whole)
+    n, total = len(lost), _finite(float(lost.sum()))
+    ratio = total / max(float(there.sum()), 1e-12)
+    spread = float((lost - ratio * there).std()) * math.sqrt(n) / max(float(there.sum()), 1e-12) if n > 1 else math.inf
+    low, high = (max(-1e6, 1 - ratio - 1.96 * spread), min(1.0, 1 - ratio + 1.96 * spread))
+    found = {"accuracy": 1 - ratio, "loss": total / (n * squares.numel()), "n": n, "interval": [low, high]}
+    return found, (squares / n).cpu()
+
+
+_EMPTY = "nothing to evaluate: the part of the data has no images"
+
+
+def _finite(loss: float) -> float:
+    if not math.isfinite(loss):
+        raise EvaluationFailed(f"the network's outputs are not finite (summed loss {loss})")
+    return loss

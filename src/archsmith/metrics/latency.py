@@ -19,7 +19,7 @@ from archsmith.elastic.blocks import Repeat
 from archsmith.errors import UserError
 from archsmith.machine import machine_name
 from archsmith.onnx_export import onnx_bytes
-from archsmith.onnx_graph import Classifier, Unwritten, write
+from archsmith.onnx_graph import Deployment, Unwritten, write
 from archsmith.space import Architecture, choices_of, resolve
 from archsmith.supernet import Reading, extract, read
 from archsmith.tracing import Untraceable
@@ -101,7 +101,7 @@ def whole_ms(network: nn.Module, shape: Shape, *, threads: int = 1) -> float:
     The least of two sessions' low quantiles: what a quiet machine takes. Raises Unwritten where the network cannot be written
     as ONNX without torch's exporter.
     """
-    data = write(network, shape, batch=1, classifier=Classifier((0.5,) * shape[0], (0.25,) * shape[0]))
+    data = write(network, shape, batch=1, deployment=Deployment((0.5,) * shape[0], (0.25,) * shape[0]))
     sessions = (open_session(data, threads) for _ in range(2))
     return min(_quick(session, random_input(session, shape, 1)) for session in sessions)
 
@@ -151,7 +151,7 @@ class LatencyTable:
         self._reading = read(model)
         self._root = self._chain("", model)
         self._entries: dict[str, tuple[float, Shape]] = {}  # what the block is -> ms, output shape
-        self._shipped = Classifier((0.5,) * self.shape[0], (0.25,) * self.shape[0])  # bytes in, probabilities out
+        self._shipped = Deployment((0.5,) * self.shape[0], (0.25,) * self.shape[0])  # bytes in, probabilities out
         self._fit = _Fit()
         self._errors: dict[str, Any] = {}
         runtime = f"onnxruntime {onnxruntime.__version__}"
@@ -259,13 +259,13 @@ class LatencyTable:
         return [min(found) for found in times]
 
     def _file(
-        self, block: nn.Module, shape: Shape, arch: Architecture, path: str, classifier: Classifier | None = None
+        self, block: nn.Module, shape: Shape, arch: Architecture, path: str, deployment: Deployment | None = None
     ) -> bytes:
         try:
-            return write(block, shape, batch=self.batch, classifier=classifier)
+            return write(block, shape, batch=self.batch, deployment=deployment)
         except (Unwritten, Untraceable):  # torch's exporter needs real weights
             real = extract(self.model, arch, "fresh", device="cpu").eval()
-            return onnx_bytes(real.get_submodule(path), shape, classifier)
+            return onnx_bytes(real.get_submodule(path), shape, deployment)
 
     def _time_whole(self, archs: Sequence[Architecture]) -> list[float]:
         times: list[float] = []

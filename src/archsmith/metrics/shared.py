@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.errors import UserError
-from archsmith.metrics.accuracy import evaluate
+from archsmith.metrics.accuracy import Judge, classified, evaluate
 from archsmith.space import Architecture
 from archsmith.supernet import calibrate, extract
 from archsmith.tree import Node, form_of, route
@@ -20,7 +20,8 @@ class SharedAccuracy:
     Each network is extracted, the statistics of its BatchNorms are those of `calibration` (batches of images (B, C, H, W);
     1,024 in all are enough in a small setting), and it is judged on `held_out` (batches of images and labels): neither may
     hold test images, nor `held_out` any that the weights were trained on. Fidelities are shares of the held-out batches.
-    `canonical`: architectures that compute the same are judged once, by the same node. A value is kept until its node is
+    `judge`: what the accuracy is (`goals`). `canonical`: architectures that compute the same are judged once, by the same
+    node. A value is kept until its node is
     trained on; then the network is looked at anew.
     """
 
@@ -35,13 +36,14 @@ class SharedAccuracy:
         *,
         canonical: Callable[[Architecture], Architecture] | None = None,
         fidelities: Sequence[float] = (0.25, 0.5, 1.0),
+        judge: Judge = classified,
     ) -> None:
         if not calibration or not held_out:
             raise UserError("shared weights are judged on images: give at least one batch to calibrate with and one held out")
         if list(fidelities) != sorted(set(fidelities)) or not fidelities or fidelities[0] <= 0 or fidelities[-1] != 1.0:
             raise UserError(f"fidelities {tuple(fidelities)} are shares of the held-out images: ascending, above 0, the last 1")
         self.root, self.calibration, self.held_out, self.canonical = root, tuple(calibration), tuple(held_out), canonical
-        self.fidelities = tuple(fidelities)
+        self.fidelities, self.judge = tuple(fidelities), judge
         self._kept: dict[tuple[str, int, Architecture, int], dict[str, float]] = {}
 
     def cost(self, arch: Architecture, fidelity: float | None) -> Mapping[str, float]:
@@ -66,7 +68,7 @@ class SharedAccuracy:
         form = form_of(self.root, arch, self.canonical)
         key = node.name, node.trained, form, count
         if key not in self._kept:
-            found = evaluate(self.network(arch), self.held_out[:count])
+            found = evaluate(self.network(arch), self.held_out[:count], self.judge)
             self._kept[key] = {"shared_accuracy": found["accuracy"], "shared_loss": found["loss"]}
         return dict(self._kept[key])
 

@@ -21,9 +21,18 @@ _WIDEST = 16.0
 _COUNT = {"params": lambda network, shape: params(network), "macs": macs, "memory": peak_memory}
 
 
+Headed = Callable[[nn.Module], nn.Module]
+
+
+def _as_it_is(model: nn.Module) -> nn.Module:
+    return model
+
+
 @dataclass(frozen=True)
 class Reference:
-    """A hand-made network: `depth` blocks in each stage, all widths times `width`, `head` channels before pooling."""
+    """A hand-made network for so many `classes`, or other outputs: `depth` blocks in each stage, all widths times `width`,
+    `head` channels before pooling.
+    """
 
     name: str
     classes: int
@@ -38,10 +47,10 @@ class Reference:
         """For people."""
         return f"{self.depth} blocks a stage, width x {self.width:.2f}, kernel 3, expansion 4, head {self.head}"
 
-    def make(self, seed: int | None) -> nn.Module:
-        """The plain network, freshly initialised; None: on `meta`, for counting."""
+    def make(self, seed: int | None, headed: Headed = _as_it_is) -> nn.Module:
+        """The plain network, freshly initialised; None: on `meta`, for counting. `headed` appends what must follow it."""
         with torch.device("meta"):
-            model = fixed_mobilenet(self.classes, self.channels, self.size, self.depth, self.width, self.head)
+            model = headed(fixed_mobilenet(self.classes, self.channels, self.size, self.depth, self.width, self.head))
         if seed is None:
             return extract(model, {}, "fresh", device="meta")
         return extract(model, {}, "fresh", torch.Generator().manual_seed(mix(seed, self.name)))
@@ -58,6 +67,7 @@ def reference(
     size: int,
     limits: Mapping[str, float],
     latency_ms: Callable[[nn.Module], float] | None = None,
+    headed: Headed = _as_it_is,
 ) -> list[Reference]:
     """One network per depth, each the widest that keeps every limit (upper ones, of params, macs, memory, latency).
 
@@ -72,7 +82,7 @@ def reference(
     shape = (channels, size, size)
 
     def fits(candidate: Reference) -> bool:
-        network = candidate.make(None)
+        network = candidate.make(None, headed)
         counted = all(_COUNT[name](network, shape) <= limit for name, limit in limits.items() if name != "latency")
         return counted and ("latency" not in limits or latency_ms(network) <= limits["latency"])  # type: ignore[misc]
 

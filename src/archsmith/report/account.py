@@ -61,6 +61,8 @@ def _did(name: str, payload: Mapping[str, Any]) -> str:
         return ""
     if name == "look":
         classes = len(payload.get("classes") or ())
+        if not classes:
+            return text.plural(payload.get("images"), "image")
         return f"{text.plural(payload.get('images'), 'image')} of {text.plural(classes, 'class', 'classes')}"
     if name == "profile":
         share = (payload.get("feasible_share") or {}).get("share")

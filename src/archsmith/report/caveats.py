@@ -42,7 +42,7 @@ def _about_testing(record: Record) -> list[str]:
     if test.get("n"):
         low, high = test.get("interval") or wilson(test["accuracy"] * test["n"], test["n"])
         found.append(
-            f"The test set has {text.plural(test['n'], 'image')}, so its accuracy is known as {text.span(low, high)} "
+            f"The test set has {text.plural(test['n'], 'image')}, so the {record.measure} is known as {text.span(low, high)} "
             f"({text.LEVEL} interval), no more precisely. It was looked at once, after the choice was made."
         )
         scarce = [c for c, n in zip(look.get("classes") or (), counts.get("test") or (), strict=False) if n < 10]
@@ -53,9 +53,9 @@ def _about_testing(record: Record) -> list[str]:
         if networks > 1 and validation:
             found.append(
                 f"The chosen network was the best of {networks} on {text.plural(validation, 'validation image')}. The best of "
-                "several looks a little better there than it is; compare test accuracies only."
+                "several looks a little better there than it is; compare results on test images only."
             )
-        found.append("One seed: another seed gives another split, other networks and a somewhat different accuracy.")
+        found.append("One seed: another seed gives another split, other networks and a somewhat different result.")
     return found
 
 

@@ -127,7 +127,7 @@ def trained_front(record: Record) -> Figure | None:
         if text.is_number(net.get("val_accuracy")) and text.is_number(net.get("params"))
     ]
     costs = _ordered_costs([c for c in COSTS if all(c in row.metrics for row in points)], limits)
-    figure = _figure(costs, "validation accuracy", limits, tickformat=".1%")
+    figure = _figure(costs, f"validation {record.measure}", limits, tickformat=".1%")
     chosen = record.chosen
 
     def add(name: str, some: Sequence[Trial], **style: Any) -> None:

@@ -60,6 +60,7 @@ def _context(record: Record) -> dict[str, Any]:
     }
     return {
         "title": _title(record),
+        "measure": record.measure,
         "lede": _lede(record),
         "headline": _headline(record),
         "date": _date(record.run.get("created")),
@@ -129,7 +130,8 @@ def _date(created: Any) -> str:
 def _headline(record: Record) -> str:
     test = record.test
     if test:
-        return f"{text.percent(test['accuracy'])} right on images it had never seen"
+        right = "right" if record.task == "classification" else "of the variance explained"
+        return f"{text.percent(test['accuracy'])} {right} on images it had never seen"
     return "a search that failed" if record.run.get("status") == "failed" else "a search on its way"
 
 
@@ -156,7 +158,12 @@ def _lede(record: Record) -> str:
         limits = [f"{text.name(b['metric'])} {text.bound(b)}" for b in profile.get("budget") or ()]
         within = f" within {' and '.join(limits)}" if limits else ""
         classes = text.plural(len(look.get("classes") or ()), "class", "classes")
-        parts.append(f"archsmith looked for the best network that tells {classes} apart in {side} {kind} images{within}.")
+        does = {
+            "classification": f"tells {classes} apart in",
+            "regression": f"predicts {' and '.join((look.get('goal') or {}).get('targets') or ['a value'])} from",
+            "reconstruction": "gives again from few numbers",
+        }[record.task]
+        parts.append(f"archsmith looked for the best network that {does} {side} {kind} images{within}.")
     train = record.stage("train")
     if train.get("trust"):
         estimated = (search.get("trials") or 0) + ((search.get("random") or {}).get("trials") or 0)

@@ -37,6 +37,16 @@ class Record:
         return self.stages.get(name) or {}
 
     @property
+    def task(self) -> str:
+        """What the network is for."""
+        return self.request.get("task") or "classification"
+
+    @property
+    def measure(self) -> str:
+        """What networks were ranked by; the record calls it accuracy."""
+        return (self.stage("look").get("goal") or {}).get("measure") or "accuracy"
+
+    @property
     def chosen(self) -> str | None:
         """The key of the network that was shipped, or of the one about to be."""
         return self.stage("ship").get("key") or self.stage("finish").get("chosen")

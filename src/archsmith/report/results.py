@@ -26,7 +26,7 @@ def tiles(record: Record) -> list[dict[str, Any]]:
     if test:
         low, high = interval(test)
         note = f"{text.LEVEL} interval {text.span(low, high)}, {text.plural(test['n'], 'image')}"
-        found.append({"label": "test accuracy", "value": text.percent(test["accuracy"]), "note": note})
+        found.append({"label": f"test {record.measure}", "value": text.percent(test["accuracy"]), "note": note})
     for metric in ("params", "macs"):
         if metric in chosen:
             found.append({"label": text.name(metric), "value": text.short(chosen[metric]), "note": _of_limit(record, metric)})
@@ -96,7 +96,7 @@ def verdict(record: Record) -> dict[str, Any] | None:
     test, other = record.test, record.reference_test
     if not test or not other:
         return None
-    result = compare(test["accuracy"], test["n"], other["accuracy"], other["n"])
+    result = compare(test["accuracy"], interval(test), other["accuracy"], interval(other))
     effort = "number of training steps" if record.request.get("steps") else "time, scoring included"
     entries = [
         {"label": "chosen network", "role": "chosen", "accuracy": test["accuracy"], "interval": interval(test)},
@@ -109,14 +109,16 @@ def verdict(record: Record) -> dict[str, Any] | None:
             "lost": "The hand-made network did better",
             "tie": "A tie with the hand-made network",
         }[result.outcome],
-        "text": _verdict_text(result, test["accuracy"], other["accuracy"], test["n"], effort) + _cost_text(record),
+        "text": _verdict_text(result, test["accuracy"], other["accuracy"], test["n"], effort, record) + _cost_text(record),
         "whiskers": whiskers(entries),
     }
 
 
-def _verdict_text(result: Comparison, accuracy: float, other: float, n: int, effort: str) -> str:
+def _verdict_text(result: Comparison, accuracy: float, other: float, n: int, effort: str, record: Record) -> str:
+    of = "of the test images right" if record.task == "classification" else "of the variance over the test images"
+    verb = "gets" if record.task == "classification" else "explains"
     accuracies = (
-        f"The chosen network gets {text.percent(accuracy)} of the test images right, the hand-made one "
+        f"The chosen network {verb} {text.percent(accuracy)} {of}, the hand-made one "
         f"{text.percent(other)}, trained with the same recipe for the same total {effort}."
     )
     difference, low, high = (text.points(value) for value in (result.difference, result.low, result.high))
@@ -226,13 +228,22 @@ def against_random(record: Record) -> str | None:
     }
     images = sum((record.stage("look").get("counts") or {}).get("val") or ())
     if best[False] is None or best[True] is None or not images:
-        return f"{sentence} A score is not an accuracy."
-    result = compare(best[False], images, best[True], images)
+        return f"{sentence} A score is not a result."
+    if record.task != "classification":
+        return (
+            f"{sentence} Trained, the best network of the search reaches {text.percent(best[False])} {record.measure} on the "
+            f"validation images, the best of random search {text.percent(best[True])}."
+        )
+    result = compare(best[False], _known(best[False], images), best[True], _known(best[True], images))
     end = {"tie": "a tie", "won": "the search won", "lost": "random search won"}[result.outcome]
     return (
         f"{sentence} Trained, the best network of the search reaches {text.percent(best[False])} on the validation images, "
         f"the best of random search {text.percent(best[True])}: {end}, as far as {text.count(images)} images can tell."
     )
+
+
+def _known(accuracy: float, n: int) -> tuple[float, float]:
+    return wilson(accuracy * n, n)
 
 
 def networks(record: Record) -> list[dict[str, Any]]:

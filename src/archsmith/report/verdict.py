@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from archsmith.intervals import wilson
 
 
 @dataclass(frozen=True)
@@ -18,14 +17,14 @@ class Comparison:
     high: float
 
 
-def compare(accuracy: float, n: int, other: float, other_n: int) -> Comparison:
-    """The first accuracy against the second, by Newcombe's interval from two Wilson intervals (1998, method 10).
+def compare(accuracy: float, interval: Sequence[float], other: float, other_interval: Sequence[float]) -> Comparison:
+    """The first accuracy against the second, from the 95 % interval of each (Newcombe 1998, method 10, for Wilson's; Zou and
+    Donner 2008 for any).
 
     It takes the two as independent samples. Networks tested on the same images err together, so it is on the careful side:
     it calls a tie where a paired test might not, never the other way round.
     """
-    low, high = wilson(accuracy * n, n)
-    other_low, other_high = wilson(other * other_n, other_n)
+    (low, high), (other_low, other_high) = interval, other_interval
     difference = accuracy - other
     below = difference - math.hypot(accuracy - low, other_high - other)
     above = difference + math.hypot(high - accuracy, other - other_low)

@@ -1,4 +1,6 @@
-"""Names what is on pictures: python predict.py IMAGE [IMAGE ...] [--top K] [--json]
+"""Says what the model makes of pictures: python predict.py IMAGE [IMAGE ...] [--top K] [--json]
+
+Classes with their probabilities, or values; a model that gives the picture again writes it beside it, as NAME.again.png.
 
 Needs onnxruntime, numpy and pillow (pip install onnxruntime numpy pillow) and model.onnx beside this file. Exit code 2 when a
 picture could not be read; the others are answered all the same.
@@ -15,6 +17,7 @@ from typing import Any
 try:
     import numpy as np
     import onnxruntime
+    from PIL import Image
 except ImportError as missing:
     sys.exit(f"{missing}: pip install onnxruntime numpy pillow")
 
@@ -32,18 +35,26 @@ def load(model: str | Path = MODEL, threads: int = 0) -> tuple[Any, list[str]]:
     return session, json.loads(session.get_modelmeta().custom_metadata_map["labels"])
 
 
-def probabilities(session: Any, picture: str | Path) -> np.ndarray:
-    """What the model makes of one picture: shape (classes,), sums to 1."""
+def outputs(session: Any, picture: str | Path) -> np.ndarray:
+    """What the model makes of one picture: probabilities (classes,) that sum to 1, values (k,) or pixels (C, S, S) in 0..1."""
     _, channels, size, _ = session.get_inputs()[0].shape
     return session.run(None, {"images": decode(picture, channels, size)[None]})[0][0]
 
 
 def answer(session: Any, labels: list[str], picture: str, top: int) -> dict[str, Any]:
-    """The `top` likeliest labels of one picture, or why it could not be read."""
+    """The `top` likeliest labels of one picture (its values; where it was written again), or why it could not be read."""
     try:
-        scores = probabilities(session, picture)
+        scores = outputs(session, picture)
     except Exception as error:  # pillow raises a dozen kinds; one bad file must not stop the rest
         return {"image": picture, "error": f"{type(error).__name__}: {error}"}
+    kind = session.get_outputs()[0].name
+    if kind == "values":
+        return {"image": picture, "values": dict(zip(labels, map(float, scores), strict=True))}
+    if kind == "pixels":
+        path = Path(picture).with_suffix(".again.png")
+        grid = np.rint(255 * scores).astype(np.uint8)
+        Image.fromarray(grid[0] if len(grid) == 1 else grid.transpose(1, 2, 0)).save(path)
+        return {"image": picture, "again": str(path)}
     likeliest = [{"label": labels[i], "probability": float(scores[i])} for i in np.argsort(-scores, kind="stable")[:top]]
     return {"image": picture, **likeliest[0], "top": likeliest}
 
@@ -67,6 +78,10 @@ def main() -> int:
         if "error" in found:
             print(f"{found['image']}: {found['error']}", file=sys.stderr)
         else:
+            shown = found.get("values", {}).items() or found.get("again", "")
+            if shown:
+                print(found["image"], *([shown] if isinstance(shown, str) else (f"{n} {v:.4g}" for n, v in shown)), sep="  ")
+                continue
             print(found["image"], *(f"{t['label']} {100 * t['probability']:.1f} %" for t in found["top"]), sep="  ")
     return 2 if any("error" in found for found in answers) else 0
 

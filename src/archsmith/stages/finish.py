@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -63,8 +63,12 @@ def class_counts(work: Work) -> tuple[int, ...]:
 
 def recipe_for(work: Work) -> Recipe:
     """The default recipe for this data on this device."""
-    facts = work.images.facts
-    return default_recipe(len(work.images.parts["train"]), imbalance=facts["imbalance"], device=work.device)
+    facts, goal = work.images.facts, work.images.goal
+    recipe = default_recipe(len(work.images.parts["train"]), imbalance=facts["imbalance"], device=work.device)
+    if goal.loss == "cross-entropy":
+        return recipe
+    # squared errors have no bound: one outlier must not throw the weights away
+    return replace(recipe, loss=goal.loss, label_smoothing=0.0, clip_norm=1.0)
 
 
 def finish(work: Work) -> dict[str, Any]:
@@ -146,8 +150,8 @@ def _field(work: Work, arm: str, recipe: Recipe, budget: float, began: float) ->
     return Field(
         arm, recipe, budget, work.timed,
         stream=lambda start: work.stream(recipe.batch_size, start),
-        evaluate=lambda network: evaluate(network, work.part("val")),
-        glance=lambda network: evaluate(network, work.glance()), glanced=1 / work.glance_every,
+        evaluate=lambda network: evaluate(network, work.part("val"), work.images.goal.judge),
+        glance=lambda network: evaluate(network, work.glance(), work.images.goal.judge), glanced=1 / work.glance_every,
         folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device,
         seed=work.run.request.seed, class_counts=class_counts(work),
         fresh=work.run.request.init is None and work.networks is None,
@@ -201,17 +205,18 @@ def references(work: Work, chosen: dict[str, Any]) -> list[Reference]:
     limits = {limit.metric: limit.value for limit in work.limits if limit.op == "<="}
     if not limits:
         limits = {"params": chosen["params"], "macs": chosen["macs"]}
+    goal = work.images.goal
     timed = partial(whole_ms, shape=work.shape, threads=work.threads) if "latency" in limits else None
 
     def find() -> list[dict[str, Any]]:
-        return [asdict(r) for r in reference(len(work.images.classes), channels, size, limits, timed)]
+        return [asdict(r) for r in reference(goal.outputs, channels, size, limits, timed, goal.headed)]
 
     return [Reference(**fields) for fields in work.run.decide("finish/references", find)]
 
 
 def reference_entrants(work: Work, found: Sequence[Reference]) -> list[Entrant]:
     """They start from the same kind of fresh weights as the search's networks."""
-    return [Entrant(r.name, lambda r=r: r.make(work.run.request.seed)) for r in found]  # type: ignore[misc]
+    return [Entrant(r.name, lambda r=r: r.make(work.run.request.seed, work.images.goal.headed)) for r in found]  # type: ignore[misc]
 
 
 def _reference(work: Work, recipe: Recipe, plan: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
@@ -221,7 +226,7 @@ def _reference(work: Work, recipe: Recipe, plan: dict[str, Any], chosen: dict[st
     by_name = {r.name: r for r in found}
     networks = {}
     for s in standings:
-        found_costs = costs(by_name[s.name].make(None), work.shape)
+        found_costs = costs(by_name[s.name].make(None, work.images.goal.headed), work.shape)
         networks[s.name] = {**found_costs, **_facts(s), "text": by_name[s.name].text}
     return {
         "name": "MobileNet of the same family, scaled by hand to the budget",

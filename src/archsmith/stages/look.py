@@ -33,6 +33,7 @@ def _load(work: Work, size: int | None, split: dict[str, Any] | None) -> None:
     request = work.run.request
     data = load(
         request.data,
+        task=request.task,
         seed=request.seed,
         size=size,
         val_share=request.val_share,
@@ -50,7 +51,7 @@ def _load(work: Work, size: int | None, split: dict[str, Any] | None) -> None:
 def said(payload: dict[str, Any]) -> str:
     """The line for the progress table."""
     counts = {name: sum(per_class) for name, per_class in payload["counts"].items()}
-    text = f"{len(payload['classes'])} classes; "
+    text = f"{len(payload['classes'])} classes; " if payload["classes"] else f"{payload['goal']['task']}; "
     text += f"{counts['train']:,} train, {counts['val']:,} val, {counts['test']:,} test images"
     text += f" at {payload['size']} x {payload['size']}"
     if payload["unreadable"]:

@@ -69,4 +69,5 @@ def _with_weights(work: Work, parts: int | None = None) -> nn.Module:
         return copy.deepcopy(work.model)
     channels, size, _ = work.shape
     with seeded(mix(work.run.request.seed, "shared weights")):
-        return build(work.space_name, len(work.images.classes), channels, size, device="cpu", partial=parts)
+        goal = work.images.goal
+        return goal.headed(build(work.space_name, goal.outputs, channels, size, device="cpu", partial=parts))

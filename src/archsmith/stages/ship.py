@@ -15,7 +15,6 @@ from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.latency import time_onnx
 from archsmith.models.reference import costs
 from archsmith.onnx_export import onnx_bytes
-from archsmith.onnx_graph import Classifier
 from archsmith.report.front import write_front
 from archsmith.report.verdict import compare
 from archsmith.space import Architecture
@@ -30,7 +29,7 @@ def ship(work: Work) -> dict[str, Any]:
     finish = work.run.stage("finish") or {}
     network, arch, checks, fell_back = _choose(work, finish["ranking"])
     work.tell("one look at the test images", 0.2)
-    test = evaluate(network, work.part("test"))
+    test = evaluate(network, work.part("test"), work.images.goal.judge)
     reference_test = _reference_test(work, finish)
     work.tell("exporting and verifying", 0.4)
     facts = {
@@ -39,7 +38,7 @@ def ship(work: Work) -> dict[str, Any]:
     }  # fmt: skip
     network, some = network.cpu(), work.images.parts["val"]
     package = export.ship(
-        work.run.folder / "best", network, shape=work.shape, classes=work.images.classes, mean=work.images.mean,
+        work.run.folder / "best", network, shape=work.shape, goal=work.images.goal, mean=work.images.mean,
         std=work.images.std, architecture=arch, facts=facts, threads=work.threads,
         images=some.images(range(min(16, len(some)))),
     )  # fmt: skip
@@ -51,16 +50,17 @@ def ship(work: Work) -> dict[str, Any]:
         "fell_back": fell_back,
         "test": test,
         "reference_test": reference_test,
-        "verdict": verdict(test, reference_test),
+        "verdict": verdict(test, reference_test, work.images.goal.measure),
+        "measure": work.images.goal.measure,
     }
 
 
-def verdict(test: dict[str, Any], reference: dict[str, Any] | None) -> str:
+def verdict(test: dict[str, Any], reference: dict[str, Any] | None, measure: str = "accuracy") -> str:
     """Whether the search paid, in one sentence."""
-    text = f"test accuracy {test['accuracy']:.2%} (95 % interval {test['interval'][0]:.2%} to {test['interval'][1]:.2%})"
+    text = f"test {measure} {test['accuracy']:.2%} (95 % interval {test['interval'][0]:.2%} to {test['interval'][1]:.2%})"
     if reference is None:
         return f"{text}; no hand-made reference was trained"
-    found = compare(test["accuracy"], test["n"], reference["accuracy"], reference["n"])
+    found = compare(test["accuracy"], test["interval"], reference["accuracy"], reference["interval"])
     word = {"won": "the search won", "lost": "the search lost", "tie": "a tie within the interval"}[found.outcome]
     return f"{text}; the hand-made reference at equal cost {reference['accuracy']:.2%}: {word}"
 
@@ -88,13 +88,13 @@ def _choose(work: Work, ranking: Sequence[str]) -> tuple[nn.Module, Architecture
 
 def check(work: Work, network: nn.Module) -> list[dict[str, Any]]:
     """Each limit against what the network really has; latency on the exported file, up to three times where it misses."""
-    found = []
+    found, around = [], export.deployment_of(work.images.goal, work.images.mean, work.images.std)
     for limit in work.limits:
         if limit.metric == "latency":
             work.tell("timing the exported file", 0.1)
             medians: list[float] = []
             while len(medians) < 3 and not (medians and limit.met(statistics.median(medians))):
-                model = onnx_bytes(network.cpu(), work.shape, Classifier(work.images.mean, work.images.std))
+                model = onnx_bytes(network.cpu(), work.shape, around)
                 medians.append(time_onnx(model, work.shape, threads=work.threads)["median_ms"])
             value = statistics.median(medians)
         else:
@@ -109,7 +109,7 @@ def _reference_test(work: Work, finish: dict[str, Any]) -> dict[str, Any] | None
         return None
     entrants = reference_entrants(work, references(work, finish["networks"][finish["chosen"]]))
     entrant = next(e for e in entrants if e.name == reference["chosen"])
-    return evaluate(trained(entrant, field_for(work, "reference")), work.part("test"))
+    return evaluate(trained(entrant, field_for(work, "reference")), work.part("test"), work.images.goal.judge)
 
 
 def finished(work: Work) -> None:
@@ -120,7 +120,8 @@ def finished(work: Work) -> None:
 def said(payload: dict[str, Any]) -> str:
     """The line for the progress table."""
     test = payload["test"]
-    text = f"test accuracy {test['accuracy']:.2%} on {test['n']:,} images; {len(payload['files'])} files in best/"
+    measure = payload.get("measure", "accuracy")
+    text = f"test {measure} {test['accuracy']:.2%} on {test['n']:,} images; {len(payload['files'])} files in best/"
     latency = payload["latency_ms"]
     if latency:
         text += f"; {latency['median_ms']:.2f} ms per image"

@@ -13,7 +13,6 @@ from random import Random
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from archsmith.budget import Limit, parse
 from archsmith.data import Data, batches, chosen, ordered
@@ -30,6 +29,7 @@ from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
 from archsmith.supernet import extract, search_space
 from archsmith.survey import constraints_of
+from archsmith.training.recipe import LOSSES
 
 SHIP_S = 8.0  # exporting, verifying, timing and reporting take about half of this on two quiet cores
 _PASSES = 15  # over the training images; fewer teach a small network little
@@ -121,7 +121,8 @@ class Work:
     def _model(self) -> tuple[nn.Module, str | None]:
         channels, size, _ = self.shape
         init = self.run.request.init
-        model = build(self.space_name, len(self.images.classes), channels, size, device="cpu" if init else "meta")
+        goal = self.images.goal
+        model = goal.headed(build(self.space_name, goal.outputs, channels, size, device="cpu" if init else "meta"))
         if not init:
             return model, None
         from archsmith.stages.init import load_into
@@ -164,7 +165,7 @@ class Work:
         taken = []
         for _ in range(4):
             began = time.monotonic()
-            cross_entropy(network(x), y).backward()
+            LOSSES[self.images.goal.loss](network(x), y).backward()
             taken.append(time.monotonic() - began)
         rate = costs(arch)["macs"] * len(x) / min(taken)  # MACs trained per second
         images = _PASSES * len(self.images.parts["train"])

@@ -43,7 +43,9 @@ def forward(state: TrainState, x: Tensor, module: nn.Module | None = None) -> Te
 
 
 def loss_of(state: TrainState, logits: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy under the recipe; y (B,) class indices or (B, classes) probabilities."""
+    """The recipe's loss: cross-entropy, y (B,) class indices or (B, classes) probabilities, or squared error, y like logits."""
+    if state.recipe.loss == "squared error":
+        return F.mse_loss(logits, y)
     return F.cross_entropy(logits, y, weight=state.class_weights, label_smoothing=state.recipe.label_smoothing)
 
 

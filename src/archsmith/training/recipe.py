@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from archsmith.errors import UserError, did_you_mean
 from archsmith.training.device import bf16_pays
+
+Loss = Literal["cross-entropy", "squared error"]
+LOSSES: dict[Loss, Callable[..., Tensor]] = {"cross-entropy": F.cross_entropy, "squared error": F.mse_loss}
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class Recipe:
     of the moving average of the weights, 0 for none; it starts faster and settles to that. `class_balance`: the loss weights
     each class by the inverse of its frequency. `clip_norm`: largest norm of the whole gradient, 0 for no limit. `zero_gamma`:
     every residual branch starts at zero (its last BatchNorm's gamma; Goyal et al., 2017). Augmentation, mixup included, is the
-    data stream's.
+    data stream's. `loss`: label smoothing and
+    class balance concern cross-entropy alone.
     """
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -38,10 +44,12 @@ class Recipe:
     clip_norm: float = 0.0
     zero_gamma: bool = False
     precision: Literal["float32", "bf16"] = "float32"
+    loss: Loss = "cross-entropy"
 
     def __post_init__(self) -> None:
         _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
         _one_of("precision", self.precision, ("float32", "bf16"))
+        _one_of("loss", self.loss, tuple(LOSSES))
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if (

@@ -65,7 +65,9 @@ def sharing(
                 logits = forward(state, x)
                 loss = loss_of(state, logits, y)
                 if distillation is not None and given is not None:
-                    loss = (1.0 - distillation.weight) * loss + distillation.weight * _taught(logits, given, distillation)
+                    loss = (1.0 - distillation.weight) * loss + distillation.weight * _taught(
+                        state, logits, given, distillation
+                    )
                 (loss / len(archs)).backward()
             if position == 0 and distillation is not None and distillation.teacher == "largest":
                 given = logits.detach()
@@ -87,6 +89,8 @@ def _given(state: TrainState, x: Tensor, distillation: Distillation | None) -> T
         return forward(state, x, distillation.teacher)
 
 
-def _taught(logits: Tensor, given: Tensor, distillation: Distillation) -> Tensor:
+def _taught(state: TrainState, logits: Tensor, given: Tensor, distillation: Distillation) -> Tensor:
+    if state.recipe.loss == "squared error":
+        return F.mse_loss(logits, given)
     heat = distillation.temperature
     return heat * heat * F.cross_entropy(logits / heat, (given / heat).softmax(1))

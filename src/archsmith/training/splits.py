@@ -157,7 +157,9 @@ def _partitions(items: tuple[int, ...], groups: int) -> Iterator[tuple[tuple[int
 # -- distances --------------------------------------------------------------------------------------------------------------
 
 
-def gradient_distances(batches: Sequence[tuple[Tensor, Tensor]], rounds: int = 20) -> Distances:
+def gradient_distances(
+    batches: Sequence[tuple[Tensor, Tensor]], rounds: int = 20, loss: Callable[..., Tensor] = F.cross_entropy
+) -> Distances:
     """1 - cosine of the gradients that two options leave in the weights they share (GM-NAS, equation 3), mean over `rounds`.
 
     A round: a random architecture and a mini-batch, the decision switched through its options. Weights that some option does
@@ -181,8 +183,8 @@ def gradient_distances(batches: Sequence[tuple[Tensor, Tensor]], rounds: int = 2
             found = []
             for option in options:
                 with switch(_with(node.space, arch, name, option, rng)):
-                    loss = F.cross_entropy(node.model(x).float(), y)
-                    gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+                    value = loss(node.model(x).float(), y)
+                    gradients = torch.autograd.grad(value, weights, allow_unused=True)
                 flat = [torch.zeros_like(w) if g is None else g for g, w in zip(gradients, weights, strict=True)]
                 found.append(torch.cat([g.flatten() for g in flat]).double())
             stacked = torch.stack(found)

@@ -12,7 +12,7 @@ from archsmith.lookup import check, look_up
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from archsmith.metrics.proxies.reading import Proxy
+    from archsmith.metrics.proxies.reading import Loss, Proxy
     from archsmith.space import Architecture
 
 _HERE = "archsmith.metrics.proxies"
@@ -121,10 +121,11 @@ def build_all(
     seed: int = 0,
     canonical: Callable[[Architecture], Architecture] | None = None,
     strict: bool = False,
+    loss: Loss | None = None,
 ) -> Callable[[Architecture], dict[str, float]]:
     """Several proxies as one metric: arch -> {name, or "name.part": value}; those that need the same pass share it.
 
-    `canonical` and `strict`: see `Scores`.
+    `canonical`, `strict` and `loss` (None: cross-entropy): see `Scores`.
     """
     from archsmith.metrics.proxies.scores import Scores
 
@@ -133,7 +134,8 @@ def build_all(
     counted = [name for name in names if ".baselines:" in PROXIES[name][0]]
     metrics = {name: build(name, model, batches, costs=costs, seed=seed) for name in counted}
     scored = [named(name) for name in names if name not in counted]
-    together = Scores(model, batches, scored, seed=seed, canonical=canonical, strict=strict) if scored else None
+    options: dict[str, Any] = {} if loss is None else {"loss": loss}
+    together = Scores(model, batches, scored, seed=seed, canonical=canonical, strict=strict, **options) if scored else None
 
     def scores(arch: Architecture) -> dict[str, float]:
         found: dict[str, float] = {} if together is None else together(arch)  # type: ignore[assignment]
