@@ -80,6 +80,7 @@ def test_a_decoder_gives_images_of_the_size(size):
     model = goal.headed(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size * size, goal.outputs)))
     assert model(torch.zeros(2, 1, size, size)).shape == (2, 1, size, size)
     assert goal.sizes[0] <= 7 and goal.sizes[-1] == size
+    assert goal.outputs <= size * size / 4
 
 
 def test_a_network_without_a_place_for_a_decoder_is_refused():
@@ -216,7 +217,7 @@ def test_a_run_from_data_to_files(task, tmp_path):
     shipped = run.stage("ship")
     assert -1 < shipped["test"]["accuracy"] < 1 and shipped["verdict"].startswith("test variance explained")
     page = (run.folder / "report.html").read_text()
-    assert "test variance explained" in page and "classes apart" not in page
+    assert "test variance explained" in page and "classes apart" not in page and "Root mean squared error" in page
     network = best(run)
     assert network(torch.zeros(1, 1, 8, 8)).shape == ((1, 1) if task == "regression" else (1, 1, 8, 8))
     assert export(run, tmp_path / "m.onnx").stat().st_size > 1000

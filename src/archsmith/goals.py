@@ -16,6 +16,7 @@ from archsmith.metrics.accuracy import classified, explained
 from archsmith.training.recipe import Loss
 
 _BASE, _WIDTH = 7, 16  # a decoder begins at so many pixels at most, and has so many channels
+_CODE = 4  # a code has at least so many times fewer numbers than the image, where it can
 
 
 class Goal(Protocol):
@@ -121,21 +122,27 @@ class Reconstruction:
     @property
     def outputs(self) -> int:
         """Numbers of the code."""
-        return _WIDTH * self.sizes[0] ** 2
+        return self._code * self.sizes[0] ** 2
+
+    @property
+    def _code(self) -> int:
+        """Channels that the code is laid out in."""
+        return max(1, min(_WIDTH, self.channels * self.size**2 // (_CODE * self.sizes[0] ** 2)))
 
     def headed(self, model: nn.Module) -> nn.Module:
         """With the decoder: nearest-neighbor enlargement and 3 x 3 convolutions, a level for each halving of the side."""
-        first, *sizes = self.sizes
+        (first, *sizes), inputs = self.sizes, self._code
         decoder = nn.Sequential()
-        decoder.add_module("unfold", nn.Unflatten(1, (_WIDTH, first, first)))
+        decoder.add_module("unfold", nn.Unflatten(1, (inputs, first, first)))
         for level, side in enumerate(sizes, start=1):
             layers = nn.Sequential()
             layers.add_module("enlarge", nn.Upsample(size=(side, side)))
-            layers.add_module("conv", Conv2d(_WIDTH, _WIDTH, 3, padding=1, bias=False))
+            layers.add_module("conv", Conv2d(inputs, _WIDTH, 3, padding=1, bias=False))
             layers.add_module("norm", BatchNorm2d(_WIDTH))
             layers.add_module("act", nn.ReLU(inplace=True))
             decoder.add_module(f"level{level}", layers)
-        decoder.add_module("last", Conv2d(_WIDTH, self.channels, 3, padding=1))
+            inputs = _WIDTH
+        decoder.add_module("last", Conv2d(inputs, self.channels, 3, padding=1))
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         return _appended(model, "decoder", decoder.to(device))
 

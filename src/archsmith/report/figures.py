@@ -222,7 +222,7 @@ def _thinned(some: Sequence[Trial], always: set[str]) -> list[Trial]:
 
 def accuracy_curves(record: Record) -> Figure | None:
     """Validation accuracy over the course of training, of every network."""
-    return _curves(record, "val_accuracy", "validation accuracy", others=True, tickformat=".0%")
+    return _curves(record, "val_accuracy", f"validation {record.measure}", others=True, tickformat=".0%")
 
 
 def loss_curves(record: Record) -> Figure | None:

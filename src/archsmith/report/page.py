@@ -61,6 +61,7 @@ def _context(record: Record) -> dict[str, Any]:
     return {
         "title": _title(record),
         "measure": record.measure,
+        "errors": results.errors(record),
         "lede": _lede(record),
         "headline": _headline(record),
         "date": _date(record.run.get("created")),

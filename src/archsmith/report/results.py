@@ -275,6 +275,19 @@ def _network(name: str, role: str, net: Mapping[str, Any], origin: str, how_far:
     }
 
 
+def errors(record: Record) -> dict[str, Any] | None:
+    """How far off numbers and pixels are, in their units; None for classes, and before the test."""
+    test = record.test
+    if not test.get("rmse"):
+        return None
+    rows = [
+        {"value": f"{value:.3g}", "of": "of pixels from 0 to 1" if record.task == "reconstruction" else f"of {name}"}
+        for name, value in test["rmse"].items()
+    ]
+    psnr = f"{test['psnr']:.1f}" if text.is_number(test.get("psnr")) else ""
+    return {"rows": rows, "psnr": psnr, "n": test["n"], "left": text.percent(1 - test["accuracy"])}
+
+
 def mistakes(record: Record) -> dict[str, Any] | None:
     """The confusion matrix (true class down, predicted across), recall by class from the worst, the commonest confusions."""
     test, classes = record.test, record.stage("look").get("classes") or []
