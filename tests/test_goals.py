@@ -212,7 +212,10 @@ def test_shipped_files_agree_and_answer_in_units(goal, tmp_path):
 
 @pytest.mark.parametrize("task", ["regression", "reconstruction"])
 def test_a_run_from_data_to_files(task, tmp_path):
-    request = request_from(data="digits", task=task, steps=24, trials=8, time_s=None, budget="params<=40k", seed=1)
+    request = request_from(
+        data="digits", task=task, steps=12, trials=8, time_s=None, budget="params<=20k", seed=1,
+        reference=task == "regression",
+    )  # fmt: skip
     run = start(request, tmp_path / "run")
     shipped = run.stage("ship")
     assert -1 < shipped["test"]["accuracy"] < 1 and shipped["verdict"].startswith("test variance explained")
@@ -221,15 +224,6 @@ def test_a_run_from_data_to_files(task, tmp_path):
     network = best(run)
     assert network(torch.zeros(1, 1, 8, 8)).shape == ((1, 1) if task == "regression" else (1, 1, 8, 8))
     assert export(run, tmp_path / "m.onnx").stat().st_size > 1000
-
-
-def test_few_shot_works_for_regression(tmp_path):
-    request = request_from(
-        data="digits", task="regression", steps=30, trials=8, time_s=None, method="few-shot", space="nasbench201",
-        reference=False, budget="params<=300k",
-    )  # fmt: skip
-    run = start(request, tmp_path / "run")
-    assert run.stage("train")["trust"]["networks"] and run.stage("ship")["test"]["n"] > 100
 
 
 def test_an_unknown_task_is_refused():

@@ -220,3 +220,11 @@ def test_chance() -> None:
     assert chance([4, 3, 2, 1], [1, 2, 3, 4]) == 1.0
     assert chance(list(range(9)), list(range(9))) <= 0.01
     assert chance([1, 1, 1], [1, 2, 3]) == 1.0
+
+
+@pytest.mark.parametrize("task", ["regression", "reconstruction"])
+def test_shared_weights_learn_other_tasks(task: str, tmp_path: Path) -> None:
+    run = searched(asked("few-shot", tmp_path, task=task, steps=24, settings={"leaves": 2}), tmp_path / "run")
+    trust = (run.stage("train") or {})["trust"]
+    assert len(trust["networks"]) == 8 and all(row["estimate"] < 1 for row in trust["networks"])
+    assert (run.stage("search") or {})["shortlist"]
