@@ -32,7 +32,7 @@ LAYERS = [
         "execution",
         "onnx_export",
         "run",
-    },
+    },  # fmt: skip
     {"methods", "export", "report", "survey", "shipped", "bench"},
     {"stages"},
     {"pipeline"},

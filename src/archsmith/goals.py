@@ -22,10 +22,10 @@ _CODE = 4  # a code has at least so many times fewer numbers than the image, whe
 class Goal(Protocol):
     """One task on one data set.
 
-    `outputs`: numbers that the last layer of a space gives for an image; `headed` appends what must follow it. `judge` makes
-    a result of outputs and what was wanted, batch by batch; its "accuracy" is what networks are ranked by, between 0 (no
-    better than a constant; chance) and 1, and `measure` says what it is. "loss", "n" and "interval" (95 % of "accuracy") are
-    there as well.
+    `names`: of the outputs, in order, where they have any. `outputs`: numbers that the last layer of a space gives for an
+    image; `headed` appends what must follow it. `judge` makes a result of outputs and what was wanted, batch by batch; its
+    "accuracy" is what networks are ranked by, between 0 (no better than a constant; chance) and 1, and `measure` says what it
+    is. "loss", "n" and "interval" (95 % of "accuracy") are there as well.
     """
 
     @property
@@ -36,6 +36,9 @@ class Goal(Protocol):
 
     @property
     def loss(self) -> Loss: ...
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
 
     @property
     def outputs(self) -> int: ...
@@ -53,6 +56,11 @@ class Classification:
     task = "classification"
     measure = "accuracy"
     loss: ClassVar[Loss] = "cross-entropy"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes."""
+        return self.classes
 
     @property
     def outputs(self) -> int:
@@ -78,6 +86,11 @@ class Regression:
     task = "regression"
     measure = "variance explained"
     loss: ClassVar[Loss] = "squared error"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The targets."""
+        return self.targets
 
     @property
     def outputs(self) -> int:
@@ -110,6 +123,7 @@ class Reconstruction:
     task = "reconstruction"
     measure = "variance explained"
     loss: ClassVar[Loss] = "squared error"
+    names: ClassVar[tuple[str, ...]] = ()
 
     @property
     def sizes(self) -> tuple[int, ...]:

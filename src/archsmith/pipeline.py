@@ -216,7 +216,7 @@ def best(run: Run) -> nn.Module:
     from safetensors.torch import load as parse
 
     from archsmith.goals import of_run
-    from archsmith.models import build
+    from archsmith.models import build_for
     from archsmith.space import Architecture
     from archsmith.supernet import extract, search_space
 
@@ -229,7 +229,7 @@ def best(run: Run) -> nn.Module:
     if hashlib.sha256(data).hexdigest() != expected:
         raise Damaged(f"{path} is not the file that was shipped (its checksum differs); restore it, or run the search again")
     goal = of_run(seen)
-    model = goal.headed(build(shipped["architecture"]["space"], goal.outputs, seen["channels"], seen["size"]))
+    model = build_for(goal, shipped["architecture"]["space"], seen["channels"], seen["size"])
     arch = search_space(model).check(Architecture.from_json(shipped["architecture"]["options"]))
     network = extract(model, arch, "fresh", torch.Generator().manual_seed(0))
     network.load_state_dict(parse(data))
@@ -248,9 +248,8 @@ def export(run: Run, path: Path, format: Literal["onnx", "pt2", "safetensors"] |
     network = best(run)
     shape = (seen["channels"], seen["size"], seen["size"])
     goal = of_run(seen)
-    labels = list(getattr(goal, "classes", getattr(goal, "targets", ())))
-    around = deployment_of(goal, seen["mean"], seen["std"])
-    return export_file(network, path, kind, shape=shape, deployment=around, metadata={"labels": labels, "task": goal.task})
+    around, notes = deployment_of(goal, seen["mean"], seen["std"]), {"labels": list(goal.names), "task": goal.task}
+    return export_file(network, path, kind, shape=shape, deployment=around, metadata=notes)
 
 
 def time_text(run: Run) -> str:

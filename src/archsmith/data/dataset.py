@@ -80,15 +80,7 @@ def load(
     test_share = (0.3 if listing.kind == "digits" else 0.2) if test_share is None else test_share
     _check_request(size, val_share, test_share)
     data_hash = _data_hash(listing)
-    values: np.ndarray | None = None
-    classes: tuple[str, ...] = ()
-    if task == "classification":
-        classes, labels = _classes(listing)
-    elif task == "regression":
-        values = _values(listing)
-        labels = np.where(np.isnan(values[:, 0]), -1, 0)
-    else:
-        labels = np.zeros(len(listing.ids), dtype=np.int64)
+    classes, labels, values = _labels(listing, task)
     headers = scan.headers(listing, [i for i, label in enumerate(labels) if label >= 0], threads)
     if not headers:
         raise UserError(
@@ -132,11 +124,9 @@ def load(
     else:
         rows = rows_of(saved, ids)
     parts: dict[str, Part] = {}
-    wanted: np.ndarray | None = None
-    taken_off: tuple[float, ...] = ()
-    scale: tuple[float, ...] = ()
+    wanted, own = None, None
     if values is not None:
-        wanted, taken_off, scale = _standardized(values[kept], rows["train"], listing.target)
+        wanted, own = _standardized(values[kept], rows["train"], listing.target)
     for part in PARTS:
         chosen, names = rows[part], saved.parts[part]
         common: Any = {"values": None if wanted is None else wanted[chosen], "itself": task == "reconstruction"}
@@ -146,19 +136,10 @@ def load(
         else:
             parts[part] = Streamed(listing.open, kept[chosen], labels[chosen], names, len(strata), channels, side, **common)
     mean, std = _statistics(parts["train"])
-    goal: Goal = Classification(classes)
-    if wanted is not None:
-        several = [f"{listing.target} {place + 1}" for place in range(len(scale))]
-        goal = Regression(tuple(several) if len(scale) > 1 else (listing.target,), taken_off, scale)
-    elif task == "reconstruction":
-        goal = Reconstruction(channels, side, mean, std)
+    goal = own or (Classification(classes) if classes else Reconstruction(channels, side, mean, std))
     facts = _facts(source, listing, classes, parts, saved, headers, side, channels, data_hash)
     facts["duplicates"] = _duplicates(pixels, labels, rows, ids, listing, kept)
-    facts["flip"] = (
-        left_and_right(parts["train"], parts["val"], classes if channels == 1 else ())
-        if task != "reconstruction"
-        else {"suggested": True, "why": "a mirrored image is as good an image to give again"}
-    )
+    facts["flip"] = left_and_right(parts["train"], parts["val"], classes if channels == 1 else ())
     facts["goal"] = to_json(goal)
     _advise(facts, listing, mean)
     unreadable = tuple(listing.unreadable)
@@ -269,6 +250,16 @@ def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
     return classes, np.array([-1 if label is None else index[label] for label in listing.labels], dtype=np.int64)
 
 
+def _labels(listing: Listing, task: str) -> tuple[tuple[str, ...], np.ndarray, np.ndarray | None]:
+    """Classes (of classification), labels, -1 for an image that cannot be used, and values (of regression)."""
+    if task == "classification":
+        return *_classes(listing), None
+    if task == "regression":
+        values = _values(listing)
+        return (), np.where(np.isnan(values[:, 0]), -1, 0), values
+    return (), np.zeros(len(listing.ids), dtype=np.int64), None
+
+
 def _values(listing: Listing) -> np.ndarray:
     """(n, targets), NaN where the source gives none (those are listed as unreadable)."""
     rows: list[list[float] | None] = []
@@ -299,12 +290,14 @@ def _strata(values: np.ndarray | None, count: int) -> np.ndarray:
     return places * groups // count
 
 
-def _standardized(values: np.ndarray, train: np.ndarray, name: str) -> tuple[np.ndarray, tuple[float, ...], tuple[float, ...]]:
-    """(n, targets) float32 with mean 0 and deviation 1 over the rows `train`; what was taken off, what was divided by."""
+def _standardized(values: np.ndarray, train: np.ndarray, name: str) -> tuple[np.ndarray, Regression]:
+    """(n, targets) float32 with mean 0 and deviation 1 over the rows `train`, and the goal that knows both."""
     mean, std = values[train].mean(axis=0), values[train].std(axis=0)
     if not (std > 0).all():
         raise UserError(f"all training images have the same {name}, {mean[np.argmin(std)]:g}; there is nothing to predict.")
-    return ((values - mean) / std).astype(np.float32), tuple(map(float, mean)), tuple(map(float, std))
+    targets = (name,) if len(std) == 1 else tuple(f"{name} {place}" for place in range(1, len(std) + 1))
+    goal = Regression(targets, tuple(map(float, mean)), tuple(map(float, std)))
+    return ((values - mean) / std).astype(np.float32), goal
 
 
 def _is_number(text: str) -> bool:

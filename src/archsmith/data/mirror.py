@@ -21,6 +21,8 @@ def left_and_right(train: Part, val: Part, names: Sequence[str]) -> dict[str, An
     classifier (ridge regression on 12 x 12 pixels, at most 5,000 images) judges validation images as they are and mirrored:
     where mirroring costs it clearly more than chance could, images are not flipped. What it cannot see goes unnoticed.
     """
+    if train.itself:
+        return {"suggested": True, "why": "a mirrored image is as good an image to give again"}
     if names and all(len(name) == 1 and name.isalnum() for name in names):
         return {"suggested": False, "why": "grey images of single letters or digits: left and right matter"}
     if len(train) < _FEWEST or len(val) < _FEWEST // 2:

@@ -10,6 +10,7 @@ import torch
 
 import archsmith
 from archsmith.budget import human
+from archsmith.export.files import WHAT
 
 _PURPOSES = {
     "model.onnx": "bytes in, {answer} out; runs in any ONNX runtime (opset 18)",
@@ -26,11 +27,10 @@ TITLES = {
     "regression": "An image regressor",
     "reconstruction": "An image autoencoder",
 }
-_UNITS = {"classification": "a probability", "regression": "a value over its scale", "reconstruction": "a pixel"}
-_ANSWERS = {"classification": "class probabilities", "regression": "values in their units", "reconstruction": "pixels in 0..1"}
+_ANSWERS = {"probabilities": "class probabilities", "values": "values in their units", "pixels": "pixels in 0..1"}
 _COSTS = ("params", "macs", "memory")
 _SHOWN = (
-    "name", "summary", "classes", "shape", "task", "measure",
+    "name", "summary", "classes", "shape", "task", "answer", "measure",
     "how", "architecture", "budget", "accuracy", "test", "costs", "caveats", *_COSTS,
 )  # fmt: skip
 
@@ -44,7 +44,7 @@ def card(
 ) -> str:
     """The text. facts as `ship` takes them: what is not known is left out."""
     labels, task = list(facts["classes"]), facts.get("task", "classification")
-    variable = {"classification": "probabilities", "regression": "values", "reconstruction": "pixels"}[task]
+    answer = facts.get("answer", "probabilities")
     sections = [
         f"# {facts.get('name') or TITLES[task]}",
         facts.get("summary") or "",
@@ -54,10 +54,10 @@ def card(
         "## Use\n\n```\npip install onnxruntime numpy pillow\npython predict.py picture.jpg\n```\n\n"
         "From Python with torch alone:\n\n```python\nimport torch, model\n\nnetwork = model.load()\n"
         f"images = torch.zeros(1, {', '.join(map(str, facts['shape']))}, dtype=torch.uint8)\n"
-        f"{variable} = model.predict(network, images)\n```\n\n"
+        f"{answer} = model.predict(network, images)\n```\n\n"
         f"A picture becomes the input like this: {facts['how']}.",
         f"## {'Classes' if task == 'classification' else 'Values'}\n\n{', '.join(map(str, labels))}" if labels else "",
-        _files(files, skipped, differences, task),
+        _files(files, skipped, differences, answer),
         _list("Be careful", (*(facts.get("caveats") or ()), *(_CAVEATS if task == "classification" else _CAVEATS_ELSE))),
         f"Made by archsmith {archsmith.__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}.",
     ]
@@ -68,8 +68,6 @@ _CAVEATS = (
     "The probabilities are the network's own; whether they are calibrated was not checked.",
     "A picture of anything else is given one of these classes all the same.",
 )
-
-
 _CAVEATS_ELSE = ("A picture of anything else is answered all the same.",)
 
 
@@ -146,16 +144,16 @@ def _budget(budget: Any) -> str:
 
 
 def _files(
-    files: Mapping[str, bytes], skipped: Sequence[Mapping[str, str]], differences: Mapping[str, float], task: str
+    files: Mapping[str, bytes], skipped: Sequence[Mapping[str, str]], differences: Mapping[str, float], answer: str
 ) -> str:
     known = {name: data for name, data in files.items() if name in _PURPOSES}
     rows = [
-        (f"`{name}`", f"{_PURPOSES[name].format(answer=_ANSWERS[task])}; {-(-len(data) // 1024):,} KiB")
+        (f"`{name}`", f"{_PURPOSES[name].format(answer=_ANSWERS[answer])}; {-(-len(data) // 1024):,} KiB")
         for name, data in known.items()
     ]
     text = _table("Files", rows)
     if differences:
         listed = ", ".join(f"{name} {worst:.1e}" for name, worst in differences.items())
-        text += f"\n\nLargest difference of {_UNITS[task]} from PyTorch: {listed}."
+        text += f"\n\nLargest difference of {WHAT[answer]} from PyTorch: {listed}."
     missing = _list("Not shipped", (f"`{s['name']}`: {s['why']}" for s in skipped))
     return text + (f"\n\n{missing}" if missing else "")

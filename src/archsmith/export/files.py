@@ -15,7 +15,7 @@ from archsmith.onnx_export import Deployed, exported, onnx_bytes, pt2_bytes, sil
 from archsmith.onnx_graph import Deployment, annotate
 from archsmith.tracing import Untraceable, evaluation
 
-_WHAT = {"probabilities": "a probability", "values": "a value over its scale", "pixels": "a pixel"}
+WHAT = {"probabilities": "a probability", "values": "a value over its scale", "pixels": "a pixel"}
 TOLERANCE = 1e-4  # of those, between any two forms of one model
 FORMATS = ("onnx", "pt2", "safetensors")
 
@@ -102,7 +102,7 @@ def verify(
             pairs = zip(pieces, expected, strict=True)
             worst = max(float(((compute(piece) - right) / unit).abs().max()) for piece, right in pairs)
             if not worst <= tolerance:
-                what = _WHAT[deployment.answer]
+                what = WHAT[deployment.answer]
                 raise EvaluationFailed(
                     f"{name} in {folder} differs from PyTorch by {worst:.2g} in {what}, more than {tolerance:g}"
                 )

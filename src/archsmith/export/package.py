@@ -113,8 +113,7 @@ def _contents(
     channels, size, _ = shape
     color = "grey" if channels == 1 else "RGB"
     how = HOW.format(color=color, size=size)
-    names = getattr(goal, "classes", getattr(goal, "targets", ()))
-    labels = [str(c).encode("utf-8", "backslashreplace").decode() for c in names]  # folders may have any bytes as names
+    labels = [str(c).encode("utf-8", "backslashreplace").decode() for c in goal.names]  # folders may have any bytes as names
     preprocess = {
         "input": {"name": "images", "type": "uint8", "shape": ["batch", channels, size, size], "color": color},
         "steps": how,
@@ -149,7 +148,7 @@ def _contents(
         if document is not None:
             written[name] = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
     written = {name: written[name] for name in FILES if name in written}
-    facts.update(classes=labels, shape=list(shape), how=how, task=goal.task, measure=goal.measure)
+    facts.update(classes=labels, shape=list(shape), how=how, task=goal.task, answer=deployment.answer, measure=goal.measure)
     facts.setdefault("summary", _summary(facts, goal, labels))
     facts.setdefault("name", TITLES[goal.task])
     facts.setdefault("params", sum(p.numel() for p in network.parameters()))

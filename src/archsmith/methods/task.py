@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.archive import Archive, SqliteArchive
-from archsmith.goals import Goal
-from archsmith.metrics.accuracy import Judge, classified
+from archsmith.goals import Classification, Goal
+from archsmith.metrics.accuracy import Judge
 from archsmith.problem import Constraint
 from archsmith.space import SearchSpace
 from archsmith.training.recipe import LOSSES, Recipe
@@ -75,14 +75,14 @@ class Task:
     training: Training | None = None  # None: it counts steps, whatever they take
     space_name: str = ""  # as in archsmith.models.SPACES
     sharing: Callable[[], Sharing] | None = None  # for methods that train shared weights
-    goal: Goal | None = None  # None: to tell classes apart
+    goal: Goal = Classification(())
 
     @property
     def loss(self) -> Callable[..., Tensor]:
         """(outputs, wanted) -> the mean loss of a batch."""
-        return LOSSES[self.goal.loss if self.goal else "cross-entropy"]
+        return LOSSES[self.goal.loss]
 
     @property
     def judge(self) -> Judge:
         """What networks are ranked by."""
-        return self.goal.judge if self.goal else classified
+        return self.goal.judge

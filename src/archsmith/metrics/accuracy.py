@@ -11,30 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsmith.errors import EvaluationFailed
-from archsmith.intervals import wilson
+from archsmith.intervals import Z95, wilson
 
 Judge = Callable[[Iterable[tuple[Tensor, Tensor]]], dict[str, Any]]  # of outputs and what was wanted, batch by batch
-
-
-@torch.inference_mode()
-def evaluate(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], judge: Judge | None = None) -> dict[str, Any]:
-    """Runs the module in eval mode over batches x (B, C, H, W), y, and restores its modes: what `judge` makes of its outputs,
-    in float32, and y; by default `classified`.
-
-    Raises EvaluationFailed where an output is not finite or there are no images.
-    """
-    modes = {part: part.training for part in module.modules()}
-
-    def pairs() -> Iterator[tuple[Tensor, Tensor]]:
-        for x, y in batches:
-            yield module(x).float(), y
-
-    try:
-        module.eval()
-        return (judge or classified)(pairs())
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
+_EMPTY = "nothing to evaluate: the part of the data has no images"
 
 
 def classified(pairs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Any]:
@@ -95,14 +75,33 @@ def explained(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[dict[str, Any], T
         raise EvaluationFailed(_EMPTY)
     lost, there = torch.cat(wrong), torch.cat(whole)
     n, total = len(lost), _finite(float(lost.sum()))
-    ratio = total / max(float(there.sum()), 1e-12)
-    spread = float((lost - ratio * there).std()) * math.sqrt(n) / max(float(there.sum()), 1e-12) if n > 1 else math.inf
-    low, high = (max(-1e6, 1 - ratio - 1.96 * spread), min(1.0, 1 - ratio + 1.96 * spread))
+    power = max(float(there.sum()), 1e-12)
+    ratio = total / power
+    half = Z95 * float((lost - ratio * there).std()) * math.sqrt(n) / power if n > 1 else math.inf
+    low, high = max(-1e6, 1 - ratio - half), min(1.0, 1 - ratio + half)
     found = {"accuracy": 1 - ratio, "loss": total / (n * squares.numel()), "n": n, "interval": [low, high]}
     return found, (squares / n).cpu()
 
 
-_EMPTY = "nothing to evaluate: the part of the data has no images"
+@torch.inference_mode()
+def evaluate(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], judge: Judge = classified) -> dict[str, Any]:
+    """Runs the module in eval mode over batches x (B, C, H, W), y, and restores its modes: what `judge` makes of its outputs,
+    in float32, and y; by default `classified`.
+
+    Raises EvaluationFailed where an output is not finite or there are no images.
+    """
+    modes = {part: part.training for part in module.modules()}
+
+    def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+        for x, y in batches:
+            yield module(x).float(), y
+
+    try:
+        module.eval()
+        return judge(pairs())
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 def _finite(loss: float) -> float:

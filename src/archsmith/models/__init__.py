@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import nn
 
+    from archsmith.goals import Goal
+
 SPACES = {
     "mobilenet": "archsmith.models.mobilenet:mobilenet",
     "ofa-mobilenet-v3-w1.0": "archsmith.models.mobilenet:ofa_w10",
@@ -47,3 +49,16 @@ def build(
 
     asked = {name: value for name, value in (("width", width), ("cells", cells), ("partial", partial)) if value is not None}
     return load(name_or_file, SPACES, {"classes": classes, "channels": channels, "size": size}, device, asked)
+
+
+def build_for(
+    goal: Goal,
+    name_or_file: str,
+    channels: int,
+    size: int,
+    device: Literal["meta", "cpu"] = "meta",
+    *,
+    partial: int | None = None,
+) -> nn.Module:
+    """`build`, with as many outputs as the goal asks for and what must follow them."""
+    return goal.headed(build(name_or_file, goal.outputs, channels, size, device, partial=partial))

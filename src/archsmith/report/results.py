@@ -234,16 +234,13 @@ def against_random(record: Record) -> str | None:
             f"{sentence} Trained, the best network of the search reaches {text.percent(best[False])} {record.measure} on the "
             f"validation images, the best of random search {text.percent(best[True])}."
         )
-    result = compare(best[False], _known(best[False], images), best[True], _known(best[True], images))
+    known = {blind: interval({"accuracy": accuracy, "n": images}) for blind, accuracy in best.items()}
+    result = compare(best[False], known[False], best[True], known[True])
     end = {"tie": "a tie", "won": "the search won", "lost": "random search won"}[result.outcome]
     return (
         f"{sentence} Trained, the best network of the search reaches {text.percent(best[False])} on the validation images, "
         f"the best of random search {text.percent(best[True])}: {end}, as far as {text.count(images)} images can tell."
     )
-
-
-def _known(accuracy: float, n: int) -> tuple[float, float]:
-    return wilson(accuracy * n, n)
 
 
 def networks(record: Record) -> list[dict[str, Any]]:

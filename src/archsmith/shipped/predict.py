@@ -59,6 +59,15 @@ def answer(session: Any, labels: list[str], picture: str, top: int) -> dict[str,
     return {"image": picture, **likeliest[0], "top": likeliest}
 
 
+def told(found: dict[str, Any]) -> list[str]:
+    """An answer for people."""
+    if "values" in found:
+        return [f"{name} {value:.4g}" for name, value in found["values"].items()]
+    if "again" in found:
+        return [found["again"]]
+    return [f"{t['label']} {100 * t['probability']:.1f} %" for t in found["top"]]
+
+
 def main() -> int:
     """Answers for every picture on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -78,11 +87,7 @@ def main() -> int:
         if "error" in found:
             print(f"{found['image']}: {found['error']}", file=sys.stderr)
         else:
-            shown = found.get("values", {}).items() or found.get("again", "")
-            if shown:
-                print(found["image"], *([shown] if isinstance(shown, str) else (f"{n} {v:.4g}" for n, v in shown)), sep="  ")
-                continue
-            print(found["image"], *(f"{t['label']} {100 * t['probability']:.1f} %" for t in found["top"]), sep="  ")
+            print(found["image"], *told(found), sep="  ")
     return 2 if any("error" in found for found in answers) else 0
 
 

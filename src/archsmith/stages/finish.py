@@ -14,7 +14,6 @@ from torch import nn
 from archsmith.archive import SqliteArchive
 from archsmith.data.augment import suggest
 from archsmith.methods.task import Training
-from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.latency import whole_ms
 from archsmith.models.reference import Reference, costs, reference
 from archsmith.problem import Candidate, Trial
@@ -150,8 +149,8 @@ def _field(work: Work, arm: str, recipe: Recipe, budget: float, began: float) ->
     return Field(
         arm, recipe, budget, work.timed,
         stream=lambda start: work.stream(recipe.batch_size, start),
-        evaluate=lambda network: evaluate(network, work.part("val"), work.images.goal.judge),
-        glance=lambda network: evaluate(network, work.glance(), work.images.goal.judge), glanced=1 / work.glance_every,
+        evaluate=lambda network: work.judged(network, work.part("val")),
+        glance=lambda network: work.judged(network, work.glance()), glanced=1 / work.glance_every,
         folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device,
         seed=work.run.request.seed, class_counts=class_counts(work),
         fresh=work.run.request.init is None and work.networks is None,

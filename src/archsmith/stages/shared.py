@@ -14,7 +14,7 @@ from torch import nn
 from archsmith.data import Part, batches, chosen, ordered
 from archsmith.data.augment import suggest
 from archsmith.methods.task import Sharing
-from archsmith.models import build
+from archsmith.models import build_for
 from archsmith.seeding import mix, seeded
 from archsmith.stages.finish import class_counts, recipe_for
 from archsmith.stages.work import Work
@@ -69,5 +69,4 @@ def _with_weights(work: Work, parts: int | None = None) -> nn.Module:
         return copy.deepcopy(work.model)
     channels, size, _ = work.shape
     with seeded(mix(work.run.request.seed, "shared weights")):
-        goal = work.images.goal
-        return goal.headed(build(work.space_name, goal.outputs, channels, size, device="cpu", partial=parts))
+        return build_for(work.images.goal, work.space_name, channels, size, device="cpu", partial=parts)

@@ -11,7 +11,6 @@ from torch import nn
 
 from archsmith import export
 from archsmith.budget import human
-from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.latency import time_onnx
 from archsmith.models.reference import costs
 from archsmith.onnx_export import onnx_bytes
@@ -29,7 +28,7 @@ def ship(work: Work) -> dict[str, Any]:
     finish = work.run.stage("finish") or {}
     network, arch, checks, fell_back = _choose(work, finish["ranking"])
     work.tell("one look at the test images", 0.2)
-    test = evaluate(network, work.part("test"), work.images.goal.judge)
+    test = work.judged(network, work.part("test"))
     reference_test = _reference_test(work, finish)
     work.tell("exporting and verifying", 0.4)
     facts = {
@@ -109,7 +108,7 @@ def _reference_test(work: Work, finish: dict[str, Any]) -> dict[str, Any] | None
         return None
     entrants = reference_entrants(work, references(work, finish["networks"][finish["chosen"]]))
     entrant = next(e for e in entrants if e.name == reference["chosen"])
-    return evaluate(trained(entrant, field_for(work, "reference")), work.part("test"), work.images.goal.judge)
+    return work.judged(trained(entrant, field_for(work, "reference")), work.part("test"))
 
 
 def finished(work: Work) -> None:

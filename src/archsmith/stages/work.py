@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +20,10 @@ from archsmith.data import Data, batches, chosen, ordered
 from archsmith.data.augment import suggest
 from archsmith.errors import UserError
 from archsmith.methods.task import Sharing
+from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.cost import Costs
 from archsmith.metrics.latency import LatencyTable
-from archsmith.models import build
+from archsmith.models import build_for
 from archsmith.problem import Constraint
 from archsmith.progress import Watch
 from archsmith.run import Run, Stopwatch
@@ -81,6 +83,10 @@ class Work:
         some = chosen(part, np.arange(0, len(part), self.glance_every))
         return ordered(some, 256, self.images, self.device, self.workers)
 
+    def judged(self, network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> dict[str, Any]:
+        """How well it does what it is for."""
+        return evaluate(network, batches, self.images.goal.judge)
+
     @property
     def glance_every(self) -> int:
         """One in so many validation images is looked at for the curves."""
@@ -121,8 +127,7 @@ class Work:
     def _model(self) -> tuple[nn.Module, str | None]:
         channels, size, _ = self.shape
         init = self.run.request.init
-        goal = self.images.goal
-        model = goal.headed(build(self.space_name, goal.outputs, channels, size, device="cpu" if init else "meta"))
+        model = build_for(self.images.goal, self.space_name, channels, size, device="cpu" if init else "meta")
         if not init:
             return model, None
         from archsmith.stages.init import load_into

@@ -28,8 +28,7 @@ class Recipe:
     of the moving average of the weights, 0 for none; it starts faster and settles to that. `class_balance`: the loss weights
     each class by the inverse of its frequency. `clip_norm`: largest norm of the whole gradient, 0 for no limit. `zero_gamma`:
     every residual branch starts at zero (its last BatchNorm's gamma; Goyal et al., 2017). Augmentation, mixup included, is the
-    data stream's. `loss`: label smoothing and
-    class balance concern cross-entropy alone.
+    data stream's. `loss`: label smoothing and class balance concern cross-entropy alone.
     """
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
