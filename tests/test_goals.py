@@ -208,6 +208,11 @@ def test_shipped_files_agree_and_answer_in_units(goal, tmp_path):
         again = np.asarray(Image.open(answer["again"]))
         right = (outputs * torch.tensor(goal.std).view(-1, 1, 1) + torch.tensor(goal.mean).view(-1, 1, 1)).clamp(0, 1)
         assert np.abs(again - 255 * right.permute(1, 2, 0).numpy()).max() <= 1
+        Path(answer["again"]).unlink()
+        Path(answer["again"]).mkdir()  # it cannot be written
+        command = [sys.executable, tmp_path / "best" / "predict.py", tmp_path / "x.png"]
+        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert refused.returncode == 2 and "x.png: " in refused.stderr and "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("task", ["regression", "reconstruction"])

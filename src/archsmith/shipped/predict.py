@@ -45,16 +45,16 @@ def answer(session: Any, labels: list[str], picture: str, top: int) -> dict[str,
     """The `top` likeliest labels of one picture (its values; where it was written again), or why it could not be read."""
     try:
         scores = outputs(session, picture)
+        kind = session.get_outputs()[0].name
+        if kind == "values":
+            return {"image": picture, "values": dict(zip(labels, map(float, scores), strict=True))}
+        if kind == "pixels":
+            path = Path(picture).with_suffix(".again.png")
+            grid = np.rint(255 * scores).astype(np.uint8)
+            Image.fromarray(grid[0] if len(grid) == 1 else grid.transpose(1, 2, 0)).save(path)
+            return {"image": picture, "again": str(path)}
     except Exception as error:  # pillow raises a dozen kinds; one bad file must not stop the rest
         return {"image": picture, "error": f"{type(error).__name__}: {error}"}
-    kind = session.get_outputs()[0].name
-    if kind == "values":
-        return {"image": picture, "values": dict(zip(labels, map(float, scores), strict=True))}
-    if kind == "pixels":
-        path = Path(picture).with_suffix(".again.png")
-        grid = np.rint(255 * scores).astype(np.uint8)
-        Image.fromarray(grid[0] if len(grid) == 1 else grid.transpose(1, 2, 0)).save(path)
-        return {"image": picture, "again": str(path)}
     likeliest = [{"label": labels[i], "probability": float(scores[i])} for i in np.argsort(-scores, kind="stable")[:top]]
     return {"image": picture, **likeliest[0], "top": likeliest}
 
