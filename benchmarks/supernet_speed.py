@@ -15,9 +15,9 @@ from archsmith.models import build
 from archsmith.supernet import extract, search_space
 from archsmith.training import Recipe, start
 from archsmith.training.device import set_threads
-from archsmith.training.loop import whole
 from archsmith.training.samplers import among
 from archsmith.training.shared import sharing
+from archsmith.training.step import whole
 
 SPACES = {"nasbench201": 32, "mobilenet": 32, "darts-small": 32, "vit-nano": 32}
 

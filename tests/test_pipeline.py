@@ -210,6 +210,21 @@ def test_own_space_and_given_weights(tmp_path: Path) -> None:
         start(asked(data, **settings, init=str(tmp_path / "foreign.pt")), tmp_path / "third")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right", "told"),
+    [
+        ("Conv2d(channels", "Conv2d(5", r"cannot take images of shape \(1, 8, 8\)"),
+        ("Linear(width, classes", "Linear(width, classes + 1", r"gives \(2, 4\) for 2 images, where"),
+    ],
+)
+def test_an_own_space_that_does_not_fit_the_data_is_told_before_anything_runs(
+    wrong: str, right: str, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "misfit.py").write_text(OWN_SPACE.replace(wrong, right))
+    with pytest.raises(UserError, match=told):
+        start(asked(bars(tmp_path / "bars.npz"), space=f"{tmp_path / 'misfit.py'}:Net", steps=24), tmp_path / "run")
+
+
 def test_a_budget_nothing_can_meet_ends_before_training(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="relax"):
         start(asked(bars(tmp_path / "bars.npz"), budget="params<=100"), tmp_path / "run")

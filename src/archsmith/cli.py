@@ -33,6 +33,19 @@ def main() -> None:
     """Entry point. Mistakes of the user end in one clear line and exit code 2, Ctrl-C in 130."""
     # beside other busy processes, OpenMP threads that spin while they wait are slower than one thread alone
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        _run()
+        return
+    from archsmith.training.ranks import follow, joined
+
+    try:
+        with joined() as rank:
+            follow() if rank else _run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run() -> None:
     try:
         app(standalone_mode=False)
     except ArchsmithError as error:

@@ -1,8 +1,9 @@
-"""Two processes by torchrun: one step is that of one process on the joint batch, BatchNorm apart."""
+"""Two processes by torchrun: a step is that of one process on the whole batch, BatchNorm apart; the command line under it."""
 
 from __future__ import annotations
 
-import itertools
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +15,14 @@ from tiny_training import batch, stream
 from torch import nn
 
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, LayerNorm, Linear, OneOf
-from archsmith.errors import UserError
-from archsmith.supernet import search_space
+from archsmith.supernet import extract, search_space
 from archsmith.training import Recipe, advance, start
-from archsmith.training.ranks import averaged, joined, own_part
+from archsmith.training.checkpoint import load
+from archsmith.training.ranks import joined, spread
 from archsmith.training.recipe import learning_rate
-from archsmith.training.samplers import uniform
-from archsmith.training.shared import sharing
+from archsmith.training.samplers import sandwich, uniform
+from archsmith.training.shared import Distillation, sharing
+from archsmith.training.step import whole
 
 RECIPE = Recipe(lr=0.1, batch_size=16, ema=0.0, warmup=0.0)
 
@@ -36,26 +38,58 @@ def supernet(norm: str) -> nn.Sequential:
     return nn.Sequential(Conv2d(1, 4, 3, padding=1), *batch_norm, OneOf(layers, choice=Choice(*layers, name="op")), *ends)
 
 
-def trained(norm: str, rank: int, ranks: int, steps: int) -> Any:
-    model = supernet(norm)
-    state = start(model, RECIPE, seed=3)
-    backward = averaged(sharing(uniform(search_space(model), 2)))
-    advance(state, own_part(stream(), rank, ranks), total_steps=steps, backward=backward)
-    return state
+def odd() -> Any:
+    """Batches of 15, which two processes cannot halve, then one image, which they cannot share."""
+    for i, (x, y) in enumerate(stream()):
+        yield (x[:1], y[:1]) if i == 2 else (x[:15], y[:15])
 
 
+def paused(folder: Path) -> Any:
+    """Half-way saved, read back and trained on: the others are sent everything anew."""
+    model = supernet("layer")
+    backward = sharing(uniform(search_space(model), 2))
+    advance(start(model, RECIPE, seed=3), stream(), total_steps=6, until=0.5, checkpoint=folder / "half", backward=backward)
+    state = load(folder / "half", supernet("layer"))
+    return advance(state, stream(state.step), total_steps=6, backward=sharing(uniform(search_space(state.module), 2)))
+
+
+def trained(case: str, folder: Path) -> Any:
+    """One training of each kind; the same call alone and by the first of two processes."""
+    if case == "paused":
+        return paused(folder)
+    model = supernet("batch" if case == "batch" else "layer")
+    space = search_space(model)
+    state = start(extract(model, {"op": "conv"}) if case == "whole" else model, RECIPE, seed=3)
+    backward = {
+        "whole": whole,
+        "taught": sharing(sandwich(space), distillation=Distillation("largest", weight=0.5), macs=lambda arch: 10.0),
+    }.get(case, sharing(uniform(space, 2)))
+    return advance(state, odd() if case == "odd" else stream(), total_steps=1 if case == "batch" else 5, backward=backward)
+
+
+CASES = ("layer", "odd", "paused", "taught", "whole")
 SCRIPT = """
 import sys
+from pathlib import Path
 sys.path[:0] = {paths!r}
 import torch
-from test_ranks import joined, trained
+from test_ranks import CASES, joined, trained
+from archsmith.training.ranks import follow
 torch.set_num_threads(1)
-with joined() as (rank, ranks, device):
-    assert ranks == 2 and device.type == "cpu"
-    for norm, steps in (("layer", 5), ("batch", 1)):
-        state = trained(norm, rank, ranks, steps)
-        torch.save((state.module.state_dict(), (state.images, state.passes), state.loss_sum), f"{folder}/{{norm}}-{{rank}}.pt")
+with joined() as rank:
+    if rank:
+        follow()
+    else:
+        for case in (*CASES, "batch"):
+            state = trained(case, Path({folder!r}))
+            ledger = (state.images, state.passes, state.macs)
+            torch.save((state.module.state_dict(), ledger, state.loss_sum), {folder!r} + f"/{{case}}.pt")
 """
+
+
+def torchrun(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 @pytest.fixture(scope="module")
@@ -64,20 +98,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = place / "both.py"
     tests = Path(__file__).parent
     script.write_text(SCRIPT.format(paths=[str(tests), str(tests.parent)], folder=str(place)))
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = torchrun(str(script))
     assert done.returncode == 0, done.stderr[-2000:]
     return place
 
 
-def test_two_processes_with_layer_norm_are_one_on_the_joint_batch(folder: Path) -> None:
-    alone = trained("layer", 0, 1, 5)
-    for rank in (0, 1):
-        found, seen, loss = torch.load(folder / f"layer-{rank}.pt")
-        for name, tensor in alone.module.state_dict().items():
-            assert torch.allclose(tensor, found[name], atol=1e-6), name
-        assert seen == (alone.images, alone.passes) == (5 * 16, 5 * 2 * 16)
-        assert loss == pytest.approx(alone.loss_sum, abs=1e-5)
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_with_layer_norm_are_one_on_the_joint_batch(case: str, folder: Path, tmp_path: Path) -> None:
+    alone = trained(case, tmp_path)
+    found, seen, loss = torch.load(folder / f"{case}.pt")
+    for name, tensor in alone.module.state_dict().items():
+        assert torch.allclose(tensor, found[name], atol=1e-6), name
+    assert seen == (alone.images, alone.passes, alone.macs)
+    assert loss == pytest.approx(alone.loss_sum, abs=1e-5)
 
 
 def test_with_batch_norm_the_gradient_is_the_mean_of_the_parts(folder: Path) -> None:
@@ -85,8 +118,8 @@ def test_with_batch_norm_the_gradient_is_the_mean_of_the_parts(folder: Path) -> 
     for rank in (0, 1):
         model = supernet("batch")
         state = start(model, RECIPE, seed=3)
-        x, y = next(own_part(iter([batch(0)]), rank, 2))
-        sharing(uniform(search_space(model), 2))(state, x, y, 0.0)
+        x, y = batch(0)
+        sharing(uniform(search_space(model), 2))(state, x[rank::2], y[rank::2], 0.0)
         parts.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     model = supernet("batch")
     state = start(model, RECIPE, seed=3)
@@ -96,21 +129,46 @@ def test_with_batch_norm_the_gradient_is_the_mean_of_the_parts(folder: Path) -> 
         if name in parts[0]:
             parameter.grad = (parts[0][name] + parts[1][name]) / 2
     state.optimizer.step()
-    first, second = (torch.load(folder / f"batch-{rank}.pt")[0] for rank in (0, 1))
+    found = torch.load(folder / "batch.pt")[0]
     for name, parameter in model.named_parameters():
-        assert torch.equal(first[name], second[name]), name
-        assert torch.allclose(parameter, first[name], atol=1e-6), name
+        assert torch.allclose(parameter, found[name], atol=1e-6), name
 
 
 def test_alone_it_is_as_without() -> None:
-    with joined() as (rank, ranks, _):
-        assert (rank, ranks) == (0, 1)
-    assert trained("layer", 0, 1, 2).passes == 2 * 2 * 16
+    with joined() as rank:
+        assert rank == 0
+        assert spread(whole) is whole
 
 
-def test_parts_make_up_the_batch_and_must_be_equal() -> None:
-    x, y = batch(0)
-    parts = [next(own_part(iter([(x, y)]), rank, 4)) for rank in range(4)]
-    assert sorted(itertools.chain(*(part[1].tolist() for part in parts))) == sorted(y.tolist())
-    with pytest.raises(UserError, match="16 images does not divide among 3"):
-        next(own_part(iter([(x, y)]), 0, 3))
+OWN = """
+from torch import nn
+from archsmith.elastic import Choice, Conv2d, Linear
+
+class Net(nn.Module):
+    def __init__(self, classes, channels):
+        super().__init__()
+        width = Choice(4, 8, name="width")
+        self.conv = Conv2d(channels, width, 3, stride=2, padding=1)
+        self.head = Linear(width, classes)
+
+    def forward(self, x):
+        return self.head(self.conv(x).relu().mean((2, 3)))
+"""
+
+
+def archsmith(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return torchrun("-m", "archsmith", *words, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def test_the_main_command_under_torchrun(tmp_path: Path) -> None:
+    """A space of the user's own file, shared weights; a mistake ends both processes."""
+    (tmp_path / "own.py").write_text(OWN)
+    words = ("search", "digits", "--space", "own.py:Net", "--method", "one-shot", "--steps", "40", "--trials", "8")
+    done = archsmith(*words, "--threads", "1", "--no-reference", "--out", "run", folder=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["status"] == "done"
+    wrong = archsmith("search", "digits", "--space", "own.py:Network", "--out", "other", folder=tmp_path)
+    assert wrong.returncode != 0
+    assert "has no 'Network'" in wrong.stderr
+    assert "archsmith/training/ranks.py" not in wrong.stderr, "the other process ends without a traceback"

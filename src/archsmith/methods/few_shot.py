@@ -24,13 +24,13 @@ from archsmith.methods.task import Sharing, Task
 from archsmith.metrics.proxies.zico import ZiCo
 from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
-from archsmith.training.loop import Backward
 from archsmith.training.nodes import train_node
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import Sampler, among, uniform
 from archsmith.training.shared import sharing as single
 from archsmith.training.splits import branching, gradient_distances, parts_of, planned, score_distances, splittable
 from archsmith.training.state import TrainState
+from archsmith.training.step import Backward
 from archsmith.tree import Node, grow
 from archsmith.walk import Gauge
 

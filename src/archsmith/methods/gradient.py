@@ -26,7 +26,6 @@ from archsmith.search import search as run_search
 from archsmith.seeding import mix
 from archsmith.space import Architecture
 from archsmith.supernet import mixed
-from archsmith.training.loop import Backward
 from archsmith.training.relaxed import (
     METHODS,
     Enas,
@@ -38,6 +37,7 @@ from archsmith.training.relaxed import (
     sampled,
 )
 from archsmith.training.state import TrainState
+from archsmith.training.step import Backward
 from archsmith.tree import Node
 from archsmith.walk import Descent, Gauge
 

@@ -16,6 +16,8 @@ from torch import nn
 
 from archsmith.errors import UserError, did_you_mean
 
+_TEXT = "__archsmith_text__"  # what of a user's file was run
+
 
 def load(
     name_or_file: str,
@@ -62,7 +64,7 @@ def _from_file(name_or_file: str) -> Callable[..., Any]:
         raise UserError(
             f"no file '{path}' for the space '{name_or_file}'; give the path of a Python file and a name: my_model.py:Net"
         )
-    module = _execute(path)
+    module = execute(path)
     if not hasattr(module, attribute):
         own = ((name, value) for name, value in vars(module).items() if callable(value))
         known = sorted(name for name, value in own if getattr(value, "__module__", "") == module.__name__)
@@ -78,12 +80,19 @@ def _from_file(name_or_file: str) -> Callable[..., Any]:
     return make
 
 
-def _execute(path: Path) -> ModuleType:
-    """Runs the file as a module, its folder importable meanwhile; pickles of its classes need it in sys.modules."""
+def execute(path: Path) -> ModuleType:
+    """Runs the file as a module, once unless it has changed, its folder importable meanwhile.
+
+    Pickles of its classes need it in sys.modules, and the classes to be the same ones.
+    """
+    text, known = path.read_bytes(), sys.modules.get(f"archsmith_user_{path.stem}")
+    if known is not None and known.__file__ == str(path.resolve()) and getattr(known, _TEXT, None) == text:
+        return known
     spec = importlib.util.spec_from_file_location(f"archsmith_user_{path.stem}", path.resolve())
     if spec is None or spec.loader is None:
         raise UserError(f"{path} cannot be loaded as Python; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
+    setattr(module, _TEXT, text)
     sys.modules[spec.name] = module
     sys.path.insert(0, str(path.resolve().parent))
     try:

@@ -145,7 +145,27 @@ class Work:
                 f"space '{self.space_name}' declares no decision, so there is nothing to search; "
                 "write a Choice where torch takes a number, e.g. Conv2d(3, Choice(16, 24), 3)"
             )
+        if ":" in self.space_name:
+            self._try(space.extreme(0))
         return space
+
+    def _try(self, arch: Architecture) -> None:
+        """UserError where a network of the user's own space cannot take the images, or gives something else than is wanted."""
+        said = f"space '{self.space_name}': its network {dict(arch)}"
+        network = extract(self.model, arch, "fresh", torch.Generator().manual_seed(0), device="cpu").eval()
+        try:
+            with torch.no_grad():
+                found = network(torch.zeros(2, *self.shape))
+        except Exception as error:
+            raise UserError(
+                f"{said} cannot take images of shape {self.shape}: {type(error).__name__}: {error}; a function or class gets "
+                "`classes`, `channels` and `size` where its signature has them"
+            ) from error
+        goal = self.images.goal
+        wanted = (2, *self.shape) if goal.task == "reconstruction" else (2, goal.outputs)
+        if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
+            has = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise UserError(f"{said} gives {has} for 2 images, where {wanted} is wanted")
 
     @cached_property
     def costs(self) -> Costs:

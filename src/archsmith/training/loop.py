@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.seeding import mix, seeded
 from archsmith.training.checkpoint import save
+from archsmith.training.ranks import spread
 from archsmith.training.recipe import learning_rate
 from archsmith.training.state import TrainState, start
+from archsmith.training.step import Backward, whole
 
 __all__ = ["TrainState", "advance", "ema_decay", "progress_of", "start", "train_step"]
 
@@ -28,33 +29,6 @@ _LOSSES_KEPT = 16  # on an accelerator the loss is read every so many steps: rea
 
 
 # -- one step -------------------------------------------------------------------------------------------------------------
-
-# Leaves the gradients of one batch in the weights; gives the loss. The last argument: the share of the budget spent.
-Backward = Callable[[TrainState, Tensor, Tensor, float], Tensor]
-
-
-def forward(state: TrainState, x: Tensor, module: nn.Module | None = None) -> Tensor:
-    """Logits (B, classes) in float32 of the network in training, or of another in its precision."""
-    module = state.module if module is None else module
-    if state.recipe.precision == "bf16":
-        with torch.autocast(x.device.type, torch.bfloat16):
-            return module(x).float()
-    return module(x).float()
-
-
-def loss_of(state: TrainState, logits: Tensor, y: Tensor) -> Tensor:
-    """The recipe's loss: cross-entropy, y (B,) class indices or (B, classes) probabilities, or squared error, y like logits."""
-    if state.recipe.loss == "squared error":
-        return F.mse_loss(logits, y)
-    return F.cross_entropy(logits, y, weight=state.class_weights, label_smoothing=state.recipe.label_smoothing)
-
-
-def whole(state: TrainState, x: Tensor, y: Tensor, share: float) -> Tensor:
-    """The network as it stands."""
-    loss = loss_of(state, forward(state, x), y)
-    loss.backward()
-    state.passes += len(x)
-    return loss.detach()
 
 
 def train_step(state: TrainState, x: Tensor, y: Tensor, lr: float, *, backward: Backward = whole, share: float = 0.0) -> Tensor:
@@ -119,11 +93,13 @@ def advance(
     first batch belongs to step `state.step`; exactly one batch is taken per step. `evaluate` sees the averaged network, at each
     further `evaluate_every` of the budget (e.g. 0.1) and at `until`; its numbers join `history` as "val_...". `checkpoint`:
     written every `every` seconds of `now`, after each evaluation and at the end. `on_progress(state, share)` after each step.
-    `backward`: what a step computes (`shared.sharing`: some of the networks that share the weights).
+    `backward`: what a step computes (`shared.sharing`: some of the networks that share the weights); where torchrun started
+    several processes they share its work (`training.ranks`).
 
     Raises EvaluationFailed, naming the step, where the loss is not finite; UserError for a bad budget or a stream that ends.
     """
     _check_budget(total_steps, total_seconds, until)
+    backward = spread(backward)
     stop_step = None if total_steps is None else math.ceil(until * total_steps - 1e-9)
     saved_at = now()
     losses: list[Tensor] = []

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from archsmith.training.checkpoint import resumed
-from archsmith.training.loop import Backward, advance, start
+from archsmith.training.loop import advance, start
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import uniform
 from archsmith.training.shared import sharing
 from archsmith.training.state import TrainState
+from archsmith.training.step import Backward
 from archsmith.tree import Node
 
 

@@ -1,75 +1,189 @@
-"""Training in several processes, one for each GPU, as torchrun starts them: each takes its part of every batch."""
+"""Training in several processes, one for each GPU, as torchrun starts them: the first leads, the others take part in its steps.
+
+The first process owns the run: its clock, draws, optimizer, checkpoints and files are those of a run alone. For a step it sends
+the others the weights that moved, the architectures and each its part of the batch; their gradients are added up. So whatever
+calls `advance` is spread, under a budget of seconds as under one of steps, and a killed run is resumed as ever.
+"""
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from archsmith.errors import UserError
-from archsmith.training.loop import Backward
+from archsmith.seeding import mix, seeded
+from archsmith.space import Architecture
 from archsmith.training.state import TrainState
+from archsmith.training.step import Backward, Step
+
+_PATIENCE = timedelta(days=30)  # the others wait while the first one scores, evaluates, exports
+_LEAST = 2  # images for each process: BatchNorm needs more than one
 
 
 @contextmanager
-def joined() -> Iterator[tuple[int, int, torch.device]]:
-    """Within it this process is one of those that torchrun started: (its number, how many, its device).
+def joined() -> Iterator[int]:
+    """Within it this process is one of those that torchrun started; gives its number, 0 for one that was started alone.
 
-    On GPUs by NCCL, else by gloo on the CPU. A process that was started alone is number 0 of 1.
+    On GPUs by NCCL, on the CPU by gloo. The others must `follow`; when the first one leaves, they are told to end.
     """
-    ranks, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
-    if ranks == 1:
-        yield 0, 1, device
+    if ranks() == 1:
+        yield 0
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    accelerated = torch.cuda.is_available()
+    if accelerated:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if accelerated else "gloo", timeout=_PATIENCE)
     try:
-        yield distributed.get_rank(), ranks, device
-    finally:
-        distributed.destroy_process_group()
+        yield distributed.get_rank()
+    except SystemExit as ending:
+        if not ending.code:
+            _left()
+        raise  # one that failed may have left in the middle of a step: torchrun ends the others
+    _left()
 
 
-def own_part(stream: Iterator[tuple[Tensor, Tensor]], rank: int, ranks: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of each batch every `ranks`-th image from number `rank` on; together the processes see what one alone would see."""
-    for x, y in stream:
-        if len(x) % ranks:
-            raise UserError(f"a batch of {len(x)} images does not divide among {ranks} processes; change the batch size")
-        own = x[rank::ranks]
-        last = torch.channels_last if own.dim() == 4 else torch.contiguous_format
-        yield own.contiguous(memory_format=last), y[rank::ranks]
+def _left() -> None:
+    if distributed.get_rank() == 0:
+        _told(None)
+    distributed.destroy_process_group()
 
 
-def averaged(backward: Backward) -> Backward:
-    """For `advance(backward=...)`: the gradients, and the loss, are the mean over the processes.
+def ranks() -> int:
+    """How many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
-    All must train the same architectures: those of a step follow from seed and step alone, so the same seed is enough. A step
-    then equals that of one process on the whole batch, but for what looks at several images at once: BatchNorm sees each
-    part alone, and a loss that balances classes weighs each part by itself.
+
+def spread(backward: Backward) -> Backward:
+    """The same step with the work of each batch shared among the processes; the same object where there is one process.
+
+    The gradient is that of the whole batch, but for what looks at several images at once: BatchNorm sees each part alone, and
+    a loss that balances classes weighs each part by itself. What is no `Step` (architecture parameters learn in it), and a
+    batch too small to share, is computed by the first process alone.
     """
+    if not distributed.is_initialized() or not isinstance(backward, Step):
+        return backward
+    count, step = distributed.get_world_size(), backward
+    behind: list[str] | None = None  # weights that the others have not got; None: everything
 
-    def joint(state: TrainState, x: Tensor, y: Tensor, share: float) -> Tensor:
-        before = state.passes
-        loss = backward(state, x, y, share)
-        if not distributed.is_initialized():
-            return loss
-        ranks = distributed.get_world_size()
-        reached = [p for p in state.module.parameters() if p.grad is not None]
-        flat = torch.cat([loss.reshape(1).to(torch.float32), *(p.grad.reshape(-1).float() for p in reached)])  # type: ignore[union-attr]
-        distributed.all_reduce(flat)
-        flat /= ranks
-        place = 1
-        for parameter in reached:
-            assert parameter.grad is not None
-            count = parameter.numel()
-            parameter.grad.copy_(flat[place : place + count].view_as(parameter.grad))
-            place += count
-        state.passes += (ranks - 1) * (state.passes - before)  # the ledger is that of all
-        state.images += (ranks - 1) * len(x)
-        return flat[0]
+    def together(state: TrainState, x: Tensor, y: Tensor, share: float) -> Tensor:
+        nonlocal behind
+        if state.device.type not in ("cpu", "cuda"):
+            return step(state, x, y, share)
+        drawn = step.draw(state, share)
+        if len(x) < _LEAST * count:
+            loss = step.learn(state, x, y, drawn)
+        else:
+            files = _files(state.module) if behind is None else None
+            shapes = [(tuple(t[r::count].shape), t.dtype) for r in range(count) for t in (x, y)]
+            seed = mix(state.seed, "rank", state.step)
+            _told((files, behind or [], [dict(arch) for arch in drawn], shapes, len(x), seed, state.device.type))
+            if behind is None:
+                _handed(state, step)
+            weights = dict(state.module.named_parameters())
+            for name in behind or []:
+                distributed.broadcast(weights[name].data, 0)
+            behind = []
+            for rank in range(1, count):
+                for tensor in (x, y):
+                    distributed.send(tensor[rank::count].contiguous(), rank)
+            loss = step.learn(state, _like(x, x[::count]), y[::count], drawn)
+            loss = _summed(state.module, loss, len(x[::count]) / len(x))
+        step.count(state, len(x), drawn)
+        moved = [name for name, p in state.module.named_parameters() if p.grad is not None]
+        behind = None if behind is None else sorted({*behind, *moved})
+        return loss
 
-    return joint
+    return together
+
+
+def follow() -> None:
+    """Takes part in the first process's steps until that one ends."""
+    rank = distributed.get_rank()
+    state: TrainState | None = None
+    learn: Any = None
+    while True:
+        try:
+            order = _told(None)
+        except RuntimeError:  # the first process is gone, and has said why
+            return
+        if order is None:
+            return
+        files, behind, drawn, shapes, images, seed, kind = order
+        device = torch.device(kind, torch.cuda.current_device()) if kind == "cuda" else torch.device(kind)
+        if files is not None:
+            state, learn = _taken(files, device)
+        assert state is not None
+        weights = dict(state.module.named_parameters())
+        for name in behind:
+            distributed.broadcast(weights[name].data, 0)
+        x, y = (torch.empty(shape, dtype=dtype, device=device) for shape, dtype in shapes[2 * rank : 2 * rank + 2])
+        for tensor in (x, y):
+            distributed.recv(tensor, 0)
+        with seeded(mix(seed, rank), device):
+            loss = learn(state, _like(x, x), y, [Architecture(options) for options in drawn])
+        _summed(state.module, loss, len(x) / images)
+        state.module.zero_grad(set_to_none=True)
+
+
+def _like(x: Tensor, part: Tensor) -> Tensor:
+    """As data streams lay images out: channels last."""
+    return part.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.contiguous_format)
+
+
+def _told(order: Any) -> Any:
+    """What the first process says, to all."""
+    box = [order]
+    distributed.broadcast_object_list(box, 0, device=torch.device("cpu"))
+    return box[0]
+
+
+def _summed(module: nn.Module, loss: Tensor, share: float) -> Tensor:
+    """Adds up the gradients of all processes, each times its share of the batch, in place; gives the loss of all."""
+    reached = [p.grad for p in module.parameters() if p.grad is not None]
+    flat = share * torch.cat([loss.reshape(1).float(), *(grad.reshape(-1).float() for grad in reached)])
+    distributed.all_reduce(flat)
+    place = 1
+    for grad in reached:
+        grad.copy_(flat[place : place + grad.numel()].view_as(grad))
+        place += grad.numel()
+    return flat[0]
+
+
+def _files(module: nn.Module) -> list[str]:
+    """The user's own, which a process must have run before it can read the network."""
+    names = {type(part).__module__ for part in module.modules()}
+    return [str(sys.modules[name].__file__) for name in sorted(names) if name.startswith("archsmith_user_")]
+
+
+def _handed(state: TrainState, step: Step) -> None:
+    """Gives the others what they need to take part: network, recipe, class weights and work."""
+    weights = None if state.class_weights is None else state.class_weights.cpu()
+    try:
+        _told((copy.deepcopy(state.module).cpu(), state.recipe, weights, step.learn))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"the network cannot be sent to the other processes ({error}); define what it holds at the top of its file, or "
+            "start archsmith without torchrun"
+        ) from error
+
+
+def _taken(files: list[str], device: torch.device) -> tuple[TrainState, Any]:
+    from archsmith.models.loading import execute
+
+    for file in files:
+        execute(Path(file))
+    module, recipe, weights, learn = _told(None)
+    module = module.to(device=device, memory_format=torch.channels_last).train()
+    idle = torch.optim.SGD(module.parameters(), lr=0.0)  # the first process's takes the steps
+    return TrainState(module, None, idle, replace(recipe, ema=0.0), 0, None if weights is None else weights.to(device)), learn

@@ -20,8 +20,8 @@ from archsmith.errors import UserError
 from archsmith.seeding import mix, seeded
 from archsmith.space import Architecture, SearchSpace
 from archsmith.supernet import mixed, relaxing, switching
-from archsmith.training.loop import Backward, forward, loss_of
 from archsmith.training.state import TrainState
+from archsmith.training.step import Backward, forward, loss_of
 
 Stream = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # the step to begin at -> endless batches
 # alpha (n,), share of the budget spent, generator -> weights, the live ones (None: all)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +17,9 @@ from archsmith.errors import UserError
 from archsmith.seeding import mix
 from archsmith.space import Architecture
 from archsmith.supernet import switching
-from archsmith.training.loop import Backward, forward, loss_of
 from archsmith.training.samplers import Sampler
 from archsmith.training.state import TrainState
+from archsmith.training.step import Step, forward, loss_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Distillation:
 
 def sharing(
     sampler: Sampler, *, distillation: Distillation | None = None, macs: Callable[[Architecture], float] | None = None
-) -> Backward:
+) -> Step:
     """For `advance(backward=...)`: each step trains the sampled architectures on its batch, one after the other.
 
     Gradients are the mean over them, so the learning rate means the same for one and for several. All cells of a network that
@@ -50,35 +52,50 @@ def sharing(
     optimizer (`train_step`); a tensor used in part is updated as a whole, its unused part with gradient 0. `macs`: of one
     image in an architecture, for the ledger.
     """
-    switch: list[tuple[nn.Module, Callable]] = []  # of the module it was made for
 
-    def backward(state: TrainState, x: Tensor, y: Tensor, share: float) -> Tensor:
-        if not switch or switch[0][0] is not state.module:
-            switch[:] = [(state.module, switching(state.module))]
+    def draw(state: TrainState, share: float) -> Sequence[Architecture]:
         archs = sampler(Random(mix(state.seed, "architectures", state.step)), share)
         if not archs:
             raise UserError(f"the sampler gave no architecture for step {state.step}")
-        given = _given(state, x, distillation)
+        return archs
+
+    return Step(Paths(distillation), draw, macs)
+
+
+@dataclass
+class Paths:
+    """What a step computes: the mean gradient over the architectures drawn."""
+
+    distillation: Distillation | None = None
+    _switch: tuple[nn.Module, Callable[..., AbstractContextManager[nn.Module]]] | None = field(default=None, repr=False)
+
+    def __call__(self, state: TrainState, x: Tensor, y: Tensor, drawn: Sequence[Architecture]) -> Tensor:
+        """The mean loss, detached."""
+        if self._switch is None or self._switch[0] is not state.module:
+            self._switch = state.module, switching(state.module)
+        distillation, given = self.distillation, _given(state, x, self.distillation)
         total: Tensor | None = None
-        for position, arch in enumerate(archs):
-            with switch[0][1](arch):
+        for position, arch in enumerate(drawn):
+            with self._switch[1](arch):
                 logits = forward(state, x)
                 loss = loss_of(state, logits, y)
                 if distillation is not None and given is not None:
                     loss = (1.0 - distillation.weight) * loss + distillation.weight * _taught(
                         state, logits, given, distillation
                     )
-                (loss / len(archs)).backward()
+                (loss / len(drawn)).backward()
             if position == 0 and distillation is not None and distillation.teacher == "largest":
                 given = logits.detach()
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None
-        state.passes += len(x) * len(archs)
-        if macs is not None:
-            state.macs += 3.0 * len(x) * sum(map(macs, archs))
-        return total / len(archs)
+        return total / len(drawn)
 
-    return backward
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: without what was made for one module in this one, a teacher from the CPU."""
+        distillation = self.distillation
+        if distillation is not None and isinstance(distillation.teacher, nn.Module):
+            distillation = replace(distillation, teacher=copy.deepcopy(distillation.teacher).cpu())
+        return {"distillation": distillation, "_switch": None}
 
 
 def _given(state: TrainState, x: Tensor, distillation: Distillation | None) -> Tensor | None:
@@ -86,7 +103,7 @@ def _given(state: TrainState, x: Tensor, distillation: Distillation | None) -> T
     if distillation is None or not isinstance(distillation.teacher, nn.Module):
         return None
     with torch.no_grad():
-        return forward(state, x, distillation.teacher)
+        return forward(state, x, distillation.teacher.to(x.device))
 
 
 def _taught(state: TrainState, logits: Tensor, given: Tensor, distillation: Distillation) -> Tensor:
