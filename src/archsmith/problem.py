@@ -18,8 +18,17 @@ from archsmith.space import Architecture, SearchSpace
 #                        function (arch, fidelity) that gives this; fidelity is None where none was asked for
 #   fidelities: tuple    those it can be measured at, ascending, the full one last; then
 #   at(arch, fidelity)   measures at one of them, and the plain call at the full one
+#   terms: sequence      of Term that add up to it, or None; what is such a sum can be bounded exactly (searchers.generation)
 #   cheap: bool          False where a value costs so much that samplers must not ask for it freely (default True)
 Metric = Callable[[Architecture], "float | Mapping[str, float]"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of an additive metric: `value(arch)` gives {part: number} and reads only the decisions `names`."""
+
+    names: tuple[str, ...]
+    value: Callable[[Architecture], Mapping[str, float]]
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ def search(
     trials: int,
     archive: Record | None = None,
     evaluate: Callable[[Sequence[Candidate], str], list[Trial]] | None = None,
+    whole: bool = False,
     stage: str = "",
     stop: Callable[[], bool] | None = None,
     on_trial: Callable[[Trial], None] | None = None,
@@ -83,7 +84,8 @@ def search(
 
     What `archive` holds of this stage is replayed, not measured again: the searcher must be the one that made it, with the same
     seed and settings, else Damaged. New trials are recorded in small pieces as they are measured; `on_trial` sees those.
-    `evaluate(candidates, stage)` takes the place of `problem.evaluate`.
+    `evaluate(candidates, stage)` takes the place of `problem.evaluate`. `whole`: a batch is measured in one piece, for
+    measurements that are of the batch.
     """
     archive = Archive() if archive is None else archive
     archive.bind(problem.space)
@@ -101,7 +103,7 @@ def search(
         fresh = list(batch[len(known) : trials - done])
         for candidate in fresh:
             problem.space.check(candidate.arch)
-        for piece in _pieces(fresh, stop):
+        for piece in [fresh] * bool(fresh and not (stop and stop())) if whole else _pieces(fresh, stop):
             measured = (evaluate or problem.evaluate)(piece, stage)
             archive.extend(measured)
             known.extend(measured)

@@ -21,6 +21,10 @@ METHODS = {  # name -> (module, or module:attribute, what it is)
         "archsmith.methods.few_shot",
         "a supernet split into several estimates better than one (Zhao et al., ICML 2021)",
     ),
+    "ddpnas": (
+        "archsmith.methods.ddpnas",
+        "one supernet, shared by ever fewer networks; then the best for any budget (Zheng et al., IJCV 2023)",
+    ),
     "darts": (f"{_GRADIENT}:darts", "all options at once, their weights learned by gradient (Liu et al., ICLR 2019)"),
     "darts-2": (f"{_GRADIENT}:darts2", "DARTS, looking one weight step ahead (second order)"),
     "pc-darts": (f"{_GRADIENT}:pc_darts", "DARTS on a quarter of the channels (Xu et al., ICLR 2020)"),

@@ -98,11 +98,14 @@ def shortlisted(task: Task, searcher: str) -> dict[str, Any]:
         "trials": len(found["search"]),
         "best": _best(found["search"]),
         "random": random if found["search-random"] else None,
-        "shortlist": [
-            {"key": t.arch.key, "options": dict(t.arch), "origin": t.stage, "shared_accuracy": t.metrics["shared_accuracy"]}
-            for t in best
-        ],
+        "shortlist": [listing(trial) for trial in best],
     }
+
+
+def listing(trial: Trial) -> dict[str, Any]:
+    """A network of the short-list."""
+    value = trial.metrics["shared_accuracy"]
+    return {"key": trial.arch.key, "options": dict(trial.arch), "origin": trial.stage, "shared_accuracy": value}
 
 
 def _telling(task: Task, total: int) -> Callable[[Trial], None]:

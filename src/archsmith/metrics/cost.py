@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -20,6 +21,7 @@ from archsmith.elastic.blocks import Repeat
 from archsmith.elastic.layer import is_elastic, shapes
 from archsmith.elastic.reading import Place, Reading, read
 from archsmith.errors import UserError, did_you_mean
+from archsmith.problem import Term
 from archsmith.space import Architecture, SearchSpace, choices_of, resolve
 from archsmith.supernet import extract, parts
 
@@ -209,6 +211,15 @@ class Costs:
                 self._memo.clear()
             known = self._memo[arch] = self._count(arch) if self.additive else self._one_by_one(arch)
         return dict(known)
+
+    @property
+    def terms(self) -> list[Term] | None:
+        """What adds up to the costs but `memory`, a term for each group of decisions; None where the model is not additive."""
+        return [Term(group.names, partial(self._term, group)) for group in self._groups] if self.additive else None
+
+    def _term(self, group: _Group, arch: Architecture) -> dict[str, float]:
+        weights, multiplications, sums = self._entry(group, arch)
+        return {"params": weights, "macs": multiplications, **dict(zip(self._layers, sums, strict=False))}
 
     def _one_by_one(self, arch: Architecture) -> dict[str, float]:
         own = {} if self._own_counts is None else self._own_counts(arch, self.shape)

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,12 +21,15 @@ from archsmith.errors import UserError
 from archsmith.machine import machine_name
 from archsmith.onnx_export import onnx_bytes
 from archsmith.onnx_graph import Deployment, Unwritten, write
+from archsmith.problem import Term
 from archsmith.space import Architecture, choices_of, resolve
 from archsmith.supernet import Reading, extract, read
 from archsmith.tracing import Untraceable
 
 Shape = tuple[int, ...]
 _WARM_UP_S = 0.05
+
+_FEW = 1500  # blocks, timed in a minute
 _AGREE = 1.03  # two times within 3 % of each other are believed
 _QUANTILE = 0.2  # of the calls: what a quiet machine takes, even when others use it too
 
@@ -165,6 +169,39 @@ class LatencyTable:
         total, blocks, values = self._sums(arch)
         predicted = self._fit.scale * total + self._fit.block * blocks + self._fit.value * values + self._fit.constant
         return max(predicted, total / 10)  # a fit must not make a network free
+
+    @property
+    def terms(self) -> list[Term] | None:
+        """What adds up to it, a term for each block; None where so many blocks differ that timing them all takes long."""
+        space = self._reading.space
+        blocks = list(self._blocks(self._root, ()))
+        if sum(math.prod(len(space[name]) for name in names) for _, names in blocks) > _FEW:
+            return None
+        return [
+            Term((), lambda arch: {self.name: self._fit.constant}),
+            *(Term(names, partial(self._term, link)) for link, names in blocks),
+        ]
+
+    def _term(self, link: _Link, arch: Architecture) -> dict[str, float]:
+        self._sums(arch)  # times what was not met yet
+        links, met = list(self._links(self._root, arch)), self._met(arch)
+        place = next((i for i, other in enumerate(links) if other is link), None)
+        if place is None or met is None:
+            return {self.name: 0.0}
+        kind, shape = met[place]
+        passed = math.prod(shape) * self.batch if place + 1 < len(links) else 0
+        return {self.name: self._fit.scale * self._entries[kind][0] + self._fit.block + self._fit.value * passed}
+
+    def _blocks(self, part: _Link | tuple[list[Any], Any], above: tuple[str, ...]) -> Iterator[tuple[_Link, tuple[str, ...]]]:
+        """Every block there can be, and the decisions that it and its being there rest on."""
+        if isinstance(part, _Link):
+            names = {*part.names, *above}
+            yield part, tuple(name for name in self._reading.space if name in names)
+            return
+        children, depth = part
+        deciding = (*above, *(self._reading.names[choice] for choice in choices_of(depth)))
+        for child in children:
+            yield from self._blocks(child, deciding)
 
     def errors(self) -> dict[str, Any]:
         """What `calibrate` found on held-out networks: mape and max_error (shares of the measured time), spearman, counts."""

@@ -13,6 +13,7 @@ SPACES = {
     "mobilenet": "archsmith.models.mobilenet:mobilenet",
     "ofa-mobilenet-v3-w1.0": "archsmith.models.mobilenet:ofa_w10",
     "ofa-mobilenet-v3-w1.2": "archsmith.models.mobilenet:ofa_w12",
+    "proxyless": "archsmith.models.proxyless:proxyless",
     "nasbench201": "archsmith.models.cell:nasbench201",
     "nats-size": "archsmith.models.nats:nats_size",
     "darts": "archsmith.models.darts:darts",

@@ -14,7 +14,7 @@ from archsmith.models.inputs import check_inputs
 from archsmith.space import Size, largest, make_divisible
 
 Expansion = int | Choice
-Activation = type[nn.ReLU] | type[nn.Hardswish]
+Activation = type[nn.ReLU] | type[nn.ReLU6] | type[nn.Hardswish]
 
 
 def _middle(channels: int, expansion: int) -> int:

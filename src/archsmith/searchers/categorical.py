@@ -30,12 +30,17 @@ class Categorical:
 
     # -- from the distribution to architectures -------------------------------------------------------------------------------
 
+    @property
+    def hands(self) -> int:
+        """Architectures of a Latin round: as many as the most alive options of a decision."""
+        return max(map(len, self.alive.values()), default=1)
+
     def deal(self, rng: Random) -> list[Architecture]:
         """A Latin round: of every decision each alive option once, in random order, whatever theta is.
 
-        As many architectures as the most alive options of a decision; shorter lists are dealt again, in a new order.
+        `hands` architectures; shorter lists are dealt again, in a new order.
         """
-        count = max(map(len, self.alive.values()), default=1)
+        count = self.hands
         hands: dict[str, list[int]] = {}
         for name, alive in self.alive.items():
             hand: list[int] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -12,6 +12,7 @@ from archsmith.problem import Candidate, Problem
 from archsmith.search import Proposals, searcher
 from archsmith.searchers.categorical import FINAL, Categorical, Rows, credited, rewards_of
 from archsmith.searchers.fresh import Fresh, at_least_one
+from archsmith.space import SearchSpace
 
 RULES = ("half", "velocity")
 
@@ -26,6 +27,7 @@ def pruning(
     temperature: float = 1.0,
     warmup: int = 0,
     protected: Sequence[Sequence[Any]] = (),
+    on_stage: Callable[[Categorical], None] | None = None,
 ) -> Proposals:
     """Zheng and others (IJCV 2023): rounds of a stage, then for every decision the option with the smallest theta is pruned.
 
@@ -33,7 +35,8 @@ def pruning(
     reward being minus the first loss; "half": theta <- E + theta / 2; "velocity": v <- momentum v + (1 - momentum) E, theta <-
     theta + v. `temperature`: in the unit of the loss; the paper has 1 for accuracies in percent. `warmup`: rounds at the start
     that teach nothing. `protected`: groups of options of which the last one alive is never pruned. When nothing can be pruned
-    any more the survivor is proposed once ("survivor") and the search ends.
+    any more the survivor is proposed once ("survivor") and the search ends. `on_stage` sees the distribution at the start and
+    after each pruning.
 
     Deviations from the released code: the softmax is over alive options, ties go at random, decisions may have unequal numbers
     of options (shorter lists are dealt again within a round) and need not exist in every architecture (an option that nothing
@@ -51,6 +54,8 @@ def pruning(
     distribution = Categorical(problem.space)
     velocity: Rows = {name: [0.0] * len(row) for name, row in distribution.theta.items()}
 
+    if on_stage is not None:
+        on_stage(distribution)
     for _ in range(warmup):
         yield [Candidate(fresh.mended(arch), origin="warm-up") for arch in distribution.deal(rng)]
     while names := [name for name in distribution.options if prunable(distribution, name, protected)]:
@@ -70,6 +75,8 @@ def pruning(
                 distribution.theta[name] = [t + v for t, v in zip(theta, velocity[name], strict=True)]
         for name in names:
             prune_worst(distribution, name, protected, rng)
+        if on_stage is not None:
+            on_stage(distribution)
     yield [Candidate(fresh.mended(distribution.mode()), origin=FINAL[0])]
 
 
@@ -104,6 +111,17 @@ def prune_worst(distribution: Categorical, name: str, protected: Sequence[Sequen
     theta = distribution.theta[name]
     least = min(theta[place] for place in candidates)
     distribution.prune(name, rng.choice([place for place in candidates if theta[place] == least]))
+
+
+def proposals(space: SearchSpace, rounds: int = 3, warmup: int = 0, protected: Sequence[Sequence[Any]] = ()) -> int:
+    """How many architectures `pruning` proposes in all, the survivor included; what it is told does not matter."""
+    distribution, rng = Categorical(space), Random(0)
+    total = 1 + warmup * distribution.hands
+    while names := [name for name in distribution.options if prunable(distribution, name, protected)]:
+        total += rounds * distribution.hands
+        for name in names:
+            prune_worst(distribution, name, protected, rng)
+    return total
 
 
 def evaluations(options: int, rounds: int) -> int:

@@ -62,6 +62,12 @@ def sharing(
     return Step(Paths(distillation), draw, macs)
 
 
+def in_turn(step: Step, archs: Sequence[Architecture]) -> Step:
+    """The same, but these architectures take turns, one a batch."""
+    given = list(archs)
+    return replace(step, draw=lambda state, share: [given[state.step % len(given)]])
+
+
 @dataclass
 class Paths:
     """What a step computes: the mean gradient over the architectures drawn."""

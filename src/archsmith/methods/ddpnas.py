@@ -1,0 +1,217 @@
+"""DDPNAS (Zheng and others, IJCV 2023): shared weights and a distribution that is pruned while they learn; then any budget.
+
+In a round every option of every decision that is still alive is trained once and scored on images held out. After some rounds
+the least probable option of each decision goes, so the weights are shared by ever fewer networks. What is left at the end is
+the survivor; the distribution also gives the best network for any budget (`searchers.generation`), without more training.
+
+Deviations from the released code, besides those of `searchers.pruning`: the architectures of a round take turns batch by batch
+and are scored with the same weights at its end (`score="turn"`: each by itself, scored after its turn), because accuracy grows
+while a round goes on and would be taken for merit; each network's BatchNorm statistics are its own; the rate falls to the end.
+The budget plays no part before the end: networks are generated for it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from archsmith.cells import LIVE
+from archsmith.errors import UserError
+from archsmith.methods import estimated
+from archsmith.methods.few_shot import screen as screen
+from archsmith.methods.gradient import listed
+from archsmith.methods.task import Sharing, Task
+from archsmith.metrics.shared import SharedAccuracy
+from archsmith.problem import Candidate, Constraint, Problem, Trial, maximize, minimize
+from archsmith.search import search as run_search
+from archsmith.searchers.categorical import Categorical, credited, rewards_of
+from archsmith.searchers.generation import Worth, generate
+from archsmith.searchers.pruning import proposals, pruning
+from archsmith.searchers.random import random_search
+from archsmith.seeding import mix
+from archsmith.space import Architecture, SearchSpace
+from archsmith.training.checkpoint import resumed
+from archsmith.training.loop import advance, start
+from archsmith.training.samplers import uniform
+from archsmith.training.shared import in_turn
+from archsmith.training.shared import sharing as single
+from archsmith.training.state import TrainState
+from archsmith.tree import Node
+from archsmith.walk import Gauge
+
+SCORES, WORTHS = ("round", "turn"), ("theta", "log", "reward")
+_GENERATED = 16  # networks looked at with the shared weights, at least
+_WITHOUT = re.compile("none|skip|pool")  # in the names of operations that have no parameters
+
+
+@dataclass
+class Grown:
+    """What a search by pruning leaves."""
+
+    root: Node
+    state: TrainState
+    distribution: Categorical
+    stages: list[dict[str, Any]] = field(default_factory=list)  # theta and what is alive, at the start and after each pruning
+    survivor: Architecture | None = None
+
+
+def weights(
+    task: Task,
+    *,
+    rounds: int = 3,
+    rule: str = "velocity",
+    temperature: float = 1.0,
+    warmup: int = 0,
+    protect: bool = False,
+    score: str = "round",
+    worth: str = "theta",
+) -> Grown:
+    """The supernet and what the distribution became, as far as checkpoint and trials do not hold it already.
+
+    `rounds`, `rule`, `temperature` (in points of accuracy), `warmup`: as in `searchers.pruning`. `protect`: of operations with
+    parameters and of those without the last one stays. `score`: after each "round" or after each "turn". `worth`: what an
+    option counts when networks are generated, its "theta", the "log" of it, or the mean "reward" it had.
+    """
+    if score not in SCORES or worth not in WORTHS:
+        raise UserError(f"score '{score}' is one of {', '.join(SCORES)}, worth '{worth}' of {', '.join(WORTHS)}")
+    assert task.sharing is not None
+    sharing, asked = task.sharing(), (rounds, rule, temperature, warmup, protect, score)
+    if asked not in sharing.kept:
+        space = task.space.where(LIVE[task.space_name]) if task.space_name in LIVE else task.space
+        root = Node(space, sharing.make(None))
+        protected = groups(space) if protect else ()
+        total = proposals(space, rounds, warmup, protected)
+        metric = estimated.estimate(task, root)
+        problem = Problem(space, (maximize(points(metric), name="reward"),), ())
+        turns = _Turns(task, sharing, root, total, score, problem)
+        stages: list[dict[str, Any]] = []
+        seen: list[Categorical] = []
+
+        def told(distribution: Categorical) -> None:
+            seen[:] = [distribution]
+            stages.append({**distribution.to_json(), "trials": len(task.archive.stage("train"))})
+
+        searcher = pruning(
+            problem, task.seed, rounds=rounds, rule=rule, temperature=temperature, warmup=warmup, protected=protected,
+            on_stage=told,
+        )  # fmt: skip
+        run_search(problem, searcher, trials=total, archive=task.archive, evaluate=turns, whole=True, stage="train")
+        survivor = task.archive.stage("train")[-1].arch
+        sharing.kept[asked] = Grown(root, turns.state, seen[0], stages, survivor)
+    return sharing.kept[asked]
+
+
+def train(task: Task, **settings: Any) -> dict[str, Any]:
+    """The supernet, how the distribution narrowed, and how far its estimates can be trusted."""
+    grown = weights(task, **settings)
+    options = {name: [str(option) for option in row] for name, row in grown.distribution.options.items()}
+    narrowed = {"options": options, "stages": grown.stages, "survivor": dict(grown.survivor or {})}
+    return {**estimated.train(task, grown.root), "distribution": narrowed}
+
+
+def search(task: Task, **settings: Any) -> dict[str, Any]:
+    """The survivor where it keeps the budget, networks generated for the budget, as many random ones beside them."""
+    grown = weights(task, **settings)
+    count = max(_GENERATED, 2 * task.finalists)
+    limits = task.constraints or (Constraint("macs", task.costs),)  # without a budget: the front from the worthiest down
+    archs, how = generate(grown.root.space, worth_of_options(task, grown, **settings), limits, count=count)
+    metric = estimated.estimate(task, grown.root)
+    problem = Problem(task.space, (minimize(metric, name="shared_loss"),), task.constraints)
+    assert grown.survivor is not None
+    fits = Gauge(task.constraints).violation(grown.survivor) <= 0
+    chosen = list(dict.fromkeys([*([grown.survivor] if fits else []), *archs]))
+    run_search(problem, listed(problem, archs=chosen), trials=len(chosen), archive=task.archive, stage="search")
+    run_search(problem, random_search(problem, task.seed), trials=len(chosen), archive=task.archive, stage="search-random")
+    found = estimated.shortlisted(task, "DDPNAS")
+    others = [row for row in found["shortlist"] if row["key"] != chosen[0].key]
+    own = next(t for t in task.archive.stage("search") if t.arch == chosen[0])
+    return {**found, "generated": how, "shortlist": [estimated.listing(own), *others][: task.finalists]}
+
+
+def network(task: Task, **settings: Any) -> Callable[[Architecture], nn.Module]:
+    """What the finish stage trains on: a network with the weights it shared."""
+    return estimated.networks(task, weights(task, **settings).root)
+
+
+def points(metric: SharedAccuracy) -> Callable[[Architecture], float]:
+    """Accuracy in points, the unit of the temperature."""
+    return lambda arch: 100.0 * metric(arch)["shared_accuracy"]
+
+
+def groups(space: SearchSpace) -> list[list[Any]]:
+    """Operations without parameters, and those with, where decisions are by names of operations."""
+    names = dict.fromkeys(option for options in space.values() for option in options if isinstance(option, str))
+    free = [name for name in names if _WITHOUT.search(name)]
+    return [free, [name for name in names if name not in free]]
+
+
+def worth_of_options(task: Task, grown: Grown, worth: str = "theta", **settings: Any) -> Worth:
+    """decision -> option -> what it counts. Of decisions that not every network has, beside the mean of the options, so that
+    having the decision is worth nothing by itself."""
+    distribution = grown.distribution
+    rows = {name: list(row) for name, row in distribution.theta.items()}
+    if worth == "log":
+        rows = {name: [math.log(max(value, 1e-9)) for value in row] for name, row in rows.items()}
+    elif worth == "reward":
+        trials = task.archive.stage("train")
+        known = credited(distribution, [t.arch for t in trials], rewards_of(trials))
+        rows = {name: [known[name].get(place, 0.0) for place in range(len(row))] for name, row in rows.items()}
+    for name, row in rows.items():
+        if name in distribution.space.conditions:
+            rows[name] = [value - math.fsum(row) / len(row) for value in row]
+    return {name: dict(zip(distribution.options[name], row, strict=True)) for name, row in rows.items()}
+
+
+class _Turns:
+    """Trains the architectures of a round in turn, then scores them; the shares of the budget follow from how many are done."""
+
+    def __init__(self, task: Task, sharing: Sharing, root: Node, total: int, score: str, problem: Problem) -> None:
+        self._task, self._sharing, self._root, self._total, self._score = task, sharing, root, total, score
+        self._problem = problem
+        self._step = single(uniform(root.space), macs=lambda arch: task.costs(arch)["macs"])
+        self._checkpoint = sharing.folder / "shared-pruned.safetensors"
+        self._steps = None if sharing.steps is None else max(1, int(estimated.TRAINING * sharing.steps))
+        self._seconds = None if self._steps is not None else task.decide("train/pruning/seconds", self._reckoned)
+        state = resumed(self._checkpoint, root.model, device=task.device)
+        self.state = state or start(
+            root.model, sharing.recipe, seed=mix(task.seed, "shared", "pruned"), device=task.device,
+            class_counts=sharing.class_counts,
+        )  # fmt: skip
+        root.trained, root.macs = self.state.passes, self.state.macs
+
+    def _reckoned(self) -> float:
+        """What is left for training when each architecture has been scored once."""
+        assert self._sharing.seconds is not None
+        own = estimated.TRAINING * self._sharing.seconds
+        began = time.monotonic()
+        self._problem.evaluate([Candidate(self._root.space.extreme(-1))])
+        return max(1.0, 0.2 * own, own - self._total * (time.monotonic() - began))
+
+    def __call__(self, candidates: Sequence[Candidate], stage: str) -> list[Trial]:
+        """For `search`: one batch, a round."""
+        done, trials = len(self._task.archive.stage(stage)), list[Trial]()
+        for turn in [candidates] if self._score == "round" else [[candidate] for candidate in candidates]:
+            done += len(turn)
+            self._train([candidate.arch for candidate in turn], done)
+            trials += self._problem.evaluate(turn, stage)
+        return trials
+
+    def _train(self, archs: Sequence[Architecture], done: int) -> None:
+        state = self.state
+        advance(
+            state,
+            self._sharing.stream(state.step),
+            total_steps=self._steps,
+            total_seconds=self._seconds,
+            until=min(1.0, done / self._total),
+            checkpoint=self._checkpoint,
+            on_progress=lambda state, share: self._task.tell(f"network {done} of {self._total}: step {state.step}", share),
+            backward=in_turn(self._step, archs),
+        )
+        self._root.trained, self._root.macs = state.passes, state.macs
