@@ -235,22 +235,14 @@ class Arm:
                 agreement.extend([self.agreement(distribution.survivors())] if len(archive) else [])
 
         def measured(candidates: Any, stage: str) -> list[Trial]:
-            trials: list[Trial] = []
-            for own in [[c] for c in candidates] if turn else [candidates]:
-                done = len(archive) + len(trials) + len(own)
-                advance(
-                    state,
-                    stream(state.step),
-                    total_steps=steps,
-                    until=min(1.0, done / total),
-                    backward=in_turn(step, [c.arch for c in own]),
-                )
-                node.trained, node.macs = state.passes, state.macs
-                trials += problem.evaluate(own, stage)
-            return trials
+            until = min(1.0, (len(archive) + len(candidates)) / total)
+            backward = in_turn(step, [candidate.arch for candidate in candidates])
+            advance(state, stream(state.step), total_steps=steps, until=until, backward=backward)
+            node.trained, node.macs = state.passes, state.macs
+            return problem.evaluate(candidates, stage)
 
         searcher = pruning(problem, self.seed, rounds=self.rounds, on_stage=told, **rule)
-        search(problem, searcher, trials=total, archive=archive, evaluate=measured, whole=True)
+        search(problem, searcher, trials=total, archive=archive, evaluate=measured, at_once=1 if turn else total)
         if seen is not None:
             searcher.ask()  # lets it prune
             seen.append(held[0])

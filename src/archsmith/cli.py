@@ -129,6 +129,9 @@ def search(
             help="few-shot: a decision, gradients, scores, random or arbitrary; a+b: one a level. [default: gradients]"
         ),
     ] = None,
+    settings: Annotated[
+        str, typer.Option("--set", help='Settings of the method, as "rounds=4, rule=half"; see its page in docs/.')
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")] = None,
     json: Json = False,
 ) -> None:
@@ -145,7 +148,10 @@ def search(
         time_s=None if steps is not None else parse_seconds(time), trials=trials, threads=threads, seed=seed,
         init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
         reference=reference, task=task,
-        settings={name: value for name, value in (("splits", splits), ("split_on", split_on)) if value is not None},
+        settings={
+            **_settings(settings),
+            **{name: value for name, value in (("splits", splits), ("split_on", split_on)) if value is not None},
+        },
     )  # fmt: skip
     folder = out if out is not None else _free_name(Path("runs"), Path(data).stem or "run")
     with _resumable(folder):
@@ -156,6 +162,24 @@ def search(
         with watch(STAGES) as watching:
             run = start(request, folder, watching)
     _finished(run, json)
+
+
+def _settings(text: str) -> dict[str, Any]:
+    """Of "a=1, b=half": numbers and true or false are those."""
+    from archsmith.errors import UserError
+
+    found: dict[str, Any] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, sign, value = (word.strip() for word in part.partition("="))
+        if not sign or not value:
+            raise UserError(f"--set '{part}': write name=value, e.g. --set \"rounds=4, rule=half\"")
+        try:
+            found[name] = json_module.loads(value.lower())
+        except ValueError:
+            found[name] = value
+        if not isinstance(found[name], int | float | bool | str):
+            found[name] = value
+    return found
 
 
 @app.command()
@@ -175,6 +199,60 @@ def resume(run: RunFolder, json: Json = False) -> None:
         with watch(STAGES) as watching:
             carry_on(found, watching)
     _finished(found, json)
+
+
+@app.command()
+def again(
+    run: RunFolder,
+    budget: Annotated[list[str], typer.Option(help="As in `search`; may be given several times.")],
+    count: Annotated[int, typer.Option(help="So many networks for each budget.")] = 1,
+    time: Annotated[str | None, typer.Option(help="Train and ship the best for the budget in this time, in a new run.")] = None,
+    steps: Annotated[int | None, typer.Option(help="The same, by training steps.")] = None,
+    reference: Annotated[bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Folder of the new run. [default: RUN-2]")] = None,
+    json: Json = False,
+) -> None:
+    """Networks for another budget from the same run: no new training of shared weights; after ddpnas in seconds."""
+    from archsmith.budget import parse_seconds
+    from archsmith.errors import UserError
+    from archsmith.run import STAGES, Run
+
+    found = Run.open(run)
+    if time is None and steps is None:
+        from archsmith.pipeline import generated
+
+        if count < 1:
+            raise UserError(f"--count {count}: give at least 1")
+        rows = generated(found, budget, count)
+        _print(rows) if json else print(_networks(rows))
+        if any(row["error"] for row in rows):
+            sys.exit(2)
+        return
+    if len(budget) > 1:
+        raise UserError("with --time or --steps give one --budget; each trains a network of its own")
+    folder = out if out is not None else _free_name(run.absolute().parent, run.absolute().name)
+    limits = {"steps": steps, "time_s": None if steps is not None else parse_seconds(time or ""), "reference": reference}
+    with _resumable(folder):
+        from archsmith.pipeline import again as begin
+        from archsmith.progress import watch
+
+        with watch(STAGES) as watching:
+            new = begin(found, budget[0], folder, watching, **limits)
+    _finished(new, json)
+
+
+def _networks(rows: list[dict[str, Any]]) -> str:
+    """For people: what each budget gives."""
+    from archsmith.budget import human
+
+    lines = []
+    for row in rows:
+        lines.append(f"budget {row['budget']}" + (f": {row['error']}" if row["error"] else ""))
+        for network in row["networks"]:
+            costs = ", ".join(f"{n} {human(n, v)}" for n, v in network.items() if n not in ("key", "options"))
+            lines.append(f"  {network['key']}  {costs}")
+            lines.append("    " + ", ".join(f"{name}={option}" for name, option in network["options"].items()))
+    return "\n".join(lines)
 
 
 def _finished(run: Any, json: bool) -> None:

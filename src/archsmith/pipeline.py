@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any, Literal
 
 from torch import nn
 
-from archsmith.errors import ArchsmithError, Damaged, UserError, did_you_mean
+from archsmith.budget import parse
+from archsmith.errors import ArchsmithError, Damaged, NothingFits, UserError, did_you_mean
+from archsmith.goals import of_run
 from archsmith.methods import METHODS, auto, page_of, settings_of
 from archsmith.methods.task import Sharing, Task
+from archsmith.metrics.cost import Costs
+from archsmith.metrics.latency import LatencyTable
+from archsmith.models import build_for
 from archsmith.progress import Silent, Watch, duration
-from archsmith.run import STAGES, Request, Run, Stopwatch
+from archsmith.run import STAGES, Request, Run, Stopwatch, request_from
 from archsmith.stages import finish, look, profile, shared, ship
 from archsmith.stages.work import Work
+from archsmith.supernet import search_space
+from archsmith.survey import constraints_of
 from archsmith.training.device import pick_device, set_threads
 
 Stage = Callable[[Work], dict[str, Any]]
@@ -30,6 +38,67 @@ def start(request: Request, out: str | Path, watch: Watch | None = None) -> Run:
     _checked(request)
     run = Run.create(out, absolute(request))
     return carry_on(run, watch)
+
+
+def again(run: Run, budget: str, out: str | Path, watch: Watch | None = None, **changes: Any) -> Run:
+    """The same job under another budget: the images are split as before, weights that networks share are not trained again.
+
+    `changes`: of the request, e.g. `time_s`. Raises UserError where the run has not got that far.
+    """
+    taken = _taken_over(run)
+    new = run.another(out, request_from(**{**run.request.model_dump(), **changes, "budget": budget}), taken)
+    return carry_on(new, watch)
+
+
+def generated(run: Run, budgets: Sequence[str], count: int = 1) -> list[dict[str, Any]]:
+    """For each budget the networks that a run's search gives for it, with their costs: no training, no scoring.
+
+    Rows {"budget", "networks": [{"key", "options", costs by name}], "error": why there are none}. Raises UserError for a method
+    that cannot.
+    """
+    page = _method(run.request)
+    if not hasattr(page, "generated"):
+        able = ", ".join(name for name in METHODS if hasattr(page_of(name), "generated"))
+        raise UserError(
+            f"{run.folder} was searched by '{_name(run.request)}', which searches anew for another budget: give --time or "
+            f"--steps ({able} gives networks for any budget at once)"
+        )
+    _taken_over(run)
+    seen, trained = run.stage("look") or {}, run.stage("train") or {}
+    name = "mobilenet" if run.request.space == "auto" else run.request.space
+    shape = seen["channels"], seen["size"], seen["size"]
+    model = build_for(of_run(seen), name, seen["channels"], seen["size"], device="meta")
+    limits = [parse(budget) for budget in budgets]
+    bounded = {limit.metric for row in limits for limit in row}
+    costs = Costs(model, shape, ("params", "macs", "memory") if "memory" in bounded else ("params", "macs"))
+    table = None
+    if "latency" in bounded:
+        table = LatencyTable(model, shape, threads=open_work(run).threads, path=run.folder / "latency.json")
+        table.calibrate(Random(run.request.seed))
+    rows: list[dict[str, Any]] = []
+    for row in limits:
+        said = ", ".join(map(str, row)) or "none"
+        try:
+            archs = page.generated(
+                search_space(model), name, trained, run.archive.stage("train"), constraints_of(row, costs, table), costs, count,
+                **run.request.settings,
+            )  # fmt: skip
+        except NothingFits as error:
+            rows.append({"budget": said, "networks": [], "error": str(error)})
+            continue
+        latency = (lambda arch: {"latency": table(arch)}) if table is not None else lambda arch: {}
+        networks = [{"key": arch.key, "options": dict(arch), **costs(arch), **latency(arch)} for arch in archs]
+        rows.append({"budget": said, "networks": networks, "error": None})
+    return rows
+
+
+def _taken_over(run: Run) -> tuple[str, ...]:
+    """The stages that hold for any budget: of a method without shared weights the look at the images only."""
+    trains = hasattr(_method(run.request), "train")
+    stages = ("look", "screen", "train") if trains else ("look",)
+    if missing := [name for name in stages if run.stage(name) is None]:
+        raise UserError(f"{run.folder} has not finished '{missing[0]}'; go on with `archsmith resume {run.folder}` first")
+    return stages
 
 
 def absolute(request: Request) -> Request:
@@ -215,10 +284,8 @@ def best(run: Run) -> nn.Module:
     import torch
     from safetensors.torch import load as parse
 
-    from archsmith.goals import of_run
-    from archsmith.models import build_for
     from archsmith.space import Architecture
-    from archsmith.supernet import extract, search_space
+    from archsmith.supernet import extract
 
     shipped, seen = run.stage("ship"), run.stage("look")
     if shipped is None or seen is None:
@@ -239,7 +306,6 @@ def best(run: Run) -> nn.Module:
 def export(run: Run, path: Path, format: Literal["onnx", "pt2", "safetensors"] | None = None) -> Path:
     """The chosen network as one file, verified; `format` from the ending where it is not given."""
     from archsmith.export import FORMATS, deployment_of, export_file
-    from archsmith.goals import of_run
 
     kind = format or path.suffix.lstrip(".")
     if kind not in FORMATS:

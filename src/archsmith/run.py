@@ -7,9 +7,10 @@ import functools
 import json
 import os
 import platform
+import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -123,6 +124,24 @@ class Run:
         if record.get("format") != 1:
             raise UserError(f"{path} has format {record.get('format')!r}; this archsmith {__version__} reads format 1")
         return Run(folder, record, request)
+
+    def another(self, folder: str | Path, request: Request, stages: Sequence[str]) -> Run:
+        """A new run that takes over these finished stages: what they decided, their trials and checkpoints, not their time."""
+        new = Run.create(folder, request)
+        new.update(after=str(self.folder.absolute()))
+        with contextlib.closing(new._database()) as connection:
+            for name in stages:
+                payload = self.stage(name)
+                if payload is not None:
+                    connection.execute("INSERT INTO stages VALUES (?, 0, ?)", (name, json.dumps(payload)))
+            for name, payload in self._query("SELECT name, payload FROM decisions"):
+                if name.partition("/")[0] in (*stages, "sharing"):
+                    connection.execute("INSERT INTO decisions VALUES (?, ?)", (name, payload))
+        if taken := [trial for name in stages for trial in self.archive.stage(name)]:
+            new.archive.extend(taken)
+        for path in (self.folder / "checkpoints").glob("shared-*") if "train" in stages else ():
+            shutil.copy2(path, new.folder / "checkpoints" / path.name)
+        return new
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[Run]:

@@ -75,7 +75,7 @@ def search(
     trials: int,
     archive: Record | None = None,
     evaluate: Callable[[Sequence[Candidate], str], list[Trial]] | None = None,
-    whole: bool = False,
+    at_once: int | None = None,
     stage: str = "",
     stop: Callable[[], bool] | None = None,
     on_trial: Callable[[Trial], None] | None = None,
@@ -84,8 +84,8 @@ def search(
 
     What `archive` holds of this stage is replayed, not measured again: the searcher must be the one that made it, with the same
     seed and settings, else Damaged. New trials are recorded in small pieces as they are measured; `on_trial` sees those.
-    `evaluate(candidates, stage)` takes the place of `problem.evaluate`. `whole`: a batch is measured in one piece, for
-    measurements that are of the batch.
+    `evaluate(candidates, stage)` takes the place of `problem.evaluate`. `at_once`: so many candidates of a batch are measured
+    and recorded together, whatever time they take.
     """
     archive = Archive() if archive is None else archive
     archive.bind(problem.space)
@@ -103,7 +103,7 @@ def search(
         fresh = list(batch[len(known) : trials - done])
         for candidate in fresh:
             problem.space.check(candidate.arch)
-        for piece in [fresh] * bool(fresh and not (stop and stop())) if whole else _pieces(fresh, stop):
+        for piece in _pieces(fresh, stop, at_once):
             measured = (evaluate or problem.evaluate)(piece, stage)
             archive.extend(measured)
             known.extend(measured)
@@ -130,12 +130,14 @@ def _replayed(recorded: deque[Trial], batch: Sequence[Candidate], stage: str) ->
     return known
 
 
-def _pieces(candidates: Sequence[Candidate], stop: Callable[[], bool] | None) -> Iterator[Sequence[Candidate]]:
-    """One first, then as many at a time as take about half a second together, until `stop()`."""
-    start, size = 0, 1
+def _pieces(
+    candidates: Sequence[Candidate], stop: Callable[[], bool] | None, at_once: int | None
+) -> Iterator[Sequence[Candidate]]:
+    """So many at a time; else one first, then as many as take about half a second together. Until `stop()`."""
+    start, size = 0, at_once or 1
     while start < len(candidates) and not (stop and stop()):
         begun = time.monotonic()
         yield candidates[start : start + size]
         start += size
         seconds = max(time.monotonic() - begun, 1e-6)
-        size = max(1, min(4 * size, 256, int(size * _PIECE_SECONDS / seconds)))
+        size = at_once or max(1, min(4 * size, 256, int(size * _PIECE_SECONDS / seconds)))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from short_runs import asked, searched
 
 from archsmith.errors import UserError
 from archsmith.methods import METHODS, page_of, settings_of
@@ -16,54 +16,10 @@ from archsmith.methods.few_shot import affordable
 from archsmith.methods.gradient import _endless, _half
 from archsmith.models import build
 from archsmith.pipeline import carry_on, open_work, start, task
-from archsmith.run import Run, request_from
+from archsmith.run import Run
 from archsmith.stages import look, shared
 from archsmith.supernet import search_space
 from archsmith.tree import Node
-
-CELLS = """
-from archsmith.models.cell import nasbench201
-
-
-def Net(classes, channels, size, partial=1):
-    return nasbench201(classes, channels, size, width=4, cells=1, partial=partial)
-"""
-FAST: dict[str, Any] = {
-    "data": "digits", "steps": 40, "time_s": None, "trials": 9, "threads": 1, "reference": False,
-}  # fmt: skip
-
-
-def asked(method: str, folder: Path, **changes: Any) -> Any:
-    """A request; the space is one of small cells unless another is given."""
-    (folder / "cells.py").write_text(CELLS)
-    return request_from(**{**FAST, "method": method, "space": f"{folder / 'cells.py'}:Net", **changes})
-
-
-class Stop(BaseException):
-    """As if the process had been killed."""
-
-
-class UntilSearched:
-    """A watch that ends the process once the search is over: what follows is the same for every method."""
-
-    def begin(self, stage: str, predicted_s: float | None) -> None:
-        """Nothing."""
-
-    def tick(self, text: str, share: float | None) -> None:
-        """Nothing."""
-
-    def end(self, stage: str, text: str, seconds: float) -> None:
-        """Stops."""
-        if stage == "search":
-            raise Stop
-
-
-def searched(request: Any, folder: Path) -> Run:
-    """A run as far as its short-list."""
-    run = Run.create(folder, request)
-    with pytest.raises(Stop):
-        carry_on(run, UntilSearched())
-    return Run.open(folder)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,7 @@ from archsmith.methods.few_shot import screen as screen
 from archsmith.methods.gradient import listed
 from archsmith.methods.task import Sharing, Task
 from archsmith.metrics.shared import SharedAccuracy
-from archsmith.problem import Candidate, Constraint, Problem, Trial, maximize, minimize
+from archsmith.problem import Candidate, Constraint, Metric, Problem, Trial, maximize, minimize
 from archsmith.search import search as run_search
 from archsmith.searchers.categorical import Categorical, credited, rewards_of
 from archsmith.searchers.generation import Worth, generate
@@ -83,25 +83,26 @@ def weights(
     assert task.sharing is not None
     sharing, asked = task.sharing(), (rounds, rule, temperature, warmup, protect, score)
     if asked not in sharing.kept:
-        space = task.space.where(LIVE[task.space_name]) if task.space_name in LIVE else task.space
+        space = _alive(task.space, task.space_name)
         root = Node(space, sharing.make(None))
         protected = groups(space) if protect else ()
         total = proposals(space, rounds, warmup, protected)
         metric = estimated.estimate(task, root)
         problem = Problem(space, (maximize(points(metric), name="reward"),), ())
-        turns = _Turns(task, sharing, root, total, score, problem)
+        turns = _Turns(task, sharing, root, total, problem)
         stages: list[dict[str, Any]] = []
         seen: list[Categorical] = []
 
         def told(distribution: Categorical) -> None:
             seen[:] = [distribution]
-            stages.append({**distribution.to_json(), "trials": len(task.archive.stage("train"))})
+            stages.append(distribution.to_json())
 
         searcher = pruning(
             problem, task.seed, rounds=rounds, rule=rule, temperature=temperature, warmup=warmup, protected=protected,
             on_stage=told,
         )  # fmt: skip
-        run_search(problem, searcher, trials=total, archive=task.archive, evaluate=turns, whole=True, stage="train")
+        at_once = total if score == "round" else 1
+        run_search(problem, searcher, trials=total, archive=task.archive, evaluate=turns, at_once=at_once, stage="train")
         survivor = task.archive.stage("train")[-1].arch
         sharing.kept[asked] = Grown(root, turns.state, seen[0], stages, survivor)
     return sharing.kept[asked]
@@ -119,8 +120,8 @@ def search(task: Task, **settings: Any) -> dict[str, Any]:
     """The survivor where it keeps the budget, networks generated for the budget, as many random ones beside them."""
     grown = weights(task, **settings)
     count = max(_GENERATED, 2 * task.finalists)
-    limits = task.constraints or (Constraint("macs", task.costs),)  # without a budget: the front from the worthiest down
-    archs, how = generate(grown.root.space, worth_of_options(task, grown, **settings), limits, count=count)
+    trials = task.archive.stage("train")
+    archs, how = _generated(grown.root.space, grown.distribution, trials, task.constraints, task.costs, count, **settings)
     metric = estimated.estimate(task, grown.root)
     problem = Problem(task.space, (minimize(metric, name="shared_loss"),), task.constraints)
     assert grown.survivor is not None
@@ -151,15 +152,13 @@ def groups(space: SearchSpace) -> list[list[Any]]:
     return [free, [name for name in names if name not in free]]
 
 
-def worth_of_options(task: Task, grown: Grown, worth: str = "theta", **settings: Any) -> Worth:
+def worth_of_options(distribution: Categorical, trials: Sequence[Trial], worth: str = "theta", **settings: Any) -> Worth:
     """decision -> option -> what it counts. Of decisions that not every network has, beside the mean of the options, so that
-    having the decision is worth nothing by itself."""
-    distribution = grown.distribution
+    having the decision is worth nothing by itself. `trials`: those of the training."""
     rows = {name: list(row) for name, row in distribution.theta.items()}
     if worth == "log":
         rows = {name: [math.log(max(value, 1e-9)) for value in row] for name, row in rows.items()}
     elif worth == "reward":
-        trials = task.archive.stage("train")
         known = credited(distribution, [t.arch for t in trials], rewards_of(trials))
         rows = {name: [known[name].get(place, 0.0) for place in range(len(row))] for name, row in rows.items()}
     for name, row in rows.items():
@@ -168,12 +167,45 @@ def worth_of_options(task: Task, grown: Grown, worth: str = "theta", **settings:
     return {name: dict(zip(distribution.options[name], row, strict=True)) for name, row in rows.items()}
 
 
-class _Turns:
-    """Trains the architectures of a round in turn, then scores them; the shares of the budget follow from how many are done."""
+def generated(
+    space: SearchSpace,
+    space_name: str,
+    found: Mapping[str, Any],
+    trials: Sequence[Trial],
+    constraints: Sequence[Constraint],
+    costs: Metric,
+    count: int,
+    **settings: Any,
+) -> list[Architecture]:
+    """Up to so many networks that keep the constraints, the worthiest first, from what `train` recorded and its trials."""
+    space = _alive(space, space_name)
+    distribution = Categorical(space)
+    distribution.restore(found["distribution"]["stages"][-1])
+    return _generated(space, distribution, trials, constraints, costs, count, **settings)[0]
 
-    def __init__(self, task: Task, sharing: Sharing, root: Node, total: int, score: str, problem: Problem) -> None:
-        self._task, self._sharing, self._root, self._total, self._score = task, sharing, root, total, score
-        self._problem = problem
+
+def _generated(
+    space: SearchSpace,
+    distribution: Categorical,
+    trials: Sequence[Trial],
+    constraints: Sequence[Constraint],
+    costs: Metric,
+    count: int,
+    **settings: Any,
+) -> tuple[list[Architecture], str]:
+    limits = constraints or (Constraint("macs", costs),)  # without a budget: the front from the worthiest down
+    return generate(space, worth_of_options(distribution, trials, **settings), limits, count=count)
+
+
+def _alive(space: SearchSpace, name: str) -> SearchSpace:
+    return space.where(LIVE[name]) if name in LIVE else space
+
+
+class _Turns:
+    """Trains architectures in turn, then scores them; the shares of the budget follow from how many are done."""
+
+    def __init__(self, task: Task, sharing: Sharing, root: Node, total: int, problem: Problem) -> None:
+        self._task, self._sharing, self._root, self._total, self._problem = task, sharing, root, total, problem
         self._step = single(uniform(root.space), macs=lambda arch: task.costs(arch)["macs"])
         self._checkpoint = sharing.folder / "shared-pruned.safetensors"
         self._steps = None if sharing.steps is None else max(1, int(estimated.TRAINING * sharing.steps))
@@ -194,13 +226,10 @@ class _Turns:
         return max(1.0, 0.2 * own, own - self._total * (time.monotonic() - began))
 
     def __call__(self, candidates: Sequence[Candidate], stage: str) -> list[Trial]:
-        """For `search`: one batch, a round."""
-        done, trials = len(self._task.archive.stage(stage)), list[Trial]()
-        for turn in [candidates] if self._score == "round" else [[candidate] for candidate in candidates]:
-            done += len(turn)
-            self._train([candidate.arch for candidate in turn], done)
-            trials += self._problem.evaluate(turn, stage)
-        return trials
+        """For `search`: a round, or one of its turns."""
+        done = len(self._task.archive.stage(stage)) + len(candidates)
+        self._train([candidate.arch for candidate in candidates], done)
+        return self._problem.evaluate(candidates, stage)
 
     def _train(self, archs: Sequence[Architecture], done: int) -> None:
         state = self.state
