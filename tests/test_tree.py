@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from archsmith.cells import nasbench201_canonical
+from archsmith.elastic import Choice, Conv2d
 from archsmith.errors import OutOfSpace, UserError
 from archsmith.models.cell import nasbench201
 from archsmith.models.mobilenet import mobilenet
@@ -50,6 +51,28 @@ def trained(node: Node, steps: int) -> None:
     state = start(node.model, RECIPE)
     advance(state, stream(), total_steps=steps, backward=sharing(uniform(node.space)))
     node.trained += state.passes
+
+
+def test_a_restart_leaves_nothing_of_what_was_trained() -> None:
+    """Matrices between kernel sizes are identities again, torch's attention is drawn anew."""
+    conv = Conv2d(2, 2, Choice(3, 5, 7, name="kernel"), padding="same", transform=True)
+    model = nn.ModuleDict({"conv": conv, "attention": nn.MultiheadAttention(4, 2)})
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(0.37)
+    node = Node(SearchSpace({"kernel": (3, 5, 7)}), model)
+    child = grow(node, {"all": node.space}, inherit=False, seed=1)[0]
+    fresh = dict(child.model.named_parameters())
+    for size in (3, 5):
+        assert torch.equal(fresh[f"conv.to{size}"], torch.eye(size * size))
+    assert len(fresh["attention.in_proj_weight"].unique()) > 10 and len(fresh["conv.weight"].unique()) > 10
+
+
+def test_what_the_user_froze_stays_frozen() -> None:
+    model = cells()
+    frozen = next(name for name, _ in model.named_parameters())
+    model.get_parameter(frozen).requires_grad_(False)
+    assert not dict(root_of(model).model.named_parameters())[frozen].requires_grad
 
 
 def output(model: nn.Module, arch: Architecture) -> torch.Tensor:

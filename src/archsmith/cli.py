@@ -33,7 +33,7 @@ def main() -> None:
     """Entry point. Mistakes of the user end in one clear line and exit code 2, Ctrl-C in 130."""
     # beside other busy processes, OpenMP threads that spin while they wait are slower than one thread alone
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if os.environ.get("WORLD_SIZE", "1") == "1":
+    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
         _run()
         return
     from archsmith.training.ranks import follow, joined

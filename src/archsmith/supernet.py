@@ -301,7 +301,7 @@ class _Copier:
             else:
                 value = parameter.detach().clone() if self._shared else torch.empty_like(parameter, device="meta")
                 twin._parameters[name] = self._parameter(parameter, value)
-        fresh = not self._shared and _reset(module) is not None
+        fresh = not self._shared and resetter(module) is not None
         for name, buffer in module._buffers.items():
             drawn = fresh and buffer is not None
             twin._buffers[name] = torch.empty_like(buffer, device="meta") if drawn else self._buffer(buffer)  # type: ignore[arg-type]
@@ -318,7 +318,7 @@ class _Copier:
         return None if buffer is None else self._memo[id(buffer)]
 
 
-def _reset(module: nn.Module) -> Callable[[], None] | None:
+def resetter(module: nn.Module) -> Callable[[], None] | None:
     """What initializes a module's own tensors; torch's attention hides it."""
     return getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
 
@@ -342,7 +342,7 @@ def _initialize(plain: nn.Module, generator: torch.Generator | None) -> None:
             own = {**module._parameters, **module._buffers}
             if not any(t is not None and t.is_meta for t in own.values()):
                 continue
-            reset = _reset(module)
+            reset = resetter(module)
             if reset is None:
                 raise UserError(
                     f"{type(module).__name__} at '{path}' holds {sorted(own)} but has no reset_parameters(); "

@@ -17,7 +17,7 @@ from torch import nn
 from archsmith.errors import OutOfSpace, UserError
 from archsmith.seeding import mix, seeded
 from archsmith.space import Architecture, SearchSpace
-from archsmith.supernet import reachable
+from archsmith.supernet import reachable, resetter
 
 
 @dataclass(eq=False)
@@ -40,7 +40,8 @@ class Node:
     def __post_init__(self) -> None:
         live = set(reachable(self.model, self.space))
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(name in live)
+            if name not in live:  # what the user froze stays so
+                parameter.requires_grad_(False)
 
     def walk(self) -> Iterator[Node]:
         """Itself and everything below, parents first."""
@@ -82,8 +83,7 @@ def grow(node: Node, parts: Mapping[str, SearchSpace], *, inherit: bool = True, 
         if not inherit:
             with seeded(mix(seed, name)), torch.no_grad():
                 for module in model.modules():
-                    reset = getattr(module, "reset_parameters", None)
-                    if callable(reset):
+                    if reset := resetter(module):
                         reset()
         prefix = "" if node.parent is None else f"{node.name}/"
         node.children.append(Node(part, model, f"{prefix}{name}", node))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,6 +28,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("few-shot")
     request = asked("few-shot", folder, budget="params<=20k", settings={"split_on": "edge0to3", "leaves": 3})
     return start(request, folder / "run")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"splits": 4}, "can be split into 1 parts"), ({"split_on": "edge7to9"}, "cannot split on 'edge7to9'")],
+)
+def test_a_split_that_cannot_be_is_told_before_anything_is_trained(settings: Any, told: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=told):
+        start(asked("few-shot", tmp_path, settings=settings), tmp_path / "run")
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
 def test_the_tree_is_trained_and_recorded(finished: Run) -> None:
@@ -160,7 +171,7 @@ def test_settings_are_checked_before_anything_is_done(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="it has none"):
         start(asked("zico", tmp_path, settings={"splits": 2}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    with pytest.raises(UserError, match="cannot split 'root' on 'edge7'"):
+    with pytest.raises(UserError, match="cannot split on 'edge7'"):
         start(asked("few-shot", tmp_path, settings={"split_on": "edge7"}), tmp_path / "run")
 
 
@@ -168,7 +179,8 @@ def test_every_method_can_be_found() -> None:
     for name in METHODS:
         page = page_of(name)
         assert callable(page.screen) and callable(page.search)
-        assert set(settings_of(page)) <= {"splits", "split_on", "leaves", "inherit"}
+        pruned = {"rounds", "rule", "temperature", "warmup", "protect", "score", "worth"}
+        assert set(settings_of(page)) <= ({"splits", "split_on", "leaves", "inherit"} if name != "ddpnas" else pruned)
 
 
 def test_chance() -> None:

@@ -24,8 +24,39 @@ from archsmith.training import relaxed as page
 from archsmith.training.checkpoint import load
 from archsmith.training.relaxed import METHODS, Enas, Relaxation, controlled, learning
 from archsmith.training.state import TrainState
+from archsmith.tree import at_random
 
 SCALES = {"down": -1.0, "nothing": 0.0, "up": 1.5, "slightly": 0.5}
+
+
+def test_what_is_derived_is_of_its_part_and_as_it_was_trained() -> None:
+    """In a part that no decision tells; and where decisions beside the mixtures have a size."""
+    model = build("darts-small", 10, 3, 16)
+    space = search_space(model)
+    found = {name: {o: 1.0 / len(options) for o in options} for name, options in mixed(model, space).items()}
+    for part in at_random(space, 4).values():
+        assert part.contains(page.derived(model, part, found))
+    both = SearchSpace({"op": ("a", "b"), "width": (4, 8, 16)})
+    assert dict(page.nearest(both, {"op": "a"})) == {"op": "a", "width": 16}
+
+
+def test_a_controller_is_rewarded_where_there_are_no_classes() -> None:
+    """Squared error: the reward is minus the loss, so a controller learns which option comes nearest to -2."""
+
+    class Number(Toy):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x)[:, :1]
+
+    torch.manual_seed(0)
+    model, goal = Number(), (torch.zeros(8, 1), torch.full((8, 1), -2.0))
+    state = start(model, Recipe(lr=1e-6, batch_size=8, ema=0.0, warmup=0.0, loss="squared error"), seed=0)
+    settings = Enas(every=1, samples=8, lr=0.1)
+    backward = controlled(settings, search_space(model), lambda step: iter([goal] * 400))
+    advance(state, iter([goal] * 400), total_steps=150, backward=backward)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        drawn = [page.controller_of(state, search_space(model))(generator)[0] for _ in range(40)]
+    assert sum(dict(arch) == {"first": "down", "second": "down"} for arch in drawn) > 30
 
 
 class Scale(nn.Module):

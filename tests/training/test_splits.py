@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from archsmith.cells import has_path
 from archsmith.elastic import Choice, Conv2d, Linear, OneOf
 from archsmith.errors import UserError
 from archsmith.models import build
@@ -28,6 +29,24 @@ from archsmith.training.splits import (
     splittable,
 )
 from archsmith.tree import Node
+
+
+@pytest.mark.parametrize("how", ["gradients", "scores"])
+def test_cells_that_must_stay_alive_can_be_split(how: str) -> None:
+    """Switching an operation to "none" may kill a cell; then another cell is drawn."""
+    torch.manual_seed(0)
+    model = nasbench201(4, 1, 8, width=4, cells=1)
+    batches = [(torch.randn(4, 1, 8, 8), torch.arange(4))]
+    for seed in range(8):
+        node = Node(search_space(model).where(has_path), model)
+        seen = []
+        distances = {"gradients": gradient_distances(batches, 1), "scores": score_distances(lambda a: seen.append(a) or 0.0, 2)}  # type: ignore[func-returns-value]
+        plan = planned(node, how, 8, distances=distances, decisions=["edge0to3", "edge2to3"], seed=seed)
+        assert plan["decision"] in ("edge0to3", "edge2to3")
+        assert all(map(has_path, seen))
+    thin = search_space(model).restrict({"edge0to2": ["none"], "edge0to3": ["none"], "edge1to3": ["none"]}).where(has_path)
+    node = Node(thin, model)
+    assert planned(node, "gradients", 8, distances={"gradients": gradient_distances(batches, 2)}, decisions=["edge0to1"])
 
 
 def test_the_lightest_partition_is_found_and_balanced() -> None:

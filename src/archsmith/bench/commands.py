@@ -137,8 +137,13 @@ def supernets(
     ema: Annotated[float, typer.Option(help="Decay of the weights' moving average; 0: none.")] = 0.0,
     precision: Annotated[str, typer.Option(help="float32 or bf16.")] = "float32",
     size: Annotated[int, typer.Option(help="Pixels the images are scaled to.")] = 16,
-    width: Annotated[int, typer.Option(help="Channels of the first layers; 0: as recorded.")] = 8,
-    cells: Annotated[int, typer.Option(help="Cells a stage; 0: as recorded.")] = 1,
+    width: Annotated[
+        int | None,
+        typer.Option(help="Channels of the first layers; 0: as recorded. [default: 8 for NAS-Bench-201, else 0]"),
+    ] = None,
+    cells: Annotated[
+        int | None, typer.Option(help="Cells a stage; 0: as recorded. [default: 1 for NAS-Bench-201, else 0]")
+    ] = None,
     sampling: Annotated[
         str, typer.Option(help="uniform, live (no dead networks) or balanced (by convolutions on the longest path).")
     ] = "live",
@@ -163,6 +168,8 @@ def supernets(
     from archsmith.training.device import pick_device
 
     benchmark = benchmark if space is None else recording(space)
+    small = benchmark.startswith(("nasbench201", "toy"))
+    width, cells = (8 if small else 0) if width is None else width, int(small) if cells is None else cells
     setting = Setting(
         data, benchmark, tuple(_list(estimators, "--estimators")), sample or None, tuple(range(seeds)), updates, extra,
         batch, lr, weight_decay, ema, precision, size, width or None, cells or None, sampling, _restrictions(within),  # type: ignore[arg-type]

@@ -68,6 +68,12 @@ class Setting:
         for what, least in (("updates", 1), ("batch", 2), ("calibration", 2), ("held_out", 1), ("size", 4)):
             if getattr(self, what) < least:
                 raise UserError(f"--{what.replace('_', '-')} {getattr(self, what)}: give at least {least}")
+        if self.sampling == "balanced" and not self.benchmark.startswith(("nasbench201", "transnas")):
+            raise UserError(
+                f"--sampling balanced counts the convolutions of four-node cells, which {self.benchmark} has not; use live"
+            )
+        if self.extra is not None and self.extra < 1:
+            raise UserError(f"--extra {self.extra}: give at least 1")
         if self.sample is not None and self.sample < 2:
             raise UserError(f"--sample {self.sample}: give at least 2")
         if self.sampling not in SAMPLINGS:
@@ -264,7 +270,7 @@ def _grow(job: Job, seed: int, name: str, root: Node, grown: Grown) -> None:
             plan = json.loads(path.read_text(encoding="utf-8"))
             below += grow(node, parts_of(node.space, plan), inherit=grown.inherit, seed=mix(seed, "children"))
         for position, node in enumerate(below):
-            steps = extra // len(levels) // len(below)
+            steps = max(1, extra // len(levels) // len(below))
             train_node(
                 node, recipe(setting, 0.5 if grown.inherit else 1.0), stream(job, mix(seed, level, position)), steps=steps,
                 checkpoint=folder / f"{level}-{position}.safetensors", **_how(job, node, mix(seed, level, position)),

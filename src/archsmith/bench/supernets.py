@@ -27,9 +27,10 @@ from archsmith.space import Architecture
 
 COLUMNS = (
     ("kendall_all", "Kendall"), ("kendall_low", "low"), ("kendall_high", "high"), ("kendall_seeds", "seeds sd"),
-    ("spearman_all", "Spearman"), ("kendall_live", "live"), ("kendall_top_half", "top half"),
-    ("kendall_top_tenth", "top tenth"), ("top_found", "5% found"), ("top_pick", "top pick"), ("best_of_ten", "best of 10"),
-    ("updates", "updates"),
+    ("kendall_live", "live"), ("kendall_top_half", "top half"), ("kendall_top_tenth", "top tenth"),
+    ("spearman_all", "Spearman"), ("spearman_live", "live (S)"), ("spearman_top_half", "half (S)"),
+    ("spearman_top_tenth", "tenth (S)"), ("top_found", "5% found"), ("top_pick", "top pick"), ("best_of_ten", "best of 10"),
+    ("updates", "updates"), ("train_seconds", "seconds"),
 )  # fmt: skip
 
 
@@ -166,7 +167,8 @@ def _judged(
     rows: dict[str, dict[str, Any]] = {}
     for name, seeds in (columns | baselines).items():
         rows[name] = judge(seeds, truth)
-        rows[name]["kendall_live"] = judge([column[live] for column in seeds], truth[live])["kendall_all"]
+        alive = judge([column[live] for column in seeds], truth[live])
+        rows[name] |= {"kendall_live": alive["kendall_all"], "spearman_live": alive["spearman_all"]}
         known = [costs[s, e] for s in setting.seeds if (s, e := name.removesuffix(" by accuracy")) in costs]
         rows[name]["updates"] = float(np.mean([cost["updates"] for cost in known])) if known else 0.0
         for what in ("train_seconds", "macs"):

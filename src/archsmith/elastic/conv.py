@@ -62,6 +62,16 @@ class Conv2d(nn.Conv2d):
             matrix = torch.eye(small * small, device=device, dtype=dtype)
             self.register_parameter(f"to{small}", nn.Parameter(matrix))
 
+    def reset_parameters(self) -> None:
+        """As torch does; the matrices between kernel sizes become identities again."""
+        super().reset_parameters()
+        with torch.no_grad():
+            for small in getattr(self, "kernels", ()):  # not yet there when torch calls this first
+                if f"to{small}" in self._parameters:
+                    matrix = self._parameters[f"to{small}"]
+                    assert matrix is not None
+                    matrix.copy_(torch.eye(small * small))
+
     def axes(self) -> Axes:
         """weight (out, in per group, k, k), bias (out); the kernel axes are cropped in `weights`, the matrices whole."""
         per_group = self.width_in if self.groups == 1 else None

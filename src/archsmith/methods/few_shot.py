@@ -28,7 +28,7 @@ from archsmith.training.nodes import train_node
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import Sampler, among, uniform
 from archsmith.training.shared import sharing as single
-from archsmith.training.splits import branching, gradient_distances, parts_of, planned, score_distances, splittable
+from archsmith.training.splits import branching, check, gradient_distances, parts_of, planned, score_distances, splittable
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward
 from archsmith.tree import Node, grow
@@ -70,9 +70,11 @@ def grown(
     if asked in sharing.kept:
         return sharing.kept[asked]
     space = task.space.where(LIVE[task.space_name]) if task.space_name in LIVE else task.space
-    nodes = [root := Node(space, sharing.make(channels))]
     levels = split_on.split("+")[:splits]
     levels += [levels[-1]] * (splits - len(levels)) if levels else []
+    for how in levels:  # told before anything is trained
+        check(space, how, branching(leaves, splits))
+    nodes = [root := Node(space, sharing.make(channels))]
     shares = [_PARENT, *[(1.0 - _PARENT) / splits] * splits] if splits else [1.0]
     states: dict[str, TrainState] = {}
     for level, here in enumerate(shares):

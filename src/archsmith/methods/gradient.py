@@ -8,7 +8,7 @@ find is changed as little as needed to keep it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from archsmith.errors import NothingFits
+from archsmith.errors import NothingFits, UserError
 from archsmith.methods import estimated, few_shot
 from archsmith.methods.task import Sharing, Task
 from archsmith.metrics.shared import SharedAccuracy
@@ -29,6 +29,7 @@ from archsmith.supernet import mixed
 from archsmith.training.relaxed import (
     METHODS,
     Enas,
+    Relaxation,
     controlled,
     controller_of,
     derived,
@@ -57,6 +58,7 @@ class Page:
     ) -> tuple[Node, dict[str, TrainState]]:
         """The tree, and the training of each node. `splits` and the others: as in few-shot. One that is split is trained by
         single paths, the method goes on in each part."""
+        _check(task, self.name)
         return few_shot.grown(
             task, splits=splits, split_on=split_on, leaves=leaves, inherit=inherit, learn=partial(self._learn, task),
             channels=_PARTS if self.name == "pc-darts" else None,
@@ -96,7 +98,12 @@ class Page:
         held_out = partial(_endless, _half(sharing, 0), sharing.recipe.batch_size, mix(task.seed, "alphas"))
         if self.name == "enas":
             return controlled(Enas(), node.space, held_out)
-        return learning(METHODS[self.name], node.space, held_out)
+        return learning(self._relaxation(node), node.space, held_out)
+
+    def _relaxation(self, node: Node) -> Relaxation:
+        """PC-DARTS lets edges compete where a cell keeps some of them."""
+        method = METHODS[self.name]
+        return replace(method, edges=True) if self.name == "pc-darts" and hasattr(node.model, "discretize") else method
 
     def _found(self, task: Task, node: Node, state: TrainState) -> list[Architecture]:
         """The strongest network of a part, and some drawn from what it learned."""
@@ -104,9 +111,21 @@ class Page:
             controller, generator = controller_of(state, node.space), torch.Generator().manual_seed(task.seed)
             with torch.no_grad():
                 return [controller(generator)[0] for _ in range(_DRAWN)]
-        found = probabilities(state, METHODS[self.name], mixed(node.model, node.space))
+        found = probabilities(state, self._relaxation(node), mixed(node.model, node.space))
         drawn = sampled(found, node.space, _DRAWN, task.seed) if set(found) <= set(node.space) else []
         return [derived(node.model, node.space, found), *drawn]
+
+
+def _check(task: Task, name: str) -> None:
+    """UserError for a space whose decisions are not operations to weigh, before anything is trained."""
+    if name == "enas":
+        return
+    found = mixed(task.model, task.space)
+    if not found or not (set(found) <= set(task.space) or hasattr(task.model, "discretize")):
+        raise UserError(
+            f"{name} weighs the operations of a OneOf against each other, and in space '{task.space_name}' "
+            f"{'no decision is one' if not found else 'they are not the decisions'}; take few-shot, ddpnas or zico there"
+        )
 
 
 def _half(sharing: Sharing, which: int) -> tuple[Tensor, Tensor]:

@@ -61,7 +61,7 @@ def _left() -> None:
 
 def ranks() -> int:
     """How many processes torchrun started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
 def spread(backward: Backward) -> Backward:

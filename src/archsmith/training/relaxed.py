@@ -371,15 +371,22 @@ def _reward(
     settings: Enas, state: TrainState, controller: Controller, optimizer: torch.optim.Adam, switch: Any,
     batch: tuple[Tensor, Tensor], generator: torch.Generator,
 ) -> None:  # fmt: skip
-    """One controller step (Williams, 1992): the mean over samples of -(reward - baseline) * log p - entropy."""
+    """One controller step (Williams, 1992): the mean over samples of -(reward - baseline) * log p - entropy.
+
+    The reward is the accuracy; where there are no classes, minus the loss.
+    """
     x, y = batch
-    labels = y if y.dim() == 1 else y.argmax(1)
     total = torch.zeros(())
     baseline = state.extra.setdefault("controller baseline", torch.full((), float("nan")))
     for _ in range(settings.samples):
         arch, log, entropy = controller(generator)
         with torch.no_grad(), switch(arch):
-            reward = float((forward(state, x).argmax(1) == labels).float().mean()) + settings.entropy * float(entropy)
+            outputs = forward(state, x)
+            if state.recipe.loss == "cross-entropy":
+                reward = float((outputs.argmax(1) == (y if y.dim() == 1 else y.argmax(1))).float().mean())
+            else:
+                reward = -float(loss_of(state, outputs, y))
+        reward += settings.entropy * float(entropy.detach())
         baseline.copy_(torch.where(baseline.isnan(), reward, settings.baseline * baseline + (1 - settings.baseline) * reward))
         total = total - (reward - float(baseline)) * log
     state.passes += settings.samples * len(x)
@@ -414,15 +421,18 @@ def derived(model: nn.Module, space: SearchSpace, found: Mapping[str, Mapping[An
     """The architecture of the strongest options; a model whose mixtures are not its decisions has a `discretize` for it."""
     discretize = getattr(model, "discretize", None)
     if discretize is not None:
-        return space.check(discretize(space, found))
+        return nearest(space, discretize(space, found))
     chosen = {name: max(options, key=lambda o, p=options: p[o]) for name, options in found.items()}  # type: ignore[misc]
     return nearest(space, chosen)
 
 
 def nearest(space: SearchSpace, options: Mapping[str, Any]) -> Architecture:
-    """The architecture of these options, or where `where` forbids it or an option is not there, one that differs little."""
+    """The architecture of these options, or where `where` forbids it or an option is not there, one that differs little.
+
+    A decision that is not among them has its last option, with which it was trained.
+    """
     everything = space.universe
-    return space.decode([all_.index(options[name]) if name in options else 0 for name, all_ in everything.items()])
+    return space.decode([all_.index(options[n]) if n in options else len(all_) - 1 for n, all_ in everything.items()])
 
 
 def sampled(found: Mapping[str, Mapping[Any, float]], space: SearchSpace, count: int, seed: int = 0) -> list[Architecture]:

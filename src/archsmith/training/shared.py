@@ -105,9 +105,10 @@ class Paths:
 
 
 def _given(state: TrainState, x: Tensor, distillation: Distillation | None) -> Tensor | None:
-    """What a fixed teacher makes of the batch."""
+    """What a fixed teacher makes of the batch, in evaluation mode."""
     if distillation is None or not isinstance(distillation.teacher, nn.Module):
         return None
+    distillation.teacher.eval()
     with torch.no_grad():
         return forward(state, x, distillation.teacher.to(x.device))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -21,6 +21,7 @@ from archsmith.tree import Node, at_random, by_decision
 
 POLICIES = ("gradients", "scores", "random", "arbitrary")
 Distances = Callable[[Node, str, Random], np.ndarray]  # (node, decision, rng) -> (options, options), symmetric, diagonal 0
+_TRIES = 50  # to find an architecture that may have every option of a decision
 _TINY = 1e-6
 
 
@@ -91,14 +92,10 @@ def planned(
     else they come in groups: those alike together, neighbors together where no distances are known. Raises UserError for a name
     that is neither, and where the node cannot be split.
     """
-    if branches < 2:
-        raise UserError(f"'{node.name}' cannot be split into {branches} parts; allow at least 2")
+    check(node.space, how, branches)
+    names = splittable(node.space)
     if how == "arbitrary":
         return {"decision": None, "groups": [[i] for i in range(branches)], "seed": seed}
-    names = splittable(node.space)
-    if how not in POLICIES and how not in names:
-        known = ", ".join((*POLICIES, *names))
-        raise UserError(f"cannot split '{node.name}' on '{how}'; there are {known}{did_you_mean(how, [*POLICIES, *names])}")
     if how in ("gradients", "scores"):
         assert distances is not None
         looked_at = names if decisions is None else decisions
@@ -113,6 +110,16 @@ def planned(
     count = len(node.space.options[name])
     ends = [round(i * count / min(branches, count)) for i in range(min(branches, count) + 1)]
     return {"decision": name, "groups": [list(range(low, high)) for low, high in itertools.pairwise(ends)]}
+
+
+def check(space: SearchSpace, how: str, branches: int) -> None:
+    """UserError where `planned` could not split the space so, whatever its weights are."""
+    if branches < 2:
+        raise UserError(f"no node can be split into {branches} parts; allow at least 2: fewer splits, or more leaves")
+    names = splittable(space)
+    if how not in POLICIES and how not in names:
+        known = ", ".join((*POLICIES, *names))
+        raise UserError(f"cannot split on '{how}'; there are {known}{did_you_mean(how, [*POLICIES, *names])}")
 
 
 def branching(leaves: int, levels: int) -> int:
@@ -179,10 +186,9 @@ def gradient_distances(
         node.model.train()
         for round_ in range(rounds):
             x, y = batches[round_ % len(batches)]
-            arch = node.space.sample(rng)
             found = []
-            for option in options:
-                with switch(_with(node.space, arch, name, option, rng)):
+            for arch in _switched(node.space, name, rng):
+                with switch(arch):
                     value = loss(node.model(x).float(), y)
                     gradients = torch.autograd.grad(value, weights, allow_unused=True)
                 flat = [torch.zeros_like(w) if g is None else g for g, w in zip(gradients, weights, strict=True)]
@@ -203,16 +209,22 @@ def score_distances(score: Callable[[Architecture], float], rounds: int = 20) ->
     """
 
     def distances(node: Node, name: str, rng: Random) -> np.ndarray:
-        options, rows = node.space.options[name], []
-        for _ in range(rounds):
-            arch = node.space.sample(rng)
-            rows.append([float(score(_with(node.space, arch, name, option, rng))) for option in options])
-        values = np.array(rows)
+        values = np.array([[float(score(a)) for a in _switched(node.space, name, rng)] for _ in range(rounds)])
         spread = float(values.std()) or 1.0
         return np.abs(values[:, :, None] - values[:, None, :]).mean(0) / spread
 
     return distances
 
 
-def _with(space: SearchSpace, arch: Mapping[str, Any], name: str, option: Any, rng: Random) -> Architecture:
-    return space.complete({**arch, name: option}, rng)
+def _switched(space: SearchSpace, name: str, rng: Random) -> list[Architecture]:
+    """A random architecture with the decision switched through its options.
+
+    All of them are in the space where that can be had in some tries; else some are what its `where` excludes, e.g. dead cells.
+    """
+    plain = replace(space, predicates=())
+    for _ in range(_TRIES):
+        arch = space.sample(rng)
+        row = [plain.complete({**arch, name: option}, rng) for option in space.options[name]]
+        if all(map(space.contains, row)):
+            break
+    return row
