@@ -8,6 +8,7 @@ weights for the same number of steps and judged on validation images.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -62,10 +63,8 @@ def main() -> None:
             data=str(Path(asked.images).absolute()), method="ddpnas", space=asked.space, size=asked.size, seed=asked.seed,
             time_s=60 * asked.minutes / 0.4, reference=False, settings=json.loads(asked.settings),
         )  # fmt: skip
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             carry_on(Run.create(asked.out, request), UntilTrained())
-        except KeyboardInterrupt:
-            pass
     run = Run.open(asked.out)
     model = build(asked.space, 10, 3, asked.size)
     space, costs = search_space(model), Costs(model, (3, asked.size, asked.size), ("params", "macs"))

@@ -39,8 +39,13 @@ def test_cells_that_must_stay_alive_can_be_split(how: str) -> None:
     batches = [(torch.randn(4, 1, 8, 8), torch.arange(4))]
     for seed in range(8):
         node = Node(search_space(model).where(has_path), model)
-        seen = []
-        distances = {"gradients": gradient_distances(batches, 1), "scores": score_distances(lambda a: seen.append(a) or 0.0, 2)}  # type: ignore[func-returns-value]
+        seen: list[Architecture] = []
+
+        def score(arch: Architecture, seen: list[Architecture] = seen) -> float:
+            seen.append(arch)
+            return 0.0
+
+        distances = {"gradients": gradient_distances(batches, 1), "scores": score_distances(score, 2)}
         plan = planned(node, how, 8, distances=distances, decisions=["edge0to3", "edge2to3"], seed=seed)
         assert plan["decision"] in ("edge0to3", "edge2to3")
         assert all(map(has_path, seen))
