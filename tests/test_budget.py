@@ -15,6 +15,7 @@ def test_units() -> None:
         Limit("memory", "<=", 2.0 * 2**20),
     )
     assert parse("latency<=0.5s, params>=10k") == (Limit("latency", "<=", 500.0), Limit("params", ">=", 10e3))
+    assert parse("depth<=40, layers<=14") == (Limit("depth", "<=", 40.0), Limit("layers", "<=", 14.0))
     assert parse("") == ()
 
 
@@ -25,6 +26,7 @@ def test_units() -> None:
         ("prams<=3M", "did you mean 'params'"),
         ("flops<=3M", "MACs are what papers call FLOPs"),
         ("params<=3ms", "no unit of params"),
+        ("depth<=3k", "is no unit of depth; use none"),
         ("params", "cannot be read"),
         ("params<=0", "allows nothing"),
         ("params<=1k, params<=2k", "twice"),

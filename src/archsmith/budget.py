@@ -1,4 +1,4 @@
-"""Budgets as people write them: "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB"."""
+"""Budgets as people write them: "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40"."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ UNITS: dict[str, tuple[str, dict[str, float]]] = {  # metric -> (its unit, suffi
     "macs": ("", _COUNT),
     "latency": ("ms", _MILLISECONDS),
     "memory": ("bytes", _BYTES),
+    "depth": ("", {"": 1.0}),  # convolutions and linear layers
+    "layers": ("", {"": 1.0}),  # as a space counts them that does so itself (`zen`)
 }
 _LIMIT = re.compile(r"\s*([A-Za-z_]+)\s*(<=|>=|<|>|=)\s*([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*")
 _EXAMPLE = '"params<=3M, macs<=60M, latency<=8ms, memory<=2MiB"'
@@ -56,8 +58,8 @@ def parse(text: str) -> tuple[Limit, ...]:
             raise UserError(f"budget '{part.strip()}': use <= or >= instead of {op}")
         factors = UNITS[metric][1]
         if suffix not in factors:
-            allowed = ", ".join(s for s in factors if s)
-            raise UserError(f"budget '{part.strip()}': '{match.group(4)}' is no unit of {metric}; use {allowed} or none")
+            allowed = ", ".join([*(s for s in factors if s), "none"]).replace(", none", " or none")
+            raise UserError(f"budget '{part.strip()}': '{match.group(4)}' is no unit of {metric}; use {allowed}")
         limit = Limit(metric, op, float(number) * factors[suffix])
         if limit.op == "<=" and limit.value <= 0:
             raise UserError(f"budget '{part.strip()}' allows nothing; give a positive limit")

@@ -23,7 +23,7 @@ from archsmith.run import STAGES, Request, Run, Stopwatch, request_from
 from archsmith.stages import finish, look, profile, shared, ship
 from archsmith.stages.work import Work
 from archsmith.supernet import search_space
-from archsmith.survey import constraints_of
+from archsmith.survey import constraints_of, counted
 from archsmith.training.device import pick_device, set_threads
 
 Stage = Callable[[Work], dict[str, Any]]
@@ -69,10 +69,9 @@ def generated(run: Run, budgets: Sequence[str], count: int = 1) -> list[dict[str
     shape = seen["channels"], seen["size"], seen["size"]
     model = build_for(of_run(seen), name, seen["channels"], seen["size"], device="meta")
     limits = [parse(budget) for budget in budgets]
-    bounded = {limit.metric for row in limits for limit in row}
-    costs = Costs(model, shape, ("params", "macs", "memory") if "memory" in bounded else ("params", "macs"))
+    costs = Costs(model, shape, counted(limit for row in limits for limit in row))
     table = None
-    if "latency" in bounded:
+    if any(limit.metric == "latency" for row in limits for limit in row):
         table = LatencyTable(model, shape, threads=open_work(run).threads, path=run.folder / "latency.json")
         table.calibrate(Random(run.request.seed))
     rows: list[dict[str, Any]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,7 +14,7 @@ from archsmith.budget import Limit, human, parse
 from archsmith.data import batches, load
 from archsmith.errors import UserError
 from archsmith.feasible import feasible_sample, feasible_share
-from archsmith.metrics.cost import Costs
+from archsmith.metrics.cost import NAMES, Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.metrics.proxies import PROXIES, build_all, lower_is_better
 from archsmith.metrics.proxies.baselines import COUNTED
@@ -39,6 +40,12 @@ def constraints_of(limits: tuple[Limit, ...], costs: Metric, latency: Metric | N
             else Constraint(limit.metric, metric, low=limit.value)
         )
     return tuple(found)
+
+
+def counted(limits: Iterable[Limit], names: tuple[str, ...] = ("params", "macs")) -> tuple[str, ...]:
+    """What `Costs` must count beside `names` for a budget; what costs more (memory: a trace of each network) only if bounded."""
+    bounded = dict.fromkeys(limit.metric for limit in limits if limit.metric != "latency")
+    return tuple(dict.fromkeys([*names, *bounded]))
 
 
 def as_json(limit: Limit) -> dict[str, Any]:
@@ -95,7 +102,7 @@ def profile_space(
     if latency or any(limit.metric == "latency" for limit in limits):
         table = LatencyTable(model, shape, threads=count)
         table.calibrate(Random(seed))
-    found = survey(name, search_space(model), limits, Costs(model, shape), table, seed)
+    found = survey(name, search_space(model), limits, Costs(model, shape, counted(limits, NAMES)), table, seed)
     return {**found, "classes": classes, "shape": list(shape), "threads": count}
 
 
@@ -148,7 +155,7 @@ def score_space(
         archs = [decisions.check(_read(architecture))]
     else:
         limits = parse(budget)
-        full = Costs(model, shape) if any(limit.metric == "memory" for limit in limits) else costs
+        full = Costs(model, shape, counted(limits, COUNTED))
         if any(limit.metric == "latency" for limit in limits):
             raise UserError("score: a latency limit needs a latency table; bound params, macs or memory instead")
         archs = feasible_sample(decisions, constraints_of(limits, full, None), Random(seed), sample)

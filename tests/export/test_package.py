@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import hashlib
 import json
@@ -18,8 +19,8 @@ from torch import nn
 
 from archsmith.data.decode import decode
 from archsmith.errors import Damaged, EvaluationFailed, UserError
-from archsmith.export import export_file, package, read_architecture, ship, verify
-from archsmith.goals import Classification
+from archsmith.export import deployment_of, export_file, package, read_architecture, ship, verify
+from archsmith.goals import Classification, Regression
 from archsmith.onnx_export import Deployed, exported
 from archsmith.onnx_graph import Deployment
 from archsmith.space import Architecture
@@ -239,6 +240,21 @@ def test_a_file_that_disagrees_is_not_shipped(network, shipped, tmp_path):
     other = perturbed(chain(), seed=5)
     with pytest.raises(EvaluationFailed, match=r"onnx in .* differs from PyTorch by"):
         verify(shipped[0], other, shape=(3, 16, 16), deployment=Deployment(MEAN, STD))
+
+
+def test_a_network_that_magnifies_rounding_may_differ_by_it(network, tmp_path):
+    wild = copy.deepcopy(network)
+    with torch.no_grad():
+        for parameter in list(wild.parameters())[-2:]:
+            parameter *= 1e5  # numbers of a size where single precision has but a few digits behind the point
+    outputs = list(wild.parameters())[-1].numel()
+    goal = Regression(tuple(f"t{i}" for i in range(outputs)), (0.0,) * outputs, (1.0,) * outputs)
+    found = ship(tmp_path / "wild", wild, shape=(3, 16, 16), goal=goal, mean=MEAN, std=STD)["max_difference"]
+    assert max(found.values()) > 1e-4
+    with torch.no_grad():
+        list(wild.parameters())[-1].add_(1.0)
+    with pytest.raises(EvaluationFailed, match=r"differs from PyTorch by"):
+        verify(tmp_path / "wild", wild, shape=(3, 16, 16), deployment=deployment_of(goal, MEAN, STD))
 
 
 def test_an_earlier_folder_stays_until_the_new_one_is_whole(network, tmp_path, monkeypatch):

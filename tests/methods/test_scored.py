@@ -231,13 +231,22 @@ def test_without_any_time_a_short_list_is_screened_all_the_same() -> None:
     assert len(archive.stage("screen")) >= late.finalists == len(found["shortlist"])
 
 
+def test_depth_may_be_bounded() -> None:
+    archive = Archive()
+    given = task(archive)
+    costs = Costs(given.model, (1, 8, 8), ("params", "macs", "depth"))
+    given = replace(given, costs=costs, constraints=(at_most(costs, 40, name="depth"),))
+    zico.screen(given), zico.search(given)
+    assert archive.stage("search") and all(t.metrics["depth"] <= 40 for t in archive)
+
+
 def zen_task(archive: Archive, limit: float = 1.2e6) -> Task:
     model = build("zen", 4, 3, 16)
     given = task(archive, trials=36)
     images = torch.randn(2, 4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(4)
-    costs = Costs(model, (3, 16, 16), ("params", "macs"))
-    limits = (at_most(costs, limit, name="macs"),)
+    costs = Costs(model, (3, 16, 16), ("params", "macs", "layers"))
+    limits = (at_most(costs, limit, name="macs"), at_most(costs, 11, name="layers"))
     pair = [(x, labels) for x in images]
     return replace(given, model=model, space=search_space(model), costs=costs, constraints=limits, batches=pair)
 
@@ -254,6 +263,7 @@ def test_a_model_that_proposes_changes_is_searched_by_them() -> None:
     assert all(t.feasible for t in trials if t.metrics.get("zico") is not None)
     for row in found["shortlist"]:
         assert given.costs(Architecture(row["options"]))["macs"] <= 1.2e6
+        assert given.costs(Architecture(row["options"]))["layers"] <= 11
     walked = {t.arch for t in archive.stage("search")}
     assert given.model.propose(given.model.start, Random(given.seed + 2), 1) in walked  # type: ignore[operator]
     again = Archive()

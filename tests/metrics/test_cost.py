@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from archsmith.elastic import Attention, BatchNorm2d, Choice, Conv2d, Linear, OneOf, Repeat
 from archsmith.errors import UserError
 from archsmith.metrics.cost import LAYERS, Costs, _trace_memory, layer_sums, macs, macs_by_module, params, peak_memory
+from archsmith.models import build
 from archsmith.models.mobilenet import mobilenet
 from archsmith.space import Architecture
 from archsmith.supernet import extract, search_space
@@ -244,3 +245,12 @@ def test_a_model_that_counts_itself_is_asked_and_checked() -> None:
     assert costs(arch) == costs.exact(arch) == {"params": 32, "macs": 600, "depth": 1}
     with pytest.raises(UserError, match="Counting.counts says macs=301 .* the network has 300"):
         Costs(Counting(wrong=1), (3, 5, 5))
+
+
+def test_only_a_model_can_say_what_it_calls_its_layers() -> None:
+    model = build("zen", 4, 3, 16, device="meta")
+    costs = Costs(model, (3, 16, 16), ("layers", "macs"))
+    assert costs(model.start) == {name: model.counts(model.start, (3, 16, 16))[name] for name in ("layers", "macs")}
+    for other, said in ((Counting(), "Counting does not count layers"), (build("mobilenet", 4, 3, 16), "bound depth instead")):
+        with pytest.raises(UserError, match=said):
+            Costs(other, (3, 16, 16), ("params", "layers"))

@@ -28,7 +28,7 @@ from archsmith.feasible import feasible_sample
 from archsmith.methods.task import Task
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.pareto import fronts
-from archsmith.problem import Candidate, Constraint, Metric, Problem, Trial, at_most, maximize, minimize
+from archsmith.problem import Candidate, Constraint, Metric, Objective, Problem, Trial, at_most, maximize, minimize
 from archsmith.search import GeneratorSearcher
 from archsmith.search import search as run_search
 from archsmith.searchers.evolution import evolution
@@ -153,7 +153,12 @@ def _counts(task: Task) -> Costs:
 
 
 def _problem(task: Task, score: Score, counts: Costs) -> Problem:
-    return Problem(task.space, (maximize(score.metric, name=score.name), minimize(counts, name="depth")), task.constraints)
+    return Problem(task.space, (maximize(score.metric, name=score.name), _shallow(task, counts)), task.constraints)
+
+
+def _shallow(task: Task, counts: Costs) -> Objective:
+    """Depth, by the metric that bounds it where one does."""
+    return minimize(next((limit.metric for limit in task.constraints if limit.name == "depth"), counts), name="depth")
 
 
 def _stop(task: Task, thirds: int) -> Callable[[], bool] | None:
@@ -270,7 +275,7 @@ def _nearest(front: Sequence[Trial], depths: Sequence[float], taken: Sequence[Tr
 
 def _bounded(task: Task, counts: Costs, limits: Sequence[Constraint], trials: int) -> list[Trial]:
     """The front of (sum of ln(weights), depth) under the limits, from the deepest to the shallowest."""
-    objectives = (maximize(counts, name="log_sizes"), minimize(counts, name="depth"))
+    objectives = (maximize(counts, name="log_sizes"), _shallow(task, counts))
     problem = Problem(task.space, objectives, (*task.constraints, *limits))
     archive = Archive()
     run_search(problem, nsga2(problem, task.seed, population=_CHEAP_POPULATION), trials=trials, archive=archive)

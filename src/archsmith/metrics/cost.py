@@ -28,7 +28,9 @@ from archsmith.supernet import extract, parts
 Shape = tuple[int, ...]
 NAMES = ("params", "macs", "memory")
 LAYERS = ("depth", "log_sizes", "outputs")  # see `layer_sums`
+OWN = ("layers",)  # what only a model's own `counts` can say
 _ELEMENTWISE_IN_PLACE = frozenset({"relu_", "hardswish_", "hardsigmoid_", "hardtanh_", "silu_", "gelu_", "sigmoid_"})
+_INSTEAD = ": only a model that does so in its own `counts` has them, as `zen` has; bound depth instead"
 _TABLE_LIMIT = 500_000  # entries of one table; then it starts anew
 
 
@@ -173,7 +175,7 @@ class _Group:
 class Costs:
     """Metric: architecture -> {"params", "macs", "memory"} (bytes) of the extracted network for one input `shape` (C, H, W).
 
-    `names` may also hold those of `layer_sums`. Additive where the model is: parameters of each layer by its shape, MACs by its
+    `names` may also hold those of `layer_sums`, and `layers` of a model that counts them itself. Additive where the model is: parameters of each layer by its shape, MACs by its
     shape times how often it is applied, which is measured once; both tabulated per group of decisions. Whether the model is
     additive is checked on architectures that together hold every option; if not, `additive` is False and every architecture is
     counted exactly, once. A model that has `counts(arch, shape)` of its own is asked for what that gives; UserError where it is
@@ -182,8 +184,8 @@ class Costs:
 
     def __init__(self, model: nn.Module, shape: Shape, names: Sequence[str] = NAMES) -> None:
         for name in names:
-            if name not in (*NAMES, *LAYERS):
-                known = (*NAMES, *LAYERS)
+            if name not in (*NAMES, *LAYERS, *OWN):
+                known = (*NAMES, *LAYERS, *OWN)
                 raise UserError(f"unknown cost '{name}'{did_you_mean(name, known)}; known are {', '.join(known)}")
         self.model, self.shape, self.names = model, tuple(shape), tuple(names)
         self.name = "costs"
@@ -230,11 +232,17 @@ class Costs:
     def _checked(self, own: Any) -> Callable[[Architecture, Shape], Mapping[str, float]] | None:
         """The model's own counts, compared with exact ones; None where it has none."""
         if not callable(own):
+            for name in self.names:
+                if name in OWN:
+                    raise UserError(f"this space does not count {name}{_INSTEAD}")
             return None
         space, rng = self._reading.space, Random(0)
         for arch in (space.extreme(0), *(space.sample(rng) for _ in range(2))):
             found = own(arch, self.shape)
-            for name, count in self.exact(arch, [name for name in self.names if name in found]).items():
+            for name in self.names:
+                if name in OWN and name not in found:
+                    raise UserError(f"{type(self.model).__name__} does not count {name}{_INSTEAD}")
+            for name, count in self.exact(arch, [n for n in self.names if n in found and n not in OWN]).items():
                 if found[name] != count:
                     kind = type(self.model).__name__
                     raise UserError(f"{kind}.counts says {name}={found[name]} of {dict(arch)}, the network has {count}")

@@ -19,6 +19,7 @@ _DEPTHS = (2, 3, 4)
 _FINEST = 0.01  # steps of the width multiplier
 _WIDEST = 16.0
 _COUNT = {"params": lambda network, shape: params(network), "macs": macs, "memory": peak_memory}
+BOUNDING = (*_COUNT, "latency")  # what it is scaled to; its depth is what it is
 
 
 Headed = Callable[[nn.Module], nn.Module]
@@ -75,7 +76,7 @@ def reference(
     it is used to 95 % or more (of a latency limit as near as timing allows). Depths at which even the narrowest network is too
     large are left out. UserError where none fits. `latency_ms`: times a network that is on `meta`; needed for a latency limit.
     """
-    known = (*_COUNT, "latency") if latency_ms is not None else tuple(_COUNT)
+    known = BOUNDING if latency_ms is not None else tuple(_COUNT)
     unknown = sorted(set(limits) - set(known))
     if unknown or not limits:
         raise UserError(f"reference: limits {sorted(limits)} must be some of {', '.join(known)}")

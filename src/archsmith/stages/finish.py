@@ -15,7 +15,7 @@ from archsmith.archive import SqliteArchive
 from archsmith.data.augment import suggest
 from archsmith.methods.task import Training
 from archsmith.metrics.latency import whole_ms
-from archsmith.models.reference import Reference, costs, reference
+from archsmith.models.reference import BOUNDING, Reference, costs, reference
 from archsmith.problem import Candidate, Trial
 from archsmith.progress import duration
 from archsmith.space import Architecture
@@ -201,7 +201,7 @@ def _record(work: Work, shortlist: Sequence[dict[str, Any]], standings: Sequence
 def references(work: Work, chosen: dict[str, Any]) -> list[Reference]:
     """Three hand-made networks that use the budget; without one, as large as the chosen network. Found once, then read back."""
     channels, size, _ = work.shape
-    limits = {limit.metric: limit.value for limit in work.limits if limit.op == "<="}
+    limits = {limit.metric: limit.value for limit in work.limits if limit.op == "<=" and limit.metric in BOUNDING}
     if not limits:
         limits = {"params": chosen["params"], "macs": chosen["macs"]}
     goal = work.images.goal

@@ -30,7 +30,7 @@ from archsmith.run import Run, Stopwatch
 from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
 from archsmith.supernet import extract, search_space
-from archsmith.survey import constraints_of
+from archsmith.survey import constraints_of, counted
 from archsmith.training.recipe import LOSSES
 
 SHIP_S = 8.0  # exporting, verifying, timing and reporting take about half of this on two quiet cores
@@ -169,9 +169,8 @@ class Work:
 
     @cached_property
     def costs(self) -> Costs:
-        """params and macs of an architecture, and memory where the budget bounds it: that takes a trace of each network."""
-        bounded = any(limit.metric == "memory" for limit in self.limits)
-        return Costs(self.model, self.shape, ("params", "macs", "memory") if bounded else ("params", "macs"))
+        """params and macs of an architecture, and what else the budget bounds."""
+        return Costs(self.model, self.shape, counted(self.limits))
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
