@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import copy
+import itertools
 import json
 import math
 import sys
@@ -18,7 +20,10 @@ from torch.nn import functional as F
 
 
 def main() -> None:
-    """Prints Kendall with the recorded CIFAR-10 accuracy of each reading, and one JSON object."""
+    """Prints Kendall with the recorded CIFAR-10 accuracy of each reading, and one JSON object.
+
+    "counts" are of all 15,625 cells and with all three data sets.
+    """
     from archsmith.bench.judge import paired
     from archsmith.bench.proxies import Setting, sampled, truth_of
     from archsmith.benchmarks import load
@@ -34,10 +39,15 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=200, help="the first of the 1,000 cells of nasbench201_proxies.py")
     parser.add_argument("--images", default=str(DATA / "images/cifar10_lossless_train_0.parquet"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", default=["grad_norm", "zen", "jacob_cov"], help="scores; ntk is slow")
+    parser.add_argument("--only", nargs="*", default=["grad_norm", "zen", "jacob_cov"], help="scores, or counts; ntk is slow")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     began = time.monotonic()
+    if "counts" in asked.only:
+        print(json.dumps({"counts": counts(), "seconds": round(time.monotonic() - began)}, indent=1))
+        asked.only.remove("counts")
+    if not asked.only:
+        return
     recorded = load("nasbench201:cifar10")
     archs = sampled(recorded, Setting("nasbench201:cifar10", ("zico",), 1000))[: asked.networks]
     truth = truth_of(recorded, archs)
@@ -51,6 +61,7 @@ def main() -> None:
     noise = [(torch.randn(64, 3, 32, 32, generator=generator), torch.randint(0, 10, (64,), generator=generator))] * 2
     usual, large, small = drawn(64), drawn(128), drawn(16)
     jacob, norm, zen, ntk = named("jacob_cov"), named("grad_norm"), named("zen"), named("ntk")
+    naswot, synflow = named("naswot"), named("synflow")
     own = Proxy("grad_norm_all", _grad_norm_of_all, Needs(init="gaussian", labels=True))
     running = Proxy("zen_running", _zen_running, Needs(own=True, init="gaussian"), broken="last")
     kaiming = replace(jacob, needs=replace(jacob.needs, init="kaiming"))
@@ -79,6 +90,23 @@ def main() -> None:
         "jacob_cov, Kaiming weights": (kaiming, usual, True),
         "jacob_cov, Xavier weights": (xavier, usual, True),
         "jacob_cov, running statistics of BatchNorm as they begin": (evaluated, usual, True),
+        "jacob_cov, dead operations kept": (jacob, usual, False),
+        "naswot, as here": (naswot, usual, True),
+        "naswot, dead operations kept": (naswot, usual, False),
+        "naswot, 128 images": (naswot, large, True),
+        "naswot, 128 images, dead operations kept": (naswot, large, False),
+        "naswot, 16 images": (naswot, small, True),
+        "naswot, noise images": (naswot, noise, True),
+        "naswot, Kaiming weights": (replace(naswot, needs=replace(naswot.needs, init="kaiming")), usual, True),
+        "naswot, running statistics of BatchNorm as they begin": (
+            replace(naswot, needs=replace(naswot.needs, train=False)),
+            usual,
+            True,
+        ),
+        "synflow, as here": (synflow, usual, True),
+        "synflow, dead operations kept": (synflow, usual, False),
+        "synflow, BatchNorm kept in the reductions": (Proxy("synflow_kept", _synflow_kept, Needs(own=True)), usual, True),
+        "synflow, BatchNorm kept everywhere": (Proxy("synflow_all", _synflow_all, Needs(own=True)), usual, True),
     }
     readings = {name: reading for name, reading in readings.items() if name.partition(",")[0] in asked.only}
     with torch.device("meta"):
@@ -97,6 +125,42 @@ def main() -> None:
     print(json.dumps({"networks": len(archs), "rows": rows, "seconds": round(time.monotonic() - began)}, indent=1))
 
 
+def counts() -> dict[str, dict[str, list[float]]]:
+    """Part of the cells -> what is counted in a cell -> Kendall with the accuracies on the three data sets.
+
+    Networks differ in their cell alone, so the parameters and MACs of one rank as those of the other. `pooling a little`:
+    average pooling breaks ties, as where a counter sees its few operations.
+    """
+    from nasbench201_proxies import TRUTHS
+
+    from archsmith.bench.proxies import truth_of
+    from archsmith.benchmarks import load
+    from archsmith.cells import EDGE_NAMES, live_edges, nasbench201_canonical
+    from archsmith.predictors.ranking import kendall
+    from archsmith.space import Architecture
+
+    space = load(TRUTHS[0]).space
+    archs = [Architecture(dict(zip(space, options, strict=True))) for options in itertools.product(*space.values())]
+    truths = [truth_of(load(name), archs) for name in TRUTHS]
+    weights = {"nor_conv_1x1": 1.0, "nor_conv_3x3": 9.0}
+    parameters = np.array([sum(weights.get(arch[e], 0.0) for e in EDGE_NAMES) for arch in archs])
+    pooling = np.array([sum(arch[e] == "avg_pool_3x3" for e in EDGE_NAMES) for arch in archs])
+    alive = np.array([arch == nasbench201_canonical(arch) for arch in archs])
+    counted = {
+        "parameters or MACs": parameters,
+        "MACs, pooling a little": parameters + 1e-3 * pooling,
+        "parameters or MACs, not dead": np.array([sum(weights.get(arch[e], 0.0) for e in live_edges(arch)) for arch in archs]),
+        "convolutions": np.array([sum(arch[e] in weights for e in EDGE_NAMES) for arch in archs]),
+        "convolutions, not dead": np.array([sum(arch[e] in weights for e in live_edges(arch)) for arch in archs]),
+    }  # fmt: skip
+    return {
+        f"{part}: {mask.sum()}": {
+            what: [round(kendall(column[mask], truth[mask]), 3) for truth in truths] for what, column in counted.items()
+        }
+        for part, mask in (("all cells", np.ones(len(archs), bool)), ("cells with nothing dead", alive))
+    }
+
+
 def _row(column: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Kendall over all, those that cannot be scored last; "live": over those that can be."""
     from archsmith.bench.judge import ranked_last
@@ -108,6 +172,27 @@ def _row(column: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         "live": kendall(column[live], truth[live]),
         "scored": int(live.sum()),
     }
+
+
+def _synflow_kept(reading: Any, everywhere: bool = False) -> float:
+    """Synflow whose BatchNorm stays in the two reduction blocks, as zero-cost-nas has it; batch statistics of one image."""
+    twin = copy.deepcopy(reading.network).double().train()
+    for path, module in list(twin.named_modules()):
+        if isinstance(module, nn.BatchNorm2d) and not everywhere and "reduction" not in path:
+            parent, _, name = path.rpartition(".")
+            setattr(twin.get_submodule(parent), name, nn.Identity())
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.abs_()
+    layers = [m.weight for m in twin.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    logits = twin(torch.ones_like(reading.batches[0][0][:1], dtype=torch.float64))
+    found = torch.autograd.grad(logits.sum(), layers, allow_unused=True)
+    total = math.fsum(float((w.detach() * g).abs().sum()) for w, g in zip(layers, found, strict=True) if g is not None)
+    return math.log(total) if total > 0 else -math.inf
+
+
+def _synflow_all(reading: Any) -> float:
+    return _synflow_kept(reading, everywhere=True)
 
 
 def _grad_norm_of_all(reading: Any) -> float:

@@ -18,6 +18,7 @@ FAST = (
     "zico", "zico_bc", "l2_norm", "grad_norm", "plain", "snip", "grasp", "fisher", "synflow", "effective_params", "jacob_cov",
     "epe_nas", "naswot", "linear_regions", "swap", "zen", "meco", "wrcor", "az_nas", "vkdnw", "params", "macs", "depth",
 )  # fmt: skip
+WHOLE = "all"  # cells
 CELLS = Path(__file__).with_name("nasbench201_cells.txt")
 Triple = tuple[float, float, float]
 # Kendall's tau on CIFAR-10, CIFAR-100, ImageNet16-120, all 15,625 cells, by who measured it
@@ -50,6 +51,32 @@ def check_cells(setting: Any) -> None:
     space = recorded.space
     if kept != ["".join(str(space[name].index(arch[name])) for name in space) for arch in sampled(recorded, setting)]:
         sys.exit(f"the sample of {setting.benchmark} is not that of {CELLS}: other networks than in RESULTS.md")
+
+
+def on_parts(setting: Any, out: Path) -> dict[str, dict[str, list[float]]]:
+    """Score -> part of the cells -> Kendall with each truth, mean over seeds; the parts: all, nothing dead, the first 200."""
+    from statistics import mean
+
+    import numpy as np
+
+    from archsmith.bench.judge import ranked_last
+    from archsmith.bench.proxies import columns_of, sampled, truth_of
+    from archsmith.benchmarks import load
+    from archsmith.cells import nasbench201_canonical
+    from archsmith.predictors.ranking import kendall
+
+    archs = sampled(load(TRUTHS[0]), setting)
+    whole = np.ones(len(archs), bool)
+    parts = {WHOLE: whole, "nothing dead": np.array([arch == nasbench201_canonical(arch) for arch in archs])}
+    parts["first 200"] = np.arange(len(archs)) < 200
+    truths = [truth_of(load(name), archs) for name in TRUTHS]
+    return {
+        name: {
+            part: [mean(kendall(ranked_last(column)[mask], truth[mask]) for column in columns) for truth in truths]
+            for part, mask in parts.items()
+        }
+        for name, columns in columns_of(out, [arch.key for arch in archs], setting.seeds).items()
+    }
 
 
 def main() -> None:
@@ -85,6 +112,10 @@ def main() -> None:
         print(text(few))
         for truth in TRUTHS:
             rows[truth] |= few["truths"][truth]["scores"]
+    parts = on_parts(setting, asked.out)
+    print("\nKendall on a part of the cells, means over seeds: " + ", ".join(t.partition(":")[2] for t in TRUTHS))
+    for name in sorted(parts, key=lambda name: -parts[name][WHOLE][0]):
+        print(f"{name:<24}" + "   ".join(f"{part}: {', '.join(f'{v:.3f}' for v in parts[name][part])}" for part in parts[name]))
     print("\nKendall here, and as published: " + ", ".join(t.partition(":")[2] for t in TRUTHS))
     for name in rows[TRUTHS[0]]:
         if sources := {who: table[name] for who, table in PUBLISHED.items() if name in table}:
