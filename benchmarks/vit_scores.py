@@ -20,8 +20,10 @@ from nasbench201_proxies import DATA  # beside this file
 from archsmith.bench.folder import appending, kept
 from archsmith.bench.judge import judge, table
 from archsmith.bench.pool import processes, results
+from archsmith.metrics.proxies.ensembles import Ensemble, rank_sum
 
 PROXIES = ("dss", "zico", "synflow", "snip", "grad_norm", "l2_norm", "wrcor", "params", "macs", "depth")
+COUNTED = ("params", "macs", "depth")
 COLUMNS = (
     ("kendall_all", "Kendall"), ("kendall_low", "low"), ("kendall_high", "high"), ("spearman_all", "Spearman"),
     ("kendall_top_half", "top half"), ("top_pick", "top pick"),
@@ -56,10 +58,15 @@ def main() -> None:
                 print(json.dumps({key: row[key] for key in ("network", "accuracy", "seconds")}), flush=True)
     rows = [have[i] for i in range(asked.networks)]
     truth = np.array([row["accuracy"] for row in rows])
-    scores = {
-        name: judge([np.array([row["scores"][seed][name] for row in rows]) for seed in range(asked.seeds)], truth)
+    columns = {
+        name: [np.array([row["scores"][seed][name] for row in rows]) for seed in range(asked.seeds)]
         for name in rows[0]["scores"][0]
     }
+    sums = [Ensemble(f"params + {name}", (("params", 1.0), (name, 1.0)), "") for name in PROXIES if name not in COUNTED]
+    for ensemble in sums:
+        members = [{name: columns[name][seed] for name, _ in ensemble.members} for seed in range(asked.seeds)]
+        columns[ensemble.name] = [rank_sum(ensemble, of_seed) for of_seed in members]
+    scores = {name: judge(column, truth) for name, column in columns.items()}
     ordered = dict(sorted(scores.items(), key=lambda item: -item[1]["kendall_all"]))
     print(table(ordered, COLUMNS))
     facts = {

@@ -23,7 +23,9 @@ app = typer.Typer(
 app.add_typer(bench)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output, progress to standard error.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, as given to --out.")]
-Budget = Annotated[str, typer.Option("--budget", help='Limits, e.g. "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40".')]
+Budget = Annotated[
+    str, typer.Option("--budget", help='Limits, e.g. "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40".')
+]
 Space = Annotated[str, typer.Option("--space", help="A name from `archsmith spaces`, or your own as my_model.py:Net.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads to compute with. [default: physical cores]")]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same run.")]

@@ -43,7 +43,7 @@ def constraints_of(limits: tuple[Limit, ...], costs: Metric, latency: Metric | N
 
 
 def counted(limits: Iterable[Limit], names: tuple[str, ...] = ("params", "macs")) -> tuple[str, ...]:
-    """What `Costs` must count beside `names` for a budget; what costs more (memory: a trace of each network) only if bounded."""
+    """What `Costs` must count beside `names` for a budget; what is slow (memory: a trace of each network) only if bounded."""
     bounded = dict.fromkeys(limit.metric for limit in limits if limit.metric != "latency")
     return tuple(dict.fromkeys([*names, *bounded]))
 

@@ -1,4 +1,4 @@
-"""A rank sum of training-free scores, one for cells and one for mobile networks; the ranks are those among random networks."""
+"""A rank sum of training-free scores: one for cells, for mobile networks, for Transformers; ranks among random networks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from archsmith.cells import CANONICAL
 from archsmith.methods import scored
 from archsmith.methods.task import Task
 from archsmith.metrics.proxies import build_all
-from archsmith.metrics.proxies.ensembles import ENSEMBLES, Reference, Referred
+from archsmith.metrics.proxies.ensembles import CHOSEN_FOR, ENSEMBLES, Reference, Referred
 
-_MOBILE = ("mobilenet", "proxyless", "ofa-mobilenet-v3-w1.0", "ofa-mobilenet-v3-w1.2")
 _REFERENCE = 32  # networks whose scores the ranks are taken among
-_PASSES = {"archsmith": 2, "archsmith-mobile": 0}  # of data; MeCo's one image counts nothing
+_PASSES = {"archsmith": 2, "archsmith-mobile": 0, "archsmith-vit": 0}  # of data; MeCo's one image counts nothing
 
 
 def screen(task: Task) -> dict[str, Any]:
@@ -26,8 +25,8 @@ def search(task: Task) -> dict[str, Any]:
 
 
 def _score(task: Task) -> scored.Score:
-    """The ensemble that was chosen on networks of the kind (benchmarks/choose_ensemble.py, benchmarks/mobile_scores.py)."""
-    ensemble = ENSEMBLES["archsmith-mobile" if task.space_name in _MOBILE else "archsmith"]
+    """The ensemble that was chosen on networks of the kind, by the benchmark that `ENSEMBLES` names."""
+    ensemble = ENSEMBLES[CHOSEN_FOR.get(task.space_name, "archsmith")]
     scores = build_all(
         ensemble.proxies, task.model, task.batches, costs=task.costs, seed=task.seed, loss=task.loss,
         canonical=CANONICAL.get(task.space_name),  # as it was chosen and judged: without dead operations

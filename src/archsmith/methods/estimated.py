@@ -1,4 +1,4 @@
-"""Search on estimates by shared weights: how far they can be trusted, predictor-guided search on them with random search beside it."""
+"""Search on estimates by shared weights: how far they can be trusted, guided search on them and random search beside it."""
 
 from __future__ import annotations
 

@@ -175,11 +175,11 @@ class _Group:
 class Costs:
     """Metric: architecture -> {"params", "macs", "memory"} (bytes) of the extracted network for one input `shape` (C, H, W).
 
-    `names` may also hold those of `layer_sums`, and `layers` of a model that counts them itself. Additive where the model is: parameters of each layer by its shape, MACs by its
-    shape times how often it is applied, which is measured once; both tabulated per group of decisions. Whether the model is
-    additive is checked on architectures that together hold every option; if not, `additive` is False and every architecture is
-    counted exactly, once. A model that has `counts(arch, shape)` of its own is asked for what that gives; UserError where it is
-    wrong for one of a few architectures. Works on `meta`.
+    `names` may also hold those of `layer_sums`, and `layers` of a model that counts them itself. Additive where the model is:
+    parameters of each layer by its shape, MACs by its shape times how often it is applied, measured once; both tabulated
+    per group of decisions. Whether the model is additive is checked on architectures that together hold every option; if not,
+    `additive` is False and every architecture is counted exactly, once. A model that has `counts(arch, shape)` of its own is
+    asked for what that gives; UserError where it is wrong for one of a few architectures. Works on `meta`.
     """
 
     def __init__(self, model: nn.Module, shape: Shape, names: Sequence[str] = NAMES) -> None:

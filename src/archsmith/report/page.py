@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from archsmith.files import write_text
-from archsmith.report import account, caveats, drawing, estimates, figures, results, text
+from archsmith.report import account, caveats, drawing, estimates, figures, narrowing, results, text
 from archsmith.report.front import rows_of, save
 from archsmith.report.record import STAGES, Record, read
 
@@ -70,6 +70,7 @@ def _context(record: Record) -> dict[str, Any]:
         "budget": results.budget(record),
         "verdict": results.verdict(record),
         "estimates": estimates.estimates(record),
+        "narrowing": narrowing.narrowing(record),
         "hint": caveats.pretrained_hint(record),
         "specs": {name: _json(figure) for name, figure in drawn.items() if figure},
         "legends": {name: figures.legend(figure) for name, figure in drawn.items() if figure},

@@ -36,12 +36,20 @@ ENSEMBLES = {
         Ensemble(
             "archsmith-mobile", (("l2_norm", 1.0), ("params", 1.0)), "benchmarks/mobile_scores.py on the Once-For-All space"
         ),
+        Ensemble("archsmith-vit", (("params", 1.0),), "benchmarks/vit_scores.py on small Vision Transformers"),
         Ensemble("az-nas", _AZ, "Lee and Ham, CVPR 2024, equation 10"),
         Ensemble("az-nas+synflow", (*_AZ, ("synflow", 1.0)), "Lee and Ham, CVPR 2024, table 5"),
         Ensemble("az-nas+zico", (*_AZ, ("zico", 1.0)), "Lee and Ham, CVPR 2024, table 5"),
         Ensemble("vkdnw-aggregate", (*_AZ, ("vkdnw", 1.0)), "Tybl and Neumann, CVPR 2025, equation 12"),
     )
 }
+
+_KINDS = {  # ensemble -> spaces of the kind on whose networks it was chosen
+    "archsmith": ("nasbench201", "darts", "darts-small", "transnas", "nasbench1shot1-space1", "nasbench1shot1-space2"),
+    "archsmith-mobile": ("mobilenet", "proxyless", "ofa-mobilenet-v3-w1.0", "ofa-mobilenet-v3-w1.2"),
+    "archsmith-vit": ("vit-nano", "autoformer-tiny", "autoformer-small", "autoformer-base"),
+}
+CHOSEN_FOR = {space: name for name, spaces in _KINDS.items() for space in spaces}
 
 
 def log_ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
