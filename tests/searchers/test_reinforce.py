@@ -23,12 +23,12 @@ def trial(loss, **arch):
 def test_a_step_is_the_advantage_times_the_gradient_of_the_log_probability():
     policy = Policy(flat(2, 2), rate=0.5, momentum=0.9)
     policy.learn(trial(1.0, d0=0, d1=0))  # only sets the baseline to -1
-    assert policy.probabilities("d0") == [0.5, 0.5]
+    assert policy.distribution.theta["d0"] == [0.5, 0.5]
     policy.learn(trial(3.0, d0=0, d1=1))  # advantage -2; its moving variance is 0.1 * 4
     step = 0.5 * -2 / math.sqrt(0.4)
     odds = math.exp(step * 0.5 - step * -0.5)
-    assert policy.probabilities("d0") == pytest.approx([odds / (1 + odds), 1 / (1 + odds)])
-    assert policy.probabilities("d1") == pytest.approx([1 / (1 + odds), odds / (1 + odds)])
+    assert policy.distribution.theta["d0"] == pytest.approx([odds / (1 + odds), 1 / (1 + odds)])
+    assert policy.distribution.theta["d1"] == pytest.approx([1 / (1 + odds), odds / (1 + odds)])
 
 
 def test_failures_teach_as_the_worst_and_absent_decisions_learn_nothing():
@@ -36,14 +36,14 @@ def test_failures_teach_as_the_worst_and_absent_decisions_learn_nothing():
     policy = Policy(space, rate=0.5, momentum=0.9)
     short = {"s0.depth": 1, "s0.b0.kernel": 3, "s0.b0.expand": 3}
     policy.learn(trial(None, **short))
-    assert policy.probabilities("s0.depth") == [0.5, 0.5]
+    assert policy.distribution.theta["s0.depth"] == [0.5, 0.5]
     policy.learn(trial(1.0, **short))
     policy.learn(trial(0.0, **short))
-    before = policy.probabilities("s0.depth")[0]
+    before = policy.distribution.theta["s0.depth"][0]
     assert before > 0.5
     policy.learn(trial(None, **short))
-    assert policy.probabilities("s0.depth")[0] < before
-    assert policy.probabilities("s0.b1.kernel") == pytest.approx([1 / 3] * 3)
+    assert policy.distribution.theta["s0.depth"][0] < before
+    assert policy.distribution.theta["s0.b1.kernel"] == pytest.approx([1 / 3] * 3)
 
 
 def test_the_unit_of_the_reward_does_not_matter():

@@ -9,6 +9,7 @@ from random import Random
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem, Trial
 from archsmith.search import Proposals, searcher
+from archsmith.searchers.categorical import Categorical
 from archsmith.searchers.fresh import Fresh, at_least_one
 from archsmith.space import Architecture, SearchSpace
 
@@ -36,7 +37,7 @@ def reinforce(problem: Problem, seed: int = 0, batch: int = 1, rate: float = 0.2
 
     def proposal() -> Candidate | None:
         for _ in range(_REPEATS if known else 0):
-            arch = fresh.mended(policy.draw(rng))
+            arch = fresh.mended(policy.distribution.draw(rng))
             if arch in known:
                 policy.learn(known[arch])
             elif fresh.fits(arch) and fresh.taken([arch]):  # else it waits in this batch
@@ -50,28 +51,15 @@ def reinforce(problem: Problem, seed: int = 0, batch: int = 1, rate: float = 0.2
 
 
 class Policy:
-    """Independent categorical distributions, by their logits, and the moving mean and variance of the rewards."""
+    """The logits of a categorical distribution, and the moving mean and variance of the rewards."""
 
     def __init__(self, space: SearchSpace, rate: float, momentum: float) -> None:
-        self._space, self._rate, self._momentum = space, rate, momentum
-        self._logits = {name: [0.0] * len(options) for name, options in space.options.items()}
+        self.distribution = Categorical(space)
+        self._rate, self._momentum = rate, momentum
+        self._logits = {name: [0.0] * len(row) for name, row in self.distribution.theta.items()}
         self._baseline: float | None = None
         self._variance = 0.0
         self._worst = 0.0
-
-    def probabilities(self, name: str) -> list[float]:
-        """Of the options of one decision: the softmax of its logits."""
-        logits = self._logits[name]
-        powers = [math.exp(logit - max(logits)) for logit in logits]
-        return [power / sum(powers) for power in powers]
-
-    def draw(self, rng: Random) -> Architecture:
-        """One architecture."""
-        indices: Sequence[int] = [
-            everything.index(rng.choices(self._space.options[name], self.probabilities(name))[0])
-            for name, everything in self._space.universe.items()
-        ]
-        return self._space.decode(indices)
 
     def learn(self, trial: Trial) -> None:
         """One step of gradient ascent; the first measured trial only sets the baseline."""
@@ -90,7 +78,14 @@ class Policy:
         if not self._variance:
             return
         step = self._rate * advantage / math.sqrt(self._variance)
-        for name, option in trial.arch.items():
-            taken = self._space.options[name].index(option)
-            for index, probability in enumerate(self.probabilities(name)):
-                self._logits[name][index] += step * ((index == taken) - probability)
+        for name, row in self.distribution.theta.items():
+            taken = self.distribution.place(name, trial.arch)
+            if taken is not None:
+                logits = self._logits[name]
+                moved = [z + step * ((place == taken) - p) for place, (z, p) in enumerate(zip(logits, row, strict=True))]
+                self._logits[name], self.distribution.theta[name] = moved, _softmax(moved)
+
+
+def _softmax(logits: Sequence[float]) -> list[float]:
+    powers = [math.exp(logit - max(logits)) for logit in logits]
+    return [power / sum(powers) for power in powers]
