@@ -211,6 +211,7 @@ def again(
     time: Annotated[str | None, typer.Option(help="Train and ship the best for the budget in this time, in a new run.")] = None,
     steps: Annotated[int | None, typer.Option(help="The same, by training steps.")] = None,
     reference: Annotated[bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")] = True,
+    settings: Annotated[str, typer.Option("--set", help='Of ddpnas: "worth=log, height=2, free=4"; see docs/ddpnas.md.')] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the new run. [default: RUN-2]")] = None,
     json: Json = False,
 ) -> None:
@@ -225,7 +226,7 @@ def again(
 
         if count < 1:
             raise UserError(f"--count {count}: give at least 1")
-        rows = generated(found, budget, count)
+        rows = generated(found, budget, count, _settings(settings))
         _print(rows) if json else print(_networks(rows))
         if any(row["error"] for row in rows):
             sys.exit(2)
@@ -239,7 +240,7 @@ def again(
         from archsmith.progress import watch
 
         with watch(STAGES) as watching:
-            new = begin(found, budget[0], folder, watching, **limits)
+            new = begin(found, budget[0], folder, watching, _settings(settings), **limits)
     _finished(new, json)
 
 

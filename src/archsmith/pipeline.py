@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -40,21 +40,32 @@ def start(request: Request, out: str | Path, watch: Watch | None = None) -> Run:
     return carry_on(run, watch)
 
 
-def again(run: Run, budget: str, out: str | Path, watch: Watch | None = None, **changes: Any) -> Run:
+def again(
+    run: Run,
+    budget: str,
+    out: str | Path,
+    watch: Watch | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Run:
     """The same job under another budget: the images are split as before, weights that networks share are not trained again.
 
-    `changes`: of the request, e.g. `time_s`. Raises UserError where the run has not got that far.
+    `changes`: of the request, e.g. `time_s`; `settings`: of the method, those of generating. Raises UserError where the run has
+    not got that far.
     """
     taken = _taken_over(run)
+    changes["settings"] = _regenerating(run, settings or {})
     new = run.another(out, request_from(**{**run.request.model_dump(), **changes, "budget": budget}), taken)
     return carry_on(new, watch)
 
 
-def generated(run: Run, budgets: Sequence[str], count: int = 1) -> list[dict[str, Any]]:
+def generated(
+    run: Run, budgets: Sequence[str], count: int = 1, settings: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
     """For each budget the networks that a run's search gives for it, with their costs: no training, no scoring.
 
-    Rows {"budget", "networks": [{"key", "options", costs by name}], "error": why there are none}. Raises UserError for a method
-    that cannot.
+    Rows {"budget", "networks": [{"key", "options", costs by name}], "error": why there are none}. `settings`: of the method,
+    those that say what is generated. Raises UserError for a method that cannot.
     """
     page = _method(run.request)
     if not hasattr(page, "generated"):
@@ -64,6 +75,7 @@ def generated(run: Run, budgets: Sequence[str], count: int = 1) -> list[dict[str
             f"--steps ({able} gives networks for any budget at once)"
         )
     _taken_over(run)
+    asked = _regenerating(run, settings or {})
     seen, trained = run.stage("look") or {}, run.stage("train") or {}
     name = "mobilenet" if run.request.space == "auto" else run.request.space
     shape = seen["channels"], seen["size"], seen["size"]
@@ -80,7 +92,7 @@ def generated(run: Run, budgets: Sequence[str], count: int = 1) -> list[dict[str
         try:
             archs = page.generated(
                 search_space(model), name, trained, run.archive.stage("train"), constraints_of(row, costs, table), costs, count,
-                **run.request.settings,
+                **asked,
             )  # fmt: skip
         except NothingFits as error:
             rows.append({"budget": said, "networks": [], "error": str(error)})
@@ -89,6 +101,18 @@ def generated(run: Run, budgets: Sequence[str], count: int = 1) -> list[dict[str
         networks = [{"key": arch.key, "options": dict(arch), **costs(arch), **latency(arch)} for arch in archs]
         rows.append({"budget": said, "networks": networks, "error": None})
     return rows
+
+
+def _regenerating(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's settings with these changed; UserError for one that its shared weights were trained by."""
+    allowed = getattr(_method(run.request), "GENERATING", ())
+    for name in settings:
+        if name not in allowed:
+            able = f"only {', '.join(allowed)}" if allowed else "nothing of this method"
+            raise UserError(f"--set {name}: what is trained already cannot be changed, {able} can; begin a new search")
+    merged = {**run.request.settings, **settings}
+    _checked(request_from(**{**run.request.model_dump(), "settings": merged}))
+    return merged
 
 
 def _taken_over(run: Run) -> tuple[str, ...]:
@@ -212,6 +236,21 @@ def _checked(request: Request) -> None:
         if name not in known:
             having = f"it has {', '.join(known)}" if known else "it has none"
             raise UserError(f"method '{_name(request)}' has no setting '{name}'{did_you_mean(name, known)}; {having}")
+        _fitting(name, request.settings[name], known[name].default)
+    page = _method(request)
+    if hasattr(page, "check"):
+        page.check(request.space, **request.settings)
+
+
+def _fitting(name: str, value: Any, default: Any) -> None:
+    """UserError for a value that is not of the kind of the default."""
+    kinds: dict[type, tuple[tuple[type, ...], str]] = {
+        bool: ((bool,), "true or false"), int: ((int,), "a whole number"), float: ((int, float), "a number"),
+        str: ((str,), "a word"),
+    }  # fmt: skip
+    allowed, said = kinds.get(type(default), ((object,), ""))
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed and object not in allowed):
+        raise UserError(f"--set {name}={value}: give {said}, as {name}={str(default).lower()}")
 
 
 def _scoring(work: Work) -> float:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from short_runs import Stop, asked, searched, searched_on
 
+from archsmith.cells import NASBENCH201, SHAPES
 from archsmith.errors import UserError
+from archsmith.methods import ddpnas
 from archsmith.methods.ddpnas import groups, worth_of_options
 from archsmith.metrics.cost import Costs
 from archsmith.models import build
 from archsmith.pipeline import again, carry_on, generated, start
-from archsmith.problem import Candidate, Trial
+from archsmith.problem import Candidate, Trial, at_most
 from archsmith.run import Run
 from archsmith.searchers.categorical import Categorical
 from archsmith.searchers.pruning import evaluations, proposals
@@ -93,6 +95,22 @@ def test_networks_for_any_budget_without_training(finished: Run) -> None:
     assert not rows[2]["networks"] and "the nearest has macs=" in rows[2]["error"]
 
 
+def test_cells_of_another_shape_without_training() -> None:
+    distribution = Categorical(NASBENCH201)
+    distribution.theta["edge0to3"] = [0.1, 0.1, 0.1, 0.6, 0.1]
+    found = {"distribution": {"stages": [distribution.to_json()]}}
+    model, shape = build("nasbench201", 10, 3, 32, device="meta"), SHAPES["nasbench201"]
+    costs = Costs(model, (3, 32, 32), ("params", "macs"))
+    for free in (0, 3):
+        archs = ddpnas.generated(
+            NASBENCH201, "nasbench201", found, [], [at_most(costs, 60e6, name="macs")], costs, 3, height=1, free=free
+        )
+        for arch in archs:
+            counts = shape(arch)
+            assert counts["height.cell"] <= 1 and counts["free.cell"] == free and costs(arch)["macs"] <= 60e6
+        assert archs[0]["edge0to3"] == "nor_conv_3x3"
+
+
 def test_a_run_after_a_run_takes_the_weights_over(finished: Run, tmp_path: Path) -> None:
     new = again(finished, "params<=12k", tmp_path / "new", steps=30)
     assert new.stage("train") == finished.stage("train")
@@ -115,9 +133,16 @@ def test_what_it_cannot_do_is_told(finished: Run, tmp_path: Path) -> None:
         ({"score": "never"}, "score 'never'"),
         ({"worth": "gold"}, "worth 'gold'"),
         ({"rule": "x"}, "rule 'x'"),
+        ({"rounds": "many"}, "--set rounds=many: give a whole number"),
+        ({"protect": 1}, "--set protect=1: give true or false"),
+        ({"rounds": True}, "--set rounds=True: give a whole number"),
+        ({"free": 2}, "height and free are of cells"),
     ):
         with pytest.raises(UserError, match=told):
-            start(asked("ddpnas", tmp_path, settings=settings), tmp_path / told.split("'")[1])
+            start(asked("ddpnas", tmp_path, settings=settings), tmp_path / "wrong")
+        assert not (tmp_path / "wrong").exists()  # told before anything is begun
+    with pytest.raises(UserError, match="what is trained already cannot be changed, only worth, height, free can"):
+        generated(finished, ["params<=12k"], settings={"rounds": 2})
     shutil.rmtree(tmp_path / "other")
 
 

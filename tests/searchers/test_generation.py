@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping
 from random import Random
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from archsmith.cells import DARTS, NASBENCH201, SHAPES
 from archsmith.errors import NothingFits, UserError
 from archsmith.problem import Term, at_least, at_most
 from archsmith.searchers import generation
@@ -184,3 +186,41 @@ def test_21_blocks_of_7_options() -> None:
     assert found.exact
     values = [found.worths[found.within({"a": limit})[0]] for limit in (40, 60, 80, 100)]
     assert values == sorted(values)
+
+
+@pytest.mark.parametrize(("height", "free"), [(1, None), (2, 2), (None, 4), (1, 0)])
+def test_cells_of_a_height_with_so_many_operations_without_parameters(height: int | None, free: int | None) -> None:
+    """The worthiest of all 15,625 cells that are so, by brute force."""
+    rng, shape = Random(7), SHAPES["nasbench201"]
+    worth = random_worth(NASBENCH201, rng)
+    found, how = generate(NASBENCH201, worth, shape.limits(height, free), count=2)
+
+    def keeps(arch: Architecture) -> bool:
+        counts = shape(arch)
+        return counts["height.cell"] <= (3 if height is None else height) and (free is None or counts["free.cell"] == free)
+
+    best = max(worth_of(worth, arch) for arch in NASBENCH201.architectures() if keeps(arch))
+    assert how == "exact" and all(map(keeps, found)) and worth_of(worth, found[0]) == pytest.approx(best)
+
+
+def test_darts_cells_by_height_and_operations_without_parameters() -> None:
+    """As DDPNAS's generator has it: of every edge the best operation of either kind, the best way to connect them."""
+    rng, shape = Random(1), SHAPES["darts"]
+    worth = {name: {option: rng.random() for option in options} for name, options in DARTS.items()}
+    (found,), how = generate(DARTS, worth, shape.limits(2, 4))
+    total = 0.0
+    for cell in ("normal", "reduce"):
+        operations = [worth[name] for name in DARTS if name.startswith(cell) and ".op" in name]
+        kinds = [
+            [max(v for o, v in row.items() if bool(re.search("skip|pool", o)) is free) for free in (False, True)]
+            for row in operations
+        ]
+        gains = sorted((row[1] - row[0] for row in kinds), reverse=True)
+        inputs = [name for name in DARTS if name.startswith(cell) and name.endswith("inputs")]
+        low = [
+            ways for ways in itertools.product(*(DARTS[name] for name in inputs))
+            if shape({**found, **dict(zip(inputs, ways, strict=True))})[f"height.{cell}"] <= 2
+        ]  # fmt: skip
+        total += sum(row[0] for row in kinds) + sum(gains[:4])
+        total += max(sum(worth[name][way] for name, way in zip(inputs, ways, strict=True)) for ways in low)
+    assert how == "exact" and worth_of(worth, found) == pytest.approx(total)

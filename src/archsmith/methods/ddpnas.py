@@ -21,7 +21,7 @@ from typing import Any
 
 from torch import nn
 
-from archsmith.cells import LIVE
+from archsmith.cells import LIVE, SHAPES
 from archsmith.errors import UserError
 from archsmith.methods import estimated
 from archsmith.methods.few_shot import screen as screen
@@ -32,7 +32,7 @@ from archsmith.problem import Candidate, Constraint, Metric, Problem, Trial, max
 from archsmith.search import search as run_search
 from archsmith.searchers.categorical import Categorical, credited, rewards_of
 from archsmith.searchers.generation import Worth, generate
-from archsmith.searchers.pruning import proposals, pruning
+from archsmith.searchers.pruning import check_settings, proposals, pruning
 from archsmith.searchers.random import random_search
 from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
@@ -47,6 +47,7 @@ from archsmith.walk import Gauge
 
 SCORES, WORTHS = ("round", "turn"), ("theta", "log", "reward")
 _GENERATED = 16  # networks looked at with the shared weights, at least
+GENERATING = ("worth", "height", "free")  # settings that say which networks are generated; another budget may change them
 _WITHOUT = re.compile("none|skip|pool")  # in the names of operations that have no parameters
 
 
@@ -71,15 +72,17 @@ def weights(
     protect: bool = False,
     score: str = "round",
     worth: str = "theta",
+    height: int = 0,
+    free: int = -1,
 ) -> Grown:
     """The supernet and what the distribution became, as far as checkpoint and trials do not hold it already.
 
     `rounds`, `rule`, `temperature` (in points of accuracy), `warmup`: as in `searchers.pruning`. `protect`: of operations with
     parameters and of those without the last one stays. `score`: after each "round" or after each "turn". `worth`: what an
-    option counts when networks are generated, its "theta", the "log" of it, or the mean "reward" it had.
+    option counts when networks are generated, its "theta", the "log" of it, or the mean "reward" it had. `height`, `free`: of
+    cells, the most intermediate nodes on a path (0: any) and how many operations have no parameters (-1: any).
     """
-    if score not in SCORES or worth not in WORTHS:
-        raise UserError(f"score '{score}' is one of {', '.join(SCORES)}, worth '{worth}' of {', '.join(WORTHS)}")
+    check(task.space_name, rounds, rule, temperature, warmup, score, worth, height, free)
     assert task.sharing is not None
     sharing, asked = task.sharing(), (rounds, rule, temperature, warmup, protect, score)
     if asked not in sharing.kept:
@@ -108,6 +111,34 @@ def weights(
     return sharing.kept[asked]
 
 
+def check(
+    space_name: str,
+    rounds: int = 3,
+    rule: str = "velocity",
+    temperature: float = 1.0,
+    warmup: int = 0,
+    score: str = "round",
+    worth: str = "theta",
+    height: int = 0,
+    free: int = -1,
+    **others: Any,
+) -> None:
+    """UserError for settings that make no sense, so that they are told before anything is trained."""
+    if score not in SCORES or worth not in WORTHS:
+        raise UserError(f"score '{score}' is one of {', '.join(SCORES)}, worth '{worth}' of {', '.join(WORTHS)}")
+    check_settings(rounds, rule, temperature, warmup=warmup)
+    _shape_limits(space_name, height, free)
+
+
+def _shape_limits(space_name: str, height: int = 0, free: int = -1, **others: Any) -> tuple[Constraint, ...]:
+    """Of what `height` and `free` ask; UserError where the space has no cells."""
+    if height == 0 and free == -1:
+        return ()
+    if space_name not in SHAPES:
+        raise UserError(f"height and free are of cells; space '{space_name}' has none, these have: {', '.join(SHAPES)}")
+    return SHAPES[space_name].limits(height or None, None if free == -1 else free)
+
+
 def train(task: Task, **settings: Any) -> dict[str, Any]:
     """The supernet, how the distribution narrowed, and how far its estimates can be trusted."""
     grown = weights(task, **settings)
@@ -121,11 +152,12 @@ def search(task: Task, **settings: Any) -> dict[str, Any]:
     grown = weights(task, **settings)
     count = max(_GENERATED, 2 * task.finalists)
     trials = task.archive.stage("train")
-    archs, how = _generated(grown.root.space, grown.distribution, trials, task.constraints, task.costs, count, **settings)
+    limits = (*task.constraints, *_shape_limits(task.space_name, **settings))
+    archs, how = _generated(grown.root.space, grown.distribution, trials, limits, task.costs, count, **settings)
     metric = estimated.estimate(task, grown.root)
-    problem = Problem(task.space, (minimize(metric, name="shared_loss"),), task.constraints)
+    problem = Problem(task.space, (minimize(metric, name="shared_loss"),), limits)
     assert grown.survivor is not None
-    fits = Gauge(task.constraints).violation(grown.survivor) <= 0
+    fits = Gauge(limits).violation(grown.survivor) <= 0
     chosen = list(dict.fromkeys([*([grown.survivor] if fits else []), *archs]))
     run_search(problem, listed(problem, archs=chosen), trials=len(chosen), archive=task.archive, stage="search")
     run_search(problem, random_search(problem, task.seed), trials=len(chosen), archive=task.archive, stage="search-random")
@@ -152,7 +184,7 @@ def groups(space: SearchSpace) -> list[list[Any]]:
     return [free, [name for name in names if name not in free]]
 
 
-def worth_of_options(distribution: Categorical, trials: Sequence[Trial], worth: str = "theta", **settings: Any) -> Worth:
+def worth_of_options(distribution: Categorical, trials: Sequence[Trial], worth: str = "theta", **others: Any) -> Worth:
     """decision -> option -> what it counts. Of decisions that not every network has, beside the mean of the options, so that
     having the decision is worth nothing by itself. `trials`: those of the training."""
     rows = {name: list(row) for name, row in distribution.theta.items()}
@@ -181,7 +213,8 @@ def generated(
     space = _alive(space, space_name)
     distribution = Categorical(space)
     distribution.restore(found["distribution"]["stages"][-1])
-    return _generated(space, distribution, trials, constraints, costs, count, **settings)[0]
+    limits = (*constraints, *_shape_limits(space_name, **settings))
+    return _generated(space, distribution, trials, limits, costs, count, **settings)[0]
 
 
 def _generated(

@@ -250,7 +250,9 @@ def _unbeaten(costs: np.ndarray, worths: np.ndarray) -> tuple[np.ndarray, bool]:
         kept = order[worths[order] > before][::-1]
         return (kept, True) if len(kept) <= MOST else (_thinned(costs, kept), False)
     order, whole = np.lexsort((*costs.T, -worths)), True
-    if count > MOST:
+    if count > MOST:  # of those that cost the same the worthiest, before anything is left out
+        order = order[np.sort(np.unique(costs[order], axis=0, return_index=True)[1])]
+    if len(order) > MOST:
         order, whole = _thinned(costs, order), False
     kept = np.zeros(0, dtype=np.int64)
     for start in range(0, len(order), _CHUNK):

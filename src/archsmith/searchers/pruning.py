@@ -42,13 +42,7 @@ def pruning(
     of options (shorter lists are dealt again within a round) and need not exist in every architecture (an option that nothing
     was learned about has the mean of the others), what breaks a cheap constraint is mended and counts for what it became.
     """
-    at_least_one(rounds=rounds)
-    if rule not in RULES:
-        raise UserError(f"rule '{rule}' is not one of {', '.join(RULES)}")
-    if not temperature > 0 or not 0 <= momentum < 1 or warmup < 0:
-        raise UserError(
-            f"temperature={temperature}, momentum={momentum}, warmup={warmup}: above 0, from 0 to below 1, 0 or more"
-        )
+    check_settings(rounds, rule, temperature, momentum, warmup)
     rng = Random(seed)
     fresh = Fresh(problem, rng)
     distribution = Categorical(problem.space)
@@ -78,6 +72,17 @@ def pruning(
         if on_stage is not None:
             on_stage(distribution)
     yield [Candidate(fresh.mended(distribution.mode()), origin=FINAL[0])]
+
+
+def check_settings(rounds: int, rule: str, temperature: float, momentum: float = 0.0, warmup: int = 0) -> None:
+    """UserError for what makes no sense."""
+    at_least_one(rounds=rounds)
+    if rule not in RULES:
+        raise UserError(f"rule '{rule}' is not one of {', '.join(RULES)}")
+    if not temperature > 0 or not 0 <= momentum < 1 or warmup < 0:
+        raise UserError(
+            f"temperature={temperature}, momentum={momentum}, warmup={warmup}: above 0, from 0 to below 1, 0 or more"
+        )
 
 
 def softmax(rewards: Mapping[int, float], alive: Sequence[int], temperature: float) -> dict[int, float]:
