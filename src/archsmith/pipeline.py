@@ -238,8 +238,8 @@ def _checked(request: Request) -> None:
             raise UserError(f"method '{_name(request)}' has no setting '{name}'{did_you_mean(name, known)}; {having}")
         _fitting(name, request.settings[name], known[name].default)
     page = _method(request)
-    if hasattr(page, "check"):
-        page.check(request.space, **request.settings)
+    if hasattr(page, "refuse"):
+        page.refuse(request.space, **request.settings)
 
 
 def _fitting(name: str, value: Any, default: Any) -> None:

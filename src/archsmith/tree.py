@@ -23,7 +23,7 @@ from archsmith.supernet import reachable, resetter
 @dataclass(eq=False)
 class Node:
     """A part of the space and the weights its architectures share. `trained`: images that went forward and back for it alone,
-    `macs`: their multiply-accumulates, where they were counted.
+    `macs`: their multiply-accumulates, where they were counted; `compared`: images that did so to find its split.
 
     `model` holds tensors of its own. Those that no architecture of `space` can use need no gradient, so an optimizer made for
     the model (`training.start`) has every live parameter once and no other.
@@ -36,6 +36,7 @@ class Node:
     children: list[Node] = field(default_factory=list)
     trained: int = 0
     macs: float = 0.0
+    compared: int = 0
 
     def __post_init__(self) -> None:
         live = set(reachable(self.model, self.space))
@@ -56,8 +57,8 @@ class Node:
 
     @property
     def cost(self) -> int:
-        """Images that went forward and back for all of the tree from here down."""
-        return sum(node.trained for node in self.walk())
+        """Images that went forward and back for all of the tree from here down, the search for splits included."""
+        return sum(node.trained + node.compared for node in self.walk())
 
     def holds(self, arch: Mapping[str, Any]) -> bool:
         """Whether the architecture is in its part of the space."""

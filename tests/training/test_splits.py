@@ -17,10 +17,11 @@ from archsmith.elastic import Choice, Conv2d, Linear, OneOf
 from archsmith.errors import UserError
 from archsmith.models import build
 from archsmith.models.cell import nasbench201
-from archsmith.space import Architecture
+from archsmith.space import Architecture, SearchSpace
 from archsmith.supernet import active, search_space
 from archsmith.training.splits import (
     best_split,
+    comparing,
     gradient_distances,
     lightest,
     parts_of,
@@ -191,3 +192,10 @@ def root() -> Node:
 
 def drawn(node: Node, count: int) -> list[Architecture]:
     return [node.space.sample(Random(i)) for i in range(count)]
+
+
+def test_what_looking_for_a_split_takes_is_counted() -> None:
+    space = SearchSpace({"a": (1, 2, 3), "b": (1, 2), "c": (1,)})
+    assert comparing(space, "gradients", rounds=4) == 4 * (3 + 2) and comparing(space, "gradients", 4, ["b"]) == 8
+    assert comparing(space, "scores", rounds=4) == 2 * comparing(space, "gradients", rounds=4)
+    assert comparing(space, "a", rounds=4) == comparing(space, "random", rounds=4) == 0

@@ -83,6 +83,7 @@ class Setting:
             raise UserError("--seeds: give at least one")
 
 
+_ROUNDS = 20  # in which a split compares options
 SAMPLINGS = ("uniform", "live", "balanced")
 
 
@@ -186,7 +187,8 @@ def estimated(seed: int, name: str, which: Sequence[int]) -> tuple[list[dict[str
     judging = time.perf_counter() - began
     across = _across(job, root, calibration, held_out) if grown is not None and len(root.leaves) > 1 else None
     cost = {
-        "updates": root.cost // job.setting.batch, "images": root.cost, "train_seconds": trained,
+        "updates": sum(node.trained for node in root.walk()) // job.setting.batch, "images": root.cost,
+        "train_seconds": trained,
         "macs": sum(node.macs for node in root.walk()), "judge_seconds": judging,
         "across": across, "leaves": len(root.leaves), "parameters": sum(p.numel() for p in root.model.parameters()),
         "splits": {node.name: [child.name for child in node.children] for node in root.walk() if node.children},
@@ -247,7 +249,7 @@ def _grow(job: Job, seed: int, name: str, root: Node, grown: Grown) -> None:
     """Children below the parent, level by level, each trained; splits are kept, so that one that goes on has the same."""
     from archsmith.seeding import mix
     from archsmith.training.nodes import train_node
-    from archsmith.training.splits import branching, parts_of, planned
+    from archsmith.training.splits import branching, comparing, parts_of, planned
     from archsmith.tree import grow
 
     setting = job.setting
@@ -268,6 +270,7 @@ def _grow(job: Job, seed: int, name: str, root: Node, grown: Grown) -> None:
                 plan = planned(node, how, branches, distances=_distances(job, seed, how), seed=seed)
                 write_text(path, json.dumps(plan))
             plan = json.loads(path.read_text(encoding="utf-8"))
+            node.compared = comparing(node.space, how, _ROUNDS) * setting.batch
             below += grow(node, parts_of(node.space, plan), inherit=grown.inherit, seed=mix(seed, "children"))
         for position, node in enumerate(below):
             steps = max(1, extra // len(levels) // len(below))
@@ -283,10 +286,10 @@ def _distances(job: Job, seed: int, how: str) -> Mapping[str, Any]:
     from archsmith.training.splits import gradient_distances, score_distances
 
     source = stream(job, seed, augmented=False)(0)
-    batches = [next(source) for _ in range(20)]
+    batches = [next(source) for _ in range(_ROUNDS)]
     if how == "gradients":
-        return {how: gradient_distances(batches, rounds=20)}
-    return {"scores": score_distances(ZiCo(fresh(job, "meta"), batches[:2], seed=seed), rounds=20)}
+        return {how: gradient_distances(batches, rounds=_ROUNDS)}
+    return {"scores": score_distances(ZiCo(fresh(job, "meta"), batches[:2], seed=seed), rounds=_ROUNDS)}
 
 
 def _across(job: Job, root: Node, calibration: Any, held_out: Any) -> float | None:

@@ -46,7 +46,7 @@ def auto(space: str) -> str:
 
 
 def page_of(name: str) -> Any:
-    """The stages that a method fills in: `screen`, `search`, and where it has them `train`, `network`, `weights`."""
+    """The stages that a method fills in: `screen`, `search`, and where it has them `train`, `network`, `weights`, `refuse`."""
     module, _, attribute = METHODS[name][0].partition(":")
     page = importlib.import_module(module)
     return getattr(page, attribute) if attribute else page

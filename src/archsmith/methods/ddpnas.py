@@ -82,7 +82,7 @@ def weights(
     option counts when networks are generated, its "theta", the "log" of it, or the mean "reward" it had. `height`, `free`: of
     cells, the most intermediate nodes on a path (0: any) and how many operations have no parameters (-1: any).
     """
-    check(task.space_name, rounds, rule, temperature, warmup, score, worth, height, free)
+    refuse(task.space_name, rounds, rule, temperature, warmup, score, worth, height, free)
     assert task.sharing is not None
     sharing, asked = task.sharing(), (rounds, rule, temperature, warmup, protect, score)
     if asked not in sharing.kept:
@@ -111,7 +111,7 @@ def weights(
     return sharing.kept[asked]
 
 
-def check(
+def refuse(
     space_name: str,
     rounds: int = 3,
     rule: str = "velocity",

@@ -28,7 +28,16 @@ from archsmith.training.nodes import train_node
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import Sampler, among, uniform
 from archsmith.training.shared import sharing as single
-from archsmith.training.splits import branching, check, gradient_distances, parts_of, planned, score_distances, splittable
+from archsmith.training.splits import (
+    branching,
+    check,
+    comparing,
+    gradient_distances,
+    parts_of,
+    planned,
+    score_distances,
+    splittable,
+)
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward
 from archsmith.tree import Node, grow
@@ -123,10 +132,12 @@ def _split(task: Task, node: Node, how: str, branches: int, inherit: bool, passe
         decisions, rounds = affordable(node, passes, task.seed)
         score = ZiCo(task.model, task.batches, seed=task.seed, loss=task.loss)
         distances = {"gradients": gradient_distances(task.batches, rounds, task.loss), "scores": score_distances(score, rounds)}
-        return planned(node, how, branches, distances=distances, decisions=decisions, seed=task.seed)
+        found = planned(node, how, branches, distances=distances, decisions=decisions, seed=task.seed)
+        return {**found, "compared": comparing(node.space, how, rounds, decisions) * len(task.batches[0][0])}
 
     task.tell(f"splitting '{node.name}' on {how}", None)
     found = task.decide(f"train/{node.name}/split", plan)
+    node.compared = found.get("compared", 0)
     return grow(node, parts_of(node.space, found), inherit=inherit, seed=mix(task.seed, node.name))
 
 

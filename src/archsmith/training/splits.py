@@ -112,6 +112,12 @@ def planned(
     return {"decision": name, "groups": [list(range(low, high)) for low, high in itertools.pairwise(ends)]}
 
 
+def comparing(space: SearchSpace, how: str, rounds: int, decisions: Sequence[str] | None = None) -> int:
+    """Mini-batches that `planned` sends forward and back to compare options; two a score (ZiCo)."""
+    names = splittable(space) if decisions is None else decisions
+    return {"gradients": 1, "scores": 2}.get(how, 0) * rounds * sum(len(space.options[name]) for name in names)
+
+
 def check(space: SearchSpace, how: str, branches: int) -> None:
     """UserError where `planned` could not split the space so, whatever its weights are."""
     if branches < 2:
