@@ -179,7 +179,7 @@ def test_every_method_can_be_found() -> None:
     for name in METHODS:
         page = page_of(name)
         assert callable(page.screen) and callable(page.search)
-        pruned = {"rounds", "rule", "temperature", "warmup", "protect", "score", "worth"}
+        pruned = {"rounds", "rule", "temperature", "warmup", "protect", "score", "worth", "height", "free"}
         assert set(settings_of(page)) <= ({"splits", "split_on", "leaves", "inherit"} if name != "ddpnas" else pruned)
 
 
