@@ -2,7 +2,8 @@
 
 The searches replay the estimates that `archsmith bench supernets --out FOLDER` left, one supernet trained on ("longer") and
 its parts ("few-shot:..."), at equal cost of training. The gradient methods train weights of their own, alone or in each part,
-the same number of steps in all; what they find is looked up in the benchmark.
+the same number of steps in all, the weights of options on validation images that no part is chosen by; what they find is
+looked up in the benchmark.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from archsmith.search import search
 from archsmith.searchers import make
 from archsmith.space import Architecture
 
-SEARCHERS = ("random", "regularized-evolution:population=10:tournament=5", "tpe", "bohb", "reinforce")
+SEARCHERS = ("random", "regularized-evolution:population=10:tournament=5", "tpe", "bohb", "hyperband", "smac", "reinforce")
 GRADIENT = ("darts", "pc-darts", "gdas")
 
 
@@ -186,12 +187,14 @@ def learn(method: str, split: str, seed: int, steps: int) -> dict[str, Any]:
 
 
 def _alphas(job: Any, seed: int, step: int) -> Any:
-    """Validation images in the order of a seed, from a step on."""
-    from archsmith.data import batches
+    """Validation images that `estimators.images` does not judge on, in the order of a seed, from a step on."""
+    from archsmith.data import batches, chosen
     from archsmith.seeding import mix
 
+    part = job.data.parts["val"]
+    judged = np.arange(0, len(part), max(1, len(part) // job.setting.held_out))
     return batches(
-        job.data.parts["val"],
+        chosen(part, np.setdiff1d(np.arange(len(part)), judged)),
         job.setting.batch,
         data=job.data,
         seed=mix(seed, "alphas"),
