@@ -483,4 +483,5 @@ CANONICAL = {  # architecture -> the one of its function; routing and caching go
 _EDGES_SHAPE = CellShape({"cell": (EDGE_NAMES, _edges_height, EDGE_NAMES)})
 _DARTS_SHAPE = CellShape({cell: _darts_shape(cell) for cell in _DARTS_CELLS})
 SHAPES = {"nasbench201": _EDGES_SHAPE, "transnas": _EDGES_SHAPE, "darts": _DARTS_SHAPE, "darts-small": _DARTS_SHAPE}
+STATISTIC = {"nasbench201": longest_convolutions, "transnas": longest_convolutions}  # to balance samples by
 LIVE = {"nasbench201": has_path, "transnas": has_path}  # which architectures compute anything; elsewhere all do

@@ -173,6 +173,17 @@ def test_settings_are_checked_before_anything_is_done(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     with pytest.raises(UserError, match="cannot split on 'edge7'"):
         start(asked("few-shot", tmp_path, settings={"split_on": "edge7"}), tmp_path / "run")
+    for settings, told in (
+        ({"sampling": "sandwitch"}, "did you mean 'sandwich'"),
+        ({"distill": True}, "add sampling=sandwich"),
+        ({"distill": "yes"}, "give true or false"),
+        ({"splits": -1}, "splits=-1 must be 0 or more"),
+    ):
+        with pytest.raises(UserError, match=told):
+            start(asked("few-shot", tmp_path, settings=settings), tmp_path / "wrong")
+    assert not (tmp_path / "wrong").exists()
+    with pytest.raises(UserError, match="the options of 'edge0to1' have no order"):
+        searched(asked("one-shot", tmp_path, settings={"sampling": "sandwich"}), tmp_path / "unordered")
 
 
 def test_every_method_can_be_found() -> None:
@@ -180,7 +191,8 @@ def test_every_method_can_be_found() -> None:
         page = page_of(name)
         assert callable(page.screen) and callable(page.search)
         pruned = {"rounds", "rule", "temperature", "warmup", "protect", "score", "worth", "height", "free"}
-        assert set(settings_of(page)) <= ({"splits", "split_on", "leaves", "inherit"} if name != "ddpnas" else pruned)
+        tree = {"splits", "split_on", "leaves", "inherit", "sampling", "distill"}
+        assert set(settings_of(page)) <= (tree if name != "ddpnas" else pruned)
 
 
 def test_chance() -> None:
@@ -196,3 +208,35 @@ def test_shared_weights_learn_other_tasks(task: str, tmp_path: Path) -> None:
     trust = (run.stage("train") or {})["trust"]
     assert len(trust["networks"]) == 8 and all(row["estimate"] < 1 for row in trust["networks"])
     assert (run.stage("search") or {})["shortlist"]
+
+
+SIZES = """
+from torch import nn
+from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Linear, Repeat
+
+
+class Block(nn.Sequential):
+    def __init__(self, width, number):
+        kernel = Choice(1, 3, name=f"kernel{number}")
+        super().__init__(Conv2d(width, width, kernel, padding="same", bias=False), BatchNorm2d(width), nn.ReLU())
+
+
+def Net(classes, channels, size):
+    width = Choice(4, 6, 8, name="width")
+    stem = [Conv2d(channels, width, 3, stride=2, padding=1, bias=False), BatchNorm2d(width), nn.ReLU()]
+    body = Repeat(*(Block(width, i) for i in range(2)), depth=Choice(1, 2, name="depth"))
+    return nn.Sequential(*stem, body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), Linear(width, classes))
+"""
+
+
+@pytest.mark.parametrize("method", ["one-shot", "few-shot"])
+def test_networks_of_many_sizes_share_weights_in_sandwiches(method: str, tmp_path: Path) -> None:
+    """Width, kernel and depth: a step trains four networks, which counts as four; the tree is split on a width."""
+    (tmp_path / "sizes.py").write_text(SIZES)
+    settings = {"sampling": "sandwich", "distill": True} | ({"split_on": "width"} if method == "few-shot" else {})
+    request = asked(method, tmp_path, space=f"{tmp_path / 'sizes.py'}:Net", steps=60, settings=settings, budget="params<=900")
+    train = searched(request, tmp_path / "run").stage("train") or {}
+    held = [node["options"].get("width") for node in train["nodes"]]
+    assert held == ([None] if method == "one-shot" else [None, [4], [6], [8]])
+    steps = int(60 * shared.SHARE)
+    assert 0.6 * steps * 32 <= train["images"] <= steps * 32

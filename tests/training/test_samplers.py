@@ -9,7 +9,7 @@ import pytest
 
 from archsmith.errors import UserError
 from archsmith.space import Architecture, SearchSpace
-from archsmith.training.samplers import among, balanced, sandwich, schedule, strata, uniform
+from archsmith.training.samplers import SAMPLINGS, among, balanced, named, sandwich, schedule, strata, uniform
 
 SPACE = SearchSpace({"a": (1, 2, 3), "b": (1, 2), "c": (0, 1)})
 
@@ -59,6 +59,21 @@ def test_a_schedule_changes_at_its_shares() -> None:
     sampler = schedule((0.25, among([first])), (1.0, among([second])))
     shares = {share: sampler(Random(0), share)[0] for share in (0.0, 0.24, 0.25, 0.9, 1.0)}
     assert shares == {0.0: first, 0.24: first, 0.25: second, 0.9: second, 1.0: second}
+
+
+def test_by_name() -> None:
+    for how, count in SAMPLINGS.items():
+        sampler = named(how, SPACE, lambda arch: arch["a"])
+        assert all(len(sampler(Random(i), 0.0)) == count for i in range(5))
+    rare = SPACE.where(lambda arch: arch["a"] < 3 or arch["b"] == arch["c"] == 1)
+    threes = sum(n for arch, n in drawn(named("balanced", rare, lambda arch: arch["a"])).items() if arch["a"] == 3)
+    assert threes > 150  # a third of the draws, though an eighth of the architectures
+    with pytest.raises(UserError, match="did you mean 'uniform'"):
+        named("unifrom", SPACE)
+    with pytest.raises(UserError, match="balanced counts the convolutions"):
+        named("balanced", SPACE)
+    with pytest.raises(UserError, match="the options of 'op' have no order"):
+        named("sandwich", SearchSpace({"op": ("conv", "pool")}))
 
 
 def test_the_same_rng_draws_the_same() -> None:

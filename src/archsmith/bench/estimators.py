@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from archsmith.cells import CANONICAL, LIVE, longest_convolutions
+from archsmith.cells import CANONICAL, LIVE, STATISTIC
 from archsmith.errors import UserError, did_you_mean
 from archsmith.files import write_text
 from archsmith.space import Architecture, SearchSpace
@@ -337,16 +336,13 @@ def recipe(setting: Setting, share: float) -> Any:
 def _how(job: Job, node: Node, seed: int) -> dict[str, Any]:
     """Seed, device and what a step of a node's training computes."""
     from archsmith.metrics.cost import Costs
-    from archsmith.training.samplers import balanced, strata, uniform
+    from archsmith.training.samplers import named
     from archsmith.training.shared import sharing
 
     space, alive = node.space, LIVE.get(job.network[0])
     if job.setting.sampling != "uniform" and alive is not None:
         space = space.where(alive)
-    sampler = uniform(space)
-    if job.setting.sampling == "balanced":
-        counts = sorted({longest_convolutions(space.sample(Random(i))) for i in range(500)})
-        sampler = balanced([uniform(part) for part in strata(space, longest_convolutions, counts)])
+    sampler = named("balanced" if job.setting.sampling == "balanced" else "uniform", space, STATISTIC.get(job.network[0]))
     shape = (job.data.channels, job.setting.size, job.setting.size)
     costs = Costs(fresh(job, "meta"), shape, ("macs",))
     return {"seed": seed, "device": job.device, "backward": sharing(sampler, macs=lambda arch: costs(arch)["macs"])}

@@ -16,8 +16,8 @@ from typing import Any
 
 from torch import nn
 
-from archsmith.cells import LIVE
-from archsmith.errors import NothingFits, UserError
+from archsmith.cells import LIVE, STATISTIC
+from archsmith.errors import NothingFits, UserError, did_you_mean
 from archsmith.feasible import feasible_sample
 from archsmith.methods import estimated
 from archsmith.methods.task import Sharing, Task
@@ -26,8 +26,9 @@ from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
 from archsmith.training.nodes import train_node
 from archsmith.training.recipe import Recipe
-from archsmith.training.samplers import Sampler, among, uniform
-from archsmith.training.shared import sharing as single
+from archsmith.training.samplers import SAMPLINGS, Sampler, among, named
+from archsmith.training.shared import Distillation
+from archsmith.training.shared import sharing as shared
 from archsmith.training.splits import (
     branching,
     check,
@@ -50,14 +51,38 @@ _ROUNDS, _FEWEST_ROUNDS = 8, 2  # architectures a split is judged on
 _JUDGING = 0.1  # of the training at most, for that
 
 
-def weights(task: Task, *, splits: int = 1, split_on: str = "gradients", leaves: int = 8, inherit: bool = True) -> Node:
+def weights(
+    task: Task,
+    *,
+    splits: int = 1,
+    split_on: str = "gradients",
+    leaves: int = 8,
+    inherit: bool = True,
+    sampling: str = "uniform",
+    distill: bool = False,
+) -> Node:
     """The tree of supernets, trained as far as its checkpoints do not hold it already.
 
     `splits`: levels below the supernet of the whole space, 0: none (one-shot). `split_on`: for each level a decision, or
     "gradients", "scores", "random", "arbitrary" (`training.splits.planned`); with "+" between them, the last for all that
     follow. `leaves`: at most so many supernets at the end. `inherit`: parts start from what was trained above them, else anew.
+    `sampling`: the networks of a step, of `samplers.SAMPLINGS`; a step with several counts as several. A "sandwich" is
+    of the whole space, whatever the budget. `distill`: its largest teaches the others.
     """
-    return grown(task, splits=splits, split_on=split_on, leaves=leaves, inherit=inherit)[0]
+    refuse(task.space_name, splits=splits, leaves=leaves, sampling=sampling, distill=distill)
+    return grown(task, splits=splits, split_on=split_on, leaves=leaves, inherit=inherit, sampling=sampling, distill=distill)[0]
+
+
+def refuse(
+    space_name: str, *, splits: int = 1, leaves: int = 8, sampling: str = "uniform", distill: bool = False, **others: Any
+) -> None:
+    """UserError for settings that make no sense, so that they are told before anything is trained."""
+    if splits < 0 or leaves < 2:
+        raise UserError(f"splits={splits} must be 0 or more, leaves={leaves} at least 2")
+    if sampling not in SAMPLINGS:
+        raise UserError(f"sampling '{sampling}' is not one of {', '.join(SAMPLINGS)}{did_you_mean(sampling, SAMPLINGS)}")
+    if distill and sampling != "sandwich":
+        raise UserError("distill=true: the largest network of a step teaches the others; add sampling=sandwich")
 
 
 def grown(
@@ -67,15 +92,15 @@ def grown(
     split_on: str,
     leaves: int,
     inherit: bool,
+    sampling: str = "uniform",
+    distill: bool = False,
     learn: Callable[[Sharing, Node], Backward] | None = None,
     channels: int | None = None,
 ) -> tuple[Node, dict[str, TrainState]]:
     """`weights`, and the training of each node by name. `learn`: what a step of a leaf computes, instead of
     single paths. `channels`: operations work on one in so many (PC-DARTS)."""
-    if splits < 0 or leaves < 2:
-        raise UserError(f"splits={splits} must be 0 or more, leaves={leaves} at least 2")
     assert task.sharing is not None
-    sharing, asked = task.sharing(), (splits, split_on, leaves, inherit, channels)
+    sharing, asked = task.sharing(), (splits, split_on, leaves, inherit, sampling, distill, channels)
     if asked in sharing.kept:
         return sharing.kept[asked]
     space = task.space.where(LIVE[task.space_name]) if task.space_name in LIVE else task.space
@@ -99,7 +124,8 @@ def grown(
         recipe = replace(sharing.recipe, lr=sharing.recipe.lr / 2) if level and inherit else sharing.recipe
         for position, node in enumerate(nodes):
             share = here / len(nodes)
-            state = _train(task, sharing, node, recipe, share, share * (len(nodes) - position) + rest, None if rest else learn)
+            left = share * (len(nodes) - position) + rest
+            state = _train(task, sharing, node, recipe, share, left, sampling, distill, None if rest else learn)
             states |= {node.name: state} if state else {}
     sharing.kept[asked] = root, states
     return root, states
@@ -116,7 +142,7 @@ def train(task: Task, **options: Any) -> dict[str, Any]:
 
 
 def search(task: Task, **options: Any) -> dict[str, Any]:
-    """Evolution on the estimates."""
+    """Guided search on the estimates."""
     return estimated.search(task, weights(task, **options))
 
 
@@ -173,22 +199,26 @@ def _train(
     recipe: Recipe,
     share: float,
     rest: float,
+    sampling: str,
+    distill: bool,
     learn: Callable[[Sharing, Node], Backward] | None,
 ) -> TrainState | None:
     """With its share of the budget, of which `rest` is not spent yet. None where nothing in the node fits the constraints."""
-    sampler = _sampler(task, node.space)
+    sampler = _sampler(task, node.space, sampling)
     if sampler is None:
         return None
     steps = seconds = None
     if sharing.steps is not None:
-        steps = max(1, int(estimated.TRAINING * sharing.steps * share))
+        steps = max(1, int(estimated.TRAINING * sharing.steps * share) // SAMPLINGS[sampling])
     else:
         assert sharing.seconds is not None
         left = estimated.TRAINING * sharing.seconds - task.spent()
         seconds = task.decide(f"train/{node.name}/seconds", partial(max, 1.0, left * share / rest))
+    distillation = Distillation("largest") if distill else None
+    single = shared(sampler, distillation=distillation, macs=lambda arch: task.costs(arch)["macs"])
     return train_node(
         node, recipe, sharing.stream, steps=steps, seconds=seconds,
-        backward=learn(sharing, node) if learn else single(sampler, macs=lambda arch: task.costs(arch)["macs"]),
+        backward=learn(sharing, node) if learn else single,
         seed=mix(task.seed, "shared", node.name), device=task.device, class_counts=sharing.class_counts,
         checkpoint=sharing.folder / f"shared-{mix(node.name):016x}.safetensors", on_progress=partial(_told, task, node.name),
     )  # fmt: skip
@@ -198,16 +228,17 @@ def _told(task: Task, name: str, state: TrainState, share: float) -> None:
     task.tell(f"'{name}': step {state.step}", share)
 
 
-def _sampler(task: Task, space: SearchSpace) -> Sampler | None:
+def _sampler(task: Task, space: SearchSpace, sampling: str) -> Sampler | None:
     """Random architectures that keep the budget; of a fixed pool where those are rare, None where there are none."""
-    if not task.constraints:
-        return uniform(space)
+    statistic = STATISTIC.get(task.space_name)
+    if not task.constraints or sampling == "sandwich":
+        return named(sampling, space, statistic, task.seed)
     gauge, rng = Gauge(task.constraints), Random(task.seed)
     fitting = space.where(lambda arch: gauge.violation(arch) <= 0)
     try:
         for _ in range(_TRIED):
             fitting.sample(rng)
-        return uniform(fitting)
+        return named(sampling, fitting, statistic, task.seed)
     except UserError:
         try:
             return among(feasible_sample(space, task.constraints, Random(task.seed), _POOL))

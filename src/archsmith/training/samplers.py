@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-from archsmith.errors import UserError
+from archsmith.errors import UserError, did_you_mean
+from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
 
+_LOOKED = 500  # architectures looked at for the values of a statistic
 # (rng, share of the training's budget spent) -> the architectures of one step. A step's rng is its own, so that what is drawn
 # depends on the seed and the number of the step only: a resumed training draws the same, and so does every process of several.
 Sampler = Callable[[Random, float], Sequence[Architecture]]
@@ -73,6 +75,26 @@ def schedule(*parts: tuple[float, Sampler]) -> Sampler:
         return part(rng, share)
 
     return sample
+
+
+SAMPLINGS = {"uniform": 1, "sandwich": 4, "balanced": 1}  # -> architectures of one step
+
+
+def named(how: str, space: SearchSpace, statistic: Callable[[Architecture], object] | None = None, seed: int = 0) -> Sampler:
+    """One of SAMPLINGS; UserError for a sandwich where options are no sizes, and balanced without a statistic."""
+    if how not in SAMPLINGS:
+        raise UserError(f"sampling '{how}' is not one of {', '.join(SAMPLINGS)}{did_you_mean(how, SAMPLINGS)}")
+    if how == "sandwich":
+        for name, options in space.items():
+            if len(options) > 1 and not all(isinstance(option, int | float) for option in options):
+                raise UserError(f"a sandwich is the largest and the smallest network; the options of '{name}' have no order")
+        return sandwich(space)
+    if how == "balanced":
+        if statistic is None:
+            raise UserError("balanced counts the convolutions of cells with four nodes (nasbench201, transnas); use uniform")
+        values = sorted({statistic(space.sample(Random(mix(seed, i)))) for i in range(_LOOKED)})  # type: ignore[type-var]
+        return balanced([uniform(part) for part in strata(space, statistic, values)])
+    return uniform(space)
 
 
 def _at_least_one(what: str, count: int) -> None:
