@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from elastic_models import MODELS
 from torch import nn
 
 from archsmith.cells import nasbench201_canonical
@@ -20,6 +21,7 @@ from archsmith.supernet import active, extract, reachable, search_space, slices
 from archsmith.training import Recipe, advance, start
 from archsmith.training.samplers import uniform
 from archsmith.training.shared import sharing
+from archsmith.training.splits import splittable
 from archsmith.tree import Node, at_random, by_decision, by_predicate, grow, route
 
 RECIPE = Recipe(lr=0.05, batch_size=8, ema=0.0, warmup=0.0)
@@ -75,9 +77,10 @@ def test_what_the_user_froze_stays_frozen() -> None:
     assert not dict(root_of(model).model.named_parameters())[frozen].requires_grad
 
 
-def output(model: nn.Module, arch: Architecture) -> torch.Tensor:
+def output(model: nn.Module, arch: Architecture, x: torch.Tensor | None = None) -> torch.Tensor:
+    torch.manual_seed(0)  # for dropout
     with active(model, arch), torch.no_grad():
-        return model.train()(images())
+        return model.train()(images() if x is None else x)
 
 
 @pytest.mark.parametrize(("make", "decision"), [(cells, "edge0to1"), (family, None)])
@@ -88,6 +91,37 @@ def test_a_child_computes_what_its_parent_does_bit_for_bit_right_after_inheritan
         for seed in range(4):
             arch = child.space.sample(Random(seed))
             assert torch.equal(output(child.model, arch), output(root.model, arch))
+
+
+@pytest.mark.parametrize("name", ["ofa", "vit", "autoformer", "nasbench1shot1", "darts", "transnas", "mobilenet-32", "zen"])
+def test_every_space_can_be_split(name: str) -> None:
+    """Cells, kernels, widths, depths, heads: children compute what the parent does, share nothing, learn what they use."""
+    make, shape, _ = MODELS[name]
+    torch.manual_seed(0)
+    root = root_of(make())
+    x = torch.randn(4, *shape, generator=torch.Generator().manual_seed(0))
+    decision = min(splittable(root.space), key=lambda name: len(root.space[name]))
+    children = grow(root, by_decision(root.space, decision))
+    assert len(children) == len(root.space[decision])
+    for option, child in zip(root.space[decision], children, strict=True):
+        used = set()
+        for seed in range(4):
+            arch = child.space.sample(Random(seed))
+            assert arch[decision] == option
+            assert torch.equal(output(child.model, arch, x), output(root.model, arch, x))
+            used |= set(slices(child.model, arch))
+        learning = {path for path, parameter in child.model.named_parameters() if parameter.requires_grad}
+        assert learning == set(reachable(child.model, child.space)) >= used & learning
+    places = [{p.data_ptr() for p in node.model.parameters()} for node in (root, *children)]
+    assert sum(map(len, places)) == len(set.union(*places))
+    first, arch = children[0], children[0].space.sample(Random(9))
+    state = start(first.model, RECIPE)
+    stream = ((x, torch.arange(4) % 4) for _ in itertools.count())
+    kept = [parameter.detach().clone() for parameter in children[1].model.parameters()]
+    advance(state, stream, total_steps=1, backward=sharing(uniform(first.space)))
+    first.trained = state.passes
+    assert route(root, arch) is first and route(root, children[1].space.sample(Random(9))) is root
+    assert all(torch.equal(a, b) for a, b in zip(kept, children[1].model.parameters(), strict=True))
 
 
 def whole_decision(space: SearchSpace) -> str:

@@ -15,8 +15,9 @@ from archsmith.errors import UserError
 from archsmith.metrics import shared
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.models.cell import nasbench201
-from archsmith.problem import Problem, maximize
+from archsmith.problem import Problem, maximize, minimize
 from archsmith.search import search
+from archsmith.searchers import NEED_FIDELITIES, SEARCHERS, make
 from archsmith.searchers.evolution import regularized_evolution
 from archsmith.space import Architecture
 from archsmith.supernet import active, search_space
@@ -138,3 +139,34 @@ def test_a_form_outside_of_the_space_is_not_taken() -> None:
     )
     assert nasbench201_canonical(arch)["edge0to1"] == "none"
     assert metric(part, canonical=nasbench201_canonical)(arch)["shared_loss"] > 0
+
+
+@pytest.fixture(scope="module")
+def two_leaves() -> SharedAccuracy:
+    root = supernet()
+    train(root, 2)
+    groups = [("none", "skip_connect", "avg_pool_3x3"), ("nor_conv_1x1", "nor_conv_3x3")]
+    for child in grow(root, by_decision(root.space, "edge0to1", groups)):
+        train(child, 2)
+    held_out = [images(2000 + i) for i in range(4)]
+    return SharedAccuracy(root, [images(1000)[0]], held_out, canonical=nasbench201_canonical, fidelities=(0.25, 0.5, 1.0))
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_every_searcher_searches_on_a_tree(name: str, two_leaves: SharedAccuracy) -> None:
+    """Unchanged: what it is told is what the leaf that holds a network gives, at the fidelity that it asked for."""
+    problem = Problem(two_leaves.root.space, (minimize(two_leaves, name="shared_loss"),))
+    asked = f"{name}:population=12" if name == "successive-halving" else name
+    archive = search(problem, make(asked)(problem, 3), trials=24)
+    leaves, fidelities = set(), set()
+    for trial in archive:
+        at = trial.candidate.fidelity or 1.0
+        leaf = two_leaves.node(trial.arch)
+        alone = SharedAccuracy(leaf, two_leaves.calibration, two_leaves.held_out, fidelities=(0.25, 0.5, 1.0))
+        form = nasbench201_canonical(trial.arch)
+        if leaf.holds(form):
+            assert trial.losses == (alone.at(form, at)["shared_loss"],)
+        leaves.add(leaf.name)
+        fidelities.add(at)
+    assert len(archive) == 24 and len(leaves) >= 2
+    assert fidelities == ({0.25, 1.0} if name in NEED_FIDELITIES else {1.0})
