@@ -17,6 +17,23 @@ from archsmith.models.cell import nasbench201
 def Net(classes, channels, size, partial=1):
     return nasbench201(classes, channels, size, width=4, cells=1, partial=partial)
 """
+SIZES = """
+from torch import nn
+from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Linear, Repeat
+
+
+class Block(nn.Sequential):
+    def __init__(self, width, number):
+        kernel = Choice(1, 3, name=f"kernel{number}")
+        super().__init__(Conv2d(width, width, kernel, padding="same", bias=False), BatchNorm2d(width), nn.ReLU())
+
+
+def Net(classes, channels, size):
+    width = Choice(4, 6, 8, name="width")
+    stem = [Conv2d(channels, width, 3, stride=2, padding=1, bias=False), BatchNorm2d(width), nn.ReLU()]
+    body = Repeat(*(Block(width, i) for i in range(2)), depth=Choice(1, 2, name="depth"))
+    return nn.Sequential(*stem, body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), Linear(width, classes))
+"""
 FAST: dict[str, Any] = {
     "data": "digits", "steps": 40, "time_s": None, "trials": 9, "threads": 1, "reference": False,
 }  # fmt: skip

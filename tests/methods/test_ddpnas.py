@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from short_runs import Stop, asked, searched, searched_on
+from short_runs import SIZES, Stop, asked, searched, searched_on
 
 from archsmith.cells import NASBENCH201, SHAPES
 from archsmith.errors import UserError
@@ -166,3 +166,25 @@ def test_having_a_decision_is_worth_nothing_by_itself() -> None:
         for arch, loss in (({"depth": 1}, -80.0), ({"depth": 2, "width": 8}, -60.0), ({"depth": 2, "width": 16}, -70.0))
     ]
     assert worth_of_options(distribution, trials, "reward") == {"depth": {1: 80.0, 2: 65.0}, "width": {8: -5.0, 16: 5.0}}
+
+
+def test_sizes_some_of_which_exist_only_beside_others(tmp_path: Path) -> None:
+    """Width, kernels, depth: the kernel of the second block is there in deep networks only; one option of each is left."""
+    (tmp_path / "sizes.py").write_text(SIZES)
+    request = asked(
+        "ddpnas", tmp_path, space=f"{tmp_path / 'sizes.py'}:Net", steps=60, settings={"rounds": 2}, budget="params<=900"
+    )
+    run = searched(request, tmp_path / "run")
+    train = run.stage("train") or {}
+    stages, survivor = train["distribution"]["stages"], train["distribution"]["survivor"]
+    assert {name: len(alive) for name, alive in stages[0]["alive"].items()} == {
+        "width": 3,
+        "depth": 2,
+        "kernel0": 2,
+        "kernel1": 2,
+    }
+    assert all(len(alive) == 1 for alive in stages[-1]["alive"].values())
+    assert ("kernel1" in survivor) == (survivor["depth"] == 2)
+    assert all(trial.metrics["params"] <= 900 for trial in run.archive.stage("search"))
+    rows = generated(run, ["params<=300", "params<=2k"])
+    assert rows[0]["networks"][0]["params"] <= 300 and rows[1]["networks"][0]["params"] <= 2000

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from short_runs import asked, searched
+from short_runs import SIZES, asked, searched
 
 from archsmith.errors import UserError
 from archsmith.methods import METHODS, page_of, settings_of
@@ -208,25 +208,6 @@ def test_shared_weights_learn_other_tasks(task: str, tmp_path: Path) -> None:
     trust = (run.stage("train") or {})["trust"]
     assert len(trust["networks"]) == 8 and all(row["estimate"] < 1 for row in trust["networks"])
     assert (run.stage("search") or {})["shortlist"]
-
-
-SIZES = """
-from torch import nn
-from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Linear, Repeat
-
-
-class Block(nn.Sequential):
-    def __init__(self, width, number):
-        kernel = Choice(1, 3, name=f"kernel{number}")
-        super().__init__(Conv2d(width, width, kernel, padding="same", bias=False), BatchNorm2d(width), nn.ReLU())
-
-
-def Net(classes, channels, size):
-    width = Choice(4, 6, 8, name="width")
-    stem = [Conv2d(channels, width, 3, stride=2, padding=1, bias=False), BatchNorm2d(width), nn.ReLU()]
-    body = Repeat(*(Block(width, i) for i in range(2)), depth=Choice(1, 2, name="depth"))
-    return nn.Sequential(*stem, body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), Linear(width, classes))
-"""
 
 
 @pytest.mark.parametrize("method", ["one-shot", "few-shot"])
