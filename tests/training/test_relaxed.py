@@ -12,8 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from archsmith.cells import EDGE_NAMES
 from archsmith.elastic import Choice, Mixture, OneOf
 from archsmith.errors import UserError
+from archsmith.metrics.cost import Costs
 from archsmith.models import build
 from archsmith.models.graph import Partial
 from archsmith.seeding import seeded
@@ -309,6 +311,20 @@ def test_a_resumed_search_equals_one_that_went_straight(name: str, tmp_path: Pat
     assert all(torch.equal(again.extra[key], straight.extra[key]) for key in straight.extra)
     pairs = zip(again.module.parameters(), straight.module.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_the_ledger_has_every_pass_with_its_macs(tmp_path: Path) -> None:
+    """A mixture computes all options; weights and architecture step have a batch each."""
+    straight, again = straight_and_resumed(
+        lambda state: learning(METHODS["darts"], search_space(state.module), lambda step: images(1000 + step)), tmp_path
+    )
+    costs = Costs(cells(), (1, 8, 8), ("macs",))
+    empty, small, large = (
+        costs(search_space(cells()).check(dict.fromkeys(EDGE_NAMES, option)))["macs"]
+        for option in ("none", "nor_conv_1x1", "nor_conv_3x3")
+    )
+    assert straight.passes == 2 * 6 * 6
+    assert straight.macs == again.macs == 3 * straight.passes * (small + large - empty)
 
 
 def test_a_resumed_controller_equals_one_that_went_straight(tmp_path: Path) -> None:

@@ -53,7 +53,9 @@ def nasbench1shot1(
     return model
 
 
-def nasbench1shot1_space2(classes: int = 10, channels: int = 3, size: int = 32, width: int = 128, cells: int = 3) -> nn.Sequential:
+def nasbench1shot1_space2(
+    classes: int = 10, channels: int = 3, size: int = 32, width: int = 128, cells: int = 3
+) -> nn.Sequential:
     """`nasbench1shot1` of space 2."""
     return nasbench1shot1(classes, channels, size, space=2, width=width, cells=cells)
 

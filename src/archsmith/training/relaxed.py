@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from archsmith.elastic import Mixture
 from archsmith.errors import UserError
@@ -26,6 +27,7 @@ from archsmith.training.step import Backward, forward, loss_of
 Stream = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # the step to begin at -> endless batches
 # alpha (n,), share of the budget spent, generator -> weights, the live ones (None: all)
 Draw = Callable[[Tensor, float, torch.Generator], tuple[Tensor, tuple[int, ...] | None]]
+_COUNTED = 50  # steps, after which the MACs of a pass are counted anew
 _SMALL = 1e-3  # standard deviation of the alphas at the start
 
 
@@ -129,21 +131,26 @@ def learning(
             with relaxed(alphas.mixtures(share, generator)):
                 return loss_of(state, forward(state, x), y)
 
+        def mixture(some: Tensor) -> Tensor:
+            with relaxed(alphas.mixtures(share, torch.Generator().manual_seed(state.step))):
+                return forward(state, some)
+
         if method.bilevel:
             xv, yv = next(held_out(state.step))
-            state.passes += len(xv) + (3 * len(x) if method.order == 2 else 0)
+            _enter(state, "mixture", len(xv) + (3 * len(x) if method.order == 2 else 0), x, mixture)
             if method.order == 2:
                 weights = [p for p in state.module.parameters() if p.requires_grad]
                 rate = float(state.optimizer.param_groups[0]["lr"])
                 alphas.learn(hypergradient(lambda: loss(x, y), lambda: loss(xv, yv), weights, alphas.tensors, rate))
             else:
                 alphas.learn(torch.autograd.grad(alphas.penalized(loss(xv, yv)), alphas.tensors, allow_unused=True))
-        state.passes += len(x)
         if method.paths:
             with switch(space.sample(Random(mix(state.seed, "architectures", state.step)))):
+                _enter(state, "path", len(x), x, lambda some: forward(state, some))
                 value = loss_of(state, forward(state, x), y)
                 value.backward()
             return value.detach()
+        _enter(state, "mixture", len(x), x, mixture)
         value = loss(x, y)
         value.backward()
         if not method.bilevel:
@@ -347,13 +354,26 @@ def controlled(settings: Enas, space: SearchSpace, held_out: Stream) -> Backward
             _reward(settings, state, controller, optimizer, switch, (xv, yv), generator)
         with torch.no_grad():
             arch = controller(generator)[0]
-        state.passes += len(x)
         with switch(arch):
+            _enter(state, "path", len(x), x, lambda some: forward(state, some))
             value = loss_of(state, forward(state, x), y)
             value.backward()
         return value.detach()
 
     return backward
+
+
+def _enter(state: TrainState, kind: str, images: int, x: Tensor, run: Callable[[Tensor], Any], passes: float = 3.0) -> None:
+    """Enters images in the ledger, each `passes` forward passes dear. What one costs is counted now and then, on two images."""
+    name = f"macs.{kind}"
+    if name not in state.extra or state.step % _COUNTED == 0:
+        counter = FlopCounterMode(display=False)
+        with counter, torch.no_grad(), seeded(0, state.device):
+            run(x[:2])
+        flops = counter.get_total_flops() / len(x[:2])
+        state.extra[name] = torch.tensor(flops / 2.0, dtype=torch.float64)  # a multiply-accumulate is two of torch's FLOPs
+    state.passes += images
+    state.macs += passes * images * float(state.extra[name])
 
 
 def controller_of(state: TrainState, space: SearchSpace) -> Controller:
@@ -381,6 +401,7 @@ def _reward(
     for _ in range(settings.samples):
         arch, log, entropy = controller(generator)
         with torch.no_grad(), switch(arch):
+            _enter(state, "path", len(x), x, lambda some: forward(state, some), passes=1.0)
             outputs = forward(state, x)
             if state.recipe.loss == "cross-entropy":
                 reward = float((outputs.argmax(1) == (y if y.dim() == 1 else y.argmax(1))).float().mean())
@@ -389,7 +410,6 @@ def _reward(
         reward += settings.entropy * float(entropy.detach())
         baseline.copy_(torch.where(baseline.isnan(), reward, settings.baseline * baseline + (1 - settings.baseline) * reward))
         total = total - (reward - float(baseline)) * log
-    state.passes += settings.samples * len(x)
     (total / settings.samples).backward()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
