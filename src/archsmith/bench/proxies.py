@@ -319,8 +319,8 @@ def judged(columns: Mapping[str, list[np.ndarray]], ensembles: Sequence[Ensemble
     columns = {name: [values[known] for values in seeds] for name, seeds in columns.items()}
     rows = {name: judge(values, truth) for name, values in columns.items()}
     sets = {}
-    for ensemble in ensembles:
-        if all(name in columns for name, _ in ensemble.members):
+    for ensemble in ensembles:  # one of a single score ranks as that does
+        if len(ensemble.members) > 1 and all(name in columns for name, _ in ensemble.members):
             seeds = range(len(next(iter(columns.values()))))
             sets[ensemble.name] = [rank_sum(ensemble, {n: columns[n][i] for n, _ in ensemble.members}) for i in seeds]
     rows |= {name: judge(values, truth) for name, values in sets.items()}
