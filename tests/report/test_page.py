@@ -17,6 +17,7 @@ from archsmith.errors import Damaged, UserError
 from archsmith.report import write
 from archsmith.report.page import render
 from archsmith.report.record import STAGES, read
+from archsmith.report.results import tiles
 
 VOID = {"meta", "link", "br", "line", "rect", "circle", "path", "img", "input"}
 
@@ -245,3 +246,15 @@ def test_torch_is_not_needed(made: Any) -> None:
         "write(Path(sys.argv[1])); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(run.folder)], check=True, timeout=120)
+
+
+def test_every_bounded_cost_has_a_tile(made: Any) -> None:
+    record = read(made().folder)
+    plain = [tile["label"] for tile in tiles(record)]
+    for metric, limit, value in (("memory", 65536.0, 40960), ("depth", 40.0, 23.0), ("layers", 14.0, 9)):
+        row = {"metric": metric, "op": "<=", "limit": limit, "unit": "", "text": f"{metric}<={limit}"}
+        record.stage("profile")["budget"].append(row)
+        record.stage("ship")["budget"].append({**row, "value": value, "met": True})
+    found = {tile["label"]: (tile["value"].replace("\u202f", " "), tile["note"]) for tile in tiles(record)}
+    assert [label for label in found if label not in plain] == ["peak memory", "depth", "layers"]
+    assert found["depth"] == ("23", "allowed: at most 40") and found["layers"][0] == "9" and found["peak memory"][0] == "40 KiB"

@@ -30,6 +30,10 @@ def tiles(record: Record) -> list[dict[str, Any]]:
     for metric in ("params", "macs"):
         if metric in chosen:
             found.append({"label": text.name(metric), "value": text.short(chosen[metric]), "note": _of_limit(record, metric)})
+    for row in ship.get("budget") or ():  # what else the user bounded
+        if row["metric"] in ("memory", "depth", "layers") and text.is_number(row.get("value")):
+            value = text.metric(row["value"], row["metric"])
+            found.append({"label": text.name(row["metric"]), "value": value, "note": _of_limit(record, row["metric"])})
     timing = ship.get("latency_ms") or {}
     if timing:
         spread = f"{text.milliseconds(timing.get('p10_ms'))} to {text.milliseconds(timing.get('p90_ms'))} in most runs"

@@ -21,6 +21,7 @@ NAMES = {
     "zico": "ZiCo",
     "archsmith": "rank-sum ensemble",
     "archsmith-mobile": "rank-sum ensemble",
+    "archsmith-vit": "count of parameters",
     "depth": "depth",
     "random": "random",
     "val_accuracy": "validation accuracy",
