@@ -108,6 +108,7 @@ def zen(data: Path, device: str, iterations: int) -> dict[str, Any]:
     return {**found, "hours_for_100000": round(100_000 / iterations * seconds / 3600, 1)}
 
 
+# DDPNAS at full size, by itself: python benchmarks/ddpnas.py --whole --device cuda --data FOLDER --updates 100000 --workers 1.
 # Few-shot NAS at the size of its paper on one large GPU, by itself: python -m archsmith bench supernets, and these words.
 FEW_SHOT = (
     "--data", "FOLDER", "--device", "cuda", "--precision", "bf16", "--size", "32", "--width", "16", "--cells", "5",
