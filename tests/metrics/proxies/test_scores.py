@@ -17,6 +17,7 @@ from archsmith.elastic import Attention, BatchNorm2d, Choice, Conv2d, Linear, Re
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.metrics.proxies import PROXIES, named
 from archsmith.metrics.proxies.az_nas import blocks
+from archsmith.metrics.proxies.codes import hashed, words
 from archsmith.metrics.proxies.reading import Proxy
 from archsmith.metrics.proxies.scores import Scores, score_network
 from archsmith.models.cell import nasbench201
@@ -168,6 +169,15 @@ def codes(net: nn.Module, data: Batches) -> np.ndarray:
     for hook in hooks:
         hook.remove()
     return np.concatenate(kept)
+
+
+@pytest.mark.parametrize("images", [1, 3, 8, 64, 65, 130])
+@pytest.mark.parametrize("units", [1, 7, 8, 500])
+def test_columns_are_told_apart(images: int, units: int) -> None:
+    code = torch.rand(images, units, generator=torch.Generator().manual_seed(images * units)) > 0.5
+    code = torch.cat([code, code[:, : units // 2]], 1)
+    different = len({tuple(column) for column in code.T.tolist()})
+    assert len(set(words(code).tolist())) == different == hashed(code).unique().numel()
 
 
 def test_naswot_swap_and_linear_regions() -> None:

@@ -23,16 +23,14 @@ def _codes(reading: Reading) -> list[Tensor]:
     return codes
 
 
-def agreements(codes: list[Tensor]) -> Tensor:
-    """(B, B): in how many units two images agree, float64: K of Mellor and others, ICML 2021, equation 2."""
-    differ = _differences if codes[0].device.type == "cpu" else _differences_by_product
-    return sum(code.shape[1] for code in codes) - differ(codes)
-
-
-def _differences(codes: list[Tensor]) -> Tensor:
-    """(B, B): in how many units two images differ. Eight units a byte, so that little memory is read."""
+def _packed(codes: list[Tensor]) -> np.ndarray:
+    """(B, units / 64) of uint64: which units an image turns on, eight a byte, so that little memory is read."""
     packed = np.concatenate([np.packbits(code.numpy(), axis=1) for code in codes], axis=1)
-    packed = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+
+
+def _differences(packed: np.ndarray) -> Tensor:
+    """(B, B): in how many units two images differ."""
     found = np.zeros((len(packed), len(packed)))
     for image, own in enumerate(packed):
         found[image, image:] = np.bitwise_count(own ^ packed[image:]).sum(1, dtype=np.int64)
@@ -50,7 +48,15 @@ def _differences_by_product(codes: list[Tensor]) -> Tensor:
 
 
 def _agreements(reading: Reading) -> Tensor:
-    return agreements(_codes(reading))
+    """(B, B): in how many units two images agree, float64: K of Mellor and others, ICML 2021, equation 2."""
+    codes = _codes(reading)
+    if codes[0].device.type == "cpu":
+        return sum(code.shape[1] for code in codes) - _differences(reading.once(_patterns))
+    return sum(code.shape[1] for code in codes) - _differences_by_product(codes)
+
+
+def _patterns(reading: Reading) -> np.ndarray:
+    return _packed(_codes(reading))
 
 
 def _naswot(reading: Reading) -> float:
@@ -71,12 +77,43 @@ def hashed(code: Tensor) -> Tensor:
     return total
 
 
+def words(code: Tensor) -> np.ndarray:
+    """(B, units) of booleans on the CPU -> (units,) of uint64: a bit for each image a unit is on for.
+
+    Beyond 64 images a hash of such words. Eight units at once: their bytes are 0 or 1, so shifting a word of eight by up to
+    seven moves no bit into a neighbor.
+    """
+    rows = code.numpy().view(np.uint8)
+    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8))) if rows.shape[1] % 8 else rows
+    lanes = np.ascontiguousarray(padded).view(np.uint64)
+    total, shifted = np.zeros(8 * lanes.shape[1], np.uint64), np.empty(lanes.shape[1], np.uint64)
+    for start in range(0, len(lanes), 64):
+        packed = np.zeros((len(total), 8), np.uint8)
+        for byte in range(start, min(start + 64, len(lanes)), 8):
+            bits = lanes[byte].copy()
+            for place, image in enumerate(lanes[byte + 1 : byte + 8], start=1):
+                np.bitwise_or(bits, np.left_shift(image, np.uint64(place), out=shifted), out=bits)
+            packed[:, (byte - start) // 8] = bits.view(np.uint8)
+        total = total * np.uint64(_ODD) + packed.view(np.uint64).ravel()
+    return total[: rows.shape[1]]
+
+
+def _distinct(codes: list[Tensor]) -> int:
+    """How many different columns."""
+    if codes[0].device.type != "cpu":
+        return int(torch.cat([hashed(code).unique() for code in codes]).unique().numel())
+    found = np.concatenate([words(code) for code in codes])
+    found.sort()
+    return 1 + int((found[1:] != found[:-1]).sum())
+
+
 def _swap(reading: Reading, mu: float | None = None, sigma: float | None = None) -> float:
     """Peng and others (ICLR 2024), definition 3: how many different columns the (images x units) matrix of signs has.
 
-    `mu`, `sigma`: with them times exp(-(parameters - mu)^2 / sigma), equation 5. Columns are compared by a 64-bit hash.
+    `mu`, `sigma`: with them times exp(-(parameters - mu)^2 / sigma), equation 5. Columns of more than 64 images
+    are compared by a 64-bit hash.
     """
-    score = float(torch.cat([hashed(code).unique() for code in _codes(reading)]).unique().numel())
+    score = float(_distinct(_codes(reading)))
     if mu is not None and sigma is not None:
         count = sum(p.numel() for p in reading.network.parameters())
         score *= math.exp(-((count - mu) ** 2) / sigma)
@@ -88,7 +125,10 @@ def _linear_regions(reading: Reading) -> float:
 
     At most as many as there are images: with many units every image has its own, which is why TE-NAS thins the network.
     """
-    same = reading.once(_agreements) == sum(code.shape[1] for code in _codes(reading))
+    codes = _codes(reading)
+    if codes[0].device.type == "cpu":
+        return float(len({row.tobytes() for row in reading.once(_patterns)}))
+    same = reading.once(_agreements) == sum(code.shape[1] for code in codes)
     return float((same.int().argmax(1) == torch.arange(len(same), device=same.device)).sum())  # first of those like it
 
 
