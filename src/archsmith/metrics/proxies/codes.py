@@ -33,7 +33,7 @@ def _differences(packed: np.ndarray) -> Tensor:
     """(B, B): in how many units two images differ."""
     found = np.zeros((len(packed), len(packed)))
     for image, own in enumerate(packed):
-        found[image, image:] = np.bitwise_count(own ^ packed[image:]).sum(1, dtype=np.int64)
+        found[image, image:] = np.bitwise_count(own ^ packed[image:]).sum(1, dtype=np.uint32)  # exact below 2^32 units
     return torch.from_numpy(found + found.T)
 
 
