@@ -97,7 +97,7 @@ _PATCHES_ONLY = Transformer((8, 12, 16), (1, 2, 3), (1, 2), (1, 2), head_width=4
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int]] = {  # make, input shape, architectures to try
     "tangle": (Tangle, (3, 6, 6), 200),
-    "mobilenet-8": (lambda: mobilenet(10, 1, 8), (1, 8, 8), 200),
+    "mobilenet-8": (lambda: mobilenet(10, 1, 8), (1, 8, 8), 120),
     "mobilenet-32": (lambda: mobilenet(10, 3, 32), (3, 12, 12), 120),
     "mobilenet-96": (lambda: mobilenet(10, 3, 96), (3, 33, 33), 80),
     "ofa": (lambda: ofa_mobilenet_v3(10), (3, 33, 33), 80),
