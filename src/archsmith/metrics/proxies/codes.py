@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,16 +28,29 @@ def _codes(reading: Reading) -> list[Tensor]:
 
 def _packed(codes: list[Tensor]) -> np.ndarray:
     """(B, units / 64) of uint64: which units an image turns on, eight a byte, so that little memory is read."""
-    packed = np.concatenate([np.packbits(code.numpy(), axis=1) for code in codes], axis=1)
+    packed = np.concatenate(_each(lambda code: np.packbits(code.numpy(), axis=1), codes), axis=1)
     return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+
+
+def _each(do: Callable[[Any], np.ndarray], parts: Sequence[Any]) -> list[np.ndarray]:
+    """As `map`, by as many threads as torch uses: numpy lets go of the interpreter."""
+    count = min(torch.get_num_threads(), len(parts))
+    if count < 2:
+        return [do(part) for part in parts]
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(do, parts))
 
 
 def _differences(packed: np.ndarray) -> Tensor:
     """(B, B): in how many units two images differ."""
+    return torch.from_numpy(np.sum(_each(_pairs, np.array_split(packed, torch.get_num_threads(), axis=1)), axis=0))
+
+
+def _pairs(packed: np.ndarray) -> np.ndarray:
     found = np.zeros((len(packed), len(packed)))
     for image, own in enumerate(packed):
         found[image, image:] = np.bitwise_count(own ^ packed[image:]).sum(1, dtype=np.uint32)  # exact below 2^32 units
-    return torch.from_numpy(found + found.T)
+    return found + found.T
 
 
 def _differences_by_product(codes: list[Tensor]) -> Tensor:
@@ -102,7 +118,7 @@ def _distinct(codes: list[Tensor]) -> int:
     """How many different columns."""
     if codes[0].device.type != "cpu":
         return int(torch.cat([hashed(code).unique() for code in codes]).unique().numel())
-    found = np.concatenate([words(code) for code in codes])
+    found = np.concatenate(_each(words, codes))
     found.sort()
     return 1 + int((found[1:] != found[:-1]).sum())
 
