@@ -229,6 +229,7 @@ def test_without_any_time_a_short_list_is_screened_all_the_same() -> None:
     zico.screen(late)
     found = zico.search(late)
     assert len(archive.stage("screen")) >= late.finalists == len(found["shortlist"])
+    assert sum(t.feasible for t in archive.stage("search")) >= late.finalists  # the search has its say, however late it is
 
 
 def test_depth_may_be_bounded() -> None:

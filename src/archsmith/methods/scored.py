@@ -71,7 +71,7 @@ def screen(task: Task, score: Score) -> dict[str, Any]:
         trials=third,
         archive=task.archive,
         stage="screen",
-        stop=_stop(task, 1),
+        stop=_stop(task, 1, "screen"),
         on_trial=_telling(task, score, third),
     )
     trials = task.archive.stage("screen")
@@ -111,7 +111,7 @@ def search(task: Task, score: Score) -> dict[str, Any]:
         archive=task.archive,
         evaluate=lambda candidates, _: _measure(problem, candidates, known),
         stage="search",
-        stop=_stop(task, 1),
+        stop=_stop(task, 1, "search"),
         on_trial=_telling(task, score, third),
     )
     sampling = _blind(task, problem, task.seed + 1)
@@ -121,7 +121,7 @@ def search(task: Task, score: Score) -> dict[str, Any]:
         trials=min(third, sum(t.arch not in known for t in task.archive.stage("search"))),
         archive=task.archive,
         stage="search-random",
-        stop=_stop(task, 2),
+        stop=_stop(task, 2, "search-random"),
         on_trial=_telling(task, score, third),
     )
     searched, sampled = task.archive.stage("search"), task.archive.stage("search-random")
@@ -161,10 +161,11 @@ def _shallow(task: Task, counts: Costs) -> Objective:
     return minimize(next((limit.metric for limit in task.constraints if limit.name == "depth"), counts), name="depth")
 
 
-def _stop(task: Task, thirds: int) -> Callable[[], bool] | None:
+def _stop(task: Task, thirds: int, stage: str) -> Callable[[], bool] | None:
     """True once the running stage has taken more than its thirds of the seconds by far; never where trials were asked for.
 
-    Nor before a short-list's worth of networks is screened: too little time is no reason to end with nothing.
+    Nor before a short-list's worth of networks is screened, and as many are seen by the stage itself: too little time is no
+    reason to end with nothing, and what is counted before a search must not leave it none.
     """
     if task.trials is not None:
         return None
@@ -172,7 +173,8 @@ def _stop(task: Task, thirds: int) -> Callable[[], bool] | None:
     def over() -> bool:
         if task.spent() <= PATIENCE * thirds * task.seconds / 3:
             return False
-        return sum(trial.feasible for trial in task.archive.stage("screen")) >= task.finalists
+        seen = (sum(trial.feasible for trial in task.archive.stage(name)) for name in ("screen", stage))
+        return min(seen) >= task.finalists
 
     return over
 
