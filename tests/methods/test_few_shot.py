@@ -181,6 +181,8 @@ def test_settings_are_checked_before_anything_is_done(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=told):
             start(asked("few-shot", tmp_path, settings=settings), tmp_path / "wrong")
+    with pytest.raises(UserError, match="splits=-1 must be 0 or more"):
+        start(asked("darts", tmp_path, settings={"splits": -1}), tmp_path / "wrong")
     assert not (tmp_path / "wrong").exists()
     with pytest.raises(UserError, match="the options of 'edge0to1' have no order"):
         searched(asked("one-shot", tmp_path, settings={"sampling": "sandwich"}), tmp_path / "unordered")

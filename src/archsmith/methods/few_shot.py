@@ -69,7 +69,6 @@ def weights(
     `sampling`: the networks of a step, of `samplers.SAMPLINGS`; a step with several counts as several. A "sandwich" is
     of the whole space, whatever the budget. `distill`: its largest teaches the others.
     """
-    refuse(task.space_name, splits=splits, leaves=leaves, sampling=sampling, distill=distill)
     return grown(task, splits=splits, split_on=split_on, leaves=leaves, inherit=inherit, sampling=sampling, distill=distill)[0]
 
 
@@ -99,6 +98,7 @@ def grown(
 ) -> tuple[Node, dict[str, TrainState]]:
     """`weights`, and the training of each node by name. `learn`: what a step of a leaf computes, instead of
     single paths. `channels`: operations work on one in so many (PC-DARTS)."""
+    refuse(task.space_name, splits=splits, leaves=leaves, sampling=sampling, distill=distill)
     assert task.sharing is not None
     sharing, asked = task.sharing(), (splits, split_on, leaves, inherit, sampling, distill, channels)
     if asked in sharing.kept:

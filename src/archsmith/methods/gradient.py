@@ -64,6 +64,10 @@ class Page:
             channels=_PARTS if self.name == "pc-darts" else None,
         )  # fmt: skip
 
+    def refuse(self, space_name: str, **settings: Any) -> None:
+        """UserError for settings of the tree that make no sense."""
+        few_shot.refuse(space_name, **settings)
+
     def screen(self, task: Task, **settings: Any) -> dict[str, Any]:
         """Nothing to score before the weights are trained."""
         return few_shot.screen(task)
