@@ -17,7 +17,7 @@ from typing import Any
 from torch import nn
 
 from archsmith.cells import LIVE, STATISTIC
-from archsmith.errors import NothingFits, UserError, did_you_mean
+from archsmith.errors import NothingFits, UserError
 from archsmith.feasible import feasible_sample
 from archsmith.methods import estimated
 from archsmith.methods.task import Sharing, Task
@@ -26,7 +26,7 @@ from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
 from archsmith.training.nodes import train_node
 from archsmith.training.recipe import Recipe
-from archsmith.training.samplers import SAMPLINGS, Sampler, among, named
+from archsmith.training.samplers import SAMPLINGS, Sampler, among, check_named, named
 from archsmith.training.shared import Distillation
 from archsmith.training.shared import sharing as shared
 from archsmith.training.splits import (
@@ -78,8 +78,7 @@ def refuse(
     """UserError for settings that make no sense, so that they are told before anything is trained."""
     if splits < 0 or leaves < 2:
         raise UserError(f"splits={splits} must be 0 or more, leaves={leaves} at least 2")
-    if sampling not in SAMPLINGS:
-        raise UserError(f"sampling '{sampling}' is not one of {', '.join(SAMPLINGS)}{did_you_mean(sampling, SAMPLINGS)}")
+    check_named(sampling)
     if distill and sampling != "sandwich":
         raise UserError("distill=true: the largest network of a step teaches the others; add sampling=sandwich")
 

@@ -80,10 +80,15 @@ def schedule(*parts: tuple[float, Sampler]) -> Sampler:
 SAMPLINGS = {"uniform": 1, "sandwich": 4, "balanced": 1}  # -> architectures of one step
 
 
-def named(how: str, space: SearchSpace, statistic: Callable[[Architecture], object] | None = None, seed: int = 0) -> Sampler:
-    """One of SAMPLINGS; UserError for a sandwich where options are no sizes, and balanced without a statistic."""
+def check_named(how: str) -> None:
+    """UserError for what is not one of SAMPLINGS."""
     if how not in SAMPLINGS:
         raise UserError(f"sampling '{how}' is not one of {', '.join(SAMPLINGS)}{did_you_mean(how, SAMPLINGS)}")
+
+
+def named(how: str, space: SearchSpace, statistic: Callable[[Architecture], object] | None = None, seed: int = 0) -> Sampler:
+    """One of SAMPLINGS; UserError for a sandwich where options are no sizes, and balanced without a statistic."""
+    check_named(how)
     if how == "sandwich":
         for name, options in space.items():
             if len(options) > 1 and not all(isinstance(option, int | float) for option in options):
