@@ -157,12 +157,13 @@ def search(
     )  # fmt: skip
     folder = out if out is not None else _free_name(Path("runs"), Path(data).stem or "run")
     with _resumable(folder):
+        from archsmith.machine import age_s
         from archsmith.pipeline import start
         from archsmith.progress import watch
         from archsmith.run import STAGES
 
         with watch(STAGES) as watching:
-            run = start(request, folder, watching)
+            run = start(request, folder, watching, ahead_s=age_s())
     _finished(run, json)
 
 
@@ -195,11 +196,12 @@ def resume(run: RunFolder, json: Json = False) -> None:
         _finished(found, json)
         return
     with _resumable(run):
+        from archsmith.machine import age_s
         from archsmith.pipeline import carry_on
         from archsmith.progress import watch
 
         with watch(STAGES) as watching:
-            carry_on(found, watching)
+            carry_on(found, watching, ahead_s=age_s())
     _finished(found, json)
 
 
@@ -234,13 +236,18 @@ def again(
     if len(budget) > 1:
         raise UserError("with --time or --steps give one --budget; each trains a network of its own")
     folder = out if out is not None else _free_name(run.absolute().parent, run.absolute().name)
-    limits = {"steps": steps, "time_s": None if steps is not None else parse_seconds(time or ""), "reference": reference}
+    limits: dict[str, Any] = {
+        "steps": steps,
+        "time_s": None if steps is not None else parse_seconds(time or ""),
+        "reference": reference,
+    }
     with _resumable(folder):
+        from archsmith.machine import age_s
         from archsmith.pipeline import again as begin
         from archsmith.progress import watch
 
         with watch(STAGES) as watching:
-            new = begin(found, budget[0], folder, watching, _settings(settings), **limits)
+            new = begin(found, budget[0], folder, watching, _settings(settings), ahead_s=age_s(), **limits)
     _finished(new, json)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -26,6 +26,7 @@ from archsmith.space import Architecture, SearchSpace
 from archsmith.walk import Descent, Gauge, Walk, exchanges
 
 SMALL = 20_000  # a space of at most so many architectures is enumerated where draws starve
+_FEWEST = 40  # draws that say how much fits, whatever they take
 _PROBES = 2_000  # uniform draws before another way is tried
 _ENOUGH = 1 / 200  # ... which is when fewer of them fit than this
 _CHAINS = 16
@@ -41,12 +42,14 @@ def feasible_sample(
     *,
     distinct: bool = True,
     tries: int = 50_000,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[Architecture]:
     """`count` architectures that meet the constraints; fewer where there are no more (or no more are found).
 
-    Without `distinct` one may come again. `tries` bounds the evaluations spent without finding a first one. Raises NothingFits.
+    Without `distinct` one may come again. `tries` bounds the evaluations spent without finding a first one, and `stop()` ends
+    the looking. Raises NothingFits.
     """
-    return FeasibleSampler(space, constraints, rng, distinct=distinct, tries=tries).draw(count)
+    return FeasibleSampler(space, constraints, rng, distinct=distinct, tries=tries, stop=stop).draw(count)
 
 
 def repair(
@@ -80,8 +83,9 @@ class FeasibleSampler:
         *,
         distinct: bool = True,
         tries: int = 50_000,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._space, self._rng, self._distinct, self._tries = space, rng, distinct, tries
+        self._space, self._rng, self._distinct, self._tries, self._stop = space, rng, distinct, tries, stop
         self.gauge = Gauge(constraints)
         self._descent = Descent(space, self.gauge, rng)
         self._seen: set[Architecture] = set()
@@ -102,6 +106,8 @@ class FeasibleSampler:
                 fresh = self.gauge.calls
             elif arch is None or self.gauge.calls - fresh > patience:
                 self._ended = True
+            if drawn and self._stop():
+                break
         return drawn
 
     def mended(self, arch: Architecture) -> Architecture:
@@ -128,7 +134,7 @@ class FeasibleSampler:
             if small and draws >= min(_PROBES, max(64, size // 4)):
                 yield from self._enumerated()
                 return
-            if draws >= _PROBES and len(hits) < draws * _ENOUGH:
+            if (draws >= _PROBES and len(hits) < draws * _ENOUGH) or (not hits and self._stop()):
                 break
         yield from self._walked(hits)
 
@@ -195,7 +201,7 @@ class FeasibleSampler:
         number = -1
         while len(found) < _CHAINS and not (found and number >= 2 * _CHAINS):
             number += 1
-            spent = self.gauge.calls > self._tries or self._agreed(failed)
+            spent = self.gauge.calls > self._tries or self._agreed(failed) or self._stop()
             if not found and spent:
                 nearest = min(failed)[2] if failed else None
                 raise _nothing_fits(self._space, self.gauge, nearest, self._rng, f"found in {self.gauge.calls:,} tries")
@@ -298,8 +304,11 @@ def feasible_share(
     rng: Random,
     draws: int = 2_000,
     metrics: Sequence[Metric] = (),
+    *,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Share:
-    """How much of the space fits, from `draws` uniform architectures (all, where there are no more than that).
+    """How much of the space fits, from `draws` uniform architectures (all, where there are no more than that); fewer, but
+    some, once `stop()` is true.
 
     `values` holds every value of the constraints' metrics and of `metrics`, and of the two ends of the space besides: they are
     seldom drawn, yet are what minimum and maximum mean.
@@ -308,7 +317,12 @@ def feasible_share(
     everything = replace(space, predicates=()).size <= draws
     archs = list(space.architectures()) if everything else [space.sample(rng, uniform=True) for _ in range(draws)]
     values: dict[str, list[float]] = {}
-    hits = sum(_values(arch, asked, constraints, values) for arch in archs)
+    hits = 0
+    for done, arch in enumerate(archs):
+        if done >= _FEWEST and not everything and stop():
+            archs = archs[:done]
+            break
+        hits += _values(arch, asked, constraints, values)
     for end in () if everything else (space.extreme(0), space.extreme(-1)):
         if space.contains(end):
             _values(end, asked, constraints, values)

@@ -35,6 +35,25 @@ def machine_name() -> str:
     return f"{cpu_name()}, {physical_cores()} cores"
 
 
+def age_s() -> float:
+    """Seconds since this process began."""
+    import time
+
+    import psutil
+
+    return max(0.0, time.time() - psutil.Process().create_time())
+
+
+def waited_s() -> float | None:
+    """Seconds that this process's first thread was ready to work and had no core to do so; None where the system does not say.
+
+    What others' work on the same machine costs this process (Linux, /proc/self/schedstat).
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+    return None
+
+
 _TRIM, _MAPPED = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of <malloc.h>
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,8 @@ from archsmith.budget import parse
 from archsmith.errors import ArchsmithError, Damaged, NothingFits, UserError, did_you_mean
 from archsmith.goals import of_run
 from archsmith.methods import METHODS, auto, page_of, settings_of
-from archsmith.methods.task import Sharing, Task
+from archsmith.methods.estimated import FOLLOWED
+from archsmith.methods.task import Sharing, Task, TooLittleTime
 from archsmith.metrics.cost import Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.models import build_for
@@ -30,14 +33,15 @@ Stage = Callable[[Work], dict[str, Any]]
 Again = Callable[[Work, dict[str, Any]], None]
 Said = Callable[[dict[str, Any]], str]
 Predict = Callable[[Work], float | None]
+_SCORING_S = 60.0  # with --steps, where time plays no part but for what a stage says of itself
 _REPORTED = ("profile", "search", "finish", "ship")  # the page is drawn anew after these
 
 
-def start(request: Request, out: str | Path, watch: Watch | None = None) -> Run:
-    """A new run in the folder `out`, carried through to the end."""
+def start(request: Request, out: str | Path, watch: Watch | None = None, *, ahead_s: float = 0.0) -> Run:
+    """A new run in the folder `out`, carried through to the end. `ahead_s`: seconds that this has taken already."""
     _checked(request)
     run = Run.create(out, absolute(request))
-    return carry_on(run, watch)
+    return carry_on(run, watch, ahead_s=ahead_s)
 
 
 def again(
@@ -46,6 +50,8 @@ def again(
     out: str | Path,
     watch: Watch | None = None,
     settings: Mapping[str, Any] | None = None,
+    *,
+    ahead_s: float = 0.0,
     **changes: Any,
 ) -> Run:
     """The same job under another budget: the images are split as before, weights that networks share are not trained again.
@@ -56,7 +62,7 @@ def again(
     taken = _taken_over(run)
     changes["settings"] = _regenerating(run, settings or {})
     new = run.another(out, request_from(**{**run.request.model_dump(), **changes, "budget": budget}), taken)
-    return carry_on(new, watch)
+    return carry_on(new, watch, ahead_s=ahead_s)
 
 
 def generated(
@@ -137,13 +143,17 @@ def absolute(request: Request) -> Request:
     return request.model_copy(update=changes)
 
 
-def carry_on(run: Run, watch: Watch | None = None) -> Run:
-    """Does every stage that is not done yet. A failure leaves all that was done, and its reason in run.json."""
+def carry_on(run: Run, watch: Watch | None = None, *, ahead_s: float = 0.0) -> Run:
+    """Does every stage that is not done yet. A failure leaves all that was done, and its reason in run.json.
+
+    `ahead_s`: seconds that this process has spent on it already, starting up; they count.
+    """
+    began = time.monotonic() - ahead_s
     watch = watch or Silent()
     with run.locked():
         run.update(status="running", error=None)
         try:
-            _stages(run, watch)
+            _stages(run, watch, began)
         except KeyboardInterrupt:
             run.update(status="stopped")
             run.event("stopped")
@@ -162,10 +172,11 @@ def open_work(run: Run, watch: Watch | None = None) -> Work:
     """A process's view of a run: device and threads set, nothing loaded."""
     request = run.request
     device, threads = pick_device(request.device), set_threads(run.record.get("threads") or request.threads)
-    return Work(run, watch or Silent(), device, threads)
+    return Work(run, watch or Silent(), device, threads, shares=hasattr(_method(request), "train"))
 
 
-def _stages(run: Run, watch: Watch) -> None:
+def _stages(run: Run, watch: Watch, since: float) -> None:
+    """`since`: when this process began, by the monotonic clock; from there on every second belongs to a stage."""
     work = open_work(run, watch)
     run.update(device=str(work.device), threads=work.threads)  # a resumed run uses as many, for equal sums
     table = _table(run.request)
@@ -180,11 +191,11 @@ def _stages(run: Run, watch: Watch) -> None:
         if predicted is not None and name not in known:  # as first said; a resumed run has other time left
             run.update(predicted_s={**known, name: round(predicted, 1)})
         watch.begin(name, predicted)
-        work.stopwatch = Stopwatch(run, name)
+        work.stopwatch = Stopwatch(run, name, since=since)
         payload = do(work)
         work.stopwatch.save()
         run.finish_stage(name, payload)
-        seconds, work.stopwatch = work.stopwatch.seconds, None
+        since, seconds, work.stopwatch = time.monotonic(), work.stopwatch.seconds, None
         run.event("stage", name=name, seconds=round(seconds, 3), said=said(payload))
         watch.end(name, said(payload), seconds)
         if name in _REPORTED:
@@ -199,20 +210,35 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
         return None
 
     def train(work: Work) -> dict[str, Any]:
-        if hasattr(page, "train"):
+        if not hasattr(page, "train"):
+            return {"skipped": True, "why": "this method trains no shared weights"}
+        try:
             return page.train(task(work), **settings)
-        return {"skipped": True, "why": "this method trains no shared weights"}
+        except TooLittleTime as error:
+            return {"skipped": True, "why": str(error)}
+
+    def search(work: Work) -> dict[str, Any]:
+        if doubt := _doubt(work):
+            own = page_of(auto(work.space_name))
+            return {**own.search(task(work)), "instead": doubt}
+        return page.search(task(work), **settings)
 
     def finished(work: Work) -> dict[str, Any]:
-        work.networks = page.network(task(work), **settings) if hasattr(page, "network") else None
+        with_weights = hasattr(page, "network") and not _doubt(work)
+        work.networks = page.network(task(work), **settings) if with_weights else None
         return finish.finish(work)
 
     return {
         "look": (look.look, look.again, look.said, lambda work: None),
         "profile": (profile.profile, profile.again, profile.said, lambda work: None),
-        "screen": (lambda work: page.screen(task(work), **settings), nothing, _screened, lambda work: work.scoring_s() / 3),
+        "screen": (
+            lambda work: page.screen(task(work), **settings),
+            nothing,
+            _screened,
+            lambda work: 0.0 if work.shares else _scoring(work) / 4,
+        ),
         "train": (train, nothing, _trained, lambda work: shared.budget(work)[0] if hasattr(page, "train") else 0.0),
-        "search": (lambda work: page.search(task(work), **settings), nothing, _searched, lambda work: 2 * _scoring(work) / 3),
+        "search": (search, nothing, _searched, lambda work: max(0.0, _scoring(work) - work.run.seconds().get("screen", 0.0))),
         "finish": (finished, nothing, finish.said, lambda work: work.left_s),
         "ship": (ship.ship, nothing, ship.said, lambda work: work.ship_s),
     }
@@ -254,22 +280,48 @@ def _fitting(name: str, value: Any, default: Any) -> None:
 
 
 def _scoring(work: Work) -> float:
-    return float(work.run.decide("scoring/seconds", work.scoring_s))
+    """Seconds for scores, or for estimates by shared weights."""
+    return work.plan.scoring if work.timed else _SCORING_S
+
+
+def _doubt(work: Work) -> str | None:
+    """Why what shared weights estimate is not followed, None where it is or where the method has none."""
+    found = work.run.stage("train") or {}
+    if not work.shares:
+        return None
+    if found.get("skipped"):
+        return found["why"]
+    trust = found.get("trust") or {}
+    if work.run.request.follow == "always" or trust.get("kendall", 1.0) >= FOLLOWED:
+        return None
+    return trust.get("why") or (
+        f"the estimates order networks that were trained by themselves with Kendall {trust['kendall']:.2f}, below {FOLLOWED}"
+    )
 
 
 def task(work: Work) -> Task:
     """What the method is handed."""
     request = work.run.request
-    trains = hasattr(_method(request), "train")
+    trains = work.shares
     if trains:
         shared.budget(work)
     trials = request.trials if request.trials is not None or work.timed else 192
+
+    def left() -> float:
+        """Of the seconds for scores, as far as this run has spent them."""
+        if not work.timed:
+            return math.inf
+        spent = {name: seconds for name, seconds in work.run.seconds().items() if name in ("screen", "search")}
+        if work.stopwatch is not None and work.stopwatch.stage in ("screen", "search"):
+            spent[work.stopwatch.stage] = work.stopwatch.seconds
+        return _scoring(work) - sum(spent.values())
+
     return Task(
         work.model, work.space, work.costs, work.constraints, work.scoring_batches, work.run.archive, work.run.decide,
         work.tell, request.seed, work.device, _scoring(work),
         lambda: work.stopwatch.seconds if work.stopwatch else 0.0, trials,
         work.run.decide("finalists", lambda: finish.finalists(work)), finish.training(work), work.space_name,
-        partial(_sharing, work) if trains else None, work.images.goal,
+        partial(_sharing, work) if trains else None, goal=work.images.goal, left=left,
     )  # fmt: skip
 
 
@@ -282,7 +334,7 @@ def _sharing(work: Work) -> Sharing:
 
 def _screened(payload: dict[str, Any]) -> str:
     if payload["proxy"] is None:
-        return "nothing to score"
+        return payload.get("why") or "nothing to score"
     best = payload["best"]
     return f"{payload['scored']} networks scored by {payload['proxy']}" + (f", best {best['score']:.1f}" if best else "")
 
@@ -292,6 +344,8 @@ def _trained(payload: dict[str, Any]) -> str:
         return payload.get("why", "")
     nodes, trust = payload["nodes"], payload["trust"]
     text = f"{len(nodes)} supernet{'s' if len(nodes) > 1 else ''} trained on {payload['images']:,} images"
+    if trust.get("why"):
+        return f"{text}; {trust['why']}"
     return (
         f"{text}; on {len(trust['networks'])} networks trained by themselves the estimates rank with Kendall "
         f"{trust['kendall']:.2f} (p {trust['p']:.2g})"
@@ -299,7 +353,12 @@ def _trained(payload: dict[str, Any]) -> str:
 
 
 def _searched(payload: dict[str, Any]) -> str:
-    text = f"{len(payload['shortlist'])} networks short-listed"
+    count = len(payload["shortlist"])
+    text = f"{count} network{'s' if count != 1 else ''} short-listed"
+    if payload.get("instead"):
+        text += f" without shared weights: {payload['instead']}"
+    elif not payload["trials"] and payload["searcher"] != "random":
+        text += f" by the {payload['searcher']}, without scores"
     if payload["best"] and payload["random"] and payload["random"]["best"]:
         text += (
             f"; best score {payload['best']['score']:.1f} after {payload['trials']} trials, "

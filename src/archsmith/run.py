@@ -23,7 +23,7 @@ from archsmith.archive import SqliteArchive
 from archsmith.budget import parse
 from archsmith.errors import Damaged, UserError
 from archsmith.files import write_text
-from archsmith.machine import cpu_name, physical_cores
+from archsmith.machine import cpu_name, physical_cores, waited_s
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,6 +54,7 @@ class Request(BaseModel):
     group: str | None = None
     reference: bool = True
     task: Literal["classification", "regression", "reconstruction"] = "classification"
+    follow: Literal["checked", "always"] = "checked"  # estimates by shared weights: where a check finds them good, or always
     settings: dict[str, int | float | str | bool] = Field(default_factory=dict)  # the method's own
 
 
@@ -194,6 +195,7 @@ class Run:
             )
             connection.execute("CREATE TABLE IF NOT EXISTS decisions (name TEXT PRIMARY KEY, payload TEXT NOT NULL)")
             connection.execute("CREATE TABLE IF NOT EXISTS clock (stage TEXT PRIMARY KEY, seconds REAL NOT NULL)")
+            connection.execute("CREATE TABLE IF NOT EXISTS waits (stage TEXT PRIMARY KEY, seconds REAL NOT NULL)")
         except sqlite3.DatabaseError as error:
             raise _storage_error(path, error) from error
         return connection
@@ -231,13 +233,19 @@ class Run:
         rows = self._query("SELECT payload FROM decisions WHERE name = ?", (name,))
         return json.loads(rows[0][0]) if rows else None
 
-    def clock(self, stage: str, seconds: float) -> None:
-        """Records the seconds spent so far in a stage, over all the processes that worked on it."""
+    def clock(self, stage: str, seconds: float, waited: float = 0.0) -> None:
+        """Records the seconds spent so far in a stage, over all the processes that worked on it, and those of them in which
+        other work on the machine kept it waiting."""
         self._query("INSERT OR REPLACE INTO clock VALUES (?, ?)", (stage, seconds))
+        self._query("INSERT OR REPLACE INTO waits VALUES (?, ?)", (stage, waited))
 
     def seconds(self) -> dict[str, float]:
         """Seconds by stage, the unfinished one included."""
         return dict(self._query("SELECT stage, seconds FROM clock"))
+
+    def waits(self) -> dict[str, float]:
+        """By stage the seconds in which other work on the machine kept the run waiting."""
+        return dict(self._query("SELECT stage, seconds FROM waits"))
 
     @functools.cached_property
     def archive(self) -> SqliteArchive:
@@ -324,20 +332,30 @@ def _machine() -> dict[str, Any]:
 
 
 class Stopwatch:
-    """Counts a stage's seconds over all the processes that worked on it, saving them now and then."""
+    """Counts a stage's seconds over all the processes that worked on it, saving them now and then.
 
-    def __init__(self, run: Run, stage: str, now: Callable[[], float] = time.monotonic) -> None:
+    `since`: when this process began with it, by the clock `now`; what lies between two stages belongs to the later one.
+    """
+
+    def __init__(self, run: Run, stage: str, now: Callable[[], float] = time.monotonic, *, since: float | None = None) -> None:
         self._run, self.stage, self._now = run, stage, now
-        self._before = run.seconds().get(stage, 0.0)
-        self._start = self._saved = now()
+        self._before, self._waited_before = run.seconds().get(stage, 0.0), run.waits().get(stage, 0.0)
+        self._saved = now()
+        self._start = self._saved if since is None else since
+        self._waited_then = waited_s() or 0.0
 
     @property
     def seconds(self) -> float:
         """Spent in this stage so far."""
         return self._before + self._now() - self._start
 
+    @property
+    def waited(self) -> float:
+        """Of them, those in which other work on the machine kept this process waiting."""
+        return self._waited_before + (waited_s() or 0.0) - self._waited_then
+
     def save(self, every: float = 0.0) -> None:
         """Writes the count, at most once in `every` seconds."""
         if self._now() - self._saved >= every:
             self._saved = self._now()
-            self._run.clock(self.stage, self.seconds)
+            self._run.clock(self.stage, self.seconds, self.waited)

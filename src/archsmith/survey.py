@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,6 +28,9 @@ from archsmith.training.device import set_threads
 
 Shape = tuple[int, int, int]
 _DRAWS, _DRAWS_TIMED = 400, 80  # each drawn network has some fifteen blocks, and a new one takes 35 ms to time
+_LOOKING_S = 20.0  # for a first network that fits
+_FOUND = 4  # networks looked for where no draw fits
+_TIMING_S = 25.0  # the latency table of `archsmith profile`
 
 
 def constraints_of(limits: tuple[Limit, ...], costs: Metric, latency: Metric | None) -> tuple[Constraint, ...]:
@@ -54,20 +59,38 @@ def as_json(limit: Limit) -> dict[str, Any]:
 
 
 def survey(
-    name: str, space: SearchSpace, limits: tuple[Limit, ...], costs: Costs, table: LatencyTable | None, seed: int
+    name: str,
+    space: SearchSpace,
+    limits: tuple[Limit, ...],
+    costs: Costs,
+    table: LatencyTable | None,
+    seed: int,
+    *,
+    seconds: float = math.inf,
+    tell: Callable[[str, float | None], None] = lambda text, share: None,
 ) -> dict[str, Any]:
-    """What the profile stage records: costs over the space and the share that fits; raises NothingFits where nothing does."""
-    rng = Random(seed)
+    """What the profile stage records: costs over the space and the share that fits; raises NothingFits where nothing does.
+
+    `seconds`: for the sample; looking for a network that fits where none was drawn may take a while more, at most 40 s.
+    """
+    rng, began = Random(seed), time.monotonic()
     constraints = constraints_of(limits, costs, table)
     metrics: list[Metric] = [costs] if table is None else [costs, table]
-    share = feasible_share(space, constraints, rng, draws=_DRAWS if table is None else _DRAWS_TIMED, metrics=metrics)
-    feasible_sample(space, constraints, rng, 1)
+    draws = _DRAWS if table is None else _DRAWS_TIMED
+    share = feasible_share(space, constraints, rng, draws, metrics, stop=lambda: time.monotonic() - began > seconds)
+
+    def late() -> bool:
+        taken = time.monotonic() - began
+        tell(f"looking for networks that fit, {taken:.0f} s", None)
+        return taken > max(_LOOKING_S, min(seconds, 2 * _LOOKING_S))
+
+    found = feasible_sample(space, constraints, rng, 1 if share.share else _FOUND, stop=late)
     return {
         "space": name,
         "space_size": f"{space.size:.3g}" if space.size > 10**6 else str(space.size),
         "decisions": len(space),
         "metrics": share.summary(),
-        "feasible_share": {"share": share.share, "low": share.low, "high": share.high, "draws": share.draws},
+        "feasible_share": {**{name: getattr(share, name) for name in ("share", "low", "high", "draws")}, "found": len(found)},
         "budget": [as_json(limit) for limit in limits],
         "latency_table": None if table is None else table.errors(),
     }
@@ -89,8 +112,9 @@ def profile_space(
     latency: bool,
     threads: int | None,
     seed: int,
+    tell: Callable[[str, float | None], None] = lambda text, share: None,
 ) -> dict[str, Any]:
-    """The profile of a space for given or for DATA's classes and image size."""
+    """The profile of a space for given or for DATA's classes and image size; `tell`: what it is at."""
     count = set_threads(threads)
     if data is not None:
         facts = load(data, seed=seed, size=size)
@@ -100,9 +124,12 @@ def profile_space(
     limits = parse(budget)
     table = None
     if latency or any(limit.metric == "latency" for limit in limits):
+        tell("timing blocks and whole networks with ONNX Runtime", None)
         table = LatencyTable(model, shape, threads=count)
+        table.allow(_TIMING_S)
         table.calibrate(Random(seed))
-    found = survey(name, search_space(model), limits, Costs(model, shape, counted(limits, NAMES)), table, seed)
+    costs = Costs(model, shape, counted(limits, NAMES))
+    found = survey(name, search_space(model), limits, costs, table, seed, seconds=_LOOKING_S, tell=tell)
     return {**found, "classes": classes, "shape": list(shape), "threads": count}
 
 
@@ -116,13 +143,21 @@ def profile_text(found: dict[str, Any]) -> str:
     if found["budget"]:
         share = found["feasible_share"]
         text = ", ".join(limit["text"] for limit in found["budget"])
-        lines.append(
-            f"{text}: {share['share']:.3g} of the space fits (95 % interval {share['low']:.2g} to {share['high']:.2g})"
-        )
+        lines.append(f"{text}: {fitting_text(share)}")
     if found["latency_table"]:
         table = found["latency_table"]
         lines.append(f"latency table: off by {table['mape']:.1%} on {table['held_out']} networks that were timed whole")
     return "\n".join(lines)
+
+
+def fitting_text(share: Mapping[str, Any]) -> str:
+    """How much of a space fits, for people: a share, or how rare it is."""
+    if share["share"]:
+        return f"{share['share']:.3g} of the space fits (95 % interval {share['low']:.2g} to {share['high']:.2g})"
+    return (
+        f"rare: none of {share['draws']} random networks fits (below {share['high']:.2g} of the space), but looking for some "
+        f"found {share['found']}"
+    )
 
 
 def score_space(

@@ -62,7 +62,7 @@ def test_limits_on_the_training_time_share_the_places_and_prefer_the_shallow() -
     found = scored.shortlist(trials, "zico", 4, (fast, slow))
     # between 10 and 20 at a quarter and half of the way of the logarithm: 12, 14; between 10 and 40: 14 is taken, so 15, and 20
     assert names(found) == [20, 15, 14, 12]
-    assert names(scored.shortlist(trials, "zico", 1, (fast, slow))) == [16]  # a third of the way from 10 to 40
+    assert names(scored.shortlist(trials, "zico", 1, (fast, slow))) == [13]  # a third of the way from 10 to 20
     nothing = at_most(lambda arch: arch["name"], 5.0, name="ms")
     assert len(scored.shortlist(trials, "zico", 3, (nothing, nothing))) == 3  # filled with the best scores
 
@@ -210,26 +210,54 @@ def test_a_search_that_was_cut_off_is_replayed(page: Any, space: str, proxy: str
         assert [(t.arch.key, t.losses) for t in cut.stage(stage)] == [(t.arch.key, t.losses) for t in whole.stage(stage)]
 
 
-def test_scoring_ends_when_its_time_is_over() -> None:
+class Seconds:
+    """A clock of which each look takes a while: seconds of scoring that are left."""
+
+    def __init__(self, seconds: float, look: float) -> None:
+        self.seconds, self._look = seconds, look
+
+    def left(self) -> float:
+        self.seconds -= self._look
+        return self.seconds
+
+
+def timed(archive: Archive, seconds: float, look: float, **changes: Any) -> tuple[Task, Seconds]:
+    clock = Seconds(seconds, look)
+    return task(archive, seconds=seconds, left=clock.left, **{"trials": None, **changes}), clock
+
+
+@pytest.mark.parametrize("asked", [{"decide": lambda name, make: 1000}, {"trials": 3000}, {"trials": 300}])
+def test_scoring_is_cut_where_its_time_ends_however_many_networks_were_asked_for(asked: dict[str, Any]) -> None:
     archive = Archive()
-    clock = [0.0]
-
-    def spent() -> float:
-        clock[0] += 0.2
-        return clock[0]
-
-    late = task(archive, trials=None, seconds=3.0, spent=spent, decide=lambda name, make: 1000)
+    late, _ = timed(archive, 3.0, 0.2, **asked)
     zico.screen(late)
-    assert 0 < len(archive.stage("screen")) < 1000
+    assert 0 < len(archive.stage("screen")) < 20
 
 
-def test_without_any_time_a_short_list_is_screened_all_the_same() -> None:
+@pytest.mark.parametrize("page", [zico, ensemble], ids=["zico", "ensemble"])
+@pytest.mark.parametrize("seconds", [0.0, 1.9, -5.0])
+def test_with_hardly_any_time_nothing_is_scored_and_there_is_a_short_list_all_the_same(page: Any, seconds: float) -> None:
     archive = Archive()
-    late = task(archive, trials=None, seconds=-5.0, spent=lambda: 1.0)
-    zico.screen(late)
-    found = zico.search(late)
-    assert len(archive.stage("screen")) >= late.finalists == len(found["shortlist"])
-    assert sum(t.feasible for t in archive.stage("search")) >= late.finalists  # the search has its say, however late it is
+    late, clock = timed(archive, seconds, 0.01)
+    screened = page.screen(late)
+    found = page.search(late)
+    assert screened["proxy"] is None and "too little time" in screened["why"] and not list(archive)
+    assert len(found["shortlist"]) == late.finalists and "ln(weights)" in found["searcher"]
+    assert all(late.costs(Architecture(row["options"]))["params"] <= 15e3 for row in found["shortlist"])
+    assert clock.seconds > seconds - 5  # it is asked all the time, so that nothing goes on for long
+
+
+@pytest.mark.parametrize("stage", ["screen", "search", "search-random"])
+def test_no_trial_is_begun_that_would_end_after_the_part_of_its_stage(stage: str) -> None:
+    clock = Seconds(10.0, 0.0)
+    given = task(Archive(), seconds=10.0, left=clock.left, trials=None)
+    over = scored.stop(given, stage)
+    assert over is not None and not over()
+    clock.seconds -= 1.0  # what a trial took
+    while not over():
+        clock.seconds -= 1.0
+    assert clock.seconds - 1.0 <= scored._PARTS[stage] * 10.0 < clock.seconds + 1.0
+    assert scored.stop(task(Archive()), stage) is None  # with --steps time plays no part
 
 
 def test_depth_may_be_bounded() -> None:

@@ -6,15 +6,16 @@ import pytest
 import torch
 from torch import nn
 
+from archsmith.fitting import fitted
 from archsmith.space import Architecture
-from archsmith.training.pace import Pace, fitted, timed
+from archsmith.training.pace import COUNTS, Pace, timed
 from archsmith.training.recipe import Recipe
 
 
 def test_the_weights_are_found_again() -> None:
     counts = [{"depth": d, "outputs": 1000.0 * o, "macs": 1e6 * m} for d, o, m in [(3, 1, 5), (9, 2, 1), (20, 7, 3), (5, 9, 9)]]
     took = [0.1 * row["depth"] + 2e-4 * row["outputs"] + 3e-8 * row["macs"] for row in counts]
-    found = fitted(counts, took)
+    found = fitted(counts, took, COUNTS)
     assert found == {"depth": pytest.approx(0.1), "outputs": pytest.approx(2e-4), "macs": pytest.approx(3e-8)}
     pace = Pace(lambda arch: counts[arch["i"]], found)
     assert [pace(Architecture({"i": i})) for i in range(4)] == pytest.approx(took)

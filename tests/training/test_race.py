@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.errors import EvaluationFailed
+from archsmith.halving import rungs_for, work
 from archsmith.metrics.accuracy import evaluate
-from archsmith.training.race import Entrant, Field, checkpoint_path, race, rungs_for, trained, work
+from archsmith.training.race import Entrant, Field, checkpoint_path, race, trained
 from archsmith.training.recipe import Recipe
 
 SHAPE = (1, 4, 4)

@@ -6,7 +6,7 @@ import contextlib
 import glob
 import hashlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,19 @@ LARGEST_SIZE = 224  # of a suggested input
 BUILT_IN = ("digits",)
 _GIB = 1 << 30
 _SHOWN = 1000  # so many unreadable images are named in the facts; Data.unreadable has them all
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a set before its pixels are read: the suggested side, about how many images to train on, outputs."""
+
+    suggested: int
+    channels: int
+    images: int
+    outputs: int
+
+
+Sizing = Callable[[Seen], tuple[int, "str | None"]]  # -> the side of the input, and what to say of it
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,7 @@ def load(
     *,
     task: str = "classification",
     seed: int = 0,
-    size: int | None = None,
+    size: int | Sizing | None = None,
     val_share: float = 0.15,
     test_share: float | None = None,
     group: str | None = None,
@@ -70,7 +83,7 @@ def load(
     task: "classification", "regression" (labels are numbers, one or more with spaces between them; an npz file may have them
     as (N, targets)) or "reconstruction" (of the image itself; labels are not read). test_share: 0.2, for the digits 0.3.
     group: the column whose equal values must not be separated. split: what `Data.split.to_json()` gave, to get the same parts
-    again; then seed and shares are those of the saved split.
+    again; then seed and shares are those of the saved split. size: of the square input, or what decides it (`Sizing`).
     memory_limit_bytes: above so many bytes of pixels the images are not kept but decoded when needed (default: half of the free
     memory, at most 8 GiB). threads: for reading, default one a core. UserError for whatever is wrong with the source.
     """
@@ -78,7 +91,7 @@ def load(
     listing = _listing(source, group, limit_bytes, task)
     saved = Split.from_json(split) if split is not None else None
     test_share = (0.3 if listing.kind == "digits" else 0.2) if test_share is None else test_share
-    _check_request(size, val_share, test_share)
+    _check_request(size if isinstance(size, int) else None, val_share, test_share)
     data_hash = _data_hash(listing)
     classes, labels, values = _labels(listing, task)
     headers = scan.headers(listing, [i for i, label in enumerate(labels) if label >= 0], threads)
@@ -86,10 +99,17 @@ def load(
         raise UserError(
             f"{_shown(source)}: not one image can be read; the first: {listing.unreadable[0][0]}: {listing.unreadable[0][1]}."
         )
-    side = size or _suggested(
-        [header.width for header in headers.values()], [header.height for header in headers.values()], listing
-    )
     channels = 1 if all(header.grey for header in headers.values()) else 3
+    sides = [header.width for header in headers.values()], [header.height for header in headers.values()]
+    if isinstance(size, int):
+        side = size
+    else:
+        side = _suggested(*sides, listing)
+        if size is not None:
+            count = listing.declared.count("train") if listing.declared else int(len(headers) * (1 - val_share - test_share))
+            outputs = len(classes) or (1 if values is None else values.shape[1])
+            side, why = size(Seen(side, channels, max(1, count), outputs))
+            listing.notes += [why] if why else []
     kept = np.array(sorted(headers), dtype=np.int64)
     need = len(kept) * channels * side * side
     pixels: np.ndarray | None = None

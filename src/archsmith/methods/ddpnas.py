@@ -23,10 +23,10 @@ from torch import nn
 
 from archsmith.cells import LIVE, SHAPES
 from archsmith.errors import UserError
-from archsmith.methods import estimated
+from archsmith.methods import estimated, scored
 from archsmith.methods.few_shot import screen as screen
 from archsmith.methods.gradient import listed
-from archsmith.methods.task import Sharing, Task
+from archsmith.methods.task import Sharing, Task, TooLittleTime
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.problem import Candidate, Constraint, Metric, Problem, Trial, maximize, minimize
 from archsmith.search import search as run_search
@@ -88,6 +88,7 @@ def weights(
     if asked not in sharing.kept:
         space = _alive(task.space, task.space_name)
         root = Node(space, sharing.make(None))
+        estimated.affordable(task, sharing, root.model)
         protected = groups(space) if protect else ()
         total = proposals(space, rounds, warmup, protected)
         metric = estimated.estimate(task, root)
@@ -159,8 +160,11 @@ def search(task: Task, **settings: Any) -> dict[str, Any]:
     assert grown.survivor is not None
     fits = Gauge(limits).violation(grown.survivor) <= 0
     chosen = list(dict.fromkeys([*([grown.survivor] if fits else []), *archs]))
-    run_search(problem, listed(problem, archs=chosen), trials=len(chosen), archive=task.archive, stage="search")
-    run_search(problem, random_search(problem, task.seed), trials=len(chosen), archive=task.archive, stage="search-random")
+    run_search(problem, listed(problem, archs=chosen[:1]), trials=1, archive=task.archive, stage="search")
+    for stage, searcher in (("search", listed(problem, archs=chosen)), ("search-random", random_search(problem, task.seed))):
+        run_search(
+            problem, searcher, trials=len(chosen), archive=task.archive, stage=stage, stop=scored.stop(task, stage)
+        )  # fmt: skip
     found = estimated.shortlisted(task, "DDPNAS")
     others = [row for row in found["shortlist"] if row["key"] != chosen[0].key]
     own = next(t for t in task.archive.stage("search") if t.arch == chosen[0])
@@ -251,12 +255,18 @@ class _Turns:
         root.trained, root.macs = self.state.passes, self.state.macs
 
     def _reckoned(self) -> float:
-        """What is left for training when each architecture has been scored once."""
+        """What is left for training when each architecture has been scored once; TooLittleTime where that is less than half."""
         assert self._sharing.seconds is not None
         own = estimated.TRAINING * self._sharing.seconds
         began = time.monotonic()
         self._problem.evaluate([Candidate(self._root.space.extreme(-1))])
-        return max(1.0, 0.2 * own, own - self._total * (time.monotonic() - began))
+        looking = self._total * (time.monotonic() - began)
+        if looking > own / 2:
+            raise TooLittleTime(
+                f"scoring the {self._total} networks that pruning looks at would take {looking:.0f} s of the {own:.1f} s that "
+                "shared weights have"
+            )
+        return own - looking
 
     def __call__(self, candidates: Sequence[Candidate], stage: str) -> list[Trial]:
         """For `search`: a round, or one of its turns."""

@@ -11,6 +11,7 @@ from archsmith.metrics.proxies import build_all
 from archsmith.metrics.proxies.ensembles import CHOSEN_FOR, ENSEMBLES, Reference, Referred
 
 _REFERENCE = 32  # networks whose scores the ranks are taken among
+_FEWEST = 12  # ... where time is short
 _PASSES = {"archsmith": 2, "archsmith-mobile": 0, "archsmith-vit": 0}  # of data; MeCo's one image counts nothing
 
 
@@ -24,8 +25,9 @@ def search(task: Task) -> dict[str, Any]:
     return scored.search(task, _score(task))
 
 
-def _score(task: Task) -> scored.Score:
-    """The ensemble that was chosen on networks of the kind, by the benchmark that `ENSEMBLES` names."""
+def _score(task: Task) -> scored.Score | None:
+    """The ensemble that was chosen on networks of the kind, by the benchmark that `ENSEMBLES` names; None where there is too
+    little time to score enough networks to take ranks among."""
     ensemble = ENSEMBLES[CHOSEN_FOR.get(task.space_name, "archsmith")]
     scores = build_all(
         ensemble.proxies, task.model, task.batches, costs=task.costs, seed=task.seed, loss=task.loss,
@@ -33,8 +35,14 @@ def _score(task: Task) -> scored.Score:
     )  # fmt: skip
 
     def reference() -> list[dict[str, float]]:
-        found = [scores(arch) for arch in scored.some(task, _REFERENCE)[0]]
+        late, found = scored.late(task, "ranks"), []
+        for arch in scored.some(task, _REFERENCE)[0] if task.seconds >= scored.LEAST_S else ():
+            if late():
+                break
+            found.append(scores(arch))
         return [{name: row[name] for name, _ in ensemble.members} for row in found]
 
     rows = task.decide("reference", reference)
+    if len(rows) < _FEWEST:
+        return None
     return scored.Score(ensemble.name, Referred(scores, Reference(ensemble, rows)), _PASSES[ensemble.name])

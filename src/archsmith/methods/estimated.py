@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from archsmith.cells import CANONICAL
 from archsmith.methods import scored
-from archsmith.methods.task import Sharing, Task
+from archsmith.methods.task import Sharing, Task, TooLittleTime
 from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.predictors.ranking import kendall, spearman
@@ -25,13 +26,16 @@ from archsmith.searchers.guided import guided
 from archsmith.searchers.random import random_search
 from archsmith.seeding import mix
 from archsmith.space import Architecture
-from archsmith.supernet import calibrate, extract
+from archsmith.supernet import active, calibrate, extract
 from archsmith.training.loop import advance, start
-from archsmith.training.recipe import Recipe
+from archsmith.training.recipe import LOSSES, Recipe
 from archsmith.tree import Node, route
 
 TRAINING = 0.85  # of the budget for shared weights; the rest checks estimates on a few networks trained by themselves
 _CHECKED = 8
+_TRUSTED_FROM = 4  # networks checked, below which agreement says nothing
+FOLLOWED = 0.2  # Kendall on those, below which estimates are not followed
+_LEAST_STEPS = 100
 _PERMUTATIONS = 2000
 
 
@@ -75,24 +79,21 @@ def search(task: Task, root: Node) -> dict[str, Any]:
     score = scored.Score("shared_accuracy", metric, 0)
     problem = Problem(task.space, (minimize(metric, name="shared_loss"),), task.constraints)
     half = scored.third_of(task, score) * 3 // 2
-    stages = (("search", guided(problem, task.seed), 1), ("search-random", random_search(problem, task.seed + 1), 2))
-    for stage, searcher, thirds in stages:
-        stop = partial(_over, task, stage, thirds)
-        run_search(problem, searcher, trials=half, archive=task.archive, stage=stage, stop=stop, on_trial=_telling(task, half))
+    stages = (("search", guided(problem, task.seed)), ("search-random", random_search(problem, task.seed + 1)))
+    for stage, searcher in stages:
+        run_search(
+            problem, searcher, trials=half, archive=task.archive, stage=stage, stop=scored.stop(task, stage),
+            on_trial=_telling(task, half),
+        )  # fmt: skip
     return shortlisted(task, "guided")
-
-
-def _over(task: Task, stage: str, thirds: int) -> bool:
-    """True once its thirds of the seconds are long over; never where trials were asked for, nor before there is a choice."""
-    if task.trials is not None or task.spent() <= scored.PATIENCE * thirds * task.seconds / 3:
-        return False
-    return sum(trial.feasible for trial in task.archive.stage(stage)) >= task.finalists
 
 
 def shortlisted(task: Task, searcher: str) -> dict[str, Any]:
     """What a search on estimates leaves: the best of its trials and of random search's, if there was one."""
     found = {stage: _ranked(task.archive.stage(stage)) for stage in ("search", "search-random")}
     best = _ranked([*found["search"], *found["search-random"]])[: task.finalists]
+    if not best:
+        return scored.unscored(task, "too little time for an estimate; the sum of ln(weights)")
     random = {"trials": len(found["search-random"]), "best": _best(found["search-random"])}
     return {
         "searcher": searcher,
@@ -147,16 +148,56 @@ def _trust(task: Task, metric: SharedAccuracy) -> dict[str, Any]:
     assert task.sharing is not None
     sharing = task.sharing()
     archs = scored.some(task, _CHECKED)[0]
-    rows = []
+    rows: list[dict[str, Any]] = []
+    slowest = 0.0
     for position, arch in enumerate(archs):
+        began = task.spent()
+        if sharing.seconds is not None and task.decide(f"train/check/{arch.key}/late", partial(_late, task, sharing, slowest)):
+            break
         task.tell(f"training network {position + 1} of {len(archs)} by itself, to check the estimates", position / len(archs))
         own = task.decide(f"train/check/{arch.key}", partial(_alone, task, sharing, arch, len(archs) - position))
         found = metric(arch)
         rows.append({"key": arch.key, "estimate": found["shared_accuracy"], "estimated_loss": found["shared_loss"], **own})
+        slowest = max(slowest, task.spent() - began)
+    if len(rows) < _TRUSTED_FROM:
+        why = f"there was time to check them on {len(rows)} networks, which says nothing"
+        return {"networks": rows, "kendall": 0.0, "spearman": 0.0, "p": 1.0, "why": why}
     estimates, truth = [-row["estimated_loss"] for row in rows], [row["accuracy"] for row in rows]
     agreement = {"kendall": kendall(estimates, truth), "spearman": spearman(estimates, truth)}
     known = {name: value if math.isfinite(value) else 0.0 for name, value in agreement.items()}  # all equal: no order at all
     return {"networks": rows, **known, "p": chance(estimates, truth, task.seed)}
+
+
+def _late(task: Task, sharing: Sharing, slowest: float) -> bool:
+    """Whether one more network would not be done by the end of the seconds for shared weights."""
+    assert sharing.seconds is not None
+    return task.spent() + slowest > sharing.seconds
+
+
+def affordable(task: Task, sharing: Sharing, model: nn.Module) -> None:
+    """TooLittleTime where the seconds for shared weights allow too few steps for them to learn anything."""
+    if sharing.seconds is None:
+        return
+
+    def measure() -> float:
+        stream, taken = sharing.stream(0), []
+        loss, rng = LOSSES[task.goal.loss], Random(task.seed)
+        model.to(task.device).train()
+        for _ in range(2):
+            x, y = next(stream)
+            began = time.monotonic()
+            with active(model, task.space.sample(rng)):
+                loss(model(x), y).backward()
+            taken.append(time.monotonic() - began)
+        model.zero_grad(set_to_none=True)
+        return min(taken)
+
+    each = task.decide("train/step_s", measure)
+    steps = int(TRAINING * sharing.seconds / each)
+    if steps < _LEAST_STEPS:
+        raise TooLittleTime(
+            f"{sharing.seconds:.1f} s for weights that networks share are {steps} steps, with which they learn nothing"
+        )
 
 
 def chance(estimates: Sequence[float], truth: Sequence[float], seed: int = 0) -> float:

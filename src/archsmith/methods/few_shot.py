@@ -108,6 +108,7 @@ def grown(
     for how in levels:  # told before anything is trained
         check(space, how, branching(leaves, splits))
     nodes = [root := Node(space, sharing.make(channels))]
+    estimated.affordable(task, sharing, root.model)
     shares = [_PARENT, *[(1.0 - _PARENT) / splits] * splits] if splits else [1.0]
     states: dict[str, TrainState] = {}
     for level, here in enumerate(shares):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from archsmith.errors import NothingFits, UserError
-from archsmith.methods import estimated, few_shot
+from archsmith.methods import estimated, few_shot, scored
 from archsmith.methods.task import Sharing, Task
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.problem import Candidate, Problem, minimize
@@ -90,7 +90,10 @@ class Page:
             raise NothingFits(f"nothing near the networks that {self.name} found keeps the budget; give a wider one")
         metric = self._metric(task, root)
         problem = Problem(task.space, (minimize(metric, name="shared_loss"),), task.constraints)
-        run_search(problem, listed(problem, archs=list(fitting)), trials=len(fitting), archive=task.archive, stage="search")
+        run_search(
+            problem, listed(problem, archs=list(fitting)), trials=len(fitting), archive=task.archive, stage="search",
+            stop=scored.stop(task, "search"),
+        )  # fmt: skip
         return estimated.shortlisted(task, self.name)
 
     def _metric(self, task: Task, root: Node) -> SharedAccuracy:

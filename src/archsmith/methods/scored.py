@@ -8,12 +8,17 @@ Two things make a short search good. The sum over layers of ln(weights) costs no
 all as ZiCo, of which it is a lower bound (no ratio of a mean absolute value to a deviation of two numbers is below 1): it fills
 the first population. And where time is short, only networks are short-listed that it lets see the images often enough.
 
+The seconds are a deadline: each part is cut where its share of them ends, and nothing is scored that would not be done by then.
+Where so few networks could be scored that this would rank nothing, none is: the lower bound alone makes the short-list.
+
 A model that proposes changes itself (the Zen space) is searched as in ZiCo's paper: steady-state evolution from its start, by
 its own proposals; rejected ones count as trials. The same walk without selection is then screening and twin.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +30,7 @@ import torch
 from archsmith.archive import Archive
 from archsmith.errors import UserError
 from archsmith.feasible import feasible_sample
+from archsmith.fitting import fitted
 from archsmith.methods.task import Task
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.pareto import fronts
@@ -37,18 +43,25 @@ from archsmith.searchers.random import random_search
 from archsmith.searchers.steady import Proposing, steady_state
 from archsmith.space import Architecture
 from archsmith.supernet import extract
-from archsmith.training.pace import Pace, fitted, timed
+from archsmith.training.pace import COUNTS, Pace, timed
 
 _TIMED = 5  # scores timed to see how many fit
 _FEWEST, _MOST = 24, 3000
 _WALK = 2000  # proposals looked at, at most, to find those
-PATIENCE = 1.5  # a stage that takes so many times its share of the seconds ends with what it has
+_PARTS = {"ranks": 0.9, "timing": 0.85, "screen": 0.75, "pace": 0.6, "promising": 0.5, "search": 0.25, "search-random": 0.0}
+# ... what is left of the seconds for scoring when each part has ended
+LEAST_S = 2.0  # of scoring, below which not even a score is timed
+_PIECE_S = 3.0  # so much of a trial's time at most is kept back for one more: one slow network must not end a search
+_SCORED = 0.73  # of the seconds, in which networks are scored
 _POPULATION = 32
 _CHEAP = 50  # architectures whose lower bound is looked at, per second of scoring
 _CHEAP_FEWEST, _CHEAP_MOST = 500, 5000
 _CHEAP_POPULATION = 64
+_HANDFUL = 16
 _PACED = 6  # networks timed from the front of lower bounds, and as many random ones
+_PACED_FEWEST = 2
 _SEEN = (8.0, 4.0)  # how often training should see each image, where the time does not allow more
+_UPDATES = (400, 200)  # ... and how many batches at least, where images are few
 
 
 @dataclass(frozen=True)
@@ -60,9 +73,12 @@ class Score:
     passes: int
 
 
-def screen(task: Task, score: Score) -> dict[str, Any]:
+def screen(task: Task, score: Score | None) -> dict[str, Any]:
     """Scores a random feasible sample, a third of the trials: the start of the search and of its random twin."""
     third = third_of(task, score)
+    if not third or score is None:
+        why = "too little time to score enough networks; the sum of ln(weights), which costs nothing, takes the place of scores"
+        return {"proxy": None, "scored": 0, "best": None, "passes": 0, "seconds_per_score": None, "why": why}
     problem = _problem(task, score, _counts(task))
     sampling = _blind(task, problem, task.seed)
     run_search(
@@ -71,7 +87,7 @@ def screen(task: Task, score: Score) -> dict[str, Any]:
         trials=third,
         archive=task.archive,
         stage="screen",
-        stop=_stop(task, 1, "screen"),
+        stop=stop(task, "screen"),
         on_trial=_telling(task, score, third),
     )
     trials = task.archive.stage("screen")
@@ -86,10 +102,12 @@ def screen(task: Task, score: Score) -> dict[str, Any]:
     }
 
 
-def search(task: Task, score: Score) -> dict[str, Any]:
+def search(task: Task, score: Score | None) -> dict[str, Any]:
     """NSGA-II on (score, depth) from the largest sums of ln(weights) and the screened ones; as many random trials beside it."""
     third = third_of(task, score)
     counts = _counts(task)
+    if not third or score is None:
+        return unscored(task, "sum of ln(weights)")
     problem = _problem(task, score, counts)
     screened = [t for t in task.archive.stage("screen") if not t.failed and t.feasible]
     known = {t.arch: t for t in screened}
@@ -99,8 +117,7 @@ def search(task: Task, score: Score) -> dict[str, Any]:
         evolving = steady_state(problem, task.seed + 2, start=task.model.start, propose=task.model.propose)
     else:
         limits = _limits(task, counts)
-        chosen = task.decide("promising", lambda: _promising(task, counts, limits, third // 2))
-        promising = [Architecture(options) for options in chosen]
+        promising = [t.arch for t in _promising(task, counts, limits, third // 2)]
         start = [*promising, *(t.arch for t in _foremost(screened, min(_POPULATION, third)) if t.arch not in promising)]
         start = start[: max(8, min(_POPULATION, third))]
         evolving = nsga2(problem, task.seed, population=max(8, len(start)), initial=start)
@@ -111,7 +128,7 @@ def search(task: Task, score: Score) -> dict[str, Any]:
         archive=task.archive,
         evaluate=lambda candidates, _: _measure(problem, candidates, known),
         stage="search",
-        stop=_stop(task, 1, "search"),
+        stop=stop(task, "search"),
         on_trial=_telling(task, score, third),
     )
     sampling = _blind(task, problem, task.seed + 1)
@@ -121,11 +138,13 @@ def search(task: Task, score: Score) -> dict[str, Any]:
         trials=min(third, sum(t.arch not in known for t in task.archive.stage("search"))),
         archive=task.archive,
         stage="search-random",
-        stop=_stop(task, 2, "search-random"),
+        stop=stop(task, "search-random"),
         on_trial=_telling(task, score, third),
     )
     searched, sampled = task.archive.stage("search"), task.archive.stage("search-random")
     found = shortlist([*screened, *searched], score.name, task.finalists, limits)
+    if not found:
+        return unscored(task, "no network was scored in the time; by the sum of ln(weights)")
     return {
         "searcher": "evolution" if isinstance(task.model, Proposing) else "nsga2",
         "trials": len(ranked([*screened, *searched], score.name)),
@@ -149,6 +168,8 @@ def _blind(task: Task, problem: Problem, seed: int) -> GeneratorSearcher:
 
 def _counts(task: Task) -> Costs:
     names = ("macs", "depth") if isinstance(task.model, Proposing) else ("macs", *LAYERS)
+    if isinstance(task.costs, Costs) and set(names) <= set(task.costs.counted):
+        return task.costs.showing(*names)
     return Costs(task.model, tuple(task.batches[0][0].shape[1:]), names)
 
 
@@ -161,22 +182,43 @@ def _shallow(task: Task, counts: Costs) -> Objective:
     return minimize(next((limit.metric for limit in task.constraints if limit.name == "depth"), counts), name="depth")
 
 
-def _stop(task: Task, thirds: int, stage: str) -> Callable[[], bool] | None:
-    """True once the running stage has taken more than its thirds of the seconds by far; never where trials were asked for.
+def unscored(task: Task, how: str) -> dict[str, Any]:
+    """A short-list without a score, for where time is short or a score is not to be followed: by the sum of ln(weights).
 
-    Nor before a short-list's worth of networks is screened, and as many are seen by the stage itself: too little time is no
-    reason to end with nothing, and what is counted before a search must not leave it none.
+    `how`: what the record says of it.
     """
-    if task.trials is not None:
+    if isinstance(task.model, Proposing):
+        found = [Trial(Candidate(arch), {"depth": 0.0, "log_sizes": 0.0}) for arch in some(task, task.finalists)[0]]
+    else:
+        counts = _counts(task)
+        limits = _limits(task, counts)
+        found = shortlist(_promising(task, counts, limits, _POPULATION), "log_sizes", task.finalists, limits)
+    listed = [{"key": t.arch.key, "options": dict(t.arch), "origin": "bound"} for t in found]
+    return {"searcher": how, "trials": 0, "best": None, "random": None, "shortlist": listed}
+
+
+def stop(task: Task, stage: str) -> Callable[[], bool] | None:
+    """True once the part of the seconds that a stage has is over, or would be by the end of one more trial; None where time
+    plays no part."""
+    if math.isinf(task.left()):
         return None
+    end, last, count = _PARTS[stage] * task.seconds, task.left(), 0
+    slowest = 0.0
 
     def over() -> bool:
-        if task.spent() <= PATIENCE * thirds * task.seconds / 3:
-            return False
-        seen = (sum(trial.feasible for trial in task.archive.stage(name)) for name in ("screen", stage))
-        return min(seen) >= task.finalists
+        nonlocal last, count, slowest
+        now = task.left()
+        if count:  # the time since this was asked last is what a trial, or a piece of several, took
+            slowest = max(slowest, min(last - now, _PIECE_S))
+        last, count = now, count + 1
+        return now - slowest <= end
 
     return over
+
+
+def late(task: Task, part: str) -> Callable[[], bool]:
+    """True once a part's time is over."""
+    return lambda: task.left() <= _PARTS[part] * task.seconds
 
 
 def _measure(problem: Problem, candidates: Sequence[Candidate], known: Mapping[Architecture, Trial]) -> list[Trial]:
@@ -188,19 +230,32 @@ def _measure(problem: Problem, candidates: Sequence[Candidate], known: Mapping[A
     ]
 
 
-def third_of(task: Task, score: Score) -> int:
-    """Trials in each of screening, search and its random twin: as asked, or as many as a few timed ones say will fit."""
+def third_of(task: Task, score: Score | None) -> int:
+    """Trials in each of screening, search and its random twin: as asked, or as many as a few timed ones say will fit.
+
+    0 where those are fewer than a ranking is worth, or there is no score.
+    """
+    if score is None:
+        return 0
+    metric = score.metric
 
     def fit() -> int:
-        taken = []
+        taken: list[float] = []
+        if task.seconds < LEAST_S:
+            return 0
+        ended = late(task, "timing")
         archs, accepted = some(task, _TIMED)
         for arch in archs:
+            if ended() and (taken or task.left() <= 0):
+                break
             began = time.monotonic()
-            score.metric(arch)
+            metric(arch)
             taken.append(time.monotonic() - began)
+        if not taken:
+            return 0
         each = sorted(taken)[len(taken) // 2]
-        left = max(task.seconds - task.spent(), 0.0)
-        return max(_FEWEST, min(_MOST, int(left / (each * accepted)))) // 3
+        count = min(_MOST, int(min(_SCORED * task.seconds, max(task.left(), 0.0)) / (each * accepted)))
+        return count // 3 if count >= _FEWEST else 0
 
     return task.trials // 3 if task.trials is not None else int(task.decide("trials", fit))
 
@@ -243,7 +298,7 @@ def shortlist(trials: Iterable[Trial], score: str, count: int, limits: Sequence[
     else:
         chosen = []
         for position, limit in enumerate(limits):
-            places = (count - len(chosen)) // (len(limits) - position)
+            places = -(-(count - len(chosen)) // (len(limits) - position))  # a single place: of the strictest limit
             within = [t for t in everything if not limit.excess(float(limit.metric(t.arch)))]  # type: ignore[arg-type]
             front = _front(within)
             depths = [t.metrics["depth"] for t in front] or [1.0]
@@ -275,14 +330,29 @@ def _nearest(front: Sequence[Trial], depths: Sequence[float], taken: Sequence[Tr
 # -- what is known before any score -----------------------------------------------------------------------------------------
 
 
-def _bounded(task: Task, counts: Costs, limits: Sequence[Constraint], trials: int) -> list[Trial]:
+def _bounded(task: Task, counts: Costs, limits: Sequence[Constraint], trials: int, part: str = "promising") -> list[Trial]:
     """The front of (sum of ln(weights), depth) under the limits, from the deepest to the shallowest."""
     objectives = (maximize(counts, name="log_sizes"), _shallow(task, counts))
     problem = Problem(task.space, objectives, (*task.constraints, *limits))
     archive = Archive()
-    run_search(problem, nsga2(problem, task.seed, population=_CHEAP_POPULATION), trials=trials, archive=archive)
+    run_search(
+        problem, _cheaply(task, problem), trials=trials, archive=archive, stop=_enough(task, archive, part),
+    )  # fmt: skip
     found = sorted((t for t in archive if not t.failed and t.feasible), key=lambda t: t.losses)
     return _front(found)
+
+
+def _cheaply(task: Task, problem: Problem) -> GeneratorSearcher:
+    """NSGA-II, whose first population alone takes seconds where what fits is rare; random networks where there are none."""
+    if task.seconds >= LEAST_S:
+        return nsga2(problem, task.seed, population=_CHEAP_POPULATION)
+    return random_search(problem, task.seed)
+
+
+def _enough(task: Task, archive: Archive, part: str) -> Callable[[], bool]:
+    """True where a part's time is over, but not before a first population, or a few where there is hardly any time."""
+    least, ended = _CHEAP_POPULATION if task.seconds >= LEAST_S else _HANDFUL, late(task, part)
+    return lambda: len(archive) >= least and ended()
 
 
 def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
@@ -295,34 +365,56 @@ def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
         return ()
 
     def measure() -> dict[str, Any]:
-        front = _bounded(task, counts, (), _CHEAP_FEWEST)
-        some = [t.arch for t in front[:: max(1, len(front) // _PACED)]]
-        some += feasible_sample(task.space, task.constraints, Random(task.seed + 11), _PACED)
-        networks = (extract(task.model, a, "fresh", torch.Generator().manual_seed(0), device="cpu") for a in some)
-        took = list(timed(networks, task.batches, training.recipe, device=task.device, class_counts=training.class_counts))
-        pace = Pace(counts, fitted([counts(a) for a in some], took))
+        ended = late(task, "pace")
+        front = _bounded(task, counts, (), _CHEAP_FEWEST, "pace")
+        ends = front[:: max(1, len(front) // _PACED)]
+        drawn = [] if ended() else feasible_sample(task.space, task.constraints, Random(task.seed + 11), _PACED, stop=ended)
+        pairs = itertools.zip_longest((t.arch for t in reversed(ends)), drawn)  # the shallowest first: what all can afford
+        archs = [arch for pair in pairs for arch in pair if arch is not None]
+        networks = (extract(task.model, a, "fresh", torch.Generator().manual_seed(0), device="cpu") for a in archs)
+        took: list[float] = []
+        for milliseconds in timed(
+            networks, task.batches, training.recipe, device=task.device, class_counts=training.class_counts
+        ):
+            took.append(milliseconds)
+            if ended() and len(took) >= _PACED_FEWEST:
+                break
+        pace = Pace(counts, fitted([counts(a) for a in archs[: len(took)]], took, COUNTS))
         problem = Problem(task.space, (minimize(pace),), task.constraints)
-        fastest = run_search(problem, evolution(problem, task.seed), trials=_CHEAP_FEWEST).best
-        return {"weights": dict(pace.weights), "slowest": max(took), "fastest": fastest.losses[0] if fastest else 0.0}
+        cheap = Archive()
+        searching = evolution(problem, task.seed) if task.seconds >= LEAST_S else random_search(problem, task.seed)
+        run_search(problem, searching, trials=_CHEAP_FEWEST, archive=cheap, stop=_enough(task, cheap, "pace"))
+        return {"weights": dict(pace.weights), "slowest": max(took), "fastest": cheap.best.losses[0] if cheap.best else 0.0}
 
     found = task.decide("pace", measure)
     pace = Pace(counts, found["weights"])
-    allowed = [1e3 * training.seconds / (seen * training.images) for seen in _SEEN]
+    allowed = [
+        1e3 * training.seconds / max(seen * training.images, updates * training.recipe.batch_size)
+        for seen, updates in zip(_SEEN, _UPDATES, strict=True)
+    ]
     if found["slowest"] <= allowed[-1]:
         return ()
     return tuple(at_most(pace, max(limit, 1.5 * found["fastest"])) for limit in allowed)
 
 
-def _promising(task: Task, counts: Costs, limits: Sequence[Constraint], count: int) -> list[dict[str, Any]]:
-    """Up to `count` architectures, evenly along the fronts of lower bounds, one front for each limit."""
-    trials = max(_CHEAP_FEWEST, min(_CHEAP_MOST, int(_CHEAP * task.seconds)))
-    fronts_ = [_bounded(task, counts, (limit,), trials) for limit in limits] or [_bounded(task, counts, (), trials)]
-    found: list[Architecture] = []
-    for front in fronts_:
-        places = max(1, count // len(fronts_))
-        steps = max(1, min(places, len(front)) - 1)
-        found += [front[round(i * (len(front) - 1) / steps)].arch for i in range(min(places, len(front)))]
-    return [dict(arch) for arch in dict.fromkeys(found)]
+def _promising(task: Task, counts: Costs, limits: Sequence[Constraint], count: int) -> list[Trial]:
+    """Up to `count` architectures, evenly along the fronts of lower bounds, one front for each limit; found once, read back."""
+
+    def find() -> list[dict[str, Any]]:
+        trials = max(_CHEAP_FEWEST, min(_CHEAP_MOST, int(_CHEAP * task.seconds)))
+        fronts_ = [_bounded(task, counts, (limit,), trials) for limit in limits] or [_bounded(task, counts, (), trials)]
+        found: list[Trial] = []
+        for front in fronts_:
+            places = max(1, count // len(fronts_))
+            steps = max(1, min(places, len(front)) - 1)
+            found += [front[round(i * (len(front) - 1) / steps)] for i in range(min(places, len(front)))]
+        unique = {t.arch: t for t in found}
+        return [{"options": dict(arch), **{n: t.metrics[n] for n in ("log_sizes", "depth")}} for arch, t in unique.items()]
+
+    rows = task.decide("promising", find)
+    return [
+        Trial(Candidate(Architecture(row["options"])), {"log_sizes": row["log_sizes"], "depth": row["depth"]}) for row in rows
+    ]
 
 
 def _foremost(trials: Sequence[Trial], count: int) -> list[Trial]:

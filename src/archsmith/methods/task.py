@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.archive import Archive, SqliteArchive
+from archsmith.errors import ArchsmithError
 from archsmith.goals import Classification, Goal
 from archsmith.metrics.accuracy import Judge
 from archsmith.problem import Constraint
 from archsmith.space import SearchSpace
 from archsmith.training.recipe import LOSSES, Recipe
+
+
+class TooLittleTime(ArchsmithError):
+    """What trains shared weights raises where its part of the time would leave them untrained; says what it would take."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,8 @@ class Sharing:
 
 @dataclass(frozen=True)
 class Task:
-    """One search. `seconds`: what scoring may take in all; `trials`: how many networks it may score, None: as `seconds`
-    allow.
+    """One search. `seconds`: what scoring may take in all, and `left()` what is left of them, a deadline; `trials`: how many
+    networks it may score, None: as `seconds` allow.
 
     `decide(name, make)` makes a decision once and reads it back when a run is resumed (`Run.decide`).
     """
@@ -75,6 +81,7 @@ class Task:
     training: Training | None = None  # None: it counts steps, whatever they take
     space_name: str = ""  # as in archsmith.models.SPACES
     sharing: Callable[[], Sharing] | None = None  # for methods that train shared weights
+    left: Callable[[], float] = lambda: math.inf
     goal: Goal = Classification(())
 
     @property

@@ -188,6 +188,7 @@ class Costs:
                 known = (*NAMES, *LAYERS, *OWN)
                 raise UserError(f"unknown cost '{name}'{did_you_mean(name, known)}; known are {', '.join(known)}")
         self.model, self.shape, self.names = model, tuple(shape), tuple(names)
+        self.counted = self.names  # what it can show
         self.name = "costs"
         self._reading = read(model)
         self._memory = _Memory(model, self.shape, self._reading)
@@ -213,6 +214,15 @@ class Costs:
                 self._memo.clear()
             known = self._memo[arch] = self._count(arch) if self.additive else self._one_by_one(arch)
         return dict(known)
+
+    def showing(self, *names: str) -> Costs:
+        """The same counts, of which these are given; what one of the two learns of the model the other knows as well."""
+        for name in names:
+            if name not in self.counted:
+                raise UserError(f"cost '{name}' is not counted here; counted are {', '.join(self.counted)}")
+        shown = copy.copy(self)
+        shown.names, shown._memo = names, {}
+        return shown
 
     @property
     def terms(self) -> list[Term] | None:

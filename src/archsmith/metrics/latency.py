@@ -14,11 +14,14 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from archsmith.elastic.blocks import Repeat
 from archsmith.errors import UserError
+from archsmith.fitting import fitted
 from archsmith.machine import machine_name
+from archsmith.metrics.cost import layer_sums, macs
 from archsmith.onnx_export import onnx_bytes
 from archsmith.onnx_graph import Deployment, Unwritten, write
 from archsmith.problem import Term
@@ -30,6 +33,9 @@ Shape = tuple[int, ...]
 _WARM_UP_S = 0.05
 
 _FEW = 1500  # blocks, timed in a minute
+_COUNTED = ("depth", "outputs", "macs", "values")  # what a block's time is reckoned from where there is no time to measure it
+_KNOWN = 12  # ... once so many have been measured
+_TRIED = 6  # whole networks, at least, before their error says anything
 _AGREE = 1.03  # two times within 3 % of each other are believed
 _QUANTILE = 0.2  # of the calls: what a quiet machine takes, even when others use it too
 
@@ -138,8 +144,8 @@ class LatencyTable:
     Blocks are the members of the model's sequence (nested nn.Sequential and Repeat); any other model is one block, that is,
     every architecture is timed whole. Measured when first met, with made-up weights; equal blocks share an entry. `calibrate`
     fits on whole networks, as they are shipped (bytes in, probabilities out), how blocks add up, and measures the error on
-    others. With `path` everything measured is appended to that file at once (a JSON object a line) and read back, if machine,
-    runtime, threads and batch are the same.
+    others. Where time is short (`allow`), blocks met later are reckoned from those measured. With `path` everything is
+    appended to that file at once (a JSON object a line) and read back, if machine, runtime, threads and batch are the same.
     """
 
     name = "latency"
@@ -155,6 +161,10 @@ class LatencyTable:
         self._reading = read(model)
         self._root = self._chain("", model)
         self._entries: dict[str, tuple[float, Shape]] = {}  # what the block is -> ms, output shape
+        self._counts: dict[str, dict[str, float]] = {}  # of those measured
+        self._reckoned = 0
+        self._allowed, self._measuring = math.inf, 0.0
+        self._now: Callable[[], float] = time.monotonic
         self._shipped = Deployment((0.5,) * self.shape[0], (0.25,) * self.shape[0])  # bytes in, probabilities out
         self._fit = _Fit()
         self._errors: dict[str, Any] = {}
@@ -205,7 +215,11 @@ class LatencyTable:
 
     def errors(self) -> dict[str, Any]:
         """What `calibrate` found on held-out networks: mape and max_error (shares of the measured time), spearman, counts."""
-        return {"entries": len(self._entries), **self._header, **self._errors}
+        return {"entries": len(self._entries), "reckoned": self._reckoned, **self._header, **self._errors}
+
+    def allow(self, seconds: float) -> None:
+        """From now on measuring may take so many seconds in all; blocks that are met after that are reckoned, not measured."""
+        self._allowed, self._measuring = seconds, 0.0
 
     @property
     def fit(self) -> dict[str, float]:
@@ -217,10 +231,14 @@ class LatencyTable:
         if self._errors:
             return self.errors()
         archs = _distinct(self._reading.space.sample, rng, fit + held_out)
-        if len(archs) < fit + held_out:  # a small space; a tiny one is not fitted at all
+        if math.isinf(self._allowed):
+            sums = np.array([(*self._sums(arch), 1) for arch in archs])
+            measured = np.array(self._time_whole(archs))
+        else:
+            sums, measured = self._in_turn(archs)
+            archs = archs[: len(measured)]
+        if len(archs) < fit + held_out:  # a small space or little time; with very few networks nothing is fitted at all
             fit = len(archs) // 2 if len(archs) >= 8 else 0
-        sums = np.array([(*self._sums(arch), 1) for arch in archs])
-        measured = np.array(self._time_whole(archs))
         if fit:
             relative = sums[:fit] / measured[:fit, None]
             self._fit = _Fit(*map(float, np.linalg.lstsq(relative, np.ones(fit), rcond=1e-8)[0]))
@@ -236,6 +254,20 @@ class LatencyTable:
         }
         self._append({"fit": asdict(self._fit), "errors": self._errors, "of": self._whole})
         return self.errors()
+
+    def _in_turn(self, archs: Sequence[Architecture]) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of blocks and measured times, network by network, as far as the time that measuring may take allows."""
+        sums: list[tuple[float, int, int, int]] = []
+        measured: list[float] = []
+        began = self._now()
+        for arch in archs:
+            if len(measured) >= _TRIED and self._now() - began > 0.8 * self._allowed:  # some for blocks that only others have
+                break
+            sums.append((*self._sums(arch), 1))
+            before = self._now()
+            measured += self._time_whole([arch])
+            self._measuring += self._now() - before
+        return np.array(sums), np.array(measured)
 
     def _sums(self, arch: Architecture) -> tuple[float, int, int]:
         """Sum of the entries in ms, number of blocks, numbers that pass between them."""
@@ -259,8 +291,9 @@ class LatencyTable:
         return met
 
     def _measure(self, arch: Architecture) -> None:
-        """Times the architecture's blocks that have no entry yet, in rounds over all of them."""
-        plain, shape = extract(self.model, arch, "fresh", device="meta").eval(), self.shape
+        """Times the architecture's blocks that have no entry yet, in rounds over all of them; reckons them where time is up."""
+        plain, shape, began = extract(self.model, arch, "fresh", device="meta").eval(), self.shape, self._now()
+        timing = self._measuring < self._allowed or len(self._counts) < _KNOWN
         new: list[tuple[str, dict[str, Any], bytes]] = []
         for link in self._links(self._root, arch):
             block = plain.get_submodule(link.path)
@@ -269,8 +302,11 @@ class LatencyTable:
                 output = self._entries[kind][1]
             elif kind in known:
                 output = tuple(known[kind]["out"])
+            elif _computes(block) and not timing:
+                output = self._reckon(kind, block, shape)
             elif _computes(block):
                 data = self._file(block, shape, arch, link.path)
+                self._counts[kind] = _counts(block, shape)
                 output = tuple(open_session(data, 1).get_outputs()[0].shape[1:])
                 new.append((kind, {"met_at": link.path, "in": list(shape), "out": list(output)}, data))
             else:
@@ -279,8 +315,23 @@ class LatencyTable:
             shape = output
         times = self._time([(data, tuple(entry["in"])) for _, entry, data in new], rounds=3)
         for (kind, entry, _), milliseconds in zip(new, times, strict=True):
-            self._append({"block": kind, **entry, "ms": milliseconds})
+            self._append({"block": kind, **entry, "ms": milliseconds, "counts": self._counts[kind]})
             self._entries[kind] = (milliseconds, tuple(entry["out"]))
+        if timing:
+            self._measuring += self._now() - began
+
+    def _reckon(self, kind: str, block: nn.Module, shape: Shape) -> Shape:
+        """An entry from what the block's layers do, by the entries that were measured; its output shape."""
+        counts = _counts(block, shape)
+        weights = fitted([*self._counts.values()], [self._entries[known][0] for known in self._counts], _COUNTED)
+        milliseconds = sum(weights[name] * counts[name] for name in _COUNTED)
+        with torch.no_grad():
+            output = tuple(block(torch.empty(self.batch, *shape, device="meta")).shape[1:])
+        record = {"block": kind, "in": list(shape), "out": list(output), "ms": milliseconds, "reckoned": True}
+        self._append(record)
+        self._entries[kind] = (milliseconds, output)
+        self._reckoned += 1
+        return output
 
     def _time(self, files: Sequence[tuple[bytes, Shape]], rounds: int) -> list[float]:
         """Each file's time: the least of some rounds over all of them, each with a new session.
@@ -347,6 +398,9 @@ class LatencyTable:
                     ours = record == self._header
                 elif ours and "block" in record:
                     self._entries[record["block"]] = (float(record["ms"]), tuple(record["out"]))
+                    self._reckoned += bool(record.get("reckoned"))
+                    if "counts" in record:
+                        self._counts[record["block"]] = {name: float(record["counts"][name]) for name in _COUNTED}
                 elif ours and "fit" in record and record["of"] == self._whole:
                     self._fit, self._errors = _Fit(**record["fit"]), record["errors"]
             except (ValueError, KeyError, TypeError):
@@ -403,6 +457,12 @@ def _spearman(left: np.ndarray, right: np.ndarray) -> float:
 def _is_layer(module: nn.Module) -> bool:
     """Whether it is a layer, not a block of several."""
     return next(module.children(), None) is None and type(module) not in (nn.Sequential, Repeat)
+
+
+def _counts(block: nn.Module, shape: Shape) -> dict[str, float]:
+    """What a block does to an input of `shape`: its layers, the numbers they give, its MACs, the numbers it is given."""
+    sums = layer_sums(block, shape)
+    return {**{n: sums[n] for n in ("depth", "outputs")}, "macs": float(macs(block, shape)), "values": float(math.prod(shape))}
 
 
 def _computes(module: nn.Module) -> bool:

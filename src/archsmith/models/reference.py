@@ -16,7 +16,10 @@ from archsmith.seeding import mix
 from archsmith.supernet import extract
 
 _DEPTHS = (2, 3, 4)
+_MIDDLE = 3
 _FINEST = 0.01  # steps of the width multiplier
+_ONE = 100  # ... so many of them are a width of 1
+_HEAD_STEP = 64
 _WIDEST = 16.0
 _COUNT = {"params": lambda network, shape: params(network), "macs": macs, "memory": peak_memory}
 BOUNDING = (*_COUNT, "latency")  # what it is scaled to; its depth is what it is
@@ -69,12 +72,15 @@ def reference(
     limits: Mapping[str, float],
     latency_ms: Callable[[nn.Module], float] | None = None,
     headed: Headed = _as_it_is,
+    *,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[Reference]:
     """One network per depth, each the widest that keeps every limit (upper ones, of params, macs, memory, latency).
 
     The width multiplier is found by halving, then the head is widened, channel by channel, up to the limit that binds, so that
     it is used to 95 % or more (of a latency limit as near as timing allows). Depths at which even the narrowest network is too
     large are left out. UserError where none fits. `latency_ms`: times a network that is on `meta`; needed for a latency limit.
+    Once `stop()` is true, what is found is as wide as is known to fit by then.
     """
     known = BOUNDING if latency_ms is not None else tuple(_COUNT)
     unknown = sorted(set(limits) - set(known))
@@ -82,20 +88,32 @@ def reference(
         raise UserError(f"reference: limits {sorted(limits)} must be some of {', '.join(known)}")
     shape = (channels, size, size)
 
-    def fits(candidate: Reference) -> bool:
+    def used(candidate: Reference) -> dict[str, float]:
+        """Limit -> the part of it that the network takes."""
         network = candidate.make(None, headed)
-        counted = all(_COUNT[name](network, shape) <= limit for name, limit in limits.items() if name != "latency")
-        return counted and ("latency" not in limits or latency_ms(network) <= limits["latency"])  # type: ignore[misc]
+        found = {name: _COUNT[name](network, shape) / limit for name, limit in limits.items() if name != "latency"}
+        if "latency" in limits and all(part <= 1 for part in found.values()):
+            assert latency_ms is not None
+            found["latency"] = latency_ms(network) / limits["latency"]
+        return found
 
-    found = []
-    for depth in _DEPTHS:
+    def fits(candidate: Reference) -> bool:
+        return all(part <= 1 for part in used(candidate).values())
+
+    found: list[Reference] = []
+    for depth in sorted(_DEPTHS, key=lambda depth: abs(depth - _MIDDLE)):  # the middle one first, where time is short
+        if found and stop():
+            break
         scaled = partial(_scaled, classes, channels, size, depth)
-        steps = _largest(lambda n, scaled=scaled: fits(scaled(n)), int(_WIDEST / _FINEST))  # type: ignore[misc]
+        part = max(used(scaled(_ONE)).values())
+        steps = _largest(lambda n, scaled=scaled: fits(scaled(n)), int(_WIDEST / _FINEST), int(_ONE / part**0.5), stop)  # type: ignore[misc]
         if steps == 0:
             continue
         best = scaled(steps)
-        wider = _largest(lambda n, best=best: fits(_widened(best, n)), 4096)  # type: ignore[misc]
-        found.append(_widened(best, wider))
+        now, more = max(used(best).values()), max(used(_widened(best, _HEAD_STEP)).values())
+        guess = int(_HEAD_STEP * (1 - now) / (more - now)) if more > now else 0
+        found.append(_widened(best, _largest(lambda n, best=best: fits(_widened(best, n)), 4096, guess, stop)))  # type: ignore[misc]
+    found.sort(key=lambda reference: reference.depth)
     if not found:
         text = ", ".join(f"{name}<={limit:,.0f}" for name, limit in limits.items())
         raise UserError(f"no MobileNet of {_DEPTHS} blocks a stage fits {text}; relax it, or give --no-reference")
@@ -111,13 +129,21 @@ def _widened(best: Reference, more: int) -> Reference:
     return Reference(best.name, best.classes, best.channels, best.size, best.depth, best.width, best.head + more)
 
 
-def _largest(fits: Callable[[int], bool], most: int) -> int:
-    """The largest n in 0..most for which `fits(n)`, monotone, fits(0) taken for granted; found by halving."""
-    low, high = 0, most + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if fits(middle):
-            low = middle
+def _largest(fits: Callable[[int], bool], most: int, guess: int, stop: Callable[[], bool]) -> int:
+    """The largest n in 0..most for which `fits(n)`, monotone, fits(0) taken for granted: out from a guess, then by halving.
+
+    Once `stop()` is true, the largest that is known to fit.
+    """
+    low, high, step = 0, most + 1, max(1, guess // 64)
+    probe = min(max(1, guess), most)
+    while high - low > 1 and not stop():
+        if fits(probe):
+            low = probe
+            probe = probe + step if high > most else (low + high) // 2
         else:
-            high = middle
+            high = probe
+            probe = probe - step if low == 0 else (low + high) // 2
+        step *= 2
+        if not low < probe < high:
+            probe = (low + high) // 2
     return low

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,41 +12,31 @@ from torch import nn
 
 from archsmith.archive import SqliteArchive
 from archsmith.data.augment import suggest
+from archsmith.halving import rungs_for
 from archsmith.methods.task import Training
-from archsmith.metrics.latency import whole_ms
-from archsmith.models.reference import BOUNDING, Reference, costs, reference
+from archsmith.models.reference import Reference, costs
 from archsmith.problem import Candidate, Trial
 from archsmith.progress import duration
 from archsmith.space import Architecture
-from archsmith.stages.work import SHIP_S, Work
-from archsmith.training.race import Entrant, Field, Standing, race, rungs_for
-from archsmith.training.race import work as race_work
+from archsmith.stages.profile import scaled
+from archsmith.stages.work import Work
+from archsmith.training.race import Entrant, Field, Standing, race
 from archsmith.training.recipe import Recipe, default_recipe
-
-_TRAINING = 0.9  # of an arm's time for training: the rest is looking at validation images and checkpoints
 
 
 def finalists(work: Work) -> int:
     """How many networks the time, or the steps, can train side by side."""
-    if not work.timed:
-        return 4 if (work.run.request.steps or 0) < 4000 else 6
-    return 4 if work.left_s < 1800 else 6 if work.left_s < 7200 else 8
+    if work.timed:
+        return work.plan.finalists
+    return 4 if (work.run.request.steps or 0) < 4000 else 6
 
 
 def training(work: Work) -> Training | None:
     """What the network that wins the race will get of the time; None where steps are counted."""
     if not work.timed:
         return None
-    count = work.run.decide("finalists", lambda: finalists(work))
-
-    def reckoned() -> float:
-        """One arm's share of the time, less what the cuts cost and a little for looking."""
-        arm = (work.left_s / 2 if work.run.request.reference else work.left_s) - work.scoring_s()
-        arm -= work.run.decided("sharing/seconds") or 0.0
-        return max(1.0, _TRAINING * arm / race_work(count, rungs_for(count)))
-
     return Training(
-        float(work.run.decide("training/seconds", reckoned)),
+        work.plan.training,
         len(work.images.parts["train"]),
         class_counts(work),
         recipe_for(work),
@@ -76,7 +65,7 @@ def finish(work: Work) -> dict[str, Any]:
     recipe = recipe_for(work)
     entrants = shortlisted(work, shortlist)
     if work.timed:
-        work.run.decide("ship/seconds", lambda: _ship_seconds(work, entrants[0].make()))
+        work.run.decide("ship/looks", lambda: _looks_seconds(work, entrants[0].make()))
     plan = work.run.decide("finish/plan", lambda: _plan(work))
     field = _field(work, "search", recipe, plan["search"], 0.0)
     standings = race(entrants, field)
@@ -93,7 +82,7 @@ def finish(work: Work) -> dict[str, Any]:
         "ranking": [s.name for s in standings if s.failed is None],
         "reference": None,
     }
-    if work.run.request.reference:
+    if work.referenced:
         result["reference"] = _reference(work, recipe, plan, networks[chosen])
     return result
 
@@ -107,8 +96,8 @@ def shortlisted(work: Work, shortlist: Sequence[dict[str, Any]]) -> list[Entrant
     return found
 
 
-def _ship_seconds(work: Work, network: nn.Module) -> float:
-    """To be reserved: the export, and the look of two networks at the test images, reckoned from one batch."""
+def _looks_seconds(work: Work, network: nn.Module) -> float:
+    """To be kept for shipping beside the export: the look of two networks at the test images, reckoned from one batch."""
     x, _ = next(work.glance())
     network = network.to(work.device).eval()
     taken = []
@@ -117,21 +106,23 @@ def _ship_seconds(work: Work, network: nn.Module) -> float:
             began = time.monotonic()
             network(x)
             taken.append(time.monotonic() - began)
+    work.glancing(min(taken) / len(x))
     timings = 4.0 if any(limit.metric == "latency" for limit in work.limits) else 0.0
-    return SHIP_S + timings + 2.5 * min(taken) * len(work.images.parts["test"]) / len(x)
+    looks = 2.5 * min(taken) * len(work.images.parts["test"]) / len(x)
+    return timings + looks
 
 
 def _plan(work: Work) -> dict[str, Any]:
     """The budget of each arm: equal totals, scoring counted on the search's side."""
     request = work.run.request
     if not work.timed:
-        other = request.steps if request.reference else 0
+        other = request.steps if work.referenced else 0
         search_steps = (request.steps or 0) - (work.run.decided("sharing/steps") or 0)
         return {"unit": "steps", "search": search_steps, "reference": other, "scoring_s": None}
     seconds = work.run.seconds()
     scoring = sum(seconds.get(name, 0.0) for name in ("screen", "train", "search"))
     left = max(4.0, work.left_s)
-    if not request.reference:
+    if not work.referenced:
         return {"unit": "seconds", "search": left, "reference": 0.0, "scoring_s": scoring}
     arm = (left + scoring) / 2
     search = max(0.25 * left, arm - scoring)
@@ -200,17 +191,12 @@ def _record(work: Work, shortlist: Sequence[dict[str, Any]], standings: Sequence
 
 def references(work: Work, chosen: dict[str, Any]) -> list[Reference]:
     """Three hand-made networks that use the budget; without one, as large as the chosen network. Found once, then read back."""
-    channels, size, _ = work.shape
-    limits = {limit.metric: limit.value for limit in work.limits if limit.op == "<=" and limit.metric in BOUNDING}
-    if not limits:
-        limits = {"params": chosen["params"], "macs": chosen["macs"]}
-    goal = work.images.goal
-    timed = partial(whole_ms, shape=work.shape, threads=work.threads) if "latency" in limits else None
-
-    def find() -> list[dict[str, Any]]:
-        return [asdict(r) for r in reference(goal.outputs, channels, size, limits, timed, goal.headed)]
-
-    return [Reference(**fields) for fields in work.run.decide("finish/references", find)]
+    known = (work.run.stage("profile") or {}).get("references")
+    if known is not None:
+        return [Reference(**fields) for fields in known["networks"]]
+    limits = {"params": chosen["params"], "macs": chosen["macs"]}
+    found = work.run.decide("finish/references", lambda: [asdict(r) for r in scaled(work, limits)])
+    return [Reference(**fields) for fields in found]
 
 
 def reference_entrants(work: Work, found: Sequence[Reference]) -> list[Entrant]:
@@ -221,7 +207,10 @@ def reference_entrants(work: Work, found: Sequence[Reference]) -> list[Entrant]:
 def _reference(work: Work, recipe: Recipe, plan: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
     found = references(work, chosen)
     began = work.run.decide("finish/reference-began", lambda: work.stopwatch.seconds if work.stopwatch else 0.0)
-    standings = race(reference_entrants(work, found), _field(work, "reference", recipe, plan["reference"], began))
+    budget = plan["reference"]
+    if work.timed:  # as the machine is by now: shipping must not come late because others keep it busy
+        budget = work.run.decide("finish/reference-seconds", lambda: max(1.0, min(budget, work.left_s)))
+    standings = race(reference_entrants(work, found), _field(work, "reference", recipe, budget, began))
     by_name = {r.name: r for r in found}
     networks = {}
     for s in standings:

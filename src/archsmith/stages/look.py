@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from archsmith.data import Resident, load
+from archsmith.data import Resident, Sizing, load
 from archsmith.errors import UserError
+from archsmith.stages.sizing import sized
 from archsmith.stages.work import Work
 
 
 def look(work: Work) -> dict[str, Any]:
     """Loads the data and says what it is: classes, sizes, imbalance, unreadable files, duplicates, the split."""
     work.tell(f"reading {work.run.request.data}", None)
-    _load(work, work.run.request.size, None)
+    size = work.run.request.size or (partial(sized, work) if work.timed else None)
+    _load(work, size, None)
     split = work.run.decide("split", work.images.split.to_json)
     return {**work.images.facts, "mean": list(work.images.mean), "std": list(work.images.std), "split_ids": split}
 
@@ -29,7 +32,7 @@ def again(work: Work, payload: dict[str, Any]) -> None:
         )
 
 
-def _load(work: Work, size: int | None, split: dict[str, Any] | None) -> None:
+def _load(work: Work, size: int | Sizing | None, split: dict[str, Any] | None) -> None:
     request = work.run.request
     data = load(
         request.data,

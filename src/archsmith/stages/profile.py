@@ -1,35 +1,78 @@
-"""Stage 2, profile: what networks of the space cost, how many fit the budget, and the latency table where one is needed."""
+"""Stage 2, profile: what networks of the space cost, how many fit the budget, the latency table and the hand-made networks."""
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from random import Random
 from typing import Any
 
+from archsmith import clock
 from archsmith.budget import human
-from archsmith.metrics.latency import LatencyTable
+from archsmith.errors import UserError
+from archsmith.metrics.latency import LatencyTable, whole_ms
+from archsmith.models.reference import BOUNDING, Reference, reference
 from archsmith.stages.work import Work
 from archsmith.survey import survey
 
 
 def profile(work: Work) -> dict[str, Any]:
     """Costs over the space, the share that fits; raises NothingFits, naming the nearest network and the limit to relax."""
+    total = work.run.request.time_s if work.timed else None
     if any(limit.metric == "latency" for limit in work.limits):
         work.tell("timing blocks and whole networks with ONNX Runtime", None)
         work.latency = _table(work)
+        if total is not None:
+            work.latency.allow(clock.timing_blocks(total))
         work.latency.calibrate(Random(work.run.request.seed))
     work.tell("counting a sample of the space", None)
-    found = survey(work.space_name, work.space, work.limits, work.costs, work.latency, work.run.request.seed)
-    return {**found, "init": work.init_said}
+    found = survey(
+        work.space_name, work.space, work.limits, work.costs, work.latency, work.run.request.seed,
+        seconds=math.inf if total is None else clock.profiling(total), tell=work.tell,
+    )  # fmt: skip
+    return {**found, "init": work.init_said, "references": _references(work, total)}
 
 
 def again(work: Work, payload: dict[str, Any]) -> None:
     """Takes up the latency table that was measured."""
     if payload["latency_table"] is not None:
         work.latency = _table(work)
+        if work.timed:
+            work.latency.allow(0.0)
 
 
 def _table(work: Work) -> LatencyTable:
     return LatencyTable(work.model, work.shape, threads=work.threads, path=work.run.folder / "latency.json")
+
+
+def _references(work: Work, total: float | None) -> dict[str, Any] | None:
+    """The hand-made networks that use the budget, or why there are none; None where they are to follow the chosen network."""
+    limits = {limit.metric: limit.value for limit in work.limits if limit.op == "<=" and limit.metric in BOUNDING}
+    if not work.run.request.reference or not limits:
+        return None
+    work.tell("scaling a hand-made network to the budget", None)
+    try:
+        seconds = None if total is None else clock.scaling_reference(total)
+        found = [asdict(network) for network in scaled(work, limits, seconds)]
+    except UserError as error:
+        return {"networks": [], "why": str(error)}
+    return {"networks": found, "why": None}
+
+
+def scaled(work: Work, limits: dict[str, float], seconds: float | None = None) -> list[Reference]:
+    """Hand-made networks as wide as the limits allow, as far as so many seconds let find that."""
+    channels, size, _ = work.shape
+    timed = partial(whole_ms, shape=work.shape, threads=work.threads) if "latency" in limits else None
+    goal = work.images.goal
+    return reference(goal.outputs, channels, size, limits, timed, goal.headed, stop=_after(seconds))
+
+
+def _after(seconds: float | None) -> Callable[[], bool]:
+    began = time.monotonic()
+    return lambda: seconds is not None and time.monotonic() - began > seconds
 
 
 def said(payload: dict[str, Any]) -> str:
@@ -37,10 +80,15 @@ def said(payload: dict[str, Any]) -> str:
     costs = ", ".join(f"{n} {human(n, v['min'])} to {human(n, v['max'])}" for n, v in payload["metrics"].items())
     text = f"{payload['space_size']} networks, {costs}"
     if payload["budget"]:
-        share = payload["feasible_share"]["share"]
-        text += f"; {share:.2g} of the space fits" if share else "; very few networks fit"
+        share = payload["feasible_share"]
+        text += (
+            f"; {share['share']:.2g} of the space fits" if share["share"] else f"; what fits is rare, found {share['found']}"
+        )
     if table := payload["latency_table"]:
-        text += f"; latency table off by {table['mape']:.0%} on {table['held_out']} networks"
+        text += f"; latency table off by {table['mape']:.0%} on {table['held_out']} networks" if table.get("held_out") else ""
+        text += f", {table['reckoned']} of {table['entries']} blocks reckoned" if table.get("reckoned") else ""
     if payload.get("init"):
         text += f"; {payload['init']}"
+    if (references := payload.get("references")) and references["why"]:
+        text += f"; no hand-made reference: {references['why']}"
     return text

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import copy
 import itertools
+import time
 from dataclasses import replace
 from functools import partial
+from random import Random
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from archsmith.data import Part, batches, chosen, ordered
 from archsmith.data.augment import suggest
+from archsmith.feasible import feasible_sample
 from archsmith.methods.task import Sharing
 from archsmith.models import build_for
 from archsmith.seeding import mix, seeded
 from archsmith.stages.finish import class_counts, recipe_for
 from archsmith.stages.work import Work
 
-SHARE = 0.4  # of what the search's side of the comparison may spend
+SHARE = 0.4  # of the steps; of the time the clock decides
 _HELD_OUT, _CALIBRATION = 1024, 1024  # images, at most a tenth of those for training
+_FEWEST = 64  # ... fewer where looking at them takes long
+_ESTIMATE = 0.002  # of the seconds for shared weights, at most: one estimate
 
 
 def budget(work: Work) -> tuple[float | None, int | None]:
     """(seconds, steps) for shared weights, one of them None; decided once."""
     if work.timed:
-        arms = 2 if work.run.request.reference else 1
-        return float(work.run.decide("sharing/seconds", lambda: max(1.0, SHARE * work.left_s / arms))), None
+        return float(work.run.decide("sharing/seconds", lambda: work.plan.sharing)), None
     return None, int(work.run.decide("sharing/steps", lambda: max(1, int(SHARE * (work.run.request.steps or 0)))))
 
 
@@ -35,7 +40,8 @@ def sharing(work: Work) -> Sharing:
     """The images to judge by are part of the training images: finish trains on them again, validation and test stay unseen."""
     seconds, steps = budget(work)
     data, seed = work.images, work.run.request.seed
-    trained, held_out = _divided(data.parts["train"])
+    most = _HELD_OUT if seconds is None else work.run.decide("sharing/images", partial(_affordable, work, seconds))
+    trained, held_out = _divided(data.parts["train"], most)
     recipe = replace(recipe_for(work), ema=0.0, clip_norm=5.0)
     augment = suggest(data)
 
@@ -45,18 +51,31 @@ def sharing(work: Work) -> Sharing:
             workers=work.workers,
         )  # fmt: skip
 
-    each = min(256, len(trained))
+    each = min(256, most, len(trained))
     plain = batches(trained, each, data=data, seed=mix(seed, "calibration"), augment=None, device=work.device)
-    calibration = [x for x, _ in itertools.islice(plain, max(1, min(_CALIBRATION, len(trained)) // each))]
+    calibration = [x for x, _ in itertools.islice(plain, max(1, min(_CALIBRATION, most, len(trained)) // each))]
     return Sharing(
         partial(_with_weights, work), stream, calibration, list(ordered(held_out, 256, data, work.device, work.workers)),
         recipe, class_counts(work), seconds, steps, work.run.folder / "checkpoints",
     )  # fmt: skip
 
 
-def _divided(part: Part) -> tuple[Part, Part]:
+def _affordable(work: Work, seconds: float) -> int:
+    """Images to judge by, and as many to calibrate with, of which an estimate of a random network takes little of the time."""
+    arch = feasible_sample(work.space, work.constraints, Random(work.run.request.seed), 1)[0]
+    network = work.plain(arch).to(work.device).eval()
+    x, taken = work.scoring_batches[0][0], []
+    with torch.inference_mode():
+        for _ in range(2):
+            began = time.monotonic()
+            network(x)
+            taken.append(time.monotonic() - began)
+    return int(min(_HELD_OUT, max(_FEWEST, _ESTIMATE * seconds / (2 * min(taken) / len(x)))))
+
+
+def _divided(part: Part, most: int = _HELD_OUT) -> tuple[Part, Part]:
     """Most of it, and every so many-th image of each class."""
-    count = min(_HELD_OUT, max(1, len(part) // 10))
+    count = min(most, max(1, len(part) // 10))
     by_class = np.argsort(part.labels, kind="stable")
     taken = np.sort(by_class[:: len(part) // count][:count])
     rest = np.setdiff1d(np.arange(len(part)), taken)

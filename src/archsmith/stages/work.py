@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from archsmith import clock
 from archsmith.budget import Limit, parse
 from archsmith.data import Data, batches, chosen, ordered
 from archsmith.data.augment import suggest
 from archsmith.errors import UserError
 from archsmith.methods.task import Sharing
 from archsmith.metrics.accuracy import evaluate
-from archsmith.metrics.cost import Costs
+from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.models import build_for
 from archsmith.problem import Constraint
@@ -33,9 +33,17 @@ from archsmith.supernet import extract, search_space
 from archsmith.survey import constraints_of, counted
 from archsmith.training.recipe import LOSSES
 
-SHIP_S = 8.0  # exporting, verifying, timing and reporting take about half of this on two quiet cores
-_PASSES = 15  # over the training images; fewer teach a small network little
+PASSES = 15  # over the training images; fewer teach a small network little
+UPDATES = 400  # ... and batches at least, where images are few
 _GLANCE = 1000  # validation images behind each point of a learning curve, and behind a cut
+_FEWEST_GLANCE = 200  # ... fewer where looking takes long, but not below this
+_TELLING_S = 3.0  # of a stage, from which on it says how busy the machine is
+_GLANCE_SHARE = 0.004  # of an arm's time for one such look; there are about ten
+
+
+def _slower(seconds: float, waited: float) -> float:
+    """Times as long as without waiting."""
+    return seconds / max(seconds - waited, 0.2 * seconds, 1e-6)
 
 
 @dataclass
@@ -51,6 +59,7 @@ class Work:
     latency: LatencyTable | None = None
     networks: Callable[[Architecture], nn.Module] | None = None  # a method's own weights to start training from
     sharing: Sharing | None = None  # for methods that train shared weights
+    shares: bool = False  # whether the method is one of those
 
     # -- the data -----------------------------------------------------------------------------------------------------
 
@@ -90,7 +99,7 @@ class Work:
     @property
     def glance_every(self) -> int:
         """One in so many validation images is looked at for the curves."""
-        return -(-len(self.images.parts["val"]) // _GLANCE)
+        return -(-len(self.images.parts["val"]) // int(self.run.decided("glance/images") or _GLANCE))
 
     @property
     def workers(self) -> int:
@@ -170,7 +179,8 @@ class Work:
     @cached_property
     def costs(self) -> Costs:
         """params and macs of an architecture, and what else the budget bounds."""
-        return Costs(self.model, self.shape, counted(self.limits))
+        names = counted(self.limits)
+        return Costs(self.model, self.shape, tuple(dict.fromkeys((*names, *LAYERS)))).showing(*names)
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
@@ -192,9 +202,16 @@ class Work:
             LOSSES[self.images.goal.loss](network(x), y).backward()
             taken.append(time.monotonic() - began)
         rate = costs(arch)["macs"] * len(x) / min(taken)  # MACs trained per second
-        images = _PASSES * len(self.images.parts["train"])
+        images = PASSES * len(self.images.parts["train"])
         least = costs(self.space.extreme(0))["macs"]
         return max(2.0 * least, 0.25 * self.left_s * rate / images)
+
+    def glancing(self, image_s: float) -> int:
+        """How many validation images a look may take in, at `image_s` seconds each; decided once."""
+        if not self.timed:
+            return _GLANCE
+        fits = _GLANCE_SHARE * self.plan.search / max(image_s, 1e-9)
+        return int(self.run.decide("glance/images", lambda: int(min(_GLANCE, max(_FEWEST_GLANCE, fits)))))
 
     @cached_property
     def constraints(self) -> tuple[Constraint, ...]:
@@ -232,13 +249,39 @@ class Work:
 
     @property
     def ship_s(self) -> float:
-        """Reserved for shipping: what the finish stage reckoned, or a guess before it."""
-        reckoned = self.run.decided("ship/seconds")
-        return min(reckoned or 1.5 * SHIP_S, 0.25 * (self.run.request.time_s or math.inf))
+        """Kept back for shipping, as the machine is now: what finish reckoned of the looks at test images comes on top."""
+        assert self.run.request.time_s is not None
+        return clock.shipping(self.run.request.time_s, self.slowdown, self.run.decided("ship/looks") or 0.0)
 
-    def scoring_s(self) -> float:
-        """What scoring may take: a twelfth of what is left, at most ten minutes."""
-        return min(600.0, self.left_s / 12) if self.timed else 60.0
+    @property
+    def slowdown(self) -> float:
+        """How many times as long as on a quiet machine things take: over all of the run or in the running stage, the worse."""
+        waits = self.run.waits()
+        watch = self.stopwatch
+        found = []
+        if watch is not None:
+            waits[watch.stage] = watch.waited
+            if watch.seconds > _TELLING_S:
+                found.append(_slower(watch.seconds, watch.waited))
+        return max([_slower(self.spent_s, sum(waits.values())), *found])
+
+    @cached_property
+    def plan(self) -> clock.Plan:
+        """How the time that is left is shared out; decided once, after profile, then read back. Only with --time."""
+        assert self.run.request.time_s is not None
+        return clock.Plan(**self.run.decide("plan", partial(self._planned, self.run.request.time_s)))
+
+    def _planned(self, total_s: float) -> dict[str, Any]:
+        plan = clock.planned(total_s, self.left_s, reference=self.referenced, shares=self.shares)
+        return plan.to_json()
+
+    @property
+    def referenced(self) -> bool:
+        """Whether hand-made networks are trained beside: asked for, and there are some that fit the budget."""
+        if not self.run.request.reference:
+            return False
+        found = (self.run.stage("profile") or {}).get("references")
+        return found is None or bool(found.get("networks"))  # None: they follow the chosen network
 
     def tell(self, text: str, share: float | None) -> None:
         """Passes progress on, and saves the clock every now and then."""

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +15,8 @@ from archsmith.training.recipe import Recipe, learning_rate
 from archsmith.training.state import start
 
 COUNTS = ("depth", "outputs", "macs")  # names of `metrics.cost.Costs`
-_STEPS = 3  # timed after one that warms up; the fastest counts
+_STEPS = 2  # timed after one that warms up; the fastest counts
+_BATCH = 32  # images of a batch, at most: the pace is per image
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,6 @@ class Pace:
         return sum(weight * counts[name] for name, weight in self.weights.items())
 
 
-def fitted(counts: Sequence[Mapping[str, float]], train_ms: Sequence[float], names: Sequence[str] = COUNTS) -> dict[str, float]:
-    """Non-negative weights of the counts `names` that bring the relative errors closest to 0, by least squares."""
-    from scipy.optimize import nnls
-
-    rows = np.array([[row[name] for name in names] for row in counts]) / np.array(train_ms)[:, None]
-    scale = np.maximum(rows.max(axis=0), 1e-300)
-    found, _ = nnls(rows / scale, np.ones(len(rows)))
-    return dict(zip(names, (found / scale).tolist(), strict=True))
-
-
 def timed(
     networks: Iterable[nn.Module],
     batches: Sequence[tuple[Tensor, Tensor]],
@@ -52,12 +42,16 @@ def timed(
     class_counts: Sequence[int] | None = None,
     now: Callable[[], float] = time.perf_counter,
 ) -> Iterator[float]:
-    """Milliseconds per image of a training step of each network: x (B, C, H, W), labels y (B,); augmentation not counted."""
+    """Milliseconds per image of a training step of each network: x (B, C, H, W), labels y (B,); augmentation not counted.
+
+    Of each batch up to 32 images are taken.
+    """
     for network in networks:
         state = start(network, recipe, device=device, class_counts=class_counts)
         taken = []
         for step in range(1 + _STEPS):
             x, y = batches[step % len(batches)]
+            x, y = x[:_BATCH], y[:_BATCH]
             x = x.to(device).contiguous(memory_format=torch.channels_last)
             began = now()
             float(train_step(state, x, y.to(device), learning_rate(recipe, 0.01)))  # reading the loss waits for the device

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.errors import EvaluationFailed, UserError
+from archsmith.halving import Rung, rungs_for, work
 from archsmith.supernet import calibrate
 from archsmith.training.checkpoint import load, resumed
 from archsmith.training.loop import advance, start
@@ -28,14 +28,6 @@ Decide = Callable[[str, Callable[[], Any]], Any]  # a decision made once and rea
 _CURVE = 0.1  # a point of the learning curve every tenth of the training
 _CALIBRATION = 16  # batches that set BatchNorm's statistics before a cut
 _SAVING = 0.02  # of the training time: checkpoints
-
-
-@dataclass(frozen=True)
-class Rung:
-    """Train to the share `until` of the full training, then keep the `keep` best."""
-
-    until: float
-    keep: int
 
 
 @dataclass(frozen=True)
@@ -80,27 +72,6 @@ class Field:
     now: Callable[[], float] = time.monotonic
     spent: Callable[[], float] = lambda: 0.0  # seconds of the budget used so far, earlier processes included
     tell: Callable[[str, float], None] = lambda text, share: None
-
-
-def rungs_for(entrants: int) -> tuple[Rung, ...]:
-    """Few networks: one early cut. More: a first cut to a third, a second to one. (Jamieson and Talwalkar, AISTATS 2016.)
-
-    The cuts come early, so that at most a third of the budget goes into networks that leave.
-    """
-    if entrants <= 1:
-        return (Rung(1.0, 1),)
-    if entrants <= 3:
-        return (Rung(0.1, 1), Rung(1.0, 1))
-    return (Rung(0.06, math.ceil(entrants / 3)), Rung(0.2, 1), Rung(1.0, 1))
-
-
-def work(entrants: int, rungs: Sequence[Rung]) -> float:
-    """How many full trainings a race costs."""
-    total, before = 0.0, 0.0
-    for rung in rungs:
-        total += entrants * (rung.until - before)
-        entrants, before = min(entrants, rung.keep), rung.until
-    return total
 
 
 def race(entrants: Sequence[Entrant], field: Field, rungs: Sequence[Rung] | None = None) -> list[Standing]:

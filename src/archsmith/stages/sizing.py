@@ -1,0 +1,99 @@
+"""The input size by time: the largest at which a network of the budget sees each image often enough, by a few timed steps."""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import partial
+from random import Random
+
+import torch
+from torch import nn
+
+from archsmith import clock
+from archsmith.budget import Limit, parse
+from archsmith.data import Seen
+from archsmith.metrics.cost import macs, params
+from archsmith.models import build
+from archsmith.models.mobilenet import fixed_mobilenet
+from archsmith.stages.work import PASSES, UPDATES, Work
+from archsmith.supernet import extract, search_space
+from archsmith.training.recipe import Recipe, default_recipe
+from archsmith.training.state import start
+
+_SIDES = (224, 192, 160, 128, 96, 64, 48, 40, 32)  # smaller than 32 only where the images are
+_BATCH, _STEPS = 16, 2  # timed after one that warms up
+_MEASURED = 3  # sizes
+_WIDTH, _DEPTH, _HEAD = 0.5, 2, 128  # of the hand-made network that is timed; narrower where the budget asks for it
+_NARROWER = 0.7
+
+
+def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
+    """The side, and what to say of it; as suggested, without a word, where the time allows it."""
+    recipe = default_recipe(seen.images, device=work.device)
+    training = clock.first_guess(work.run.request.time_s or 0.0, work.run.request.reference)
+    sides = [seen.suggested, *(side for side in _SIDES if side < seen.suggested)]
+    place = 0
+    rates: dict[int, float] = {}
+    while len(rates) < _MEASURED:
+        side = sides[place]
+        rates[side] = _images_per_second(work, seen, side, recipe)
+        short = wanted(seen, recipe) / (training * rates[side])
+        if short <= 1 or place == len(sides) - 1:
+            break
+        goal = side / short**0.5  # the work is that of the pixels, where the budget does not bound it
+        place = min(range(place + 1, len(sides)), key=lambda i, goal=goal: abs(sides[i] - goal))  # type: ignore[misc]
+    side = min(rates)
+    passes, steps = training * rates[side] / seen.images, training * rates[side] / recipe.batch_size
+    what = f"about {passes:.0f} passes over the {seen.images:,} training images ({steps:.0f} steps)"
+    needed = clock.total_for(wanted(seen, recipe) / rates[side], work.run.request.reference)
+    text = None
+    if side < seen.suggested:
+        text = f"input of {side} x {side} where the images would allow {seen.suggested}: the time gives {what} at that size"
+    if training * rates[side] < wanted(seen, recipe) / 2:
+        text = f"{text}; " if text else f"the time gives {what}; "
+        text += f"that is little: give --time {math.ceil(needed / 60)}m for {wanted(seen, recipe) / seen.images:.0f} passes"
+    return side, text
+
+
+def wanted(seen: Seen, recipe: Recipe) -> float:
+    """Images that a network should see in its training."""
+    return max(PASSES * seen.images, UPDATES * recipe.batch_size)
+
+
+def _images_per_second(work: Work, seen: Seen, side: int, recipe: Recipe) -> float:
+    """In training, of one network; the faster of a few steps."""
+    network = _network(work, seen, side)
+    x = torch.randn(_BATCH, seen.channels, side, side).contiguous(memory_format=torch.channels_last)
+    state = start(network, recipe, device=work.device)
+    x, taken = x.to(work.device), []
+    for _ in range(1 + _STEPS):
+        began = time.monotonic()
+        state.module(x).square().mean().backward()
+        state.optimizer.step()
+        if work.device.type == "cuda":
+            torch.cuda.synchronize()
+        taken.append(time.monotonic() - began)
+    return _BATCH / min(taken[1:])
+
+
+def _network(work: Work, seen: Seen, side: int) -> nn.Module:
+    """A hand-made one within the budget's upper limits of MACs and parameters; of other spaces a random one."""
+    generator, shape = torch.Generator().manual_seed(0), (seen.channels, side, side)
+    if work.space_name != "mobilenet":
+        model = build(work.space_name, seen.outputs, seen.channels, side)
+        return extract(model, search_space(model).sample(Random(work.run.request.seed)), "fresh", generator, device="cpu")
+    limits = [limit for limit in parse(work.run.request.budget) if limit.op == "<="]
+    width, make = _WIDTH, partial(fixed_mobilenet, seen.outputs, seen.channels, side, _DEPTH)
+    while True:
+        with torch.device("meta"):
+            model = make(width, max(8, round(_HEAD * width)))
+        plain = extract(model, {}, "fresh", device="meta")
+        if width < 0.05 or all(_kept(limit, plain, shape) for limit in limits):
+            return extract(model, {}, "fresh", generator)
+        width *= _NARROWER
+
+
+def _kept(limit: Limit, plain: nn.Module, shape: tuple[int, int, int]) -> bool:
+    count = {"params": lambda: params(plain), "macs": lambda: macs(plain, shape)}
+    return limit.metric not in count or count[limit.metric]() <= limit.value
