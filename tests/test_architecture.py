@@ -17,7 +17,7 @@ PACKAGE = SOURCE / "archsmith"
 
 # A part may import parts of its own layer or of those below. A new part of the package needs a place here.
 LAYERS = [
-    {"errors", "space", "seeding", "progress", "files", "intervals", "machine", "lookup"},
+    {"errors", "options", "space", "seeding", "progress", "files", "intervals", "machine", "lookup"},
     {"problem", "pareto", "walk", "elastic", "budget", "tracing", "doctor", "cells"},
     {"archive", "feasible", "search", "supernet", "tree", "onnx_graph"},
     {
@@ -43,7 +43,7 @@ LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 # The user's handles on what lies above them, imported when called; everything else points down.
 HANDLES = {("run", "pipeline"), ("run", "report")}
 SEARCH_SIDE = {
-    *("errors", "space", "problem", "pareto", "walk", "archive", "feasible", "search", "searchers"),
+    *("errors", "options", "space", "problem", "pareto", "walk", "archive", "feasible", "search", "searchers"),
     *("predictors", "benchmarks", "cells", "bench"),
     *("budget", "progress", "files", "intervals", "machine", "lookup", "run", "report", "doctor", "cli", "__init__"),
 }

@@ -373,5 +373,5 @@ def annotate(data: bytes, facts: dict[str, Any]) -> bytes:
 
     model = onnx.load_from_string(data)
     text = {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for name, value in facts.items()}
-    onnx.helper.set_model_props(model, text)
+    onnx.helper.set_model_props(model, {n: v.encode("utf-8", "backslashreplace").decode() for n, v in text.items()})
     return model.SerializeToString()

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from archsmith.errors import OutOfSpace, UserError, did_you_mean
+from archsmith.options import checked, frozen, options_of, short
 
 Option = int | float | str | bool | tuple | None  # anything hashable that JSON can hold; a list becomes a tuple
 INACTIVE = -1  # the vector entry of a decision that an architecture does not have
@@ -27,12 +28,11 @@ class Choice:
     __slots__ = ("name", "options")
 
     def __init__(self, *options: Option, name: str | None = None) -> None:
-        options = tuple(_frozen(option) for option in options)
         if not options:
             raise UserError(f"Choice {name or ''} has no options; give at least one: Choice(16, 24, 32)")
-        if len(set(options)) != len(options):
-            raise UserError(f"Choice {name or ''}{options} names an option twice (1, 1.0 and True are equal); list each once")
-        self.options: tuple[Any, ...] = options
+        if name is not None and not isinstance(name, str):
+            raise UserError(f"Choice{options!r}: its name is {name!r}; give a text")
+        self.options: tuple[Any, ...] = checked(f"Choice {name or ''}{short(options)}", options)
         self.name = name
 
     def __repr__(self) -> str:
@@ -156,8 +156,29 @@ def make_divisible(value: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-def _frozen(option: Any) -> Any:
-    return tuple(_frozen(o) for o in option) if isinstance(option, list | tuple) else option
+def _no_number(size: Any, *_: Any, **__: Any) -> Any:
+    """Told where a size that is still open is used as a number: to a layer of torch.nn, in arithmetic, as a shape."""
+    raise UserError(
+        f"{short(size)} is decided network by network, so it is no number yet: give it to the layers of archsmith.elastic "
+        "(elastic.Linear, elastic.Conv2d, ...; torch.nn's take none), write Derived(lambda w: 2 * w, width) for a size that "
+        "follows from it, or OneOf for a decision between whole layers"
+    )
+
+
+def _no_tensor_size(kind: type, _: Any, __: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+    """The same where it is an argument of a function of torch, which asks by `__torch_function__`."""
+    held = [*args, *(kwargs or {}).values()]
+    held += [item for value in held if isinstance(value, list | tuple) for item in value]
+    return _no_number(next((value for value in held if isinstance(value, kind)), kind.__name__))
+
+
+for _kind in (Choice, Derived, Concat):
+    setattr(_kind, "__torch_function__", classmethod(_no_tensor_size))  # noqa: B010
+    for _operation in (
+        *("index", "int", "float", "iter", "neg", "abs", "round", "lt", "le", "gt", "ge"),
+        *(f"{side}{name}" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow") for side in ("", "r")),
+    ):
+        setattr(_kind, f"__{_operation}__", _no_number)
 
 
 class Architecture(Mapping[str, Any]):
@@ -208,7 +229,7 @@ class Architecture(Mapping[str, Any]):
             options = text if isinstance(text, Mapping) else json.loads(text)
             if not isinstance(options, Mapping):
                 raise ValueError("not an object")
-            found = Architecture({str(name): _frozen(option) for name, option in options.items()})
+            found = Architecture({str(name): frozen(option) for name, option in options.items()})
             hash(found)  # options are plain values
             return found
         except (ValueError, TypeError) as error:
@@ -270,7 +291,11 @@ class SearchSpace(Mapping[str, tuple]):
     predicates: tuple[Callable[[Architecture], bool], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "options", {name: tuple(map(_frozen, o)) for name, o in self.options.items()})
+        if not isinstance(self.options, Mapping):
+            raise UserError(
+                f"SearchSpace({short(self.options)}): give a mapping of names to options: {{'width': (16, 24, 32)}}"
+            )
+        object.__setattr__(self, "options", {name: options_of(name, options) for name, options in self.options.items()})
         object.__setattr__(self, "universe", dict(self.universe) or dict(self.options))
         for name, options in self.options.items():
             if not options:
@@ -460,7 +485,7 @@ class SearchSpace(Mapping[str, tuple]):
         kept = dict(self.options)
         for name, wanted in options.items():
             self._check_name(name)
-            allowed = {_frozen(option) for option in wanted}
+            allowed = {frozen(option) for option in wanted}
             for option in allowed - set(self.universe[name]):
                 self._own(name, option)  # says what is wrong
             kept[name] = tuple(o for o in self.options[name] if o in allowed)
@@ -526,7 +551,7 @@ class SearchSpace(Mapping[str, tuple]):
         """The space's own option that equals the given one (3 for 3.0), so that one architecture never has two keys."""
         self._check_name(name)
         options = self.options[name]
-        option = _frozen(option)
+        option = frozen(option)
         if option not in options:
             raise OutOfSpace(f"{name}={option!r} is not one of {options}")
         return options[options.index(option)]

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Literal
 
 import torch
@@ -13,16 +14,108 @@ from torch import Tensor, nn
 
 from archsmith.elastic.blocks import Mixture, OneOf
 from archsmith.elastic.layer import Index, index, is_elastic
-from archsmith.elastic.reading import TORCH_INTERNAL, Reading, dead_paths, gated_off, options_of, outside, read, written
+from archsmith.elastic.reading import (
+    TORCH_INTERNAL,
+    Reading,
+    check_stock,
+    dead_paths,
+    gated_off,
+    options_of,
+    outside,
+    read,
+    written,
+)
+from archsmith.elastic.widths import Unmet, follow, guesses
 from archsmith.errors import UserError
-from archsmith.space import Choice, SearchSpace, Size, choices_of
+from archsmith.options import short
+from archsmith.space import Architecture, Choice, SearchSpace, Size, choices_of
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def search_space(model: nn.Module) -> SearchSpace:
-    """The decisions a model declares, named by `Choice(name=)` or first path, under the conditions of the gates above them."""
-    return read(model).space
+    """The decisions a model declares, named by `Choice(name=)` or first path, under the conditions of the gates above them.
+
+    UserError where a model is seen to be declared wrongly: see `try_networks`, which is asked with inputs of likely sizes.
+    """
+    reading = read(model)
+    if not _ours(model):
+        _try(model, reading, None)
+    return reading.space
+
+
+# -- whether it is declared rightly ----------------------------------------------------------------------------------------
+
+
+def try_networks(model: nn.Module, shape: tuple[int, ...]) -> None:
+    """Runs a few networks of a model on `meta`, for inputs of `shape` without the batch; any two decisions differ in one.
+
+    UserError where layers' widths do not meet, naming both, and where a network cannot take such inputs.
+    """
+    _try(model, read(model), shape)
+
+
+def _ours(model: nn.Module) -> bool:
+    """Whether it is one of archsmith.models, which are tested; a model that has a class of somebody else in it is not."""
+    kinds = {type(module).__module__ for module in model.modules()}
+    return any(k.startswith("archsmith.models") for k in kinds) and all(k.startswith(("archsmith.", "torch.")) for k in kinds)
+
+
+def _try(model: nn.Module, reading: Reading, shape: tuple[int, ...] | None) -> None:
+    """Without a shape likely ones are guessed, and only what is wrong at every size is told."""
+    check_stock(reading)
+    if not reading.space:
+        return
+    sizes = {place.path: dict(place.sizes) for place in reading.places}
+    found: int | None = None  # which of the guesses the largest network takes
+    for arch in _opposites(reading.space):
+        with parts(model, reading, arch) as part:
+            network, origins = part("")
+        network = network.to("meta")
+        inputs = list(guesses(network)) if shape is None else [torch.empty(3, *shape, device="meta")]
+        for position, given in enumerate(inputs):
+            if found not in (None, position):
+                continue
+            try:
+                made = follow(network, origins, given, sizes)
+                if isinstance(made, Tensor) and made.dim() > 1 and made.shape[0] != given.shape[0]:
+                    raise Unmet(f"{given.shape[0]} images go in, {made.shape[0]} results come out", certain=False)
+            except Unmet as error:
+                if shape is not None or (not error.outer and (error.certain or found is not None)):
+                    cannot = "" if shape is None else f", which cannot take images of shape {shape}"
+                    raise UserError(f"{error}; seen in the network {short(dict(arch))}{cannot}") from error
+            except Exception as error:
+                if shape is not None:
+                    _run(model, arch, shape, error)
+            else:
+                found = position
+                break
+        if found is None and shape is None:
+            return  # not even the largest takes what was guessed
+
+
+def _run(model: nn.Module, arch: Architecture, shape: tuple[int, ...], failure: Exception) -> None:
+    """UserError where a network cannot take real inputs either: some code does not run on `meta`."""
+    network = extract(model, arch, "fresh", device="cpu").eval()
+    try:
+        with torch.no_grad():
+            network(torch.zeros(2, *shape))
+    except Exception as error:
+        raise UserError(
+            f"its network {short(dict(arch))} cannot take images of shape {shape}: {type(error).__name__}: {error}; a function "
+            "or class gets `classes`, `channels` and `size` where its signature has them"
+        ) from failure
+
+
+def _opposites(space: SearchSpace) -> Iterator[Architecture]:
+    """The largest, the smallest, and as few as make any two decisions take opposite ends in one of them."""
+    rng, names = Random(0), list(space)
+    yield space.extreme(-1)
+    yield space.extreme(0)
+    for bit in range(max(len(names) - 1, 0).bit_length()):
+        ends = {name: options[0 if position >> bit & 1 else -1] for position, (name, options) in enumerate(space.items())}
+        yield space.complete(ends, rng)
+    yield space.sample(rng)
 
 
 # -- one architecture at a time -------------------------------------------------------------------------------------------

@@ -7,9 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from archsmith.bench.judge import judge, paired, ranked_last, table
+from archsmith.bench.judge import holm, judge, paired, ranked_last, table, told
 from archsmith.errors import UserError
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Ensemble, log_ranks, rank_sum
+
+_SLICES = {
+    "top_half": ("kendall_top_half", "spearman_top_half"),
+    "top_tenth": ("kendall_top_tenth", "spearman_top_tenth"),
+    "top_found": ("top_found",),
+}
 
 
 def test_what_is_not_finite_has_a_rank() -> None:
@@ -72,3 +78,22 @@ def test_the_published_ensembles_name_scores_that_exist() -> None:
 def test_the_table_leaves_out_what_is_not_known() -> None:
     found = table({"zico": {"x": 0.5, "y": None}}, (("x", "Kendall"), ("y", "sd"))).splitlines()
     assert found[0].split() == ["Kendall", "sd"] and found[1].split() == ["zico", "0.500"]
+
+
+@pytest.mark.parametrize(("networks", "kept"), [(24, ("top_half",)), (12, ()), (60, ("top_half",)), (200, tuple(_SLICES))])
+def test_what_is_of_too_few_networks_is_left_out_and_their_number_told(networks: int, kept: tuple[str, ...]) -> None:
+    truth = np.linspace(50, 90, networks)
+    rows = {"params": judge([truth], truth)}
+    for name, keys in _SLICES.items():
+        for key in keys:
+            assert (told(rows["params"], key) is not None) is (name in kept)
+    assert told(rows["params"], "kendall_all") is not None
+    text = table(rows, [(key, key) for keys in _SLICES.values() for key in keys])
+    assert f"networks: {networks}" in text and f"best tenth: {max(2, round(networks / 10))}" in text
+    assert text.count("1.000") == sum(len(_SLICES[name]) for name in kept)
+
+
+def test_holm_adjusts_for_the_number_of_comparisons() -> None:
+    """Holm, 1979: the smallest times their number, the next times one less, never falling; written out."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0] and holm([0.02]) == [0.02] and holm([]) == []

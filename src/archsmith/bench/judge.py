@@ -14,6 +14,11 @@ from archsmith.predictors.ranking import kendall, ndcg, precision_at, spearman, 
 
 SLICES = {"all": 1.0, "top_half": 0.5, "top_tenth": 0.1}
 _RESAMPLES = 200
+FEW = 10  # networks; a correlation or a share among fewer says nothing, so it is not shown
+_AMONG = {  # what is reckoned on some of the networks -> which; `judge` gives how many they are as "networks_..."
+    "kendall_top_half": "top_half", "spearman_top_half": "top_half", "kendall_top_tenth": "top_tenth",
+    "spearman_top_tenth": "top_tenth", "top_found": "top_found",
+}  # fmt: skip
 
 
 def ranked_last(values: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -30,17 +35,20 @@ def judge(scores: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> dic
 
     Kendall tau-b and Spearman on all networks, the truly better half and tenth; nDCG; the share of the truly best twentieth in
     the twentieth ranked best; the true value of the network ranked first, and the best among the first ten; means over seeds
-    and, for Kendall on all, the standard deviation over seeds and a 95 % bootstrap interval over networks.
+    and, for Kendall on all, the standard deviation over seeds and a 95 % bootstrap interval over networks. How many networks
+    a slice has stands beside it; `told` leaves out what is of too few.
     """
     columns = [ranked_last(score) for score in scores]
     order = np.argsort(-truth, kind="stable")
     found: dict[str, Any] = {}
     for name, share in SLICES.items():
         kept = order[: max(2, round(share * len(truth)))]
+        found[f"networks_{name}"] = len(kept)
         found[f"kendall_{name}"] = _mean([kendall(column[kept], truth[kept]) for column in columns])
         found[f"spearman_{name}"] = _mean([spearman(column[kept], truth[kept]) for column in columns])
     found["ndcg"] = _mean([ndcg(column, truth) for column in columns]) if truth.min() >= 0 else None  # a gain is not negative
     few, ten = max(1, round(0.05 * len(truth))), min(10, len(truth))
+    found["networks_top_found"] = few
     found["top_found"] = _mean([precision_at(column, truth, few) for column in columns])
     found["best_of_ten"] = _mean([float(truth.max()) - top_regret(column, truth, ten) for column in columns])
     found["top_pick"] = _mean([float(truth[column == column.max()].mean()) for column in columns])
@@ -78,13 +86,47 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(finite) / len(finite) if finite else math.nan
 
 
+def told(row: Mapping[str, Any], key: str) -> Any:
+    """A row's value, None where it is of fewer than `FEW` networks; of the best twentieth, half as many will do."""
+    least = FEW // 2 if key == "top_found" else FEW
+    return None if row.get(f"networks_{_AMONG.get(key)}", least) < least else row.get(key)
+
+
+def among(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """How many networks the slices of a table have: "better half: 12 networks; best tenth: 2, too few to tell"."""
+    row = next(iter(rows.values()), {})
+    parts = []
+    for what, name, least in (
+        ("better half", "top_half", FEW),
+        ("best tenth", "top_tenth", FEW),
+        ("best 5 %", "top_found", FEW // 2),
+    ):
+        count = row.get(f"networks_{name}")
+        if count is not None:
+            parts.append(f"{what}: {count}{'' if count >= least else ', too few to tell'}")
+    return f"networks: {row['networks_all']}; {'; '.join(parts)}" if parts else ""
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values: below a level, so is the chance that any of them is below it by chance alone.
+
+    (Holm, Scand. J. Statist. 1979.)
+    """
+    found, highest = [1.0] * len(p), 0.0
+    for rank, position in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        highest = found[position] = max(highest, min(1.0, (len(p) - rank) * p[position]))
+    return found
+
+
 def table(rows: Mapping[str, Mapping[str, Any]], columns: Sequence[tuple[str, str]]) -> str:
     """For people: one line per name, in the order given."""
     width = max([len(name) for name in rows] + [8])
     lines = [" " * width + "".join(f"{title:>12}" for _, title in columns)]
     for name, row in rows.items():
-        cells = ["" if row.get(key) is None else f"{row[key]:.3f}" for key, _ in columns]
+        cells = ["" if told(row, key) is None else f"{row[key]:.3f}" for key, _ in columns]
         lines.append(f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
+    if counts := among(rows):
+        lines.append(counts)
     return "\n".join(lines)
 
 

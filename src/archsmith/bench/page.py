@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from archsmith.bench.judge import among, told
 from archsmith.files import write_text
 
 _WIDTH, _HEIGHT = 640, 320
@@ -24,6 +25,7 @@ def _environment() -> jinja2.Environment:
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["figure"] = _figure
+    environment.filters["told"] = told
     return environment
 
 
@@ -38,7 +40,8 @@ def write_proxies(found: Mapping[str, Any], path: Path) -> None:
     parts = []
     for name, truth in found["truths"].items():
         rows = [{"name": score, **row} for score, row in truth["scores"].items()]
-        parts.append({"name": name, "rows": rows, "zero": _place(rows), "differences": truth["differences"]})
+        counts = among(truth["scores"])
+        parts.append({"name": name, "rows": rows, "zero": _place(rows), "differences": truth["differences"], "among": counts})
     title = f"Training-free scores on {found['benchmark']}"
     write_text(path, _environment().get_template("page.html").render(kind="proxies", title=title, found=found, parts=parts))
 
@@ -46,7 +49,10 @@ def write_proxies(found: Mapping[str, Any], path: Path) -> None:
 def write_supernets(found: Mapping[str, Any], path: Path) -> None:
     """The result of `bench.supernets.compare` as a page."""
     rows = [{"name": name, **row} for name, row in found["scores"].items()]
-    part = {"name": f"against {found['truth']}", "rows": rows, "zero": _place(rows), "differences": found["differences"]}
+    part = {
+        "name": f"against {found['truth']}", "rows": rows, "zero": _place(rows), "differences": found["differences"],
+        "among": among(found["scores"]),
+    }  # fmt: skip
     title = f"Shared weights on {found['benchmark']}"
     write_text(path, _environment().get_template("page.html").render(kind="supernets", title=title, found=found, parts=[part]))
 

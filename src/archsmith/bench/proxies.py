@@ -19,7 +19,7 @@ from archsmith.bench.judge import judge, paired, table, write_table
 from archsmith.bench.pool import processes, results
 from archsmith.benchmarks import BENCHMARKS, load
 from archsmith.benchmarks.recorded import Recorded
-from archsmith.cells import nasbench201_canonical
+from archsmith.cells import CANONICAL
 from archsmith.errors import EvaluationFailed, UserError, did_you_mean
 from archsmith.files import write_text
 from archsmith.lookup import check
@@ -45,8 +45,6 @@ NETWORKS = {  # the benchmark's networks: (name in archsmith.models.SPACES, clas
     "ofa": ("ofa-mobilenet-v3-w1.0", 1000, 96),  # recorded at 224 pixels, five times the work
     "toy": ("nasbench201", 10, 16),
 }
-
-CANONICAL = {"nasbench201": nasbench201_canonical}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 
 from archsmith.archive import Archive
 from archsmith.bench.folder import appending, claim, kept
+from archsmith.bench.judge import holm
 from archsmith.bench.pool import processes, results
 from archsmith.benchmarks import load
 from archsmith.benchmarks.recorded import SIMULATED, Recorded, faithful
@@ -82,6 +83,7 @@ def compare(
             "rows": dict(sorted(rows.items(), key=lambda item: -item[1]["mean"])),
             "left_out": left_out[benchmark],
         }
+    found["comparisons"] = _adjusted([row for part in found["benchmarks"].values() for row in part["rows"].values()])
     found["ranks"] = _ranks(finals)
     write_text(out / "table.json", json.dumps(found, indent=1))
     write_text(out / "curves.json", json.dumps({b: {s: _band(c) for s, c in by.items()} for b, by in curves.items()}))
@@ -216,6 +218,14 @@ def _paired(mine: np.ndarray, other: np.ndarray) -> dict[str, float]:
     return {"gain": float(difference.mean()), "gain_low": low, "gain_high": high, "p": p}
 
 
+def _adjusted(rows: Sequence[dict[str, Any]]) -> int:
+    """Adds `p_holm` to every row that was compared, adjusted for all of them; how many they are."""
+    compared = [row for row in rows if "p" in row]
+    for row, p in zip(compared, holm([row["p"] for row in compared]), strict=True):
+        row["p_holm"] = p
+    return len(compared)
+
+
 def _interval(values: np.ndarray) -> tuple[float, float]:
     """95 % bootstrap interval of the mean."""
     values = values[np.isfinite(values)]
@@ -248,7 +258,7 @@ def _band(curves: Sequence[Sequence[float]]) -> dict[str, list[float]]:
 
 
 def _write(path: Path, found: Mapping[str, Any]) -> None:
-    keys = ("mean", "sd", "low", "high", "regret", "gain", "gain_low", "gain_high", "p")
+    keys = ("mean", "sd", "low", "high", "regret", "gain", "gain_low", "gain_high", "p", "p_holm")
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["benchmark", "searcher", *keys])
@@ -263,11 +273,17 @@ def text(found: Mapping[str, Any]) -> str:
     width = max(24, *(len(name) + 2 for name in found["searchers"]))
     for benchmark, part in found["benchmarks"].items():
         optimum = "" if part["optimum"] is None else f", best there is {part['optimum']:.2f}"
-        lines.append(f"\n{benchmark}{optimum}\n{'':<{width}}{'mean':>9}{'low':>9}{'high':>9}{'over random':>13}{'p':>9}")
+        lines.append(
+            f"\n{benchmark}{optimum}\n{'':<{width}}{'mean':>9}{'low':>9}{'high':>9}{'over random':>13}{'p':>9}{'p (Holm)':>10}"
+        )
         for name, row in part["rows"].items():
-            gain = f"{row['gain']:+13.3f}{row['p']:>9.2g}" if "gain" in row else ""
+            gain = f"{row['gain']:+13.3f}{row['p']:>9.2g}{row['p_holm']:>10.2g}" if "gain" in row else ""
             lines.append(f"{name:<{width}}{row['mean']:>9.3f}{row['low']:>9.3f}{row['high']:>9.3f}{gain}")
         if part["left_out"]:
             lines.append(f"left out, nothing cheaper is recorded: {', '.join(part['left_out'])}")
+    if found["comparisons"]:
+        lines.append(
+            f"\np: each comparison with random search by itself; p (Holm): adjusted for all {found['comparisons']} above"
+        )
     lines.append("\nmean rank: " + ", ".join(f"{name} {rank:.2f}" for name, rank in found["ranks"].items()))
     return "\n".join(lines)

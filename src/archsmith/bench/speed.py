@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from archsmith.cells import CANONICAL
 from archsmith.errors import UserError
 from archsmith.machine import cpu_name, physical_cores, return_memory
 
@@ -50,7 +51,6 @@ def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, 
     """
     import torch
 
-    from archsmith.bench.proxies import CANONICAL
     from archsmith.metrics.proxies import named
     from archsmith.metrics.proxies.fresh import fresh_network
     from archsmith.metrics.proxies.scores import score_network

@@ -7,10 +7,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith.elastic import arguments
 from archsmith.elastic.conv import Conv2d
 from archsmith.elastic.layer import width
 from archsmith.elastic.linear import Linear
-from archsmith.space import Derived, Size
+from archsmith.errors import UserError
+from archsmith.space import Concat, Derived, Size
 
 
 def _times(heads: int, head_width: int) -> int:
@@ -25,6 +27,11 @@ class Attention(nn.Module):
 
     def __init__(self, features: Size, heads: Size, head_width: int = 64, bias: bool = True, device: Any = None) -> None:
         super().__init__()
+        features = arguments.size("Attention", "features", features)
+        heads = arguments.size("Attention", "heads", heads)
+        head_width = arguments.whole("Attention", "head_width", head_width)
+        if isinstance(heads, Concat):
+            raise UserError(f"Attention(heads={heads!r}): heads are a prefix; give a number, a Choice or a Derived")
         inner = heads * head_width if isinstance(heads, int) else Derived(_times, heads, head_width)
         self.heads, self.head_width = heads, head_width
         self.query, self.key, self.value = (Linear(features, inner, bias, device=device) for _ in range(3))

@@ -19,12 +19,37 @@ def _options(decision: Any) -> tuple[Any, ...]:
     return decision.options if isinstance(decision, Choice | Derived) else (decision,)
 
 
-def _named(modules: Iterable[nn.Module | Mapping[Any, nn.Module]]) -> dict[Any, nn.Module]:
-    """Modules under the names of the mappings they came in, or their positions."""
+def _named(container: str, modules: Iterable[nn.Module | Mapping[Any, nn.Module]]) -> dict[Any, nn.Module]:
+    """Modules under the names of the mappings they came in, or their positions; UserError where two share one."""
     named: dict[Any, nn.Module] = {}
-    for position, module in enumerate(modules):
-        named.update(module if isinstance(module, Mapping) else {position: module})
+    taken: set[str] = set()
+    for position, given in enumerate(modules):
+        for key, module in given.items() if isinstance(given, Mapping) else ((position, given),):
+            if not isinstance(module, nn.Module):
+                raise UserError(
+                    f"{container}: {key!r} is a {type(module).__name__}; give modules, or mappings of names to them"
+                )
+            if str(key) in taken:
+                raise UserError(f"{container}: two modules are called '{key}'; give each a name of its own")
+            taken.add(str(key))
+            named[key] = module
     return named
+
+
+def _add(container: nn.Module, named: Mapping[Any, nn.Module]) -> None:
+    for key, module in named.items():
+        try:
+            container.add_module(str(key), module)
+        except KeyError as error:  # a point in it, or the name of a method
+            raise UserError(
+                f"{type(container).__name__}: no module of it can be called {str(key)!r}: {error.args[0]}; take another name"
+            ) from error
+
+
+def _decision(container: str, what: str, decision: Any) -> Choice | Derived:
+    if not isinstance(decision, Choice | Derived):
+        raise UserError(f"{container}({what}={decision!r}): give a Choice or a Derived")
+    return decision
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +81,13 @@ class OneOf(nn.Module):
 
     def __init__(self, *modules: nn.Module | Mapping[str, nn.Module], choice: Choice | Derived | None = None) -> None:
         super().__init__()
-        named = _named(modules)
-        self.choice = Choice(*named) if choice is None else choice
+        named = _named("OneOf", modules)
+        if not named:
+            raise UserError("OneOf has no modules; give at least one")
+        self.choice = Choice(*named) if choice is None else _decision("OneOf", "choice", choice)
         if unknown := set(self.choice.options) - set(named):
             raise UserError(f"OneOf: options {sorted(unknown, key=str)} of its choice name none of its modules {list(named)}")
-        for key, module in named.items():
-            self.add_module(str(key), module)
+        _add(self, named)
 
     @property
     def gates(self) -> Gates:
@@ -88,12 +114,11 @@ class Repeat(nn.Module):
 
     def __init__(self, *modules: nn.Module | Mapping[str, nn.Module], depth: int | Choice | Derived | None = None) -> None:
         super().__init__()
-        named = _named(modules)
+        named = _named("Repeat", modules)
         self.depth: Any = len(named) if depth is None else depth
         if any(not isinstance(d, int) or not 0 <= d <= len(named) for d in _options(self.depth)):
             raise UserError(f"Repeat: depth {_options(self.depth)} for {len(named)} modules; use whole numbers up to that")
-        for name, module in named.items():
-            self.add_module(str(name), module)
+        _add(self, named)
 
     @property
     def gates(self) -> Gates:
@@ -142,8 +167,9 @@ class Parallel(nn.Module):
         for option in _options(self.mask):
             if not isinstance(option, tuple) or not option or any(i not in range(count) for i in option):
                 raise UserError(f"Parallel: mask option {option!r} is not a non-empty tuple of positions below {count}")
-        for position, branch in enumerate(branches):
-            self.add_module(str(position), branch)
+            if list(option) != sorted(set(option)):
+                raise UserError(f"Parallel: mask option {option!r} names a branch twice or out of order")
+        _add(self, _named("Parallel", branches))
 
     @property
     def gates(self) -> Gates:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeGuard
 import torch
 from torch import Tensor, nn
 
-from archsmith.space import Choice, Segments, Size, largest, resolve
+from archsmith.space import Choice, Derived, Segments, Size, largest, resolve
 
 Axes = dict[str, tuple[Size | None, ...]]  # tensor name -> the size along each axis, None where the whole axis is always used
 Index = slice | Tensor
@@ -35,6 +35,11 @@ def is_elastic(module: object) -> TypeGuard[ElasticLayer]:
 def width(size: Size) -> int:
     """A resolved size as it is; an unresolved one at its largest, so that a layer outside `active` is the torch layer."""
     return size if isinstance(size, int) else int(largest(size))
+
+
+def taps(kernel: int | tuple[int, int] | Choice | Derived) -> tuple[int, int]:
+    """(height, width) of a kernel: of a pair, or square; an unresolved one at its largest."""
+    return kernel if isinstance(kernel, tuple) else (width(kernel), width(kernel))
 
 
 def index(size: Size | None, capacity: int) -> Index:
@@ -73,6 +78,6 @@ def shapes(layer: Any, values: Mapping[Choice, Any]) -> dict[str, tuple[int, ...
             continue
         shape = [whole if size is None else int(resolve(size, values)) for size, whole in zip(sizes, tensor.shape, strict=True)]
         if name == "weight" and hasattr(layer, "kernel"):
-            shape[2:] = [int(resolve(layer.kernel, values))] * (len(shape) - 2)
+            shape[2:] = taps(resolve(layer.kernel, values))
         found[name] = tuple(shape)
     return found

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith.elastic import arguments
 from archsmith.elastic.layer import Axes, sliced, width
 from archsmith.space import Size
 
@@ -18,7 +19,10 @@ class Linear(nn.Linear):
     def __init__(
         self, in_features: Size, out_features: Size, bias: bool = True, device: Any = None, dtype: torch.dtype | None = None
     ) -> None:
-        super().__init__(width(in_features), width(out_features), bias, device=device, dtype=dtype)
+        in_features = arguments.size("Linear", "in_features", in_features)
+        out_features = arguments.size("Linear", "out_features", out_features)
+        with arguments.building("Linear"):
+            super().__init__(width(in_features), width(out_features), arguments.flag("Linear", "bias", bias), device, dtype)
         self.width_in, self.width_out = in_features, out_features
 
     def axes(self) -> Axes:

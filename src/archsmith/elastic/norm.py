@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith.elastic import arguments
 from archsmith.elastic.layer import Axes, sliced, width
+from archsmith.errors import UserError
 from archsmith.space import Size
+
+_Norm = TypeVar("_Norm", nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def _given(layer: str, eps: Any, momentum: Any, affine: Any, tracking: Any) -> tuple[float, float | None, bool, bool]:
+    """The arguments that all BatchNorms share, checked."""
+    return (
+        arguments.number(layer, "eps", eps),
+        None if momentum is None else arguments.number(layer, "momentum", momentum),
+        arguments.flag(layer, "affine", affine),
+        arguments.flag(layer, "track_running_stats", tracking),
+    )
+
+
+def _without_bias(layer: nn.Module, bias: Any) -> None:
+    """`bias=False`, which not every torch that is supported has as an argument."""
+    if not arguments.flag(type(layer).__name__, "bias", bias):
+        layer.register_parameter("bias", None)
 
 
 def _batch_axes(layer: BatchNorm1d | BatchNorm2d) -> Axes:
     return {name: (layer.width,) for name in ("weight", "bias", "running_mean", "running_var")}
 
 
-def _dtype(layer: BatchNorm1d | BatchNorm2d) -> torch.dtype | None:
-    return None if layer.running_mean is None else layer.running_mean.dtype
+def _batch_twin(kind: type[_Norm], layer: BatchNorm1d | BatchNorm2d) -> _Norm:
+    held = next((t for t in (layer.weight, layer.running_mean) if t is not None), None)
+    twin = kind(
+        width(layer.width), layer.eps, layer.momentum, layer.affine, layer.track_running_stats, "meta",
+        None if held is None else held.dtype,
+    )  # fmt: skip
+    _without_bias(twin, layer.bias is not None)
+    return twin
 
 
 def _batch_norm(layer: BatchNorm1d | BatchNorm2d, input: Tensor) -> Tensor:
     """Batch statistics in train mode, never written back: those of a mixture of networks fit none (use `calibrate`)."""
+    layer._check_input_dim(input)
     tensors = sliced(layer)
     by_batch = layer.training or "running_mean" not in tensors
     mean, variance = (None, None) if by_batch else (tensors["running_mean"], tensors["running_var"])
@@ -37,11 +64,19 @@ class BatchNorm2d(nn.BatchNorm2d):
         eps: float = 1e-5,
         momentum: float | None = 0.1,
         affine: bool = True,
+        track_running_stats: bool = True,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(width(num_features), eps, momentum, affine, device=device, dtype=dtype)
+        name = type(self).__name__
+        num_features = arguments.size(name, "num_features", num_features)
+        given = _given(name, eps, momentum, affine, track_running_stats)
+        with arguments.building(name):
+            super().__init__(width(num_features), *given, device, dtype)
         self.width = num_features
+        _without_bias(self, bias)
 
     def axes(self) -> Axes:
         """Everything per channel."""
@@ -57,7 +92,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def plain(self) -> nn.BatchNorm2d:
         """The torch layer of the current width, on `meta`."""
-        return nn.BatchNorm2d(width(self.width), self.eps, self.momentum, self.affine, device="meta", dtype=_dtype(self))
+        return _batch_twin(nn.BatchNorm2d, self)
 
 
 class BatchNorm1d(nn.BatchNorm1d):
@@ -69,11 +104,19 @@ class BatchNorm1d(nn.BatchNorm1d):
         eps: float = 1e-5,
         momentum: float | None = 0.1,
         affine: bool = True,
+        track_running_stats: bool = True,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(width(num_features), eps, momentum, affine, device=device, dtype=dtype)
+        name = type(self).__name__
+        num_features = arguments.size(name, "num_features", num_features)
+        given = _given(name, eps, momentum, affine, track_running_stats)
+        with arguments.building(name):
+            super().__init__(width(num_features), *given, device, dtype)
         self.width = num_features
+        _without_bias(self, bias)
 
     def axes(self) -> Axes:
         """Everything per channel."""
@@ -89,7 +132,7 @@ class BatchNorm1d(nn.BatchNorm1d):
 
     def plain(self) -> nn.BatchNorm1d:
         """The torch layer of the current width, on `meta`."""
-        return nn.BatchNorm1d(width(self.width), self.eps, self.momentum, self.affine, device="meta", dtype=_dtype(self))
+        return _batch_twin(nn.BatchNorm1d, self)
 
 
 class LayerNorm(nn.LayerNorm):
@@ -104,7 +147,19 @@ class LayerNorm(nn.LayerNorm):
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(width(normalized_shape), eps, elementwise_affine, bias, device=device, dtype=dtype)
+        if isinstance(normalized_shape, list | tuple):
+            if len(normalized_shape) != 1:
+                raise UserError(
+                    f"LayerNorm(normalized_shape={normalized_shape!r}): it norms over the last axis alone; give its width, "
+                    "or take torch.nn.LayerNorm where nothing is elastic"
+                )
+            normalized_shape = normalized_shape[0]
+        normalized_shape = arguments.size("LayerNorm", "normalized_shape", normalized_shape)
+        eps = arguments.number("LayerNorm", "eps", eps)
+        affine = arguments.flag("LayerNorm", "elementwise_affine", elementwise_affine)
+        bias = arguments.flag("LayerNorm", "bias", bias)
+        with arguments.building("LayerNorm"):
+            super().__init__(width(normalized_shape), eps, affine, bias, device, dtype)
         self.width = normalized_shape
 
     def axes(self) -> Axes:

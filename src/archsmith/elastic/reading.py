@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -166,6 +167,21 @@ def read(model: nn.Module) -> Reading:
     options = {name: choice.options for choice, name in names.items() if clauses[name]}
     space = SearchSpace(options, {name: c for name, c in conditions.items() if c is not None})
     return Reading(space, names, places, along)
+
+
+def check_stock(reading: Reading) -> None:
+    """UserError where a layer of torch.nn with tensors of its own was built with a Choice, which it cannot follow later."""
+    for place in reading.places:
+        kind = type(place.module)
+        if not kind.__module__.startswith("torch.nn") or not (place.module._parameters or place.module._buffers):
+            continue
+        given = [name for name, _ in place.sizes if name in inspect.signature(kind).parameters]
+        if given:
+            name, size = given[0], dict(place.sizes)[given[0]]
+            raise UserError(
+                f"'{place.path or kind.__name__}' is a torch.nn.{kind.__name__} built with {name}={size!r}, read only then: "
+                "take the layer of archsmith.elastic for a width, or decide between whole layers by OneOf"
+            )
 
 
 def options_of(decision: Any, options: Mapping[Choice, Sequence[Any]]) -> Iterator[Any]:

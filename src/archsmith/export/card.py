@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,6 +36,26 @@ _SHOWN = (
 )  # fmt: skip
 
 
+# Ends of lines, and what turns the writing about.
+_BROKEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_SIGNS = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")
+
+
+def plain(text: Any) -> str:
+    """Text of somebody else's, names of classes and files among it, as Markdown that shows it and does nothing: on one line,
+    no HTML, link, code or emphasis, no end of a table's cell.
+    """
+    line = _BROKEN.sub(" ", str(text)).encode("utf-8", "backslashreplace").decode().strip()
+    line = _SIGNS.sub(lambda sign: "\\" + sign[0], line)
+    line = re.sub(r"&(?=#?\w+;)", "&amp;", line)
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", line)
+
+
+def _opening(text: Any) -> str:
+    """The same at the beginning of a line, where a few signs more have a meaning."""
+    return re.sub(r"^(\d+)(?=[.)])|^(?=[#>+=-])", lambda found: f"{found[1] or ''}\\", plain(text))
+
+
 def card(
     facts: Mapping[str, Any],
     files: Mapping[str, bytes],
@@ -44,10 +65,10 @@ def card(
 ) -> str:
     """The text. facts as `ship` takes them: what is not known is left out."""
     labels, task = list(facts["classes"]), facts.get("task", "classification")
-    answer = facts.get("answer", "probabilities")
+    answer, listed = facts.get("answer", "probabilities"), ", ".join(map(str, labels))
     sections = [
-        f"# {facts.get('name') or TITLES[task]}",
-        facts.get("summary") or "",
+        f"# {plain(facts.get('name') or TITLES[task])}",
+        _opening(facts.get("summary") or ""),
         _table("Results", _results(facts)),
         _table("Size and speed", _costs(facts, latency)),
         _budget(facts.get("budget") or ()),
@@ -55,8 +76,10 @@ def card(
         "From Python with torch alone:\n\n```python\nimport torch, model\n\nnetwork = model.load()\n"
         f"images = torch.zeros(1, {', '.join(map(str, facts['shape']))}, dtype=torch.uint8)\n"
         f"{answer} = model.predict(network, images)\n```\n\n"
-        f"A picture becomes the input like this: {facts['how']}.",
-        f"## {'Classes' if task == 'classification' else 'Values'}\n\n{', '.join(map(str, labels))}" if labels else "",
+        f"A picture becomes the input like this: {plain(facts['how'])}.",
+        f"## {'Classes' if task == 'classification' else 'Values'}\n\n{_opening(listed)}"
+        if labels
+        else "",
         _files(files, skipped, differences, answer),
         _list("Be careful", (*(facts.get("caveats") or ()), *(_CAVEATS if task == "classification" else _CAVEATS_ELSE))),
         f"Made by archsmith {archsmith.__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}.",
@@ -71,13 +94,13 @@ _CAVEATS = (
 _CAVEATS_ELSE = ("A picture of anything else is answered all the same.",)
 
 
-def _table(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    lines = [f"| {name} | {value} |" for name, value in rows]
+def _table(title: str, rows: Iterable[tuple[str, str]], shown: Callable[[str], str] = plain) -> str:
+    lines = [f"| {shown(name)} | {shown(value)} |" for name, value in rows]
     return "\n".join([f"## {title}", "", "| | |", "|---|---|", *lines]) if lines else ""
 
 
-def _list(title: str, items: Iterable[str]) -> str:
-    lines = [f"- {item}" for item in items]
+def _list(title: str, items: Iterable[str], shown: Callable[[str], str] = _opening) -> str:
+    lines = [f"- {shown(item)}" for item in items]
     return "\n".join([f"## {title}", "", *lines]) if lines else ""
 
 
@@ -133,14 +156,14 @@ def _costs(facts: Mapping[str, Any], latency: Mapping[str, Any] | None) -> list[
 
 def _budget(budget: Any) -> str:
     if isinstance(budget, str):
-        return f"Budget: {budget}."
+        return f"Budget: {plain(budget)}."
     texts = []
     for row in budget:
         text = str(row.get("text") or f"{row.get('metric')} {row.get('op', '<=')} {row.get('limit')}")
         if row.get("value") is not None:
             text += f" ({'met' if row.get('met') else 'MISSED'}: {human(str(row.get('metric')), row['value'])})"
         texts.append(text)
-    return f"Budget: {', '.join(texts)}." if texts else ""
+    return f"Budget: {plain(', '.join(texts))}." if texts else ""
 
 
 def _files(
@@ -151,9 +174,9 @@ def _files(
         (f"`{name}`", f"{_PURPOSES[name].format(answer=_ANSWERS[answer])}; {-(-len(data) // 1024):,} KiB")
         for name, data in known.items()
     ]
-    text = _table("Files", rows)
+    text = _table("Files", rows, str)
     if differences:
         listed = ", ".join(f"{name} {worst:.1e}" for name, worst in differences.items())
         text += f"\n\nLargest difference of {WHAT[answer]} from PyTorch: {listed}."
-    missing = _list("Not shipped", (f"`{s['name']}`: {s['why']}" for s in skipped))
+    missing = _list("Not shipped", (f"`{s['name']}`: {plain(s['why'])}" for s in skipped), str)
     return text + (f"\n\n{missing}" if missing else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,8 +67,8 @@ def _text(called: list[nn.Module], adds: bool) -> str:
         words = [f"{_kernel(c)} convolution" for c in convolutions[:1]]
         if len(convolutions) > 1:
             words = [f"{len(convolutions)} convolutions {' '.join(dict.fromkeys(map(_kernel, convolutions)))}"]
-    stride = max((c.stride[0] for c in convolutions), default=1)
-    words += [f"stride {stride}"] if stride > 1 else []
+    stride = max((c.stride for c in convolutions), key=math.prod, default=(1, 1))
+    words += [f"stride {stride[0] if len(set(stride)) == 1 else 'x'.join(map(str, stride))}"] if math.prod(stride) > 1 else []
     words += [f"{convolutions[-1].out_channels} channels"] if convolutions else []
     if convolutions and depthwise is None and any(isinstance(layer, nn.AdaptiveAvgPool2d) for layer in called):
         words.append("pooling")

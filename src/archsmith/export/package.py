@@ -140,13 +140,16 @@ def _contents(
     try:
         title, summary = _quotable(facts.get("name") or TITLES[goal.task]), _quotable(_summary(facts, goal, labels))
         known = {"title": title, "summary": summary, "classes": labels, "how": how, "deployment": deployment}
-        written["model.py"] = source(network, shape, known).encode()
+        written["model.py"] = source(network, shape, known).encode("utf-8", "backslashreplace")
     except Untraceable as error:
         skipped.append({"name": "model.py", "why": str(error)})
     documents = {"architecture.json": facts["architecture"], "preprocess.json": preprocess, "labels.json": labels or None}
     for name, document in documents.items():
         if document is not None:
-            written[name] = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+            text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+            written[name] = text.encode(
+                "utf-8", "backslashreplace"
+            )  # half a character, from a name of bytes, as JSON writes it
     written = {name: written[name] for name in FILES if name in written}
     facts.update(classes=labels, shape=list(shape), how=how, task=goal.task, answer=deployment.answer, measure=goal.measure)
     facts.setdefault("summary", _summary(facts, goal, labels))

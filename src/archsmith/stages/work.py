@@ -29,7 +29,7 @@ from archsmith.progress import Watch
 from archsmith.run import Run, Stopwatch
 from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
-from archsmith.supernet import extract, search_space
+from archsmith.supernet import extract, search_space, try_networks
 from archsmith.survey import constraints_of, counted
 from archsmith.training.recipe import LOSSES
 
@@ -160,6 +160,10 @@ class Work:
 
     def _try(self, arch: Architecture) -> None:
         """UserError where a network of the user's own space cannot take the images, or gives something else than is wanted."""
+        try:
+            try_networks(self.model, self.shape)
+        except UserError as error:
+            raise UserError(f"space '{self.space_name}': {error}") from error
         said = f"space '{self.space_name}': its network {dict(arch)}"
         network = extract(self.model, arch, "fresh", torch.Generator().manual_seed(0), device="cpu").eval()
         try:
