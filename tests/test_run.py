@@ -64,7 +64,7 @@ def test_the_clock_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"request": {"data": 3}}', '{"format": 1, "request": {"data": "x", "evil": 1}}']
+    "text", ["", "{", "[]", '{"request": {"data": 3}}', '{"format": 2, "request": {"data": "x", "evil": 1}}']
 )
 def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
     make(tmp_path / "a")

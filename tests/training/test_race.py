@@ -100,7 +100,8 @@ def test_the_one_that_learns_survives(tmp_path: Path) -> None:
     assert best.progress == 1.0 and other.progress == pytest.approx(0.1, abs=0.03)
     assert best.val_accuracy is not None and best.val_accuracy > 0.75
     assert best.steps == int(60 / work(2, rungs_for(2)))
-    assert evaluate(trained(entrants[1], field(tmp_path)), [images(7, 400)])["accuracy"] == best.val_accuracy
+    network = trained(entrants[1], field(tmp_path), len(entrants), vars(best))
+    assert evaluate(network, [images(7, 400)])["accuracy"] == best.val_accuracy
     assert [point["step"] for point in best.curve] == sorted({point["step"] for point in best.curve})
 
 
@@ -133,8 +134,8 @@ def test_killed_and_resumed_equals_straight(tmp_path: Path, dies_at: int) -> Non
     assert [(s.name, s.steps, s.val_accuracy) for s in resumed] == [(s.name, s.steps, s.val_accuracy) for s in straight]
     best = next(e for e in entrants if e.name == straight[0].name)
     for a, b in zip(
-        trained(best, field(tmp_path / "killed")).state_dict().values(),
-        trained(best, field(tmp_path / "straight")).state_dict().values(),
+        trained(best, field(tmp_path / "killed"), 4, vars(straight[0])).state_dict().values(),
+        trained(best, field(tmp_path / "straight"), 4, vars(straight[0])).state_dict().values(),
         strict=True,
     ):
         assert torch.equal(a, b)
