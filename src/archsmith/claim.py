@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from archsmith.errors import UserError
@@ -18,13 +18,14 @@ _PATIENCE = 5  # tenths of a second that another process may have the folder, e.
 
 
 @contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path) -> Iterator[tuple[Path, ...]]:
     """Makes the folder, for a run whose record is written inside, last of all; what failed before that leaves nothing.
 
+    Gives the folders it had to make, the innermost first.
     Raises UserError where the folder holds anything but what a process left that died in here.
     """
     _refuse_taken(folder)
-    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    made = tuple(parent for parent in (folder, *folder.parents) if not parent.exists())
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -36,7 +37,7 @@ def claimed(folder: Path) -> Iterator[None]:
                 clear(folder)
                 write_text(folder / _BEGINNING, "archsmith is making a run here\n")
                 sync_folder(folder.parent)
-                yield
+                yield made
                 remove(folder / _BEGINNING)
             except BaseException:
                 if not (folder / RECORD).exists():
@@ -45,10 +46,15 @@ def claimed(folder: Path) -> Iterator[None]:
                         remove(folder / _LOCK)
                 raise
     except BaseException:
-        for parent in made:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+        unmake(made)
         raise
+
+
+def unmake(folders: Iterable[Path]) -> None:
+    """Removes folders that are empty, the innermost first."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def vacant(folder: Path) -> bool:

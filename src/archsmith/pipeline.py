@@ -160,6 +160,8 @@ def carry_on(run: Run, watch: Watch | None = None) -> Run:
         run.sign()
         run.update(status="running", error=None)
         try:
+            if "signature" in (own := run.record.get("space_file") or {}) and own["signature"] is None:
+                watch.note("there is no place for a key (see archsmith.trust): resume, again and export will need --trust")
             _reopened(run, watch)
             _stages(run, watch)
         except KeyboardInterrupt:
@@ -381,7 +383,7 @@ def best(run: Run) -> nn.Module:
     from archsmith.space import Architecture
     from archsmith.supernet import extract
 
-    shipped, seen = run.stage("ship"), run.stage("look")
+    space, shipped, seen = run.space, run.stage("ship"), run.stage("look")
     if shipped is None or seen is None:
         raise UserError(f"{run.folder} has not shipped a network yet; finish it with `archsmith resume {run.folder}`")
     path = run.folder / "best" / "model.safetensors"
@@ -393,7 +395,7 @@ def best(run: Run) -> nn.Module:
             f"`archsmith resume {run.folder}`"
         )
     goal = of_run(seen)
-    model = build_for(goal, run.space, seen["channels"], seen["size"])
+    model = build_for(goal, space, seen["channels"], seen["size"])
     arch = search_space(model).check(Architecture.from_json(shipped["architecture"]["options"]))
     network = extract(model, arch, "fresh", torch.Generator().manual_seed(0))
     network.load_state_dict(parse(data))
@@ -424,6 +426,9 @@ def _exported(run: Run, path: Path | None, format: str | None) -> tuple[Path, st
     """Where to, and as what; UserError for what would not be what its name says, or would replace a file of the run."""
     from archsmith.export import FORMATS
 
+    folder = Path(os.path.abspath(run.folder))  # not resolved: a link is a name for the run
+    if path is not None and path.is_dir():
+        raise UserError(f"{path} is a folder; name the file to write, e.g. {path / f'{folder.name}.onnx'}")
     ending = path.suffix.lstrip(".").lower() if path is not None else ""
     kind = format or ending or ("onnx" if path is None else "")
     if kind not in FORMATS:
@@ -431,11 +436,8 @@ def _exported(run: Run, path: Path | None, format: str | None) -> tuple[Path, st
         raise UserError(f"{said}; formats are {', '.join(FORMATS)}{did_you_mean(kind, FORMATS)}")
     if ending in FORMATS and ending != kind:
         raise UserError(f"'{path}' ends in .{ending}, the format asked for is {kind}; give one or the other")
-    folder = Path(os.path.abspath(run.folder))  # not resolved: a link is a name for the run
     if path is None:
         path = folder.with_name(f"{folder.name}.{kind}")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; name the file to write, e.g. {path / f'{folder.name}.{kind}'}")
     if path.exists() and folder.resolve() in path.resolve().parents:
         raise UserError(f"{path} is a file of the run itself; give another name")
     return path, kind

@@ -80,6 +80,7 @@ class Run:
     def __init__(self, folder: Path, record: dict[str, Any], request: Request, *, trusted: bool = False) -> None:
         self.folder, self.request = folder, request
         self._record, self._trusted = record, trusted
+        self._made: tuple[Path, ...] = ()
         self._store = Store(folder / claim.STORE, record["id"])
 
     # -- making and finding -------------------------------------------------------------------------------------------
@@ -92,9 +93,10 @@ class Run:
         process left that died before. `fields`: more for run.json.
         """
         folder = Path(folder)
-        with claim.claimed(folder):
+        with claim.claimed(folder) as made:
             (folder / "checkpoints").mkdir(exist_ok=True)
             run = Run(folder, _new_record(request, fields), request, trusted=True)
+            run._made = made
             run.sign()
             run._store.create()
             fill(run)
@@ -142,13 +144,12 @@ class Run:
         )
 
     def discard(self) -> None:
-        """Takes a run back that has decided nothing: its own files, and the folder where it holds nothing else."""
+        """Takes a run back that has decided nothing: its own files, and the folders that were made for it."""
         with self.locked():
             if "archive" in self.__dict__:
                 self.__dict__.pop("archive").close()
             claim.unclaimed(self.folder)
-        with contextlib.suppress(OSError):
-            self.folder.rmdir()
+        claim.unmake(self._made)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[Run]:

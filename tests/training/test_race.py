@@ -155,6 +155,40 @@ def test_a_torn_checkpoint_is_put_aside_and_trained_anew(tmp_path: Path) -> None
     assert path.with_suffix(".damaged").exists()
 
 
+@pytest.mark.parametrize(
+    ("loss", "place"),
+    [("torn", 0), ("missing", 0), ("of another run", 0), ("behind", 0), ("torn", 2), ("missing", 2), ("of another run", 2)],
+)
+def test_what_ships_is_trained_again_where_its_checkpoint_is_of_no_use(tmp_path: Path, loss: str, place: int) -> None:
+    entrants, early = [Entrant(str(i), linear(i)) for i in range(4)], dict[str, bytes]()
+    plain = field(tmp_path).decide
+
+    def keeping(name: str, make: Callable[[], Any]) -> Any:
+        found = plain(name, make)
+        if name.startswith("search/rung0/"):
+            early[name.rpartition("/")[2]] = checkpoint_path(field(tmp_path), name.rpartition("/")[2]).read_bytes()
+        return found
+
+    standings = race(entrants, field(tmp_path, of={"run": "a"}, decide=keeping))
+    one = next(e for e in entrants if e.name == standings[place].name)
+    path, told = checkpoint_path(field(tmp_path), one.name), list[str]()
+    ours = field(tmp_path, of={"run": "a"}, note=told.append)
+    expected = trained(one, ours, 4, vars(standings[place])).state_dict()
+    assert not told
+    if loss == "torn":
+        path.write_bytes(path.read_bytes()[:-9])
+    elif loss == "behind":
+        path.write_bytes(early[one.name])
+    else:
+        path.unlink()
+        if loss == "of another run":
+            (tmp_path / "other").mkdir()
+            race(entrants, field(tmp_path / "other", of={"run": "b"}))
+            path.write_bytes(checkpoint_path(field(tmp_path / "other"), one.name).read_bytes())
+    found = trained(one, ours, 4, vars(standings[place])).state_dict()
+    assert told and all(torch.equal(found[name], expected[name]) for name in expected)
+
+
 def test_with_time_the_budget_is_used_and_not_passed(tmp_path: Path) -> None:
     clock, val = [0.0], images(7, 400)
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from archsmith import export
-from archsmith.budget import human
+from archsmith.budget import Limit, human
 from archsmith.metrics.cost import LAYERS, OWN, layer_sums
 from archsmith.metrics.latency import time_onnx
 from archsmith.models.reference import costs
@@ -82,10 +82,14 @@ def _choose(work: Work, ranking: Sequence[str]) -> tuple[nn.Module, Architecture
         missed = [row for row in checks if not row["met"]]
         why = "; ".join(f"{row['text']} but measured {human(row['metric'], row['value'])}" for row in missed)
         fell_back.append({"key": name, "why": why})
-        excess = sum(limit.excess(row["value"]) for limit, row in zip(work.limits, checks, strict=True))
-        tried.append((excess, len(tried), network, arch, checks))
+        tried.append((violation(work.limits, checks), len(tried), network, arch, checks))
     _, _, network, arch, checks = min(tried, key=lambda entry: entry[:2])
     return network, arch, checks, fell_back
+
+
+def violation(limits: Sequence[Limit], checks: Sequence[dict[str, Any]]) -> float:
+    """By how much the measured values break their limits, as `Problem` counts it; 0 where all are kept."""
+    return sum(limit.excess(row["value"]) for limit, row in zip(limits, checks, strict=True))
 
 
 def check(work: Work, network: nn.Module, arch: Architecture) -> list[dict[str, Any]]:
