@@ -1,4 +1,4 @@
-"""What holds for every test: it leaves torch with as many threads as it found."""
+"""What holds for every test: it leaves torch with as many threads as it found, and the user's home as it was."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The key that signs runs (archsmith.trust) is the tests' own; processes that they start share it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -58,6 +58,9 @@ class UntilSearched:
     def tick(self, text: str, share: float | None) -> None:
         """Nothing."""
 
+    def note(self, text: str) -> None:
+        """Nothing."""
+
     def end(self, stage: str, text: str, seconds: float) -> None:
         """Stops."""
         if stage == "search":

@@ -1,9 +1,15 @@
 """Budgets and times as people write them."""
 
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toys import flat
 
 from archsmith.budget import Limit, human, parse, parse_seconds
 from archsmith.errors import UserError
+from archsmith.problem import Constraint, Problem, minimize
 
 
 def test_units() -> None:
@@ -55,3 +61,34 @@ def test_seconds() -> None:
     for wrong in ("", "soon", "5 minutes", "-3s"):
         with pytest.raises(UserError, match="cannot be read"):
             parse_seconds(wrong)
+
+
+@given(
+    op=st.sampled_from(["<=", ">="]),
+    bound=st.floats(0, 1e12) | st.sampled_from([0.0, 1.0]),
+    value=st.floats(0, 1e12) | st.sampled_from([math.inf, math.nan]),
+)
+def test_a_limit_is_broken_by_as_much_as_the_problem_says_whatever_the_operator(op: str, bound: float, value: float) -> None:
+    limit = Limit("params", op, bound)
+    high, low = (bound, -math.inf) if op == "<=" else (math.inf, bound)
+    constraint = Constraint("params", lambda arch: value, low=low, high=high)
+    problem = Problem(flat(2, 2), [minimize(lambda arch: 0.0, "x")], [constraint])
+    assert limit.excess(value) == constraint.excess(value) == problem.violation({"params": value})
+    assert limit.met(value) == (problem.violation({"params": value}) <= 0)
+
+
+@pytest.mark.parametrize(
+    ("budget", "near", "far"),
+    [
+        ("macs<=60M, params>=100k", {"macs": 61.2e6, "params": 120e3}, {"macs": 50e6, "params": 50e3}),
+        ("params>=100k", {"params": 98e3}, {"params": 10e3}),
+        ("params>=100k, params<=200k", {"params": 210e3}, {"params": 60e3}),
+        ("latency<=8ms, macs>=1M", {"latency": 8.1, "macs": 2e6}, {"latency": 1.0, "macs": 0.5e6}),
+    ],
+)
+def test_what_ships_is_the_network_of_the_least_violation(budget: str, near: dict, far: dict) -> None:
+    from archsmith.stages.ship import violation
+
+    limits = parse(budget)
+    close, off = (violation(limits, [{"value": values[limit.metric]} for limit in limits]) for values in (near, far))
+    assert 0 < close < off

@@ -64,12 +64,45 @@ def test_the_clock_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"request": {"data": 3}}', '{"format": 1, "request": {"data": "x", "evil": 1}}']
+    "text",
+    ["", "{", "[]", "[" * 100_000, "3", '{"request": {"data": 3}}', '{"format": 2, "request": {"data": "x", "evil": 1}}'],
 )
 def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
     make(tmp_path / "a")
     (tmp_path / "a" / "run.json").write_text(text)
     with pytest.raises(Damaged, match="run.json"):
+        Run.open(tmp_path / "a")
+
+
+def variants(value: object) -> list[object]:
+    """Of another type, and out of range."""
+    return [None, [1], -1, 1e300, "other", {}] if not isinstance(value, dict) else [None, [], "x", {}, {**value, "more": 1}]
+
+
+def test_each_field_of_the_record_missing_changed_or_of_another_type_is_damaged(tmp_path: Path) -> None:
+    make(tmp_path / "a")
+    path = tmp_path / "a" / "run.json"
+    whole = json.loads(path.read_text())
+    changed = [{k: v for k, v in whole.items() if k != name} for name in whole]
+    changed += [{**whole, name: value} for name in whole for value in variants(whole[name]) if value != whole[name]]
+    for name, value in whole["request"].items():
+        rest = {k: v for k, v in whole["request"].items() if k != name}
+        changed += [{**whole, "request": rest}]
+        changed += [{**whole, "request": {**rest, name: other}} for other in variants(value) if other != value]
+    assert len(changed) > 150
+    for record in changed:
+        path.write_text(json.dumps(record))
+        with pytest.raises(Damaged, match=r"run\.json.*(put back|start a new run)"):
+            Run.open(tmp_path / "a")
+    path.write_text(json.dumps(whole, indent=4, sort_keys=True))  # white space and order mean nothing
+    Run.open(tmp_path / "a")
+
+
+@pytest.mark.parametrize("text", ['{"format": 1, "request": {}}', '{"format": 7}', '{"format": 0, "id": "x"}'])
+def test_the_record_of_another_version_is_told_so(tmp_path: Path, text: str) -> None:
+    make(tmp_path / "a")
+    (tmp_path / "a" / "run.json").write_text(text)
+    with pytest.raises(UserError, match="of another version.*reads format 2"):
         Run.open(tmp_path / "a")
 
 

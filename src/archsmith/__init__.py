@@ -30,8 +30,8 @@ def search(data: str | Path, *, budget: str = "", out: str | Path, time: str | f
     return start(request_from(data=str(data), budget=budget, time_s=seconds, **settings), out)
 
 
-def open_run(folder: str | Path) -> Run:
-    """A run made earlier, finished or not."""
+def open_run(folder: str | Path, *, trust: bool = False) -> Run:
+    """A run made earlier, finished or not. `trust`: where it was searched in a space of its own, that file may be run."""
     from archsmith.run import Run
 
-    return Run.open(folder)
+    return Run.open(folder, trust=trust)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from archsmith import seals
 from archsmith.errors import Damaged, UserError
 from archsmith.pareto import front
 from archsmith.problem import Candidate, Trial, rank
@@ -79,13 +80,16 @@ def _bound(fingerprint: str | None, space: SearchSpace, where: str) -> str:
 
 
 _APPLICATION = 0x41524348  # "ARCH" in the file's header
-_SCHEMA = """
+_SCHEMA = (
+    """
 create table if not exists trials (
   id integer primary key, key text not null, arch text not null, fidelity real, origin text not null,
   metrics text not null, losses text not null, violation real not null, cost text not null, stage text not null,
   measured integer not null, reason text, created real not null);
 create table if not exists meta (name text primary key, value text not null);
 """
+    + seals.SCHEMA
+)
 _COLUMNS = "key, arch, fidelity, origin, metrics, losses, violation, cost, stage, measured, reason, created"
 
 
@@ -93,19 +97,19 @@ class SqliteArchive:
     """The same record in table `trials` of a SQLite file, one row per trial, on the disk when `extend` returns.
 
     One process writes; any number read at the same time (`readonly=True`) and see what is committed. A file that is not
-    ours, or is torn, raises Damaged.
+    ours, is torn, or holds other rows than were written, raises Damaged.
     """
 
     def __init__(self, path: str | Path, *, readonly: bool = False) -> None:
         self.path = Path(path)
         self._known = Archive()
-        self._last = 0
+        self._last, self._seal = 0, seals.Seal()
         if readonly and not self.path.is_file():
             raise UserError(f"there is no file {self.path}; give the folder of a run")
         if not self.path.parent.is_dir():
             raise UserError(f"there is no folder {self.path.parent} to write {self.path.name} into; create it first")
         self.connection = _connect(self.path, readonly)
-        with _Explained(self.path):
+        with explained(self.path):
             try:
                 self._open(readonly)
             except BaseException:
@@ -133,6 +137,8 @@ class SqliteArchive:
         missing = set(_COLUMNS.split(", ")) - columns
         if missing:
             raise Damaged(f"table trials of {self.path} lacks {', '.join(sorted(missing))}; it was written by another version")
+        if "seals" not in tables and "trials" in tables:
+            raise Damaged(f"{self.path} has no seals; it was written by an earlier version: read it with that, or start anew")
 
     def close(self) -> None:
         """Closes the file; the object is of no use afterwards."""
@@ -146,7 +152,7 @@ class SqliteArchive:
 
     def bind(self, space: SearchSpace) -> None:
         """Ties the file to a space (and its restrictions); another space is refused from then on."""
-        with _Explained(self.path):
+        with explained(self.path):
             row = self.connection.execute("select value from meta where name = 'space'").fetchone()
             fingerprint = _bound(row and row[0], space, str(self.path))
             if row is None:
@@ -157,31 +163,32 @@ class SqliteArchive:
         rows = [_row(trial) for trial in trials]
         if not rows:
             return
-        with _Explained(self.path):
-            self.connection.execute("begin immediate")
-            try:
-                marks = ", ".join("?" * len(rows[0]))
-                self.connection.executemany(f"insert into trials ({_COLUMNS}) values ({marks})", rows)
-                self.connection.execute("commit")
-            except BaseException:
-                if self.connection.in_transaction:
-                    self.connection.execute("rollback")
-                raise
+        with explained(self.path), seals.changing(self.connection):
+            marks = ", ".join("?" * len(rows[0]))
+            self.connection.executemany(f"insert into trials ({_COLUMNS}) values ({marks})", rows)
+            seals.write(self.connection, "trials", seals.sealed(self.connection, "trials").over(rows))
 
     def _refresh(self) -> Archive:
         """Everything that is in the file by now; only what is new is read."""
-        with _Explained(self.path):
+        with explained(self.path):
             try:
-                rows = self.connection.execute(f"select id, {_COLUMNS} from trials where id > ? order by id", (self._last,))
-                fresh = rows.fetchall()
+                with seals.reading(self.connection):
+                    seal = seals.sealed(self.connection, "trials")
+                    rows = self.connection.execute(f"select id, {_COLUMNS} from trials where id > ? order by id", (self._last,))
+                    fresh = rows.fetchall()
             except sqlite3.OperationalError as error:
-                if "no such table" in str(error):  # opened for reading before the writer came that far
-                    fresh = []
-                else:
+                if "no such table" not in str(error) or self._last:
                     raise
-        for number, *row in fresh:
-            self._known.extend([_trial(row, f"row {number} of {self.path}")])
-            self._last = number
+                return self._known  # opened for reading before the writer came that far
+        known = [(number, _trial(row, f"row {number} of {self.path}")) for number, *row in fresh]
+        found = self._seal.over(row for _, *row in fresh)
+        if found != seal:
+            raise Damaged(
+                f"{self.path} does not hold the {seal.rows} trials that were written to it: a row was changed, added or "
+                "removed; put back a copy of the file, or start a new run"
+            )
+        self._known.extend(trial for _, trial in known)
+        self._last, self._seal = (known[-1][0] if known else self._last), found
         return self._known
 
     def __iter__(self) -> Iterator[Trial]:
@@ -213,7 +220,7 @@ Record = Archive | SqliteArchive
 
 def _connect(path: Path, readonly: bool) -> sqlite3.Connection:
     uri = path.absolute().as_uri() + ("?mode=ro" if readonly else "?mode=rwc")
-    with _Explained(path):
+    with explained(path):
         connection = sqlite3.connect(uri, uri=True, timeout=30.0, isolation_level=None)
         try:
             connection.execute("select count(*) from sqlite_master").fetchone()
@@ -229,7 +236,7 @@ def _connect(path: Path, readonly: bool) -> sqlite3.Connection:
     return connection
 
 
-class _Explained:
+class explained:
     """Turns SQLite's errors into messages that say what to do."""
 
     def __init__(self, path: Path) -> None:
@@ -239,13 +246,15 @@ class _Explained:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, sqlite3.OperationalError) and type(error) is not sqlite3.DatabaseError:
+        if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError):
             return  # not about the file
         text = str(error)
         if "full" in text:
             raise UserError(f"no space left on the disk for {self._path}; free some and resume: nothing was lost") from error
         if "readonly" in text or "unable to open" in text or "permission" in text:
             raise UserError(f"{self._path} cannot be opened for this ({text}); check its permissions") from error
+        if "I/O" in text:
+            raise UserError(f"{self._path} cannot be read or written ({text}); check the disk, then resume") from error
         if "locked" in text:
             raise UserError(f"{self._path} is being written by another process; wait for it to end") from error
         raise Damaged(
@@ -259,11 +268,11 @@ def _row(trial: Trial) -> tuple[Any, ...]:
     return (
         candidate.arch.key,
         candidate.arch.to_json(),
-        candidate.fidelity,
+        None if candidate.fidelity is None else float(candidate.fidelity) + 0.0,  # SQLite keeps no -0.0
         candidate.origin,
         _dump(dict(trial.metrics)),
         _dump(list(trial.losses)),
-        float(trial.violation),
+        float(trial.violation) + 0.0,
         _dump(dict(trial.cost)),
         trial.stage,
         int(trial.measured),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
 from archsmith.errors import UserError, did_you_mean
+from archsmith.problem import excess
 
 _COUNT = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 _MILLISECONDS = {"": 1.0, "ms": 1.0, "us": 1e-3, "s": 1e3}
@@ -35,9 +37,23 @@ class Limit:
         """ "", "ms" or "bytes"."""
         return UNITS[self.metric][0]
 
+    @property
+    def low(self) -> float:
+        """The least value it allows."""
+        return -math.inf if self.op == "<=" else self.value
+
+    @property
+    def high(self) -> float:
+        """The largest value it allows."""
+        return self.value if self.op == "<=" else math.inf
+
+    def excess(self, value: float) -> float:
+        """How far a value misses it, as `Problem` counts: the share of the limit; 0 where it keeps to it."""
+        return excess(value, self.low, self.high)
+
     def met(self, value: float) -> bool:
         """Whether a measured value keeps to it."""
-        return value <= self.value if self.op == "<=" else value >= self.value
+        return self.excess(value) <= 0
 
     def __str__(self) -> str:
         return f"{self.metric}{self.op}{human(self.metric, self.value)}"

@@ -28,6 +28,9 @@ Budget = Annotated[
 ]
 Space = Annotated[str, typer.Option("--space", help="A name from `archsmith spaces`, or your own as my_model.py:Net.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads to compute with. [default: physical cores]")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run the file that the run's space names, though it was begun elsewhere or is another.")
+]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same run.")]
 
 
@@ -186,12 +189,13 @@ def _settings(text: str) -> dict[str, Any]:
 
 
 @app.command()
-def resume(run: RunFolder, json: Json = False) -> None:
+def resume(run: RunFolder, trust: Trust = False, json: Json = False) -> None:
     """Go on with a run that was stopped, killed, or failed."""
+    from archsmith.pipeline import complete
     from archsmith.run import STAGES, Run
 
-    found = Run.open(run)
-    if found.record["status"] == "done" and found.stage("ship") is not None:
+    found = Run.open(run, trust=trust)
+    if complete(found):
         print(f"{run} is finished; nothing to resume", file=sys.stderr)
         _finished(found, json)
         return
@@ -215,6 +219,7 @@ def again(
     reference: Annotated[bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")] = True,
     settings: Annotated[str, typer.Option("--set", help='Of ddpnas: "worth=log, height=2, free=4"; see docs/ddpnas.md.')] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the new run. [default: RUN-2]")] = None,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Networks for another budget from the same run: no new training of shared weights; after ddpnas in seconds."""
@@ -222,7 +227,7 @@ def again(
     from archsmith.errors import UserError
     from archsmith.run import STAGES, Run
 
-    found = Run.open(run)
+    found = Run.open(run, trust=trust)
     if time is None and steps is None:
         from archsmith.pipeline import generated
 
@@ -286,8 +291,12 @@ def _finished(run: Any, json: bool) -> None:
 
 def _free_name(parent: Path, stem: str) -> Path:
     """runs/NAME, or runs/NAME-2, -3, ... where that is taken."""
+    from archsmith.claim import vacant
+
     taken = [parent / stem, *(parent / f"{stem}-{i}" for i in range(2, 10_000))]
-    return next(folder for folder in taken if not folder.exists())
+    return next(
+        folder for folder in taken if not folder.exists() or (folder.is_dir() and any(folder.iterdir()) and vacant(folder))
+    )
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> ArchsmithError:
@@ -317,16 +326,15 @@ def report(run: RunFolder, json: Json = False) -> None:
 @app.command()
 def export(
     run: RunFolder,
-    format: Annotated[str, typer.Option(help="onnx, pt2 or safetensors.")] = "onnx",
+    format: Annotated[str | None, typer.Option(help="onnx, pt2 or safetensors. [default: as --out ends, or onnx]")] = None,
     out: Annotated[Path | None, typer.Option(help="The file to write. [default: NAME.FORMAT beside the run]")] = None,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Write the chosen network of a finished run as one verified file."""
     from archsmith.run import Run
 
-    found = Run.open(run)
-    target = out if out is not None else run.parent / f"{run.name}.{format}"
-    path = found.export(target, format)  # type: ignore[arg-type]
+    path = Run.open(run, trust=trust).export(out, format)  # type: ignore[arg-type]
     _print({"file": str(path)}) if json else print(path)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -12,6 +14,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from archsmith import trust
 from archsmith.budget import parse
 from archsmith.errors import ArchsmithError, Damaged, NothingFits, UserError, did_you_mean
 from archsmith.goals import of_run
@@ -38,10 +41,26 @@ _REPORTED = ("profile", "search", "finish", "ship")  # the page is drawn anew af
 
 
 def start(request: Request, out: str | Path, watch: Watch | None = None, *, ahead_s: float = 0.0) -> Run:
-    """A new run in the folder `out`, carried through to the end. `ahead_s`: seconds that this has taken already."""
+    """A new run in the folder `out`, carried through to the end. One that is refused for its data leaves no folder.
+
+    `ahead_s`: seconds that this has taken already.
+    """
     _checked(request)
     run = Run.create(out, absolute(request))
-    return carry_on(run, watch, ahead_s=ahead_s)
+    try:
+        return carry_on(run, watch, ahead_s=ahead_s)
+    except UserError:
+        if not _looked(run):
+            run.discard()
+        raise
+
+
+def _looked(run: Run) -> bool:
+    """Whether the data was accepted; also where that cannot be told."""
+    try:
+        return run.stage("look") is not None
+    except ArchsmithError:
+        return True
 
 
 def again(
@@ -82,8 +101,7 @@ def generated(
         )
     _taken_over(run)
     asked = _regenerating(run, settings or {})
-    seen, trained = run.stage("look") or {}, run.stage("train") or {}
-    name = "mobilenet" if run.request.space == "auto" else run.request.space
+    seen, trained, name = run.stage("look") or {}, run.stage("train") or {}, run.space
     shape = seen["channels"], seen["size"], seen["size"]
     model = build_for(of_run(seen), name, seen["channels"], seen["size"], device="meta")
     limits = [parse(budget) for budget in budgets]
@@ -151,21 +169,64 @@ def carry_on(run: Run, watch: Watch | None = None, *, ahead_s: float = 0.0) -> R
     began = time.monotonic() - ahead_s
     watch = watch or Silent()
     with run.locked():
+        run.space  # noqa: B018  refuses a file that this user has not named, before anything is written
+        run.sign()
         run.update(status="running", error=None)
         try:
+            if "signature" in (own := run.record.get("space_file") or {}) and own["signature"] is None:
+                watch.note("there is no place for a key (see archsmith.trust): resume, again and export will need --trust")
+            _reopened(run, watch)
             _stages(run, watch, began)
         except KeyboardInterrupt:
-            run.update(status="stopped")
-            run.event("stopped")
+            _ended(run, "stopped")
             raise
         except Exception as error:
-            reason = str(error) if isinstance(error, ArchsmithError) else f"{type(error).__name__}: {error}"
-            run.update(status="failed", error=reason)
-            run.event("failed", reason=reason)
+            _ended(run, "failed", str(error) if isinstance(error, ArchsmithError) else f"{type(error).__name__}: {error}")
             raise
         run.update(status="done")
-        report(run)
+        _reported(run, watch)
     return run
+
+
+def _ended(run: Run, status: str, reason: str | None = None) -> None:
+    """Notes how it ended, as far as the disk allows: what ended it is what must be told."""
+    with contextlib.suppress(ArchsmithError):
+        run.update(status=status, error=reason)
+    with contextlib.suppress(ArchsmithError):
+        run.event(status, **({} if reason is None else {"reason": reason}))
+
+
+def _reopened(run: Run, watch: Watch) -> None:
+    """Ships again where best/ is no more what was shipped."""
+    if (lost := _lost(run)) is not None:
+        run.event("ship again", why=lost)
+        watch.note(f"{lost}; it is shipped again")
+        run.reopen("ship")
+
+
+def _lost(run: Run) -> str | None:
+    """Which file of best/ is not there as it was shipped."""
+    for entry in (run.stage("ship") or {}).get("files", ()):
+        path = run.folder / "best" / entry["name"]
+        if trust.content_hash(path) != entry["sha256"]:
+            return f"{path} is {'missing' if not path.exists() else 'not the file that was shipped'}"
+    return None
+
+
+def complete(run: Run) -> bool:
+    """Whether nothing is left to do: every stage is done, and best/ is as it was shipped."""
+    return run.record["status"] == "done" and run.stage("ship") is not None and _lost(run) is None
+
+
+def _reported(run: Run, watch: Watch) -> None:
+    """Draws the report; one that cannot be drawn never costs a run."""
+    try:
+        report(run)
+    except Exception as error:
+        said = f"the report could not be written ({type(error).__name__}: {error}); later: archsmith report {run.folder}"
+        watch.note(said)
+        with contextlib.suppress(ArchsmithError):
+            run.event("report", reason=said)
 
 
 def open_work(run: Run, watch: Watch | None = None) -> Work:
@@ -199,7 +260,7 @@ def _stages(run: Run, watch: Watch, since: float) -> None:
         run.event("stage", name=name, seconds=round(seconds, 3), said=said(payload))
         watch.end(name, said(payload), seconds)
         if name in _REPORTED:
-            report(run)
+            _reported(run, watch)
 
 
 def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
@@ -384,35 +445,64 @@ def best(run: Run) -> nn.Module:
     from archsmith.space import Architecture
     from archsmith.supernet import extract
 
-    shipped, seen = run.stage("ship"), run.stage("look")
+    space, shipped, seen = run.space, run.stage("ship"), run.stage("look")
     if shipped is None or seen is None:
         raise UserError(f"{run.folder} has not shipped a network yet; finish it with `archsmith resume {run.folder}`")
     path = run.folder / "best" / "model.safetensors"
     expected = next(f["sha256"] for f in shipped["files"] if f["name"] == "model.safetensors")
     data = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(data).hexdigest() != expected:
-        raise Damaged(f"{path} is not the file that was shipped (its checksum differs); restore it, or run the search again")
+        raise Damaged(
+            f"{path} is not the file that was shipped (its checksum differs); put it back, or ship it again with "
+            f"`archsmith resume {run.folder}`"
+        )
     goal = of_run(seen)
-    model = build_for(goal, shipped["architecture"]["space"], seen["channels"], seen["size"])
+    model = build_for(goal, space, seen["channels"], seen["size"])
     arch = search_space(model).check(Architecture.from_json(shipped["architecture"]["options"]))
     network = extract(model, arch, "fresh", torch.Generator().manual_seed(0))
     network.load_state_dict(parse(data))
     return network.eval()
 
 
-def export(run: Run, path: Path, format: Literal["onnx", "pt2", "safetensors"] | None = None) -> Path:
-    """The chosen network as one file, verified; `format` from the ending where it is not given."""
-    from archsmith.export import FORMATS, deployment_of, export_file
+def export(
+    run: Run, path: Path | None = None, format: Literal["onnx", "pt2", "safetensors"] | None = None, *, over: bool = True
+) -> Path:
+    """The chosen network as one file, verified; `format` from the ending where it is not given.
 
-    kind = format or path.suffix.lstrip(".")
-    if kind not in FORMATS:
-        raise UserError(f"cannot export as '{kind}'; formats are {', '.join(FORMATS)}{did_you_mean(kind, FORMATS)}")
+    `path`: NAME.FORMAT beside the run where it is not given, and then never over another file; `over`: whether a file that
+    was named may be replaced. Files of the run itself never are.
+    """
+    from archsmith.export import deployment_of, export_file
+
+    over = over and path is not None
+    path, kind = _exported(run, path, format)
     seen = run.stage("look") or {}
     network = best(run)
     shape = (seen["channels"], seen["size"], seen["size"])
     goal = of_run(seen)
     around, notes = deployment_of(goal, seen["mean"], seen["std"]), {"labels": list(goal.names), "task": goal.task}
-    return export_file(network, path, kind, shape=shape, deployment=around, metadata=notes)
+    return export_file(network, path, kind, shape=shape, deployment=around, metadata=notes, over=over)
+
+
+def _exported(run: Run, path: Path | None, format: str | None) -> tuple[Path, str]:
+    """Where to, and as what; UserError for what would not be what its name says, or would replace a file of the run."""
+    from archsmith.export import FORMATS
+
+    folder = Path(os.path.abspath(run.folder))  # not resolved: a link is a name for the run
+    if path is not None and path.is_dir():
+        raise UserError(f"{path} is a folder; name the file to write, e.g. {path / f'{folder.name}.onnx'}")
+    ending = path.suffix.lstrip(".").lower() if path is not None else ""
+    kind = format or ending or ("onnx" if path is None else "")
+    if kind not in FORMATS:
+        said = f"cannot export as '{kind}'" if kind else f"'{path}' does not say the format; end it in one, or give --format"
+        raise UserError(f"{said}; formats are {', '.join(FORMATS)}{did_you_mean(kind, FORMATS)}")
+    if ending in FORMATS and ending != kind:
+        raise UserError(f"'{path}' ends in .{ending}, the format asked for is {kind}; give one or the other")
+    if path is None:
+        path = folder.with_name(f"{folder.name}.{kind}")
+    if path.exists() and folder.resolve() in path.resolve().parents:
+        raise UserError(f"{path} is a file of the run itself; give another name")
+    return path, kind
 
 
 def time_text(run: Run) -> str:

@@ -40,6 +40,20 @@ class Objective:
     sign: int = 1
 
 
+def excess(value: float, low: float, high: float) -> float:
+    """How far outside [low, high] the value lies, relative to the limit it breaks (absolute for a limit of 0); 0 inside.
+
+    The one rule of violation: by it networks are drawn, ranked, shipped and reported. A value that is not finite keeps nothing.
+    """
+    if not math.isfinite(value):
+        return math.inf
+    if value > high:
+        return (value - high) / (abs(high) or 1.0)
+    if value < low:
+        return (low - value) / (abs(low) or 1.0)
+    return 0.0
+
+
 @dataclass(frozen=True)
 class Constraint:
     """A value to keep within [low, high]."""
@@ -62,13 +76,7 @@ class Constraint:
 
     def excess(self, value: float) -> float:
         """How far outside the value lies, relative to the limit it breaks (absolute for a limit of 0); 0 inside."""
-        if not math.isfinite(value):
-            return math.inf
-        if value > self.high:
-            return (value - self.high) / (abs(self.high) or 1.0)
-        if value < self.low:
-            return (self.low - value) / (abs(self.low) or 1.0)
-        return 0.0
+        return excess(value, self.low, self.high)
 
     def __str__(self) -> str:
         if self.low == -math.inf:

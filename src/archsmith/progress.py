@@ -24,6 +24,9 @@ class Watch(Protocol):
     def end(self, stage: str, text: str, seconds: float) -> None:
         """A stage is finished, and what it decided."""
 
+    def note(self, text: str) -> None:
+        """Something that a person should know, and that does not stop the run."""
+
 
 def duration(seconds: float) -> str:
     """12 s, 3 min 20 s, 1 h 5 min."""
@@ -46,6 +49,9 @@ class Silent:
         """Nothing."""
 
     def end(self, stage: str, text: str, seconds: float) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
         """Nothing."""
 
 
@@ -74,6 +80,10 @@ class Lines:
         """A line with what was decided."""
         self._say(f"{stage:<8} {duration(seconds):>8}  {text}")
 
+    def note(self, text: str) -> None:
+        """A line."""
+        self._say(f"note: {text}")
+
 
 @dataclass
 class _Row:
@@ -90,6 +100,7 @@ class Live:
 
     def __init__(self, stages: Sequence[str]) -> None:
         self._rows = {stage: _Row() for stage in stages}
+        self._notes: list[str] = []
         self._current: str | None = None
 
     def begin(self, stage: str, predicted_s: float | None) -> None:
@@ -107,6 +118,10 @@ class Live:
         """Marks the row as done."""
         self._rows[stage] = _Row("done", seconds=seconds, text=text)
         self._current = None
+
+    def note(self, text: str) -> None:
+        """A row below the stages."""
+        self._notes.append(text)
 
     def __rich__(self) -> object:
         from rich.progress_bar import ProgressBar
@@ -130,6 +145,8 @@ class Live:
                 table.add_row(Spinner("dots"), Text(stage, "bold"), duration(spent), bar, Text(row.text, "dim"))
             else:
                 table.add_row(Text("·", "dim"), Text(stage, "dim"), "", "", "")
+        for note in self._notes:
+            table.add_row(Text("!", "yellow"), Text("note"), "", "", Text(note, overflow="fold"))
         return table
 
 

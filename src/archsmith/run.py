@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import os
 import platform
-import shutil
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -18,17 +17,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from archsmith import __version__
+from archsmith import __version__, claim, trust
 from archsmith.archive import SqliteArchive
 from archsmith.budget import parse
 from archsmith.errors import Damaged, UserError
-from archsmith.files import write_text
+from archsmith.files import append_line, clear_partials, copy_file, write_text
 from archsmith.machine import cpu_name, physical_cores, waited_s
+from archsmith.store import Store, value
 
 if TYPE_CHECKING:
     from torch import nn
 
 STAGES = ("look", "profile", "screen", "train", "search", "finish", "ship")
+FORMAT = 2  # of the run folder
 _RECORDED = ("torch", "numpy", "pillow", "onnx", "onnxruntime", "onnxscript", "pymoo", "scikit-learn", "safetensors")
 
 
@@ -77,94 +78,87 @@ def request_from(**values: Any) -> Request:
 class Run:
     """One run folder. Reading needs no lock; writing happens inside `with run.locked():`."""
 
-    def __init__(self, folder: Path, record: dict[str, Any], request: Request) -> None:
+    def __init__(self, folder: Path, record: dict[str, Any], request: Request, *, trusted: bool = False) -> None:
         self.folder, self.request = folder, request
-        self._record = record
-        self._ticked = 0.0
+        self._record, self._trusted = record, trusted
+        self._made: tuple[Path, ...] = ()
+        self._store = Store(folder / claim.STORE, record["id"])
 
     # -- making and finding -------------------------------------------------------------------------------------------
 
     @staticmethod
-    def create(folder: str | Path, request: Request) -> Run:
-        """A new run; refuses a folder that holds anything, so that nothing is ever overwritten."""
+    def create(folder: str | Path, request: Request, fill: Callable[[Run], None] = lambda run: None, **fields: Any) -> Run:
+        """A new run; refuses a folder that holds anything else, so that nothing is ever overwritten.
+
+        run.json is written last, after what `fill` puts there: until then there is no run, and the next one clears what a
+        process left that died before. `fields`: more for run.json.
+        """
         folder = Path(folder)
-        if (folder / "run.json").exists():
-            raise UserError(f"{folder} already holds a run; go on with `archsmith resume {folder}`, or choose another --out")
-        if folder.exists() and (not folder.is_dir() or any(p.name != ".lock" for p in folder.iterdir())):
-            raise UserError(f"--out {folder} exists and is not an empty folder; choose another --out")
-        try:
-            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot make the run folder {folder}: {error.strerror}; choose another --out") from error
-        record = {
-            "format": 1,
-            "archsmith": __version__,
-            "created": _now(),
-            "status": "running",
-            "request": request.model_dump(),
-            "versions": _versions(),
-            "machine": _machine(),
-        }
-        run = Run(folder, record, request)
-        run._database().close()
-        run._save()
+        with claim.claimed(folder) as made:
+            (folder / "checkpoints").mkdir(exist_ok=True)
+            run = Run(folder, _new_record(request, fields), request, trusted=True)
+            run._made = made
+            run.sign()
+            run._store.create()
+            fill(run)
+            run._save()
         return run
 
     @staticmethod
-    def open(folder: str | Path) -> Run:
-        """An existing run; UserError where there is none, Damaged where run.json was changed into something unreadable."""
+    def open(folder: str | Path, *, trust: bool = False) -> Run:
+        """An existing run; UserError where there is none, Damaged where run.json is not as it was written.
+
+        `trust`: a space of the user's own in a file may be run, whoever began the run (see archsmith.trust).
+        """
         folder = Path(folder)
-        path = folder / "run.json"
+        path = folder / claim.RECORD
         if not path.is_file():
+            if claim.beginning(folder):
+                raise UserError(f"the run in {folder} had not begun when it was stopped; give the command again that made it")
             raise UserError(f"{folder} holds no run (no run.json); give the folder that `archsmith search --out` made")
+        record = _read_record(path)
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
             request = Request.model_validate(record["request"])
-        except (ValueError, KeyError, TypeError, ValidationError) as error:
+        except ValidationError as error:
             raise Damaged(f"{path} cannot be read ({_first_line(error)}); restore it or start a new run") from error
-        if record.get("format") != 1:
-            raise UserError(f"{path} has format {record.get('format')!r}; this archsmith {__version__} reads format 1")
-        return Run(folder, record, request)
+        return Run(folder, record, request, trusted=trust)
 
     def another(self, folder: str | Path, request: Request, stages: Sequence[str]) -> Run:
-        """A new run that takes over these finished stages: what they decided, their trials and checkpoints, not their time."""
-        new = Run.create(folder, request)
-        new.update(after=str(self.folder.absolute()))
-        with contextlib.closing(new._database()) as connection:
-            for name in stages:
-                payload = self.stage(name)
-                if payload is not None:
-                    connection.execute("INSERT INTO stages VALUES (?, 0, ?)", (name, json.dumps(payload)))
-            for name, payload in self._query("SELECT name, payload FROM decisions"):
-                if name.partition("/")[0] in (*stages, "sharing"):
-                    connection.execute("INSERT INTO decisions VALUES (?, ?)", (name, payload))
-        if taken := [trial for name in stages for trial in self.archive.stage(name)]:
-            new.archive.extend(taken)
-        for path in (self.folder / "checkpoints").glob("shared-*") if "train" in stages else ():
-            shutil.copy2(path, new.folder / "checkpoints" / path.name)
-        return new
+        """A new run that takes over these finished stages: what they decided, their trials and checkpoints, not their time.
+
+        It is there with all of them or not at all.
+        """
+
+        self.space  # noqa: B018  refuses a file that this user has not named
+
+        def fill(new: Run) -> None:
+            taken = {name: payload for name, _, payload in self._store.rows("stages")}
+            new._store.insert("stages", [(name, 0.0, taken[name]) for name in stages if name in taken])
+            rows = self._store.rows("decisions")
+            new._store.insert("decisions", [row for row in rows if row[0].partition("/")[0] in (*stages, "sharing")])
+            new.archive.extend(trial for name in stages for trial in self.archive.stage(name))
+            for path in sorted((self.folder / "checkpoints").glob("shared-*.safetensors")) if "train" in stages else ():
+                copy_file(path, new.folder / "checkpoints" / path.name)
+
+        return Run.create(
+            folder, request, fill, after=str(self.folder.absolute()), origin=self._record.get("origin") or self._record["id"]
+        )
+
+    def discard(self) -> None:
+        """Takes a run back that has decided nothing: its own files, and the folders that were made for it."""
+        with self.locked():
+            if "archive" in self.__dict__:
+                self.__dict__.pop("archive").close()
+            claim.unclaimed(self.folder)
+        claim.unmake(self._made)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[Run]:
         """Exclusive use; a second process gets a UserError. The system frees the lock of a killed process."""
-        import fcntl
-
-        try:
-            handle = (self.folder / ".lock").open("a+")
-        except OSError as error:
-            raise UserError(f"cannot write in {self.folder}: {error.strerror}; check its permissions") from error
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                handle.seek(0)
-                owner = handle.read().strip() or "unknown"
-                raise UserError(
-                    f"another process (pid {owner}) is working on {self.folder}; wait for it, or choose another --out"
-                ) from error
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
+        with claim.locked(self.folder):
+            claim.begun(self.folder)
+            clear_partials(self.folder)
+            clear_partials(self.folder / "checkpoints")
             yield self
 
     # -- run.json -----------------------------------------------------------------------------------------------------
@@ -180,83 +174,85 @@ class Run:
         self._save()
 
     def _save(self) -> None:
-        write_text(self.folder / "run.json", json.dumps(self._record, indent=1) + "\n")
+        self._record = json.loads(json.dumps(self._record))  # as it will be read back
+        self._record["sha256"] = _digest(self._record)
+        write_text(self.folder / claim.RECORD, json.dumps(self._record, indent=1) + "\n")
+
+    # -- a space of the user's own ------------------------------------------------------------------------------------
+
+    @property
+    def space(self) -> str:
+        """The space asked for, 'auto' resolved. UserError where building it would run a file that this user has not named."""
+        space = "mobilenet" if self.request.space == "auto" else self.request.space
+        file = trust.file_of(space)
+        if file is None or self._trusted:
+            return space
+        content, known = trust.content_hash(file), self._record.get("space_file") or {}
+        if content is None:
+            raise UserError(f"{self.folder} has the space {space}, and {file} cannot be read; put the file back")
+        if content != known.get("sha256") or not trust.signed(self._record["id"], file, content, known.get("signature")):
+            raise trust.refuse(self.folder, space, changed=content != known.get("sha256"))
+        return space
+
+    def sign(self) -> None:
+        """Where this user named the file of the space, or trusts it: as it is now it is the run's from here on."""
+        if not self._trusted:
+            return
+        file = trust.file_of(self.request.space)
+        content = trust.content_hash(file) if file is not None else None
+        if file is not None and content is not None:
+            found = trust.signature(self._record["id"], file, content)
+            self._record["space_file"] = {"path": str(file.absolute()), "sha256": content, "signature": found}
 
     # -- stages and decisions -----------------------------------------------------------------------------------------
 
-    def _database(self) -> sqlite3.Connection:
-        path = self.folder / "trials.sqlite"
-        try:
-            connection = sqlite3.connect(path, timeout=60, isolation_level=None)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS stages (name TEXT PRIMARY KEY, seconds REAL NOT NULL, payload TEXT NOT NULL)"
-            )
-            connection.execute("CREATE TABLE IF NOT EXISTS decisions (name TEXT PRIMARY KEY, payload TEXT NOT NULL)")
-            connection.execute("CREATE TABLE IF NOT EXISTS clock (stage TEXT PRIMARY KEY, seconds REAL NOT NULL)")
-            connection.execute("CREATE TABLE IF NOT EXISTS waits (stage TEXT PRIMARY KEY, seconds REAL NOT NULL)")
-        except sqlite3.DatabaseError as error:
-            raise _storage_error(path, error) from error
-        return connection
-
-    def _query(self, sql: str, values: tuple = ()) -> list[tuple]:
-        with contextlib.closing(self._database()) as connection:
-            try:
-                return connection.execute(sql, values).fetchall()
-            except sqlite3.DatabaseError as error:
-                raise _storage_error(self.folder / "trials.sqlite", error) from error
-
     def stage(self, name: str) -> dict[str, Any] | None:
         """What a finished stage decided; None where it is not finished."""
-        rows = self._query("SELECT payload FROM stages WHERE name = ?", (name,))
-        return json.loads(rows[0][0]) if rows else None
+        found = self._store.read("stages", name)
+        return None if found is None else value(found, self._store.path)
 
     def finish_stage(self, name: str, payload: Mapping[str, Any]) -> None:
         """Commits a stage: after this it is never done again. Its seconds are those the clock has for it."""
-        text = json.dumps(payload, allow_nan=True)
-        self._query(
-            "INSERT INTO stages VALUES (?, COALESCE((SELECT seconds FROM clock WHERE stage = ?), 0), ?)", (name, name, text)
-        )
+        self._store.finish(name, json.dumps(payload, allow_nan=True))
+
+    def reopen(self, name: str) -> None:
+        """Takes back that a stage is finished, for one whose files were lost; what was decided inside it stays."""
+        self._store.forget("stages", lambda stage: stage != name)
 
     def decide(self, name: str, make: Callable[[], Any]) -> Any:
         """A decision inside a stage: made once, then read back, also by a resumed run."""
-        rows = self._query("SELECT payload FROM decisions WHERE name = ?", (name,))
-        if rows:
-            return json.loads(rows[0][0])
-        value = make()
-        self._query("INSERT INTO decisions VALUES (?, ?)", (name, json.dumps(value)))
-        return json.loads(json.dumps(value))
+        if (found := self._store.read("decisions", name)) is not None:
+            return value(found, self._store.path)
+        text = json.dumps(make())
+        self._store.insert("decisions", [(name, text)])
+        return json.loads(text)
 
     def decided(self, name: str) -> Any:
         """A decision that was made before, None where it was not."""
-        rows = self._query("SELECT payload FROM decisions WHERE name = ?", (name,))
-        return json.loads(rows[0][0]) if rows else None
+        found = self._store.read("decisions", name)
+        return None if found is None else value(found, self._store.path)
 
     def clock(self, stage: str, seconds: float, waited: float = 0.0) -> None:
         """Records the seconds spent so far in a stage, over all the processes that worked on it, and those of them in which
         other work on the machine kept it waiting."""
-        self._query("INSERT OR REPLACE INTO clock VALUES (?, ?)", (stage, seconds))
-        self._query("INSERT OR REPLACE INTO waits VALUES (?, ?)", (stage, waited))
+        self._store.clock(stage, seconds, waited)
 
     def seconds(self) -> dict[str, float]:
         """Seconds by stage, the unfinished one included."""
-        return dict(self._query("SELECT stage, seconds FROM clock"))
+        return self._store.seconds()
 
     def waits(self) -> dict[str, float]:
         """By stage the seconds in which other work on the machine kept the run waiting."""
-        return dict(self._query("SELECT stage, seconds FROM waits"))
+        return self._store.waits()
 
     @functools.cached_property
     def archive(self) -> SqliteArchive:
         """Every trial of the run."""
-        return SqliteArchive(self.folder / "trials.sqlite")
+        return SqliteArchive(self._store.path)
 
     def event(self, kind: str, **fields: Any) -> None:
         """Appends one line to events.jsonl."""
-        line = json.dumps({"time": _now(), "event": kind, **fields})
-        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as handle:
-            handle.write(line + "\n")
+        append_line(self.folder / "events.jsonl", json.dumps({"time": _now(), "event": kind, **fields}))
 
     # -- for Python users ---------------------------------------------------------------------------------------------
 
@@ -272,11 +268,14 @@ class Run:
 
         return best(self)
 
-    def export(self, path: str | Path, format: Literal["onnx", "pt2", "safetensors"] | None = None) -> Path:
-        """Writes the chosen network to `path`; the format follows from the name where it is not given."""
+    def export(self, path: str | Path | None = None, format: Literal["onnx", "pt2", "safetensors"] | None = None) -> Path:
+        """Writes the chosen network to `path`; the format follows from the name where it is not given.
+
+        Without a path to NAME.FORMAT beside the run, where no other file is there.
+        """
         from archsmith.pipeline import export
 
-        return export(self, Path(path), format)
+        return export(self, None if path is None else Path(path), format)
 
     def summary(self) -> dict[str, Any]:
         """What `--json` prints: stable keys, None where the run has not come so far."""
@@ -298,10 +297,47 @@ class Run:
         }
 
 
-def _storage_error(path: Path, error: sqlite3.DatabaseError) -> UserError:
-    if isinstance(error, sqlite3.OperationalError):  # full disk, no permission, locked: the file itself is sound
-        return UserError(f"cannot use {path}: {error}; free space or check permissions, then resume")
-    return Damaged(f"{path} cannot be read ({error}); restore it from a copy, or start a new run")
+def _new_record(request: Request, fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "archsmith": __version__,
+        "id": os.urandom(16).hex(),
+        "created": _now(),
+        "status": "running",
+        "request": request.model_dump(),
+        "versions": _versions(),
+        "machine": _machine(),
+        **fields,
+    }
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    """SHA-256 of all the other entries."""
+    rest = {name: entry for name, entry in record.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """run.json as it was written; Damaged where it is not."""
+    restore = "put back a copy of it, or start a new run"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{path} cannot be read ({_first_line(error)}); {restore}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("format"), int):
+        raise Damaged(f"{path} is not the record of a run; {restore}")
+    if "sha256" not in record and record["format"] != FORMAT:
+        raise UserError(
+            f"{path} has format {record['format']!r} of another version; this archsmith {__version__} reads format {FORMAT}: "
+            "go on with the version that made it, or start a new run"
+        )
+    if record.get("sha256") != _digest(record):
+        raise Damaged(f"{path} was changed from outside (its checksum differs); {restore}")
+    if record["format"] != FORMAT or not isinstance(record.get("id"), str) or not isinstance(record.get("request"), dict):
+        raise Damaged(f"{path} is of another version, or is not the record of a run; {restore}")
+    return record
 
 
 def _first_line(error: Exception) -> str:

@@ -65,6 +65,9 @@ class Interrupted:
     def end(self, stage: str, text: str, seconds: float) -> None:
         """Nothing."""
 
+    def note(self, text: str) -> None:
+        """Nothing."""
+
 
 @pytest.mark.parametrize("score", ["round", "turn"])
 def test_a_run_killed_in_training_goes_on_as_if_it_had_not(score: str, tmp_path: Path) -> None:

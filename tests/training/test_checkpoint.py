@@ -20,7 +20,7 @@ from tiny_training import network, stream
 from archsmith.errors import Damaged, UserError
 from archsmith.files import replace_file, write_chunks
 from archsmith.training import Recipe, advance, load, save, start
-from archsmith.training.checkpoint import pack, read, unpack
+from archsmith.training.checkpoint import pack, read, resumed, unpack
 
 
 @pytest.fixture
@@ -190,3 +190,29 @@ def test_pack_is_deterministic_and_handles_odd_tensors(tmp_path: Path) -> None:
     assert told == about
     for name, tensor in tensors.items():
         assert torch.equal(again[name], tensor) and again[name].dtype == tensor.dtype
+
+
+OF = {"run": "a", "data": "d", "seed": 0, "arm": "search", "network": "n"}
+
+
+@pytest.mark.parametrize("other", [{"run": "b"}, {"data": "e"}, {"seed": 1}, {"arm": "reference"}, {"network": "m"}])
+def test_the_checkpoint_of_another_training_is_put_aside_and_told(tmp_path: Path, other: dict[str, Any]) -> None:
+    path = tmp_path / "state.safetensors"
+    save(start(network(), Recipe(), of=OF), path)
+    told: list[str] = []
+    state = resumed(path, network(), of=OF, tell=told.append)
+    assert state is not None and state.of == OF and not told
+    assert resumed(path, network(), of={**OF, **other}, tell=told.append) is None
+    assert not path.exists() and path.with_suffix(".damaged").exists()
+    assert f"another training (another {next(iter(other))})" in told[0]
+
+
+@pytest.mark.parametrize("spoil", ["torn", "flipped", "of another network", "empty"])
+def test_a_checkpoint_that_is_of_no_use_is_put_aside_not_a_dead_end(tmp_path: Path, spoil: str) -> None:
+    path = tmp_path / "state.safetensors"
+    save(start(network(classes=5) if spoil == "of another network" else network(), Recipe(), of=OF), path)
+    data = path.read_bytes()
+    spoiled = {"torn": data[:-9], "flipped": data[:-5] + bytes([data[-5] ^ 1]) + data[-4:], "empty": b""}
+    path.write_bytes(spoiled.get(spoil, data))
+    assert resumed(path, network(), of=OF) is None
+    assert not path.exists() and path.with_suffix(".damaged").exists()

@@ -101,7 +101,8 @@ def test_the_one_that_learns_survives(tmp_path: Path) -> None:
     assert best.progress == 1.0 and other.progress == pytest.approx(0.1, abs=0.03)
     assert best.val_accuracy is not None and best.val_accuracy > 0.75
     assert best.steps == int(60 / work(2, rungs_for(2)))
-    assert evaluate(trained(entrants[1], field(tmp_path)), [images(7, 400)])["accuracy"] == best.val_accuracy
+    network = trained(entrants[1], field(tmp_path), len(entrants), vars(best))
+    assert evaluate(network, [images(7, 400)])["accuracy"] == best.val_accuracy
     assert [point["step"] for point in best.curve] == sorted({point["step"] for point in best.curve})
 
 
@@ -134,8 +135,8 @@ def test_killed_and_resumed_equals_straight(tmp_path: Path, dies_at: int) -> Non
     assert [(s.name, s.steps, s.val_accuracy) for s in resumed] == [(s.name, s.steps, s.val_accuracy) for s in straight]
     best = next(e for e in entrants if e.name == straight[0].name)
     for a, b in zip(
-        trained(best, field(tmp_path / "killed")).state_dict().values(),
-        trained(best, field(tmp_path / "straight")).state_dict().values(),
+        trained(best, field(tmp_path / "killed"), 4, vars(straight[0])).state_dict().values(),
+        trained(best, field(tmp_path / "straight"), 4, vars(straight[0])).state_dict().values(),
         strict=True,
     ):
         assert torch.equal(a, b)
@@ -153,6 +154,40 @@ def test_a_torn_checkpoint_is_put_aside_and_trained_anew(tmp_path: Path) -> None
     again = race(entrants, field(tmp_path / "torn"))
     assert [(s.name, s.steps, s.val_accuracy) for s in again] == [(s.name, s.steps, s.val_accuracy) for s in straight]
     assert path.with_suffix(".damaged").exists()
+
+
+@pytest.mark.parametrize(
+    ("loss", "place"),
+    [("torn", 0), ("missing", 0), ("of another run", 0), ("behind", 0), ("torn", 2), ("missing", 2), ("of another run", 2)],
+)
+def test_what_ships_is_trained_again_where_its_checkpoint_is_of_no_use(tmp_path: Path, loss: str, place: int) -> None:
+    entrants, early = [Entrant(str(i), linear(i)) for i in range(4)], dict[str, bytes]()
+    plain = field(tmp_path).decide
+
+    def keeping(name: str, make: Callable[[], Any]) -> Any:
+        found = plain(name, make)
+        if name.startswith("search/rung0/"):
+            early[name.rpartition("/")[2]] = checkpoint_path(field(tmp_path), name.rpartition("/")[2]).read_bytes()
+        return found
+
+    standings = race(entrants, field(tmp_path, of={"run": "a"}, decide=keeping))
+    one = next(e for e in entrants if e.name == standings[place].name)
+    path, told = checkpoint_path(field(tmp_path), one.name), list[str]()
+    ours = field(tmp_path, of={"run": "a"}, note=told.append)
+    expected = trained(one, ours, 4, vars(standings[place])).state_dict()
+    assert not told
+    if loss == "torn":
+        path.write_bytes(path.read_bytes()[:-9])
+    elif loss == "behind":
+        path.write_bytes(early[one.name])
+    else:
+        path.unlink()
+        if loss == "of another run":
+            (tmp_path / "other").mkdir()
+            race(entrants, field(tmp_path / "other", of={"run": "b"}))
+            path.write_bytes(checkpoint_path(field(tmp_path / "other"), one.name).read_bytes())
+    found = trained(one, ours, 4, vars(standings[place])).state_dict()
+    assert told and all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_with_time_the_budget_is_used_and_not_passed(tmp_path: Path) -> None:

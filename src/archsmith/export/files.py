@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.errors import EvaluationFailed, UserError, did_you_mean
+from archsmith.files import replace_file
 from archsmith.goals import Goal, Reconstruction, Regression
 from archsmith.onnx_export import Deployed, exported, onnx_bytes, pt2_bytes, silence
 from archsmith.onnx_graph import Deployment, annotate
@@ -47,8 +48,12 @@ def export_file(
     shape: Sequence[int],
     deployment: Deployment | None = None,
     metadata: Mapping[str, Any] | None = None,
+    over: bool = True,
 ) -> Path:
-    """One file of a network, with what `deployment` says around it (onnx, pt2); metadata goes into the ONNX file."""
+    """One file of a network, with what `deployment` says around it (onnx, pt2); metadata goes into the ONNX file.
+
+    `over`: a file that is there already may be replaced.
+    """
     if format not in FORMATS:
         raise UserError(f"format '{format}' is not one of {', '.join(FORMATS)}{did_you_mean(format, FORMATS)}")
     try:
@@ -60,12 +65,18 @@ def export_file(
             data = safetensors_bytes(network)
     except Untraceable as error:
         raise UserError(f"cannot export as {format}: {error}; 'safetensors' needs no tracing") from error
-    path = Path(path)
+    return put(Path(path), data, over=over)
+
+
+def put(path: Path, data: bytes, *, over: bool = True) -> Path:
+    """Writes the file, whole or not at all; without `over` UserError where another is there already."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        another = not over and path.exists() and path.read_bytes() != data
+    except OSError:
+        another = True
+    if another:
+        raise UserError(f"{path} is there already; name it with --out to replace it, or give another name")
+    replace_file(path, data)
     return path
 
 

@@ -20,6 +20,7 @@ from archsmith.export.card import TITLES, card
 from archsmith.export.files import deployment_of, safetensors_bytes, verify
 from archsmith.export.layers import layers
 from archsmith.export.source import source
+from archsmith.files import exchange_folder, sync_folder
 from archsmith.goals import Classification, Goal
 from archsmith.metrics.latency import time_onnx
 from archsmith.onnx_export import exported, onnx_bytes, pt2_bytes
@@ -74,7 +75,7 @@ def ship(
         latency = time_onnx(onnx, tuple(shape), threads=threads) if onnx.exists() else None
         written["card.md"] = card(facts, written, skipped, differences, latency).encode()
         _put(partial / "card.md", written["card.md"])
-        _exchange(partial, folder, old)
+        exchange_folder(partial, folder, old)
     except OSError as error:
         raise UserError(
             f"cannot write {folder}: {error.strerror or error}; make room or allow writing there. What was there is intact"
@@ -190,21 +191,6 @@ def _put(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _exchange(new: Path, place: Path, old: Path) -> None:
-    """Puts `new` at `place`; what was there is moved aside first and removed last, and put back if the second move fails."""
-    shutil.rmtree(old, ignore_errors=True)
-    had = place.exists()
-    if had:
-        os.replace(place, old)
-    try:
-        os.replace(new, place)
-    except OSError:
-        if had:
-            os.replace(old, place)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def read_architecture(path: str | Path) -> Architecture:
     """The architecture of a shipped architecture.json; raises Damaged where its key does not fit its options."""
     try:
@@ -224,3 +210,4 @@ def recover(folder: str | Path) -> None:
     if old.exists() and not folder.exists():
         with contextlib.suppress(OSError):
             os.replace(old, folder)
+            sync_folder(folder.parent)

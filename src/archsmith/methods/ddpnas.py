@@ -247,10 +247,11 @@ class _Turns:
         self._checkpoint = sharing.folder / "shared-pruned.safetensors"
         self._steps = None if sharing.steps is None else max(1, int(estimated.TRAINING * sharing.steps))
         self._seconds = None if self._steps is not None else task.decide("train/pruning/seconds", self._reckoned)
-        state = resumed(self._checkpoint, root.model, device=task.device)
+        of = {**sharing.of, "node": "pruned"}
+        state = resumed(self._checkpoint, root.model, device=task.device, tell=sharing.note, of=of)
         self.state = state or start(
             root.model, sharing.recipe, seed=mix(task.seed, "shared", "pruned"), device=task.device,
-            class_counts=sharing.class_counts,
+            class_counts=sharing.class_counts, of=of,
         )  # fmt: skip
         root.trained, root.macs = self.state.passes, self.state.macs
 

@@ -220,7 +220,8 @@ def _train(
         node, recipe, sharing.stream, steps=steps, seconds=seconds,
         backward=learn(sharing, node) if learn else single,
         seed=mix(task.seed, "shared", node.name), device=task.device, class_counts=sharing.class_counts,
-        checkpoint=sharing.folder / f"shared-{mix(node.name):016x}.safetensors", on_progress=partial(_told, task, node.name),
+        checkpoint=sharing.folder / f"shared-{mix(node.name):016x}.safetensors", of=sharing.of, tell=sharing.note,
+        on_progress=partial(_told, task, node.name),
     )  # fmt: skip
 
 

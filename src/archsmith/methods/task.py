@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ class Sharing:
     seconds: float | None
     steps: int | None
     folder: Path  # for checkpoints
+    of: Mapping[str, Any] = field(default_factory=dict)  # whose they are; others are of no use
+    note: Callable[[str], None] = lambda text: None  # tells a person
     kept: dict[Any, Any] = field(default_factory=dict)  # what a stage of this process trained or read, for the next one
 
 

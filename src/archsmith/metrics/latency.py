@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import nn
 
 from archsmith.elastic.blocks import Repeat
 from archsmith.errors import UserError
+from archsmith.files import append_line
 from archsmith.fitting import fitted
 from archsmith.machine import machine_name
 from archsmith.metrics.cost import layer_sums, macs
@@ -388,12 +389,12 @@ class LatencyTable:
             return
         ours, torn = False, False
         try:
-            text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+            text = self._path.read_text(encoding="utf-8", errors="replace") if self._path.exists() else ""
         except OSError as error:
             raise UserError(f"cannot read the latency table {self._path}: {error.strerror}") from error
         for line in text.splitlines():
             try:
-                record = json.loads(line)
+                record = _checked(json.loads(line))
                 if "machine" in record:
                     ours = record == self._header
                 elif ours and "block" in record:
@@ -403,27 +404,27 @@ class LatencyTable:
                         self._counts[record["block"]] = {name: float(record["counts"][name]) for name in _COUNTED}
                 elif ours and "fit" in record and record["of"] == self._whole:
                     self._fit, self._errors = _Fit(**record["fit"]), record["errors"]
-            except (ValueError, KeyError, TypeError):
-                torn = True  # written when the process died: measured again
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                torn = True  # written when the process died, or changed: measured again
         if not ours or torn or not text.endswith("\n"):
             self._append(self._header)
 
     def _append(self, record: dict[str, Any]) -> None:
         if self._path is None:
             return
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self._path, "a+b") as file:
-                if file.tell() and not _ends_line(file):
-                    file.write(b"\n")
-                file.write(json.dumps(record).encode() + b"\n")
-        except OSError as error:
-            raise UserError(f"cannot write the latency table {self._path}: {error.strerror}; make room, then resume") from error
+        append_line(self._path, json.dumps({**record, "sum": _sum(record)}))
 
 
-def _ends_line(file: Any) -> bool:
-    file.seek(-1, 2)
-    return file.read(1) == b"\n"
+def _sum(record: Mapping[str, Any]) -> str:
+    """What tells whether a line is as it was written."""
+    return hashlib.blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _checked(line: dict[str, Any]) -> dict[str, Any]:
+    """The record of a line; ValueError where it was changed."""
+    if line.pop("sum") != _sum(line):
+        raise ValueError("changed")
+    return line
 
 
 def _distinct(draw: Callable[[Random], Architecture], rng: Random, count: int) -> list[Architecture]:

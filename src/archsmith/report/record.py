@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from archsmith.archive import SqliteArchive
-from archsmith.errors import Damaged
+from archsmith.archive import SqliteArchive, explained
+from archsmith.claim import STORE
 from archsmith.problem import Trial
 from archsmith.run import STAGES, Run
+from archsmith.seals import reading
+from archsmith.store import content, value
 
 __all__ = ["STAGES", "Record", "read"]
 
@@ -26,6 +27,7 @@ class Record:
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     trials: Sequence[Trial] = ()
+    waits: Mapping[str, float] = field(default_factory=dict)  # of the seconds, those lost to other work on the machine
 
     @property
     def request(self) -> Mapping[str, Any]:
@@ -77,19 +79,10 @@ class Record:
 def read(folder: Path) -> Record:
     """The record of the run in `folder`; UserError where that is no run, Damaged where a file of it is torn."""
     run = Run.open(folder).record
-    store = folder / "trials.sqlite"
-    if not store.exists():  # a run that has only just been opened
-        return Record(folder, run)
-    with closing(SqliteArchive(store, readonly=True)) as archive:
-        ask = archive.connection.execute
-        tables = {name for (name,) in ask("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        rows = ask("SELECT name, seconds, payload FROM stages").fetchall() if "stages" in tables else []
-        clock = dict(ask("SELECT stage, seconds FROM clock")) if "clock" in tables else {}
+    store = folder / STORE
+    with closing(SqliteArchive(store, readonly=True)) as archive, explained(store), reading(archive.connection):
+        tables = content(archive.connection, store, run["id"])
         trials = list(archive)
-    try:
-        stages = {name: json.loads(payload) for name, _, payload in rows}
-    except ValueError as error:
-        raise Damaged(
-            f"a stage in {store} cannot be read ({error}); put back a copy of the file, or start a new run"
-        ) from error
-    return Record(folder, run, stages, {name: seconds for name, seconds, _ in rows} | clock, trials)
+    stages = {name: value(payload, store) for name, _, payload in tables["stages"]}
+    seconds = {name: seconds for name, seconds, _ in tables["stages"]} | {name: spent for name, spent, _ in tables["clock"]}
+    return Record(folder, run, stages, seconds, trials, {name: waited for name, _, waited in tables["clock"]})

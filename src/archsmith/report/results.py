@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archsmith.budget import Limit
 from archsmith.intervals import wilson
 from archsmith.report import text
 from archsmith.report.figures import RANDOM, progress
@@ -74,21 +75,22 @@ def interval(test: Mapping[str, Any]) -> tuple[float, float]:
 
 def budget(record: Record) -> list[dict[str, Any]]:
     """Each limit with the value of what was shipped (or chosen, until then) and the part of the limit that it uses."""
-    shipped = {limit.get("metric"): limit for limit in record.stage("ship").get("budget") or ()}
+    shipped = {(limit.get("metric"), limit.get("op")): limit for limit in record.stage("ship").get("budget") or ()}
     chosen, found = _chosen(record), []
     for limit in record.stage("profile").get("budget") or ():
-        metric, bound = limit.get("metric"), limit.get("limit")
-        value = (shipped.get(metric) or {}).get("value", chosen.get(metric))
-        met = (shipped.get(metric) or {}).get("met")
+        metric, op, bound = limit.get("metric"), limit.get("op"), limit.get("limit")
+        of_shipped = shipped.get((metric, op)) or {}
+        value = of_shipped.get("value", chosen.get(metric))
+        met = of_shipped.get("met")
         if met is None and text.is_number(value) and text.is_number(bound):
-            met = value >= bound if limit.get("op") == ">=" else value <= bound
+            met = Limit(str(metric), str(op), float(bound)).met(value)
         found.append(
             {
                 "name": text.name(metric),
                 "limit": text.bound(limit),
                 "value": text.metric(value, metric),
                 "met": met,
-                "predicted": metric == "latency" and metric not in shipped,
+                "predicted": metric == "latency" and not of_shipped,
                 "share": min(1.0, value / bound) if text.is_number(value) and text.is_number(bound) and bound else None,
             }
         )

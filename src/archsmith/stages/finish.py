@@ -130,8 +130,9 @@ def _plan(work: Work) -> dict[str, Any]:
 
 
 def field_for(work: Work, arm: str) -> Field:
-    """An arm as far as its checkpoints concern it: to read a trained network back."""
-    return _field(work, arm, recipe_for(work), 0.0, 0.0)
+    """An arm as it was trained: to read a network back, or to train it again where its checkpoint is lost."""
+    plan = work.run.decided("finish/plan") or {}
+    return _field(work, arm, recipe_for(work), plan.get(arm, 0.0), 0.0)
 
 
 def _field(work: Work, arm: str, recipe: Recipe, budget: float, began: float) -> Field:
@@ -142,7 +143,8 @@ def _field(work: Work, arm: str, recipe: Recipe, budget: float, began: float) ->
         stream=lambda start: work.stream(recipe.batch_size, start),
         evaluate=lambda network: work.judged(network, work.part("val")),
         glance=lambda network: work.judged(network, work.glance()), glanced=1 / work.glance_every,
-        folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device,
+        folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device, note=work.note,
+        of={**work.identity, "run": work.run.record["id"]},
         seed=work.run.request.seed, class_counts=class_counts(work),
         fresh=work.run.request.init is None and work.networks is None,
         spent=lambda: (watch.seconds if watch is not None else 0.0) - began,

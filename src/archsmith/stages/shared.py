@@ -56,7 +56,7 @@ def sharing(work: Work) -> Sharing:
     calibration = [x for x, _ in itertools.islice(plain, max(1, min(_CALIBRATION, most, len(trained)) // each))]
     return Sharing(
         partial(_with_weights, work), stream, calibration, list(ordered(held_out, 256, data, work.device, work.workers)),
-        recipe, class_counts(work), seconds, steps, work.run.folder / "checkpoints",
+        recipe, class_counts(work), seconds, steps, work.run.folder / "checkpoints", work.identity, work.note,
     )  # fmt: skip
 
 

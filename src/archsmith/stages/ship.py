@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from archsmith import export
-from archsmith.budget import human
+from archsmith.budget import Limit, human
 from archsmith.metrics.cost import LAYERS, OWN, layer_sums
 from archsmith.metrics.latency import time_onnx
 from archsmith.models.reference import costs
@@ -66,14 +66,15 @@ def verdict(test: dict[str, Any], reference: dict[str, Any] | None, measure: str
 
 
 def _choose(work: Work, ranking: Sequence[str]) -> tuple[nn.Module, Architecture, list[dict[str, Any]], list[dict[str, Any]]]:
-    """The first that keeps every limit; where none does, the one nearest to it, and its misses stand in `budget`."""
+    """The first that keeps every limit; where none does, the one of the least violation, and its misses stand in `budget`."""
     shortlist = (work.run.stage("search") or {})["shortlist"]
     options = {entry["key"]: entry["options"] for entry in shortlist}
     entrants = {entrant.name: entrant for entrant in shortlisted(work, shortlist)}
     tried: list[tuple[float, int, nn.Module, Architecture, list[dict[str, Any]]]] = []
     fell_back: list[dict[str, Any]] = []
+    finished = (work.run.stage("finish") or {})["networks"]
     for name in ranking:
-        network = trained(entrants[name], field_for(work, "search"))
+        network = trained(entrants[name], field_for(work, "search"), len(entrants), finished[name])
         arch = Architecture.from_json(options[name])
         checks = work.run.decide(f"ship/{name}", partial(check, work, network, arch))
         if all(row["met"] for row in checks):
@@ -81,9 +82,14 @@ def _choose(work: Work, ranking: Sequence[str]) -> tuple[nn.Module, Architecture
         missed = [row for row in checks if not row["met"]]
         why = "; ".join(f"{row['text']} but measured {human(row['metric'], row['value'])}" for row in missed)
         fell_back.append({"key": name, "why": why})
-        tried.append((sum(max(0.0, row["value"] / row["limit"] - 1) for row in checks), len(tried), network, arch, checks))
-    _, _, network, arch, checks = min(tried)
+        tried.append((violation(work.limits, checks), len(tried), network, arch, checks))
+    _, _, network, arch, checks = min(tried, key=lambda entry: entry[:2])
     return network, arch, checks, fell_back
+
+
+def violation(limits: Sequence[Limit], checks: Sequence[dict[str, Any]]) -> float:
+    """By how much the measured values break their limits, as `Problem` counts it; 0 where all are kept."""
+    return sum(limit.excess(row["value"]) for limit, row in zip(limits, checks, strict=True))
 
 
 def check(work: Work, network: nn.Module, arch: Architecture) -> list[dict[str, Any]]:
@@ -113,7 +119,8 @@ def _reference_test(work: Work, finish: dict[str, Any]) -> dict[str, Any] | None
         return None
     entrants = reference_entrants(work, references(work, finish["networks"][finish["chosen"]]))
     entrant = next(e for e in entrants if e.name == reference["chosen"])
-    return work.judged(trained(entrant, field_for(work, "reference")), work.part("test"))
+    network = trained(entrant, field_for(work, "reference"), len(entrants), reference["networks"][entrant.name])
+    return work.judged(network, work.part("test"))
 
 
 def finished(work: Work) -> None:

@@ -120,7 +120,7 @@ class Work:
     @cached_property
     def space_name(self) -> str:
         """The space asked for; auto: the MobileNet family, which fits itself to the image size."""
-        return "mobilenet" if self.run.request.space == "auto" else self.run.request.space
+        return self.run.space
 
     @property
     def model(self) -> nn.Module:
@@ -229,6 +229,17 @@ class Work:
         if self.run.request.init:
             return extract(self.model, arch, "shared")
         return extract(self.model, arch, "fresh", torch.Generator().manual_seed(mix(self.run.request.seed, arch.key)))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells shared weights of this run from those of another; a run that `again` made has them from its origin."""
+        record, data = self.run.record, self.images.facts["data_hash"]
+        return {"run": record.get("origin") or record["id"], "data": data, "seed": self.run.request.seed}
+
+    def note(self, text: str) -> None:
+        """Tells a person, now and in the log."""
+        self.run.event("note", text=text)
+        self.watch.note(text)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 

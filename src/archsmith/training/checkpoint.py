@@ -1,7 +1,8 @@
 """Checkpoints of a training: one safetensors file, replaced atomically, verified on load, nothing in it that can run.
 
-The header's metadata holds "state" (JSON: counters, history, recipe, seed) and "sha256" over the header without that entry and
-all tensor bytes. A torn or changed file is errors.Damaged; a disk that is full leaves the earlier file as it was.
+The header's metadata holds "state" (JSON: counters, history, recipe, seed, whose training it is) and "sha256" over the header
+without that entry and all tensor bytes. A torn or changed file, and one of another training, is errors.Damaged; a disk that is
+full leaves the earlier file as it was.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,14 +21,14 @@ from safetensors.torch import save as pack_tensors
 from torch import Tensor, nn
 
 from archsmith.errors import Damaged, UserError
-from archsmith.files import replace_file, write_chunks
+from archsmith.files import put_aside, replace_file, write_chunks
 from archsmith.training.recipe import Recipe
 from archsmith.training.state import TrainState, make_optimizer
 
-FORMAT = 3
+FORMAT = 4
 _COUNTERS = (
     "step", "images", "passes", "macs", "seconds", "evaluation_seconds", "saving_seconds", "loss_sum", "loss_count", "history",
-    "seed",
+    "seed", "of",
 )  # fmt: skip
 
 
@@ -101,17 +102,22 @@ def _digest(header: dict[str, Any], body: memoryview) -> str:
 def save(state: TrainState, path: str | Path, *, write: Callable[[BinaryIO, bytes], None] | None = None) -> None:
     """Writes all of the state to `path`, atomically; raises UserError where that fails, with the earlier file intact."""
     about = {"format": FORMAT, "recipe": state.recipe.to_json(), **{name: getattr(state, name) for name in _COUNTERS}}
+    about["of"] = dict(state.of)
     replace_file(Path(path), pack(_tensors(state), about), write or write_chunks)
 
 
-def load(path: str | Path, module: nn.Module, *, device: torch.device | str = "cpu") -> TrainState:
+def load(
+    path: str | Path, module: nn.Module, *, device: torch.device | str = "cpu", of: Mapping[str, Any] | None = None
+) -> TrainState:
     """The state that `save` wrote. `module`: a network of the same architecture, taken over; its weights do not matter.
 
     Going on from it equals never having stopped, bit for bit, with the same threads. Raises UserError where there is no such
-    file or it belongs to another architecture, Damaged where it is torn or was changed.
+    file or it belongs to another architecture, Damaged where it is torn, was changed, or is not `of` the training given.
     """
     path = Path(path)
     tensors, about = read(path)
+    if of is not None:
+        _same_training(path, of, about.get("of"))
     missing = [name for name in ("recipe", *_COUNTERS) if name not in about]
     if about.get("format") != FORMAT or missing:
         raise Damaged(
@@ -135,15 +141,20 @@ def resumed(
     *,
     device: torch.device | str = "cpu",
     tell: Callable[[str], None] = lambda text: None,
+    of: Mapping[str, Any] | None = None,
 ) -> TrainState | None:
-    """The state in `path`; None where there is no such file, or a torn or changed one, which is put aside and told."""
+    """The state in `path`; None where there is no such file, or a torn, changed or foreign one, which is put aside and told.
+
+    `of`: whose training it must be. Its network is no proof of that: another run may have trained the same one.
+    """
     if path is None or not path.exists():
         return None
     try:
-        return load(path, module, device=device)
-    except Damaged as error:
-        tell(str(error))
-        path.replace(path.with_suffix(".damaged"))
+        return load(path, module, device=device, of=of)
+    except UserError as error:  # not only Damaged: of another network
+        if isinstance(error.__cause__, OSError):  # it may be sound
+            raise
+        tell(f"{error} (now {put_aside(path).name})")
         return None
 
 
@@ -165,6 +176,14 @@ def _blank(module: nn.Module, recipe: Recipe, device: torch.device | str, tensor
     weights = torch.empty_like(tensors["class_weights"], device=device) if "class_weights" in tensors else None
     extra = {name.partition(".")[2]: t.to(device) for name, t in tensors.items() if name.startswith("extra.")}
     return TrainState(module, average, make_optimizer(module, recipe), recipe, 0, weights, extra=extra)
+
+
+def _same_training(path: Path, of: Mapping[str, Any], stored: Any) -> None:
+    wanted = json.loads(json.dumps(dict(of)))
+    if stored != wanted:
+        other = stored if isinstance(stored, dict) else {}
+        what = ", ".join(name for name in sorted(wanted.keys() | other.keys()) if wanted.get(name) != other.get(name))
+        raise Damaged(f"{path} is the checkpoint of another training (another {what}); it is not gone on from")
 
 
 def _same_network(path: Path, live: dict[str, Tensor], stored: dict[str, Tensor]) -> None:

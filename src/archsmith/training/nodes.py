@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,19 +31,22 @@ def train_node(
     device: torch.device | str = "cpu",
     class_counts: Sequence[int] | None = None,
     checkpoint: Path | None = None,
+    of: Mapping[str, Any] | None = None,
     on_progress: Callable[[TrainState, float], None] | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> TrainState:
     """Trains the node's weights in place for `steps`, or for `seconds`, in all; what `checkpoint` holds is not trained again.
 
     `stream(step)`: endless batches x (B, C, H, W), y from that step on. `backward`: what a step computes, default
     `sharing(uniform(node.space))`, one random architecture. The optimizer and the learning rate's schedule are new, whatever
     the weights were inherited from. With `recipe.ema` the weights are the averaged ones afterwards. `node.trained` and
-    `node.macs` are set to what went forward and back. A torn checkpoint is put aside. Raises EvaluationFailed where the loss is
-    not finite.
+    `node.macs` are set to what went forward and back. A checkpoint that is torn, or not `of` this training, is put aside and
+    told to `tell`. Raises EvaluationFailed where the loss is not finite.
     """
-    state = resumed(checkpoint, node.model, device=device)
+    whose = {**(of or {}), "node": node.name, "own seed": seed}
+    state = resumed(checkpoint, node.model, device=device, tell=tell, of=whose)
     if state is None:
-        state = start(node.model, recipe, seed=seed, device=device, class_counts=class_counts)
+        state = start(node.model, recipe, seed=seed, device=device, class_counts=class_counts, of=whose)
     advance(
         state,
         stream(state.step),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.halving import Rung, rungs_for, work
 from archsmith.supernet import calibrate
-from archsmith.training.checkpoint import load, resumed
+from archsmith.training.checkpoint import resumed
 from archsmith.training.loop import advance, start
 from archsmith.training.recipe import Recipe
 from archsmith.training.state import TrainState
@@ -69,6 +69,8 @@ class Field:
     seed: int
     class_counts: Sequence[int]
     fresh: bool = True  # the weights are newly drawn, not given
+    of: Mapping[str, Any] = field(default_factory=dict)  # whose training it is, for the checkpoints
+    note: Callable[[str], None] = lambda text: None  # tells a person
     now: Callable[[], float] = time.monotonic
     spent: Callable[[], float] = lambda: 0.0  # seconds of the budget used so far, earlier processes included
     tell: Callable[[str, float], None] = lambda text, share: None
@@ -139,12 +141,12 @@ def checkpoint_path(field: Field, name: str) -> Path:
 def _resumed(entrant: Entrant, field: Field) -> TrainState:
     """The entrant's training as far as it came; a torn or changed checkpoint is put aside and the training starts anew."""
     path = checkpoint_path(field, entrant.name)
-    state = (
-        resumed(path, entrant.make(), device=field.device, tell=lambda text: field.tell(text, 0.0)) if path.exists() else None
-    )
+    of = {**field.of, "arm": field.arm, "network": entrant.name}
+    state = resumed(path, entrant.make(), device=field.device, tell=field.note, of=of) if path.exists() else None
     return state or start(
-        entrant.make(), field.recipe, seed=field.seed, device=field.device, class_counts=field.class_counts, fresh=field.fresh
-    )
+        entrant.make(), field.recipe, seed=field.seed, device=field.device, class_counts=field.class_counts, fresh=field.fresh,
+        of=of,
+    )  # fmt: skip
 
 
 def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standing:
@@ -183,6 +185,22 @@ def _calibrated(network: nn.Module, field: Field) -> nn.Module:
     return calibrate(copy.deepcopy(network), (x for x, _ in first))
 
 
-def trained(entrant: Entrant, field: Field) -> nn.Module:
-    """The entrant's network with the weights its checkpoint holds, in eval mode."""
-    return load(checkpoint_path(field, entrant.name), entrant.make(), device=field.device).network.eval()
+def trained(entrant: Entrant, field: Field, entrants: int, standing: Mapping[str, Any]) -> nn.Module:
+    """An entrant's network as the race of so many `entrants` left it, in eval mode, from its checkpoint.
+
+    Where that is lost, or behind the entrant's `standing` ("steps", "progress"), it trains on to there by the lengths that were
+    decided: the same to the bit where steps are counted, one that took as long where time is.
+    """
+    state = _resumed(entrant, field)
+    if state.step < standing["steps"]:
+        field.note(f"the checkpoint of {entrant.name} is lost or behind; it is trained again from step {state.step}")
+        rungs = rungs_for(entrants)
+        for position, rung in enumerate(rungs):
+            if rung.until > standing["progress"] + 1e-6 and position:
+                break
+            length = _length(field, dict.fromkeys(range(entrants)), [entrant], rungs, position)  # type: ignore[arg-type]
+            found = _run(entrant, field, rung.until, length)
+            if found.failed is not None:
+                raise EvaluationFailed(f"{entrant.name} could not be trained again: {found.failed}")
+        state = _resumed(entrant, field)
+    return state.network.eval()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ class TrainState:
     multiply-accumulates of those where somebody counts them, forward and back as three times forward.
     `history`: points of {"step", "seconds", "progress", "train_loss", "lr", "val_accuracy", ...}; `train_loss` is the mean
     since the point before. `extra`: tensors that belong to the training besides the network, e.g. architecture parameters.
+    `of`: whose training it is (data, seed, network, ...), as JSON holds it; a checkpoint of another one is not gone on from.
     """
 
     module: nn.Module
@@ -42,6 +43,7 @@ class TrainState:
     loss_count: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     extra: dict[str, Tensor] = field(default_factory=dict)
+    of: Mapping[str, Any] = field(default_factory=dict)
     _averaged: tuple[list[Tensor], list[Tensor]] = field(init=False, repr=False)
     _copied: tuple[list[Tensor], list[Tensor]] = field(init=False, repr=False)
 
@@ -83,11 +85,12 @@ def start(
     device: torch.device | str = "cpu",
     class_counts: Sequence[int] | None = None,
     fresh: bool = True,
+    of: Mapping[str, Any] | None = None,
 ) -> TrainState:
     """Takes the module over (moves it to `device`, channels last, train mode) and sets up its optimizer and average.
 
     `class_counts`: training images per class, needed by `recipe.class_balance`. `fresh=False`: the weights come from elsewhere,
-    so starting values that would spoil them (`zero_gamma`) are left out.
+    so starting values that would spoil them (`zero_gamma`) are left out. `of`: whose training it is.
     """
     module = module.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
     module.train()
@@ -101,7 +104,7 @@ def start(
     average = None
     if recipe.ema > 0:
         average = copy.deepcopy(module).requires_grad_(False).eval()
-    return TrainState(module, average, make_optimizer(module, recipe), recipe, seed, weights)
+    return TrainState(module, average, make_optimizer(module, recipe), recipe, seed, weights, of=dict(of or {}))
 
 
 def _balance(counts: Sequence[int]) -> Tensor:
