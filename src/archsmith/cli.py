@@ -4,73 +4,149 @@ from __future__ import annotations
 
 import contextlib
 import json as json_module
+import math
 import os
 import sys
-from collections.abc import Iterator
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from archsmith import __version__
+from archsmith import __version__, arguments, interrupts
+from archsmith.arguments import Json, Seed, Threads
+from archsmith.arguments import answer as _print
 from archsmith.bench.commands import app as bench
-from archsmith.errors import ArchsmithError, did_you_mean
+from archsmith.errors import ArchsmithError, did_you_mean, message, shown
 
 app = typer.Typer(
     name="archsmith", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Finds, trains and ships the best neural network for your data and budget.",
 )  # fmt: skip
 app.add_typer(bench)
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output, progress to standard error.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, as given to --out.")]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", parser=arguments.place, help="The folder of a run, as given to --out.")
+]
 Budget = Annotated[
     str, typer.Option("--budget", help='Limits, e.g. "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40".')
 ]
 Space = Annotated[str, typer.Option("--space", help="A name from `archsmith spaces`, or your own as my_model.py:Net.")]
-Threads = Annotated[int | None, typer.Option("--threads", help="Threads to compute with. [default: physical cores]")]
-Seed = Annotated[int, typer.Option("--seed", help="Same seed, same run.")]
 
 
 def main() -> None:
-    """Entry point. Mistakes of the user end in one clear line and exit code 2, Ctrl-C in 130."""
+    """Entry point. Mistakes of the user end in one clear line and exit code 2, Ctrl-C in 130, what nobody expected in 1."""
     # beside other busy processes, OpenMP threads that spin while they wait are slower than one thread alone
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
-        _run()
-        return
-    from archsmith.training.ranks import follow, joined
-
     try:
-        with joined() as rank:
+        _main()
+    except SystemExit as ending:
+        if ending.code == interrupts.CODE and interrupts.is_command():
+            interrupts.leave()
+        raise
+
+
+def _main() -> None:
+    with interrupts.handled() as stop, _told(stop):
+        if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+            _run()
+            return
+        from archsmith.training.ranks import follow, joined
+
+        with joined() as rank, _told(stop):  # what ends the first process is told before the others are
             follow() if rank else _run()
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _run() -> None:
+    arguments.check(sys.argv[1:])
+    with arguments.only_answers("--json" in sys.argv):
+        try:
+            code = app(standalone_mode=False)
+        except Exception as error:
+            if type(error).__name__ != "NoArgsIsHelpError":
+                raise
+            print(error.format_message())  # type: ignore[attr-defined]
+            return
+    if code == interrupts.CODE:  # typer gives this instead of the KeyboardInterrupt
+        raise KeyboardInterrupt
+    if code:
+        sys.exit(code)
+
+
+@contextlib.contextmanager
+def _told(stop: interrupts.Interrupts | None) -> Iterator[None]:
+    """The one place where what ended a command becomes one line and an exit code; Python's own warnings are not for users."""
+    shows = warnings.showwarning
+    if not sys.warnoptions:
+        warnings.showwarning = lambda *_, **__: None
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may not know the letters of a message
     try:
-        app(standalone_mode=False)
-    except ArchsmithError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
-    except typer.Abort:
-        sys.exit(130)
-    except Exception as error:
-        if not hasattr(error, "format_message"):  # not one of the command-line parser's own
-            raise
-        print(f"error: {error.format_message().rstrip('.')}{_meant(error)}", file=sys.stderr)
-        sys.exit(2)
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        if stop is not None and stop.asked:  # somebody's code kept it to itself
+            raise KeyboardInterrupt
+    except SystemExit:
+        raise
+    except BaseException as error:
+        code, said = _ending(error, stopped=stop is not None and stop.asked)
+        if "ARCHSMITH_TRACEBACK" in os.environ and code != interrupts.CODE:
+            traceback.print_exc()
+        _say(said)
+        if isinstance(error, OSError):  # perhaps of standard output: let Python not try it once more at its end
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(code)
+    finally:
+        warnings.showwarning = shows
 
 
-def _meant(error: Exception) -> str:
-    """A suggestion for a command that does not exist."""
-    text = str(error)
-    if "No such command" not in text:
+def _ending(error: BaseException, *, stopped: bool) -> tuple[int, str]:
+    """Exit code, and what to say ("": nothing)."""
+    if stopped or isinstance(error, KeyboardInterrupt | typer.Abort):
+        return interrupts.CODE, "stopped"
+    if isinstance(error, ArchsmithError):
+        return 2, f"error: {error}"
+    if hasattr(error, "format_message"):  # one of the command-line parser's own
+        said = error.format_message().strip().rstrip(".")
+        return 2, f"error: {said}{_meant(said)}"
+    if isinstance(error, BrokenPipeError):  # `| head` has seen enough
+        return 141, ""
+    if isinstance(error, OSError):
+        where = shown(error.filename) if error.filename is not None else "cannot write or read on"
+        return 2, f"error: {where}: {error.strerror or error}"
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or type(error).__name__ == "OutOfMemoryError":
+        return 2, "error: there is not enough memory for that; take smaller images (--size), batches (--batch) or networks"
+    what = f"{type(error).__name__}: {error}"
+    return 1, f"error: unexpected {what} (a fault of archsmith: ARCHSMITH_TRACEBACK=1 in front of the command shows where)"
+
+
+def _say(text: str) -> None:
+    """One line on standard error, where there is one."""
+    if text and sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(message(text), file=sys.stderr, flush=True)
+
+
+def _note(notes: Sequence[str]) -> None:
+    """What was taken for what, before anything begins."""
+    for note in notes:
+        _say(f"note: {note}")
+
+
+def _meant(said: str) -> str:
+    """A suggestion for a command that does not exist, where the parser has none."""
+    if "No such command" not in said:
         return "; see --help"
+    if "Did you mean" in said:
+        return ""
     known = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
-    return did_you_mean(text.split("'")[1], known) or "; see --help"
+    return did_you_mean(said.split("'")[1], known) or "; see --help"
 
 
 @app.callback(invoke_without_command=True)
@@ -80,23 +156,19 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
-def _print(value: Any) -> None:
-    print(json_module.dumps(value, indent=1))
-
-
 @contextlib.contextmanager
 def _resumable(folder: Path) -> Iterator[None]:
-    """Says how to go on when Ctrl-C, or anything else, ends the run."""
+    """Says how to go on when Ctrl-C, or anything else, ends the run, where there is one already."""
     try:
         yield
     except KeyboardInterrupt:
-        print(f"\nstopped; everything done so far is kept. Go on with: archsmith resume {folder}", file=sys.stderr)
-        sys.exit(130)
+        begun = (folder / "run.json").is_file()
+        kept = f"; everything done so far is kept. Go on with: archsmith resume {folder}" if begun else " before anything began"
+        _say(f"stopped{kept}")
+        sys.exit(interrupts.CODE)
     except OSError as error:
-        print(
-            f"error: {error.filename or folder}: {error.strerror or error}; mend that, then: archsmith resume {folder}",
-            file=sys.stderr,
-        )
+        on = f"; mend that, then: archsmith resume {folder}" if (folder / "run.json").is_file() else ""
+        _say(f"error: {error.filename or folder}: {error.strerror or error}{on}")
         sys.exit(2)
 
 
@@ -105,18 +177,34 @@ def _resumable(folder: Path) -> Iterator[None]:
 
 @app.command()
 def search(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder of images, a CSV, parquet or npz file, or `digits`.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", parser=arguments.source, help="A folder of images, a CSV, parquet or npz file, or `digits`."
+        ),
+    ],
     budget: Budget = "",
     method: Annotated[str, typer.Option(help="A name from `archsmith methods`.")] = "auto",
     space: Space = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     time: Annotated[str, typer.Option(help="All the time it may take: 90s, 20m, 1h30m.")] = "20m",
-    steps: Annotated[int | None, typer.Option(help="Training steps instead of --time: the same run to the bit.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Networks to score. [default: as time allows; 192 with --steps]")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="Training steps instead of --time: the same run to the bit.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=8, max=10**6, help="Networks to score. [default: as time allows; 192 with --steps]")
+    ] = None,
     threads: Threads = None,
     seed: Seed = 0,
-    init: Annotated[Path | None, typer.Option(help="Start from these weights (.safetensors, or a .pt state_dict).")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the input in pixels. [default: from the images]")] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", parser=arguments.place, help="Start from these weights (.safetensors, or a .pt state_dict)."
+        ),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=4, max=1024, help="Side of the input in pixels. [default: from the images]")
+    ] = None,
     val_share: Annotated[float, typer.Option(help="Share of the images kept for validation, where none are given.")] = 0.15,
     test_share: Annotated[float | None, typer.Option(help="Share kept for the test. [default: 0.2; digits 0.3]")] = None,
     group: Annotated[str | None, typer.Option(help="Column whose equal values must not be split (CSV, parquet).")] = None,
@@ -124,7 +212,9 @@ def search(
     task: Annotated[
         str, typer.Option(help="classification, regression (labels are numbers) or reconstruction (of the image; no labels).")
     ] = "classification",
-    splits: Annotated[int | None, typer.Option(help="few-shot: levels of supernets below the first. [default: 1]")] = None,
+    splits: Annotated[
+        int | None, typer.Option(min=1, max=16, help="few-shot: levels of supernets below the first. [default: 1]")
+    ] = None,
     split_on: Annotated[
         str | None,
         typer.Option(
@@ -134,7 +224,9 @@ def search(
     settings: Annotated[
         str, typer.Option("--set", help='Settings of the method, as "rounds=4, rule=half"; see its page in docs/.')
     ] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="PATH", parser=arguments.place, help="Folder of the run. [default: runs/NAME]")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Search, train and ship the best network for DATA within a budget."""
@@ -174,11 +266,13 @@ def _settings(text: str) -> dict[str, Any]:
     for part in filter(None, map(str.strip, text.split(","))):
         name, sign, value = (word.strip() for word in part.partition("="))
         if not sign or not value:
-            raise UserError(f"--set '{part}': write name=value, e.g. --set \"rounds=4, rule=half\"")
+            raise UserError(f"--set '{shown(part)}': write name=value, e.g. --set \"rounds=4, rule=half\"")
         try:
             found[name] = json_module.loads(value.lower())
-        except ValueError:
+        except (ValueError, RecursionError):
             found[name] = value
+        if isinstance(found[name], float) and not math.isfinite(found[name]):
+            raise UserError(f"--set {shown(name)}={shown(value)}: that is no finite number")
         if not isinstance(found[name], int | float | bool | str):
             found[name] = value
     return found
@@ -207,12 +301,14 @@ def resume(run: RunFolder, json: Json = False) -> None:
 def again(
     run: RunFolder,
     budget: Annotated[list[str], typer.Option(help="As in `search`; may be given several times.")],
-    count: Annotated[int, typer.Option(help="So many networks for each budget.")] = 1,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="So many networks for each budget.")] = 1,
     time: Annotated[str | None, typer.Option(help="Train and ship the best for the budget in this time, in a new run.")] = None,
-    steps: Annotated[int | None, typer.Option(help="The same, by training steps.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, max=10**9, help="The same, by training steps.")] = None,
     reference: Annotated[bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")] = True,
     settings: Annotated[str, typer.Option("--set", help='Of ddpnas: "worth=log, height=2, free=4"; see docs/ddpnas.md.')] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder of the new run. [default: RUN-2]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="PATH", parser=arguments.place, help="Folder of the new run. [default: RUN-2]")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Networks for another budget from the same run: no new training of shared weights; after ddpnas in seconds."""
@@ -224,8 +320,6 @@ def again(
     if time is None and steps is None:
         from archsmith.pipeline import generated
 
-        if count < 1:
-            raise UserError(f"--count {count}: give at least 1")
         rows = generated(found, budget, count, _settings(settings))
         _print(rows) if json else print(_networks(rows))
         if any(row["error"] for row in rows):
@@ -286,7 +380,7 @@ def _free_name(parent: Path, stem: str) -> Path:
 def _unknown(kind: str, name: str, known: list[str]) -> ArchsmithError:
     from archsmith.errors import UserError
 
-    return UserError(f"no {kind} '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}")
+    return UserError(f"no {kind} '{shown(name)}'; there are {', '.join(known)}{did_you_mean(name, known)}")
 
 
 def _check_space(space: str) -> None:
@@ -311,7 +405,10 @@ def report(run: RunFolder, json: Json = False) -> None:
 def export(
     run: RunFolder,
     format: Annotated[str, typer.Option(help="onnx, pt2 or safetensors.")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="The file to write. [default: NAME.FORMAT beside the run]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", parser=arguments.place, help="The file to write. [default: NAME.FORMAT beside the run]"),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write the chosen network of a finished run as one verified file."""
@@ -329,13 +426,16 @@ def export(
 @app.command()
 def profile(
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="Data whose classes and size to use, or --classes and --size.")
+        str | None,
+        typer.Argument(
+            metavar="DATA", parser=arguments.source, help="Data whose classes and size to use, or --classes and --size."
+        ),
     ] = None,
     space: Space = "auto",
     budget: Budget = "",
-    classes: Annotated[int, typer.Option(help="Number of classes, without DATA.")] = 10,
-    channels: Annotated[int, typer.Option(help="Image channels, without DATA.")] = 3,
-    size: Annotated[int | None, typer.Option(help="Image side in pixels. [default: DATA's, or 32]")] = None,
+    classes: Annotated[int, typer.Option(min=1, max=100_000, help="Number of classes, without DATA.")] = 10,
+    channels: Annotated[int, typer.Option(min=1, max=1024, help="Image channels, without DATA.")] = 3,
+    size: Annotated[int | None, typer.Option(min=4, max=1024, help="Image side in pixels. [default: DATA's, or 32]")] = None,
     latency: Annotated[bool, typer.Option("--latency", help="Measure latency with ONNX Runtime too.")] = False,
     threads: Threads = None,
     seed: Seed = 0,
@@ -355,14 +455,22 @@ def profile(
 def score(
     space: Space = "auto",
     proxies: Annotated[str, typer.Option(help="Names from `archsmith proxies`, with commas.")] = "zico",
-    data: Annotated[str | None, typer.Option(help="Images to score with. [default: noise, and random labels]")] = None,
-    sample: Annotated[int, typer.Option(help="How many random networks.")] = 20,
-    architecture: Annotated[Path | None, typer.Option(help="Score this architecture.json instead.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", parser=arguments.source, help="Images to score with. [default: noise, and random labels]"),
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, max=10**6, help="How many random networks.")] = 20,
+    architecture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", parser=arguments.place, help="Score this architecture.json instead."),
+    ] = None,
     budget: Budget = "",
-    classes: Annotated[int, typer.Option(help="Number of classes, without --data.")] = 10,
-    channels: Annotated[int, typer.Option(help="Image channels, without --data.")] = 3,
-    size: Annotated[int | None, typer.Option(help="Image side in pixels. [default: the data's, or 32]")] = None,
-    batch: Annotated[int, typer.Option(help="Images in each of the two mini-batches.")] = 64,
+    classes: Annotated[int, typer.Option(min=1, max=100_000, help="Number of classes, without --data.")] = 10,
+    channels: Annotated[int, typer.Option(min=1, max=1024, help="Image channels, without --data.")] = 3,
+    size: Annotated[
+        int | None, typer.Option(min=4, max=1024, help="Image side in pixels. [default: the data's, or 32]")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=2, max=2**16, help="Images in each of the two mini-batches.")] = 64,
     threads: Threads = None,
     seed: Seed = 0,
     json: Json = False,
