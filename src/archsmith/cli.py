@@ -230,16 +230,18 @@ def search(
     json: Json = False,
 ) -> None:
     """Search, train and ship the best network for DATA within a budget."""
-    from archsmith.budget import parse_seconds
+    from archsmith.budget import read, read_seconds
     from archsmith.methods import METHODS
     from archsmith.run import request_from
 
     if method != "auto" and method not in METHODS:
         raise _unknown("method", method, ["auto", *METHODS])
     _check_space(space)
+    seconds, notes = (None, ()) if steps is not None else read_seconds(time)
+    notes = (*read(budget)[1], *notes)
     request = request_from(
         data=data, budget=budget, method=method, space=space, device=device, steps=steps,
-        time_s=None if steps is not None else parse_seconds(time), trials=trials, threads=threads, seed=seed,
+        time_s=seconds, trials=trials, threads=threads, seed=seed,
         init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
         reference=reference, task=task,
         settings={
@@ -248,13 +250,14 @@ def search(
         },
     )  # fmt: skip
     folder = out if out is not None else _free_name(Path("runs"), Path(data).stem or "run")
+    _note(notes)
     with _resumable(folder):
         from archsmith.pipeline import start
         from archsmith.progress import watch
         from archsmith.run import STAGES
 
         with watch(STAGES) as watching:
-            run = start(request, folder, watching)
+            run = start(request, folder, watching, notes=notes)
     _finished(run, json)
 
 
@@ -312,14 +315,17 @@ def again(
     json: Json = False,
 ) -> None:
     """Networks for another budget from the same run: no new training of shared weights; after ddpnas in seconds."""
-    from archsmith.budget import parse_seconds
+    from archsmith.budget import read, read_seconds
     from archsmith.errors import UserError
     from archsmith.run import STAGES, Run
 
     found = Run.open(run)
+    seconds, of_time = (None, ()) if steps is not None or time is None else read_seconds(time)
+    notes = (*dict.fromkeys(note for text in budget for note in read(text)[1]), *of_time)
     if time is None and steps is None:
         from archsmith.pipeline import generated
 
+        _note(notes)
         rows = generated(found, budget, count, _settings(settings))
         _print(rows) if json else print(_networks(rows))
         if any(row["error"] for row in rows):
@@ -328,13 +334,14 @@ def again(
     if len(budget) > 1:
         raise UserError("with --time or --steps give one --budget; each trains a network of its own")
     folder = out if out is not None else _free_name(run.absolute().parent, run.absolute().name)
-    limits = {"steps": steps, "time_s": None if steps is not None else parse_seconds(time or ""), "reference": reference}
+    limits = {"steps": steps, "time_s": seconds, "reference": reference}
+    _note(notes)
     with _resumable(folder):
         from archsmith.pipeline import again as begin
         from archsmith.progress import watch
 
         with watch(STAGES) as watching:
-            new = begin(found, budget[0], folder, watching, _settings(settings), **limits)
+            new = begin(found, budget[0], folder, watching, _settings(settings), notes=notes, **limits)
     _finished(new, json)
 
 
@@ -442,9 +449,11 @@ def profile(
     json: Json = False,
 ) -> None:
     """What networks of a space cost, and how many fit a budget."""
+    from archsmith.budget import read
     from archsmith.survey import profile_space, profile_text
 
     _check_space(space)
+    _note(read(budget)[1])
     found = profile_space(
         data, space, budget, classes=classes, channels=channels, size=size, latency=latency, threads=threads, seed=seed
     )
@@ -476,9 +485,11 @@ def score(
     json: Json = False,
 ) -> None:
     """Training-free scores of networks of a space."""
+    from archsmith.budget import read
     from archsmith.survey import score_space, score_text
 
     _check_space(space)
+    _note(read(budget)[1])
     found = score_space(
         space, [p.strip() for p in proxies.split(",") if p.strip()], data=data, sample=sample, architecture=architecture,
         budget=budget, classes=classes, channels=channels, size=size, batch=batch, threads=threads, seed=seed,

@@ -33,11 +33,34 @@ Predict = Callable[[Work], float | None]
 _REPORTED = ("profile", "search", "finish", "ship")  # the page is drawn anew after these
 
 
-def start(request: Request, out: str | Path, watch: Watch | None = None) -> Run:
-    """A new run in the folder `out`, carried through to the end."""
+def start(request: Request, out: str | Path, watch: Watch | None = None, *, notes: Sequence[str] = ()) -> Run:
+    """A new run in the folder `out`, carried through to the end; `notes`: how what was asked for was read, for the record."""
     _checked(request)
+    pick_device(request.device)
+    _begun_with(request)
     run = Run.create(out, absolute(request))
+    _noted(run, notes)
     return carry_on(run, watch)
+
+
+def _noted(run: Run, notes: Sequence[str]) -> None:
+    if notes:
+        run.update(notes=list(notes))
+    for note in notes:
+        run.event("note", said=note)
+
+
+def _begun_with(request: Request) -> None:
+    """UserError, before anything is read, for weights that fit no network of the space, whatever the images are."""
+    if request.init is None:
+        return
+    from archsmith.models import build
+    from archsmith.stages import init
+
+    name = "mobilenet" if request.space == "auto" else request.space
+    sizes = (32, 224, 64, 128, 16, 8) if request.size is None else (request.size,)
+    shapes = ((channels, size) for size in sizes for channels in (3, 1))
+    init.check(Path(request.init), (build(name, 10, channels, size) for channels, size in shapes))
 
 
 def again(
@@ -46,16 +69,19 @@ def again(
     out: str | Path,
     watch: Watch | None = None,
     settings: Mapping[str, Any] | None = None,
+    *,
+    notes: Sequence[str] = (),
     **changes: Any,
 ) -> Run:
     """The same job under another budget: the images are split as before, weights that networks share are not trained again.
 
-    `changes`: of the request, e.g. `time_s`; `settings`: of the method, those of generating. Raises UserError where the run has
-    not got that far.
+    `changes`: of the request, e.g. `time_s`; `settings`: of the method, those of generating; `notes`: as of `start`. Raises
+    UserError where the run has not got that far.
     """
     taken = _taken_over(run)
     changes["settings"] = _regenerating(run, settings or {})
     new = run.another(out, request_from(**{**run.request.model_dump(), **changes, "budget": budget}), taken)
+    _noted(new, notes)
     return carry_on(new, watch)
 
 
