@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json as json_module
 import math
 import os
@@ -113,8 +114,7 @@ def _ending(error: BaseException, *, stopped: bool) -> tuple[int, str]:
     if isinstance(error, ArchsmithError):
         return 2, f"error: {error}"
     if hasattr(error, "format_message"):  # one of the command-line parser's own
-        said = error.format_message().strip().rstrip(".")
-        return 2, f"error: {said}{_meant(said)}"
+        return 2, f"error: {_meant(error.format_message().strip().rstrip('.'))}"
     if isinstance(error, BrokenPipeError):  # `| head` has seen enough
         return 141, ""
     if isinstance(error, OSError):
@@ -140,13 +140,13 @@ def _note(notes: Sequence[str]) -> None:
 
 
 def _meant(said: str) -> str:
-    """A suggestion for a command that does not exist, where the parser has none."""
-    if "No such command" not in said:
-        return "; see --help"
+    """What the parser says, with one suggestion, where there is one, or where to look."""
     if "Did you mean" in said:
-        return ""
-    known = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
-    return did_you_mean(said.split("'")[1], known) or "; see --help"
+        return said.replace(". Did you mean", "; did you mean")
+    if "No such command" in said:
+        known = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+        return said + (did_you_mean(said.split("'")[1], known) or "; see --help")
+    return f"{said}; see --help"
 
 
 @app.callback(invoke_without_command=True)
@@ -282,7 +282,14 @@ def _settings(text: str) -> dict[str, Any]:
 
 
 @app.command()
-def resume(run: RunFolder, json: Json = False) -> None:
+def resume(
+    run: RunFolder,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", parser=arguments.source, help="Where the same images are now, if they were moved."),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Go on with a run that was stopped, killed, or failed."""
     from archsmith.run import STAGES, Run
 
@@ -292,12 +299,25 @@ def resume(run: RunFolder, json: Json = False) -> None:
         _finished(found, json)
         return
     with _resumable(run):
-        from archsmith.pipeline import carry_on
+        from archsmith.pipeline import carry_on, relocated
         from archsmith.progress import watch
 
+        if data is not None:
+            found = relocated(found, data)
+        _check_place(found.request.data, run)
         with watch(STAGES) as watching:
             carry_on(found, watching)
     _finished(found, json)
+
+
+def _check_place(data: str, run: Path) -> None:
+    """UserError, with how to go on, where the images of a run are gone."""
+    from archsmith.errors import UserError
+
+    if Path(data).is_absolute() and "," not in data and not glob.has_magic(data) and not Path(data).exists():
+        raise UserError(
+            f"the images are not at {data} any more; put them back, or, where they were moved: archsmith resume {run} --data NEW"
+        )
 
 
 @app.command()
@@ -499,11 +519,15 @@ def score(
 
 @app.command()
 def spaces(json: Json = False) -> None:
-    """The search spaces there are."""
+    """The search spaces there are: what each is, how many networks it holds, for which images."""
     from archsmith.models import SPACES
 
-    rows = {name: entry if isinstance(entry, str) else entry[1] for name, entry in SPACES.items()}
-    _listing(rows, json)
+    if json:
+        keys = ("what", "networks", "images")
+        _print({name: dict(zip(keys, entry[1:], strict=True)) for name, entry in SPACES.items()})
+        return
+    rows = {name: f"{what}; {networks} networks; {images}" for name, (_, what, networks, images) in SPACES.items()}
+    _listing({**rows, "my_model.py:Net": "your own torch.nn.Module, which holds a Choice where torch takes a number"}, json)
 
 
 @app.command()

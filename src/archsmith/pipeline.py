@@ -184,6 +184,11 @@ def carry_on(run: Run, watch: Watch | None = None) -> Run:
     return run
 
 
+def relocated(run: Run, data: str) -> Run:
+    """The run with its images at another place; that they are the same is checked, and the place kept, in `look`."""
+    return Run(run.folder, dict(run.record), absolute(run.request.model_copy(update={"data": data})))
+
+
 def open_work(run: Run, watch: Watch | None = None) -> Work:
     """A process's view of a run: device and threads set, nothing loaded."""
     request = run.request

@@ -22,7 +22,7 @@ _TEXT = "__archsmith_text__"  # what of a user's file was run
 
 def load(
     name_or_file: str,
-    table: Mapping[str, str],
+    table: Mapping[str, tuple[str, ...]],
     arguments: Mapping[str, int],
     device: str,
     asked: Mapping[str, int] = MappingProxyType({}),
@@ -32,7 +32,7 @@ def load(
     It must have those that are `asked` for.
     """
     if name_or_file in table:
-        module, attribute = table[name_or_file].split(":")
+        module, attribute = table[name_or_file][0].split(":")
         make = getattr(importlib.import_module(module), attribute)
     elif ".py" in name_or_file or ":" in name_or_file:
         make = _from_file(name_or_file)

@@ -14,6 +14,7 @@ def look(work: Work) -> dict[str, Any]:
     """Loads the data and says what it is: classes, sizes, imbalance, unreadable files, duplicates, the split."""
     work.tell(f"reading {work.run.request.data}", None)
     _load(work, work.run.request.size, None)
+    _placed(work)
     split = work.run.decide("split", work.images.split.to_json)
     return {**work.images.facts, "mean": list(work.images.mean), "std": list(work.images.std), "split_ids": split}
 
@@ -27,6 +28,13 @@ def again(work: Work, payload: dict[str, Any]) -> None:
             f"{work.run.request.data} is not the data this run began with (hash {now[:12]}, was {before[:12]}); "
             "put it back to resume, or start a new run"
         )
+    _placed(work)
+
+
+def _placed(work: Work) -> None:
+    """Keeps the place of images that were found at another one than before."""
+    if work.run.record["request"]["data"] != work.run.request.data:
+        work.run.update(request=work.run.request.model_dump())
 
 
 def _load(work: Work, size: int | None, split: dict[str, Any] | None) -> None:
