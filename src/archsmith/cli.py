@@ -237,7 +237,8 @@ def search(
     if method != "auto" and method not in METHODS:
         raise _unknown("method", method, ["auto", *METHODS])
     _check_space(space)
-    seconds, notes = (None, ()) if steps is not None else read_seconds(time)
+    seconds, notes = read_seconds(time)
+    seconds, notes = (None, ()) if steps is not None else (seconds, notes)
     notes = (*read(budget)[1], *notes)
     request = request_from(
         data=data, budget=budget, method=method, space=space, device=device, steps=steps,
@@ -316,7 +317,7 @@ def _check_place(data: str, run: Path) -> None:
 
     if Path(data).is_absolute() and "," not in data and not glob.has_magic(data) and not Path(data).exists():
         raise UserError(
-            f"the images are not at {data} any more; put them back, or, where they were moved: archsmith resume {run} --data NEW"
+            f"the images are not at {data} any more; put them back, or say where they are: archsmith resume {run} --data NEW"
         )
 
 
@@ -340,7 +341,8 @@ def again(
     from archsmith.run import STAGES, Run
 
     found = Run.open(run)
-    seconds, of_time = (None, ()) if steps is not None or time is None else read_seconds(time)
+    seconds, of_time = (None, ()) if time is None else read_seconds(time)
+    seconds, of_time = (None, ()) if steps is not None else (seconds, of_time)
     notes = (*dict.fromkeys(note for text in budget for note in read(text)[1]), *of_time)
     if time is None and steps is None:
         from archsmith.pipeline import generated

@@ -17,8 +17,8 @@ SPACES: dict[str, tuple[str, str, str, str]] = {
     "mobilenet": (
         f"{_HERE}.mobilenet:mobilenet",
         "MobileNetV3 blocks of chosen width, depth, kernel, expansion and squeeze-excite; what `auto` takes",
-        "5.3e+11 at 4 pixels, 8.9e+18 at 32, 1.3e+32 at 224",
-        "images of any size; as deep as their size bears",
+        "5.3e+11 to 1.3e+32",
+        "images of any size, as deep as their size bears",
     ),
     "ofa-mobilenet-v3-w1.0": (
         f"{_HERE}.mobilenet:ofa_w10",
