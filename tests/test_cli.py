@@ -46,7 +46,7 @@ def test_listings(cli: Call, listing: str) -> None:
         (["search", "digits", "--method", "zicco"], "did you mean 'zico'"),
         (["search", "digits", "--space", "mobilnet"], "did you mean 'mobilenet'"),
         (["search", "digits", "--budget", "prams<=3k"], "did you mean 'params'"),
-        (["search", "digits", "--budget", "params<3k"], "use <= or >="),
+        (["search", "digits", "--budget", "params=3k"], "use <= or >="),
         (["search", "digits", "--time", "soon"], "cannot be read"),
         (["search", "digits", "--steps", "0"], "steps"),
         (["search", "nowhere", "--steps", "4"], "nowhere"),

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from archsmith import interrupts as _interrupts
+
+if _interrupts.is_command():  # what follows takes a moment, in which Ctrl-C is no traceback either
+    _interrupts.arm()
+
 import archsmith.search as _loop  # noqa: F401  loaded before the function of that name, which it would hide if it came later
 
 if TYPE_CHECKING:

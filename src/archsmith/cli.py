@@ -3,77 +3,153 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json as json_module
+import math
 import os
 import sys
-from collections.abc import Iterator
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from archsmith import __version__
+from archsmith import __version__, arguments, interrupts
+from archsmith.arguments import Json, Seed, Threads
+from archsmith.arguments import answer as _print
 from archsmith.bench.commands import app as bench
-from archsmith.errors import ArchsmithError, did_you_mean
+from archsmith.errors import ArchsmithError, did_you_mean, message, shown
 
 app = typer.Typer(
     name="archsmith", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Finds, trains and ships the best neural network for your data and budget.",
 )  # fmt: skip
 app.add_typer(bench)
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output, progress to standard error.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, as given to --out.")]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", parser=arguments.place, help="The folder of a run, as given to --out.")
+]
 Budget = Annotated[
     str, typer.Option("--budget", help='Limits, e.g. "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40".')
 ]
 Space = Annotated[str, typer.Option("--space", help="A name from `archsmith spaces`, or your own as my_model.py:Net.")]
-Threads = Annotated[int | None, typer.Option("--threads", help="Threads to compute with. [default: physical cores]")]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Run the file that the run's space names, though it was begun elsewhere or is another.")
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Same seed, same run.")]
 
 
 def main() -> None:
-    """Entry point. Mistakes of the user end in one clear line and exit code 2, Ctrl-C in 130."""
+    """Entry point. Mistakes of the user end in one clear line and exit code 2, Ctrl-C in 130, what nobody expected in 1."""
     # beside other busy processes, OpenMP threads that spin while they wait are slower than one thread alone
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
-        _run()
-        return
-    from archsmith.training.ranks import follow, joined
-
     try:
-        with joined() as rank:
+        _main()
+    except SystemExit as ending:
+        if ending.code == interrupts.CODE and interrupts.is_command():
+            interrupts.leave()
+        raise
+
+
+def _main() -> None:
+    with interrupts.handled() as stop, _told(stop):
+        if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+            _run()
+            return
+        from archsmith.training.ranks import follow, joined
+
+        with joined() as rank, _told(stop):  # what ends the first process is told before the others are
             follow() if rank else _run()
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _run() -> None:
+    arguments.check(sys.argv[1:])
+    with arguments.only_answers("--json" in sys.argv):
+        try:
+            code = app(standalone_mode=False)
+        except Exception as error:
+            if type(error).__name__ != "NoArgsIsHelpError":
+                raise
+            print(error.format_message())  # type: ignore[attr-defined]
+            return
+    if code == interrupts.CODE:  # typer gives this instead of the KeyboardInterrupt
+        raise KeyboardInterrupt
+    if code:
+        sys.exit(code)
+
+
+@contextlib.contextmanager
+def _told(stop: interrupts.Interrupts | None) -> Iterator[None]:
+    """The one place where what ended a command becomes one line and an exit code; Python's own warnings are not for users."""
+    shows = warnings.showwarning
+    if not sys.warnoptions:
+        warnings.showwarning = lambda *_, **__: None
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may not know the letters of a message
     try:
-        app(standalone_mode=False)
-    except ArchsmithError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
-    except typer.Abort:
-        sys.exit(130)
-    except Exception as error:
-        if not hasattr(error, "format_message"):  # not one of the command-line parser's own
-            raise
-        print(f"error: {error.format_message().rstrip('.')}{_meant(error)}", file=sys.stderr)
-        sys.exit(2)
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        if stop is not None and stop.asked:  # somebody's code kept it to itself
+            raise KeyboardInterrupt
+    except SystemExit:
+        raise
+    except BaseException as error:
+        code, said = _ending(error, stopped=stop is not None and stop.asked)
+        if "ARCHSMITH_TRACEBACK" in os.environ and code != interrupts.CODE:
+            traceback.print_exc()
+        _say(said)
+        if isinstance(error, OSError):  # perhaps of standard output: let Python not try it once more at its end
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(code)
+    finally:
+        warnings.showwarning = shows
 
 
-def _meant(error: Exception) -> str:
-    """A suggestion for a command that does not exist."""
-    text = str(error)
-    if "No such command" not in text:
-        return "; see --help"
-    known = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
-    return did_you_mean(text.split("'")[1], known) or "; see --help"
+def _ending(error: BaseException, *, stopped: bool) -> tuple[int, str]:
+    """Exit code, and what to say ("": nothing)."""
+    if stopped or isinstance(error, KeyboardInterrupt | typer.Abort):
+        return interrupts.CODE, "stopped"
+    if isinstance(error, ArchsmithError):
+        return 2, f"error: {error}"
+    if hasattr(error, "format_message"):  # one of the command-line parser's own
+        return 2, f"error: {_meant(error.format_message().strip().rstrip('.'))}"
+    if isinstance(error, BrokenPipeError):  # `| head` has seen enough
+        return 141, ""
+    if isinstance(error, OSError):
+        where = shown(error.filename) if error.filename is not None else "cannot write or read on"
+        return 2, f"error: {where}: {error.strerror or error}"
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or type(error).__name__ == "OutOfMemoryError":
+        return 2, "error: there is not enough memory for that; take smaller images (--size), batches (--batch) or networks"
+    what = f"{type(error).__name__}: {error}"
+    return 1, f"error: unexpected {what} (a fault of archsmith: ARCHSMITH_TRACEBACK=1 in front of the command shows where)"
+
+
+def _say(text: str) -> None:
+    """One line on standard error, where there is one."""
+    if text and sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(message(text), file=sys.stderr, flush=True)
+
+
+def _note(notes: Sequence[str]) -> None:
+    """What was taken for what, before anything begins."""
+    for note in notes:
+        _say(f"note: {note}")
+
+
+def _meant(said: str) -> str:
+    """What the parser says, with one suggestion, where there is one, or where to look."""
+    if "Did you mean" in said:
+        return said.replace(". Did you mean", "; did you mean")
+    if "No such command" in said:
+        known = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+        return said + (did_you_mean(said.split("'")[1], known) or "; see --help")
+    return f"{said}; see --help"
 
 
 @app.callback(invoke_without_command=True)
@@ -83,23 +159,19 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
-def _print(value: Any) -> None:
-    print(json_module.dumps(value, indent=1))
-
-
 @contextlib.contextmanager
 def _resumable(folder: Path) -> Iterator[None]:
-    """Says how to go on when Ctrl-C, or anything else, ends the run."""
+    """Says how to go on when Ctrl-C, or anything else, ends the run, where there is one already."""
     try:
         yield
     except KeyboardInterrupt:
-        print(f"\nstopped; everything done so far is kept. Go on with: archsmith resume {folder}", file=sys.stderr)
-        sys.exit(130)
+        begun = (folder / "run.json").is_file()
+        kept = f"; everything done so far is kept. Go on with: archsmith resume {folder}" if begun else " before anything began"
+        _say(f"stopped{kept}")
+        sys.exit(interrupts.CODE)
     except OSError as error:
-        print(
-            f"error: {error.filename or folder}: {error.strerror or error}; mend that, then: archsmith resume {folder}",
-            file=sys.stderr,
-        )
+        on = f"; mend that, then: archsmith resume {folder}" if (folder / "run.json").is_file() else ""
+        _say(f"error: {error.filename or folder}: {error.strerror or error}{on}")
         sys.exit(2)
 
 
@@ -108,18 +180,34 @@ def _resumable(folder: Path) -> Iterator[None]:
 
 @app.command()
 def search(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder of images, a CSV, parquet or npz file, or `digits`.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", parser=arguments.source, help="A folder of images, a CSV, parquet or npz file, or `digits`."
+        ),
+    ],
     budget: Budget = "",
     method: Annotated[str, typer.Option(help="A name from `archsmith methods`.")] = "auto",
     space: Space = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     time: Annotated[str, typer.Option(help="All the time it may take: 90s, 20m, 1h30m.")] = "20m",
-    steps: Annotated[int | None, typer.Option(help="Training steps instead of --time: the same run to the bit.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Networks to score. [default: as time allows; 192 with --steps]")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="Training steps instead of --time: the same run to the bit.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=8, max=10**6, help="Networks to score. [default: as time allows; 192 with --steps]")
+    ] = None,
     threads: Threads = None,
     seed: Seed = 0,
-    init: Annotated[Path | None, typer.Option(help="Start from these weights (.safetensors, or a .pt state_dict).")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the input in pixels. [default: from the images]")] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", parser=arguments.place, help="Start from these weights (.safetensors, or a .pt state_dict)."
+        ),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=4, max=1024, help="Side of the input in pixels. [default: from the images]")
+    ] = None,
     val_share: Annotated[float, typer.Option(help="Share of the images kept for validation, where none are given.")] = 0.15,
     test_share: Annotated[float | None, typer.Option(help="Share kept for the test. [default: 0.2; digits 0.3]")] = None,
     group: Annotated[str | None, typer.Option(help="Column whose equal values must not be split (CSV, parquet).")] = None,
@@ -127,7 +215,9 @@ def search(
     task: Annotated[
         str, typer.Option(help="classification, regression (labels are numbers) or reconstruction (of the image; no labels).")
     ] = "classification",
-    splits: Annotated[int | None, typer.Option(help="few-shot: levels of supernets below the first. [default: 1]")] = None,
+    splits: Annotated[
+        int | None, typer.Option(min=1, max=16, help="few-shot: levels of supernets below the first. [default: 1]")
+    ] = None,
     split_on: Annotated[
         str | None,
         typer.Option(
@@ -137,20 +227,25 @@ def search(
     settings: Annotated[
         str, typer.Option("--set", help='Settings of the method, as "rounds=4, rule=half"; see its page in docs/.')
     ] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="PATH", parser=arguments.place, help="Folder of the run. [default: runs/NAME]")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Search, train and ship the best network for DATA within a budget."""
-    from archsmith.budget import parse_seconds
+    from archsmith.budget import read, read_seconds
     from archsmith.methods import METHODS
     from archsmith.run import request_from
 
     if method != "auto" and method not in METHODS:
         raise _unknown("method", method, ["auto", *METHODS])
     _check_space(space)
+    asked, of_time = read_seconds(time)
+    seconds, of_time = (None, ()) if steps is not None else (asked, of_time)
+    notes = (*read(budget)[1], *of_time)
     request = request_from(
         data=data, budget=budget, method=method, space=space, device=device, steps=steps,
-        time_s=None if steps is not None else parse_seconds(time), trials=trials, threads=threads, seed=seed,
+        time_s=seconds, trials=trials, threads=threads, seed=seed,
         init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
         reference=reference, task=task,
         settings={
@@ -159,6 +254,7 @@ def search(
         },
     )  # fmt: skip
     folder = out if out is not None else _free_name(Path("runs"), Path(data).stem or "run")
+    _note(notes)
     with _resumable(folder):
         from archsmith.machine import age_s
         from archsmith.pipeline import start
@@ -166,7 +262,7 @@ def search(
         from archsmith.run import STAGES
 
         with watch(STAGES) as watching:
-            run = start(request, folder, watching, ahead_s=age_s())
+            run = start(request, folder, watching, ahead_s=age_s(), notes=notes)
     _finished(run, json)
 
 
@@ -178,18 +274,28 @@ def _settings(text: str) -> dict[str, Any]:
     for part in filter(None, map(str.strip, text.split(","))):
         name, sign, value = (word.strip() for word in part.partition("="))
         if not sign or not value:
-            raise UserError(f"--set '{part}': write name=value, e.g. --set \"rounds=4, rule=half\"")
+            raise UserError(f"--set '{shown(part)}': write name=value, e.g. --set \"rounds=4, rule=half\"")
         try:
             found[name] = json_module.loads(value.lower())
-        except ValueError:
+        except (ValueError, RecursionError):
             found[name] = value
+        if isinstance(found[name], float) and not math.isfinite(found[name]):
+            raise UserError(f"--set {shown(name)}={shown(value)}: that is no finite number")
         if not isinstance(found[name], int | float | bool | str):
             found[name] = value
     return found
 
 
 @app.command()
-def resume(run: RunFolder, trust: Trust = False, json: Json = False) -> None:
+def resume(
+    run: RunFolder,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", parser=arguments.source, help="Where the same images are now, if they were moved."),
+    ] = None,
+    trust: Trust = False,
+    json: Json = False,
+) -> None:
     """Go on with a run that was stopped, killed, or failed."""
     from archsmith.pipeline import complete
     from archsmith.run import STAGES, Run
@@ -201,38 +307,55 @@ def resume(run: RunFolder, trust: Trust = False, json: Json = False) -> None:
         return
     with _resumable(run):
         from archsmith.machine import age_s
-        from archsmith.pipeline import carry_on
+        from archsmith.pipeline import carry_on, relocated
         from archsmith.progress import watch
 
+        if data is not None:
+            found = relocated(found, data)
+        _check_place(found.request.data, run)
         with watch(STAGES) as watching:
             carry_on(found, watching, ahead_s=age_s())
     _finished(found, json)
+
+
+def _check_place(data: str, run: Path) -> None:
+    """UserError, with how to go on, where the images of a run are gone."""
+    from archsmith.errors import UserError
+
+    if Path(data).is_absolute() and "," not in data and not glob.has_magic(data) and not Path(data).exists():
+        raise UserError(
+            f"the images are not at {data} any more; put them back, or say where they are: archsmith resume {run} --data NEW"
+        )
 
 
 @app.command()
 def again(
     run: RunFolder,
     budget: Annotated[list[str], typer.Option(help="As in `search`; may be given several times.")],
-    count: Annotated[int, typer.Option(help="So many networks for each budget.")] = 1,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="So many networks for each budget.")] = 1,
     time: Annotated[str | None, typer.Option(help="Train and ship the best for the budget in this time, in a new run.")] = None,
-    steps: Annotated[int | None, typer.Option(help="The same, by training steps.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, max=10**9, help="The same, by training steps.")] = None,
     reference: Annotated[bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")] = True,
     settings: Annotated[str, typer.Option("--set", help='Of ddpnas: "worth=log, height=2, free=4"; see docs/ddpnas.md.')] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder of the new run. [default: RUN-2]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="PATH", parser=arguments.place, help="Folder of the new run. [default: RUN-2]")
+    ] = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Networks for another budget from the same run: no new training of shared weights; after ddpnas in seconds."""
-    from archsmith.budget import parse_seconds
+    from archsmith.budget import read, read_seconds
     from archsmith.errors import UserError
     from archsmith.run import STAGES, Run
 
     found = Run.open(run, trust=trust)
+    seconds, of_time = (None, ()) if time is None else read_seconds(time)
+    seconds, of_time = (None, ()) if steps is not None else (seconds, of_time)
+    notes = (*dict.fromkeys(note for text in budget for note in read(text)[1]), *of_time)
     if time is None and steps is None:
         from archsmith.pipeline import generated
 
-        if count < 1:
-            raise UserError(f"--count {count}: give at least 1")
+        _note(notes)
         rows = generated(found, budget, count, _settings(settings))
         _print(rows) if json else print(_networks(rows))
         if any(row["error"] for row in rows):
@@ -241,18 +364,17 @@ def again(
     if len(budget) > 1:
         raise UserError("with --time or --steps give one --budget; each trains a network of its own")
     folder = out if out is not None else _free_name(run.absolute().parent, run.absolute().name)
-    limits: dict[str, Any] = {
-        "steps": steps,
-        "time_s": None if steps is not None else parse_seconds(time or ""),
-        "reference": reference,
-    }
+    limits: dict[str, Any] = {"steps": steps, "time_s": seconds, "reference": reference}
+    _note(notes)
     with _resumable(folder):
         from archsmith.machine import age_s
         from archsmith.pipeline import again as begin
         from archsmith.progress import watch
 
         with watch(STAGES) as watching:
-            new = begin(found, budget[0], folder, watching, _settings(settings), ahead_s=age_s(), **limits)
+            new = begin(
+                found, budget[0], folder, watching, _settings(settings), ahead_s=age_s(), notes=notes, **limits
+            )  # fmt: skip
     _finished(new, json)
 
 
@@ -302,7 +424,7 @@ def _free_name(parent: Path, stem: str) -> Path:
 def _unknown(kind: str, name: str, known: list[str]) -> ArchsmithError:
     from archsmith.errors import UserError
 
-    return UserError(f"no {kind} '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}")
+    return UserError(f"no {kind} '{shown(name)}'; there are {', '.join(known)}{did_you_mean(name, known)}")
 
 
 def _check_space(space: str) -> None:
@@ -327,7 +449,10 @@ def report(run: RunFolder, json: Json = False) -> None:
 def export(
     run: RunFolder,
     format: Annotated[str | None, typer.Option(help="onnx, pt2 or safetensors. [default: as --out ends, or onnx]")] = None,
-    out: Annotated[Path | None, typer.Option(help="The file to write. [default: NAME.FORMAT beside the run]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", parser=arguments.place, help="The file to write. [default: NAME.FORMAT beside the run]"),
+    ] = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
@@ -344,22 +469,27 @@ def export(
 @app.command()
 def profile(
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="Data whose classes and size to use, or --classes and --size.")
+        str | None,
+        typer.Argument(
+            metavar="DATA", parser=arguments.source, help="Data whose classes and size to use, or --classes and --size."
+        ),
     ] = None,
     space: Space = "auto",
     budget: Budget = "",
-    classes: Annotated[int, typer.Option(help="Number of classes, without DATA.")] = 10,
-    channels: Annotated[int, typer.Option(help="Image channels, without DATA.")] = 3,
-    size: Annotated[int | None, typer.Option(help="Image side in pixels. [default: DATA's, or 32]")] = None,
+    classes: Annotated[int, typer.Option(min=1, max=100_000, help="Number of classes, without DATA.")] = 10,
+    channels: Annotated[int, typer.Option(min=1, max=1024, help="Image channels, without DATA.")] = 3,
+    size: Annotated[int | None, typer.Option(min=4, max=1024, help="Image side in pixels. [default: DATA's, or 32]")] = None,
     latency: Annotated[bool, typer.Option("--latency", help="Measure latency with ONNX Runtime too.")] = False,
     threads: Threads = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """What networks of a space cost, and how many fit a budget."""
+    from archsmith.budget import read
     from archsmith.survey import profile_space, profile_text
 
     _check_space(space)
+    _note(read(budget)[1])
     found = profile_space(
         data, space, budget, classes=classes, channels=channels, size=size, latency=latency, threads=threads, seed=seed
     )
@@ -370,22 +500,32 @@ def profile(
 def score(
     space: Space = "auto",
     proxies: Annotated[str, typer.Option(help="Names from `archsmith proxies`, with commas.")] = "zico",
-    data: Annotated[str | None, typer.Option(help="Images to score with. [default: noise, and random labels]")] = None,
-    sample: Annotated[int, typer.Option(help="How many random networks.")] = 20,
-    architecture: Annotated[Path | None, typer.Option(help="Score this architecture.json instead.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", parser=arguments.source, help="Images to score with. [default: noise, and random labels]"),
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, max=10**6, help="How many random networks.")] = 20,
+    architecture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", parser=arguments.place, help="Score this architecture.json instead."),
+    ] = None,
     budget: Budget = "",
-    classes: Annotated[int, typer.Option(help="Number of classes, without --data.")] = 10,
-    channels: Annotated[int, typer.Option(help="Image channels, without --data.")] = 3,
-    size: Annotated[int | None, typer.Option(help="Image side in pixels. [default: the data's, or 32]")] = None,
-    batch: Annotated[int, typer.Option(help="Images in each of the two mini-batches.")] = 64,
+    classes: Annotated[int, typer.Option(min=1, max=100_000, help="Number of classes, without --data.")] = 10,
+    channels: Annotated[int, typer.Option(min=1, max=1024, help="Image channels, without --data.")] = 3,
+    size: Annotated[
+        int | None, typer.Option(min=4, max=1024, help="Image side in pixels. [default: the data's, or 32]")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=2, max=2**16, help="Images in each of the two mini-batches.")] = 64,
     threads: Threads = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Training-free scores of networks of a space."""
+    from archsmith.budget import read
     from archsmith.survey import score_space, score_text
 
     _check_space(space)
+    _note(read(budget)[1])
     found = score_space(
         space, [p.strip() for p in proxies.split(",") if p.strip()], data=data, sample=sample, architecture=architecture,
         budget=budget, classes=classes, channels=channels, size=size, batch=batch, threads=threads, seed=seed,
@@ -395,11 +535,15 @@ def score(
 
 @app.command()
 def spaces(json: Json = False) -> None:
-    """The search spaces there are."""
+    """The search spaces there are: what each is, how many networks it holds, for which images."""
     from archsmith.models import SPACES
 
-    rows = {name: entry if isinstance(entry, str) else entry[1] for name, entry in SPACES.items()}
-    _listing(rows, json)
+    if json:
+        keys = ("what", "networks", "images")
+        _print({name: dict(zip(keys, entry[1:], strict=True)) for name, entry in SPACES.items()})
+        return
+    rows = {name: f"{what}; {networks} networks; {images}" for name, (_, what, networks, images) in SPACES.items()}
+    _listing({**rows, "my_model.py:Net": "your own torch.nn.Module, which holds a Choice where torch takes a number"}, json)
 
 
 @app.command()

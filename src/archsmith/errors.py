@@ -11,6 +11,7 @@ ArchsmithError
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -45,5 +46,32 @@ class EvaluationFailed(ArchsmithError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """'; did you mean 'x'?' for the closest known word, or ''."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word[:200], list(known), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def visible(text: str) -> str:
+    """The text on one line of a terminal: what would move the cursor, colour or hide something is written as an escape."""
+    return "".join(c if c == " " or _prints(c) else _escaped(c) for c in text)
+
+
+def _prints(c: str) -> bool:
+    return unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def _escaped(c: str) -> str:
+    return " " if c in "\n\r\t" else c.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def shown(text: object, most: int = 80) -> str:
+    """A value for a message: visible, and its middle left out where it is longer than `most` characters."""
+    whole = str(text)
+    if len(whole) > most:
+        whole = f"{whole[: most * 2 // 3]}...{whole[-most // 6 :]} ({len(whole):,} characters)"
+    return visible(whole)
+
+
+def message(text: str, most: int = 120) -> str:
+    """A whole message on one line: words longer than `most` characters are shortened, whatever put them there."""
+    words = (word if len(word) <= most else shown(word, most) for word in text.split(" "))
+    return shown(" ".join(visible(" ".join(words)).split()), 4000)

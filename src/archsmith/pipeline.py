@@ -40,15 +40,19 @@ _SCORING_S = 60.0  # with --steps, where time plays no part but for what a stage
 _REPORTED = ("profile", "search", "finish", "ship")  # the page is drawn anew after these
 
 
-def start(request: Request, out: str | Path, watch: Watch | None = None, *, ahead_s: float = 0.0) -> Run:
+def start(
+    request: Request, out: str | Path, watch: Watch | None = None, *, ahead_s: float = 0.0, notes: Sequence[str] = ()
+) -> Run:
     """A new run in the folder `out`, carried through to the end. One that is refused for its data leaves no folder.
 
-    `ahead_s`: seconds that this has taken already.
+    `ahead_s`: seconds that this has taken already; `notes`: how what was asked for was read, for the record.
     """
     _checked(request)
+    pick_device(request.device)
+    _begun_with(request)
     run = Run.create(out, absolute(request))
     try:
-        return carry_on(run, watch, ahead_s=ahead_s)
+        return carry_on(run, watch, ahead_s=ahead_s, notes=notes)
     except UserError:
         if not _looked(run):
             run.discard()
@@ -63,6 +67,26 @@ def _looked(run: Run) -> bool:
         return True
 
 
+def _noted(run: Run, notes: Sequence[str]) -> None:
+    if notes:
+        run.update(notes=list(notes))
+    for note in notes:
+        run.event("note", said=note)
+
+
+def _begun_with(request: Request) -> None:
+    """UserError, before anything is read, for weights that fit no network of the space, whatever the images are."""
+    if request.init is None:
+        return
+    from archsmith.models import build
+    from archsmith.stages import init
+
+    name = "mobilenet" if request.space == "auto" else request.space
+    sizes = (32, 224, 64, 128, 16, 8) if request.size is None else (request.size,)
+    shapes = ((channels, size) for size in sizes for channels in (3, 1))
+    init.check(Path(request.init), (build(name, 10, channels, size) for channels, size in shapes))
+
+
 def again(
     run: Run,
     budget: str,
@@ -71,17 +95,18 @@ def again(
     settings: Mapping[str, Any] | None = None,
     *,
     ahead_s: float = 0.0,
+    notes: Sequence[str] = (),
     **changes: Any,
 ) -> Run:
     """The same job under another budget: the images are split as before, weights that networks share are not trained again.
 
-    `changes`: of the request, e.g. `time_s`; `settings`: of the method, those of generating. Raises UserError where the run has
-    not got that far.
+    `changes`: of the request, e.g. `time_s`; `settings`: of the method, those of generating; `notes`: as of `start`. Raises
+    UserError where the run has not got that far.
     """
     taken = _taken_over(run)
     changes["settings"] = _regenerating(run, settings or {})
     new = run.another(out, request_from(**{**run.request.model_dump(), **changes, "budget": budget}), taken)
-    return carry_on(new, watch, ahead_s=ahead_s)
+    return carry_on(new, watch, ahead_s=ahead_s, notes=notes)
 
 
 def generated(
@@ -161,10 +186,10 @@ def absolute(request: Request) -> Request:
     return request.model_copy(update=changes)
 
 
-def carry_on(run: Run, watch: Watch | None = None, *, ahead_s: float = 0.0) -> Run:
+def carry_on(run: Run, watch: Watch | None = None, *, ahead_s: float = 0.0, notes: Sequence[str] = ()) -> Run:
     """Does every stage that is not done yet. A failure leaves all that was done, and its reason in run.json.
 
-    `ahead_s`: seconds that this process has spent on it already, starting up; they count.
+    `ahead_s`: seconds that this process has spent on it already, starting up; they count. `notes`: for the record.
     """
     began = time.monotonic() - ahead_s
     watch = watch or Silent()
@@ -172,6 +197,7 @@ def carry_on(run: Run, watch: Watch | None = None, *, ahead_s: float = 0.0) -> R
         run.space  # noqa: B018  refuses a file that this user has not named, before anything is written
         run.sign()
         run.update(status="running", error=None)
+        _noted(run, notes)
         try:
             if "signature" in (own := run.record.get("space_file") or {}) and own["signature"] is None:
                 watch.note("there is no place for a key (see archsmith.trust): resume, again and export will need --trust")
@@ -227,6 +253,11 @@ def _reported(run: Run, watch: Watch) -> None:
         watch.note(said)
         with contextlib.suppress(ArchsmithError):
             run.event("report", reason=said)
+
+
+def relocated(run: Run, data: str) -> Run:
+    """The run with its images at another place; that they are the same is checked, and the place kept, in `look`."""
+    return run.asking(absolute(run.request.model_copy(update={"data": data})))
 
 
 def open_work(run: Run, watch: Watch | None = None) -> Work:

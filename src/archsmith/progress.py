@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
+
+from archsmith.errors import visible
 
 _EVERY = 10.0  # seconds between two plain lines of one stage
 
@@ -62,8 +64,9 @@ class Lines:
         self._out, self._last, self._stage = out, 0.0, ""
 
     def _say(self, text: str) -> None:
-        self._out.write(text + "\n")
-        self._out.flush()
+        with suppress(OSError, ValueError):  # a log that is full or closed ends no run
+            self._out.write(visible(text) + "\n")
+            self._out.flush()
 
     def begin(self, stage: str, predicted_s: float | None) -> None:
         """A line with the predicted time."""
@@ -135,14 +138,14 @@ class Live:
         table.add_column(ratio=1)
         for stage, row in self._rows.items():
             if row.status == "done":
-                table.add_row(Text("✓", "green"), stage, duration(row.seconds), "", Text(row.text, overflow="fold"))
+                table.add_row(Text("✓", "green"), stage, duration(row.seconds), "", Text(visible(row.text), overflow="fold"))
             elif row.status == "running":
                 spent = time.monotonic() - row.started
                 share = row.share
                 if share is None and row.predicted_s:
                     share = min(0.99, spent / row.predicted_s)
                 bar = ProgressBar(total=1.0, completed=share or 0.0, width=18, pulse=share is None)
-                table.add_row(Spinner("dots"), Text(stage, "bold"), duration(spent), bar, Text(row.text, "dim"))
+                table.add_row(Spinner("dots"), Text(stage, "bold"), duration(spent), bar, Text(visible(row.text), "dim"))
             else:
                 table.add_row(Text("·", "dim"), Text(stage, "dim"), "", "", "")
         for note in self._notes:
@@ -154,6 +157,9 @@ class Live:
 def watch(stages: Sequence[str], *, out: TextIO | None = None) -> Iterator[Watch]:
     """The live table where `out` (default: standard error) is a terminal, plain lines where it is not."""
     out = sys.stderr if out is None else out
+    if out is None:  # standard error is closed
+        yield Silent()
+        return
     if not out.isatty():
         yield Lines(out)
         return

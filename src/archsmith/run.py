@@ -84,6 +84,10 @@ class Run:
         self._made: tuple[Path, ...] = ()
         self._store = Store(folder / claim.STORE, record["id"])
 
+    def asking(self, request: Request) -> Run:
+        """The same folder under another request, which is kept once it is found right."""
+        return Run(self.folder, dict(self._record), request, trusted=self._trusted)
+
     # -- making and finding -------------------------------------------------------------------------------------------
 
     @staticmethod

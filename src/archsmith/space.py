@@ -12,7 +12,7 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
-from archsmith.errors import OutOfSpace, UserError, did_you_mean
+from archsmith.errors import OutOfSpace, UserError, did_you_mean, shown
 from archsmith.options import checked, frozen, options_of, short
 
 Option = int | float | str | bool | tuple | None  # anything hashable that JSON can hold; a list becomes a tuple
@@ -232,8 +232,14 @@ class Architecture(Mapping[str, Any]):
             found = Architecture({str(name): frozen(option) for name, option in options.items()})
             hash(found)  # options are plain values
             return found
+        except RecursionError as error:
+            raise UserError(
+                "not an architecture: it is nested too deep; expected a JSON object of names and options"
+            ) from error
         except (ValueError, TypeError) as error:
-            raise UserError(f"not an architecture: {error}; expected a JSON object of decision names and options") from error
+            raise UserError(
+                f"not an architecture: {shown(error, 200)}; expected a JSON object of decision names and options"
+            ) from error
 
 
 def _copied(arch: Mapping[str, Any]) -> dict[str, Any]:
@@ -545,7 +551,7 @@ class SearchSpace(Mapping[str, tuple]):
 
     def _check_name(self, name: str) -> None:
         if name not in self.options:
-            raise OutOfSpace(f"no decision named '{name}' among {len(self)}{did_you_mean(name, self.options)}")
+            raise OutOfSpace(f"no decision named '{shown(name)}' among {len(self)}{did_you_mean(name, self.options)}")
 
     def _own(self, name: str, option: Any) -> Any:
         """The space's own option that equals the given one (3 for 3.0), so that one architecture never has two keys."""
@@ -553,7 +559,7 @@ class SearchSpace(Mapping[str, tuple]):
         options = self.options[name]
         option = frozen(option)
         if option not in options:
-            raise OutOfSpace(f"{name}={option!r} is not one of {options}")
+            raise OutOfSpace(f"{name}={shown(repr(option))} is not one of {options}")
         return options[options.index(option)]
 
     # -- vectors ------------------------------------------------------------------------------------------------------

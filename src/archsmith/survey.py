@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 
 from archsmith.budget import Limit, human, parse
 from archsmith.data import batches, load
-from archsmith.errors import UserError
+from archsmith.errors import UserError, shown
 from archsmith.feasible import feasible_sample, feasible_share
+from archsmith.lookup import check
 from archsmith.metrics.cost import NAMES, Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.metrics.proxies import PROXIES, build_all, lower_is_better
@@ -115,13 +117,13 @@ def profile_space(
     tell: Callable[[str, float | None], None] = lambda text, share: None,
 ) -> dict[str, Any]:
     """The profile of a space for given or for DATA's classes and image size; `tell`: what it is at."""
+    limits = parse(budget)
     count = set_threads(threads)
     if data is not None:
         facts = load(data, seed=seed, size=size)
         classes, channels, size = len(facts.classes), facts.channels, facts.size
     shape = (channels, size or 32, size or 32)
     name, model = _model(space, classes, shape)
-    limits = parse(budget)
     table = None
     if latency or any(limit.metric == "latency" for limit in limits):
         tell("timing blocks and whole networks with ONNX Runtime", None)
@@ -180,19 +182,21 @@ def score_space(
         raise UserError(f"--sample {sample} and --batch {batch}: at least 1 network and 2 images are needed")
     if not proxies:
         raise UserError(f"--proxies names none; there are {', '.join(PROXIES)}")
+    for proxy in proxies:  # before anything is read
+        check("proxy", proxy, PROXIES)
+    limits, given = parse(budget), None if architecture is None else _read(architecture)
+    if any(limit.metric == "latency" for limit in limits):
+        raise UserError("score: a latency limit needs a latency table; bound params, macs or memory instead")
     set_threads(threads)
     pair, classes, shape = _batches(data, classes, channels, size, batch, seed)
     name, model = _model(space, classes, shape)
     costs = Costs(model, shape, COUNTED)
     scores = build_all(proxies, model, pair, costs=costs, seed=seed, strict=True)
     decisions = search_space(model)
-    if architecture is not None:
-        archs = [decisions.check(_read(architecture))]
+    if given is not None:
+        archs = [decisions.check(given)]
     else:
-        limits = parse(budget)
         full = Costs(model, shape, counted(limits, COUNTED))
-        if any(limit.metric == "latency" for limit in limits):
-            raise UserError("score: a latency limit needs a latency table; bound params, macs or memory instead")
         archs = feasible_sample(decisions, constraints_of(limits, full, None), Random(seed), sample)
     rows: list[dict[str, Any]] = []
     for arch in archs:
@@ -203,14 +207,19 @@ def score_space(
 
 
 def _read(path: Path) -> Architecture:
+    """The architecture of a JSON file: its decisions, or all that a run ships of it."""
     if not path.is_file():
-        raise UserError(f"--architecture {path}: no such file; give an architecture.json")
-    found = Architecture.from_json(path.read_text(encoding="utf-8"))
-    if "options" in found:  # the file that a run ships says more than the options
-        import json
-
-        return Architecture.from_json(json.loads(path.read_text(encoding="utf-8"))["options"])
-    return found
+        raise UserError(f"--architecture {shown(path)}: no such file; give an architecture.json")
+    try:
+        found = json.loads(path.read_bytes())
+        if isinstance(found, dict) and isinstance(found.get("options"), dict):  # the file that a run ships says more
+            found = found["options"]
+        if not isinstance(found, dict):
+            raise UserError("it holds no object")
+        return Architecture.from_json(found)
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deep" if isinstance(error, RecursionError) else shown(error, 200)
+        raise UserError(f"--architecture {shown(path)} is no architecture: {why}; give an architecture.json") from error
 
 
 def _batches(

@@ -15,7 +15,7 @@ from elastic_models import MODELS, Tangle, randomized
 from torch import Tensor, nn
 
 from archsmith.elastic.layer import is_elastic
-from archsmith.metrics.cost import Costs
+from archsmith.metrics.cost import NAMES, Costs
 from archsmith.models.mobilenet import mobilenet
 from archsmith.space import Architecture, SearchSpace
 from archsmith.supernet import active, dimensions, extract, search_space, slices
@@ -208,7 +208,7 @@ def test_dimensions_name_every_axis_that_varies(case: Case) -> None:
 
 
 def test_costs_equal_the_exact_count(case: Case) -> None:
-    costs = Costs(case.model, case.shape)
+    costs = Costs(case.model, case.shape, NAMES)
     assert costs.additive is (case.name not in ("zen", "zen-se"))  # these count themselves
     for arch in case.architectures(4):
         assert costs(arch) == costs.exact(arch)

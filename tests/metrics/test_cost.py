@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from archsmith.elastic import Attention, BatchNorm2d, Choice, Conv2d, Linear, OneOf, Repeat
 from archsmith.errors import UserError
-from archsmith.metrics.cost import LAYERS, Costs, _trace_memory, layer_sums, macs, macs_by_module, params, peak_memory
+from archsmith.metrics import cost
+from archsmith.metrics.cost import LAYERS, NAMES, Costs, _trace_memory, layer_sums, macs, macs_by_module, params, peak_memory
 from archsmith.models import build
 from archsmith.models.mobilenet import mobilenet
 from archsmith.space import Architecture
@@ -127,7 +128,7 @@ def test_additive_counts_equal_exact_ones(channels: int, size: int) -> None:
     with torch.device("meta"):
         model = mobilenet(10, channels, size)
     space, rng = search_space(model), Random(1)
-    costs = Costs(model, (channels, size, size))
+    costs = Costs(model, (channels, size, size), NAMES)
     assert costs.additive
     for _ in range(20):
         arch = space.sample(rng)
@@ -139,12 +140,25 @@ def test_additive_counts_equal_exact_ones(channels: int, size: int) -> None:
 def test_only_the_costs_asked_for_in_that_order() -> None:
     model = mobilenet(10, 1, 8)
     arch = search_space(model).sample(Random(0))
-    full = Costs(model, (1, 8, 8))(arch)
+    full = Costs(model, (1, 8, 8), NAMES)(arch)
     for names in (("macs",), ("memory",), ("memory", "params"), ("params", "macs")):
         found = Costs(model, (1, 8, 8), names)(arch)
         assert tuple(found) == names and all(found[n] == full[n] for n in names)
     with pytest.raises(UserError, match="unknown cost 'mac'; did you mean 'macs'"):
         Costs(model, (1, 8, 8), ("mac",))
+
+
+@pytest.mark.parametrize("names", [None, ("params",), ("macs", "params"), ("depth",), ("params", "log_sizes")])
+def test_memory_is_traced_only_where_it_is_asked_for(names: tuple[str, ...] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def traced(*_: object) -> None:
+        raise AssertionError("memory was traced")
+
+    monkeypatch.setattr(cost, "_trace_memory", traced)
+    monkeypatch.setattr(cost, "_Memory", traced)
+    model = mobilenet(10, 1, 8)
+    costs = Costs(model, (1, 8, 8)) if names is None else Costs(model, (1, 8, 8), names)
+    arch = search_space(model).sample(Random(0))
+    assert tuple(costs(arch)) == (names or ("params", "macs")) and costs(arch) == pytest.approx(costs.exact(arch))
 
 
 class Strided(nn.Module):
@@ -173,7 +187,7 @@ class Twice(nn.Module):
 
 @pytest.mark.parametrize("model", [Strided(), Twice()])
 def test_models_that_are_not_additive_are_counted_exactly(model: nn.Module) -> None:
-    costs = Costs(model, (3, 8, 8))
+    costs = Costs(model, (3, 8, 8), NAMES)
     assert not costs.additive
     for arch in search_space(model).architectures():
         plain = extract(model, arch)
@@ -196,7 +210,7 @@ class Tokens(nn.Module):
 
 def test_attention_is_additive() -> None:
     model = Tokens()
-    costs = Costs(model, (6, 5))
+    costs = Costs(model, (6, 5), NAMES)
     assert costs.additive
     for arch in search_space(model).architectures():
         assert costs(arch) == costs.exact(arch)
@@ -217,7 +231,7 @@ class Bias(nn.Module):
 
 def test_own_parameters_and_stock_layers_count() -> None:
     model = Bias()
-    costs = Costs(model, (3, 6, 6))
+    costs = Costs(model, (3, 6, 6), NAMES)
     assert costs.additive
     for arch in search_space(model).architectures():
         assert costs(arch) == costs.exact(arch)

@@ -78,11 +78,15 @@ class Setting:
         if self.sampling not in SAMPLINGS:
             near = did_you_mean(self.sampling, SAMPLINGS)
             raise UserError(f"--sampling '{self.sampling}' is not one of {', '.join(SAMPLINGS)}{near}")
+        if self.precision not in PRECISIONS:
+            near = did_you_mean(self.precision, PRECISIONS)
+            raise UserError(f"--precision '{self.precision}' is not one of {', '.join(PRECISIONS)}{near}")
         if not self.seeds:
             raise UserError("--seeds: give at least one")
 
 
 _ROUNDS = 20  # in which a split compares options
+PRECISIONS = ("float32", "bf16")
 SAMPLINGS = ("uniform", "live", "balanced")
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from typing import Any
 
+from archsmith.interrupts import held
+
 
 def results(pool: Executor, futures: Iterable[Future[Any]]) -> Iterator[tuple[Future[Any], Any]]:
     """Each future with its result. Where one failed, or nobody reads on, those that have not begun are dropped."""
@@ -16,14 +18,25 @@ def results(pool: Executor, futures: Iterable[Future[Any]]) -> Iterator[tuple[Fu
         for future in as_completed(list(futures)):
             yield future, future.result()
     except BaseException:
+        workers = list((getattr(pool, "_processes", None) or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:  # else the program ends when each has finished what it is at
+            worker.terminate()
         raise
+
+
+class _Pool(ProcessPoolExecutor):
+    """Its processes see no Ctrl-C, not even while they import: the parent ends them."""
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        with held():
+            return super().submit(*args, **kwargs)
 
 
 def processes(count: int, begin: Callable[..., None] | None = None, *given: Any, fork: bool = False) -> ProcessPoolExecutor:
     """`count` new processes (torch does not bear a fork), each of which first calls `begin(*given)`."""
     context = multiprocessing.get_context("fork" if fork else "spawn")
-    return ProcessPoolExecutor(count, context, _begun, (begin, given))
+    return _Pool(count, context, _begun, (begin, given))
 
 
 def _begun(begin: Callable[..., None] | None, given: tuple[Any, ...]) -> None:

@@ -64,12 +64,12 @@ def compare(
     searches.jsonl there holds the searches that are over: given the same folder again, it goes on. A searcher that needs
     cheaper fidelities is left out where a benchmark has none; "left_out" names both.
     """
-    claim(out, {"budget": setting.budget, "truthful": setting.truthful})
     recorded = {name: load(name, recorded_data) for name in setting.benchmarks}
     fit = {b: _fitting(setting, recorded[b]) for b in setting.benchmarks}
     left_out = {b: [s for s in setting.searchers if s not in names] for b, names in fit.items()}
     if not any(fit.values()):
         raise UserError(f"{', '.join(setting.searchers)} need cheaper fidelities, which {', '.join(fit)} does not have")
+    claim(out, {"budget": setting.budget, "truthful": setting.truthful})
     jobs = [(b, s, seed) for b, names in fit.items() for s in names for seed in range(setting.seeds)]
     done = _searched(setting, jobs, out / "searches.jsonl", recorded_data, workers, tell)
     curves = {b: {s: [done[b, s, seed] for seed in range(setting.seeds)] for s in names} for b, names in fit.items()}

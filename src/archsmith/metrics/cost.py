@@ -173,16 +173,17 @@ class _Group:
 
 
 class Costs:
-    """Metric: architecture -> {"params", "macs", "memory"} (bytes) of the extracted network for one input `shape` (C, H, W).
+    """Metric: architecture -> {"params", "macs"} of the extracted network for one input `shape` (C, H, W).
 
-    `names` may also hold those of `layer_sums`, and `layers` of a model that counts them itself. Additive where the model is:
+    What is not asked for is not counted: `names` may also hold `memory` (bytes; a trace of each network, a thousand times as
+    slow as a look-up), those of `layer_sums`, and `layers` of a model that counts them itself. Additive where the model is:
     parameters of each layer by its shape, MACs by its shape times how often it is applied, measured once; both tabulated
     per group of decisions. Whether the model is additive is checked on architectures that together hold every option; if not,
     `additive` is False and every architecture is counted exactly, once. A model that has `counts(arch, shape)` of its own is
     asked for what that gives; UserError where it is wrong for one of a few architectures. Works on `meta`.
     """
 
-    def __init__(self, model: nn.Module, shape: Shape, names: Sequence[str] = NAMES) -> None:
+    def __init__(self, model: nn.Module, shape: Shape, names: Sequence[str] = NAMES[:2]) -> None:
         for name in names:
             if name not in (*NAMES, *LAYERS, *OWN):
                 known = (*NAMES, *LAYERS, *OWN)
@@ -191,7 +192,7 @@ class Costs:
         self.counted = self.names  # what it can show
         self.name = "costs"
         self._reading = read(model)
-        self._memory = _Memory(model, self.shape, self._reading)
+        self._memory = _Memory(model, self.shape, self._reading) if "memory" in self.names else None
         self._layers = tuple(name for name in LAYERS if name in self.names)
         self._memo: dict[Architecture, dict[str, float]] = {}
         self._rates: dict[str, int] = {}  # path of a layer with a weight -> MACs per element of it
@@ -271,8 +272,10 @@ class Costs:
         return {name: sums[name] if name in sums else count[name]() for name in names}
 
     def _count(self, arch: Architecture) -> dict[str, float]:
-        total: dict[str, float] = {} if self.names == ("memory",) else self._sum(arch)
-        return {name: self._memory(arch) if name == "memory" else total[name] for name in self.names}
+        found: dict[str, float] = {} if self.names == ("memory",) else self._sum(arch)
+        if self._memory is not None:
+            found["memory"] = self._memory(arch)
+        return {name: found[name] for name in self.names}
 
     def _sum(self, arch: Architecture) -> dict[str, float]:
         weights = multiplications = 0

@@ -6,7 +6,8 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -14,14 +15,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from archsmith.errors import UserError, did_you_mean
+from archsmith.errors import UserError, did_you_mean, shown
 
 _TEXT = "__archsmith_text__"  # what of a user's file was run
 
 
 def load(
     name_or_file: str,
-    table: Mapping[str, str],
+    table: Mapping[str, tuple[str, ...]],
     arguments: Mapping[str, int],
     device: str,
     asked: Mapping[str, int] = MappingProxyType({}),
@@ -31,35 +32,48 @@ def load(
     It must have those that are `asked` for.
     """
     if name_or_file in table:
-        module, attribute = table[name_or_file].split(":")
+        module, attribute = table[name_or_file][0].split(":")
         make = getattr(importlib.import_module(module), attribute)
     elif ".py" in name_or_file or ":" in name_or_file:
         make = _from_file(name_or_file)
     else:
         raise UserError(
-            f"unknown space '{name_or_file}'{did_you_mean(name_or_file, table)}; known are {', '.join(table)}, "
+            f"unknown space '{shown(name_or_file)}'{did_you_mean(name_or_file, table)}; known are {', '.join(table)}, "
             "or give your own as my_model.py:Net"
         )
     passed = _accepted(make, {**arguments, **asked}, name_or_file)
     if refused := [name for name in asked if name not in passed]:
         raise UserError(f"{name_or_file} has no parameter {', '.join(refused)}; leave it out, or give one that has it")
-    try:
-        with torch.device(device):
-            model = make(**passed)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{name_or_file}: building it with {passed} failed: {type(error).__name__}: {error}") from error
+    with _answered(f"{name_or_file}: building it with {passed} failed"), torch.device(device):
+        model = make(**passed)
     if not isinstance(model, nn.Module):
         raise UserError(f"{name_or_file} gives a {type(model).__name__}; it must be, or return, a torch.nn.Module")
     return model
+
+
+@contextmanager
+def _answered(what: str) -> Iterator[None]:
+    """Whatever a user's code raises, `sys.exit` and exceptions of its own included, is a UserError."""
+    try:
+        yield
+    except (UserError, KeyboardInterrupt):
+        raise
+    except SystemExit as error:
+        raise UserError(
+            f"{what}: it calls sys.exit({shown(error.code)}); keep that under `if __name__ == '__main__':`"
+        ) from error
+    except BaseException as error:
+        raise UserError(f"{what}: {type(error).__name__}: {shown(error, 300)}") from error
 
 
 def _from_file(name_or_file: str) -> Callable[..., Any]:
     file, _, attribute = name_or_file.rpartition(":") if ":" in name_or_file else (name_or_file, "", "")
     if not attribute:
         raise UserError(f"'{name_or_file}' does not say which module to build; write it as {file or name_or_file}:Net")
-    path = Path(file).expanduser()
+    try:
+        path = Path(file).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"--space {shown(name_or_file)}: there is no such user's home; give the whole path") from error
     if not path.is_file():
         raise UserError(
             f"no file '{path}' for the space '{name_or_file}'; give the path of a Python file and a name: my_model.py:Net"
@@ -96,12 +110,14 @@ def execute(path: Path) -> ModuleType:
     sys.modules[spec.name] = module
     sys.path.insert(0, str(path.resolve().parent))
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[spec.name]
-        raise UserError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
+        with _answered(f"{path} cannot be run"):
+            spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(spec.name, None)
+        raise
     finally:
-        sys.path.remove(str(path.resolve().parent))
+        with suppress(ValueError):  # the file may have changed it
+            sys.path.remove(str(path.resolve().parent))
     return module
 
 

@@ -17,6 +17,7 @@ def look(work: Work) -> dict[str, Any]:
     work.tell(f"reading {work.run.request.data}", None)
     size = work.run.request.size or (partial(sized, work) if work.timed else None)
     _load(work, size, None)
+    _placed(work)
     split = work.run.decide("split", work.images.split.to_json)
     return {**work.images.facts, "mean": list(work.images.mean), "std": list(work.images.std), "split_ids": split}
 
@@ -30,6 +31,13 @@ def again(work: Work, payload: dict[str, Any]) -> None:
             f"{work.run.request.data} is not the data this run began with (hash {now[:12]}, was {before[:12]}); "
             "put it back to resume, or start a new run"
         )
+    _placed(work)
+
+
+def _placed(work: Work) -> None:
+    """Keeps the place of images that were found at another one than before."""
+    if work.run.record["request"]["data"] != work.run.request.data:
+        work.run.update(request=work.run.request.model_dump())
 
 
 def _load(work: Work, size: int | Sizing | None, split: dict[str, Any] | None) -> None:

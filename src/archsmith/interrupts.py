@@ -1,0 +1,127 @@
+"""Ctrl-C: one line and exit code 130 wherever a command is, while it imports and where code swallows it; twice ends at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+CODE = 130
+_ONE_KEY = 0.3  # seconds in which two signals are one Ctrl-C, sent to the group and passed on by a wrapper
+_PATIENCE = 20.0  # seconds that ending may take, e.g. until threads have read the images they are at
+
+
+class Interrupts:
+    """The handler of SIGINT: `asked` tells whether there was one, whatever became of the KeyboardInterrupt."""
+
+    def __init__(self, before: Any) -> None:
+        self.before = before  # the handler that was there
+        self.early = True  # nothing of the command has begun: there is nothing to put in order
+        self._at: float | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether Ctrl-C was pressed."""
+        return self._at is not None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Stops what runs; the second time the process."""
+        now = time.monotonic()
+        if self.early:
+            end_now()
+        if self._at is not None:
+            if now - self._at > _ONE_KEY:
+                end_now()
+            return
+        self._at = now
+        if is_command():
+            watch = threading.Timer(_PATIENCE, end_now)
+            watch.daemon = True
+            watch.start()
+        raise KeyboardInterrupt
+
+    def swallowed(self) -> None:
+        """To be called where a KeyboardInterrupt was raised in code that cannot pass it on: raises it anew, elsewhere."""
+        self._at = None
+        signal.raise_signal(signal.SIGINT)
+
+
+def end_now(line: bytes = b"stopped\n") -> None:
+    """Ends the process, without putting anything in order; its workers end with it."""
+    try:
+        os.write(2, line)
+    finally:
+        os._exit(CODE)
+
+
+def leave() -> None:
+    """Ends a command that was stopped and has put things in order: no thread is waited for, the code is CODE and no signal."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(CODE)
+
+
+def is_command() -> bool:
+    """Whether Python was started as `archsmith` or `python -m archsmith`, not as a program that imports it."""
+    started = sys.argv[0] if sys.argv else ""
+    if started == "-m":  # the package is imported before argv is complete
+        words = sys.orig_argv
+        return any(words[i : i + 2] == ["-m", "archsmith"] for i in range(len(words)))
+    return os.path.basename(started) in ("archsmith", "archsmith.exe")
+
+
+def arm() -> Interrupts | None:
+    """Handles SIGINT from now on; None outside the main thread, and where SIGINT is ignored, as by `nohup` or a shell's `&`."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    before = signal.getsignal(signal.SIGINT)
+    if isinstance(before, Interrupts):
+        return before
+    if before in (signal.SIG_IGN, None):
+        return None
+    handler = Interrupts(before)
+    signal.signal(signal.SIGINT, handler)
+    return handler
+
+
+@contextmanager
+def handled() -> Iterator[Interrupts | None]:
+    """Within it Ctrl-C is a KeyboardInterrupt, also where one is lost in a destructor; afterwards all is as before."""
+    handler, hook = arm(), sys.unraisablehook
+    if handler is None:
+        yield None
+        return
+
+    def lost(unraisable: Any) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            handler.swallowed()
+        else:
+            hook(unraisable)
+
+    handler.early, sys.unraisablehook = False, lost
+    try:
+        yield handler
+    finally:
+        sys.unraisablehook = hook
+        if not (handler.asked and is_command()):  # the second Ctrl-C still ends a command that is slow to leave
+            signal.signal(signal.SIGINT, handler.before)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Within it SIGINT waits, and processes that are started never see one: who started them ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
