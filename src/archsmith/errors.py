@@ -11,6 +11,7 @@ ArchsmithError
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -47,3 +48,35 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """'; did you mean 'x'?' for the closest known word, or ''."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+_TURNING = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+)  # they reorder what is shown
+_UNSEEN = frozenset(("Cc", "Cs", "Zl", "Zp"))
+
+
+def printable(value: object, limit: int | None = None) -> str:
+    """A user's value as one line that is safe to print, in at most `limit` characters (its middle is left out).
+
+    Control characters, line ends, marks that turn the direction of text and what is no valid Unicode are written as escapes;
+    bytes of a file name that are no UTF-8 as \\xff.
+    """
+    text = str(value)
+    if limit is not None and len(text) > limit:  # before escaping: a value may hold megabytes
+        text = f"{text[: limit - limit // 3 - 3]}...{text[-(limit // 3) :]}"
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(c) if c in _TURNING or unicodedata.category(c) in _UNSEEN else c for c in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte of a file name that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape" if code < 0xD800 or code > 0xDFFF else "ascii", "backslashreplace").decode("ascii")
+
+
+def quoted(value: object, limit: int = 60) -> str:
+    """The same in quotes, shortened: for messages."""
+    return f"'{printable(value, limit)}'"

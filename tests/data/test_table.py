@@ -56,7 +56,7 @@ def test_csv_group_column_by_name(tmp_path: Path) -> None:
 
 def test_csv_empty_and_nan_labels(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "path,label\npics/000.png,\npics/001.png,NaN\npics/002.png,2.0\n")
-    assert list_csv(path, None).labels == [None, None, "2.0"]
+    assert list_csv(path, None).labels == [None, None, "2"]
 
 
 def test_csv_repeated_rows(tmp_path: Path) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,10 @@ import torch
 
 from archsmith.data import duplicates, scan
 from archsmith.data.arrays import list_digits, list_npz
+from archsmith.data.contents import Contents, data_hash
 from archsmith.data.folder import list_folder
 from archsmith.data.listing import PARTS, Listing, class_order, printable
+from archsmith.data.lookalike import check_names
 from archsmith.data.mirror import left_and_right
 from archsmith.data.parts import Part, Resident, Streamed
 from archsmith.data.split import Split, divide, rows_of
@@ -79,7 +80,7 @@ def load(
     saved = Split.from_json(split) if split is not None else None
     test_share = (0.3 if listing.kind == "digits" else 0.2) if test_share is None else test_share
     _check_request(size, val_share, test_share)
-    data_hash = _data_hash(listing)
+    contents = Contents(listing)
     classes, labels, values = _labels(listing, task)
     headers = scan.headers(listing, [i for i, label in enumerate(labels) if label >= 0], threads)
     if not headers:
@@ -94,10 +95,12 @@ def load(
     need = len(kept) * channels * side * side
     pixels: np.ndarray | None = None
     if need <= limit_bytes:
-        pixels, kept = scan.pixels(listing, kept, channels, side, threads)
+        pixels, kept = scan.pixels(replace(listing, open=contents.open), kept, channels, side, threads)
         if channels == 3 and scan.colorless(pixels):
             pixels, channels = np.ascontiguousarray(pixels[:, :1]), 1
             listing.notes.append("all images are grey although stored in color: one input channel")
+    digests = contents.digests(threads)
+    hashed = data_hash(listing, digests)
     labels = labels[kept]
     ids = [listing.ids[row] for row in kept]
     strata: Sequence[str] = classes
@@ -137,8 +140,8 @@ def load(
             parts[part] = Streamed(listing.open, kept[chosen], labels[chosen], names, len(strata), channels, side, **common)
     mean, std = _statistics(parts["train"])
     goal = own or (Classification(classes) if classes else Reconstruction(channels, side, mean, std))
-    facts = _facts(source, listing, classes, parts, saved, headers, side, channels, data_hash)
-    facts["duplicates"] = _duplicates(pixels, labels, rows, ids, listing, kept)
+    facts = _facts(source, listing, classes, parts, saved, headers, side, channels, hashed)
+    facts["duplicates"] = _duplicates(pixels, labels, rows, ids, [digests[row].encode() for row in kept])
     facts["flip"] = left_and_right(parts["train"], parts["val"], classes if channels == 1 else ())
     facts["goal"] = to_json(goal)
     _advise(facts, listing, mean)
@@ -218,14 +221,6 @@ def _check_request(size: int | None, val_share: float, test_share: float) -> Non
         )
 
 
-def _data_hash(listing: Listing) -> str:
-    """Over id, label, declared part, group and size (files) or checksum (others) of every image, whatever their order."""
-    declared = listing.declared or [""] * len(listing.ids)
-    groups = listing.groups or [""] * len(listing.ids)
-    lines = sorted(f"{row}" for row in zip(listing.ids, map(str, listing.labels), declared, groups, listing.pins, strict=True))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
 def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
     """The class names and the label of each image, -1 where the source gives none (those are listed as unreadable)."""
     present = {label for label in listing.labels if label is not None}
@@ -240,6 +235,7 @@ def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
             "that is regression; ask for it with --task regression, or give class names or whole numbers."
         )
     classes = listing.classes or class_order(present)
+    listing.notes += check_names(classes)
     empty = [name for name in classes if name not in present]
     if empty:
         listing.notes.append(f"{len(empty)} classes that the source names have no image: {', '.join(empty[:5])}")
@@ -358,12 +354,10 @@ def _duplicates(
     labels: np.ndarray,
     rows: Mapping[str, np.ndarray],
     ids: Sequence[str],
-    listing: Listing,
-    kept: np.ndarray,
+    digests: Sequence[bytes],
 ) -> dict[str, Any]:
     if pixels is not None:
         return duplicates.across(pixels, labels, rows, ids)
-    digests = scan.file_digests(listing, kept)
     return duplicates.across_files(digests, labels, rows, ids)
 
 
@@ -376,7 +370,7 @@ def _facts(
     headers: Mapping[int, scan.Header],
     side: int,
     channels: int,
-    data_hash: str,
+    hashed: str,
 ) -> dict[str, Any]:
     held = {part: parts[part].labels if classes else np.zeros(len(parts[part]), np.int64) for part in PARTS}
     counts = {part: np.bincount(held[part], minlength=len(classes)) for part in PARTS}
@@ -405,7 +399,7 @@ def _facts(
             "val_share": split.val_share,
             "test_share": split.test_share,
         },
-        "data_hash": data_hash,
+        "data_hash": hashed,
         "resident": parts["train"].resident,
         "imbalance": round(float(total.max() / total.min()), 3),
         "notes": listing.notes,

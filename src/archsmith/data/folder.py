@@ -73,7 +73,7 @@ def list_folder(root: Path, labelled: bool = True) -> Listing:
         ids=[printable(os.path.relpath(path, top)).replace(os.sep, "/") for path in paths],
         labels=[name for _, name, _ in found],
         open=partial(_open, paths),
-        pins=[_bytes(path) for path in paths],
+        pins=(),
         declared=None if layout.keys() == {""} else [part or "train" for part, _, _ in found],
         paths=paths,
         notes=notes,
@@ -82,13 +82,6 @@ def list_folder(root: Path, labelled: bool = True) -> Listing:
 
 def _open(paths: list[str], index: int) -> Image.Image:
     return Image.open(paths[index])
-
-
-def _bytes(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return -1  # a broken link; opening it will say so
 
 
 def _is_image(path: str) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from archsmith.data import Resident, load
-from archsmith.errors import UserError
+from archsmith.errors import UserError, printable, quoted
 from archsmith.stages.work import Work
 
 
@@ -21,10 +21,18 @@ def look(work: Work) -> dict[str, Any]:
 def again(work: Work, payload: dict[str, Any]) -> None:
     """Loads the same data with the same split for a run that goes on; UserError where the data is not what it was."""
     _load(work, payload["size"], payload["split_ids"])
+    names, recorded = list(work.images.classes), list(payload["classes"])
+    if names != recorded:  # a network's outputs stand in this order
+        place = next((i for i, pair in enumerate(zip(names, recorded, strict=False)) if pair[0] != pair[1]), len(names))
+        was, is_ = (quoted(found[place]) if place < len(found) else "missing" for found in (recorded, names))
+        raise UserError(
+            f"{printable(work.run.request.data)} no longer gives the classes this run began with: number {place} is {is_}, "
+            f"was {was}; put the data back to resume, or start a new run"
+        )
     now, before = work.images.facts["data_hash"], payload["data_hash"]
     if now != before:
         raise UserError(
-            f"{work.run.request.data} is not the data this run began with (hash {now[:12]}, was {before[:12]}); "
+            f"{printable(work.run.request.data)} is not the data this run began with (hash {now[:12]}, was {before[:12]}); "
             "put it back to resume, or start a new run"
         )
 
