@@ -52,6 +52,7 @@ class Request(BaseModel):
     val_share: float = Field(default=0.15, gt=0, lt=1)
     test_share: float | None = Field(default=None, gt=0, lt=1)
     group: str | None = None
+    classes_at: int | None = Field(default=None, ge=1)
     reference: bool = True
     task: Literal["classification", "regression", "reconstruction"] = "classification"
     settings: dict[str, int | float | str | bool] = Field(default_factory=dict)  # the method's own

@@ -18,13 +18,14 @@ from archsmith.data import duplicates, scan
 from archsmith.data.arrays import list_digits, list_npz
 from archsmith.data.contents import Contents, data_hash
 from archsmith.data.folder import list_folder
+from archsmith.data.layout import NoImages
 from archsmith.data.listing import PARTS, Listing, class_order, printable
 from archsmith.data.lookalike import check_names
 from archsmith.data.mirror import left_and_right
 from archsmith.data.parts import Part, Resident, Streamed
 from archsmith.data.split import Split, divide, rows_of
 from archsmith.data.table import list_csv, list_parquet, parquet_files
-from archsmith.errors import UserError, did_you_mean
+from archsmith.errors import UserError, did_you_mean, quoted
 from archsmith.goals import Classification, Goal, Reconstruction, Regression, to_json
 
 LARGEST_SIZE = 224  # of a suggested input
@@ -62,6 +63,7 @@ def load(
     val_share: float = 0.15,
     test_share: float | None = None,
     group: str | None = None,
+    classes_at: int | None = None,
     memory_limit_bytes: int | None = None,
     split: Mapping[str, Any] | None = None,
     threads: int | None = None,
@@ -70,13 +72,14 @@ def load(
 
     task: "classification", "regression" (labels are numbers, one or more with spaces between them; an npz file may have them
     as (N, targets)) or "reconstruction" (of the image itself; labels are not read). test_share: 0.2, for the digits 0.3.
-    group: the column whose equal values must not be separated. split: what `Data.split.to_json()` gave, to get the same parts
+    group: the column whose equal values must not be separated. classes_at: of a folder, the level of the class folders below it
+    (1: directly in it), where the tree alone does not say. split: what `Data.split.to_json()` gave, to get the same parts
     again; then seed and shares are those of the saved split.
     memory_limit_bytes: above so many bytes of pixels the images are not kept but decoded when needed (default: half of the free
     memory, at most 8 GiB). threads: for reading, default one a core. UserError for whatever is wrong with the source.
     """
     limit_bytes = _memory_limit() if memory_limit_bytes is None else memory_limit_bytes
-    listing = _listing(source, group, limit_bytes, task)
+    listing = _listing(source, group, limit_bytes, task, classes_at=classes_at)
     saved = Split.from_json(split) if split is not None else None
     test_share = (0.3 if listing.kind == "digits" else 0.2) if test_share is None else test_share
     _check_request(size, val_share, test_share)
@@ -150,7 +153,7 @@ def load(
 
 
 def _shown(source: str | Path) -> str:
-    return printable(str(source))
+    return printable(str(source), 300)
 
 
 def _memory_limit() -> int:
@@ -161,15 +164,15 @@ def _memory_limit() -> int:
     return max(min(free // 2, 8 * _GIB), 0)
 
 
-def _listing(source: str | Path, group: str | None, memory_limit_bytes: int, task: str) -> Listing:
+def _listing(source: str | Path, group: str | None, memory_limit_bytes: int, task: str, *, classes_at: int | None) -> Listing:
     text, labelled = str(source), task != "reconstruction"
-    path = Path(text).expanduser()
+    path = _path(text)
     try:
         if not path.exists():
             if text in BUILT_IN:
-                return _ungrouped(list_digits(), group)
+                return _by_folders(_ungrouped(list_digits(), group), classes_at)
             if "," in text or glob.has_magic(text):
-                return list_parquet(parquet_files(text), group, memory_limit_bytes, labelled)
+                return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
             near = did_you_mean(text, [*BUILT_IN, *_siblings(path)])
             raise UserError(
                 f"{_shown(text)}: no such file, folder or built-in data set{near}. Give a folder with one sub-folder of images "
@@ -177,23 +180,51 @@ def _listing(source: str | Path, group: str | None, memory_limit_bytes: int, tas
             )
         if path.is_dir():
             if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
-                return list_parquet(parquet_files(text), group, memory_limit_bytes, labelled)
-            return _ungrouped(list_folder(path, labelled), group)
+                return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
+            try:
+                listing = _ungrouped(list_folder(path, labelled, classes_at), group)
+            except NoImages:
+                if not any(path.glob("*/*.parquet")) and not any(path.glob("*/*/*.parquet")):
+                    raise
+                return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
+            if text in BUILT_IN:
+                listing.notes.append(f"the folder {text!r} was read, not the built-in data set of that name")
+            return listing
         kind = path.suffix.lower()
         if kind in (".csv", ".tsv"):
-            return list_csv(path, group, labelled)
+            return _by_folders(list_csv(path, group, labelled), classes_at)
         if kind == ".parquet":
-            return list_parquet([path], group, memory_limit_bytes, labelled)
+            return _by_folders(list_parquet([path], group, memory_limit_bytes, labelled), classes_at)
         if kind == ".npz":
-            return list_npz(path, group, task)
+            return _by_folders(list_npz(path, group, task), classes_at)
     except OSError as error:
         raise UserError(
             f"{_shown(text)} cannot be read: {error.strerror or error}; check the path, its mode and the disk."
         ) from error
     raise UserError(
-        f"{_shown(text)}: files ending in {kind or 'nothing'!r} are not known; "
+        f"{_shown(text)}: files ending in {quoted(kind or 'nothing')} are not known; "
         "give a folder of images or a file ending in .csv, .tsv, .parquet or .npz."
     )
+
+
+def _path(text: str) -> Path:
+    """The path that somebody wrote; UserError where it is none."""
+    if not text.strip():
+        raise UserError("DATA is empty; give a folder of images, a CSV, parquet or npz file, or `digits`.")
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (RuntimeError, ValueError) as error:  # ~nobody; a NUL in it
+        raise UserError(f"{_shown(text)} is no path ({error}); give a folder or a file.") from error
+    except OSError:
+        return Path(text)  # what is wrong is said by whoever opens it
+    return path
+
+
+def _by_folders(listing: Listing, classes_at: int | None) -> Listing:
+    if classes_at is not None:
+        raise UserError(f"--classes-at {classes_at}: a {listing.kind} source has no class folders; leave it out.")
+    return listing
 
 
 def _siblings(path: Path) -> list[str]:

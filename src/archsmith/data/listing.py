@@ -80,7 +80,7 @@ def part_name(value: Any, where: str) -> str:
 
 
 def part_of(name: str) -> str | None:
-    """train, val or test where that is all a name says: Training, test_set, 01-val, trainData, images_train, VAL2017; else None."""
+    """train, val or test where that is all a name says (Training, test_set, 01-val, trainData, VAL2017), otherwise None."""
     if len(name) > 60:
         return None
     spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)

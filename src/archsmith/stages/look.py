@@ -9,6 +9,8 @@ from archsmith.data import Resident, load
 from archsmith.errors import UserError, printable, quoted
 from archsmith.stages.work import Work
 
+_NOTES = 12  # so many remarks on the data are shown in the terminal
+
 
 def look(work: Work) -> dict[str, Any]:
     """Loads the data and says what it is: classes, sizes, imbalance, unreadable files, duplicates, the split."""
@@ -47,6 +49,7 @@ def _load(work: Work, size: int | None, split: dict[str, Any] | None) -> None:
         val_share=request.val_share,
         test_share=request.test_share,
         group=request.group,
+        classes_at=request.classes_at,
         split=split,
         threads=work.threads,
     )
@@ -67,4 +70,8 @@ def said(payload: dict[str, Any]) -> str:
     duplicates = payload["duplicates"]
     if duplicates["exact"] or duplicates["near"]:
         text += f"; {duplicates['exact']} exact and {duplicates['near']} near duplicates across the split"
+    notes = payload.get("notes") or []
+    text += "".join(f"\n  note: {note}" for note in notes[:_NOTES])
+    if len(notes) > _NOTES:
+        text += f"\n  note: {len(notes) - _NOTES} more in the report"
     return text
