@@ -28,7 +28,7 @@ class Contents:
     def open(self, index: int) -> Image.Image:
         """As the listing opens it; from any thread."""
         paths = self._listing.paths
-        if paths is None or not _is_regular(paths[index]):
+        if paths is None or not is_regular(paths[index]):
             return self._listing.open(index)
         with open(paths[index], "rb") as stream:
             data = stream.read()
@@ -61,7 +61,7 @@ def data_hash(listing: Listing, digests: Sequence[str]) -> str:
 
 
 def _digest(path: str) -> str:
-    if not _is_regular(path):
+    if not is_regular(path):
         return ""
     digest = hashlib.sha256()
     try:
@@ -73,7 +73,7 @@ def _digest(path: str) -> str:
     return digest.hexdigest()
 
 
-def _is_regular(path: str) -> bool:
+def is_regular(path: str) -> bool:
     """Whether a file can be read to its end: no pipe, device or broken link."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
