@@ -46,8 +46,8 @@ class EvaluationFailed(ArchsmithError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """'; did you mean 'x'?' for the closest known word, or ''."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    close = difflib.get_close_matches(word[:200], list(known), n=1, cutoff=0.5)
+    return f"; did you mean {quoted(close[0], 200)}?" if close else ""
 
 
 # these reorder what is shown

@@ -209,3 +209,42 @@ def test_blobs_move_to_a_file_beyond_the_limit() -> None:
     assert [blobs[i] for i in (49, 0, 7, 20, 20)] == [held[i] for i in (49, 0, 7, 20, 20)]
     assert blobs._held == []
     assert len(blobs) == 50
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        (("default/train/0000", "default/test/0000"), ("test", "train")),
+        (("train/0000", "train/0001", "validation/0000", "test/0000"), ("test", "train", "train", "val")),
+        (("data/training_set/a", "data/eval/a"), ("val", "train")),
+        (("x/train/data-test", "x/other/train"), ("train", "test")),  # the name of the file counts before its folder's
+    ],
+)
+def test_folders_of_parquet_files_count_as_their_names_do(
+    names: tuple[str, ...], parts: tuple[str, ...], tmp_path: Path
+) -> None:
+    from archsmith.data.dataset import load
+
+    root = tmp_path / "test" / "set"  # a folder above says nothing
+    for number, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        parquet_file(root / f"{name}.parquet", image=images(12, 12 * number), label=[0, 1] * 6)
+    listing = list_parquet(parquet_files(str(root)), None, LIMIT)
+    assert listing.declared == [part for part in parts for _ in range(12)]
+    assert any("parts by the names" in note for note in listing.notes)
+    assert len(load(root).parts["test"]) > 0
+
+
+def test_parts_of_some_files_only_are_dropped_and_said(tmp_path: Path) -> None:
+    for name in ("train-0", "test-0", "extra"):
+        parquet_file(tmp_path / f"{name}.parquet", image=images(1), label=[0])
+    listing = list_parquet(parquet_files(str(tmp_path)), None, LIMIT)
+    assert listing.declared is None
+    assert any("were not taken as parts" in note and "extra" in note for note in listing.notes)
+
+
+def test_a_comma_in_a_name_does_not_part_a_list(tmp_path: Path) -> None:
+    (tmp_path / "a,b").mkdir()
+    files = [parquet_file(tmp_path / "a,b" / f"{n}.parquet", image=images(1), label=[0]) for n in "xy"]
+    assert parquet_files(f"{files[0]},{files[1]}") == files
+    assert parquet_files(str(tmp_path / "a,b" / "*.parquet")) == files

@@ -21,6 +21,7 @@ from archsmith.data.folder import list_folder
 from archsmith.data.layout import NoImages
 from archsmith.data.listing import PARTS, Listing, class_order, printable
 from archsmith.data.lookalike import check_names
+from archsmith.data.masks import masks_beside
 from archsmith.data.mirror import left_and_right
 from archsmith.data.parts import Part, Resident, Streamed
 from archsmith.data.split import Split, divide, rows_of
@@ -147,6 +148,7 @@ def load(
     facts["duplicates"] = _duplicates(pixels, labels, rows, ids, [digests[row].encode() for row in kept])
     facts["flip"] = left_and_right(parts["train"], parts["val"], classes if channels == 1 else ())
     facts["goal"] = to_json(goal)
+    facts["notes"] += masks_beside(listing, kept.tolist())
     _advise(facts, listing, mean)
     unreadable = tuple(listing.unreadable)
     return Data(facts["name"], listing.kind, classes, channels, side, parts, saved, unreadable, mean, std, facts, goal)
@@ -188,7 +190,7 @@ def _listing(source: str | Path, group: str | None, memory_limit_bytes: int, tas
                     raise
                 return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
             if text in BUILT_IN:
-                listing.notes.append(f"the folder {text!r} was read, not the built-in data set of that name")
+                listing.notes.append(f"the folder {quoted(text)} was read, not the built-in data set of that name")
             return listing
         kind = path.suffix.lower()
         if kind in (".csv", ".tsv"):
@@ -237,7 +239,7 @@ def _siblings(path: Path) -> list[str]:
 def _ungrouped(listing: Listing, group: str | None) -> Listing:
     if group is not None:
         raise UserError(
-            f"group {group!r}: a {listing.kind} source has no columns to group by; "
+            f"group {quoted(group)}: a {listing.kind} source has no columns to group by; "
             f"give a CSV with the columns path, label and {group}."
         )
     return listing
@@ -262,14 +264,14 @@ def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
         raise UserError(f"all {len(listing.ids)} labels are empty or NaN; give every image a class.")
     if len(present) > 20 and any("." in name and _is_number(name) for name in present):
         raise UserError(
-            f"the labels are {len(present)} different numbers such as {sorted(present)[0]}: "
+            f"the labels are {len(present)} different numbers such as {quoted(sorted(present)[0])}: "
             "that is regression; ask for it with --task regression, or give class names or whole numbers."
         )
     classes = listing.classes or class_order(present)
     listing.notes += check_names(classes)
     empty = [name for name in classes if name not in present]
     if empty:
-        listing.notes.append(f"{len(empty)} classes that the source names have no image: {', '.join(empty[:5])}")
+        listing.notes.append(f"{len(empty)} classes that the source names have no image: {', '.join(map(quoted, empty[:5]))}")
         classes = tuple(name for name in classes if name in present)
     if len(classes) > 1000 and len(classes) > len(listing.ids) / 3:
         raise UserError(f"{len(classes)} classes for {len(listing.ids)} images; is the label column the right one?")
@@ -295,7 +297,7 @@ def _values(listing: Listing) -> np.ndarray:
             rows.append(None if label is None else [float(word) for word in label.split()])
         except ValueError:
             raise UserError(
-                f"{name}: its label {label!r} is not a number; for --task regression give one, or several with spaces between."
+                f"{name}: its label {quoted(label)} is not a number; for --task regression give one, or several with spaces between."
             ) from None
         if label is None or not all(map(np.isfinite, rows[-1] or ())):
             rows[-1] = None
@@ -341,12 +343,12 @@ def _check_classes(labels: np.ndarray, classes: Sequence[str], listing: Listing)
     if lost:
         name, reason = listing.unreadable[0]
         raise UserError(
-            f"class {', '.join(map(repr, lost[:3]))} has no image that can be read (for instance {name}: {reason}); "
+            f"class {', '.join(map(quoted, lost[:3]))} has no image that can be read (for instance {name}: {reason}); "
             "replace the files or remove the class."
         )
     if len(classes) < 2:
         raise UserError(
-            f"only one class, {classes[0]!r}, with {counts[0]} image{'s' if counts[0] != 1 else ''}; "
+            f"only one class, {quoted(classes[0])}, with {counts[0]} image{'s' if counts[0] != 1 else ''}; "
             "at least two classes are needed to tell apart."
         )
 
@@ -464,7 +466,9 @@ def _advise(facts: dict[str, Any], listing: Listing, mean: Sequence[float]) -> N
     for part in ("val", "test"):
         absent = [name for name, count in zip(facts["classes"], facts["counts"][part], strict=False) if not count]
         if absent:
-            notes.append(f"no {part} image of {', '.join(absent[:5])}{' ...' if len(absent) > 5 else ''}")
+            notes.append(
+                f"no {part} image of {', '.join(printable(name, 60) for name in absent[:5])}{' ...' if len(absent) > 5 else ''}"
+            )
         total = sum(facts["counts"][part])
         if total < 200 and facts["classes"]:
             notes.append(f"only {total} {part} images: accuracies are good to about {100 / total**0.5:.0f} points")

@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image
 
 from archsmith.data.contents import is_regular
-from archsmith.data.listing import PART_NAMES, UNLABELLED, Listing, label_name, part_name, printable, unique_ids
+from archsmith.data.listing import PART_NAMES, PARTS, UNLABELLED, Listing, label_name, part_name, part_of, printable, unique_ids
 from archsmith.data.rows import located, read_rows
 from archsmith.errors import UserError, did_you_mean, quoted
 
@@ -121,7 +121,13 @@ def _column(header: Iterable[str], known: Sequence[str], where: str, what: str) 
     for name in known:
         if name in lowered:
             return lowered[name]
-    raise UserError(f"{where} has no column for {what}; it has {', '.join(header)}; name the column {known[0]!r}.")
+    raise UserError(f"{where} has no column for {what}; it has {_some(header)}; name the column {quoted(known[0])}.")
+
+
+def _some(names: Iterable[str]) -> str:
+    """The names of columns, for a message."""
+    shown = [printable(name, 40) for name in names]
+    return ", ".join(shown[:20]) + (f", ... {len(shown)} in all" if len(shown) > 20 else "")
 
 
 def _optional(header: Iterable[str], known: Sequence[str]) -> str | None:
@@ -144,7 +150,7 @@ def _groups(columns: dict[str, list[Any]], keep: Sequence[int], group: str | Non
     """The group of each image; an image without one is a group of its own."""
     if group is not None and group not in columns:
         raise UserError(
-            f"{where} has no column {group!r} to group by{did_you_mean(group, columns)}; it has {', '.join(columns)}."
+            f"{where} has no column {quoted(group)} to group by{did_you_mean(group, columns)}; it has {_some(columns)}."
         )
     name = group or _optional(columns, ("group",))
     if name is None:
@@ -196,8 +202,8 @@ class Blobs:
 def parquet_files(source: str) -> list[Path]:
     """The files of a path, a folder, a glob pattern or a comma-separated list of these, each once, in order."""
     files: list[Path] = []
-    for piece in source.split(",") if not Path(source).exists() else [source]:
-        path = Path(piece.strip()).expanduser()
+    for piece in pieces(source):
+        path = Path(piece).expanduser()
         if path.is_dir():
             found = sorted(path.rglob("*.parquet"))
         elif path.exists():
@@ -206,10 +212,26 @@ def parquet_files(source: str) -> list[Path]:
             found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
         if not found:
             raise UserError(
-                f"{printable(str(path))}: no such file; give files, a folder or a pattern such as 'data/train-*.parquet'."
+                f"{printable(str(path), 200)}: no such file; give files, a folder or a pattern such as 'data/train-*.parquet'."
             )
         files += found
     return list(dict.fromkeys(files))
+
+
+def pieces(source: str) -> list[str]:
+    """The paths and patterns of a comma-separated list; a comma in a name that is there does not part it."""
+    words = source.split(",")
+    found: list[str] = []
+    while words:
+        count = next((n for n in range(len(words), 1, -1) if _is_there(",".join(words[:n]).strip())), 1)
+        found.append(",".join(words[:count]).strip())
+        words = words[count:]
+    return [piece for piece in found if piece] or [source.strip()]
+
+
+def _is_there(piece: str) -> bool:
+    path = os.path.expanduser(piece)
+    return os.path.exists(path) or (glob.has_magic(path) and any(True for _ in glob.iglob(path, recursive=True)))
 
 
 def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: int, labelled: bool = True) -> Listing:
@@ -229,7 +251,7 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
             )
         for name, values in table.items():
             columns.setdefault(name, []).extend(values)
-        origin += [path.name] * (len(blobs) - len(origin))
+        origin += [str(path)] * (len(blobs) - len(origin))
         classes = classes or names
     blobs.close()
     where = printable(str(files[0])) if len(files) == 1 else f"the {len(files)} parquet files"
@@ -241,10 +263,9 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
     labels = [label_name(value) for value in given]
     if classes and labelled:
         labels = [None if name is None else _named(name, classes, where) for name in labels]
-    declared = _declared(columns, rows, where)
+    declared, said = _declared(columns, rows, where), list[str]()
     if declared is None:
-        tokens = [next((PART_NAMES[t] for t in _tokens(name) if t in PART_NAMES), "") for name in origin]
-        declared = tokens if len(set(tokens)) > 1 and all(tokens) else None
+        declared, said = _by_path(origin)
     named = _optional(columns, PATH)
     ids = unique_ids([printable(str(value)) for value in columns[named]] if named else [""] * len(rows), "row")
     return Listing(
@@ -257,7 +278,30 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
         groups=_groups(columns, rows, group, where),
         classes=classes if labelled else None,
         target=labelling or "",
+        notes=said,
     )
+
+
+def _by_path(origin: Sequence[str]) -> tuple[list[str] | None, list[str]]:
+    """The part of each row by the file it comes from: by its name, otherwise by the nearest folder that is named for one. And
+    a remark: which parts were taken, or that they were not because some files belong to none."""
+    files = list(dict.fromkeys(origin))
+    top = os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in files])
+    part = {}
+    for file in files:
+        *folders, name = os.path.relpath(os.path.abspath(file), top).split(os.sep)
+        words = [PART_NAMES[word] for word in _tokens(name) if word in PART_NAMES]
+        above = [known for folder in reversed(folders) if (known := part_of(folder))]
+        part[file] = next(iter([*words, *above]), "")
+    found = sorted({name for name in part.values() if name}, key=PARTS.index)
+    if len(found) > 1 and all(part.values()):
+        return [part[file] for file in origin], [f"parts by the names of files and folders: {', '.join(found)}"]
+    if len(found) > 1:
+        lost = next(file for file in files if not part[file])
+        return None, [
+            f"{', '.join(found)} in file names were not taken as parts: {printable(lost, 100)} belongs to none of them"
+        ]
+    return None, []
 
 
 def _tokens(name: str) -> list[str]:
