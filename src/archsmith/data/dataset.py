@@ -297,7 +297,8 @@ def _values(listing: Listing) -> np.ndarray:
             rows.append(None if label is None else [float(word) for word in label.split()])
         except ValueError:
             raise UserError(
-                f"{name}: its label {quoted(label)} is not a number; for --task regression give one, or several with spaces between."
+                f"{name}: its label {quoted(label)} is not a number; for --task regression give one, "
+                "or several with spaces between."
             ) from None
         if label is None or not all(map(np.isfinite, rows[-1] or ())):
             rows[-1] = None

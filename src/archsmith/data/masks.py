@@ -14,12 +14,9 @@ from archsmith.errors import quoted
 
 _TRIED = 40  # pairs looked at
 _DARK, _MOSTLY, _FEW = 30, 0.9, 8
-_NAMED = re.compile(
-    r"[_\-. ]*((jpeg)?images?|imgs?|photos?|pictures?|masks?|seg(mentation)?(s|class|object)?|labels?|gt|annotations?|instances?|mattes?)[_\-. ]*",
-    re.IGNORECASE,
-)
-
-_ENDING = re.compile(r"[_\-. ](masks?|seg(mentation)?s?|labels?|gt|annotations?)$", re.IGNORECASE)
+_MASK = r"masks?|seg(mentation)?(s|class|object)?|labels?|gt|annotations?|instances?|mattes?"
+_NAMED = re.compile(rf"[_\-. ]*({_MASK}|(jpeg)?images?|imgs?|photos?|pictures?)[_\-. ]*", re.IGNORECASE)
+_ENDING = re.compile(rf"[_\-. ]({_MASK})$", re.IGNORECASE)
 
 
 def masks_beside(listing: Listing, kept: Sequence[int]) -> list[str]:
@@ -51,9 +48,7 @@ def _root(name: str) -> str:
     """What a photo and its mask have in common: the name without its ending and without folders and words for masks."""
     folder, file = os.path.split(os.path.splitext(name)[0])
     kept = [part for part in folder.split("/") if not _NAMED.fullmatch(part)]
-    return "/".join(
-        [*kept, re.sub(r"[_\-. ](masks?|seg(mentation)?s?|labels?|gt|annotations?)$", "", file, flags=re.IGNORECASE)]
-    )
+    return "/".join([*kept, _ENDING.sub("", file)])
 
 
 def _values(listing: Listing, row: int) -> np.ndarray | None:
