@@ -338,7 +338,8 @@ def _collected(top: Tree, plan: _Plan) -> Arranged:
         )
     if loose:
         shown = printable(os.path.relpath(loose[0], top.path), 80)
-        found.notes.append(f"{len(loose)} images outside the class folders were left out, such as {shown}")
+        count = "1 image" if len(loose) == 1 else f"{len(loose)} images"
+        found.notes.append(f"{count} outside the class folders left out, such as {shown}")
     _sort(found)
     return found
 
