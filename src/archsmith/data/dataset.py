@@ -348,9 +348,11 @@ def _check_classes(labels: np.ndarray, classes: Sequence[str], listing: Listing)
             "replace the files or remove the class."
         )
     if len(classes) < 2:
+        inner = "".join(f" {note}." for note in listing.notes if "nested" in note)
         raise UserError(
             f"only one class, {quoted(classes[0])}, with {counts[0]} image{'s' if counts[0] != 1 else ''}; "
             "at least two classes are needed to tell apart."
+            + "".join(f" {note}." for note in listing.notes if "nested" in note)
         )
 
 

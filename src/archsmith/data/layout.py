@@ -148,13 +148,7 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
     nested = [folder for folder in tops if _is_deep(folder)]
     if len(nested) > 1 and sum(folder.count for folder in nested) >= _MOSTLY * held and _shared(nested):
         raise _ambiguous(top, base, "they hold folders of equal names")
-    below_names = sorted({inner.name for folder in tops for inner in folder.filled})
-    notes = [*notes, f"classes are the {len(tops)} folders in {_place(top, base)}"]
-    if len(below_names) > len(tops):
-        notes.append(
-            f"{len(below_names)} nested folders ({_some(below_names)}) became {len(tops)} classes ({_some(_names(tops))}); "
-            f"--classes-at {_depth(top, base) + 2} makes the nested ones classes"
-        )
+    notes = [*notes, f"classes are the {len(tops)} folders in {_place(top, base)}", *_fewer(tops, _depth(top, base) + 2)]
     if named:
         taken = _some([folder.name for folder in tops if part_of(folder.name)])
         notes.append(f"{taken} counted as a class, like the folders beside it, not as a part")
@@ -188,13 +182,17 @@ def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str]) -> _P
         raise _ambiguous(top, base, "the folders in train hold folders of equal names", level)
     said = ", ".join(f"{printable(by_part[part].name)} as {part}" for part in PARTS if part in by_part)
     notes = [*notes, f"folders taken as parts: {said}; classes are the folders in them"]
-    below = sorted({leaf.name for folder in train for leaf in folder.filled})
-    if len(below) > len(train):
-        notes.append(
-            f"{len(below)} nested folders ({_some(below)}) became {len(train)} classes ({_some(_names(train))}); "
-            f"--classes-at {_depth(top, base) + level + 1} makes the nested ones classes"
-        )
+    notes += _fewer(train, _depth(top, base) + level + 1)
     return _Plan(base, level, 1, used, notes)
+
+
+def _fewer(classes: Sequence[Tree], level: int) -> list[str]:
+    """A remark where more folders lie in the classes than there are classes; `level`: theirs."""
+    names, below = (sorted(set(found)) for found in (_names(classes), [i.name for folder in classes for i in folder.filled]))
+    if len(below) <= len(names):
+        return []
+    became = f"{len(names)} class{'es' if len(names) > 1 else ''} ({_some(names)})"
+    return [f"{len(below)} nested folders ({_some(below)}) became {became}; --classes-at {level} makes the nested ones classes"]
 
 
 def _unwrapped(top: Tree) -> tuple[Tree, list[str]]:
@@ -263,6 +261,7 @@ def _asked(top: Tree, level: int) -> _Plan:
             plan.notes.append(f"the folders at level {place} were taken as parts: {_some(sorted(set(_names(folders))))}")
             break
     else:
+        plan.notes += _fewer([folder for folder in _at(top, level) if folder.count], level + 1)
         if level > 1:
             plan.notes.append(f"the folders above level {level} were taken as no parts")
     return plan
