@@ -351,8 +351,7 @@ def _check_classes(labels: np.ndarray, classes: Sequence[str], listing: Listing)
         inner = "".join(f" {note}." for note in listing.notes if "nested" in note)
         raise UserError(
             f"only one class, {quoted(classes[0])}, with {counts[0]} image{'s' if counts[0] != 1 else ''}; "
-            "at least two classes are needed to tell apart."
-            + "".join(f" {note}." for note in listing.notes if "nested" in note)
+            f"at least two classes are needed to tell apart.{inner}"
         )
 
 
