@@ -311,3 +311,44 @@ def test_networks_that_fail_to_train_are_failed_trials(tmp_path: Path, monkeypat
     failed = [t for t in run.archive.stage("finish") if t.failed]
     assert len(failed) == 1 and failed[0].reason == "RuntimeError: it is the wrong shape"
     assert (run.stage("ship") or {})["key"] != failed[0].arch.key
+
+
+@pytest.mark.parametrize("here", ["plain", "with,comma", "with[1]", "with *"])
+@pytest.mark.parametrize(
+    "written", ["{0}/*.parquet", "{0}/a.parquet,{0}/b.parquet", "{0}/a.parquet, {0}/b*", "{0}/[ab].parquet"]
+)
+def test_lists_and_patterns_lead_to_the_same_files_from_anywhere(
+    here: str, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archsmith.data.table import parquet_files
+    from archsmith.pipeline import absolute
+
+    (tmp_path / here / "data").mkdir(parents=True)
+    files = [tmp_path / here / "data" / name for name in ("a.parquet", "b.parquet")]
+    for file in files:
+        file.write_bytes(b"")
+    monkeypatch.chdir(tmp_path / here)
+    request = absolute(request_from(data=written.format("data")))
+    monkeypatch.chdir("/")
+    assert parquet_files(request.data) == files
+
+
+@pytest.mark.parametrize("data", ["digits", "gone", "~nobody/x", "a\0b", "x" * 5000])
+def test_what_is_no_path_is_left_for_the_reader_to_refuse(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from archsmith.data import load
+    from archsmith.pipeline import absolute
+
+    monkeypatch.chdir(tmp_path)
+    assert absolute(request_from(data=data)).data == data
+    if data != "digits":
+        with pytest.raises(UserError) as caught:
+            load(data)
+        assert "\0" not in str(caught.value) and len(str(caught.value)) < 900
+
+
+@pytest.mark.parametrize("data", ["", " ", "\t\n"])
+def test_no_data_is_refused(data: str) -> None:
+    from archsmith.data import load
+
+    with pytest.raises(UserError, match="DATA is empty"):
+        load(data)

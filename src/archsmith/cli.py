@@ -37,6 +37,9 @@ Space = Annotated[str, typer.Option("--space", help="A name from `archsmith spac
 Trust = Annotated[
     bool, typer.Option("--trust", help="Run the file that the run's space names, though it was begun elsewhere or is another.")
 ]
+ClassesAt = Annotated[
+    int | None, typer.Option("--classes-at", help="Level of the class folders below DATA, 1: directly in it. [default: seen]")
+]
 
 
 def main() -> None:
@@ -211,6 +214,7 @@ def search(
     val_share: Annotated[float, typer.Option(help="Share of the images kept for validation, where none are given.")] = 0.15,
     test_share: Annotated[float | None, typer.Option(help="Share kept for the test. [default: 0.2; digits 0.3]")] = None,
     group: Annotated[str | None, typer.Option(help="Column whose equal values must not be split (CSV, parquet).")] = None,
+    classes_at: ClassesAt = None,
     reference: Annotated[bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")] = True,
     task: Annotated[
         str, typer.Option(help="classification, regression (labels are numbers) or reconstruction (of the image; no labels).")
@@ -247,7 +251,7 @@ def search(
         data=data, budget=budget, method=method, space=space, device=device, steps=steps,
         time_s=seconds, trials=trials, threads=threads, seed=seed,
         init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
-        reference=reference, task=task,
+        classes_at=classes_at, reference=reference, task=task,
         settings={
             **_settings(settings),
             **{name: value for name, value in (("splits", splits), ("split_on", split_on)) if value is not None},
@@ -480,6 +484,7 @@ def profile(
     channels: Annotated[int, typer.Option(min=1, max=1024, help="Image channels, without DATA.")] = 3,
     size: Annotated[int | None, typer.Option(min=4, max=1024, help="Image side in pixels. [default: DATA's, or 32]")] = None,
     latency: Annotated[bool, typer.Option("--latency", help="Measure latency with ONNX Runtime too.")] = False,
+    classes_at: ClassesAt = None,
     threads: Threads = None,
     seed: Seed = 0,
     json: Json = False,
@@ -491,7 +496,16 @@ def profile(
     _check_space(space)
     _note(read(budget)[1])
     found = profile_space(
-        data, space, budget, classes=classes, channels=channels, size=size, latency=latency, threads=threads, seed=seed
+        data,
+        space,
+        budget,
+        classes=classes,
+        channels=channels,
+        size=size,
+        latency=latency,
+        threads=threads,
+        seed=seed,
+        classes_at=classes_at,
     )
     _print(found) if json else print(profile_text(found))
 
@@ -516,6 +530,7 @@ def score(
         int | None, typer.Option(min=4, max=1024, help="Image side in pixels. [default: the data's, or 32]")
     ] = None,
     batch: Annotated[int, typer.Option(min=2, max=2**16, help="Images in each of the two mini-batches.")] = 64,
+    classes_at: ClassesAt = None,
     threads: Threads = None,
     seed: Seed = 0,
     json: Json = False,
@@ -529,6 +544,7 @@ def score(
     found = score_space(
         space, [p.strip() for p in proxies.split(",") if p.strip()], data=data, sample=sample, architecture=architecture,
         budget=budget, classes=classes, channels=channels, size=size, batch=batch, threads=threads, seed=seed,
+        classes_at=classes_at,
     )  # fmt: skip
     _print(found) if json else print(score_text(found))
 

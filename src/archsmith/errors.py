@@ -47,31 +47,47 @@ class EvaluationFailed(ArchsmithError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """'; did you mean 'x'?' for the closest known word, or ''."""
     close = difflib.get_close_matches(word[:200], list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean {quoted(close[0], 200)}?" if close else ""
 
 
-def visible(text: str) -> str:
-    """The text on one line of a terminal: what would move the cursor, colour or hide something is written as an escape."""
-    return "".join(c if c == " " or _prints(c) else _escaped(c) for c in text)
+# these reorder what is shown
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_UNSEEN = frozenset(("Cc", "Cs", "Zl", "Zp"))
 
 
-def _prints(c: str) -> bool:
-    return unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+def printable(value: object, limit: int | None = None) -> str:
+    """A user's value as one line that is safe to print, in at most `limit` characters (its middle is left out).
+
+    Control characters, line ends, marks that turn the direction of text and what is no valid Unicode are written as escapes;
+    bytes of a file name that are no UTF-8 as \\xff.
+    """
+    text = str(value)
+    if limit is not None and len(text) > limit:  # before escaping: a value may hold megabytes
+        text = f"{text[: limit - limit // 3 - 3]}...{text[-(limit // 3) :]}"
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(c) if c in _TURNING or unicodedata.category(c) in _UNSEEN else c for c in text)
 
 
-def _escaped(c: str) -> str:
-    return " " if c in "\n\r\t" else c.encode("unicode_escape", "surrogatepass").decode("ascii")
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte of a file name that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape" if code < 0xD800 or code > 0xDFFF else "ascii", "backslashreplace").decode("ascii")
 
 
-def shown(text: object, most: int = 80) -> str:
-    """A value for a message: visible, and its middle left out where it is longer than `most` characters."""
-    whole = str(text)
-    if len(whole) > most:
-        whole = f"{whole[: most * 2 // 3]}...{whole[-most // 6 :]} ({len(whole):,} characters)"
-    return visible(whole)
+def quoted(value: object, limit: int = 60) -> str:
+    """The same in quotes, shortened: for messages."""
+    return f"'{printable(value, limit)}'"
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A value for a message: printable, and its middle left out where it is longer than `most` characters."""
+    whole = str(value)
+    return printable(whole) if len(whole) <= most else f"{printable(whole, most)} ({len(whole):,} characters)"
 
 
 def message(text: str, most: int = 120) -> str:
     """A whole message on one line: words longer than `most` characters are shortened, whatever put them there."""
-    words = (word if len(word) <= most else shown(word, most) for word in text.split(" "))
-    return shown(" ".join(visible(" ".join(words)).split()), 4000)
+    words = (word if len(word) <= most else shown(word, most) for word in " ".join(text.split()).split(" "))
+    return shown(" ".join(words), 4000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import math
 import os
 import time
@@ -16,6 +17,7 @@ from torch import nn
 
 from archsmith import trust
 from archsmith.budget import parse
+from archsmith.data.table import pieces
 from archsmith.errors import ArchsmithError, Damaged, NothingFits, UserError, did_you_mean
 from archsmith.goals import of_run
 from archsmith.methods import METHODS, auto, page_of, settings_of
@@ -176,14 +178,33 @@ def _taken_over(run: Run) -> tuple[str, ...]:
 def absolute(request: Request) -> Request:
     """Paths made absolute, so that a run can be resumed from anywhere."""
     changes: dict[str, Any] = {}
-    if Path(request.data).exists():
-        changes["data"] = str(Path(request.data).absolute())
+    changes["data"] = _absolute_data(request.data)
     if request.init:
         changes["init"] = str(Path(request.init).absolute())
     file, colon, name = request.space.rpartition(":")
     if colon and Path(file).exists():
         changes["space"] = f"{Path(file).absolute()}:{name}"
     return request.model_copy(update=changes)
+
+
+def _absolute_data(text: str) -> str:
+    """A path, or a list of paths and patterns, made absolute; a name that is no path is left as it is."""
+    try:
+        if Path(text).expanduser().exists():
+            return str(Path(text).expanduser().absolute())
+        if "," not in text and not glob.has_magic(text):
+            return text
+        return ",".join(_rooted(piece) for piece in pieces(text))
+    except (OSError, RuntimeError, ValueError):  # what is wrong with it is said when it is read
+        return text
+
+
+def _rooted(piece: str) -> str:
+    """A path or pattern from the root on; brackets and stars in the name of the current folder are no pattern."""
+    path = Path(piece).expanduser()
+    if path.is_absolute() or path.exists() or not glob.has_magic(piece):
+        return str(path.absolute())
+    return str(Path(glob.escape(str(Path.cwd()))) / piece)
 
 
 def carry_on(run: Run, watch: Watch | None = None, *, ahead_s: float = 0.0, notes: Sequence[str] = ()) -> Run:

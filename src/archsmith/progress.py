@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
-from archsmith.errors import visible
-
 _EVERY = 10.0  # seconds between two plain lines of one stage
 
 
@@ -65,7 +63,7 @@ class Lines:
 
     def _say(self, text: str) -> None:
         with suppress(OSError, ValueError):  # a log that is full or closed ends no run
-            self._out.write(visible(text) + "\n")
+            self._out.write(printable(text) + "\n")
             self._out.flush()
 
     def begin(self, stage: str, predicted_s: float | None) -> None:
@@ -138,14 +136,14 @@ class Live:
         table.add_column(ratio=1)
         for stage, row in self._rows.items():
             if row.status == "done":
-                table.add_row(Text("✓", "green"), stage, duration(row.seconds), "", Text(visible(row.text), overflow="fold"))
+                table.add_row(Text("✓", "green"), stage, duration(row.seconds), "", Text(printable(row.text), overflow="fold"))
             elif row.status == "running":
                 spent = time.monotonic() - row.started
                 share = row.share
                 if share is None and row.predicted_s:
                     share = min(0.99, spent / row.predicted_s)
                 bar = ProgressBar(total=1.0, completed=share or 0.0, width=18, pulse=share is None)
-                table.add_row(Spinner("dots"), Text(stage, "bold"), duration(spent), bar, Text(visible(row.text), "dim"))
+                table.add_row(Spinner("dots"), Text(stage, "bold"), duration(spent), bar, Text(printable(row.text), "dim"))
             else:
                 table.add_row(Text("·", "dim"), Text(stage, "dim"), "", "", "")
         for note in self._notes:

@@ -53,6 +53,7 @@ class Request(BaseModel):
     val_share: float = Field(default=0.15, gt=0, lt=1)
     test_share: float | None = Field(default=None, gt=0, lt=1)
     group: str | None = None
+    classes_at: int | None = Field(default=None, ge=1)
     reference: bool = True
     task: Literal["classification", "regression", "reconstruction"] = "classification"
     follow: Literal["checked", "always"] = "checked"  # estimates by shared weights: where a check finds them good, or always

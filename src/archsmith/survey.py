@@ -114,13 +114,16 @@ def profile_space(
     latency: bool,
     threads: int | None,
     seed: int,
+    classes_at: int | None = None,
     tell: Callable[[str, float | None], None] = lambda text, share: None,
 ) -> dict[str, Any]:
     """The profile of a space for given or for DATA's classes and image size; `tell`: what it is at."""
     limits = parse(budget)
     count = set_threads(threads)
+    notes: list[str] = []
     if data is not None:
-        facts = load(data, seed=seed, size=size)
+        facts = load(data, seed=seed, size=size, classes_at=classes_at)
+        notes = list(facts.facts["notes"])
         classes, channels, size = len(facts.classes), facts.channels, facts.size
     shape = (channels, size or 32, size or 32)
     name, model = _model(space, classes, shape)
@@ -132,13 +135,14 @@ def profile_space(
         table.calibrate(Random(seed))
     costs = Costs(model, shape, counted(limits, NAMES))
     found = survey(name, search_space(model), limits, costs, table, seed, seconds=_LOOKING_S, tell=tell)
-    return {**found, "classes": classes, "shape": list(shape), "threads": count}
+    return {**found, "classes": classes, "shape": list(shape), "threads": count, "notes": notes}
 
 
 def profile_text(found: dict[str, Any]) -> str:
     """For people."""
     shape = " x ".join(map(str, found["shape"]))
     lines = [f"{found['space']}: {found['space_size']} architectures, {found['decisions']} decisions; input {shape}"]
+    lines += [f"note: {note}" for note in found.get("notes", ())]
     lines.append(f"{'':<10}{'min':>12}{'median':>12}{'max':>12}")
     for metric, values in found["metrics"].items():
         lines.append(f"{metric:<10}" + "".join(f"{human(metric, values[k]):>12}" for k in ("min", "median", "max")))
@@ -176,6 +180,7 @@ def score_space(
     batch: int,
     threads: int | None,
     seed: int,
+    classes_at: int | None = None,
 ) -> dict[str, Any]:
     """Scores of `sample` feasible networks, or of one given architecture, by each proxy."""
     if sample < 1 or batch < 2:
@@ -188,7 +193,7 @@ def score_space(
     if any(limit.metric == "latency" for limit in limits):
         raise UserError("score: a latency limit needs a latency table; bound params, macs or memory instead")
     set_threads(threads)
-    pair, classes, shape = _batches(data, classes, channels, size, batch, seed)
+    pair, classes, shape, notes = _batches(data, classes, channels, size, batch, seed, classes_at=classes_at)
     name, model = _model(space, classes, shape)
     costs = Costs(model, shape, COUNTED)
     scores = build_all(proxies, model, pair, costs=costs, seed=seed, strict=True)
@@ -203,7 +208,15 @@ def score_space(
         rows.append({"key": arch.key, "scores": scores(arch), **costs(arch), "options": dict(arch)})
     sign = 1 if lower_is_better(proxies[0]) else -1
     rows.sort(key=lambda row: sign * next(iter(row["scores"].values())))
-    return {"space": name, "shape": list(shape), "images": data or "noise", "batch": batch, "seed": seed, "networks": rows}
+    return {
+        "space": name,
+        "shape": list(shape),
+        "images": data or "noise",
+        "batch": batch,
+        "seed": seed,
+        "notes": notes,
+        "networks": rows,
+    }
 
 
 def _read(path: Path) -> Architecture:
@@ -223,20 +236,28 @@ def _read(path: Path) -> Architecture:
 
 
 def _batches(
-    data: str | None, classes: int, channels: int, size: int | None, batch: int, seed: int
-) -> tuple[list[tuple[Tensor, Tensor]], int, Shape]:
+    data: str | None,
+    classes: int,
+    channels: int,
+    size: int | None,
+    batch: int,
+    seed: int,
+    *,
+    classes_at: int | None,
+) -> tuple[list[tuple[Tensor, Tensor]], int, Shape, list[str]]:
     if data is not None:
-        loaded = load(data, seed=seed, size=size)
+        loaded = load(data, seed=seed, size=size, classes_at=classes_at)
+        notes, shape = list(loaded.facts["notes"]), (loaded.channels, loaded.size, loaded.size)
         part = loaded.parts["train"]
         stream = batches(part, min(batch, len(part)), data=loaded, seed=seed, augment=None, device="cpu")
-        return [next(stream), next(stream)], len(loaded.classes), (loaded.channels, loaded.size, loaded.size)
+        return [next(stream), next(stream)], len(loaded.classes), shape, notes
     generator = torch.Generator().manual_seed(seed)
     shape = (channels, size or 32, size or 32)
     pair = [
         (torch.randn(batch, *shape, generator=generator), torch.randint(0, classes, (batch,), generator=generator))
         for _ in range(2)
     ]
-    return pair, classes, shape
+    return pair, classes, shape, []
 
 
 def score_text(found: dict[str, Any]) -> str:
@@ -245,6 +266,7 @@ def score_text(found: dict[str, Any]) -> str:
     width = max([14, *(len(name) + 2 for name in names)])
     shape = " x ".join(map(str, found["shape"]))
     lines = [f"{found['space']}, input {shape}, two batches of {found['batch']} from {found['images']}"]
+    lines += [f"note: {note}" for note in found.get("notes", ())]
     lines.append(f"{'architecture':<18}" + "".join(f"{name:>{width}}" for name in names) + f"{'params':>14}{'macs':>14}")
     for row in found["networks"]:
         values = "".join(f"{value:>{width}.6g}" for value in row["scores"].values())

@@ -99,3 +99,23 @@ def test_torn_and_pickled_files_are_refused(tmp_path: Path) -> None:
         list_npz(path, None)
     with pytest.raises(UserError, match="never loaded"):
         list_npz(npz(tmp_path, images=GREY, labels=np.array([{"a": 1}] * 6, dtype=object)), None)
+
+
+@pytest.mark.parametrize(
+    ("names", "parts", "said"),
+    [
+        (("x", "y", "x_test", "y_test"), {"train", "test"}, "x, y were taken as the training part"),
+        (("images", "labels", "val_images", "val_labels"), {"train", "val"}, "images, labels were taken as the training part"),
+        (("x", "y", "x_train", "y_train", "x_test", "y_test"), {"train", "test"}, "x, y were not used"),
+        (("x_train", "y_train", "x_test"), {"train"}, "x_test were not used"),
+        (("x", "y"), None, None),
+    ],
+)
+def test_parts_that_are_given_are_kept_and_what_is_dropped_is_said(
+    names: tuple[str, ...], parts: set[str] | None, said: str | None, tmp_path: Path
+) -> None:
+    pictures, labels = np.zeros((6, 8, 8), np.uint8), np.arange(6) % 2
+    np.savez(tmp_path / "a.npz", **{name: pictures if "x" in name or "images" in name else labels for name in names})
+    listing = list_npz(tmp_path / "a.npz", None)
+    assert (set(listing.declared) if listing.declared else None) == parts
+    assert any(said in note for note in listing.notes) if said else not listing.notes

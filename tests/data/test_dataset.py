@@ -167,6 +167,8 @@ def test_one_class_one_image_no_image(tmp_path: Path) -> None:
         load(folder(tmp_path / "five", {"a": 5}))
     with pytest.raises(UserError, match="class 'b' has 1 image to split"):
         load(folder(tmp_path / "few", {"a": 5, "b": 1}))
+    with pytest.raises(UserError, match="only one class, 'f', with 4 images;.*'x', 'y'. became 1 class .*--classes-at 2"):
+        load(folder(tmp_path / "inner", {"f/x": 2, "f/y": 2}), classes_at=1)
     root = folder(tmp_path / "bad", {"a": 5, "b": 3})
     for name in os.listdir(root / "b"):
         (root / "b" / name).write_bytes(b"broken")

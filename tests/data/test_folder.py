@@ -18,7 +18,6 @@ def test_classes_and_ids(tmp_path: Path) -> None:
     assert listing.ids == ["cat/indoors/000.png", "cat/outdoors/000.png", "dog/000.png", "dog/001.png"]
     assert listing.labels == ["cat", "cat", "dog", "dog"]
     assert listing.declared is None
-    assert list(listing.pins) == [os.path.getsize(path) for path in listing.paths or []]
     with listing.open(2) as image:
         assert image.size == (16, 16)
 

@@ -74,7 +74,7 @@ def test_declared_parts_that_cannot_work() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1])
     with pytest.raises(UserError, match="no training part"):
         divide(labels, classes=names(2), seed=0, val_share=0.2, test_share=0.2, declared=["val", "test"] * 3)
-    with pytest.raises(UserError, match="'c1' occurs in test but not in train"):
+    with pytest.raises(UserError, match="'c1' is in test, not in train"):
         declared = ["train", "train", "val", "test", "test", "test"]
         divide(labels, classes=names(2), seed=0, val_share=0.2, test_share=0.2, declared=declared)
 
@@ -146,3 +146,24 @@ def test_rows_of_a_saved_split() -> None:
         rows_of(split(), ["d\\xff", "b", "a"])
     with pytest.raises(UserError, match="0 images gone or unreadable, 1 new .+e"):
         rows_of(split(), ["d\\xff", "c", "b", "a", "e"])
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+@pytest.mark.parametrize(
+    ("name", "known", "expected"),
+    [
+        ("blue", "Blue", "class 'blue' is in {part}, not in train; near: 'Blue'"),
+        ("cafe\u0301", "caf\u00e9", "not in train; near: 'caf\u00e9' (U+0301, NFD; U+00E9, NFC)"),
+        ("01", "1", "class '01' is in {part}, not in train; near: '1'"),
+        ("dogs", "dog", "near: 'dog'"),
+        ("zebra", "cat", "class 'zebra' is in {part}, not in train. "),
+    ],
+)
+def test_a_class_outside_training_is_named_with_the_one_that_may_be_meant(
+    part: str, name: str, known: str, expected: str
+) -> None:
+    labels = np.array([0] * 6 + [1] * 6 + [2] * 3)
+    declared = ["train"] * 12 + [part] * 3
+    with pytest.raises(UserError) as caught:
+        divide(labels, classes=["other", known, name], seed=0, val_share=0.2, test_share=0.2, declared=declared)
+    assert expected.format(part=part) in str(caught.value)

@@ -56,7 +56,7 @@ def test_csv_group_column_by_name(tmp_path: Path) -> None:
 
 def test_csv_empty_and_nan_labels(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "path,label\npics/000.png,\npics/001.png,NaN\npics/002.png,2.0\n")
-    assert list_csv(path, None).labels == [None, None, "2.0"]
+    assert list_csv(path, None).labels == [None, None, "2"]
 
 
 def test_csv_repeated_rows(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_csv_repeated_rows(tmp_path: Path) -> None:
     assert listing.ids == ["pics/000.png", "pics/001.png"]
     assert "1 rows" in listing.notes[0]
     path = csv_file(tmp_path, "path,label\npics/000.png,a\npics/000.png,b\n")
-    with pytest.raises(UserError, match="two labels, 'a' and 'b'"):
+    with pytest.raises(UserError, match="two labels, 'a' .line 2. and 'b' .line 3."):
         list_csv(path, None)
 
 
@@ -76,8 +76,8 @@ def test_csv_repeated_rows(tmp_path: Path) -> None:
         ("path,label\n", "holds no rows"),
         ("name,label\nx,y\n", "no column for the image paths; it has name, label"),
         ("path,kind\nx,y\n", "no column for the class labels"),
-        ("path,label\nx\n", "row 2: 1 cells where the header has 2"),
-        ("path,label,split\nx,y,tain\n", "unknown split 'tain'; did you mean 'train'"),
+        ("path,label\nx\n", "line 2: 1 cells where the header has 2"),
+        ("path,label,split\npics/000.png,y,tain\n", "line 2, column 'split': unknown split 'tain'; did you mean 'train'"),
     ],
 )
 def test_csv_faults(tmp_path: Path, text: str, message: str) -> None:
@@ -85,9 +85,49 @@ def test_csv_faults(tmp_path: Path, text: str, message: str) -> None:
         list_csv(csv_file(tmp_path, text), None)
 
 
-def test_csv_that_is_no_utf8(tmp_path: Path) -> None:
-    path = csv_file(tmp_path, "path,label\npics/000.png,caf\xe9\n", encoding="latin-1")
-    assert list_csv(path, None).labels == ["caf\\xe9"]
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        ("pics/000.png,a\npics/000.png,b", "two labels, 'a' .line 2. and 'b' .line 3."),
+        ("pics/000.png,a\n./pics/000.png,b", "two labels"),
+        ("pics/000.png,a|b\npics/001.png,a\npics/002.png,b", r"'a\|b' names several classes"),
+        ("pics/000.png,\"['a', 'b']\"\npics/001.png,a", "names several classes"),
+    ],
+)
+def test_csv_images_of_several_classes_are_refused(tmp_path: Path, rows: str, what: str) -> None:
+    with pytest.raises(UserError, match=what):
+        list_csv(csv_file(tmp_path, f"path,label\n{rows}\n"), None)
+
+
+def test_csv_an_image_in_two_parts_is_refused(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "path,label,split\npics/000.png,a,train\npics/000.png,a,test\n")
+    with pytest.raises(UserError, match="two splits, 'train' .line 2. and 'test' .line 3."):
+        list_csv(path, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("pics/000.png,a,train\npics/001.png,a,huh\n", 3),
+        ("\n\npics/000.png,a,train\n\npics/001.png,a,huh\n", 6),
+        ('pics/000.png,"a\nb",train\npics/001.png,a,huh\n', 4),
+    ],
+)
+def test_csv_lines_are_counted_as_an_editor_counts_them(tmp_path: Path, body: str, line: int) -> None:
+    with pytest.raises(UserError, match=f"line {line}, column 'split': unknown split 'huh'"):
+        list_csv(csv_file(tmp_path, "path,label,split\n" + body), None)
+    with pytest.raises(UserError, match=f"line {line}: 2 cells"):
+        list_csv(csv_file(tmp_path, "path,label,split\n" + body.replace(",a,huh", ",a")), None)
+
+
+def test_csv_of_two_columns_for_one_thing(tmp_path: Path) -> None:
+    listing = list_csv(csv_file(tmp_path, "path,class,label\npics/000.png,a,b\n"), None)
+    assert listing.labels == ["b"]
+    assert listing.notes == ["the class labels come from column 'label'; not used: 'class'"]
+    with pytest.raises(UserError, match="several columns 'label'"):
+        list_csv(csv_file(tmp_path, "path,label,label\npics/000.png,a,b\n"), None)
+    with pytest.raises(UserError, match="no header: its line 1 names an image"):
+        list_csv(csv_file(tmp_path, "pics/000.png,a\npics/001.png,b\n"), None)
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -169,3 +209,42 @@ def test_blobs_move_to_a_file_beyond_the_limit() -> None:
     assert [blobs[i] for i in (49, 0, 7, 20, 20)] == [held[i] for i in (49, 0, 7, 20, 20)]
     assert blobs._held == []
     assert len(blobs) == 50
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        (("default/train/0000", "default/test/0000"), ("test", "train")),
+        (("train/0000", "train/0001", "validation/0000", "test/0000"), ("test", "train", "train", "val")),
+        (("data/training_set/a", "data/eval/a"), ("val", "train")),
+        (("x/train/data-test", "x/other/train"), ("train", "test")),  # the name of the file counts before its folder's
+    ],
+)
+def test_folders_of_parquet_files_count_as_their_names_do(
+    names: tuple[str, ...], parts: tuple[str, ...], tmp_path: Path
+) -> None:
+    from archsmith.data.dataset import load
+
+    root = tmp_path / "test" / "set"  # a folder above says nothing
+    for number, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        parquet_file(root / f"{name}.parquet", image=images(12, 12 * number), label=[0, 1] * 6)
+    listing = list_parquet(parquet_files(str(root)), None, LIMIT)
+    assert listing.declared == [part for part in parts for _ in range(12)]
+    assert any("parts by the names" in note for note in listing.notes)
+    assert len(load(root).parts["test"]) > 0
+
+
+def test_parts_of_some_files_only_are_dropped_and_said(tmp_path: Path) -> None:
+    for name in ("train-0", "test-0", "extra"):
+        parquet_file(tmp_path / f"{name}.parquet", image=images(1), label=[0])
+    listing = list_parquet(parquet_files(str(tmp_path)), None, LIMIT)
+    assert listing.declared is None
+    assert any("were not taken as parts" in note and "extra" in note for note in listing.notes)
+
+
+def test_a_comma_in_a_name_does_not_part_a_list(tmp_path: Path) -> None:
+    (tmp_path / "a,b").mkdir()
+    files = [parquet_file(tmp_path / "a,b" / f"{n}.parquet", image=images(1), label=[0]) for n in "xy"]
+    assert parquet_files(f"{files[0]},{files[1]}") == files
+    assert parquet_files(str(tmp_path / "a,b" / "*.parquet")) == files

@@ -57,6 +57,7 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
             "or x_train, y_train, x_test, y_test."
         )
     listing = _listing("npz", pairs, where)
+    listing.notes += _left_out(arrays, _pairs(arrays, labelled))
     named = next((arrays[name] for name in ("classes", "class_names", "names") if name in arrays), None)
     if named is not None and named.ndim == 1 and task == "classification":
         names = tuple(str(name) for name in named)
@@ -86,7 +87,22 @@ def _pairs(arrays: dict[str, np.ndarray], labelled: bool = True) -> dict[str, tu
             roles.setdefault(part, {}).setdefault(role, name)
     second = "labels" if labelled else "images"
     whole = {part: (found["images"], found[second]) for part, found in roles.items() if {"images", second} <= found.keys()}
-    return {"": whole[""]} if "" in whole else {part: whole[part] for part in PARTS if part in whole}
+    if "" in whole and len(whole) > 1 and "train" not in whole:
+        whole["train"] = whole.pop("")  # x, y beside x_test, y_test
+    return {part: whole[part] for part in PARTS if part in whole} or whole
+
+
+def _left_out(arrays: dict[str, np.ndarray], pairs: dict[str, tuple[str, str]]) -> list[str]:
+    """A remark on arrays of images or labels that no part uses, or on arrays without a part's name taken for training."""
+    used = {name for pair in pairs.values() for name in pair}
+    whole = [name for name in arrays if name.lower() in (*IMAGES, *LABELS)]
+    notes = (
+        [f"arrays {', '.join(pairs['train'])} were taken as the training part"]
+        if used & set(whole) and "train" in pairs
+        else []
+    )
+    alike = [n for n in arrays if n not in used and any(word in (*IMAGES, *LABELS) for word in n.lower().split("_"))]
+    return notes + ([f"arrays {', '.join(printable(n, 40) for n in alike[:8])} were not used"] if alike else [])
 
 
 def as_uint8(images: np.ndarray, where: str) -> np.ndarray:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,17 @@ import torch
 
 from archsmith.data import duplicates, scan
 from archsmith.data.arrays import list_digits, list_npz
+from archsmith.data.contents import Contents, data_hash
 from archsmith.data.folder import list_folder
+from archsmith.data.layout import NoImages
 from archsmith.data.listing import PARTS, Listing, class_order, printable
+from archsmith.data.lookalike import check_names
+from archsmith.data.masks import masks_beside
 from archsmith.data.mirror import left_and_right
 from archsmith.data.parts import Part, Resident, Streamed
 from archsmith.data.split import Split, divide, rows_of
 from archsmith.data.table import list_csv, list_parquet, parquet_files
-from archsmith.errors import UserError, did_you_mean
+from archsmith.errors import UserError, did_you_mean, quoted
 from archsmith.goals import Classification, Goal, Reconstruction, Regression, to_json
 
 LARGEST_SIZE = 224  # of a suggested input
@@ -74,6 +77,7 @@ def load(
     val_share: float = 0.15,
     test_share: float | None = None,
     group: str | None = None,
+    classes_at: int | None = None,
     memory_limit_bytes: int | None = None,
     split: Mapping[str, Any] | None = None,
     threads: int | None = None,
@@ -82,17 +86,18 @@ def load(
 
     task: "classification", "regression" (labels are numbers, one or more with spaces between them; an npz file may have them
     as (N, targets)) or "reconstruction" (of the image itself; labels are not read). test_share: 0.2, for the digits 0.3.
-    group: the column whose equal values must not be separated. split: what `Data.split.to_json()` gave, to get the same parts
+    group: the column whose equal values must not be separated. classes_at: of a folder, the level of the class folders below it
+    (1: directly in it), where the tree alone does not say. split: what `Data.split.to_json()` gave, to get the same parts
     again; then seed and shares are those of the saved split. size: of the square input, or what decides it (`Sizing`).
     memory_limit_bytes: above so many bytes of pixels the images are not kept but decoded when needed (default: half of the free
     memory, at most 8 GiB). threads: for reading, default one a core. UserError for whatever is wrong with the source.
     """
     limit_bytes = _memory_limit() if memory_limit_bytes is None else memory_limit_bytes
-    listing = _listing(source, group, limit_bytes, task)
+    listing = _listing(source, group, limit_bytes, task, classes_at=classes_at)
     saved = Split.from_json(split) if split is not None else None
     test_share = (0.3 if listing.kind == "digits" else 0.2) if test_share is None else test_share
     _check_request(size if isinstance(size, int) else None, val_share, test_share)
-    data_hash = _data_hash(listing)
+    contents = Contents(listing)
     classes, labels, values = _labels(listing, task)
     headers = scan.headers(listing, [i for i, label in enumerate(labels) if label >= 0], threads)
     if not headers:
@@ -114,10 +119,12 @@ def load(
     need = len(kept) * channels * side * side
     pixels: np.ndarray | None = None
     if need <= limit_bytes:
-        pixels, kept = scan.pixels(listing, kept, channels, side, threads)
+        pixels, kept = scan.pixels(replace(listing, open=contents.open), kept, channels, side, threads)
         if channels == 3 and scan.colorless(pixels):
             pixels, channels = np.ascontiguousarray(pixels[:, :1]), 1
             listing.notes.append("all images are grey although stored in color: one input channel")
+    digests = contents.digests(threads)
+    hashed = data_hash(listing, digests)
     labels = labels[kept]
     ids = [listing.ids[row] for row in kept]
     strata: Sequence[str] = classes
@@ -157,17 +164,18 @@ def load(
             parts[part] = Streamed(listing.open, kept[chosen], labels[chosen], names, len(strata), channels, side, **common)
     mean, std = _statistics(parts["train"])
     goal = own or (Classification(classes) if classes else Reconstruction(channels, side, mean, std))
-    facts = _facts(source, listing, classes, parts, saved, headers, side, channels, data_hash)
-    facts["duplicates"] = _duplicates(pixels, labels, rows, ids, listing, kept)
+    facts = _facts(source, listing, classes, parts, saved, headers, side, channels, hashed)
+    facts["duplicates"] = _duplicates(pixels, labels, rows, ids, [digests[row].encode() for row in kept])
     facts["flip"] = left_and_right(parts["train"], parts["val"], classes if channels == 1 else ())
     facts["goal"] = to_json(goal)
+    facts["notes"] += masks_beside(listing, kept.tolist())
     _advise(facts, listing, mean)
     unreadable = tuple(listing.unreadable)
     return Data(facts["name"], listing.kind, classes, channels, side, parts, saved, unreadable, mean, std, facts, goal)
 
 
 def _shown(source: str | Path) -> str:
-    return printable(str(source))
+    return printable(str(source), 300)
 
 
 def _memory_limit() -> int:
@@ -178,15 +186,15 @@ def _memory_limit() -> int:
     return max(min(free // 2, 8 * _GIB), 0)
 
 
-def _listing(source: str | Path, group: str | None, memory_limit_bytes: int, task: str) -> Listing:
+def _listing(source: str | Path, group: str | None, memory_limit_bytes: int, task: str, *, classes_at: int | None) -> Listing:
     text, labelled = str(source), task != "reconstruction"
-    path = Path(text).expanduser()
+    path = _path(text)
     try:
         if not path.exists():
             if text in BUILT_IN:
-                return _ungrouped(list_digits(), group)
+                return _by_folders(_ungrouped(list_digits(), group), classes_at)
             if "," in text or glob.has_magic(text):
-                return list_parquet(parquet_files(text), group, memory_limit_bytes, labelled)
+                return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
             near = did_you_mean(text, [*BUILT_IN, *_siblings(path)])
             raise UserError(
                 f"{_shown(text)}: no such file, folder or built-in data set{near}. Give a folder with one sub-folder of images "
@@ -194,23 +202,51 @@ def _listing(source: str | Path, group: str | None, memory_limit_bytes: int, tas
             )
         if path.is_dir():
             if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
-                return list_parquet(parquet_files(text), group, memory_limit_bytes, labelled)
-            return _ungrouped(list_folder(path, labelled), group)
+                return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
+            try:
+                listing = _ungrouped(list_folder(path, labelled, classes_at), group)
+            except NoImages:
+                if not any(path.glob("*/*.parquet")) and not any(path.glob("*/*/*.parquet")):
+                    raise
+                return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
+            if text in BUILT_IN:
+                listing.notes.append(f"the folder {quoted(text)} was read, not the built-in data set of that name")
+            return listing
         kind = path.suffix.lower()
         if kind in (".csv", ".tsv"):
-            return list_csv(path, group, labelled)
+            return _by_folders(list_csv(path, group, labelled), classes_at)
         if kind == ".parquet":
-            return list_parquet([path], group, memory_limit_bytes, labelled)
+            return _by_folders(list_parquet([path], group, memory_limit_bytes, labelled), classes_at)
         if kind == ".npz":
-            return list_npz(path, group, task)
+            return _by_folders(list_npz(path, group, task), classes_at)
     except OSError as error:
         raise UserError(
             f"{_shown(text)} cannot be read: {error.strerror or error}; check the path, its mode and the disk."
         ) from error
     raise UserError(
-        f"{_shown(text)}: files ending in {kind or 'nothing'!r} are not known; "
+        f"{_shown(text)}: files ending in {quoted(kind or 'nothing')} are not known; "
         "give a folder of images or a file ending in .csv, .tsv, .parquet or .npz."
     )
+
+
+def _path(text: str) -> Path:
+    """The path that somebody wrote; UserError where it is none."""
+    if not text.strip():
+        raise UserError("DATA is empty; give a folder of images, a CSV, parquet or npz file, or `digits`.")
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (RuntimeError, ValueError) as error:  # ~nobody; a NUL in it
+        raise UserError(f"{_shown(text)} is no path ({error}); give a folder or a file.") from error
+    except OSError:
+        return Path(text)  # what is wrong is said by whoever opens it
+    return path
+
+
+def _by_folders(listing: Listing, classes_at: int | None) -> Listing:
+    if classes_at is not None:
+        raise UserError(f"--classes-at {classes_at}: a {listing.kind} source has no class folders; leave it out.")
+    return listing
 
 
 def _siblings(path: Path) -> list[str]:
@@ -223,7 +259,7 @@ def _siblings(path: Path) -> list[str]:
 def _ungrouped(listing: Listing, group: str | None) -> Listing:
     if group is not None:
         raise UserError(
-            f"group {group!r}: a {listing.kind} source has no columns to group by; "
+            f"group {quoted(group)}: a {listing.kind} source has no columns to group by; "
             f"give a CSV with the columns path, label and {group}."
         )
     return listing
@@ -238,14 +274,6 @@ def _check_request(size: int | None, val_share: float, test_share: float) -> Non
         )
 
 
-def _data_hash(listing: Listing) -> str:
-    """Over id, label, declared part, group and size (files) or checksum (others) of every image, whatever their order."""
-    declared = listing.declared or [""] * len(listing.ids)
-    groups = listing.groups or [""] * len(listing.ids)
-    lines = sorted(f"{row}" for row in zip(listing.ids, map(str, listing.labels), declared, groups, listing.pins, strict=True))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
 def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
     """The class names and the label of each image, -1 where the source gives none (those are listed as unreadable)."""
     present = {label for label in listing.labels if label is not None}
@@ -256,13 +284,14 @@ def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
         raise UserError(f"all {len(listing.ids)} labels are empty or NaN; give every image a class.")
     if len(present) > 20 and any("." in name and _is_number(name) for name in present):
         raise UserError(
-            f"the labels are {len(present)} different numbers such as {sorted(present)[0]}: "
+            f"the labels are {len(present)} different numbers such as {quoted(sorted(present)[0])}: "
             "that is regression; ask for it with --task regression, or give class names or whole numbers."
         )
     classes = listing.classes or class_order(present)
+    listing.notes += check_names(classes)
     empty = [name for name in classes if name not in present]
     if empty:
-        listing.notes.append(f"{len(empty)} classes that the source names have no image: {', '.join(empty[:5])}")
+        listing.notes.append(f"{len(empty)} classes that the source names have no image: {', '.join(map(quoted, empty[:5]))}")
         classes = tuple(name for name in classes if name in present)
     if len(classes) > 1000 and len(classes) > len(listing.ids) / 3:
         raise UserError(f"{len(classes)} classes for {len(listing.ids)} images; is the label column the right one?")
@@ -288,7 +317,8 @@ def _values(listing: Listing) -> np.ndarray:
             rows.append(None if label is None else [float(word) for word in label.split()])
         except ValueError:
             raise UserError(
-                f"{name}: its label {label!r} is not a number; for --task regression give one, or several with spaces between."
+                f"{name}: its label {quoted(label)} is not a number; for --task regression give one, "
+                "or several with spaces between."
             ) from None
         if label is None or not all(map(np.isfinite, rows[-1] or ())):
             rows[-1] = None
@@ -334,13 +364,14 @@ def _check_classes(labels: np.ndarray, classes: Sequence[str], listing: Listing)
     if lost:
         name, reason = listing.unreadable[0]
         raise UserError(
-            f"class {', '.join(map(repr, lost[:3]))} has no image that can be read (for instance {name}: {reason}); "
+            f"class {', '.join(map(quoted, lost[:3]))} has no image that can be read (for instance {name}: {reason}); "
             "replace the files or remove the class."
         )
     if len(classes) < 2:
+        inner = "".join(f" {note}." for note in listing.notes if "nested" in note)
         raise UserError(
-            f"only one class, {classes[0]!r}, with {counts[0]} image{'s' if counts[0] != 1 else ''}; "
-            "at least two classes are needed to tell apart."
+            f"only one class, {quoted(classes[0])}, with {counts[0]} image{'s' if counts[0] != 1 else ''}; "
+            f"at least two classes are needed to tell apart.{inner}"
         )
 
 
@@ -378,12 +409,10 @@ def _duplicates(
     labels: np.ndarray,
     rows: Mapping[str, np.ndarray],
     ids: Sequence[str],
-    listing: Listing,
-    kept: np.ndarray,
+    digests: Sequence[bytes],
 ) -> dict[str, Any]:
     if pixels is not None:
         return duplicates.across(pixels, labels, rows, ids)
-    digests = scan.file_digests(listing, kept)
     return duplicates.across_files(digests, labels, rows, ids)
 
 
@@ -396,7 +425,7 @@ def _facts(
     headers: Mapping[int, scan.Header],
     side: int,
     channels: int,
-    data_hash: str,
+    hashed: str,
 ) -> dict[str, Any]:
     held = {part: parts[part].labels if classes else np.zeros(len(parts[part]), np.int64) for part in PARTS}
     counts = {part: np.bincount(held[part], minlength=len(classes)) for part in PARTS}
@@ -425,7 +454,7 @@ def _facts(
             "val_share": split.val_share,
             "test_share": split.test_share,
         },
-        "data_hash": data_hash,
+        "data_hash": hashed,
         "resident": parts["train"].resident,
         "imbalance": round(float(total.max() / total.min()), 3),
         "notes": listing.notes,
@@ -459,7 +488,9 @@ def _advise(facts: dict[str, Any], listing: Listing, mean: Sequence[float]) -> N
     for part in ("val", "test"):
         absent = [name for name, count in zip(facts["classes"], facts["counts"][part], strict=False) if not count]
         if absent:
-            notes.append(f"no {part} image of {', '.join(absent[:5])}{' ...' if len(absent) > 5 else ''}")
+            notes.append(
+                f"no {part} image of {', '.join(printable(name, 60) for name in absent[:5])}{' ...' if len(absent) > 5 else ''}"
+            )
         total = sum(facts["counts"][part])
         if total < 200 and facts["classes"]:
             notes.append(f"only {total} {part} images: accuracies are good to about {100 / total**0.5:.0f} points")

@@ -1,80 +1,94 @@
-"""A folder of images: one sub-folder per class, or train/, val/, test/ of such."""
+"""A folder of images on disk: what lies in it, without what systems leave there, and the listing of its images."""
 
 from __future__ import annotations
 
 import os
-from functools import partial
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 from PIL import Image
 
-from archsmith.data.listing import PART_NAMES, PARTS, UNLABELLED, Listing, printable
-from archsmith.errors import UserError
+from archsmith.data.layout import arrange
+from archsmith.data.listing import Listing
+from archsmith.errors import UserError, printable, quoted
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".tga", ".ico", ".avif", ".pcx", ".sgi"),
 )
-_HIDDEN = ("__MACOSX",)
+_DEEPEST = 100  # folders inside one another
+# what storage boxes, desktops and version control leave; names that begin with a dot are passed over anyway
+_SYSTEM = re.compile(
+    r"__macosx|__pycache__|lost\+found|system volume information|network trash folder|temporary items|recycler|recycled"
+    r"|\$recycle\.bin|\$av_.*|#recycle|#snapshot|~snapshot|trash-\d+|found\.\d{3}|lightroom previews.*|node_modules"
+    r"|@eadir|@tmp|@recycle.*|@recently-snapshot|@syno.*|@__.*|@sharebin|@sharesnap|@snapshots?|@database|@appstore|@apphome",
+    re.IGNORECASE,
+)
+_SYSTEM_FILES = re.compile(r"thumbs\.db|ehthumbs.*\.db|desktop\.ini|icon\r|.*@syno[a-z]*", re.IGNORECASE)
+_SMALL = re.compile(r"[_\-. ]*(thumb(nail)?s?|previews?)[_\-. ]*", re.IGNORECASE)
 
 
-def list_folder(root: Path, labelled: bool = True) -> Listing:
-    """Every image below the class folders of `root`; hidden ones are passed over, links are followed but never in a circle.
+@dataclass(frozen=True)
+class Folder:
+    """`images` and `others`: the paths of the files that lie directly in it; `folders`: those in it, in order."""
+
+    name: str
+    path: str
+    images: tuple[str, ...]
+    others: tuple[str, ...]
+    folders: tuple[Folder, ...]
+
+    @cached_property
+    def count(self) -> int:
+        """Images in and below it."""
+        return len(self.images) + sum(folder.count for folder in self.folders)
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """All files in and below it."""
+        return (*self.images, *self.others, *(path for folder in self.folders for path in folder.files))
+
+    @cached_property
+    def filled(self) -> tuple[Folder, ...]:
+        """The folders in it that hold images."""
+        return tuple(folder for folder in self.folders if folder.count)
+
+
+def list_folder(root: Path, labelled: bool = True, classes_at: int | None = None) -> Listing:
+    """Every image below the class folders of `root`; hidden and system folders are passed over, links are followed but never in
+    a circle. Which folders are classes and which parts of the data is decided by `layout.arrange`.
 
     Not `labelled`: every image below `root`, or below its train, val and test.
     """
-    top = str(root)
-    folders, files = _entries(top)
-    ignored: list[str] = []
     notes: list[str] = []
-    found: list[tuple[str | None, str, str]] = []  # part, class, path
-    empty: list[str] = []
-    layout = _layout(top, folders, labelled)
-    for part, base in layout.items():
-        inner, loose = _entries(base)
-        if not labelled:
-            images = _walk(base, notes, ignored, (_inode(top),) if base != top else ())
-            found += [(part or None, UNLABELLED, image) for image in images]
-            continue
-        ignored += loose
-        for name in inner:
-            path = os.path.join(base, name)
-            if _leads_back(path, (_inode(top), _inode(base)), notes):
-                continue
-            images = _walk(path, notes, ignored, (_inode(top), _inode(base)))
-            found += [(part or None, printable(name), image) for image in images]
-            if not images:
-                empty.append(printable(os.path.relpath(path, top)))
-    if not found and not empty and any(_is_image(path) for path in files):
-        raise UserError(
-            f"{printable(top)} holds images but no class sub-folders; put the images of each class into a sub-folder of "
-            "that name, or give a CSV file with the columns path and label."
-        )
-    if empty:
-        raise UserError(
-            f"class folder without an image: {', '.join(map(repr, empty[:5]))}{' ...' if len(empty) > 5 else ''} "
-            f"in {printable(top)}; add images to it or remove the folder."
-        )
-    if not found:
-        expected = "one sub-folder per class with files" if labelled else "files"
-        raise UserError(f"{printable(top)} holds no images; expected {expected} such as .jpg or .png.")
-    if layout.keys() != {""}:
-        others = sorted(set(_entries(top)[0]) - {os.path.basename(base) for base in layout.values()})
-        notes += [f"folder {printable(name)} beside {', '.join(layout)} was not used" for name in others]
-    if ignored:
-        shown = ", ".join(printable(os.path.relpath(path, top)) for path in sorted(ignored)[:3])
+    system: list[str] = []
+    tree = _read(str(root), (), notes, system)
+    found = arrange(tree, labelled, classes_at)
+    if system:
+        names = sorted({os.path.basename(path) for path in system}, key=str.lower)
+        notes.append(f"system and thumbnail folders were passed over: {', '.join(printable(name, 40) for name in names[:5])}")
+    notes += found.notes
+    if found.ignored:
+        shown = ", ".join(printable(os.path.relpath(path, tree.path), 60) for path in sorted(found.ignored)[:3])
         notes.append(
-            f"{len(ignored)} files that are no images of a class were passed over ({shown}{' ...' if len(ignored) > 3 else ''})"
+            f"{len(found.ignored)} files that are no images of a class were passed over "
+            f"({shown}{' ...' if len(found.ignored) > 3 else ''})"
         )
-    found.sort(key=lambda entry: (PARTS.index(entry[0]) if entry[0] else 0, entry[2]))
-    paths = [path for _, _, path in found]
+    paths = [entry.path for entry in found.entries]
+    ids = [printable(os.path.relpath(path, tree.path)).replace(os.sep, "/") for path in paths]
+    if len(set(ids)) < len(ids):
+        raise UserError(f"two files are both shown as {quoted(Counter(ids).most_common(1)[0][0])}; rename one of them.")
     return Listing(
         kind="folder",
-        ids=[printable(os.path.relpath(path, top)).replace(os.sep, "/") for path in paths],
-        labels=[name for _, name, _ in found],
+        ids=ids,
+        labels=[entry.label for entry in found.entries],
         open=partial(_open, paths),
-        pins=[_bytes(path) for path in paths],
-        declared=None if layout.keys() == {""} else [part or "train" for part, _, _ in found],
+        pins=(),
+        declared=[entry.part or "train" for entry in found.entries] if found.split else None,
         paths=paths,
         notes=notes,
     )
@@ -84,32 +98,51 @@ def _open(paths: list[str], index: int) -> Image.Image:
     return Image.open(paths[index])
 
 
-def _bytes(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return -1  # a broken link; opening it will say so
-
-
 def _is_image(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in SUFFIXES
 
 
-def _entries(folder: str) -> tuple[list[str], list[str]]:
+def _read(path: str, above: tuple[tuple[int, int], ...], notes: list[str], system: list[str]) -> Folder:
+    """The tree below a folder; `above`: the folders it lies in, `system`: receives the system folders passed over."""
+    if len(above) > _DEEPEST:
+        raise UserError(f"{quoted(path)}: more than {_DEEPEST} folders inside one another; give the folder of classes itself.")
+    names, files = _entries(path, system)
+    above = (*above, _inode(path))
+    below = []
+    for name in names:
+        inner = os.path.join(path, name)
+        if not _leads_back(inner, above, notes):
+            below.append(_read(inner, above, notes, system))
+    images = tuple(file for file in files if _is_image(file))
+    small = [folder for folder in below if _is_copy(folder, images, below)]
+    system += [folder.path for folder in small]
+    return Folder(
+        name=os.path.basename(path),
+        path=path,
+        images=images,
+        others=tuple(file for file in files if not _is_image(file)),
+        folders=tuple(folder for folder in below if folder not in small),
+    )
+
+
+def _entries(folder: str, system: list[str]) -> tuple[list[str], list[str]]:
     """Names of the visible sub-folders and paths of the visible files, sorted."""
     folders, files = [], []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name in _HIDDEN:
+                if entry.name.startswith("."):
                     continue
                 if _is_folder(entry):
-                    folders.append(entry.name)
-                elif _is_file(entry):
+                    if _SYSTEM.fullmatch(entry.name):
+                        system.append(entry.path)
+                    else:
+                        folders.append(entry.name)
+                elif _is_file(entry) and not _SYSTEM_FILES.fullmatch(entry.name):
                     files.append(entry.path)
     except PermissionError as error:
         raise UserError(
-            f"no permission to read the folder {printable(folder)}; change its mode or run as another user."
+            f"no permission to read the folder {quoted(folder)}; change its mode or run as another user."
         ) from error
     return sorted(folders), sorted(files)
 
@@ -126,30 +159,6 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
     return entry.is_file()
 
 
-def _layout(top: str, folders: list[str], labelled: bool) -> dict[str, str]:
-    """Part -> folder for train/val/test layouts, {"": top} for class folders.
-
-    A class may be called train: it counts as a part only when it holds sub-folders and no images of its own.
-    """
-    parts: dict[str, str] = {}
-    for name in folders:
-        part = PART_NAMES.get(name.lower())
-        if part is None:
-            continue
-        base = os.path.join(top, name)
-        inner, files = _entries(base)
-        if labelled and (not inner or any(_is_image(path) for path in files)):
-            continue
-        if part in parts:
-            raise UserError(
-                f"{printable(top)} holds two folders for {part}: {os.path.basename(parts[part])} and {name}; keep one."
-            )
-        parts[part] = base
-    if "train" not in parts:
-        return {"": top}
-    return {part: parts[part] for part in PARTS if part in parts}
-
-
 def _inode(folder: str) -> tuple[int, int]:
     status = os.stat(folder)
     return status.st_dev, status.st_ino
@@ -159,18 +168,19 @@ def _leads_back(folder: str, above: tuple[tuple[int, int], ...], notes: list[str
     """Whether a link leads back to a folder above it, which is noted."""
     back = _inode(folder) in above
     if back:
-        notes.append(f"{printable(folder)} is a link back to a folder above it and was not followed")
+        notes.append(f"{printable(folder, 200)} is a link back to a folder above it and was not followed")
     return back
 
 
-def _walk(folder: str, notes: list[str], ignored: list[str], above: tuple[tuple[int, int], ...]) -> list[str]:
-    """The image files in and below `folder`."""
-    folders, files = _entries(folder)
-    images = [path for path in files if _is_image(path)]
-    ignored += [path for path in files if not _is_image(path)]
-    above = (*above, _inode(folder))
-    for name in folders:
-        path = os.path.join(folder, name)
-        if not _leads_back(path, above, notes):
-            images += _walk(path, notes, ignored, above)
-    return images
+def _is_copy(folder: Folder, images: Sequence[str], beside: Sequence[Folder]) -> bool:
+    """Whether a folder named as thumbnails holds small copies: of images that lie beside it or in its sister folders."""
+    if not _SMALL.fullmatch(folder.name) or not folder.count:
+        return False
+    originals = {*images, *(path for other in beside if other is not folder for path in other.files)}
+    known = {_stem(path) for path in originals}
+    held = [_stem(path) for path in folder.files if _is_image(path)]
+    return 2 * sum(name in known for name in held) >= len(held)
+
+
+def _stem(path: str) -> str:
+    return _SMALL.sub("", os.path.splitext(os.path.basename(path))[0].lower())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,14 +11,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from archsmith.errors import UserError, did_you_mean
+from archsmith.errors import UserError, did_you_mean, quoted
+from archsmith.errors import printable as printable
 
 PART_NAMES = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
+    **dict.fromkeys(("train", "training", "trn", "trains"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "vals", "dev", "devel", "eval", "evaluation"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "tests", "holdout", "heldout"), "test"),
 }
+_FILLING = (
+    *("set", "sets", "data", "dataset", "datasets", "image", "images", "img", "imgs", "picture", "pictures", "photo", "photos"),
+    *("split", "splits", "part", "subset", "sample", "samples", "folder", "dir", "the"),
+)
 PARTS = ("train", "val", "test")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,15}\.0*")
 UNLABELLED = "image"  # the label of every image where none is read
 
 
@@ -34,7 +40,7 @@ class Listing:
     ids: list[str]
     labels: list[str | None]
     open: Callable[[int], Image.Image]  # from any thread; may raise whatever pillow raises
-    pins: Sequence[int]  # the size in bytes or a checksum of each image: what the data hash rests on
+    pins: Sequence[int]  # a checksum of each image; none where each is a file, whose contents are read later
     declared: list[str] | None = None  # "train", "val" or "test" of each image, where the source says so
     groups: list[str] | None = None
     classes: tuple[str, ...] | None = None  # where the source names them: also those without an image
@@ -42,11 +48,6 @@ class Listing:
     paths: list[str] | None = None  # the files, where each image is one
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-def printable(name: str) -> str:
-    """A file name as valid Unicode: bytes that are no UTF-8 are written as \\xff."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def label_name(value: Any) -> str | None:
@@ -62,25 +63,45 @@ def label_name(value: Any) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     text = printable(str(value).strip())
+    if _WHOLE.fullmatch(text):  # text that means a number is named as that number is
+        text = str(int(text.partition(".")[0]))
     return None if text.lower() in ("", "nan") else text
 
 
 def part_name(value: Any, where: str) -> str:
     """train, val or test for the many ways to write them."""
-    text = str(value).strip().lower()
-    if text not in PART_NAMES:
+    part = part_of(str(value))
+    if part is None:
         raise UserError(
-            f"{where}: unknown split {value!r}{did_you_mean(text, PART_NAMES)}; allowed: {', '.join(PART_NAMES)}. "
-            "Correct the value or drop the column to have the split made."
+            f"{where}: unknown split {quoted(value)}{did_you_mean(str(value).strip().lower()[:40], PART_NAMES)}; "
+            f"allowed: {', '.join(PART_NAMES)}. Correct the value or drop the column to have the split made."
         )
-    return PART_NAMES[text]
+    return part
+
+
+def part_of(name: str) -> str | None:
+    """train, val or test where that is all a name says (Training, test_set, 01-val, trainData, VAL2017), otherwise None."""
+    if len(name) > 60:
+        return None
+    spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
+    words = [word for word in re.split(r"[^a-z]+", spaced.lower()) if word and word not in _FILLING]
+    if "".join(words) in ("holdout", "heldout"):
+        return "test"
+    if len(words) != 1:
+        return None
+    word = words[0]
+    for filling in ("", *sorted(_FILLING, key=len, reverse=True)):  # trainset, imagestrain
+        for rest in (word.removesuffix(filling), word.removeprefix(filling)):
+            if rest in PART_NAMES:
+                return PART_NAMES[rest]
+    return None
 
 
 def class_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Whole numbers by value, everything else by name."""
+    """Whole numbers by value (those of one value by how they are written), everything else by name: one order for any set."""
     distinct = set(names)
     try:
-        return tuple(sorted(distinct, key=int))
+        return tuple(sorted(distinct, key=lambda name: (int(name), name)))
     except ValueError:
         return tuple(sorted(distinct))
 

@@ -1,8 +1,7 @@
-"""Passes over all images of a source with a pool of threads: their headers, their pixels, checksums of equal-sized files."""
+"""Passes over all images of a source with a pool of threads: their headers, their pixels."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -71,28 +70,6 @@ def colorless(pixels: np.ndarray) -> bool:
     """Whether the three channels of every image are equal."""
     pieces = (pixels[first : first + 512] for first in range(0, len(pixels), 512))
     return all(np.array_equal(piece[:, 0], piece[:, 1]) and np.array_equal(piece[:, 0], piece[:, 2]) for piece in pieces)
-
-
-def file_digests(listing: Listing, kept: np.ndarray) -> list[bytes]:
-    """A digest for each kept image: of its bytes where another one has the same size, otherwise of its index alone."""
-    pins = [listing.pins[row] for row in kept]
-    seen: dict[int, int] = {}
-    for pin in pins:
-        seen[pin] = seen.get(pin, 0) + 1
-    digests = []
-    for row, pin in zip(kept.tolist(), pins, strict=True):
-        if seen[pin] == 1:
-            digests.append(b"row %d" % row)
-        elif listing.paths is None:
-            digests.append(b"pin %d" % pin)
-        else:
-            with open(listing.paths[row], "rb") as stream:
-                digests.append(
-                    hashlib.file_digest(stream, "sha256").digest()
-                    if hasattr(hashlib, "file_digest")
-                    else hashlib.sha256(stream.read()).digest()
-                )
-    return digests
 
 
 def _each(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from archsmith.data.listing import PARTS
-from archsmith.errors import Damaged, UserError
+from archsmith.data.lookalike import near
+from archsmith.errors import Damaged, UserError, quoted
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def divide(
                 f"the data declares {' and '.join(fixed)} but no training part; name one part train, or drop the split."
             )
         pool = fixed.pop("train")
+        if not strata:
+            _check_known(labels, {"train": pool, **fixed}, classes)
     shares = {part: share for part, share in (("val", val_share), ("test", test_share)) if part not in fixed}
     kept = " and ".join((["train"] if not shares else []) + list(fixed))
     made = " and ".join(f"{part} {share:.0%}" for part, share in shares.items())
@@ -132,7 +135,7 @@ def _stratified(
         members = pool[labels[pool] == index].tolist()
         if len(members) <= len(shares):
             raise UserError(
-                f"class {name!r} has {len(members)} image{'s' if len(members) != 1 else ''} to split; "
+                f"class {quoted(name)} has {len(members)} image{'s' if len(members) != 1 else ''} to split; "
                 f"at least {len(shares) + 1} are needed, one each for training, {' and '.join(shares)}. Add images or drop it."
             )
         rng.shuffle(members)
@@ -182,14 +185,23 @@ def _grouped(
 
 def _check(labels: np.ndarray, rows: Mapping[str, np.ndarray], classes: Sequence[str]) -> None:
     """Every class of validation and test is one of training, and no part is empty."""
-    known = set(labels[rows["train"]].tolist())
     for part in PARTS:
         if not len(rows[part]):
             raise UserError(f"the {part} part holds no images; add some, or drop the declared split.")
-        foreign = sorted(set(labels[rows[part]].tolist()) - known) if classes else []
+    if classes:
+        _check_known(labels, rows, classes)
+
+
+def _check_known(labels: np.ndarray, rows: Mapping[str, np.ndarray], classes: Sequence[str]) -> None:
+    """UserError for a class of another part that training lacks, with the training class that may be meant."""
+    held = set(labels[rows["train"]].tolist())
+    known = [classes[index] for index in sorted(held)]
+    for part, members in rows.items():
+        foreign = [classes[index] for index in sorted(set(labels[members].tolist()) - held)]
         if foreign:
-            names = ", ".join(repr(classes[index]) for index in foreign[:3])
+            said = "; ".join(f"class {quoted(name)} is in {part}, not in train{near(name, known)}" for name in foreign[:3])
+            more = f" (and {len(foreign) - 3} more)" if len(foreign) > 3 else ""
             raise UserError(
-                f"class {names} occurs in {part} but not in train; add training images of it, or remove it "
+                f"{said}{more}. Give them one name, add training images, or remove it "
                 "(with groups: a class that only one group has cannot be split)."
             )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import glob
 import io
 import json
 import os
+import re
 import tempfile
 import weakref
 import zlib
@@ -18,8 +18,10 @@ from typing import Any
 
 from PIL import Image
 
-from archsmith.data.listing import PART_NAMES, UNLABELLED, Listing, label_name, part_name, printable, unique_ids
-from archsmith.errors import UserError, did_you_mean
+from archsmith.data.contents import is_regular
+from archsmith.data.listing import PART_NAMES, PARTS, UNLABELLED, Listing, label_name, part_name, part_of, printable, unique_ids
+from archsmith.data.rows import located, read_rows
+from archsmith.errors import UserError, did_you_mean, quoted
 
 IMAGE = ("image", "img", "picture", "x")
 LABEL = ("label", "labels", "class", "target", "y")
@@ -29,73 +31,87 @@ SPLIT = ("split", "part", "subset")
 
 def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
     """Columns path and label (where `labelled`), optional split and group; paths are relative to the folder of the file."""
-    header, rows = _csv_rows(path)
-    where = printable(str(path))
-    named = _column(header, PATH, where, "the image paths")
-    labelling = _column(header, LABEL, where, "the class labels") if labelled else None
-    columns = {name: [row[index] for row in rows] for index, name in enumerate(header)}
-    names = columns[named]
-    labels = columns[labelling] if labelling else [UNLABELLED] * len(names)
-    repeated = _repeated(names, labels, where)
-    keep = [row for row in range(len(rows)) if row not in repeated]
-    base = str(path.parent)
-    files = [os.path.join(base, names[row]) for row in keep]
-    notes = [f"{len(repeated)} rows of {where} repeat an image and were dropped"] if repeated else []
+    where, base = printable(str(path), 200), str(path.parent)
+    read = read_rows(path)
+    named_so = any(name.lower() in PATH for name in read.header)
+    if not named_so and any(os.path.isfile(path.parent / cell) for cell in read.header if cell):
+        raise UserError(f"{where} has no header: its line 1 names an image already; put a line such as path,label above it.")
+    named, notes = _one_of(read.header, PATH, where, "the image paths")
+    labelling = ""
+    if labelled:
+        labelling, more = _one_of([name for name in read.header if name != named], LABEL, where, "the class labels")
+        notes += more
+    columns = {name: [row[index] for row in read.rows] for index, name in enumerate(read.header)}
+    files, told = located(columns[named], base, read.encoding, where)
+    labels = [label_name(value) for value in columns[labelling]] if labelling else [UNLABELLED] * len(files)
+    _check_single(labels, where)
+    everything = range(len(files))
+    places = [f"{where}, line {line}" for line in read.lines]
+    declared = _declared(columns, everything, where, places)
+    repeated = _repeated([os.path.normpath(file) for file in files], labels, declared, read.lines, where)
+    keep = [row for row in everything if row not in repeated]
+    if repeated:
+        notes.append(f"{len(repeated)} rows of {where} repeat an image and were dropped")
     return Listing(
         kind="csv",
-        ids=[printable(names[row]) for row in keep],
-        labels=[label_name(labels[row]) for row in keep],
-        open=partial(_open_path, files),
-        pins=[os.stat(file).st_size if os.path.isfile(file) else -1 for file in files],
-        declared=_declared(columns, keep, where),
+        ids=[printable(columns[named][row]) for row in keep],
+        labels=[labels[row] for row in keep],
+        open=partial(_open_path, [files[row] for row in keep]),
+        pins=(),
+        declared=[declared[row] for row in keep] if declared else None,
         groups=_groups(columns, keep, group, where),
-        paths=files,
-        notes=notes,
-        target=labelling or "",
+        paths=[files[row] for row in keep],
+        notes=[*read.notes, *notes, *told],
+        target=labelling,
     )
 
 
-def _csv_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header and rows; comma, semicolon or tab; short and long rows are an error that names the line."""
-    where = printable(str(path))
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-        first = stream.readline()
-        delimiter = max(",;\t", key=first.count)
-        stream.seek(0)
-        try:
-            lines = [line for line in csv.reader(stream, delimiter=delimiter) if line]
-        except csv.Error as error:
-            raise UserError(f"{where} is not a CSV file: {error}; expected a header line such as path,label.") from error
-    if len(lines) < 2:
-        raise UserError(f"{where} holds no rows; expected a header line such as path,label and one line per image.")
-    header = [name.strip() for name in lines[0]]
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(header):
+def _one_of(header: Sequence[str], known: Sequence[str], where: str, what: str) -> tuple[str, list[str]]:
+    """The column for something, and a remark where others may be meant; UserError for two of that name."""
+    name = _column(header, known, where, what)
+    if sum(other.lower() == name.lower() for other in header) > 1:
+        raise UserError(f"{where} has several columns {quoted(name)}; rename all but the one with {what}.")
+    others = [other for other in header if other != name and other.lower() in known]
+    rest = ", ".join(quoted(other) for other in others)
+    return name, [f"{what} come from column {quoted(name)}; not used: {rest}"] if others else []
+
+
+def _check_single(labels: Sequence[str | None], where: str) -> None:
+    """UserError for labels that name several classes at once."""
+    known = {label for label in labels if label is not None}
+    for label in known:
+        pieces = [piece.strip() for piece in re.split(r"[|;,]", label)]
+        if re.fullmatch(r"[\[{(].*[,;|].*[\])}]", label) or (len(pieces) > 1 and all(piece in known for piece in pieces)):
             raise UserError(
-                f"{where}, row {number}: {len(line)} cells where the header has {len(header)}; "
-                f"quote cells that hold a {delimiter!r}."
+                f"{where}: the label {quoted(label)} names several classes; images of several classes at once are not "
+                "supported: keep one class an image."
             )
-    return header, lines[1:]
 
 
-def _repeated(names: Sequence[str], labels: Sequence[str], where: str) -> set[int]:
-    """Rows whose path came before; with another label that is an error."""
+def _repeated(
+    files: Sequence[str], labels: Sequence[str | None], declared: Sequence[str] | None, lines: Sequence[int], where: str
+) -> set[int]:
+    """Rows whose file came before; with another label or in another part that is an error."""
     seen: dict[str, int] = {}
     repeated = set()
-    for row, name in enumerate(names):
-        first = seen.setdefault(name, row)
+    for row, file in enumerate(files):
+        first = seen.setdefault(file, row)
         if first == row:
             continue
-        if labels[first] != labels[row]:
-            raise UserError(
-                f"{where}: {printable(name)!r} has two labels, {labels[first]!r} and {labels[row]!r}; keep one row per image "
-                "(images of several classes at once are not supported)."
-            )
+        for what, values in (("labels", labels), ("splits", declared)):
+            if values is not None and values[first] != values[row]:
+                raise UserError(
+                    f"{where}: {quoted(file, 150)} has two {what}, {quoted(values[first])} (line {lines[first]}) and "
+                    f"{quoted(values[row])} (line {lines[row]}); keep one row per image (images of several classes at once "
+                    "are not supported)."
+                )
         repeated.add(row)
     return repeated
 
 
 def _open_path(paths: Sequence[str], index: int) -> Image.Image:
+    if os.path.exists(paths[index]) and not is_regular(paths[index]):
+        raise OSError("no regular file")  # a pipe would be waited for without end
     return Image.open(paths[index])
 
 
@@ -105,7 +121,13 @@ def _column(header: Iterable[str], known: Sequence[str], where: str, what: str) 
     for name in known:
         if name in lowered:
             return lowered[name]
-    raise UserError(f"{where} has no column for {what}; it has {', '.join(header)}; name the column {known[0]!r}.")
+    raise UserError(f"{where} has no column for {what}; it has {_some(header)}; name the column {quoted(known[0])}.")
+
+
+def _some(names: Iterable[str]) -> str:
+    """The names of columns, for a message."""
+    shown = [printable(name, 40) for name in names]
+    return ", ".join(shown[:20]) + (f", ... {len(shown)} in all" if len(shown) > 20 else "")
 
 
 def _optional(header: Iterable[str], known: Sequence[str]) -> str | None:
@@ -113,18 +135,22 @@ def _optional(header: Iterable[str], known: Sequence[str]) -> str | None:
     return next((lowered[name] for name in known if name in lowered), None)
 
 
-def _declared(columns: dict[str, list[Any]], keep: Sequence[int], where: str) -> list[str] | None:
+def _declared(
+    columns: dict[str, list[Any]], keep: Sequence[int], where: str, places: Sequence[str] | None = None
+) -> list[str] | None:
+    """The part of each row that is kept; `places`: how messages name a row, by default as the ids do."""
     name = _optional(columns, SPLIT)
     if name is None or all(columns[name][row] in (None, "") for row in keep):
         return None
-    return [part_name(columns[name][row] or "", f"{where}, row {row + 1}, column {name}") for row in keep]
+    said = places or [f"{where}, row#{row}" for row in range(len(columns[name]))]
+    return [part_name(columns[name][row] or "", f"{said[row]}, column {quoted(name)}") for row in keep]
 
 
 def _groups(columns: dict[str, list[Any]], keep: Sequence[int], group: str | None, where: str) -> list[str] | None:
     """The group of each image; an image without one is a group of its own."""
     if group is not None and group not in columns:
         raise UserError(
-            f"{where} has no column {group!r} to group by{did_you_mean(group, columns)}; it has {', '.join(columns)}."
+            f"{where} has no column {quoted(group)} to group by{did_you_mean(group, columns)}; it has {_some(columns)}."
         )
     name = group or _optional(columns, ("group",))
     if name is None:
@@ -176,8 +202,8 @@ class Blobs:
 def parquet_files(source: str) -> list[Path]:
     """The files of a path, a folder, a glob pattern or a comma-separated list of these, each once, in order."""
     files: list[Path] = []
-    for piece in source.split(",") if not Path(source).exists() else [source]:
-        path = Path(piece.strip()).expanduser()
+    for piece in pieces(source):
+        path = Path(piece).expanduser()
         if path.is_dir():
             found = sorted(path.rglob("*.parquet"))
         elif path.exists():
@@ -186,10 +212,26 @@ def parquet_files(source: str) -> list[Path]:
             found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
         if not found:
             raise UserError(
-                f"{printable(str(path))}: no such file; give files, a folder or a pattern such as 'data/train-*.parquet'."
+                f"{printable(str(path), 200)}: no such file; give files, a folder or a pattern such as 'data/train-*.parquet'."
             )
         files += found
     return list(dict.fromkeys(files))
+
+
+def pieces(source: str) -> list[str]:
+    """The paths and patterns of a comma-separated list; a comma in a name that is there does not part it."""
+    words = source.split(",")
+    found: list[str] = []
+    while words:
+        count = next((n for n in range(len(words), 1, -1) if _is_there(",".join(words[:n]).strip())), 1)
+        found.append(",".join(words[:count]).strip())
+        words = words[count:]
+    return [piece for piece in found if piece] or [source.strip()]
+
+
+def _is_there(piece: str) -> bool:
+    path = os.path.expanduser(piece)
+    return os.path.exists(path) or (glob.has_magic(path) and any(True for _ in glob.iglob(path, recursive=True)))
 
 
 def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: int, labelled: bool = True) -> Listing:
@@ -209,7 +251,7 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
             )
         for name, values in table.items():
             columns.setdefault(name, []).extend(values)
-        origin += [path.name] * (len(blobs) - len(origin))
+        origin += [str(path)] * (len(blobs) - len(origin))
         classes = classes or names
     blobs.close()
     where = printable(str(files[0])) if len(files) == 1 else f"the {len(files)} parquet files"
@@ -221,10 +263,9 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
     labels = [label_name(value) for value in given]
     if classes and labelled:
         labels = [None if name is None else _named(name, classes, where) for name in labels]
-    declared = _declared(columns, rows, where)
+    declared, said = _declared(columns, rows, where), list[str]()
     if declared is None:
-        tokens = [next((PART_NAMES[t] for t in _tokens(name) if t in PART_NAMES), "") for name in origin]
-        declared = tokens if len(set(tokens)) > 1 and all(tokens) else None
+        declared, said = _by_path(origin)
     named = _optional(columns, PATH)
     ids = unique_ids([printable(str(value)) for value in columns[named]] if named else [""] * len(rows), "row")
     return Listing(
@@ -237,7 +278,30 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
         groups=_groups(columns, rows, group, where),
         classes=classes if labelled else None,
         target=labelling or "",
+        notes=said,
     )
+
+
+def _by_path(origin: Sequence[str]) -> tuple[list[str] | None, list[str]]:
+    """The part of each row by the file it comes from: by its name, otherwise by the nearest folder that is named for one. And
+    a remark: which parts were taken, or that they were not because some files belong to none."""
+    files = list(dict.fromkeys(origin))
+    top = os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in files])
+    part = {}
+    for file in files:
+        *folders, name = os.path.relpath(os.path.abspath(file), top).split(os.sep)
+        words = [PART_NAMES[word] for word in _tokens(name) if word in PART_NAMES]
+        above = [known for folder in reversed(folders) if (known := part_of(folder))]
+        part[file] = next(iter([*words, *above]), "")
+    found = sorted({name for name in part.values() if name}, key=PARTS.index)
+    if len(found) > 1 and all(part.values()):
+        return [part[file] for file in origin], [f"parts by the names of files and folders: {', '.join(found)}"]
+    if len(found) > 1:
+        lost = next(file for file in files if not part[file])
+        return None, [
+            f"{', '.join(found)} in file names were not taken as parts: {printable(lost, 100)} belongs to none of them"
+        ]
+    return None, []
 
 
 def _tokens(name: str) -> list[str]:

@@ -7,9 +7,11 @@ from functools import partial
 from typing import Any
 
 from archsmith.data import Resident, Sizing, load
-from archsmith.errors import UserError
+from archsmith.errors import UserError, printable, quoted
 from archsmith.stages.sizing import sized
 from archsmith.stages.work import Work
+
+_NOTES = 12  # so many remarks on the data are shown in the terminal
 
 
 def look(work: Work) -> dict[str, Any]:
@@ -25,10 +27,18 @@ def look(work: Work) -> dict[str, Any]:
 def again(work: Work, payload: dict[str, Any]) -> None:
     """Loads the same data with the same split for a run that goes on; UserError where the data is not what it was."""
     _load(work, payload["size"], payload["split_ids"])
+    names, recorded = list(work.images.classes), list(payload["classes"])
+    if names != recorded:  # a network's outputs stand in this order
+        place = next((i for i, pair in enumerate(zip(names, recorded, strict=False)) if pair[0] != pair[1]), len(names))
+        was, is_ = (quoted(found[place]) if place < len(found) else "missing" for found in (recorded, names))
+        raise UserError(
+            f"{printable(work.run.request.data)} no longer gives the classes this run began with: number {place} is {is_}, "
+            f"was {was}; put the data back to resume, or start a new run"
+        )
     now, before = work.images.facts["data_hash"], payload["data_hash"]
     if now != before:
         raise UserError(
-            f"{work.run.request.data} is not the data this run began with (hash {now[:12]}, was {before[:12]}); "
+            f"{printable(work.run.request.data)} is not the data this run began with (hash {now[:12]}, was {before[:12]}); "
             "put it back to resume, or start a new run"
         )
     _placed(work)
@@ -50,6 +60,7 @@ def _load(work: Work, size: int | Sizing | None, split: dict[str, Any] | None) -
         val_share=request.val_share,
         test_share=request.test_share,
         group=request.group,
+        classes_at=request.classes_at,
         split=split,
         threads=work.threads,
     )
@@ -70,4 +81,8 @@ def said(payload: dict[str, Any]) -> str:
     duplicates = payload["duplicates"]
     if duplicates["exact"] or duplicates["near"]:
         text += f"; {duplicates['exact']} exact and {duplicates['near']} near duplicates across the split"
+    notes = payload.get("notes") or []
+    text += "".join(f"\n  note: {note}" for note in notes[:_NOTES])
+    if len(notes) > _NOTES:
+        text += f"\n  note: {len(notes) - _NOTES} more in the report"
     return text
