@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archsmith.data.arrays import as_uint8, list_digits, list_npz
+from archsmith.data.arrays import list_digits, list_npz
 from archsmith.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -64,26 +64,36 @@ def test_nan_labels_are_none(tmp_path: Path) -> None:
     assert list_npz(npz(tmp_path, images=GREY, labels=labels), None).labels == ["0", "1", None, "0", "1", "2"]
 
 
-def test_as_uint8() -> None:
-    assert np.array_equal(as_uint8(COLOR.transpose(0, 3, 1, 2), ""), COLOR)
-    assert np.array_equal(as_uint8(GREY[..., None], ""), GREY)
-    assert np.array_equal(as_uint8(GREY[:, None], ""), GREY)
-    assert np.array_equal(as_uint8(GREY / 255.0, ""), GREY)
-    assert np.array_equal(as_uint8(GREY.astype(np.float32), ""), GREY)
-    assert np.array_equal(as_uint8(GREY.astype(np.uint16) * 257, ""), GREY)
-    assert as_uint8(GREY > 100, "").max() == 255
+FORMS = {
+    "channels first": (COLOR.transpose(0, 3, 1, 2), COLOR),
+    "one channel last": (GREY[..., None], GREY),
+    "one channel first": (GREY[:, None], GREY),
+    "floats 0..1": (GREY / 255.0, GREY),
+    "floats 0..255": (GREY.astype(np.float32), GREY),
+    "floats -1..1": (GREY / 127.5 - 1, GREY),
+    "16 bits": (GREY.astype(np.uint16) * 257, GREY),
+    "64-bit integers": (GREY.astype(np.int64), GREY),
+    "yes and no": (GREY > 100, np.where(GREY > 100, 255, 0)),
+    "0 and 1": ((GREY > 100).astype(int), np.where(GREY > 100, 255, 0)),
+    "rounded": (np.clip(GREY / 255.0, 0, 1) * 1.0000001, GREY),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_images_of_any_form_and_scale_become_the_same_bytes(tmp_path: Path, form: str) -> None:
+    given, expected = FORMS[form]
+    listing = list_npz(npz(tmp_path, images=given, labels=LABELS), None)
+    assert np.array_equal(np.stack([np.asarray(listing.open(row)) for row in range(6)]), expected)
 
 
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": GREY}, "holds the arrays images; expected"),
+        ({"images": GREY}, "holds the arrays 'images'; expected"),
         ({"images": GREY, "labels": LABELS[:4]}, "6 images, .* 4 labels"),
         ({"x_test": GREY, "y_test": LABELS}, "expected images and labels"),
         ({"images": GREY[0], "labels": LABELS}, "has the shape"),
-        ({"images": GREY.astype(np.int32) - 9, "labels": LABELS}, "holds values from"),
-        ({"images": np.where(GREY > 100, np.nan, GREY), "labels": LABELS}, "without NaN"),
-        ({"images": GREY, "labels": np.zeros((6, 4))}, "expected one label an image"),
+        ({"images": np.where(GREY > 100, np.nan, GREY), "labels": LABELS}, "replace NaN"),
         ({"images": GREY.astype(str), "labels": LABELS}, "expected numbers"),
     ],
 )

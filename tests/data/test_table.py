@@ -158,7 +158,7 @@ def test_parquet_faults(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no rows"):
         list_parquet([parquet_file(tmp_path / "e.parquet", image=arrow.array([], arrow.binary()), label=[])], None, LIMIT)
     with pytest.raises(UserError, match="no column for the encoded images"):
-        list_parquet([parquet_file(tmp_path / "n.parquet", pixels=[b""], label=[0])], None, LIMIT)
+        list_parquet([parquet_file(tmp_path / "n.parquet", pixels=[[1, 2]], label=[0])], None, LIMIT)
 
 
 def test_blobs_move_to_a_file_beyond_the_limit() -> None:

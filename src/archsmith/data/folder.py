@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from archsmith.data.decode import open_picture
 from archsmith.data.listing import PART_NAMES, PARTS, UNLABELLED, Listing, printable
 from archsmith.errors import UserError
 
@@ -81,7 +82,7 @@ def list_folder(root: Path, labelled: bool = True) -> Listing:
 
 
 def _open(paths: list[str], index: int) -> Image.Image:
-    return Image.open(paths[index])
+    return open_picture(paths[index])
 
 
 def _bytes(path: str) -> int:

@@ -40,13 +40,18 @@ class Listing:
     classes: tuple[str, ...] | None = None  # where the source names them: also those without an image
     target: str = "value"  # what the source calls the labels
     paths: list[str] | None = None  # the files, where each image is one
+    scales: dict[str, tuple[float, float]] = field(default_factory=dict)  # as Preprocessing has them, of arrays
+    several: str = ""  # where labels are lists: which, so that nobody takes a list for a class
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def printable(name: str) -> str:
     """A file name as valid Unicode: bytes that are no UTF-8 are written as \\xff."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a surrogate pair, which no file name holds
+        return name.encode("utf-8", "backslashreplace").decode()
 
 
 def label_name(value: Any) -> str | None:
