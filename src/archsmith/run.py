@@ -54,6 +54,8 @@ class Request(BaseModel):
     group: str | None = None
     reference: bool = True
     task: Literal["classification", "regression", "reconstruction"] = "classification"
+    fit: Literal["auto", "crop", "pad", "squeeze"] = "auto"
+    flip: Literal["auto", "yes", "no"] = "auto"
     settings: dict[str, int | float | str | bool] = Field(default_factory=dict)  # the method's own
 
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -37,8 +36,7 @@ _TURNS = {
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
 
 
-@dataclass(frozen=True)
-class Preprocessing:
+class Preprocessing(NamedTuple):
     """What a set of images decided once for every picture, also for those that come later.
 
     fit: how a picture that is not square becomes so: its central square ("crop"), all of it between grey bars ("pad"), or all
@@ -52,7 +50,7 @@ class Preprocessing:
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in self._asdict().items()}
 
     @staticmethod
     def of(document: Mapping[str, Any] | None) -> Preprocessing:

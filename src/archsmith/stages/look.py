@@ -13,14 +13,15 @@ from archsmith.stages.work import Work
 def look(work: Work) -> dict[str, Any]:
     """Loads the data and says what it is: classes, sizes, imbalance, unreadable files, duplicates, the split."""
     work.tell(f"reading {work.run.request.data}", None)
-    _load(work, work.run.request.size, None)
+    _load(work, work.run.request.size, None, None)
     split = work.run.decide("split", work.images.split.to_json)
     return {**work.images.facts, "mean": list(work.images.mean), "std": list(work.images.std), "split_ids": split}
 
 
 def again(work: Work, payload: dict[str, Any]) -> None:
     """Loads the same data with the same split for a run that goes on; UserError where the data is not what it was."""
-    _load(work, payload["size"], payload["split_ids"])
+    decided = {"preprocessing": payload.get("preprocessing") or {"fit": "crop"}, "flip": payload["flip"]}
+    _load(work, payload["size"], payload["split_ids"], decided)
     now, before = work.images.facts["data_hash"], payload["data_hash"]
     if now != before:
         raise UserError(
@@ -29,7 +30,7 @@ def again(work: Work, payload: dict[str, Any]) -> None:
         )
 
 
-def _load(work: Work, size: int | None, split: dict[str, Any] | None) -> None:
+def _load(work: Work, size: int | None, split: dict[str, Any] | None, before: dict[str, Any] | None) -> None:
     request = work.run.request
     data = load(
         request.data,
@@ -41,6 +42,9 @@ def _load(work: Work, size: int | None, split: dict[str, Any] | None) -> None:
         group=request.group,
         split=split,
         threads=work.threads,
+        fit=request.fit,
+        flip=request.flip,
+        before=before,
     )
     if work.device.type != "cpu":  # small sets live on the device
         parts = {name: part.to(work.device) if isinstance(part, Resident) else part for name, part in data.parts.items()}
@@ -54,6 +58,9 @@ def said(payload: dict[str, Any]) -> str:
     text = f"{len(payload['classes'])} classes; " if payload["classes"] else f"{payload['goal']['task']}; "
     text += f"{counts['train']:,} train, {counts['val']:,} val, {counts['test']:,} test images"
     text += f" at {payload['size']} x {payload['size']}"
+    fit = (payload.get("preprocessing") or {}).get("fit", "crop")
+    text += "" if fit == "crop" else f", {'padded' if fit == 'pad' else 'squeezed'} to squares"
+    text += "" if payload["flip"]["suggested"] else "; never mirrored"
     if payload["unreadable"]:
         text += f"; {len(payload['unreadable'])} unreadable, skipped"
     duplicates = payload["duplicates"]
