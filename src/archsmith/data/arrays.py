@@ -68,7 +68,8 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
         name = group or "group"
         if name not in arrays or arrays[name].ndim != 1 or len(arrays[name]) != len(listing.ids):
             raise UserError(
-                f"{where} has no array {name!r} of {len(listing.ids)} entries to group by{did_you_mean(name, arrays)}."
+                f"{where} has no array {name!r} of {len(listing.ids)} entries to group by"
+                f"{did_you_mean(name, arrays) if name not in arrays else ''}."
             )
         listing.groups = [label_name(value) or f"row {row}" for row, value in enumerate(arrays[name])]
     return listing
@@ -77,7 +78,8 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
 def _arrays(path: Path, where: str) -> dict[str, np.ndarray]:
     """What the file holds; members that are no arrays are passed over."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise UserError(
                     f"{where} is a single array; save images and labels together: np.savez(path, images=..., labels=...)."
@@ -97,8 +99,9 @@ def _arrays(path: Path, where: str) -> dict[str, np.ndarray]:
 
 
 def _unreadable(where: str, error: Exception) -> UserError:
+    why = str(error).partition(". ")[0] or type(error).__name__
     return UserError(
-        f"{where} cannot be read as npz ({str(error) or type(error).__name__}); it may be truncated, use a compression that "
+        f"{where} cannot be read as npz ({why}); it may be truncated, use a compression that "
         "Python does not know, or hold Python objects, which are never loaded. Save it again with np.savez_compressed."
     )
 
@@ -202,7 +205,7 @@ def _scale(images: np.ndarray, name: str, where: str, notes: list[str]) -> _Scal
         values = [Values(float(a), float(b), bool(c)) for a, b, c in zip(least, most, whole, strict=True)]
         check_alike(values, scale, f"{where}: {name}")
     notes.append(said(low, high, scale, f"the {images.dtype} images of {name}"))
-    return _Scale(*scale, "floats" if floats else "integers", name)
+    return _Scale(*scale, {"f": "floats", "b": ""}.get(images.dtype.kind, "integers"), name)
 
 
 def _range(images: np.ndarray, where: str) -> tuple[float, float]:

@@ -123,9 +123,9 @@ def _names(feature: Any, where: str, column: str) -> tuple[str, ...] | None:
 
 def named_labels(values: Iterable[Any], names: tuple[str, ...] | None, where: str) -> list[str | None]:
     """The class names of one file's label cells, by its own names; -1 is the `datasets` library's "no label"."""
-    labels = [label_name(value) for value in values]
     if names is None:
-        return labels
+        return [label_name(value) for value in values]
+    labels = [label_name(int(value) if isinstance(value, bool) else value) for value in values]
     known = set(names)
     found: list[str | None] = []
     for label in labels:

@@ -17,6 +17,7 @@ from typing import Any
 
 from PIL import Image
 
+from archsmith.data.attempts import attempted
 from archsmith.data.decode import open_picture
 from archsmith.data.features import LABEL, Columns, columns_of, named_labels, united
 from archsmith.data.listing import PART_NAMES, UNLABELLED, Listing, label_name, part_name, printable, unique_ids
@@ -327,6 +328,6 @@ def _beside(path: Path, name: str, where: str, row: int) -> str:
 def _checksum(file: str) -> int:
     """Of the contents; -1 for what cannot be read, opening it will say so."""
     try:
-        return zlib.crc32(Path(file).read_bytes()) if os.path.isfile(file) else -1
+        return attempted(lambda: zlib.crc32(Path(file).read_bytes()), printable(file)) if os.path.isfile(file) else -1
     except OSError:
         return -1
