@@ -91,6 +91,16 @@ def test_where_no_class_is_the_mirror_image_of_another_images_may_be_mirrored(ki
     assert found["suggested"], found
 
 
+def test_the_side_of_a_color_is_seen_too() -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(90, 110, (200, 3, 16, 16), dtype=np.uint8), np.arange(200) % 2
+    for number, label in enumerate(labels):
+        first, second = (0, 2) if label else (2, 0)
+        images[number, first, :, :5] += 60
+        images[number, second, :, 11:] += 60
+    assert not left_and_right(*parts(images, labels), ("x", "y"))["suggested"]
+
+
 @pytest.mark.parametrize(("asked", "expected"), [("yes", True), ("no", False)])
 def test_what_is_asked_for_goes_before_names_and_test(asked: str, expected: bool) -> None:
     found = left_and_right(*parts(*drawn(("left", "right"), 20, 3)), ("left", "right"), asked=asked)

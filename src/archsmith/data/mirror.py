@@ -26,7 +26,7 @@ def left_and_right(train: Part, val: Part, names: Sequence[str], *, asked: str =
     Never where a class name says that left and right differ, nor for characters (grey images of single letters or digits).
     Otherwise a quick classifier (ridge regression, four folds of at most 1,200 training and validation images) is fitted with
     mirrored copies of its images and without: where the copies cost it clearly more than chance could, images are not flipped.
-    What it sees: the pixels at 12 x 12, and how strongly patches of the training images occur anywhere in an image.
+    What it sees: the pixels at 12 x 12, the colors at 6 x 6, and how strongly patches of the images occur anywhere in one.
     """
     if asked not in FLIPS:
         raise UserError(f"flip '{asked}' is not one of {', '.join(FLIPS)}{did_you_mean(asked, FLIPS)}.")
@@ -113,12 +113,16 @@ def _filters(outlines: Tensor) -> Tensor:
 
 
 def _features(images: Tensor, filters: Tensor) -> Tensor:
-    """(n, d) double: the grey image at 12 x 12, and of each filter the strongest and the mean answer to the outlines."""
+    """(n, d) double: the grey image at 12 x 12, the colors at 6 x 6, and of each filter the strongest and the mean answer to
+    the outlines."""
     found = []
     for piece in images.split(250):
-        small = F.adaptive_avg_pool2d(piece.mean(dim=1, keepdim=True), min(_COARSE, piece.shape[-1])).flatten(1)
-        small = small - small.mean(dim=1, keepdim=True)
         answers = F.conv2d(_outlined(piece), filters)
-        pooled = answers.amax(dim=(2, 3)), answers.clamp(min=0).mean(dim=(2, 3))
-        found.append(torch.cat([small / (small.norm(dim=1, keepdim=True) + 1e-6), *pooled], dim=1))
+        pooled = [answers.amax(dim=(2, 3)), answers.clamp(min=0).mean(dim=(2, 3))]
+        seen = [(piece.mean(dim=1, keepdim=True), _COARSE)] + ([(piece, _COARSE // 2)] if piece.shape[1] == 3 else [])
+        for pixels, side in seen:
+            small = F.adaptive_avg_pool2d(pixels, min(side, pixels.shape[-1])).flatten(1)
+            small = small - small.mean(dim=1, keepdim=True)
+            pooled.append(small / (small.norm(dim=1, keepdim=True) + 1e-6))
+        found.append(torch.cat(pooled, dim=1))
     return torch.cat(found).double()
