@@ -108,6 +108,8 @@ def perturbed(network: nn.Module, seed: int = 0) -> nn.Module:
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(generator=generator)
             module.running_var.uniform_(0.5, 2, generator=generator)
+            if module.weight is None:
+                continue
             module.weight.data.uniform_(0.5, 1.5, generator=generator)
             module.bias.data.normal_(generator=generator)
         if isinstance(module, nn.Linear):

@@ -219,6 +219,10 @@ def search(
     task: Annotated[
         str, typer.Option(help="classification, regression (labels are numbers) or reconstruction (of the image; no labels).")
     ] = "classification",
+    fit: Annotated[
+        str, typer.Option(help="How an image becomes square: auto, crop (its middle), pad (grey bars) or squeeze.")
+    ] = "auto",
+    flip: Annotated[str, typer.Option(help="Mirror training images left to right: auto, yes or no.")] = "auto",
     splits: Annotated[
         int | None, typer.Option(min=1, max=16, help="few-shot: levels of supernets below the first. [default: 1]")
     ] = None,
@@ -251,7 +255,7 @@ def search(
         data=data, budget=budget, method=method, space=space, device=device, steps=steps,
         time_s=seconds, trials=trials, threads=threads, seed=seed,
         init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
-        classes_at=classes_at, reference=reference, task=task,
+        classes_at=classes_at, reference=reference, task=task, fit=fit, flip=flip,
         settings={
             **_settings(settings),
             **{name: value for name, value in (("splits", splits), ("split_on", split_on)) if value is not None},

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archsmith.onnx_fold import fold_model
 from archsmith.onnx_graph import BATCH, OPSET, Deployment, Unwritten, write
 from archsmith.tracing import Untraceable, evaluation
 
@@ -111,6 +112,7 @@ def onnx_bytes(network: nn.Module, shape: Sequence[int], deployment: Deployment 
 def _cleaned(model: Any) -> bytes:
     """Without torch's notes on every node (they hold file paths), the free dimension called `batch`."""
     del model.metadata_props[:]
+    fold_model(model)
     parts = [
         model.graph,
         *model.functions,

@@ -1,4 +1,5 @@
-"""Writes plain networks of stock layers as ONNX directly: one node a layer, weights under their PyTorch names, in milliseconds.
+"""Writes plain networks of stock layers as ONNX directly: one node a layer, weights under their PyTorch names, in milliseconds;
+batch normalisation goes into the convolution before it.
 
 torch.onnx takes seconds for a network (a latency table times hundreds); it is used for what is not known here, where `write`
 raises Unwritten. The files are equally fast.
@@ -19,6 +20,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from archsmith.errors import ArchsmithError
+from archsmith.onnx_fold import folded
 from archsmith.tracing import trace
 
 OPSET = 18  # ONNX Runtime 1.14 and later
@@ -110,9 +112,10 @@ def write(network: nn.Module, shape: Sequence[int], *, batch: int | None = None,
     symbol: int | str = BATCH if batch is None else batch
     image = helper.make_tensor_value_info("images", TensorProto.UINT8 if deployment else TensorProto.FLOAT, [symbol, *shape])
     answer = helper.make_tensor_value_info(last, TensorProto.FLOAT, [symbol, *out_shape[1:]])
+    nodes = folded(writer.nodes, writer.constants, [last])
     initializers = [numpy_helper.from_array(value, name) for name, value in writer.constants.items()]
     model = helper.make_model(
-        helper.make_graph(writer.nodes, type(network).__name__, [image], [answer], initializers),
+        helper.make_graph(nodes, type(network).__name__, [image], [answer], initializers),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="archsmith",

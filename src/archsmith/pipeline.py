@@ -532,7 +532,9 @@ def export(
     network = best(run)
     shape = (seen["channels"], seen["size"], seen["size"])
     goal = of_run(seen)
-    around, notes = deployment_of(goal, seen["mean"], seen["std"]), {"labels": list(goal.names), "task": goal.task}
+    around = deployment_of(goal, seen["mean"], seen["std"])
+    how = seen.get("preprocessing") or {"fit": "crop"}
+    notes = {"labels": list(goal.names), "task": goal.task, "preprocess": how}
     return export_file(network, path, kind, shape=shape, deployment=around, metadata=notes, over=over)
 
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
+from archsmith.errors import printable
+
 _EVERY = 10.0  # seconds between two plain lines of one stage
 
 

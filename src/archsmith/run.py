@@ -57,6 +57,8 @@ class Request(BaseModel):
     reference: bool = True
     task: Literal["classification", "regression", "reconstruction"] = "classification"
     follow: Literal["checked", "always"] = "checked"  # estimates by shared weights: where a check finds them good, or always
+    fit: Literal["auto", "crop", "pad", "squeeze"] = "auto"
+    flip: Literal["auto", "yes", "no"] = "auto"
     settings: dict[str, int | float | str | bool] = Field(default_factory=dict)  # the method's own
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from archsmith.data.arrays import as_uint8, list_digits, list_npz
+from archsmith.data import load
+from archsmith.data.arrays import list_digits, list_npz
 from archsmith.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -64,32 +66,116 @@ def test_nan_labels_are_none(tmp_path: Path) -> None:
     assert list_npz(npz(tmp_path, images=GREY, labels=labels), None).labels == ["0", "1", None, "0", "1", "2"]
 
 
-def test_as_uint8() -> None:
-    assert np.array_equal(as_uint8(COLOR.transpose(0, 3, 1, 2), ""), COLOR)
-    assert np.array_equal(as_uint8(GREY[..., None], ""), GREY)
-    assert np.array_equal(as_uint8(GREY[:, None], ""), GREY)
-    assert np.array_equal(as_uint8(GREY / 255.0, ""), GREY)
-    assert np.array_equal(as_uint8(GREY.astype(np.float32), ""), GREY)
-    assert np.array_equal(as_uint8(GREY.astype(np.uint16) * 257, ""), GREY)
-    assert as_uint8(GREY > 100, "").max() == 255
+FORMS = {
+    "channels first": (COLOR.transpose(0, 3, 1, 2), COLOR),
+    "one channel last": (GREY[..., None], GREY),
+    "one channel first": (GREY[:, None], GREY),
+    "floats 0..1": (GREY / 255.0, GREY),
+    "floats 0..255": (GREY.astype(np.float32), GREY),
+    "floats -1..1": (GREY / 127.5 - 1, GREY),
+    "16 bits": (GREY.astype(np.uint16) * 257, GREY),
+    "64-bit integers": (GREY.astype(np.int64), GREY),
+    "yes and no": (GREY > 100, np.where(GREY > 100, 255, 0)),
+    "0 and 1": ((GREY > 100).astype(int), np.where(GREY > 100, 255, 0)),
+    "rounded": (np.clip(GREY / 255.0, 0, 1) * 1.0000001, GREY),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_images_of_any_form_and_scale_become_the_same_bytes(tmp_path: Path, form: str) -> None:
+    given, expected = FORMS[form]
+    listing = list_npz(npz(tmp_path, images=given, labels=LABELS), None)
+    assert np.array_equal(np.stack([np.asarray(listing.open(row)) for row in range(6)]), expected)
 
 
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": GREY}, "holds the arrays images; expected"),
+        ({"images": GREY}, "holds the arrays 'images'; expected"),
         ({"images": GREY, "labels": LABELS[:4]}, "6 images, .* 4 labels"),
         ({"x_test": GREY, "y_test": LABELS}, "expected images and labels"),
         ({"images": GREY[0], "labels": LABELS}, "has the shape"),
-        ({"images": GREY.astype(np.int32) - 9, "labels": LABELS}, "holds values from"),
-        ({"images": np.where(GREY > 100, np.nan, GREY), "labels": LABELS}, "without NaN"),
-        ({"images": GREY, "labels": np.zeros((6, 4))}, "expected one label an image"),
+        ({"images": np.where(GREY > 100, np.nan, GREY), "labels": LABELS}, "replace NaN"),
         ({"images": GREY.astype(str), "labels": LABELS}, "expected numbers"),
     ],
 )
 def test_faults(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(UserError, match=message):
         list_npz(npz(tmp_path, **arrays), None)
+
+
+STRANGE = {
+    "labels without a dimension": ({"images": GREY, "labels": np.array(3)}, r"labels has the shape \(\)"),
+    "images without a dimension": ({"images": np.array(3), "labels": LABELS}, r"images has the shape \(\)"),
+    "both": ({"images": np.array(3), "labels": np.array(3)}, r"has the shape \(\)"),
+    "groups without a dimension": ({"images": GREY, "labels": LABELS, "group": np.array(1)}, "no array 'group' of 6"),
+    "complex labels": ({"images": GREY, "labels": LABELS.astype(complex)}, "of complex128"),
+    "dates": ({"images": GREY, "labels": LABELS.astype("datetime64[D]")}, "of numbers or text"),
+    "records": ({"images": GREY, "labels": np.zeros(6, [("a", int)])}, "of numbers or text"),
+    "several labels": ({"images": GREY, "labels": np.array([[1, 1, 0]] * 6)}, "rows are not one-hot"),
+    "soft labels": ({"images": GREY, "labels": np.full((6, 2), 0.5)}, "rows are not one-hot"),
+    "signs": ({"images": GREY, "labels": np.array([[1, 1, -1]] * 6)}, "rows are not one-hot"),
+    "no label at all": ({"images": GREY, "labels": np.zeros((6, 4))}, "rows are not one-hot"),
+    "NUL": ({"images": GREY, "labels": np.array(["a\0b", "c"])[LABELS % 2]}, "NUL"),
+    "too few names": ({"images": GREY, "labels": LABELS, "classes": np.array(["a", "b"])}, "label '2' is not one of"),
+    "names alike": ({"images": GREY, "labels": LABELS, "classes": np.array(["a", "a", "b"])}, "two classes alike"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_strange_arrays_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    arrays, message = STRANGE[name]
+    with pytest.raises(UserError, match=message):
+        load(npz(tmp_path, **arrays))
+
+
+@pytest.mark.parametrize("text", ["a\ud800b", "a\udc80b", "\U0001f41c", "x" * 3000, "line\nbreak"])
+def test_labels_of_any_text_are_named_printably(tmp_path: Path, text: str) -> None:
+    labels = list_npz(npz(tmp_path, images=GREY, labels=np.array([text, "c"])[LABELS % 2]), None).labels
+    assert len(set(labels)) == 2
+    for label in labels:
+        assert label is not None and label.encode()
+
+
+@pytest.mark.parametrize("fault", ["compression", "encrypted", "a single array", "no arrays", "not a zip", "header"])
+def test_a_container_that_cannot_be_read_is_refused(tmp_path: Path, fault: str) -> None:
+    path = npz(tmp_path, images=GREY, labels=LABELS)
+    data = bytearray(path.read_bytes())
+    for mark, method, flags in ((b"PK\x03\x04", 8, 6), (b"PK\x01\x02", 10, 8)):
+        place = data.find(mark)
+        while place >= 0:
+            if fault == "compression":
+                data[place + method] = 77
+            elif fault == "encrypted":
+                data[place + flags] |= 1
+            place = data.find(mark, place + 1)
+    if fault == "header":
+        data = data.replace(b"{'descr'", b"{[descr'")
+    path.write_bytes(data if fault != "not a zip" else b"PK but no more")
+    if fault == "a single array":
+        with path.open("wb") as stream:
+            np.save(stream, GREY)
+    if fault == "no arrays":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("images.txt", "hello")
+            archive.writestr("labels", "hello")
+    with pytest.raises(UserError, match=r"cannot be read as npz|is a single array|holds the arrays none"):
+        list_npz(path, None)
+
+
+def test_one_hot_rows_are_said_to_be_read_so(tmp_path: Path) -> None:
+    listing = list_npz(npz(tmp_path, images=GREY, labels=np.eye(3)[LABELS]), None)
+    assert listing.labels == ["0", "1", "2"] * 2 and "read as one-hot, 3 classes" in listing.notes[0]
+
+
+def test_names_that_are_no_class_names_are_left_aside(tmp_path: Path) -> None:
+    names = np.array([f"file{n}.png" for n in range(6)])
+    listing = list_npz(npz(tmp_path, images=GREY, labels=LABELS, names=names), None)
+    assert listing.labels == ["0", "1", "2"] * 2 and "an entry for each image" in listing.notes[0]
+    listing = list_npz(
+        npz(tmp_path, images=GREY, labels=np.array(["a", "b", "c"])[LABELS], classes=np.array(list("cba"))), None
+    )
+    assert listing.classes == ("c", "b", "a") and listing.labels == ["a", "b", "c"] * 2
 
 
 def test_torn_and_pickled_files_are_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pictures import encoded, picture
 from PIL import Image
 
 from archsmith.data import decode as module
-from archsmith.data.decode import decode
+from archsmith.data.decode import Preprocessing, decode
 
 
 def roundtrip(image: Image.Image, channels: int, size: int, kind: str = "PNG", **options: object) -> np.ndarray:
@@ -67,7 +67,10 @@ def test_sixteen_bits_keep_the_high_byte() -> None:
 def test_floats() -> None:
     unit = np.array([[0.0, 0.5], [1.0, np.nan]], dtype=np.float32)
     assert roundtrip(Image.fromarray(unit), 1, 2, "TIFF").tolist() == [[[0, 128], [255, 0]]]
-    assert roundtrip(Image.fromarray(unit * np.float32(200)), 1, 2, "TIFF").tolist() == [[[0, 100], [200, 0]]]
+    wide = decode(Image.fromarray(unit * np.float32(200)), 1, 2, Preprocessing(floats=(0, 255)))
+    assert wide.tolist() == [[[0, 100], [200, 0]]]
+    with pytest.raises(ValueError, match="values from 0 to 200, where those of this set go from 0 to 1"):
+        decode(Image.fromarray(unit * np.float32(200)), 1, 2)
 
 
 def test_transparency_lies_over_white() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
 import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from archsmith.data.decode import UNIT_SLACK, to_bytes
 from archsmith.data.listing import PART_NAMES, PARTS, UNLABELLED, Listing, label_name, printable
+from archsmith.data.preprocessing import check_alike, check_part, said, scale_of
+from archsmith.data.scan import Values
+from archsmith.data.several import joined
 from archsmith.errors import UserError, did_you_mean
 
 IMAGES = ("images", "image", "x", "data")
@@ -23,7 +28,7 @@ def list_digits() -> Listing:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    return _listing("digits", {"": (np.rint(digits.images * (255 / 16)).astype(np.uint8), digits.target)}, "digits")
+    return _listing("digits", {"": (to_bytes(digits.images, 0, 16), digits.target)}, "digits")
 
 
 def list_npz(path: Path, group: str | None, task: str = "classification") -> Listing:
@@ -32,47 +37,101 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
     For regression labels may be (N, targets); for reconstruction there need be none.
     """
     where = printable(str(path))
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(
-            f"{where} cannot be read as npz ({error}); it may be truncated, or hold Python objects, which are never loaded."
-        ) from error
-    except MemoryError as error:
-        raise UserError(f"{where} does not fit into memory; write the images as files into a folder of classes.") from error
-    pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    arrays = _arrays(path, where)
     labelled = task != "reconstruction"
-    for part, (images, labels) in _pairs(arrays, labelled).items():
-        given = arrays[labels] if labelled else np.full(len(arrays[images]), UNLABELLED)
-        whole = given if task == "regression" and given.ndim == 2 else _labels(given, f"{where}: {labels}")
-        pairs[part] = (as_uint8(arrays[images], f"{where}: {images}"), whole)
-        if len(pairs[part][0]) != len(pairs[part][1]):
-            raise UserError(
-                f"{where}: {images} holds {len(arrays[images])} images, {labels} {len(arrays[labels])} labels; they must agree."
-            )
-    if not pairs or (pairs.keys() != {""} and "train" not in pairs):
+    found = _pairs(arrays, labelled)
+    if not found or (found.keys() != {""} and "train" not in found):
         raise UserError(
-            f"{where} holds the arrays {', '.join(arrays) or 'none'}; expected images and labels, "
+            f"{where} holds the arrays {', '.join(map(repr, arrays)) or 'none'}; expected images and labels, "
             "or x_train, y_train, x_test, y_test."
         )
+    notes: list[str] = []
+    several: list[str] = []
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    scale: _Scale | None = None
+    for part, (images, labels) in found.items():
+        shaped = as_images(arrays[images], f"{where}: {images}")
+        scale = scale or _scale(shaped, images, where, notes)
+        read = scale.read(shaped, images, where, notes)
+        given = arrays[labels] if labelled else np.full(len(shaped), UNLABELLED)
+        pairs[part] = read, _labels(given, f"{where}: {labels}", task, notes, several)
+        if len(read) != len(pairs[part][1]):
+            raise UserError(f"{where}: {images} holds {len(read)} images, {labels} {len(given)} labels; they must agree.")
+    assert scale is not None
     listing = _listing("npz", pairs, where)
-    listing.notes += _left_out(arrays, _pairs(arrays, labelled))
-    named = next((arrays[name] for name in ("classes", "class_names", "names") if name in arrays), None)
-    if named is not None and named.ndim == 1 and task == "classification":
-        names = tuple(str(name) for name in named)
-        numbers = [int(name) if name is not None and name.isdecimal() else -1 for name in listing.labels]
-        if max(numbers) < len(names):
-            listing.labels = [names[number] if number >= 0 else None for number in numbers]
-            listing.classes = names
+    listing.notes = [*listing.notes, *notes, *_left_out(arrays, found)]
+    listing.several = next(iter(several), "") or joined(listing.labels, where, listing.notes)
+    if scale.kind:
+        listing.scales = {scale.kind: (scale.low, scale.high)}
+    if task == "classification":
+        _name_classes(listing, arrays, where)
     if group is not None or "group" in arrays:
         name = group or "group"
-        if name not in arrays or len(arrays[name]) != len(listing.ids):
+        if name not in arrays or arrays[name].ndim != 1 or len(arrays[name]) != len(listing.ids):
             raise UserError(
-                f"{where} has no array {name!r} of {len(listing.ids)} entries to group by{did_you_mean(name, arrays)}."
+                f"{where} has no array {name!r} of {len(listing.ids)} entries to group by"
+                f"{did_you_mean(name, arrays) if name not in arrays else ''}."
             )
-        listing.groups = [str(value) for value in arrays[name]]
+        listing.groups = [label_name(value) or f"row {row}" for row, value in enumerate(arrays[name])]
     return listing
+
+
+def _arrays(path: Path, where: str) -> dict[str, np.ndarray]:
+    """What the file holds; members that are no arrays are passed over."""
+    try:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise UserError(
+                    f"{where} is a single array; save images and labels together: np.savez(path, images=..., labels=...)."
+                )
+            members = {name: file[name] for name in file.files}
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise UserError(f"{where} does not fit into memory; write the images as files into a folder of classes.") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _unreadable(where, error) from error
+    except Exception as error:  # zipfile, zlib and the parser of numpy's headers raise two dozen kinds for a strange file
+        raise _unreadable(where, error) from error
+    return {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
+
+
+def _unreadable(where: str, error: Exception) -> UserError:
+    why = str(error).partition(". ")[0] or type(error).__name__
+    return UserError(
+        f"{where} cannot be read as npz ({why}); it may be truncated, use a compression that "
+        "Python does not know, or hold Python objects, which are never loaded. Save it again with np.savez_compressed."
+    )
+
+
+def _name_classes(listing: Listing, arrays: Mapping[str, np.ndarray], where: str) -> None:
+    """The names of an array `classes`, `class_names` or `names` in place of the numbers that labels are."""
+    name = next((name for name in ("classes", "class_names", "names") if name in arrays), None)
+    if name is None or arrays[name].ndim != 1:
+        return
+    names = [label_name(value) for value in arrays[name]]
+    there = {label for label in listing.labels if label not in (None, "-1")}
+    if len(names) == len(listing.ids) and len(names) > len(there):
+        listing.notes.append(f"{name} has an entry for each image and was not taken for the names of the classes")
+        return
+    if len(set(names)) < len(names) or None in names:
+        raise UserError(f"{where}: {name} names two classes alike, or one not at all; give each a name of its own.")
+    classes = tuple(str(label) for label in names)
+    if there <= set(classes) and not all(label.isdecimal() for label in there):
+        listing.classes = classes
+        return
+    numbers = {label: int(label) for label in there if label.isdecimal()}
+    if numbers.keys() != there or max(numbers.values(), default=0) >= len(classes):
+        strange = sorted(there - {label for label, number in numbers.items() if number < len(classes)})[0]
+        raise UserError(
+            f"{where}: label {strange!r} is not one of the numbers 0..{len(classes) - 1}, for which {name} has names; "
+            f"correct the labels or leave {name} out."
+        )
+    listing.labels = [classes[numbers[label]] if label in numbers else None for label in listing.labels]
+    listing.classes = classes
 
 
 def _pairs(arrays: dict[str, np.ndarray], labelled: bool = True) -> dict[str, tuple[str, str]]:
@@ -105,39 +164,91 @@ def _left_out(arrays: dict[str, np.ndarray], pairs: dict[str, tuple[str, str]]) 
     return notes + ([f"arrays {', '.join(printable(n, 40) for n in alike[:8])} were not used"] if alike else [])
 
 
-def as_uint8(images: np.ndarray, where: str) -> np.ndarray:
-    """(N, H, W) or (N, H, W, 3 or 4) of uint8; also from (N, 1 or 3, H, W), floats in 0..1 or 0..255, and 16 bits."""
+def as_images(images: np.ndarray, where: str) -> np.ndarray:
+    """(N, H, W) or (N, H, W, 3 or 4) of numbers, also from (N, H, W, 1) and channels first; nothing is copied."""
     if images.ndim == 4 and images.shape[1] in (1, 3, 4) and images.shape[3] not in (1, 3, 4):
         images = images.transpose(0, 2, 3, 1)
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (3, 4)):
         raise UserError(f"{where} has the shape {images.shape}; expected (N, H, W), (N, H, W, 3) or (N, 3, H, W).")
-    if images.dtype == np.uint8:
-        return np.ascontiguousarray(images)
-    if images.dtype == np.bool_:
-        return images.astype(np.uint8) * np.uint8(255)
-    if images.dtype.kind not in "uif" or not images.size:
+    if images.dtype.kind not in "buif" or not images.size:
         raise UserError(
             f"{where} holds {images.dtype} values, {images.size} in all; expected numbers, one per pixel and channel."
         )
+    return images
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """How the arrays of one file become bytes: `low` 0, `high` 255, in every part. kind: as `Preprocessing` names deep
+    pictures, "" for bytes; train: the array that it was decided by."""
+
+    low: float
+    high: float
+    kind: str
+    train: str
+
+    def read(self, images: np.ndarray, name: str, where: str, notes: list[str]) -> np.ndarray:
+        """uint8 of the same shape. UserError where the array cannot be meant in this scale."""
+        low, high = _range(images, f"{where}: {name}")
+        check_part(low, high, (self.low, self.high), f"{where}: {name}", self.train)
+        if images.dtype == np.uint8 and (self.low, self.high) == (0.0, 255.0):
+            return np.ascontiguousarray(images)
+        slack = UNIT_SLACK * (self.high - self.low)
+        if low < self.low - slack or high > self.high + slack:
+            notes.append(
+                f"{name} holds values from {low:g} to {high:g}: what lies outside {self.low:g}..{self.high:g} was cut off"
+            )
+        result = np.empty(images.shape, np.uint8)
+        for first in range(0, len(images), 256):  # in pieces: to_bytes takes eight bytes a value
+            result[first : first + 256] = to_bytes(images[first : first + 256], self.low, self.high)
+        return result
+
+
+def _scale(images: np.ndarray, name: str, where: str, notes: list[str]) -> _Scale:
+    """Decided by the training images, or by all where no parts are given."""
+    if images.dtype == np.uint8:
+        return _Scale(0.0, 255.0, "", name)
+    low, high = _range(images, f"{where}: {name}")
+    floats = images.dtype.kind == "f"
+    scale = scale_of(low, high, floats)
+    if floats:
+        least, most = (extreme(images, axis=tuple(range(1, images.ndim))) for extreme in (np.min, np.max))
+        dim = np.flatnonzero(most <= 1 + UNIT_SLACK)  # whether these are all whole matters only here
+        whole = np.ones(len(images), bool)
+        whole[dim] = [bool((images[row] == np.rint(images[row])).all()) for row in dim]
+        values = [Values(float(a), float(b), bool(c)) for a, b, c in zip(least, most, whole, strict=True)]
+        check_alike(values, scale, f"{where}: {name}")
+    notes.append(said(low, high, scale, f"the {images.dtype} images of {name}"))
+    return _Scale(*scale, {"f": "floats", "b": ""}.get(images.dtype.kind, "integers"), name)
+
+
+def _range(images: np.ndarray, where: str) -> tuple[float, float]:
     low, high = float(images.min()), float(images.max())
-    if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or high > 65535:
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise UserError(f"{where} holds values from {low} to {high}; expected finite numbers: replace NaN and infinity.")
+    return low, high
+
+
+def _labels(labels: np.ndarray, where: str, task: str, notes: list[str], several: list[str]) -> np.ndarray:
+    """One label an image, from (N,), (N, 1) or one-hot rows; for regression any (N, targets)."""
+    if labels.ndim not in (1, 2) or labels.dtype.kind not in "buifUS":
         raise UserError(
-            f"{where} holds values from {low} to {high}; expected 0..255, 0..1 or 0..65535: scale the images, without NaN."
+            f"{where} has the shape {labels.shape} of {labels.dtype}; expected one label an image, (N,), or one-hot rows, "
+            "of numbers or text."
         )
-    scale = 255.0 if images.dtype.kind == "f" and high <= 1 else 1.0 if high <= 255 else 1 / 257
-    return np.rint(images * scale).astype(np.uint8)
-
-
-def _labels(labels: np.ndarray, where: str) -> np.ndarray:
-    """One label an image, from (N,), (N, 1) or one-hot rows."""
-    if labels.ndim == 2 and labels.shape[1] == 1:
+    if labels.ndim == 1 or task != "classification":
+        return labels
+    if labels.shape[1] == 1:
         return labels[:, 0]
-    if labels.ndim == 2 and labels.dtype.kind in "uifb" and np.all(labels.sum(axis=1) == 1) and np.all(labels.max(axis=1) == 1):
+    if labels.dtype.kind in "uifb" and np.isin(labels, (0, 1)).all() and (np.count_nonzero(labels, axis=1) == 1).all():
+        notes.append(f"{where}: each row has a single 1 and was read as one-hot, {labels.shape[1]} classes")
         return labels.argmax(axis=1)
-    if labels.ndim != 1:
-        raise UserError(f"{where} has the shape {labels.shape}; expected one label an image, (N,), or one-hot rows.")
+    several.append(
+        f"{where} has the shape {labels.shape}, and its rows are not one-hot; expected one label an image, (N,): "
+        "several labels an image are not supported (numbers are predicted with --task regression)."
+    )
     return labels
 
 

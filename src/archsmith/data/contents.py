@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
+from archsmith.data.decode import open_picture
 from archsmith.data.listing import Listing
 
 _PIECE = 1 << 20
@@ -33,7 +34,7 @@ class Contents:
         with open(paths[index], "rb") as stream:
             data = stream.read()
         self._found[index] = hashlib.sha256(data).hexdigest()
-        return Image.open(io.BytesIO(data))
+        return open_picture(io.BytesIO(data))
 
     def digests(self, threads: int | None) -> list[str]:
         """One checksum an image, in the order of the listing; "" for a file that cannot be read."""

@@ -17,6 +17,7 @@ import torch
 from archsmith.data import duplicates, scan
 from archsmith.data.arrays import list_digits, list_npz
 from archsmith.data.contents import Contents, data_hash
+from archsmith.data.decode import PLAIN, Preprocessing
 from archsmith.data.folder import list_folder
 from archsmith.data.layout import NoImages
 from archsmith.data.listing import PARTS, Listing, class_order, printable
@@ -24,6 +25,7 @@ from archsmith.data.lookalike import check_names
 from archsmith.data.masks import masks_beside
 from archsmith.data.mirror import left_and_right
 from archsmith.data.parts import Part, Resident, Streamed
+from archsmith.data.preprocessing import decide
 from archsmith.data.split import Split, divide, rows_of
 from archsmith.data.table import list_csv, list_parquet, parquet_files
 from archsmith.errors import UserError, did_you_mean, quoted
@@ -52,7 +54,7 @@ Sizing = Callable[[Seen], tuple[int, "str | None"]]  # -> the side of the input,
 class Data:
     """A set of images, split and ready. `size` is the side of the square network input, `mean` and `std` those of the
     training pixels in 0..1, per channel; `goal` is what is wanted of an image, `classes` are there where that is its class;
-    `facts` is what a report shows, plain JSON."""
+    `facts` is what a report shows, plain JSON; `how` is how a picture becomes such an input."""
 
     name: str
     kind: str
@@ -66,6 +68,7 @@ class Data:
     std: tuple[float, ...]
     facts: dict[str, Any]
     goal: Goal
+    how: Preprocessing = PLAIN
 
 
 def load(
@@ -81,6 +84,9 @@ def load(
     memory_limit_bytes: int | None = None,
     split: Mapping[str, Any] | None = None,
     threads: int | None = None,
+    fit: str = "auto",
+    flip: str = "auto",
+    before: Mapping[str, Any] | None = None,
 ) -> Data:
     """Read `source` whole, unreadable images set aside, and split it.
 
@@ -88,7 +94,9 @@ def load(
     as (N, targets)) or "reconstruction" (of the image itself; labels are not read). test_share: 0.2, for the digits 0.3.
     group: the column whose equal values must not be separated. classes_at: of a folder, the level of the class folders below it
     (1: directly in it), where the tree alone does not say. split: what `Data.split.to_json()` gave, to get the same parts
-    again; then seed and shares are those of the saved split. size: of the square input, or what decides it (`Sizing`).
+    again; then seed and shares are those of the saved split. size: of the square input, or what decides it (`Sizing`). fit:
+    auto, crop, pad or squeeze, how pictures become square. flip: auto, yes or no, whether training mirrors images. before: the
+    facts of an earlier load of the same set, whose "preprocessing" and "flip" are kept to.
     memory_limit_bytes: above so many bytes of pixels the images are not kept but decoded when needed (default: half of the free
     memory, at most 8 GiB). threads: for reading, default one a core. UserError for whatever is wrong with the source.
     """
@@ -104,12 +112,12 @@ def load(
         raise UserError(
             f"{_shown(source)}: not one image can be read; the first: {listing.unreadable[0][0]}: {listing.unreadable[0][1]}."
         )
+    read, preprocessing = decide(listing, headers, fit=fit, threads=threads, before=(before or {}).get("preprocessing"))
     channels = 1 if all(header.grey for header in headers.values()) else 3
-    sides = [header.width for header in headers.values()], [header.height for header in headers.values()]
     if isinstance(size, int):
         side = size
     else:
-        side = _suggested(*sides, listing)
+        side = _suggested(list(headers.values()), read.fit, listing)
         if size is not None:
             count = listing.declared.count("train") if listing.declared else int(len(headers) * (1 - val_share - test_share))
             outputs = len(classes) or (1 if values is None else values.shape[1])
@@ -119,7 +127,7 @@ def load(
     need = len(kept) * channels * side * side
     pixels: np.ndarray | None = None
     if need <= limit_bytes:
-        pixels, kept = scan.pixels(replace(listing, open=contents.open), kept, channels, side, threads)
+        pixels, kept = scan.pixels(replace(listing, open=contents.open), kept, channels, side, threads, how=read)
         if channels == 3 and scan.colorless(pixels):
             pixels, channels = np.ascontiguousarray(pixels[:, :1]), 1
             listing.notes.append("all images are grey although stored in color: one input channel")
@@ -161,17 +169,19 @@ def load(
             held = torch.from_numpy(pixels), torch.from_numpy(chosen)
             parts[part] = Resident(*held, labels[chosen], names, len(strata), **common)
         else:
-            parts[part] = Streamed(listing.open, kept[chosen], labels[chosen], names, len(strata), channels, side, **common)
+            which = kept[chosen], labels[chosen], names, len(strata)
+            parts[part] = Streamed(listing.open, *which, channels, side, how=read, **common)
     mean, std = _statistics(parts["train"])
     goal = own or (Classification(classes) if classes else Reconstruction(channels, side, mean, std))
     facts = _facts(source, listing, classes, parts, saved, headers, side, channels, hashed)
     facts["duplicates"] = _duplicates(pixels, labels, rows, ids, [digests[row].encode() for row in kept])
-    facts["flip"] = left_and_right(parts["train"], parts["val"], classes if channels == 1 else ())
+    facts["preprocessing"] = preprocessing
+    facts["flip"] = (before or {}).get("flip") or left_and_right(parts["train"], parts["val"], classes, asked=flip)
     facts["goal"] = to_json(goal)
     facts["notes"] += masks_beside(listing, kept.tolist())
     _advise(facts, listing, mean)
     unreadable = tuple(listing.unreadable)
-    return Data(facts["name"], listing.kind, classes, channels, side, parts, saved, unreadable, mean, std, facts, goal)
+    return Data(facts["name"], listing.kind, classes, channels, side, parts, saved, unreadable, mean, std, facts, goal, read)
 
 
 def _shown(source: str | Path) -> str:
@@ -200,6 +210,8 @@ def _listing(source: str | Path, group: str | None, memory_limit_bytes: int, tas
                 f"{_shown(text)}: no such file, folder or built-in data set{near}. Give a folder with one sub-folder of images "
                 f"per class, a CSV (path,label), a parquet or npz file, or {', '.join(BUILT_IN)}."
             )
+        if not path.is_dir() and not path.is_file():
+            raise UserError(f"{_shown(text)} is a pipe, a device or a socket; give a folder or a regular file.")
         if path.is_dir():
             if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
                 return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
@@ -276,10 +288,14 @@ def _check_request(size: int | None, val_share: float, test_share: float) -> Non
 
 def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
     """The class names and the label of each image, -1 where the source gives none (those are listed as unreadable)."""
+    if listing.several:
+        raise UserError(listing.several)
     present = {label for label in listing.labels if label is not None}
     for name, label in zip(listing.ids, listing.labels, strict=True):
         if label is None:
             listing.unreadable.append((name, "no label (empty or NaN)"))
+    if strange := next((name for name in sorted(present) if "\0" in name), None):
+        raise UserError(f"class name {strange!r} holds a NUL character, which no file can be named after; correct that label.")
     if not present:
         raise UserError(f"all {len(listing.ids)} labels are empty or NaN; give every image a class.")
     if len(present) > 20 and any("." in name and _is_number(name) for name in present):
@@ -375,11 +391,20 @@ def _check_classes(labels: np.ndarray, classes: Sequence[str], listing: Listing)
         )
 
 
-def _suggested(widths: Sequence[int], heights: Sequence[int], listing: Listing) -> int:
-    """The median of the shorter sides up to 224; where sizes differ a multiple of 8 (below 64 pixels) or 32."""
-    shorter = [min(pair) for pair in zip(widths, heights, strict=True)]
-    side = int(min(statistics.median_low(shorter), LARGEST_SIZE))
-    if min(shorter) != max(shorter):
+def _suggested(headers: Sequence[scan.Header], fit: str, listing: Listing) -> int:
+    """The median side of the square that holds what is seen, up to 224; where sizes differ a multiple of 8 (below 64) or 32.
+
+    Seen is the central square, whose side is the shorter one; or all of the image: stretched to a square of equal area, or in
+    one that is as long as its longer side.
+    """
+    own = {
+        "crop": lambda header: min(header.width, header.height),
+        "pad": lambda header: max(header.width, header.height),
+        "squeeze": lambda header: round((header.width * header.height) ** 0.5),
+    }[fit]
+    sides = [own(header) for header in headers]
+    side = int(min(statistics.median_low(sides), LARGEST_SIZE))
+    if min(sides) != max(sides):
         side = side // 32 * 32 if side >= 64 else side // 8 * 8 if side >= 16 else side
     if side < 4:
         listing.notes.append(f"the images are only {side} pixels wide or high; enlarged to 8")

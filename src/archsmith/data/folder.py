@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from archsmith.data.decode import open_picture
 from archsmith.data.layout import arrange
 from archsmith.data.listing import Listing
 from archsmith.errors import UserError, printable, quoted
@@ -95,7 +96,7 @@ def list_folder(root: Path, labelled: bool = True, classes_at: int | None = None
 
 
 def _open(paths: list[str], index: int) -> Image.Image:
-    return Image.open(paths[index])
+    return open_picture(paths[index])
 
 
 def _is_image(path: str) -> bool:

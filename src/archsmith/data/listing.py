@@ -46,6 +46,8 @@ class Listing:
     classes: tuple[str, ...] | None = None  # where the source names them: also those without an image
     target: str = "value"  # what the source calls the labels
     paths: list[str] | None = None  # the files, where each image is one
+    scales: dict[str, tuple[float, float]] = field(default_factory=dict)  # as Preprocessing has them, of arrays
+    several: str = ""  # where labels are lists: which, so that nobody takes a list for a class
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -62,7 +64,8 @@ def label_name(value: Any) -> str | None:
         value = int(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    text = printable(str(value).strip())
+    text = str(value).strip()
+    text = text if "\0" in text else printable(text)  # a NUL is refused where it is found in a class
     if _WHOLE.fullmatch(text):  # text that means a number is named as that number is
         text = str(int(text.partition(".")[0]))
     return None if text.lower() in ("", "nan") else text

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,8 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from archsmith.data.attempts import attempted
 from archsmith.data.augment import Augment, blend, distort, shift_and_flip
-from archsmith.data.decode import decode
+from archsmith.data.decode import PLAIN, Preprocessing, decode
 from archsmith.errors import UserError
 from archsmith.seeding import mix
 
@@ -78,8 +80,8 @@ class Resident:
 
 @dataclass
 class Streamed:
-    """Images decoded when asked for. One that proves unreadable is replaced by the next of its class, or that with the
-    nearest values, and listed in `failed`.
+    """Images decoded when asked for. One that proves damaged is replaced by the next of its class, or that with the nearest
+    values, and listed in `failed`; where the disk or the memory fails, a UserError stops the run.
     """
 
     open: Callable[[int], Image.Image]
@@ -93,6 +95,7 @@ class Streamed:
     resident: bool = False
     values: np.ndarray | None = None
     itself: bool = False
+    how: Preprocessing = PLAIN
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -110,13 +113,18 @@ class Streamed:
         for candidate in self._stand_ins(index):
             if self.ids[candidate] not in self.failed:
                 try:
-                    return decode(self.open(int(self.rows[candidate])), self.channels, self.size)
+                    return attempted(partial(self._decoded, candidate), self.ids[candidate], known=True)
+                except UserError:
+                    raise
                 except Exception as error:  # pillow raises OSError, SyntaxError, struct.error, ... for damaged files
                     self.failed[self.ids[candidate]] = str(error) or type(error).__name__
         raise UserError(
             f"no image of the class of {self.ids[index]} can be read any more "
             f"({self.failed.get(self.ids[index])}); check the disk or the folder."
         )
+
+    def _decoded(self, index: int) -> np.ndarray:
+        return decode(self.open(int(self.rows[index])), self.channels, self.size, self.how)
 
     def _stand_ins(self, index: int) -> Iterator[int]:
         yield index

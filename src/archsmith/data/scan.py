@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from archsmith.data.decode import GREY_MODES, MAX_PIXELS, decode
+from archsmith.data.attempts import attempted
+from archsmith.data.decode import GREY_MODES, MAX_PIXELS, PLAIN, Preprocessing, decode, deep, orientation
 from archsmith.data.listing import Listing
+from archsmith.errors import UserError
 
 _CHUNK = 64
 _TAILS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
@@ -23,11 +26,22 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Header:
-    """Of an image as shown: width and height in pixels, and whether it is grey."""
+    """Of an image as shown: width and height in pixels, whether it is grey, and whether it holds "integers" or "floats" of
+    more than 8 bits."""
 
     width: int
     height: int
     grey: bool
+    deep: str = ""
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the pixels of one deep image hold: the least and the greatest finite number, and whether all are whole."""
+
+    least: float
+    most: float
+    whole: bool
 
 
 def headers(listing: Listing, indices: Sequence[int], threads: int | None) -> dict[int, Header]:
@@ -37,9 +51,9 @@ def headers(listing: Listing, indices: Sequence[int], threads: int | None) -> di
         with listing.open(index) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS} that are accepted")
-            turned = image.format in ("JPEG", "MPO") and _orientation(image) >= 5
+            turned = image.format in ("JPEG", "MPO") and orientation(image) >= 5
             size = image.size[::-1] if turned else image.size
-            header = Header(*size, grey=image.mode in GREY_MODES)
+            header = Header(*size, grey=image.mode in GREY_MODES, deep=deep(image.mode))
             if listing.paths is not None and _cut_off(listing.paths[index], image.format):
                 image.load()
             return header
@@ -47,14 +61,31 @@ def headers(listing: Listing, indices: Sequence[int], threads: int | None) -> di
     return {index: header for index, header in _each(one, indices, listing, threads) if header is not None}
 
 
+def ranges(listing: Listing, indices: Sequence[int], threads: int | None) -> dict[int, Values]:
+    """What the pixels of deep images hold; those that cannot be decoded or hold no number are left out, to be listed later."""
+
+    def one(index: int) -> Values | None:
+        with listing.open(index) as image:
+            values = np.asarray(image)
+        finite = values[np.isfinite(values)]
+        if not finite.size:
+            return None
+        return Values(float(finite.min()), float(finite.max()), bool((finite == np.rint(finite)).all()))
+
+    known = len(listing.unreadable)
+    found = {index: values for index, values in _each(one, indices, listing, threads) if values is not None}
+    del listing.unreadable[known:]
+    return found
+
+
 def pixels(
-    listing: Listing, indices: np.ndarray, channels: int, size: int, threads: int | None
+    listing: Listing, indices: np.ndarray, channels: int, size: int, threads: int | None, *, how: Preprocessing = PLAIN
 ) -> tuple[np.ndarray, np.ndarray]:
     """uint8 (n, channels, size, size) of the images that can be decoded, and their indices; the others are listed."""
     result = np.empty((len(indices), channels, size, size), dtype=np.uint8)
 
     def one(place: int) -> bool:
-        result[place] = decode(listing.open(int(indices[place])), channels, size)
+        result[place] = decode(listing.open(int(indices[place])), channels, size, how)
         return True
 
     names = indices.tolist()
@@ -79,13 +110,19 @@ def _each(
     threads: int | None,
     rows: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, Result | None]]:
-    """work(place) of every place, in order; where it fails None, and a line in `listing.unreadable`. rows: place -> row."""
+    """work(place) of every place, in order; where it fails None, and a line in `listing.unreadable`. rows: place -> row.
+
+    UserError where not the image fails but the system.
+    """
 
     def safely(chunk: list[int]) -> list[tuple[int, Result | None, str]]:
         done: list[tuple[int, Result | None, str]] = []
         for place in chunk:
             try:
-                done.append((place, work(place), ""))
+                name = listing.ids[place if rows is None else rows[place]]
+                done.append((place, attempted(partial(work, place), name), ""))
+            except UserError:
+                raise
             except Exception as error:  # pillow raises a dozen kinds for damaged files
                 done.append((place, None, reason(error)))
         return done
@@ -118,13 +155,6 @@ def reason(error: BaseException) -> str:
         return error.strerror
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(0x0112, 1))
-    except Exception:  # as in decode.upright
-        return 1
 
 
 def _cut_off(path: str, kind: str | None) -> bool:

@@ -5,26 +5,25 @@ from __future__ import annotations
 import errno
 import glob
 import io
-import json
 import os
-import re
 import tempfile
 import weakref
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from archsmith.data.contents import is_regular
+from archsmith.data.attempts import attempted
+from archsmith.data.decode import open_picture
+from archsmith.data.features import LABEL, Columns, columns_of, named_labels, united
 from archsmith.data.listing import PART_NAMES, PARTS, UNLABELLED, Listing, label_name, part_name, part_of, printable, unique_ids
 from archsmith.data.rows import located, read_rows
+from archsmith.data.several import joined, one_each
 from archsmith.errors import UserError, did_you_mean, quoted
 
-IMAGE = ("image", "img", "picture", "x")
-LABEL = ("label", "labels", "class", "target", "y")
 PATH = ("path", "file_name", "filename", "file", "image_path", "image", "img_path")
 SPLIT = ("split", "part", "subset")
 
@@ -44,7 +43,7 @@ def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
     columns = {name: [row[index] for row in read.rows] for index, name in enumerate(read.header)}
     files, told = located(columns[named], base, read.encoding, where)
     labels = [label_name(value) for value in columns[labelling]] if labelling else [UNLABELLED] * len(files)
-    _check_single(labels, where)
+    several = joined(labels, where, notes) if labelling else ""
     everything = range(len(files))
     places = [f"{where}, line {line}" for line in read.lines]
     declared = _declared(columns, everything, where, places)
@@ -63,6 +62,7 @@ def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
         paths=[files[row] for row in keep],
         notes=[*read.notes, *notes, *told],
         target=labelling,
+        several=several,
     )
 
 
@@ -74,18 +74,6 @@ def _one_of(header: Sequence[str], known: Sequence[str], where: str, what: str) 
     others = [other for other in header if other != name and other.lower() in known]
     rest = ", ".join(quoted(other) for other in others)
     return name, [f"{what} come from column {quoted(name)}; not used: {rest}"] if others else []
-
-
-def _check_single(labels: Sequence[str | None], where: str) -> None:
-    """UserError for labels that name several classes at once."""
-    known = {label for label in labels if label is not None}
-    for label in known:
-        pieces = [piece.strip() for piece in re.split(r"[|;,]", label)]
-        if re.fullmatch(r"[\[{(].*[,;|].*[\])}]", label) or (len(pieces) > 1 and all(piece in known for piece in pieces)):
-            raise UserError(
-                f"{where}: the label {quoted(label)} names several classes; images of several classes at once are not "
-                "supported: keep one class an image."
-            )
 
 
 def _repeated(
@@ -110,9 +98,7 @@ def _repeated(
 
 
 def _open_path(paths: Sequence[str], index: int) -> Image.Image:
-    if os.path.exists(paths[index]) and not is_regular(paths[index]):
-        raise OSError("no regular file")  # a pipe would be waited for without end
-    return Image.open(paths[index])
+    return open_picture(paths[index])
 
 
 def _column(header: Iterable[str], known: Sequence[str], where: str, what: str) -> str:
@@ -235,50 +221,65 @@ def _is_there(piece: str) -> bool:
 
 
 def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: int, labelled: bool = True) -> Listing:
-    """Columns image (encoded bytes, or a struct with them), label (where `labelled`), optional split and group; several files
-    are one table."""
+    """Columns image (encoded bytes, or a struct with them or a path beside the file), label (where `labelled`), optional split
+    and group; several files are one table, each with its own numbers for the classes."""
     blobs = Blobs(memory_limit_bytes)
     columns: dict[str, list[Any]] = {}
-    classes: tuple[str, ...] | None = None
     pins: list[int] = []
+    beside: dict[int, str] = {}
     origin: list[str] = []
+    notes: list[str] = []
+    several = ""
+    found: list[tuple[str, tuple[str, ...] | None, list[str | None]]] = []
+    first: Columns | None = None
     for path in files:
-        table, names = _read_parquet(path, group, blobs, pins)
-        if columns and table.keys() != columns.keys():
+        own, table = _read_parquet(path, group, blobs, pins, beside, labelled)
+        if columns and (table.keys() != columns.keys() or own.label != (first or own).label):
             raise UserError(
-                f"{printable(str(path))} has the columns {', '.join(table)}, {printable(str(files[0]))} "
-                f"{', '.join(columns)}; they must agree."
+                f"{printable(str(path))} has the columns {', '.join((own.image, *table))}, {printable(str(files[0]))} "
+                f"{', '.join(((first or own).image, *columns))}; they must agree."
             )
+        notes += own.notes if first is None else ()
+        first = first or own
+        if own.label is not None:
+            said = printable(str(path))
+            table[own.label], note, refusal = one_each(table[own.label], said, own.label)
+            notes += [note] if note else []
+            several = several or refusal
+            found.append((said, own.names, [] if refusal else named_labels(table[own.label], own.names, said)))
         for name, values in table.items():
             columns.setdefault(name, []).extend(values)
         origin += [str(path)] * (len(blobs) - len(origin))
-        classes = classes or names
     blobs.close()
     where = printable(str(files[0])) if len(files) == 1 else f"the {len(files)} parquet files"
     rows = range(len(blobs))
-    if not rows:
+    if not rows or first is None:
         raise UserError(f"{where} holds no rows; expected an image and a label each.")
-    labelling = _column(columns, LABEL, where, "the class labels") if labelled else None
-    given = columns[labelling] if labelling else [UNLABELLED] * len(rows)
-    labels = [label_name(value) for value in given]
-    if classes and labelled:
-        labels = [None if name is None else _named(name, classes, where) for name in labels]
-    declared, said = _declared(columns, rows, where), list[str]()
+    labels: list[str | None] = [UNLABELLED] * len(rows)
+    classes = None
+    if first.label is not None and several:  # of no use as classes, of some as numbers
+        labels = [label_name(value) for value in columns[first.label]]
+    elif first.label is not None:
+        classes = united(found, notes)
+        labels = [label for _, _, own_labels in found for label in own_labels]
+    declared = _declared(columns, rows, where)
     if declared is None:
-        declared, said = _by_path(origin)
+        declared, remarks = _by_path(origin)
+        notes += remarks
     named = _optional(columns, PATH)
     ids = unique_ids([printable(str(value)) for value in columns[named]] if named else [""] * len(rows), "row")
     return Listing(
         kind="parquet",
         ids=ids,
         labels=labels,
-        open=partial(_open_blob, blobs.__getitem__),
+        open=partial(_open_row, blobs, beside),
         pins=pins,
         declared=declared,
         groups=_groups(columns, rows, group, where),
-        classes=classes if labelled else None,
-        target=labelling or "",
-        notes=said,
+        classes=classes,
+        target=first.label or "",
+        several=several or joined(labels, where, notes),
+        notes=notes,
     )
 
 
@@ -308,45 +309,47 @@ def _tokens(name: str) -> list[str]:
     return name.lower().replace("-", " ").replace("_", " ").replace(".", " ").split()
 
 
-def _named(name: str, classes: tuple[str, ...], where: str) -> str:
-    """The name of a label that the file stores by number."""
-    if name.isdecimal() and int(name) < len(classes):
-        return classes[int(name)]
-    raise UserError(f"{where}: label {name} is outside 0..{len(classes) - 1}, for which the file has names; correct the rows.")
-
-
-def _open_blob(read: Callable[[int], bytes], index: int) -> Image.Image:
-    return Image.open(io.BytesIO(read(index)))
+def _open_row(blobs: Blobs, beside: Mapping[int, str], index: int) -> Image.Image:
+    return open_picture(beside[index] if index in beside else io.BytesIO(blobs[index]))
 
 
 def _read_parquet(
-    path: Path, group: str | None, blobs: Blobs, pins: list[int]
-) -> tuple[dict[str, list[Any]], tuple[str, ...] | None]:
-    """One file: its images go to `blobs` and their checksums to `pins`; the other columns that matter are returned."""
+    path: Path, group: str | None, blobs: Blobs, pins: list[int], beside: dict[int, str], labelled: bool
+) -> tuple[Columns, dict[str, list[Any]]]:
+    """One file: its images go to `blobs` and their checksums to `pins`, the paths of those that lie beside it to `beside`; the
+    other columns that matter are returned."""
     try:
         import pyarrow as arrow
         import pyarrow.parquet as parquet
     except ImportError as error:
         raise UserError('reading parquet needs pyarrow; install it with: pip install "archsmith[data]"') from error
     where = printable(str(path))
+    if not path.is_file():
+        raise UserError(f"{where} is not a regular file; give parquet files.")
     try:
         with parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
-            image = _column(schema.names, IMAGE, where, "the encoded images")
-            kept = [n for n in schema.names if n != image and (n == group or n.lower() in (*LABEL, *PATH, *SPLIT, "group"))]
+            own = columns_of(schema, where, labelled)
+            wanted = (*PATH, *SPLIT, "group")
+            kept = [n for n in schema.names if n != own.image and (n in (group, own.label) or n.lower() in wanted)]
             table: dict[str, list[Any]] = {name: [] for name in kept}
-            for batch in file.iter_batches(batch_size=1024, columns=[image, *kept]):
-                for value in batch.column(0 if batch.schema.names[0] == image else batch.schema.names.index(image)).to_pylist():
+            for batch in file.iter_batches(batch_size=1024, columns=[own.image, *kept]):
+                for value in batch.column(batch.schema.names.index(own.image)).to_pylist():
                     blob = value.get("bytes") if isinstance(value, dict) else value
-                    if isinstance(blob, str):
-                        raise UserError(
-                            f"{where}: column {image!r} holds text, not encoded images; for paths and labels give a CSV file."
-                        )
+                    if not blob and isinstance(value, dict) and value.get("path"):
+                        beside[len(blobs)] = _beside(path, str(value["path"]), where, len(blobs))
+                        blobs.append(b"")
+                        pins.append(_checksum(beside[len(blobs) - 1]))
+                        continue
                     blobs.append(blob or b"")
                     pins.append(zlib.crc32(blob or b""))
                 for name in kept:
                     table[name] += batch.column(batch.schema.names.index(name)).to_pylist()
-    except (arrow.ArrowException, OSError) as error:
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise UserError(f"{where} does not fit into memory; write it again with smaller row groups.") from error
+    except (arrow.ArrowException, OSError, ValueError, TypeError, OverflowError) as error:
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise UserError(
                 f"no space left in {tempfile.gettempdir()} to lay out the images of {where}; set TMPDIR to a larger disk."
@@ -355,14 +358,24 @@ def _read_parquet(
         raise UserError(
             f"{where} cannot be read as parquet ({reason}); it may be truncated: fetch or write it again."
         ) from error
-    return table, _class_names(schema)
+    return own, table
 
 
-def _class_names(schema: Any) -> tuple[str, ...] | None:
-    """The class names that files written by the `datasets` library carry in their metadata."""
+def _beside(path: Path, name: str, where: str, row: int) -> str:
+    """The file that a row names instead of holding the image; it lies in the folder of the table or below it."""
+    folder = os.path.abspath(path.parent)
+    full = os.path.normpath(os.path.join(folder, name))
+    if "\0" in name or os.path.commonpath([folder, full]) != folder:
+        raise UserError(
+            f"{where}, row {row + 1}: its image is the path {printable(name)!r}, outside the folder of the file; such images "
+            "are read from beside it only. For images elsewhere give a CSV file with the columns path and label."
+        )
+    return full
+
+
+def _checksum(file: str) -> int:
+    """Of the contents; -1 for what cannot be read, opening it will say so."""
     try:
-        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
-        names = next(features[name]["names"] for name in features if name.lower() in LABEL and "names" in features[name])
-        return tuple(str(name) for name in names)
-    except (TypeError, KeyError, ValueError, StopIteration):
-        return None
+        return attempted(lambda: zlib.crc32(Path(file).read_bytes()), printable(file)) if os.path.isfile(file) else -1
+    except OSError:
+        return -1

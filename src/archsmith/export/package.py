@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 import archsmith
+from archsmith.data.decode import PLAIN, Preprocessing
 from archsmith.errors import Damaged, UserError
 from archsmith.export.card import TITLES, card
 from archsmith.export.files import deployment_of, safetensors_bytes, verify
@@ -32,10 +33,12 @@ FILES = (
     "model.onnx", "predict.py", "model.py", "model.safetensors", "model.pt2",
     "architecture.json", "preprocess.json", "labels.json",
 )  # fmt: skip
-HOW = (
-    "upright by its EXIF orientation, 8 bits a channel, transparency over white, {color}, "
-    "the central square resized to {size} x {size}"
-)
+HOW = "upright by its EXIF orientation, 8 bits a channel{deep}, transparency over white, {color}, {fit}"
+FITS = {
+    "crop": "the central square resized to {size} x {size}",
+    "pad": "all of it resized to fit {size} x {size}, bars of grey 128 around it",
+    "squeeze": "all of it stretched to {size} x {size}",
+}
 
 
 def ship(
@@ -50,12 +53,14 @@ def ship(
     facts: Mapping[str, Any] | None = None,
     threads: int = 1,
     images: Tensor | None = None,
+    preprocessing: Preprocessing = PLAIN,
 ) -> dict[str, Any]:
     """Writes best/ beside what is there, verifies it, times the ONNX file, then puts it in its place; the `ship` payload.
 
     shape: (C, H, W) with C 1 or 3 and H = W. facts, for the card: name, summary, accuracy, budget, costs, caveats, any more.
-    images: real ones to verify with, uint8 (N, C, H, W). A file that a network cannot be written as is left out and named under
-    `skipped`. Raises EvaluationFailed where a file disagrees with PyTorch, UserError where the folder cannot be written; the
+    images: real ones to verify with, uint8 (N, C, H, W). preprocessing: how a picture becomes the input, for predict.py. A file
+    that a network cannot be written as is left out and named under `skipped`. Raises EvaluationFailed where a file disagrees
+    with PyTorch, UserError where the folder cannot be written; the
     earlier folder is intact then.
     """
     folder, facts = Path(folder), dict(facts or {})
@@ -64,7 +69,7 @@ def ship(
     partial, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "old"))
     facts["architecture"] = None if architecture is None else {"key": architecture.key, "options": dict(architecture)}
     deployment = deployment_of(goal, mean, std)
-    written, skipped = _contents(network, shape, goal, deployment, facts)
+    written, skipped = _contents(network, shape, goal, deployment, facts=facts, preprocessing=preprocessing)
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -108,16 +113,19 @@ def _contents(
     shape: Sequence[int],
     goal: Goal,
     deployment: Deployment,
+    *,
     facts: dict[str, Any],
+    preprocessing: Preprocessing,
 ) -> tuple[dict[str, bytes], list[dict[str, str]]]:
     """File name -> bytes, and what could not be written and why."""
     channels, size, _ = shape
     color = "grey" if channels == 1 else "RGB"
-    how = HOW.format(color=color, size=size)
+    how = HOW.format(color=color, fit=FITS[preprocessing.fit].format(size=size), deep=_deep(preprocessing))
     labels = [str(c).encode("utf-8", "backslashreplace").decode() for c in goal.names]  # folders may have any bytes as names
     preprocess = {
         "input": {"name": "images", "type": "uint8", "shape": ["batch", channels, size, size], "color": color},
         "steps": how,
+        **preprocessing.document(),
         "normalization": {"mean": list(deployment.mean), "std": list(deployment.std), "of": "pixels in [0, 1]"},
         "inside": ["model.onnx", "model.pt2"],
         "output": {"name": deployment.answer, "shape": ["batch", *(shape if deployment.answer == "pixels" else [len(labels)])]},
@@ -159,6 +167,16 @@ def _contents(
     return written, skipped
 
 
+def _deep(how: Preprocessing) -> str:
+    """What is black and white in pictures of more than 8 bits, where that is not what such files mean by themselves."""
+    own = [
+        f"{name} from {low:g} (black) to {high:g} (white)"
+        for name, (low, high), usual in (("whole numbers", how.integers, PLAIN.integers), ("floats", how.floats, PLAIN.floats))
+        if (low, high) != usual
+    ]
+    return f" ({', '.join(own)})" if own else ""
+
+
 def _summary(facts: Mapping[str, Any], goal: Goal, labels: Sequence[str]) -> str:
     listed = f"{', '.join(labels[:8])}{', ...' if len(labels) > 8 else ''}"
     own = {"regression": f"Predicts {listed}", "reconstruction": f"Gives an image again from {goal.outputs} numbers"}
@@ -179,7 +197,7 @@ def predict_source() -> str:
     )
     own = [line.strip() for line in text.splitlines()]
     code = [line for line in decoder.splitlines() if not (line.startswith(("import ", "from ")) and line in own)]
-    marker = "from archsmith.data.decode import decode\n"
+    marker = "from archsmith.data.decode import Preprocessing, decode\n"
     assert text.count(marker) == 1 and decoder
     return text.replace(marker, "\n".join(code).strip("\n") + "\n\n")
 

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 try:
     import numpy as np
     import onnxruntime
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 except ImportError as missing:
     sys.exit(f"{missing}: pip install onnxruntime numpy pillow")
 
-from archsmith.data.decode import decode
+from archsmith.data.decode import Preprocessing, decode
 
 MODEL = Path(__file__).with_name("model.onnx")
 
@@ -36,9 +38,13 @@ def load(model: str | Path = MODEL, threads: int = 0) -> tuple[Any, list[str]]:
 
 
 def outputs(session: Any, picture: str | Path) -> np.ndarray:
-    """What the model makes of one picture: probabilities (classes,) that sum to 1, values (k,) or pixels (C, S, S) in 0..1."""
+    """What the model makes of one picture: probabilities (classes,) that sum to 1, values (k,) or pixels (C, S, S) in 0..1.
+
+    The picture is read as those of the training were: how is said in the file, as in preprocess.json.
+    """
     _, channels, size, _ = session.get_inputs()[0].shape
-    return session.run(None, {"images": decode(picture, channels, size)[None]})[0][0]
+    said = json.loads(session.get_modelmeta().custom_metadata_map.get("preprocess", "{}"))
+    return session.run(None, {"images": decode(picture, channels, size, Preprocessing.of(said))[None]})[0][0]
 
 
 def answer(session: Any, labels: list[str], picture: str, top: int) -> dict[str, Any]:
@@ -54,9 +60,17 @@ def answer(session: Any, labels: list[str], picture: str, top: int) -> dict[str,
             Image.fromarray(grid[0] if len(grid) == 1 else grid.transpose(1, 2, 0)).save(path)
             return {"image": picture, "again": str(path)}
     except Exception as error:  # pillow raises a dozen kinds; one bad file must not stop the rest
-        return {"image": picture, "error": f"{type(error).__name__}: {error}"}
+        return {"image": picture, "error": reason(error)}
     likeliest = [{"label": labels[i], "probability": float(scores[i])} for i in np.argsort(-scores, kind="stable")[:top]]
     return {"image": picture, **likeliest[0], "top": likeliest}
+
+
+def reason(error: Exception) -> str:
+    """Why a picture could not be read, in one line."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture of a known format (JPEG, PNG, BMP, GIF, WebP, TIFF, ...)"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def told(found: dict[str, Any]) -> list[str]:
@@ -75,11 +89,15 @@ def main() -> int:
     parser.add_argument("--top", type=int, default=3, metavar="K", help="how many labels to name (3)")
     parser.add_argument("--json", action="store_true", help="one JSON array instead of lines")
     arguments = parser.parse_args()
-    if not MODEL.exists():
+    if not MODEL.is_file():
         parser.error(f"{MODEL} is missing: keep predict.py beside its model.onnx")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names of any bytes
-    session, labels = load()
+    warnings.simplefilter("ignore")  # pillow's remarks on damaged files, which are answered with a reason
+    try:
+        session, labels = load()
+    except Exception as error:  # what ONNX Runtime raises for a torn file has no common class
+        parser.error(f"{MODEL} cannot be used ({reason(error)}): copy it again from the run's best/")
     answers = [answer(session, labels, picture, max(1, arguments.top)) for picture in arguments.images]
     if arguments.json:
         print(json.dumps(answers, indent=1))
@@ -88,8 +106,26 @@ def main() -> int:
             print(f"{found['image']}: {found['error']}", file=sys.stderr)
         else:
             print(found["image"], *told(found), sep="  ")
+    sys.stdout.flush()
     return 2 if any("error" in found for found in answers) else 0
 
 
+def command() -> int:
+    """main, for a terminal: whoever stops reading (| head), a full disk and Ctrl-C end it without a traceback."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        code, why = 130, ""
+    except BrokenPipeError:
+        code, why = 0, ""
+    except OSError as error:
+        code, why = 2, f"cannot write the answer: {reason(error)}"
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())  # what Python still holds for it goes there when it ends
+    if why:
+        print(why, file=sys.stderr)
+    return code
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

@@ -18,7 +18,7 @@ def look(work: Work) -> dict[str, Any]:
     """Loads the data and says what it is: classes, sizes, imbalance, unreadable files, duplicates, the split."""
     work.tell(f"reading {work.run.request.data}", None)
     size = work.run.request.size or (partial(sized, work) if work.timed else None)
-    _load(work, size, None)
+    _load(work, size, None, None)
     _placed(work)
     split = work.run.decide("split", work.images.split.to_json)
     return {**work.images.facts, "mean": list(work.images.mean), "std": list(work.images.std), "split_ids": split}
@@ -26,7 +26,8 @@ def look(work: Work) -> dict[str, Any]:
 
 def again(work: Work, payload: dict[str, Any]) -> None:
     """Loads the same data with the same split for a run that goes on; UserError where the data is not what it was."""
-    _load(work, payload["size"], payload["split_ids"])
+    decided = {"preprocessing": payload.get("preprocessing") or {"fit": "crop"}, "flip": payload["flip"]}
+    _load(work, payload["size"], payload["split_ids"], decided)
     names, recorded = list(work.images.classes), list(payload["classes"])
     if names != recorded:  # a network's outputs stand in this order
         place = next((i for i, pair in enumerate(zip(names, recorded, strict=False)) if pair[0] != pair[1]), len(names))
@@ -50,7 +51,7 @@ def _placed(work: Work) -> None:
         work.run.update(request=work.run.request.model_dump())
 
 
-def _load(work: Work, size: int | Sizing | None, split: dict[str, Any] | None) -> None:
+def _load(work: Work, size: int | Sizing | None, split: dict[str, Any] | None, before: dict[str, Any] | None) -> None:
     request = work.run.request
     data = load(
         request.data,
@@ -63,6 +64,9 @@ def _load(work: Work, size: int | Sizing | None, split: dict[str, Any] | None) -
         classes_at=request.classes_at,
         split=split,
         threads=work.threads,
+        fit=request.fit,
+        flip=request.flip,
+        before=before,
     )
     if work.device.type != "cpu":  # small sets live on the device
         parts = {name: part.to(work.device) if isinstance(part, Resident) else part for name, part in data.parts.items()}
@@ -76,6 +80,9 @@ def said(payload: dict[str, Any]) -> str:
     text = f"{len(payload['classes'])} classes; " if payload["classes"] else f"{payload['goal']['task']}; "
     text += f"{counts['train']:,} train, {counts['val']:,} val, {counts['test']:,} test images"
     text += f" at {payload['size']} x {payload['size']}"
+    fit = (payload.get("preprocessing") or {}).get("fit", "crop")
+    text += "" if fit == "crop" else f", {'padded' if fit == 'pad' else 'squeezed'} to squares"
+    text += "" if payload["flip"]["suggested"] else "; never mirrored"
     if payload["unreadable"]:
         text += f"; {len(payload['unreadable'])} unreadable, skipped"
     duplicates = payload["duplicates"]

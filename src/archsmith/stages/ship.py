@@ -40,7 +40,7 @@ def ship(work: Work) -> dict[str, Any]:
     package = export.ship(
         work.run.folder / "best", network, shape=work.shape, goal=work.images.goal, mean=work.images.mean,
         std=work.images.std, architecture=arch, facts=facts, threads=work.threads,
-        images=some.images(range(min(16, len(some)))),
+        images=some.images(range(min(16, len(some)))), preprocessing=work.images.how,
     )  # fmt: skip
     return {
         **package,
