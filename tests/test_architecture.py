@@ -19,7 +19,7 @@ PACKAGE = SOURCE / "archsmith"
 LAYERS = [
     {"errors", "options", "space", "seeding", "progress", "files", "intervals", "machine", "lookup"},
     {"problem", "pareto", "walk", "elastic", "budget", "tracing", "doctor", "cells"},
-    {"archive", "feasible", "search", "supernet", "tree", "onnx_graph"},
+    {"archive", "feasible", "search", "supernet", "tree", "onnx_fold", "onnx_graph"},
     {
         "searchers",
         "predictors",

@@ -76,11 +76,11 @@ def decode(source: str | Path | IO[bytes] | Image.Image, channels: int, size: in
 
 
 def open_picture(source: str | Path | IO[bytes]) -> Image.Image:
-    """The picture, not yet decoded. ValueError for what is no regular file: opening a pipe would wait for ever."""
+    """The picture, not yet decoded. OSError for what is no regular file: opening a pipe would wait for ever."""
     if isinstance(source, str | Path):
         mode = os.stat(source).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise ValueError(f"{_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")
+            raise OSError(f"{_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")
     Image.init()
     return Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])  # a pillow may be built without some
 

@@ -99,8 +99,9 @@ def _scales(listing: Listing, headers: Mapping[int, scan.Header], rows: Sequence
         dim = sum(v.most < found[kind][1] / _DARK for v in values)
         share = f", {dim} of them nearly black in that scale" if dim > _STRAY * len(values) else ""
         listing.notes.append(f"{said(low, high, found[kind], f'the {len(there)} images of {what}')}{share}")
-        if len(there) < len(headers):
-            listing.notes.append(f"the other {len(headers) - len(there)} images have 8 bits a channel and are read as they are")
+    plain = sum(not header.deep for header in headers.values())
+    if found and plain:
+        listing.notes.append(f"the {plain} images of 8 bits a channel are read as they are")
     return found
 
 
