@@ -232,7 +232,7 @@ class Architecture(Mapping[str, Any]):
             found = Architecture({str(name): frozen(option) for name, option in options.items()})
             hash(found)  # options are plain values
             return found
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"not an architecture: {error}; expected a JSON object of decision names and options") from error
 
 

@@ -77,9 +77,7 @@ def card(
         f"images = torch.zeros(1, {', '.join(map(str, facts['shape']))}, dtype=torch.uint8)\n"
         f"{answer} = model.predict(network, images)\n```\n\n"
         f"A picture becomes the input like this: {plain(facts['how'])}.",
-        f"## {'Classes' if task == 'classification' else 'Values'}\n\n{_opening(listed)}"
-        if labels
-        else "",
+        f"## {'Classes' if task == 'classification' else 'Values'}\n\n{_opening(listed)}" if labels else "",
         _files(files, skipped, differences, answer),
         _list("Be careful", (*(facts.get("caveats") or ()), *(_CAVEATS if task == "classification" else _CAVEATS_ELSE))),
         f"Made by archsmith {archsmith.__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}.",
