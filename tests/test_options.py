@@ -58,9 +58,7 @@ def test_lists_of_options_are_taken_as_they_are(options: object, kept: tuple) ->
     assert Architecture.from_json(arch.to_json()) == arch and len(arch.key) == 16
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: SearchSpace({"n": (1, 1)}), lambda: SearchSpace([("n", (1, 2))]), lambda: SearchSpace({3: (1,)})]
-)
+@pytest.mark.parametrize("given", [{"n": (1, 1)}, [("n", (1, 2))], {3: (1,)}])
 def test_names_and_options_are_told_apart(given: object) -> None:
     with pytest.raises(UserError):
         SearchSpace(given)  # type: ignore[arg-type]
