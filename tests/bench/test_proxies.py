@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 from pathlib import Path
+from random import Random
 
 import pytest
+import torch
 
+import archsmith
 from archsmith.bench import page, proxies
-from archsmith.bench.proxies import Setting, compare
+from archsmith.bench.proxies import Setting, _begin, _Job, _job, _network_key, _work, compare
 from archsmith.benchmarks import load
+from archsmith.cells import CANONICAL
 from archsmith.errors import UserError
+from archsmith.models import SPACES, build
+from archsmith.space import Architecture
+from archsmith.supernet import search_space
 
 
 def test_scored_judged_and_gone_on_with(tmp_path: Path) -> None:
@@ -63,3 +72,36 @@ def test_bad_settings_are_named() -> None:
         Setting("toy", ("zico",), width=0)
     with pytest.raises(UserError, match="--seeds"):
         Setting("toy", ("zico",), seeds=())
+
+
+def test_what_computes_the_same_is_told_in_one_table() -> None:
+    """No other file has one of its own, and models and table agree."""
+    source = Path(archsmith.__file__).parent
+    assert [p.name for p in source.rglob("*.py") if re.search(r"^\s*_?CANONICAL\b[^=\n]*=[^=]", p.read_text(), re.M)] == [
+        "cells.py"
+    ]
+    for space, canonical in CANONICAL.items():
+        model = importlib.import_module(SPACES[space].partition(":")[0])
+        assert model.canonical is canonical
+
+
+@pytest.mark.parametrize("space", sorted(CANONICAL))
+def test_a_cell_goes_by_its_form_without_dead_operations(space: str) -> None:
+    dead = _with_dead_operations(space)
+    assert _network_key(space, dead) == CANONICAL[space](dead).key == _network_key(space, CANONICAL[space](dead))
+
+
+def test_a_cell_is_scored_without_its_dead_operations() -> None:
+    dead = _with_dead_operations("transnas")
+    images = [(torch.randn(4, 3, 32, 32), torch.randint(0, 10, (4,))) for _ in range(2)]
+    _begin(_Job("transnas", 10, 32, ("naswot",), 4, {0: images}, "cpu"))
+    try:
+        (_, _, whole, _), (_, _, lean, _) = _work(0, [dict(dead), dict(CANONICAL["transnas"](dead))])
+    finally:
+        _job.clear()
+    assert whole == lean
+
+
+def _with_dead_operations(space: str) -> Architecture:
+    cells, rng = search_space(build(space, 10, 3, 32)), Random(0)
+    return next(arch for arch in (cells.sample(rng) for _ in range(1000)) if CANONICAL[space](arch) != arch)

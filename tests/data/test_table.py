@@ -102,7 +102,7 @@ def test_csv_images_with_two_labels_are_refused(tmp_path: Path, rows: str, what:
     [
         ("pics/000.png,a|b\npics/001.png,a\npics/002.png,b", "'a|b' is several labels"),
         ("pics/000.png,\"['a', 'b']\"\npics/001.png,a", "more than one label"),
-        ("pics/000.png,\"[a, b]\"\npics/001.png,a", "more than one label"),
+        ('pics/000.png,"[a, b]"\npics/001.png,a', "more than one label"),
     ],
 )
 def test_csv_labels_that_name_several_classes_are_refused_as_classes(tmp_path: Path, rows: str, what: str) -> None:

@@ -8,9 +8,11 @@ import os
 import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from PIL import Image
 
+from archsmith.data.attempts import SYSTEM, attempted
 from archsmith.data.decode import open_picture
 from archsmith.data.listing import Listing
 
@@ -50,7 +52,8 @@ class Contents:
 
     def _read(self, rows: Sequence[int]) -> list[str]:
         assert self._listing.paths is not None
-        return [_digest(self._listing.paths[row]) for row in rows]
+        paths, ids = self._listing.paths, self._listing.ids
+        return [attempted(partial(_digest, paths[row]), ids[row]) for row in rows]
 
 
 def data_hash(listing: Listing, digests: Sequence[str]) -> str:
@@ -69,7 +72,9 @@ def _digest(path: str) -> str:
         with open(path, "rb") as stream:
             while piece := stream.read(_PIECE):
                 digest.update(piece)
-    except OSError:
+    except OSError as error:
+        if error.errno in SYSTEM:
+            raise
         return ""
     return digest.hexdigest()
 
