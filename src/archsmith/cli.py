@@ -27,6 +27,7 @@ app = typer.Typer(
     help="Finds, trains and ships the best neural network for your data and budget.",
 )  # fmt: skip
 app.add_typer(bench)
+_UNREAD = 141  # exit code where nobody reads the output: that of a program which SIGPIPE ended
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", parser=arguments.place, help="The folder of a run, as given to --out.")
 ]
@@ -92,7 +93,9 @@ def _told(stop: interrupts.Interrupts | None) -> Iterator[None]:
                 sys.stdout.flush()
         if stop is not None and stop.asked:  # somebody's code kept it to itself
             raise KeyboardInterrupt
-    except SystemExit:
+    except SystemExit as ending:
+        if isinstance(ending.__context__, BrokenPipeError):  # the parser of arguments ends with 1 there
+            sys.exit(_UNREAD)
         raise
     except BaseException as error:
         code, said = _ending(error, stopped=stop is not None and stop.asked)
@@ -116,7 +119,7 @@ def _ending(error: BaseException, *, stopped: bool) -> tuple[int, str]:
     if hasattr(error, "format_message"):  # one of the command-line parser's own
         return 2, f"error: {_meant(error.format_message().strip().rstrip('.'))}"
     if isinstance(error, BrokenPipeError):  # `| head` has seen enough
-        return 141, ""
+        return _UNREAD, ""
     if isinstance(error, OSError):
         where = shown(error.filename) if error.filename is not None else "cannot write or read on"
         return 2, f"error: {where}: {error.strerror or error}"

@@ -47,9 +47,9 @@ class Interrupts:
         raise KeyboardInterrupt
 
     def swallowed(self) -> None:
-        """To be called where a KeyboardInterrupt was raised in code that cannot pass it on: raises it anew, elsewhere."""
+        """To be called where a KeyboardInterrupt was raised in code that cannot pass it on: raises it anew, soon after that."""
         self._at = None
-        signal.raise_signal(signal.SIGINT)
+        threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
 
 
 def end_now(line: bytes = b"stopped\n") -> None:
