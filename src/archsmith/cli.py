@@ -240,12 +240,11 @@ def search(
     if method != "auto" and method not in METHODS:
         raise _unknown("method", method, ["auto", *METHODS])
     _check_space(space)
-    seconds, notes = read_seconds(time)
-    seconds, notes = (None, ()) if steps is not None else (seconds, notes)
-    notes = (*read(budget)[1], *notes)
+    seconds, of_time = read_seconds(time)  # told also where it plays no part
+    notes = (*read(budget)[1], *(of_time if steps is None else ()))
     request = request_from(
         data=data, budget=budget, method=method, space=space, device=device, steps=steps,
-        time_s=seconds, trials=trials, threads=threads, seed=seed,
+        time_s=seconds if steps is None else None, trials=trials, threads=threads, seed=seed,
         init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
         reference=reference, task=task,
         settings={

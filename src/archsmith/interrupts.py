@@ -70,11 +70,15 @@ def leave() -> None:
 
 def is_command() -> bool:
     """Whether Python was started as `archsmith` or `python -m archsmith`, not as a program that imports it."""
-    started = sys.argv[0] if sys.argv else ""
-    if started == "-m":  # the package is imported before argv is complete
-        words = sys.orig_argv
-        return any(words[i : i + 2] == ["-m", "archsmith"] for i in range(len(words)))
-    return os.path.basename(started) in ("archsmith", "archsmith.exe")
+    words = iter(sys.orig_argv[1:])  # sys.argv is not complete when the package is imported, and a test may change it
+    for word in words:
+        if word == "-m":
+            return next(words, "") == "archsmith"
+        if word in ("-X", "-W"):
+            next(words, "")
+        elif not word.startswith("-"):
+            return os.path.basename(word) in ("archsmith", "archsmith.exe")
+    return False
 
 
 def arm() -> Interrupts | None:
