@@ -121,7 +121,7 @@ def _ending(error: BaseException, *, stopped: bool) -> tuple[int, str]:
     if isinstance(error, BrokenPipeError):  # `| head` has seen enough
         return _UNREAD, ""
     if isinstance(error, OSError):
-        where = shown(error.filename) if error.filename is not None else "cannot write or read on"
+        where = shown(error.filename) if error.filename is not None else "cannot read or write"
         return 2, f"error: {where}: {error.strerror or error}"
     if isinstance(error, MemoryError) or "allocate memory" in str(error) or type(error).__name__ == "OutOfMemoryError":
         return 2, "error: there is not enough memory for that; take smaller images (--size), batches (--batch) or networks"
