@@ -17,8 +17,11 @@ PACKAGE = SOURCE / "archsmith"
 
 # A part may import parts of its own layer or of those below. A new part of the package needs a place here.
 LAYERS = [
-    {"errors", "options", "space", "seeding", "progress", "files", "intervals", "machine", "lookup"},
-    {"problem", "pareto", "walk", "elastic", "budget", "tracing", "doctor", "cells"},
+    {
+        *("errors", "options", "space", "seeding", "progress", "files", "intervals", "machine", "lookup", "interrupts"),
+        *("halving", "clock", "fitting", "chance"),
+    },
+    {"problem", "pareto", "walk", "elastic", "budget", "arguments", "tracing", "doctor", "cells"},
     {"archive", "feasible", "search", "supernet", "tree", "onnx_fold", "onnx_graph"},
     {
         "searchers",
@@ -46,6 +49,7 @@ SEARCH_SIDE = {
     *("errors", "options", "space", "problem", "pareto", "walk", "archive", "feasible", "search", "searchers"),
     *("predictors", "benchmarks", "cells", "bench"),
     *("budget", "progress", "files", "intervals", "machine", "lookup", "run", "report", "doctor", "cli", "__init__"),
+    *("interrupts", "arguments", "halving", "clock", "fitting", "chance"),
 }
 WHEN_USED = {"pymoo", "onnx", "onnxruntime", "onnxscript", "plotly", "sklearn", "pyarrow", "scipy", "optuna", "ray", "lightgbm"}
 

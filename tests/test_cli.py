@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import call
 
@@ -145,3 +146,37 @@ def test_scores_that_come_in_parts_are_shown_by_part(cli: Call) -> None:
     assert [row["ntk"] for row in rows] == sorted(row["ntk"] for row in rows)  # the smaller the better
     code, out, _ = call(*cli, *words)
     assert code == 0 and " az_nas.expressivity " in out
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_images_that_were_moved_are_found_again_or_the_run_stays_as_it_was(cli: Call, tmp_path: Path, moved: bool) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (60, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(60) % 3)
+    np.savez(tmp_path / "other.npz", images=images[::-1], labels=np.arange(60) % 3)
+    words = ("search", "a.npz", "--steps", "8", "--trials", "8", "--threads", "1", "--no-reference", "--out", "r")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("archsmith.stages.profile.profile", interrupted)
+        assert call(*cli, *words, "--space", "vit-nano")[0] == 130
+        (tmp_path / "a.npz").rename(tmp_path / "b.npz")
+        code, _, err = call(*cli, "resume", "r")
+        assert code == 2 and "--data NEW" in err
+        code, _, err = call(*cli, "resume", "r", "--data", "b.npz" if moved else "other.npz")
+    kept = json.loads((tmp_path / "r" / "run.json").read_text())["request"]["data"]
+    if moved:
+        assert code == 130 and kept == str(tmp_path / "b.npz")
+    else:
+        assert code == 2 and "not the data this run began with" in err and kept == str(tmp_path / "a.npz")
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_how_a_request_was_read_is_told_and_kept(cli: Call, tmp_path: Path) -> None:
+    cli[1].setattr("archsmith.stages.look.look", interrupted)
+    code, _, err = call(*cli, "search", "digits", "--budget", "flops<=60M, latency<=5", "--time", "5", "--out", "r")
+    notes = json.loads((tmp_path / "r" / "run.json").read_text())["notes"]
+    assert code == 130 and len(notes) == 3 and all(f"note: {note}" in err for note in notes)
+    events = (tmp_path / "r" / "events.jsonl").read_text()
+    assert all(json.dumps(note) in events for note in notes)

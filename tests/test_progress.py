@@ -67,3 +67,21 @@ def test_the_table_of_a_terminal() -> None:
     assert "look" in rows[0] and "1.2 s" in rows[0] and "10 classes" in rows[0]
     assert "finish" in rows[1] and "step 7 [of many]" in rows[1] and "━" in rows[1]
     assert "ship" in rows[2]
+
+
+@pytest.mark.parametrize("text", ["\x1b[2Jgone", "a\rb", "class \u202ex"])
+def test_what_is_told_moves_no_cursor(text: str) -> None:
+    out = io.StringIO()
+    Lines(out).end("look", text, 1.0)
+    assert out.getvalue().rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "No space left on device"), ValueError("closed")])
+def test_a_log_that_cannot_be_written_ends_no_run(error: Exception) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise error
+
+    lines = Lines(Full())
+    lines.begin("look", 1.0)
+    lines.end("look", "done", 1.0)

@@ -450,3 +450,23 @@ def test_a_concatenation_remembers_its_parts():
 def test_make_divisible(value, rounded):
     """MobileNetV2 rounding: the nearest multiple of 8, never more than 10 % below."""
     assert make_divisible(value) == rounded
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        b'{"caf\xe9": 1}',
+        b"\xff\xfe\x00",
+        "",
+        "null",
+        "[1]",
+        '{"a": {}}',
+        '{"a": ' + "9" * 9000 + "}",
+    ],
+)
+def test_what_is_no_architecture_is_a_short_error(text: str | bytes) -> None:
+    with pytest.raises(UserError, match="not an architecture") as caught:
+        Architecture.from_json(text)
+    assert len(str(caught.value)) < 400

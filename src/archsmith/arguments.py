@@ -91,4 +91,6 @@ def only_answers(asked: bool) -> Iterator[None]:
 
 def answer(value: Any) -> None:
     """Prints the one JSON object, or list."""
-    print(json.dumps(value, indent=1, default=str), file=getattr(sys.stdout, "answers", sys.stdout))
+    out = getattr(sys.stdout, "answers", sys.stdout)
+    if out is not None:
+        out.write(json.dumps(value, indent=1, default=str) + "\n")

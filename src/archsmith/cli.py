@@ -27,6 +27,7 @@ app = typer.Typer(
     help="Finds, trains and ships the best neural network for your data and budget.",
 )  # fmt: skip
 app.add_typer(bench)
+_UNREAD = 141  # exit code where nobody reads the output: that of a program which SIGPIPE ended
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", parser=arguments.place, help="The folder of a run, as given to --out.")
 ]
@@ -98,7 +99,9 @@ def _told(stop: interrupts.Interrupts | None) -> Iterator[None]:
                 sys.stdout.flush()
         if stop is not None and stop.asked:  # somebody's code kept it to itself
             raise KeyboardInterrupt
-    except SystemExit:
+    except SystemExit as ending:
+        if isinstance(ending.__context__, BrokenPipeError):  # the parser of arguments ends with 1 there
+            sys.exit(_UNREAD)
         raise
     except BaseException as error:
         code, said = _ending(error, stopped=stop is not None and stop.asked)
@@ -122,9 +125,9 @@ def _ending(error: BaseException, *, stopped: bool) -> tuple[int, str]:
     if hasattr(error, "format_message"):  # one of the command-line parser's own
         return 2, f"error: {_meant(error.format_message().strip().rstrip('.'))}"
     if isinstance(error, BrokenPipeError):  # `| head` has seen enough
-        return 141, ""
+        return _UNREAD, ""
     if isinstance(error, OSError):
-        where = shown(error.filename) if error.filename is not None else "cannot write or read on"
+        where = shown(error.filename) if error.filename is not None else "cannot read or write"
         return 2, f"error: {where}: {error.strerror or error}"
     if isinstance(error, MemoryError) or "allocate memory" in str(error) or type(error).__name__ == "OutOfMemoryError":
         return 2, "error: there is not enough memory for that; take smaller images (--size), batches (--batch) or networks"
@@ -248,12 +251,11 @@ def search(
     if method != "auto" and method not in METHODS:
         raise _unknown("method", method, ["auto", *METHODS])
     _check_space(space)
-    asked, of_time = read_seconds(time)
-    seconds, of_time = (None, ()) if steps is not None else (asked, of_time)
-    notes = (*read(budget)[1], *of_time)
+    seconds, of_time = read_seconds(time)  # told also where it plays no part
+    notes = (*read(budget)[1], *(of_time if steps is None else ()))
     request = request_from(
         data=data, budget=budget, method=method, space=space, device=device, steps=steps,
-        time_s=seconds, trials=trials, threads=threads, seed=seed,
+        time_s=seconds if steps is None else None, trials=trials, threads=threads, seed=seed,
         init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
         classes_at=classes_at, reference=reference, task=task, fit=fit, flip=flip,
         settings={

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -24,6 +24,7 @@ class Interrupts:
         self.before = before  # the handler that was there
         self.early = True  # nothing of the command has begun: there is nothing to put in order
         self._at: float | None = None
+        self._resent = False  # the signal that comes is one of before, put off
 
     @property
     def asked(self) -> bool:
@@ -31,25 +32,44 @@ class Interrupts:
         return self._at is not None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Stops what runs; the second time the process."""
-        now = time.monotonic()
+        """Stops what runs, an import once it is over: C++ code that is being loaded may abort. The second time the process."""
+        resent, self._resent, now = self._resent, False, time.monotonic()
         if self.early:
             end_now()
-        if self._at is not None:
-            if now - self._at > _ONE_KEY:
-                end_now()
+        if not resent:
+            if self._at is not None:
+                if now - self._at > _ONE_KEY:
+                    end_now()
+                return
+            self._at = now
+            if is_command():
+                self._soon(_PATIENCE, end_now)
+        if _importing(frame):
+            self.later()
             return
-        self._at = now
-        if is_command():
-            watch = threading.Timer(_PATIENCE, end_now)
-            watch.daemon = True
-            watch.start()
         raise KeyboardInterrupt
 
-    def swallowed(self) -> None:
-        """To be called where a KeyboardInterrupt was raised in code that cannot pass it on: raises it anew, elsewhere."""
-        self._at = None
-        signal.raise_signal(signal.SIGINT)
+    def later(self) -> None:
+        """Raises the KeyboardInterrupt soon, elsewhere: here is code that cannot pass it on."""
+        self._soon(0.03, self._again)
+
+    def _again(self) -> None:
+        self._resent = True
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def _soon(self, seconds: float, do: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, do)
+        timer.daemon = True
+        timer.start()
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether an import statement is at work in any of the callers."""
+    while frame is not None:
+        if frame.f_code.co_name == "_find_and_load" and frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def end_now(line: bytes = b"stopped\n") -> None:
@@ -70,11 +90,15 @@ def leave() -> None:
 
 def is_command() -> bool:
     """Whether Python was started as `archsmith` or `python -m archsmith`, not as a program that imports it."""
-    started = sys.argv[0] if sys.argv else ""
-    if started == "-m":  # the package is imported before argv is complete
-        words = sys.orig_argv
-        return any(words[i : i + 2] == ["-m", "archsmith"] for i in range(len(words)))
-    return os.path.basename(started) in ("archsmith", "archsmith.exe")
+    words = iter(sys.orig_argv[1:])  # sys.argv is not complete when the package is imported, and a test may change it
+    for word in words:
+        if word == "-m":
+            return next(words, "") == "archsmith"
+        if word in ("-X", "-W"):
+            next(words, "")
+        elif not word.startswith("-"):
+            return os.path.basename(word) in ("archsmith", "archsmith.exe")
+    return False
 
 
 def arm() -> Interrupts | None:
@@ -101,7 +125,7 @@ def handled() -> Iterator[Interrupts | None]:
 
     def lost(unraisable: Any) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            handler.swallowed()
+            handler.later()
         else:
             hook(unraisable)
 

@@ -88,3 +88,32 @@ def test_mistakes_are_named(file: Path, name: str, message: str) -> None:
     with pytest.raises(UserError) as raised:
         build(name.format(file=file, bad=bad), 7, 1, 9)
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import sys\nsys.exit(0)\n", "sys.exit"),
+        ("class Stop(BaseException): pass\nraise Stop('over')\n", "Stop: over"),
+        ("raise GeneratorExit\n", "GeneratorExit"),
+        ("def Net(:\n", "SyntaxError"),
+        ("import sys\ndef Net(classes): sys.exit('bye')\n", "sys.exit"),
+        ("def Net(classes): return Net(classes)\n", "RecursionError"),
+    ],
+)
+def test_whatever_a_file_raises_is_told(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "odd.py"
+    path.write_text(text)
+    with pytest.raises(UserError, match=said):
+        build(f"{path}:Net", 7, 1, 9)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_space_holds_as_many_networks_as_it_says(name: str) -> None:
+    _, what, networks, images = SPACES[name]
+    assert what and images and "archsmith." not in what
+    if name == "mobilenet":
+        assert [f"{search_space(build(name, 10, 3, size)).size:.2g}" for size in (4, 224)] == networks.split(" to ")
+    else:
+        size = search_space(build(name, 10, 3, 32)).size
+        assert networks in (f"{size:,}", f"{float(size):.2g}")

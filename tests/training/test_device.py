@@ -64,3 +64,15 @@ def test_devices() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="sees 0 CUDA"):
             pick_device("cuda")
+
+
+@pytest.mark.parametrize("name", ["cpu:7", "cpu:", "cuda:", "cuda:x", "cuda:²", "cuda:-1", "mps:3", "", "cpu\n"])
+def test_a_device_that_cannot_be_meant_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="device"):
+        pick_device(name)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1025, 100_000, True])
+def test_a_number_of_threads_that_cannot_be_meant_is_refused(count: int) -> None:
+    with pytest.raises(UserError, match="from 1 to 1024"):
+        set_threads(count)

@@ -1,0 +1,77 @@
+"""--init: what is taken of given weights, and what is refused before anything is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from archsmith.errors import UserError
+from archsmith.pipeline import start
+from archsmith.run import request_from
+from archsmith.stages.init import check, load_into
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 3))
+
+
+def weights(change: Any = lambda tensor: tensor) -> dict[str, Tensor]:
+    return {name: change(tensor + 1) if tensor.ndim > 1 else tensor for name, tensor in network().state_dict().items()}
+
+
+@pytest.mark.parametrize("within", [None, "state_dict", "model_state_dict", "model"])
+def test_weights_are_found_where_training_programs_put_them(tmp_path: Path, within: str | None) -> None:
+    given, model = weights(), network()
+    torch.save(given if within is None else {within: given, "epoch": 3}, tmp_path / "w.pt")
+    assert load_into(model, tmp_path / "w.pt").startswith("9 of 9 tensors")
+    assert torch.equal(model.state_dict()["0.weight"], given["0.weight"])
+
+
+ODD = {
+    "sparse": lambda t: t.to_sparse(),
+    "complex": lambda t: t.to(torch.complex64),
+    "whole numbers": lambda t: t.to(torch.int8),
+    "empty": lambda t: t[:0],
+    "other shape": lambda t: t[None],
+    "quantized": lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ODD)
+def test_tensors_that_cannot_be_copied_are_left_or_refused(tmp_path: Path, kind: str) -> None:
+    given, model = weights(ODD[kind]), network()
+    before = model.state_dict()["0.weight"].clone()
+    torch.save(given, tmp_path / "some.pt")
+    torch.save({name: given[name] for name in ("0.weight", "2.weight")}, tmp_path / "none.pt")
+    assert load_into(model, tmp_path / "some.pt").startswith("7 of 9 tensors")
+    assert torch.equal(model.state_dict()["0.weight"], before)
+    with pytest.raises(UserError, match="none of its tensors fits"):
+        load_into(model, tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    save_file(weights(lambda t: t + value), tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=r"'0\.weight' holds values that are not finite"):
+        load_into(network(), tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("given", [{}, {"a": 1}, [torch.zeros(3)], {"other": torch.zeros(3)}])
+def test_weights_of_something_else_leave_no_run(tmp_path: Path, given: Any) -> None:
+    torch.save(given, tmp_path / "w.pt")
+    with pytest.raises(UserError, match="--init"):
+        start(request_from(data="nowhere", steps=4, init=str(tmp_path / "w.pt")), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_of_the_models_has_to_fit(tmp_path: Path) -> None:
+    torch.save(weights(), tmp_path / "w.pt")
+    check(tmp_path / "w.pt", [nn.Linear(2, 2), network()])
+    with pytest.raises(UserError, match=r"the space has weight, bias"):
+        check(tmp_path / "w.pt", [nn.Linear(2, 2)])
