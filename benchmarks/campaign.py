@@ -40,6 +40,25 @@ def Net(classes, channels, size, partial=1):
 """
 
 
+SMALL = """
+from torch import nn
+from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Linear, Repeat
+
+
+class Block(nn.Sequential):
+    def __init__(self, width, number):
+        kernel = Choice(1, 3, 5, name=f"kernel{number}")
+        super().__init__(Conv2d(width, width, kernel, padding="same", bias=False), BatchNorm2d(width), nn.ReLU())
+
+
+def Net(classes, channels, size):
+    width = Choice(4, 6, 8, 10, name="width")
+    stem = [Conv2d(channels, width, 3, stride=2, padding=1, bias=False), BatchNorm2d(width), nn.ReLU()]
+    body = Repeat(*(Block(width, i) for i in range(3)), depth=Choice(1, 2, 3, name="depth"))
+    return nn.Sequential(*stem, body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), Linear(width, classes))
+"""
+
+
 def make_images(path: Path, count: int = 150, size: int = 8) -> None:
     """Grey images of three classes: a bright bar that lies, stands, or is absent, in noise."""
     rng = np.random.default_rng(0)
@@ -90,7 +109,8 @@ class Bench:
         from archsmith.run import request_from
 
         asked: dict[str, Any] = {
-            "data": str(self.base / "bars.npz"), "budget": self.budget, "method": self.method, "space": self.space,
+            "data": str(self.base / "bars.npz"), "budget": self.budget, "method": self.method,
+            "space": self.space.replace("small", f"{self.base / 'small.py'}:Net"),
             "steps": self.steps, "time_s": None, "trials": self.trials, "threads": 1, "reference": not self.short,
         }  # fmt: skip
         return request_from(**{**asked, **changes})
@@ -143,7 +163,7 @@ def judged(folder: Path, code: int, expected: dict[str, Any]) -> str:
 def points(bench: Bench) -> Iterator[Case]:
     """Kills where it is worst."""
     _, expected, _ = bench.whole("straight")
-    for point, at in POINTS:
+    for point, at in POINTS[1:3] if bench.short else POINTS:
         folder = bench.scratch()
         begin = bench.start(folder)
 
@@ -160,10 +180,9 @@ def random_kills(bench: Bench) -> Iterator[Case]:
     """Whenever a timer says, with every method."""
     from archsmith.methods import METHODS
 
-    (bench.base / "cells.py").write_text(CELLS)
     moments = random.Random(0)
-    for method in list(METHODS)[:: 8 if bench.short else 1]:
-        space = {} if method in ("zico", "random") else {"space": f"{bench.base / 'cells.py'}:Net", "budget": ""}
+    for method in ["few-shot"] if bench.short else METHODS:
+        space = {"space": f"{bench.base / 'cells.py'}:Net", "budget": ""}
         changes = {"method": method, "reference": False, "trials": 9, "steps": 40, **space}
         _, expected, seconds = bench.whole(f"straight-{method}", **changes)
         for _ in range(1 if bench.short else 4):
@@ -183,7 +202,7 @@ def writes(bench: Bench) -> Iterator[Case]:
             from archsmith.pipeline import again
             from archsmith.run import Run
 
-            again(Run.open(source), "params<=15k", folder)
+            again(Run.open(source), "params<=2k", folder)
 
         return work
 
@@ -192,7 +211,7 @@ def writes(bench: Bench) -> Iterator[Case]:
     again_expected = digest(again_folder)
     for name, command, wanted in (("search", bench.start, expected), ("again", again, again_expected)):
         seen, store = _states(bench, command)
-        stride = max(1, len(seen) // 3) if bench.short else 1
+        stride = max(1, len(seen) // 2) if bench.short else 1
         for number in range(stride // 2, len(seen), stride):
             folder = bench.scratch()
             restore(seen[number], store, folder)
@@ -248,7 +267,7 @@ def _states(bench: Bench, command: Callable[[Path], Callable[[], None]]) -> tupl
 def disk(bench: Bench) -> Iterator[Case]:
     """No file may grow above a size; when there is room again, the run goes on."""
     _, expected, _ = bench.whole("straight")
-    sizes = np.unique(np.geomspace(64, 600_000, 3 if bench.short else 20).astype(int))
+    sizes = np.unique(np.geomspace(64, 600_000, 2 if bench.short else 20).astype(int))
     for size in map(int, sizes):
         folder = bench.scratch()
         begin, told = bench.start(folder), folder.parent / "told"
@@ -279,7 +298,7 @@ def files(bench: Bench) -> Iterator[Case]:
             child(doomed)
         names = sorted(str(p.relative_to(there)) for p in there.rglob("*") if p.is_file())
         cases = [(name, kind) for name in names if name != ".lock" and not name.endswith("-shm") for kind in KINDS]
-        for name, kind in cases[:: max(1, len(cases) // 4)] if bench.short else cases:
+        for name, kind in cases[:: max(1, len(cases) // 3)] if bench.short else cases:
             folder = bench.scratch()
             shutil.copytree(there, folder)
             if not damage(folder / name, kind, _counterpart(other, name)):
@@ -399,13 +418,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--trials", type=int, default=None)
     parser.add_argument("--method", default="auto")
-    parser.add_argument("--space", default="auto")
-    parser.add_argument("--budget", default="params<=20k")
+    parser.add_argument("--space", default="small", help="small: of a file of its own, with few networks")
+    parser.add_argument("--budget", default="params<=3k")
     parser.add_argument("--out", type=Path, default=None, help="a folder to work in; undisturbed runs there are used again")
     asked = parser.parse_args()
     base = (asked.out or Path(tempfile.mkdtemp(prefix="archsmith-campaign-"))).absolute()
     base.mkdir(parents=True, exist_ok=True)
     make_images(base / "bars.npz")
+    (base / "small.py").write_text(SMALL)
+    (base / "cells.py").write_text(CELLS)
     steps, trials = asked.steps or (24 if asked.short else 40), asked.trials or (9 if asked.short else 12)
     bench = Bench(base, steps, trials, asked.short, asked.method, asked.space, asked.budget)
     import archsmith.export  # once, before the forks

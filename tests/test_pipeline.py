@@ -19,7 +19,8 @@ from archsmith.errors import Damaged, UserError
 from archsmith.pipeline import carry_on, start
 from archsmith.run import STAGES, Request, Run, request_from
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "faults.py"
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "campaign.py"
+sys.path.insert(0, str(SCRIPT.parent))
 MAKE_IMAGES = runpy.run_path(str(SCRIPT))["make_images"]
 
 OWN_SPACE = """
@@ -181,12 +182,119 @@ class StopAfter:
             raise Stop
 
 
-def test_killed_at_every_kind_of_point_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
-    words = [sys.executable, str(SCRIPT), "--steps", "40", "--trials", "12", "--out", str(tmp_path)]
+def test_whatever_disturbs_a_run_it_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    words = [sys.executable, str(SCRIPT), "--short", "--out", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = json.loads(done.stdout)["rows"]
-    assert len(rows) == 4 and all(row["killed"] and row["equal"] for row in rows)
+    right = {line.split()[0]: int(line.split()[1]) for line in done.stdout.splitlines()[1:]}
+    assert right.keys() == {"points", "random", "writes", "disk", "files", "together", "report"} and min(right.values()) > 0
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("a bad number"), MemoryError("no more")])
+def test_a_report_that_fails_never_fails_a_run(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    shutil.copytree(finished.folder, tmp_path / "copy")
+    run = Run.open(tmp_path / "copy")
+    run.reopen("ship")
+
+    def failing(folder: Path) -> None:
+        raise error
+
+    told: list[str] = []
+    watch = StopAfter("")
+    watch.note = told.append  # type: ignore[method-assign]
+    monkeypatch.setattr("archsmith.report.page.write", failing)
+    carry_on(Run.open(run.folder), watch)
+    assert Run.open(run.folder).record["status"] == "done" and str(error) in told[0] and "archsmith report" in told[0]
+    assert str(error).split("] ")[-1] in (run.folder / "events.jsonl").read_text()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.onnx", "labels.json"])
+def test_what_is_lost_of_best_is_shipped_again_by_resume(finished: Run, tmp_path: Path, name: str) -> None:
+    shutil.copytree(finished.folder, tmp_path / "copy")
+    path = tmp_path / "copy" / "best" / name
+    if name == "labels.json":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-3])
+    for checkpoint in (tmp_path / "copy" / "checkpoints").glob(f"search-{(finished.stage('ship') or {})['key']}*"):
+        checkpoint.write_bytes(b"torn")
+    run = carry_on(Run.open(tmp_path / "copy"))
+    assert (run.folder / "best" / "model.safetensors").read_bytes() == (
+        finished.folder / "best" / "model.safetensors"
+    ).read_bytes()
+    assert path.stat().st_size == (finished.folder / "best" / name).stat().st_size
+    assert (run.stage("ship") or {})["test"] == (finished.stage("ship") or {})["test"]
+
+
+@pytest.mark.parametrize(
+    "at", ["archsmith.archive.SqliteArchive.extend", "archsmith.store.Store.insert", "archsmith.run.Run._save"]
+)
+def test_another_budget_is_one_transaction(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    out = tmp_path / "again"
+    with monkeypatch.context() as patch:
+        patch.setattr("archsmith.claim.clear", lambda folder: None)  # a killed process clears nothing
+        patch.setattr(at, lambda *args: (_ for _ in ()).throw(Stop))
+        with pytest.raises(Stop):
+            finished.another(out, finished.request, ("look",))
+    assert (out / ".beginning").exists() and not (out / "run.json").exists()
+    new = finished.another(out, finished.request, ("look",))
+    assert new.stage("look") == finished.stage("look") and new.stage("profile") is None
+    assert new.decided("split") is None and not (out / ".beginning").exists()
+
+
+def test_export_writes_over_nothing_that_was_not_named(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "photos"
+    shutil.copytree(finished.folder, copy)
+    foreign = tmp_path / "photos.safetensors"
+    foreign.write_text("mine")
+    with pytest.raises(UserError, match="there already; name it with --out"):
+        Run.open(copy).export(format="safetensors")
+    assert foreign.read_text() == "mine"
+    assert Run.open(copy).export(foreign).stat().st_size > 1000  # it was named
+    assert Run.open(copy).export(format="safetensors") == foreign  # the same again is no loss
+    foreign.unlink()
+    monkeypatch.chdir(copy)
+    assert Run.open(".").export(format="safetensors") == foreign and not (copy / ".safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "format", "said"),
+    [
+        ("photos/run.json", "onnx", "a file of the run itself"),
+        ("photos/best/model.onnx", None, "a file of the run itself"),
+        ("there", None, "is a folder"),
+        ("model", None, "does not say the format"),
+        ("model.pt2", "onnx", "ends in .pt2, the format asked for is onnx"),
+        ("model.bin", None, "cannot export as 'bin'"),
+    ],
+)
+def test_what_cannot_be_meant_is_not_exported(finished: Run, tmp_path: Path, path: str, format: Any, said: str) -> None:
+    copy = tmp_path / "photos"
+    shutil.copytree(finished.folder, copy)
+    (tmp_path / "there").mkdir()
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match=said):
+        Run.open(copy).export(tmp_path / path, format)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("format", ["onnx", "safetensors"])
+def test_a_full_disk_leaves_the_exported_file_as_it_was(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Any
+) -> None:
+    path = tmp_path / f"m.{format}"
+    path.write_text("earlier")
+
+    def full(file: Any, data: bytes) -> None:
+        file.write(data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("archsmith.files.write_chunks", full)
+    with pytest.raises(UserError, match="No space left"):
+        finished.export(path)
+    assert path.read_text() == "earlier" and list(tmp_path.iterdir()) == [path]
 
 
 def test_own_space_and_given_weights(tmp_path: Path) -> None:

@@ -52,8 +52,7 @@ def test_a_lent_run_runs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_report_of_a_lent_run_needs_no_trust_since_it_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = lent(tmp_path, monkeypatch)
-    run.reopen("look")
-    run.reopen("ship")
+    run.reopen("look", "ship")
     assert write(run.folder).exists() and not (tmp_path / "evil.ran").exists()
 
 

@@ -79,11 +79,12 @@ def _abandoned(name: str) -> bool:
         return False
     try:
         os.kill(int(match[1]), 0)
+        status = Path(f"/proc/{int(match[1])}/stat")
+        return status.exists() and status.read_text().rpartition(")")[2].split()[:1] == ["Z"]  # dead, not yet waited for
     except PermissionError:
         return False
     except (OSError, OverflowError):
         return True
-    return False
 
 
 def is_partial(name: str) -> bool:

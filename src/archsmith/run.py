@@ -222,9 +222,9 @@ class Run:
         """Commits a stage: after this it is never done again. Its seconds are those the clock has for it."""
         self._store.finish(name, json.dumps(payload, allow_nan=True))
 
-    def reopen(self, name: str) -> None:
-        """Takes back that a stage is finished, for one whose files were lost; what was decided inside it stays."""
-        self._store.forget("stages", lambda stage: stage != name)
+    def reopen(self, *stages: str) -> None:
+        """Takes back that they are finished, for stages whose files were lost; what was decided inside them stays."""
+        self._store.forget("stages", lambda name: name not in stages)
 
     def decide(self, name: str, make: Callable[[], Any]) -> Any:
         """A decision inside a stage: made once, then read back, also by a resumed run."""

@@ -79,8 +79,7 @@ def test_it_can_be_taken_up_after_the_training(finished: Run, tmp_path: Path) ->
     copy = tmp_path / "copy"
     shutil.copytree(finished.folder, copy)
     run = Run.open(copy)
-    with run._database() as connection:  # as if killed before the search was over
-        connection.execute("DELETE FROM stages WHERE name IN ('search', 'finish', 'ship')")
+    run.reopen("search", "finish", "ship")  # as if killed before the search was over
     carry_on(Run.open(copy))
     again = Run.open(copy)
     assert again.stage("search") == finished.stage("search")
@@ -91,8 +90,7 @@ def test_a_torn_checkpoint_is_trained_again(finished: Run, tmp_path: Path) -> No
     copy = tmp_path / "copy"
     shutil.copytree(finished.folder, copy)
     run = Run.open(copy)
-    with run._database() as connection:
-        connection.execute("DELETE FROM stages WHERE name IN ('search', 'finish', 'ship')")
+    run.reopen("search", "finish", "ship")  # as if killed before the search was over
     path = next((copy / "checkpoints").glob("shared-*.safetensors"))
     path.write_bytes(path.read_bytes()[:-7])
     carry_on(Run.open(copy))
