@@ -43,6 +43,9 @@ ClassesAt = Annotated[
 ]
 
 
+NO_RESULT = 3  # the exit code of a run whose network is no better than the same answer always
+
+
 def main() -> None:
     """Entry point. Mistakes of the user end in one clear line and exit code 2, Ctrl-C in 130, what nobody expected in 1."""
     # beside other busy processes, OpenMP threads that spin while they wait are slower than one thread alone
@@ -222,6 +225,9 @@ def search(
     task: Annotated[
         str, typer.Option(help="classification, regression (labels are numbers) or reconstruction (of the image; no labels).")
     ] = "classification",
+    follow: Annotated[
+        str, typer.Option(help="Estimates by shared weights: checked (followed where a check finds them good) or always.")
+    ] = "checked",
     fit: Annotated[
         str, typer.Option(help="How an image becomes square: auto, crop (its middle), pad (grey bars) or squeeze.")
     ] = "auto",
@@ -257,7 +263,7 @@ def search(
         data=data, budget=budget, method=method, space=space, device=device, steps=steps,
         time_s=seconds if steps is None else None, trials=trials, threads=threads, seed=seed,
         init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
-        classes_at=classes_at, reference=reference, task=task, fit=fit, flip=flip,
+        classes_at=classes_at, reference=reference, task=task, fit=fit, flip=flip, follow=follow,
         settings={
             **_settings(settings),
             **{name: value for name, value in (("splits", splits), ("split_on", split_on)) if value is not None},
@@ -403,22 +409,36 @@ def _networks(rows: list[dict[str, Any]]) -> str:
 
 
 def _finished(run: Any, json: bool) -> None:
-    """What a finished run came to; exit code 2 where no network kept the budget."""
+    """What a finished run came to; exit code 2 where no network kept the budget, 3 where none is better than a constant."""
     summary = run.summary()
     if json:
         _print(summary)
     else:
         from archsmith.pipeline import time_text
 
+        if summary["warning"]:
+            print(_banner(summary["warning"]), file=sys.stderr)
         print(f"\n{summary['verdict']}")
         print(f"model    {run.folder / 'best'}   (try: python {run.folder / 'best' / 'predict.py'} IMAGE)")
         print(f"report   {summary['report']}")
         print(f"time     {time_text(run)}")
+        if summary["network"] == "reference":
+            print(f"         the search's own network: archsmith export {run.folder} --network search")
     missed = [row for row in summary["budget"] or [] if not row["met"]]
     if missed:
         misses = "; ".join(f"{row['text']} but measured {row['value']:.4g}" for row in missed)
         print(f"error: no trained network kept the budget on the exported file ({misses}); relax that limit", file=sys.stderr)
         sys.exit(2)
+    if summary["warning"]:
+        sys.exit(NO_RESULT)
+
+
+def _banner(text: str) -> str:
+    """For what must not be overlooked."""
+    import textwrap
+
+    line = "!" * 78
+    return "\n".join(["", line, *textwrap.wrap(text, 78), line])
 
 
 def _free_name(parent: Path, stem: str) -> Path:
@@ -459,6 +479,9 @@ def report(run: RunFolder, json: Json = False) -> None:
 def export(
     run: RunFolder,
     format: Annotated[str | None, typer.Option(help="onnx, pt2 or safetensors. [default: as --out ends, or onnx]")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="search, reference, or the key of another that was trained. [default: the shipped one]")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="PATH", parser=arguments.place, help="The file to write. [default: NAME.FORMAT beside the run]"),
@@ -466,10 +489,10 @@ def export(
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Write the chosen network of a finished run as one verified file."""
+    """Write a network of a finished run as one verified file."""
     from archsmith.run import Run
 
-    path = Run.open(run, trust=trust).export(out, format)  # type: ignore[arg-type]
+    path = Run.open(run, trust=trust).export(out, format, network=network)  # type: ignore[arg-type]
     _print({"file": str(path)}) if json else print(path)
 
 

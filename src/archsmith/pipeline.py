@@ -487,19 +487,70 @@ def report(run: Run) -> Path:
     return write(run.folder)
 
 
-def best(run: Run) -> nn.Module:
-    """The shipped network: rebuilt from its architecture, its weights verified against what was shipped."""
-    import hashlib
+def best(run: Run, which: str | None = None) -> nn.Module:
+    """The shipped network, its weights verified against what was shipped; or `which` was trained beside it.
 
+    `which`: "search", "reference", or the key or name (or its beginning) of any that finish trained; from its checkpoint.
+    """
+    shipped, seen = run.stage("ship"), run.stage("look")
+    if shipped is None or seen is None:
+        raise UserError(f"{run.folder} has not shipped a network yet; finish it with `archsmith resume {run.folder}`")
+    arm, name, options = _named(run, shipped, which)
+    network = _rebuilt(run, seen, arm, options)
+    if name != shipped["key"]:
+        return _from_checkpoint(run, network, f"{arm}-{name}")
+    return _from_package(run, shipped, network)
+
+
+def _named(run: Run, shipped: Mapping[str, Any], which: str | None) -> tuple[str, str, Mapping[str, Any]]:
+    """(arm, name, options) of a trained network; UserError where there is none, or several, of that name."""
+    finish = run.stage("finish") or {}
+    reference = finish.get("reference") or {}
+    known = {key: ("search", key, found["options"]) for key, found in finish["networks"].items() if not found["failed"]}
+    hand_made = {fields["name"]: fields for fields in _hand_made(run)}
+    known |= {name: ("reference", name, hand_made[name]) for name in reference.get("networks") or {} if name in hand_made}
+    own = (shipped.get("search") or {}).get("key", finish["chosen"])
+    fixed = {None: shipped["key"], "search": own, "reference": reference.get("chosen")}
+    if which in fixed:
+        if fixed[which] is None:
+            raise UserError(f"--network {which}: {run.folder} trained no hand-made network (--no-reference, or none fitted)")
+        return known[fixed[which]]
+    found = [entry for name, entry in known.items() if name == which] or [
+        entry for name, entry in known.items() if which and name.startswith(which)
+    ]
+    if len(found) != 1:
+        several = "no network" if not found else f"{len(found)} networks"
+        raise UserError(f"--network {which}: {several} of that name; there are search, reference, {', '.join(known)}")
+    return found[0]
+
+
+def _hand_made(run: Run) -> list[dict[str, Any]]:
+    """The descriptions of the hand-made networks of a run."""
+    found = (run.stage("profile") or {}).get("references")
+    return (found["networks"] if found is not None else run.decided("finish/references")) or []
+
+
+def _rebuilt(run: Run, seen: Mapping[str, Any], arm: str, options: Mapping[str, Any]) -> nn.Module:
+    """The network of an architecture, or of a hand-made one's description; its weights are made up."""
     import torch
-    from safetensors.torch import load as parse
 
+    from archsmith.models.reference import Reference
     from archsmith.space import Architecture
     from archsmith.supernet import extract
 
-    space, shipped, seen = run.space, run.stage("ship"), run.stage("look")
-    if shipped is None or seen is None:
-        raise UserError(f"{run.folder} has not shipped a network yet; finish it with `archsmith resume {run.folder}`")
+    goal = of_run(seen)
+    if arm == "reference":
+        return Reference(**options).make(0, goal.headed)
+    model = build_for(goal, run.space, seen["channels"], seen["size"])
+    arch = search_space(model).check(Architecture.from_json(options))
+    return extract(model, arch, "fresh", torch.Generator().manual_seed(0))
+
+
+def _from_package(run: Run, shipped: Mapping[str, Any], network: nn.Module) -> nn.Module:
+    import hashlib
+
+    from safetensors.torch import load as parse
+
     path = run.folder / "best" / "model.safetensors"
     expected = next(f["sha256"] for f in shipped["files"] if f["name"] == "model.safetensors")
     data = path.read_bytes() if path.is_file() else b""
@@ -508,18 +559,28 @@ def best(run: Run) -> nn.Module:
             f"{path} is not the file that was shipped (its checksum differs); put it back, or ship it again with "
             f"`archsmith resume {run.folder}`"
         )
-    goal = of_run(seen)
-    model = build_for(goal, space, seen["channels"], seen["size"])
-    arch = search_space(model).check(Architecture.from_json(shipped["architecture"]["options"]))
-    network = extract(model, arch, "fresh", torch.Generator().manual_seed(0))
     network.load_state_dict(parse(data))
     return network.eval()
 
 
+def _from_checkpoint(run: Run, network: nn.Module, name: str) -> nn.Module:
+    from archsmith.training.checkpoint import load, read
+
+    path = run.folder / "checkpoints" / f"{name}.safetensors"
+    if (read(path)[1].get("of") or {}).get("run") != run.record["id"]:
+        raise Damaged(f"{path} is the checkpoint of another run; put back the one that belongs to {run.folder}")
+    return load(path, network).network.eval()
+
+
 def export(
-    run: Run, path: Path | None = None, format: Literal["onnx", "pt2", "safetensors"] | None = None, *, over: bool = True
+    run: Run,
+    path: Path | None = None,
+    format: Literal["onnx", "pt2", "safetensors"] | None = None,
+    *,
+    over: bool = True,
+    which: str | None = None,
 ) -> Path:
-    """The chosen network as one file, verified; `format` from the ending where it is not given.
+    """The shipped network, or `which` (as in `best`), as one file, verified; `format` from the ending where it is not given.
 
     `path`: NAME.FORMAT beside the run where it is not given, and then never over another file; `over`: whether a file that
     was named may be replaced. Files of the run itself never are.
@@ -529,7 +590,7 @@ def export(
     over = over and path is not None
     path, kind = _exported(run, path, format)
     seen = run.stage("look") or {}
-    network = best(run)
+    network = best(run, which)
     shape = (seen["channels"], seen["size"], seen["size"])
     goal = of_run(seen)
     around = deployment_of(goal, seen["mean"], seen["std"])

@@ -269,25 +269,35 @@ class Run:
 
         return rows(self.folder)
 
-    def best(self) -> nn.Module:
-        """The chosen network, trained, as a plain torch module in eval mode (normalised float input, logits out)."""
+    def best(self, network: str | None = None) -> nn.Module:
+        """The shipped network, trained, as a plain torch module in eval mode (normalised float input, logits out).
+
+        `network`: "search", "reference", or the key or name of another that the run trained.
+        """
         from archsmith.pipeline import best
 
-        return best(self)
+        return best(self, network)
 
-    def export(self, path: str | Path | None = None, format: Literal["onnx", "pt2", "safetensors"] | None = None) -> Path:
-        """Writes the chosen network to `path`; the format follows from the name where it is not given.
+    def export(
+        self,
+        path: str | Path | None = None,
+        format: Literal["onnx", "pt2", "safetensors"] | None = None,
+        *,
+        network: str | None = None,
+    ) -> Path:
+        """Writes the shipped network, or another (as in `best`), to `path`; the format follows from the name where not given.
 
         Without a path to NAME.FORMAT beside the run, where no other file is there.
         """
         from archsmith.pipeline import export
 
-        return export(self, None if path is None else Path(path), format)
+        return export(self, None if path is None else Path(path), format, which=network)
 
     def summary(self) -> dict[str, Any]:
         """What `--json` prints: stable keys, None where the run has not come so far."""
         ship, look = self.stage("ship") or {}, self.stage("look") or {}
         test, reference = ship.get("test") or {}, ship.get("reference_test") or {}
+        searched = (ship.get("search") or {}).get("test") or {}
         return {
             "run": str(self.folder),
             "status": self._record["status"],
@@ -295,7 +305,10 @@ class Run:
             "architecture": (ship.get("architecture") or {}).get("options"),
             "test_accuracy": test.get("accuracy"),
             "test_balanced_accuracy": test.get("balanced_accuracy"),
+            "search_test_accuracy": searched.get("accuracy"),
             "reference_test_accuracy": reference.get("accuracy"),
+            "network": ship.get("network"),
+            "warning": ship.get("warning"),
             "verdict": ship.get("verdict"),
             "budget": ship.get("budget"),
             "files": [str(self.folder / "best" / f["name"]) for f in ship.get("files", [])],

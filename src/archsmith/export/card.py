@@ -31,7 +31,7 @@ TITLES = {
 _ANSWERS = {"probabilities": "class probabilities", "values": "values in their units", "pixels": "pixels in 0..1"}
 _COSTS = ("params", "macs", "memory")
 _SHOWN = (
-    "name", "summary", "classes", "shape", "task", "answer", "measure",
+    "name", "summary", "warning", "classes", "shape", "task", "answer", "measure",
     "how", "architecture", "budget", "accuracy", "test", "costs", "caveats", *_COSTS,
 )  # fmt: skip
 
@@ -68,6 +68,7 @@ def card(
     answer, listed = facts.get("answer", "probabilities"), ", ".join(map(str, labels))
     sections = [
         f"# {plain(facts.get('name') or TITLES[task])}",
+        f"**{plain(facts['warning'])}**" if facts.get("warning") else "",
         _opening(facts.get("summary") or ""),
         _table("Results", _results(facts)),
         _table("Size and speed", _costs(facts, latency)),

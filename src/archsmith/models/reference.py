@@ -15,6 +15,7 @@ from archsmith.models.mobilenet import fixed_mobilenet
 from archsmith.seeding import mix
 from archsmith.supernet import extract
 
+HAND_MADE = "hand-made"  # in the place of a space's name
 _DEPTHS = (2, 3, 4)
 _MIDDLE = 3
 _FINEST = 0.01  # steps of the width multiplier

@@ -133,6 +133,8 @@ def _headline(record: Record) -> str:
     test = record.test
     if test:
         right = "right" if record.task == "classification" else "of the variance explained"
+        if not test.get("above", True):
+            return f"{text.percent(test['accuracy'])} {right}, no better than the same answer always"
         return f"{text.percent(test['accuracy'])} {right} on images it had never seen"
     return "a search that failed" if record.run.get("status") == "failed" else "a search on its way"
 
@@ -142,7 +144,8 @@ def _status(record: Record) -> Mapping[str, str] | None:
     status = str(record.run.get("status") or "running")
     done = [name for name in STAGES if name in record.stages]
     if status == "done" and len(done) == len(STAGES):
-        return None
+        warning = record.stage("ship").get("warning")
+        return {"kind": "failed", "text": warning} if warning else None
     so_far = f"{len(done)} of {len(STAGES)} stages are done" + (f", the last of them: {done[-1]}" if done else "")
     if status == "failed":
         why = record.run.get("error") or record.run.get("reason")

@@ -50,13 +50,24 @@ class Record:
 
     @property
     def chosen(self) -> str | None:
-        """The key of the network that was shipped, or of the one about to be."""
-        return self.stage("ship").get("key") or self.stage("finish").get("chosen")
+        """The key of the search's network that was tested, or of the one about to be."""
+        ship = self.stage("ship")
+        return (ship.get("search") or {}).get("key") or ship.get("key") or self.stage("finish").get("chosen")
+
+    @property
+    def hand_made(self) -> bool:
+        """Whether it was the hand-made network that shipped."""
+        return self.stage("ship").get("network") == "reference"
 
     @property
     def test(self) -> Mapping[str, Any]:
-        """The chosen network on the test images: accuracy, n, confusion and so on; empty before."""
+        """The shipped network on the test images: accuracy, n, confusion and so on; empty before."""
         return self.stage("ship").get("test") or self.stage("finish").get("test") or {}
+
+    @property
+    def search_test(self) -> Mapping[str, Any]:
+        """The search's network on the test images; empty before."""
+        return (self.stage("ship").get("search") or {}).get("test") or self.test
 
     @property
     def reference(self) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ DRAWN = 60  # classes up to which it is drawn at all
 def tiles(record: Record) -> list[dict[str, Any]]:
     """The few numbers everybody wants first. `predicted` ones are shown differently from measured ones."""
     ship = record.stage("ship")
-    test, chosen = record.test, _chosen(record)
+    test, chosen = record.test, _shipped(record)
     found = []
     if test:
         low, high = interval(test)
@@ -47,6 +47,14 @@ def tiles(record: Record) -> list[dict[str, Any]]:
     if model:
         found.append({"label": "file", "value": text.size(model.get("bytes")), "note": "model.onnx"})
     return found
+
+
+def _shipped(record: Record) -> Mapping[str, Any]:
+    """What finish recorded of the network in best/, the hand-made one where that shipped."""
+    if not record.hand_made:
+        return _chosen(record)
+    reference = record.reference
+    return (reference.get("networks") or {}).get(reference.get("chosen")) or {}
 
 
 def _chosen(record: Record) -> Mapping[str, Any]:
@@ -76,7 +84,7 @@ def interval(test: Mapping[str, Any]) -> tuple[float, float]:
 def budget(record: Record) -> list[dict[str, Any]]:
     """Each limit with the value of what was shipped (or chosen, until then) and the part of the limit that it uses."""
     shipped = {(limit.get("metric"), limit.get("op")): limit for limit in record.stage("ship").get("budget") or ()}
-    chosen, found = _chosen(record), []
+    chosen, found = _shipped(record), []
     for limit in record.stage("profile").get("budget") or ():
         metric, op, bound = limit.get("metric"), limit.get("op"), limit.get("limit")
         of_shipped = shipped.get((metric, op)) or {}
@@ -99,23 +107,22 @@ def budget(record: Record) -> list[dict[str, Any]]:
 
 def verdict(record: Record) -> dict[str, Any] | None:
     """Whether the search paid: the chosen network's test accuracy against the hand-made reference's, with its uncertainty."""
-    test, other = record.test, record.reference_test
+    test, other = record.search_test, record.reference_test
     if not test or not other:
         return None
     result = compare(test["accuracy"], interval(test), other["accuracy"], interval(other))
+    nothing = not (test.get("above", True) or other.get("above", True))
     effort = "number of training steps" if record.request.get("steps") else "time, scoring included"
     entries = [
         {"label": "chosen network", "role": "chosen", "accuracy": test["accuracy"], "interval": interval(test)},
         {"label": "hand-made reference", "role": "reference", "accuracy": other["accuracy"], "interval": interval(other)},
     ]
     return {
-        "outcome": result.outcome,
-        "title": {
-            "won": "The search paid",
-            "lost": "The hand-made network did better",
-            "tie": "A tie with the hand-made network",
-        }[result.outcome],
-        "text": _verdict_text(result, test["accuracy"], other["accuracy"], test["n"], effort, record) + _cost_text(record),
+        "outcome": "lost" if nothing else result.outcome,
+        "title": "No result: neither is better than the same answer always" if nothing else TITLES[result.outcome],
+        "text": _verdict_text(result, test["accuracy"], other["accuracy"], test["n"], effort, record)
+        + _cost_text(record)
+        + _shipped_text(record),
         "whiskers": whiskers(entries),
     }
 
@@ -134,6 +141,13 @@ def _verdict_text(result: Comparison, accuracy: float, other: float, n: int, eff
     if result.outcome == "won":
         return f"{accuracies} The difference, {span}, is more than chance would give."
     return f"{accuracies} The difference, {span}, is more than chance would give: here the search did not pay."
+
+
+def _shipped_text(record: Record) -> str:
+    """Which of the two lies in best/, where it is not the search's."""
+    if not record.hand_made:
+        return ""
+    return " On the validation images the hand-made network was better, so it is the one in best/."
 
 
 def _cost_text(record: Record) -> str:
@@ -184,7 +198,7 @@ def comparison(record: Record) -> list[dict[str, Any]] | None:
     if not finish:
         return None
     networks, reference = finish.get("networks") or {}, record.reference
-    columns = [_column("chosen", "chosen", _chosen(record), record.test)]
+    columns = [_column("chosen", "chosen", _chosen(record), record.search_test)]
     drawn = [
         net for key, net in networks.items() if net.get("origin") in RANDOM and key != record.chosen and progress(net) >= FULL
     ]

@@ -160,7 +160,7 @@ def _network(work: Work, standing: Standing, entry: dict[str, Any]) -> dict[str,
 def _facts(standing: Standing) -> dict[str, Any]:
     return {
         "curve": standing.curve, "val_accuracy": standing.val_accuracy, "seconds": standing.seconds, "steps": standing.steps,
-        "progress": standing.progress, "failed": standing.failed,
+        "progress": standing.progress, "failed": standing.failed, "above": standing.above,
     }  # fmt: skip
 
 
@@ -208,6 +208,8 @@ def reference_entrants(work: Work, found: Sequence[Reference]) -> list[Entrant]:
 
 def _reference(work: Work, recipe: Recipe, plan: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
     found = references(work, chosen)
+    if work.timed and work.plan.finalists == 1:  # a cut so early would say nothing: the one that sees most images
+        found = found[:1]
     began = work.run.decide("finish/reference-began", lambda: work.stopwatch.seconds if work.stopwatch else 0.0)
     budget = plan["reference"]
     if work.timed:  # as the machine is by now: shipping must not come late because others keep it busy
@@ -235,4 +237,6 @@ def said(payload: dict[str, Any]) -> str:
     if payload["reference"]:
         other = payload["reference"]["networks"][payload["reference"]["chosen"]]
         text += f"; hand-made reference {other['val_accuracy']:.2%}"
+    if best.get("above") is False:
+        text += "; NO BETTER than the same answer always"
     return text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -11,80 +13,191 @@ from torch import nn
 
 from archsmith import export
 from archsmith.budget import Limit, human
+from archsmith.chance import against_constant, more_time
+from archsmith.data import Seen
 from archsmith.metrics.cost import LAYERS, OWN, layer_sums
 from archsmith.metrics.latency import time_onnx
-from archsmith.models.reference import costs
+from archsmith.models.reference import HAND_MADE, costs
 from archsmith.onnx_export import onnx_bytes
 from archsmith.report.front import write_front
 from archsmith.report.verdict import compare
 from archsmith.space import Architecture
-from archsmith.stages.finish import field_for, reference_entrants, references, shortlisted
+from archsmith.stages.finish import field_for, recipe_for, reference_entrants, references, shortlisted
+from archsmith.stages.sizing import wanted as wanted_images
 from archsmith.stages.work import Work
 from archsmith.survey import as_json
 from archsmith.training.race import trained
 
 
+@dataclass(frozen=True)
+class Contender:
+    """A trained network that may ship. `arm`: "search" or "reference"; `found`: what finish recorded of it; `arch`: of the
+    space, or what describes a hand-made network."""
+
+    name: str
+    arm: str
+    found: Mapping[str, Any]
+    arch: Architecture
+    make: Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A contender's network, its limits with what was measured, and how far it is from keeping them."""
+
+    contender: Contender
+    network: nn.Module
+    checks: list[dict[str, Any]]
+    violation: float
+
+
 def ship(work: Work) -> dict[str, Any]:
-    """Takes the best network by validation whose exported file keeps to the budget; a miss falls to the next."""
+    """Takes the best network by validation whose exported file keeps to the budget, the hand-made one among them."""
     finish = work.run.stage("finish") or {}
-    network, arch, checks, fell_back = _choose(work, finish["ranking"])
+    searched, fell_back = _choose(work, _searched(work, finish))
+    by_hand = _by_hand(work, finish)
+    rival = None if by_hand is None else _checked(work, by_hand)
+    chosen = _better(work, searched, rival)
     work.tell("one look at the test images", 0.2)
-    test = work.judged(network, work.part("test"))
-    reference_test = _reference_test(work, finish)
+    looked = {c.contender.arm: _tested(work, c.network) for c in (searched, rival) if c is not None}
+    test, reference_test = looked[chosen.contender.arm], looked.get("reference")
     work.tell("exporting and verifying", 0.4)
+    said = verdict(looked["search"], reference_test, work.images.goal.measure, hand_made=chosen is rival)
+    warning = _warning(work, chosen.contender, test)
     facts = {
-        "test": test, "budget": checks, "data": work.images.name, "val_accuracy": finish["networks"][arch.key]["val_accuracy"],
-        **costs(network, work.shape), "space": work.space_name,
+        "test": test, "budget": chosen.checks, "data": work.images.name, "val_accuracy": chosen.contender.found["val_accuracy"],
+        **costs(chosen.network, work.shape), "space": work.space_name if chosen is searched else HAND_MADE, "warning": warning,
     }  # fmt: skip
-    network, some = network.cpu(), work.images.parts["val"]
+    network, some = chosen.network.cpu(), work.images.parts["val"]
     package = export.ship(
         work.run.folder / "best", network, shape=work.shape, goal=work.images.goal, mean=work.images.mean,
-        std=work.images.std, architecture=arch, facts=facts, threads=work.threads,
+        std=work.images.std, architecture=chosen.contender.arch, facts=facts, threads=work.threads,
         images=some.images(range(min(16, len(some)))), preprocessing=work.images.how,
     )  # fmt: skip
+    own = searched.contender
     return {
         **package,
-        "key": arch.key,
-        "architecture": {"space": work.space_name, "key": arch.key, "options": dict(arch)},
-        "budget": checks,
+        "network": chosen.contender.arm,
+        "key": chosen.contender.name,
+        "architecture": {
+            "space": facts["space"], "key": chosen.contender.arch.key, "options": dict(chosen.contender.arch),
+        },
+        "budget": chosen.checks,
         "fell_back": fell_back,
         "test": test,
+        "search": {"key": own.name, "options": dict(own.arch), "budget": searched.checks, "test": looked["search"]},
         "reference_test": reference_test,
-        "verdict": verdict(test, reference_test, work.images.goal.measure),
+        "verdict": said,
+        "warning": warning,
         "measure": work.images.goal.measure,
-    }
+    }  # fmt: skip
 
 
-def verdict(test: dict[str, Any], reference: dict[str, Any] | None, measure: str = "accuracy") -> str:
-    """Whether the search paid, in one sentence."""
+def _tested(work: Work, network: nn.Module) -> dict[str, Any]:
+    """The one look, and whether what was seen is better than an answer that never looks."""
+    result = work.judged(network, work.part("test"))
+    return {**result, **against_constant(result)}
+
+
+def verdict(
+    test: dict[str, Any], reference: dict[str, Any] | None, measure: str = "accuracy", *, hand_made: bool = False
+) -> str:
+    """Whether the search paid, in one sentence. `hand_made`: the hand-made network ships, as validation had it better."""
     text = f"test {measure} {test['accuracy']:.2%} (95 % interval {test['interval'][0]:.2%} to {test['interval'][1]:.2%})"
+    above, other = test.get("above", True), reference is not None and reference.get("above", True)
+    constant = f"no better than giving the same answer always ({test.get('constant', 0.0):.2%})"
+    if not above and not other:
+        beside = f", nor is the hand-made reference at equal cost ({reference['accuracy']:.2%})" if reference else ""
+        return f"{text}: {constant}{beside}. This is no result"
+    end = "; the hand-made network was better on the validation images: it is what lies in best/" if hand_made else ""
     if reference is None:
         return f"{text}; no hand-made reference was trained"
+    beside = f"{text}; the hand-made reference at equal cost {reference['accuracy']:.2%}"
+    if not above:
+        return f"{beside}: the search lost, its network is {constant}{end}"
     found = compare(test["accuracy"], test["interval"], reference["accuracy"], reference["interval"])
     word = {"won": "the search won", "lost": "the search lost", "tie": "a tie within the interval"}[found.outcome]
-    return f"{text}; the hand-made reference at equal cost {reference['accuracy']:.2%}: {word}"
+    return f"{beside}: {word}{end}"
 
 
-def _choose(work: Work, ranking: Sequence[str]) -> tuple[nn.Module, Architecture, list[dict[str, Any]], list[dict[str, Any]]]:
-    """The first that keeps every limit; where none does, the one of the least violation, and its misses stand in `budget`."""
+def _warning(work: Work, chosen: Contender, test: Mapping[str, Any]) -> str | None:
+    """What to say, loudly, of a network that is no better than a constant; None of one that is."""
+    if test["above"]:
+        return None
+    wanted = Seen(0, 0, len(work.images.parts["train"]), 0)
+    recipe = recipe_for(work)
+    saw, should = chosen.found["steps"] * recipe.batch_size, wanted_images(wanted, recipe)
+    text = (
+        f"No result: on {test['n']:,} test images the network ({test['accuracy']:.1%}) cannot be told from one that gives the "
+        f"same answer always ({test['constant']:.1%})."
+    )
+    more = more_time(saw, should, work.run.request.time_s or 0.0) if work.timed else None
+    if more is not None:
+        each = f"It saw each training image {saw / wanted.images:.1f} times in {chosen.found['steps']} steps"
+        return f"{text} {each}; {should / wanted.images:.0f} times take about --time {math.ceil(more / 60)}m at this pace."
+    if saw < should:
+        return f"{text} It saw each training image {saw / wanted.images:.1f} times; give it more --steps."
+    return f"{text} It saw each training image {saw / wanted.images:.0f} times: look at the images and their labels."
+
+
+def _searched(work: Work, finish: Mapping[str, Any]) -> list[Contender]:
+    """The search's networks, best first."""
     shortlist = (work.run.stage("search") or {})["shortlist"]
     options = {entry["key"]: entry["options"] for entry in shortlist}
     entrants = {entrant.name: entrant for entrant in shortlisted(work, shortlist)}
-    tried: list[tuple[float, int, nn.Module, Architecture, list[dict[str, Any]]]] = []
+    found = finish["networks"]
+
+    def make(name: str) -> nn.Module:
+        return trained(entrants[name], field_for(work, "search"), len(entrants), found[name])
+
+    return [
+        Contender(name, "search", found[name], Architecture.from_json(options[name]), partial(make, name))
+        for name in finish["ranking"]
+    ]
+
+
+def _by_hand(work: Work, finish: Mapping[str, Any]) -> Contender | None:
+    """The best hand-made network, where there are any."""
+    reference = finish["reference"]
+    if reference is None:
+        return None
+    known = {r.name: r for r in references(work, finish["networks"][finish["chosen"]])}
+    entrants = reference_entrants(work, list(known.values()))
+    entrant = next(e for e in entrants if e.name == reference["chosen"])
+    found = reference["networks"][entrant.name]
+    raced = [e for e in entrants if e.name in reference["networks"]]
+    make = partial(trained, entrant, field_for(work, "reference"), len(raced), found)
+    return Contender(entrant.name, "reference", found, Architecture(asdict(known[entrant.name])), make)
+
+
+def _better(work: Work, searched: Checked, rival: Checked | None) -> Checked:
+    """The smaller violation, then the higher accuracy on validation; the search's own where they are level."""
+    if rival is None or any(limit.metric in OWN for limit in work.limits):  # what only a model of the space can count
+        return searched
+    ours, theirs = (c.contender.found["val_accuracy"] or 0.0 for c in (searched, rival))
+    if searched.violation != rival.violation:
+        return searched if searched.violation < rival.violation else rival
+    return rival if theirs > ours else searched
+
+
+def _checked(work: Work, contender: Contender) -> Checked:
+    network = contender.make()
+    checks = work.run.decide(f"ship/{contender.name}", partial(check, work, network, contender))
+    return Checked(contender, network, checks, violation(work.limits, checks))
+
+
+def _choose(work: Work, contenders: Sequence[Contender]) -> tuple[Checked, list[dict[str, Any]]]:
+    """The first that keeps every limit; where none does, the one of the least violation, and its misses stand in `budget`."""
+    tried: list[Checked] = []
     fell_back: list[dict[str, Any]] = []
-    finished = (work.run.stage("finish") or {})["networks"]
-    for name in ranking:
-        network = trained(entrants[name], field_for(work, "search"), len(entrants), finished[name])
-        arch = Architecture.from_json(options[name])
-        checks = work.run.decide(f"ship/{name}", partial(check, work, network, arch))
-        if all(row["met"] for row in checks):
-            return network, arch, checks, fell_back
-        missed = [row for row in checks if not row["met"]]
+    for contender in contenders:
+        tried.append(found := _checked(work, contender))
+        missed = [row for row in found.checks if not row["met"]]
+        if not missed:
+            return found, fell_back
         why = "; ".join(f"{row['text']} but measured {human(row['metric'], row['value'])}" for row in missed)
-        fell_back.append({"key": name, "why": why})
-        tried.append((violation(work.limits, checks), len(tried), network, arch, checks))
-    _, _, network, arch, checks = min(tried, key=lambda entry: entry[:2])
-    return network, arch, checks, fell_back
+        fell_back.append({"key": contender.name, "why": why})
+    return min(tried, key=lambda checked: checked.violation), fell_back
 
 
 def violation(limits: Sequence[Limit], checks: Sequence[dict[str, Any]]) -> float:
@@ -92,7 +205,7 @@ def violation(limits: Sequence[Limit], checks: Sequence[dict[str, Any]]) -> floa
     return sum(limit.excess(row["value"]) for limit, row in zip(limits, checks, strict=True))
 
 
-def check(work: Work, network: nn.Module, arch: Architecture) -> list[dict[str, Any]]:
+def check(work: Work, network: nn.Module, contender: Contender) -> list[dict[str, Any]]:
     """Each limit against what the network really has; latency on the exported file, up to three times where it misses."""
     found, around = [], export.deployment_of(work.images.goal, work.images.mean, work.images.std)
     for limit in work.limits:
@@ -104,23 +217,13 @@ def check(work: Work, network: nn.Module, arch: Architecture) -> list[dict[str, 
                 medians.append(time_onnx(model, work.shape, threads=work.threads)["median_ms"])
             value = statistics.median(medians)
         elif limit.metric in OWN:
-            value = work.costs(arch)[limit.metric]
+            value = work.costs(contender.arch)[limit.metric] if contender.arm == "search" else math.nan
         elif limit.metric in LAYERS:
             value = layer_sums(network, work.shape)[limit.metric]
         else:
             value = costs(network, work.shape)[limit.metric]
         found.append({**as_json(limit), "value": value, "met": limit.met(value)})
     return found
-
-
-def _reference_test(work: Work, finish: dict[str, Any]) -> dict[str, Any] | None:
-    reference = finish["reference"]
-    if reference is None:
-        return None
-    entrants = reference_entrants(work, references(work, finish["networks"][finish["chosen"]]))
-    entrant = next(e for e in entrants if e.name == reference["chosen"])
-    network = trained(entrant, field_for(work, "reference"), len(entrants), reference["networks"][entrant.name])
-    return work.judged(network, work.part("test"))
 
 
 def finished(work: Work) -> None:
@@ -136,6 +239,10 @@ def said(payload: dict[str, Any]) -> str:
     latency = payload["latency_ms"]
     if latency:
         text += f"; {latency['median_ms']:.2f} ms per image"
+    if payload.get("network") == "reference":
+        text += "; the hand-made network ships"
     if any(not row["met"] for row in payload["budget"]):
         text += "; BUDGET MISSED"
+    if payload.get("warning"):
+        text += "; NO RESULT"
     return text

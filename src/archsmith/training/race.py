@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archsmith.chance import against_constant
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.halving import Rung, rungs_for, work
 from archsmith.supernet import calibrate
@@ -47,6 +48,7 @@ class Standing:
     steps: int = 0
     seconds: float = 0.0
     val_accuracy: float | None = None
+    above: bool | None = None  # whether that is better than the same answer always would be
     curve: list[dict[str, Any]] = field(default_factory=list)
     failed: str | None = None
 
@@ -168,13 +170,16 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
             now=field.now,
         )
         look, network = (field.evaluate, state.network) if until >= 1 else (field.glance, _calibrated(state.network, field))
-        accuracy = look(network)["accuracy"]
-        return Standing(entrant.name, min(until, share(state)), state.step, state.seconds, accuracy, state.history)
+        found = look(network)
+        above = against_constant(found)["above"] if "interval" in found else None
+        progress = min(until, share(state))
+        return Standing(entrant.name, progress, state.step, state.seconds, found["accuracy"], above, curve=state.history)
     except UserError:
         raise
     except (EvaluationFailed, RuntimeError, ValueError, TypeError) as error:
         steps, seconds, history = (state.step, state.seconds, state.history) if state else (0, 0.0, [])
-        return Standing(entrant.name, 0.0, steps, seconds, None, history, f"{type(error).__name__}: {error}")
+        failed = f"{type(error).__name__}: {error}"
+        return Standing(entrant.name, 0.0, steps, seconds, curve=history, failed=failed)
 
 
 def _calibrated(network: nn.Module, field: Field) -> nn.Module:
