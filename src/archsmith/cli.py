@@ -35,6 +35,11 @@ Budget = Annotated[
     str, typer.Option("--budget", help='Limits, e.g. "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40".')
 ]
 Space = Annotated[str, typer.Option("--space", help="A name from `archsmith spaces`, or your own as my_model.py:Net.")]
+Rate = Annotated[float | None, typer.Option("--lr", min=1e-6, max=100.0, help="Learning rate. [default: the recipe's]")]
+BatchSize = Annotated[int | None, typer.Option("--batch", min=2, max=2**16, help="Images in a batch. [default: the recipe's]")]
+Augmentation = Annotated[
+    str | None, typer.Option("--augment", help="What is done to training images: auto, none, strong. [default: auto]")
+]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Run the file that the run's space names, though it was begun elsewhere or is another.")
 ]
@@ -244,6 +249,9 @@ def search(
     settings: Annotated[
         str, typer.Option("--set", help='Settings of the method, as "rounds=4, rule=half"; see its page in docs/.')
     ] = "",
+    lr: Rate = None,
+    batch: BatchSize = None,
+    augment: Augmentation = None,
     out: Annotated[
         Path | None, typer.Option(metavar="PATH", parser=arguments.place, help="Folder of the run. [default: runs/NAME]")
     ] = None,
@@ -264,6 +272,7 @@ def search(
         time_s=seconds if steps is None else None, trials=trials, threads=threads, seed=seed,
         init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
         classes_at=classes_at, reference=reference, task=task, fit=fit, flip=flip, follow=follow,
+        training=_training(lr, batch, augment),
         settings={
             **_settings(settings),
             **{name: value for name, value in (("splits", splits), ("split_on", split_on)) if value is not None},
@@ -280,6 +289,17 @@ def search(
         with watch(STAGES) as watching:
             run = start(request, folder, watching, ahead_s=age_s(), notes=notes)
     _finished(run, json)
+
+
+def _training(lr: float | None, batch: int | None, augment: str | None) -> dict[str, Any]:
+    """What of the recipe was given."""
+    from archsmith.errors import UserError
+
+    levels = ("auto", "none", "strong")
+    if augment is not None and augment not in levels:
+        raise UserError(f"--augment '{shown(augment)}': it is one of {', '.join(levels)}{did_you_mean(augment, levels)}")
+    given = {"lr": lr, "batch": batch, "augment": augment}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _settings(text: str) -> dict[str, Any]:
@@ -390,6 +410,54 @@ def again(
         with watch(STAGES) as watching:
             new = begin(
                 found, budget[0], folder, watching, _settings(settings), ahead_s=age_s(), notes=notes, **limits
+            )  # fmt: skip
+    _finished(new, json)
+
+
+@app.command()
+def train(
+    run: RunFolder,
+    time: Annotated[str | None, typer.Option(help="All the time it may take: 90s, 20m, 1h30m.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, max=10**9, help="Training steps instead.")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(min=0.01, max=1e6, help="Passes over the training images instead of a time.")
+    ] = None,
+    lr: Rate = None,
+    batch: BatchSize = None,
+    augment: Augmentation = None,
+    network: Annotated[
+        str | None, typer.Option(help="search, reference, or the key of another that was trained. [default: the shipped one]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="PATH", parser=arguments.place, help="Folder of the new run. [default: RUN-2]")
+    ] = None,
+    trust: Trust = False,
+    json: Json = False,
+) -> None:
+    """Train the network of a finished run further, with its recipe, and ship it anew in a new run."""
+    from archsmith.budget import read_seconds
+    from archsmith.errors import UserError
+    from archsmith.run import STAGES, Run
+
+    given = [name for name, value in (("--time", time), ("--steps", steps), ("--epochs", epochs)) if value is not None]
+    if len(given) != 1:
+        raise UserError(f"give one of --time, --steps and --epochs{f', not {len(given)}' if given else ', e.g. --time 30m'}")
+    found = Run.open(run, trust=trust)
+    seconds, notes = (None, ()) if time is None else read_seconds(time)
+    folder = out if out is not None else _free_name(run.absolute().parent, run.absolute().name)
+    _note(notes)
+    changes: dict[str, Any] = {"time_s": seconds, "steps": steps if time is None else None}
+    if epochs is not None:
+        changes = {}
+    with _resumable(folder):
+        from archsmith.machine import age_s
+        from archsmith.pipeline import train as begin
+        from archsmith.progress import watch
+
+        with watch(STAGES) as watching:
+            new = begin(
+                found, folder, watching, which=network, epochs=epochs, ahead_s=age_s(), notes=notes,
+                training={**found.request.training, **_training(lr, batch, augment)}, **changes,
             )  # fmt: skip
     _finished(new, json)
 

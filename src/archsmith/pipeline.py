@@ -13,12 +13,14 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
+from safetensors.torch import save as pack_tensors
 from torch import nn
 
 from archsmith import trust
 from archsmith.budget import parse
 from archsmith.data.table import pieces
 from archsmith.errors import ArchsmithError, Damaged, NothingFits, UserError, did_you_mean
+from archsmith.files import replace_file
 from archsmith.goals import of_run
 from archsmith.methods import METHODS, auto, page_of, settings_of
 from archsmith.methods.estimated import FOLLOWED
@@ -28,11 +30,12 @@ from archsmith.metrics.latency import LatencyTable
 from archsmith.models import build_for
 from archsmith.progress import Silent, Watch, duration
 from archsmith.run import STAGES, Request, Run, Stopwatch, request_from
-from archsmith.stages import finish, look, profile, shared, ship
+from archsmith.stages import finish, further, look, profile, shared, ship
 from archsmith.stages.work import Work
 from archsmith.supernet import search_space
 from archsmith.survey import constraints_of, counted
 from archsmith.training.device import pick_device, set_threads
+from archsmith.training.recipe import default_recipe
 
 Stage = Callable[[Work], dict[str, Any]]
 Again = Callable[[Work, dict[str, Any]], None]
@@ -109,6 +112,52 @@ def again(
     changes["settings"] = _regenerating(run, settings or {})
     new = run.another(out, request_from(**{**run.request.model_dump(), **changes, "budget": budget}), taken)
     return carry_on(new, watch, ahead_s=ahead_s, notes=notes)
+
+
+def train(
+    run: Run,
+    out: str | Path,
+    watch: Watch | None = None,
+    *,
+    which: str | None = None,
+    epochs: float | None = None,
+    ahead_s: float = 0.0,
+    notes: Sequence[str] = (),
+    **changes: Any,
+) -> Run:
+    """A network of a finished run trained further, shipped in a new run.
+
+    `which`: as in `best`, the shipped one by default. `changes`: of the request: `time_s`, `steps` (`epochs`: so many passes
+    instead), `training` (lr, batch, augment). Where its accuracy on the validation images does not grow, it ships as it was.
+    """
+    shipped, seen, finish_ = run.stage("ship"), run.stage("look"), run.stage("finish")
+    network = best(run, which)
+    assert shipped is not None and seen is not None and finish_ is not None
+    arm, name, options = _named(run, shipped, which)
+    found = (finish_["networks"] if arm == "search" else finish_["reference"]["networks"])[name]
+    request = request_from(**{**run.request.model_dump(), **changes, "reference": False})
+    if epochs is not None:
+        images = sum(seen["counts"]["train"])
+        batch = request.training.get("batch") or default_recipe(images, device=pick_device(request.device)).batch_size
+        request = request_from(
+            **{**request.model_dump(), "steps": max(1, math.ceil(epochs * images / int(batch))), "time_s": None}
+        )
+    begun = {
+        "key": name, "arm": arm, "options": dict(options), "val_accuracy": found["val_accuracy"], "above": found.get("above"),
+        "origin": found.get("origin", "hand-made"), "costs": {n: found[n] for n in ("params", "macs") if n in found},
+    }  # fmt: skip
+
+    def also(new: Run) -> None:
+        replace_file(further.weights_path(new.folder), pack_tensors(network.state_dict()))
+        new.decide("begun-with", lambda: begun)
+
+    taken = tuple(stage for stage in STAGES if stage not in ("finish", "ship"))
+    return carry_on(run.another(out, request, taken, also), watch, ahead_s=ahead_s, notes=notes)
+
+
+def run_further(run: Run) -> bool:
+    """Whether the run trains a network of another one."""
+    return run.decided("begun-with") is not None
 
 
 def generated(
@@ -337,6 +386,8 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
         return page.search(task(work), **settings)
 
     def finished(work: Work) -> dict[str, Any]:
+        if run_further(work.run):
+            return further.further(work)
         with_weights = hasattr(page, "network") and not _doubt(work)
         work.networks = page.network(task(work), **settings) if with_weights else None
         return finish.finish(work)
@@ -506,7 +557,8 @@ def _named(run: Run, shipped: Mapping[str, Any], which: str | None) -> tuple[str
     """(arm, name, options) of a trained network; UserError where there is none, or several, of that name."""
     finish = run.stage("finish") or {}
     reference = finish.get("reference") or {}
-    known = {key: ("search", key, found["options"]) for key, found in finish["networks"].items() if not found["failed"]}
+    arm = (run.decided("begun-with") or {"arm": "search"})["arm"]  # of a network that was trained further
+    known = {key: (arm, key, found["options"]) for key, found in finish["networks"].items() if not found["failed"]}
     hand_made = {fields["name"]: fields for fields in _hand_made(run)}
     known |= {name: ("reference", name, hand_made[name]) for name in reference.get("networks") or {} if name in hand_made}
     own = (shipped.get("search") or {}).get("key", finish["chosen"])

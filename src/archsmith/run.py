@@ -59,6 +59,9 @@ class Request(BaseModel):
     follow: Literal["checked", "always"] = "checked"  # estimates by shared weights: where a check finds them good, or always
     fit: Literal["auto", "crop", "pad", "squeeze"] = "auto"
     flip: Literal["auto", "yes", "no"] = "auto"
+    training: dict[Literal["lr", "batch", "augment"], int | float | str] = Field(
+        default_factory=dict
+    )  # instead of the recipe's
     settings: dict[str, int | float | str | bool] = Field(default_factory=dict)  # the method's own
 
 
@@ -130,10 +133,12 @@ class Run:
             raise Damaged(f"{path} cannot be read ({_first_line(error)}); restore it or start a new run") from error
         return Run(folder, record, request, trusted=trust)
 
-    def another(self, folder: str | Path, request: Request, stages: Sequence[str]) -> Run:
+    def another(
+        self, folder: str | Path, request: Request, stages: Sequence[str], also: Callable[[Run], None] = lambda new: None
+    ) -> Run:
         """A new run that takes over these finished stages: what they decided, their trials and checkpoints, not their time.
 
-        It is there with all of them or not at all.
+        It is there with all of them or not at all, and with what `also` puts into it.
         """
 
         self.space  # noqa: B018  refuses a file that this user has not named
@@ -146,6 +151,7 @@ class Run:
             new.archive.extend(trial for name in stages for trial in self.archive.stage(name))
             for path in sorted((self.folder / "checkpoints").glob("shared-*.safetensors")) if "train" in stages else ():
                 copy_file(path, new.folder / "checkpoints" / path.name)
+            also(new)
 
         return Run.create(
             folder, request, fill, after=str(self.folder.absolute()), origin=self._record.get("origin") or self._record["id"]

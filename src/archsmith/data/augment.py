@@ -6,7 +6,7 @@ The draws are made on the CPU, a few numbers an image, so that a seed gives the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Any, Protocol
 
@@ -19,6 +19,9 @@ from archsmith.errors import UserError
 # RandAugment (Cubuk et al. 2020, table 6) without Equalize, which needs a histogram of every image
 GEOMETRIC = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
 COLOR = ("brightness", "contrast", "saturation", "sharpness", "solarize", "posterize", "autocontrast")
+
+
+LEVELS = ("auto", "none", "strong")
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,22 @@ class Described(Protocol):
     def facts(self) -> dict[str, Any]: ...
 
 
-def suggest(data: Described) -> Augment:
+def suggest(data: Described, level: str = "auto") -> Augment:
     """A mild augmentation for small budgets: crop and flip for small images, a random resized crop from 65 pixels on.
 
+    level: "none" for nothing at all, "strong" for two RandAugment-like operations and erasing beside it (for long trainings).
     Whether to flip was decided while loading, from the images; `data.facts["flip"]` says why. Grey images that must not be
     flipped are characters, mostly: shifting them by a pixel harms when there are only 8 (built-in digits, validation images,
     `benchmarks/recipe.py`: shifts 1.6 +- 0.4 points below rotation, both together 1.9 +- 0.4 below it). The slight rotation
     itself made no difference there (-0.4 +- 0.5 points after 500 steps, -0.2 +- 0.2 after 2,000); it is kept for sets where
     characters lean.
     """
+    if level not in LEVELS:
+        raise UserError(f"augmentation '{level}' is one of {', '.join(LEVELS)}")
+    if level == "none":
+        return Augment()
+    if level == "strong":
+        return replace(suggest(data), operations=2, erase=0.25)
     flip = bool(data.facts["flip"]["suggested"])
     if data.size > 64:
         return Augment(crop=data.size // 16, flip=flip, zoom=0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -11,7 +12,6 @@ import torch
 from torch import nn
 
 from archsmith.archive import SqliteArchive
-from archsmith.data.augment import suggest
 from archsmith.halving import rungs_for
 from archsmith.methods.task import Training
 from archsmith.models.reference import Reference, costs
@@ -50,9 +50,15 @@ def class_counts(work: Work) -> tuple[int, ...]:
 
 
 def recipe_for(work: Work) -> Recipe:
-    """The default recipe for this data on this device."""
+    """The default recipe for this data on this device, with what was asked for."""
     facts, goal = work.images.facts, work.images.goal
+    asked = work.run.request.training
     recipe = default_recipe(len(work.images.parts["train"]), imbalance=facts["imbalance"], device=work.device)
+    if "batch" in asked:  # by the root of the batch, as the default is
+        batch = int(asked["batch"])
+        recipe = replace(recipe, batch_size=batch, lr=round(recipe.lr * math.sqrt(batch / recipe.batch_size), 4))
+    if "lr" in asked:
+        recipe = replace(recipe, lr=float(asked["lr"]))
     if goal.loss == "cross-entropy":
         return recipe
     # squared errors have no bound: one outlier must not throw the weights away
@@ -67,14 +73,14 @@ def finish(work: Work) -> dict[str, Any]:
     if work.timed:
         work.run.decide("ship/looks", lambda: _looks_seconds(work, entrants[0].make()))
     plan = work.run.decide("finish/plan", lambda: _plan(work))
-    field = _field(work, "search", recipe, plan["search"], 0.0)
+    field = field_of(work, "search", recipe, plan["search"], 0.0)
     standings = race(entrants, field)
     _record(work, shortlist, standings)
     chosen = standings[0].name
     by_key = {entry["key"]: entry for entry in shortlist}
     networks = {s.name: _network(work, s, by_key[s.name]) for s in standings}
     result: dict[str, Any] = {
-        "recipe": {**recipe.to_json(), "augment": asdict(suggest(work.images))},
+        "recipe": {**recipe.to_json(), "augment": asdict(work.augment)},
         "plan": plan,
         "rungs": _rungs(standings, len(entrants)),
         "chosen": chosen,
@@ -132,10 +138,11 @@ def _plan(work: Work) -> dict[str, Any]:
 def field_for(work: Work, arm: str) -> Field:
     """An arm as it was trained: to read a network back, or to train it again where its checkpoint is lost."""
     plan = work.run.decided("finish/plan") or {}
-    return _field(work, arm, recipe_for(work), plan.get(arm, 0.0), 0.0)
+    return field_of(work, arm, recipe_for(work), plan.get(arm, 0.0), 0.0)
 
 
-def _field(work: Work, arm: str, recipe: Recipe, budget: float, began: float) -> Field:
+def field_of(work: Work, arm: str, recipe: Recipe, budget: float, began: float = 0.0) -> Field:
+    """What the entrants of an arm share; `began`: seconds of the stage before it."""
     watch, plan = work.stopwatch, work.run.decided("finish/plan") or {}
     whole = plan["search"] + plan["reference"] if plan.get("unit") == "seconds" else 0.0  # progress is told by the clock then
     return Field(
@@ -154,10 +161,11 @@ def _field(work: Work, arm: str, recipe: Recipe, budget: float, began: float) ->
 
 def _network(work: Work, standing: Standing, entry: dict[str, Any]) -> dict[str, Any]:
     arch = Architecture.from_json(entry["options"])
-    return {**work.costs(arch), **_facts(standing), "origin": entry["origin"], "options": dict(arch)}
+    return {**work.costs(arch), **standing_facts(standing), "origin": entry["origin"], "options": dict(arch)}
 
 
-def _facts(standing: Standing) -> dict[str, Any]:
+def standing_facts(standing: Standing) -> dict[str, Any]:
+    """What is recorded of a trained network, whatever it is."""
     return {
         "curve": standing.curve, "val_accuracy": standing.val_accuracy, "seconds": standing.seconds, "steps": standing.steps,
         "progress": standing.progress, "failed": standing.failed, "above": standing.above,
@@ -214,12 +222,12 @@ def _reference(work: Work, recipe: Recipe, plan: dict[str, Any], chosen: dict[st
     budget = plan["reference"]
     if work.timed:  # as the machine is by now: shipping must not come late because others keep it busy
         budget = work.run.decide("finish/reference-seconds", lambda: max(1.0, min(budget, work.left_s)))
-    standings = race(reference_entrants(work, found), _field(work, "reference", recipe, budget, began))
+    standings = race(reference_entrants(work, found), field_of(work, "reference", recipe, budget, began))
     by_name = {r.name: r for r in found}
     networks = {}
     for s in standings:
         found_costs = costs(by_name[s.name].make(None, work.images.goal.headed), work.shape)
-        networks[s.name] = {**found_costs, **_facts(s), "text": by_name[s.name].text}
+        networks[s.name] = {**found_costs, **standing_facts(s), "text": by_name[s.name].text}
     return {
         "name": "MobileNet of the same family, scaled by hand to the budget",
         "chosen": standings[0].name,

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from archsmith.data import Part, batches, chosen, ordered
-from archsmith.data.augment import suggest
 from archsmith.feasible import feasible_sample
 from archsmith.methods.task import Sharing
 from archsmith.models import build_for
@@ -43,7 +42,7 @@ def sharing(work: Work) -> Sharing:
     most = _HELD_OUT if seconds is None else work.run.decide("sharing/images", partial(_affordable, work, seconds))
     trained, held_out = _divided(data.parts["train"], most)
     recipe = replace(recipe_for(work), ema=0.0, clip_norm=5.0)
-    augment = suggest(data)
+    augment = work.augment
 
     def stream(start: int) -> Any:
         return batches(

@@ -22,6 +22,7 @@ from archsmith.onnx_export import onnx_bytes
 from archsmith.report.front import write_front
 from archsmith.report.verdict import compare
 from archsmith.space import Architecture
+from archsmith.stages import further
 from archsmith.stages.finish import field_for, recipe_for, reference_entrants, references, shortlisted
 from archsmith.stages.sizing import wanted as wanted_images
 from archsmith.stages.work import Work
@@ -66,7 +67,8 @@ def ship(work: Work) -> dict[str, Any]:
     warning = _warning(work, chosen.contender, test)
     facts = {
         "test": test, "budget": chosen.checks, "data": work.images.name, "val_accuracy": chosen.contender.found["val_accuracy"],
-        **costs(chosen.network, work.shape), "space": work.space_name if chosen is searched else HAND_MADE, "warning": warning,
+        **costs(chosen.network, work.shape), "warning": warning,
+        "space": further.space_of(work) if finish.get("further") else work.space_name if chosen is searched else HAND_MADE,
     }  # fmt: skip
     network, some = chosen.network.cpu(), work.images.parts["val"]
     package = export.ship(
@@ -141,7 +143,10 @@ def _warning(work: Work, chosen: Contender, test: Mapping[str, Any]) -> str | No
 
 
 def _searched(work: Work, finish: Mapping[str, Any]) -> list[Contender]:
-    """The search's networks, best first."""
+    """The search's networks, best first; the one alone that was trained further."""
+    if finish.get("further"):
+        ((name, alone),) = finish["networks"].items()
+        return [Contender(name, "search", alone, Architecture.from_json(alone["options"]), further.maker(work, alone))]
     shortlist = (work.run.stage("search") or {})["shortlist"]
     options = {entry["key"]: entry["options"] for entry in shortlist}
     entrants = {entrant.name: entrant for entrant in shortlisted(work, shortlist)}
@@ -217,7 +222,7 @@ def check(work: Work, network: nn.Module, contender: Contender) -> list[dict[str
                 medians.append(time_onnx(model, work.shape, threads=work.threads)["median_ms"])
             value = statistics.median(medians)
         elif limit.metric in OWN:
-            value = work.costs(contender.arch)[limit.metric] if contender.arm == "search" else math.nan
+            value = work.costs(contender.arch)[limit.metric] if work.space.contains(contender.arch) else math.nan
         elif limit.metric in LAYERS:
             value = layer_sums(network, work.shape)[limit.metric]
         else:

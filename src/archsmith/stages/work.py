@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from archsmith import clock
 from archsmith.budget import Limit, parse
 from archsmith.data import Data, batches, chosen, ordered
-from archsmith.data.augment import suggest
+from archsmith.data.augment import Augment, suggest
 from archsmith.errors import UserError
 from archsmith.methods.task import Sharing
 from archsmith.metrics.accuracy import evaluate
@@ -76,11 +76,16 @@ class Work:
 
     def stream(self, batch_size: int, start: int = 0, *, augmented: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
         """Endless training batches from step `start`."""
-        augment = suggest(self.images) if augmented else None
+        augment = self.augment if augmented else None
         return batches(
             self.images.parts["train"], batch_size, data=self.images, seed=self.run.request.seed, augment=augment,
             device=self.device, start=start, workers=self.workers,
         )  # fmt: skip
+
+    @property
+    def augment(self) -> Augment:
+        """What is done to training images: as suggested for the data, or as asked for."""
+        return suggest(self.images, str(self.run.request.training.get("augment", "auto")))
 
     def part(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """A part once, in order."""

@@ -1,0 +1,107 @@
+"""Finish of `archsmith train`: a network of another run is trained further, or kept as it was if that is no gain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import nn
+
+from archsmith.errors import Damaged
+from archsmith.models.reference import HAND_MADE, Reference
+from archsmith.space import Architecture
+from archsmith.stages.finish import field_of, recipe_for, standing_facts
+from archsmith.stages.work import Work
+from archsmith.supernet import extract
+from archsmith.training.race import Entrant, race, trained
+
+WEIGHTS = "begun-with.safetensors"  # in the run's checkpoints
+_RATE = 0.5  # of the recipe's learning rate: the weights are good already
+
+
+def further(work: Work) -> dict[str, Any]:
+    """The `finish` of such a run: the network with its curve, and which weights are kept."""
+    begun = work.run.decided("begun-with")
+    asked, recipe = work.run.request.training, recipe_for(work)
+    recipe = recipe if "lr" in asked else replace(recipe, lr=recipe.lr * _RATE)
+    entrant = entrant_of(work)
+    budget = float(work.run.decide("finish/plan", lambda: _plan(work))["search"])
+    field = replace(field_of(work, "search", recipe, budget), fresh=False)
+    standing = race([entrant], field)[0]
+    before = begun["val_accuracy"]
+    kept = standing.failed is None and (before is None or (standing.val_accuracy or 0.0) >= before)
+    facts = standing_facts(standing)
+    if not kept:
+        facts |= {"val_accuracy": before, "above": begun["above"]}
+    network = {
+        **begun["costs"],
+        **facts,
+        "origin": begun["origin"],
+        "options": begun["options"],
+        "before": before,
+        "kept": kept,
+    }
+    return {
+        "recipe": {**recipe.to_json(), "augment": asdict(work.augment)},
+        "plan": work.run.decided("finish/plan"),
+        "rungs": [{"until": 1.0, "keep": 1, "entries": [entrant.name]}],
+        "chosen": entrant.name,
+        "networks": {entrant.name: network},
+        "ranking": [entrant.name],
+        "reference": None,
+        "further": True,
+    }
+
+
+def entrant_of(work: Work) -> Entrant:
+    """The network with the weights that it came with."""
+    begun = work.run.decided("begun-with")
+    return Entrant(begun["key"], lambda: with_weights(work, begun))
+
+
+def with_weights(work: Work, begun: Mapping[str, Any]) -> nn.Module:
+    """Rebuilt, with the weights it came with; Damaged where those are not there any more."""
+    path = weights_path(work.run.folder)
+    network = described(work, begun["arm"], begun["options"])
+    try:
+        network.load_state_dict(load_file(path))
+    except Exception as error:  # torn, gone, or another network's
+        raise Damaged(f"{path} cannot be used ({type(error).__name__}); begin again with `archsmith train`") from error
+    return network
+
+
+def described(work: Work, arm: str, options: Mapping[str, Any]) -> nn.Module:
+    """The plain network of an architecture of the space, or of a hand-made one's description."""
+    if arm == "reference":
+        return Reference(**options).make(0, work.images.goal.headed)
+    return extract(
+        work.model, work.space.check(Architecture.from_json(options)), "shared" if work.run.request.init else "fresh"
+    )
+
+
+def maker(work: Work, found: Mapping[str, Any]) -> Callable[[], nn.Module]:
+    """What ships: the network as its further training left it, or as it came."""
+    entrant = entrant_of(work)
+    if not found["kept"]:
+        return lambda: entrant.make().to(work.device).eval()
+    field = replace(field_of(work, "search", recipe_for(work), 0.0), fresh=False)
+    return lambda: trained(entrant, field, 1, found)
+
+
+def space_of(work: Work) -> str:
+    """What its architecture is of."""
+    return HAND_MADE if work.run.decided("begun-with")["arm"] == "reference" else work.space_name
+
+
+def weights_path(folder: Path) -> Path:
+    """Where a run keeps the weights it begins with."""
+    return folder / "checkpoints" / WEIGHTS
+
+
+def _plan(work: Work) -> dict[str, Any]:
+    if work.timed:
+        return {"unit": "seconds", "search": max(2.0, work.left_s), "reference": 0.0, "scoring_s": 0.0}
+    return {"unit": "steps", "search": work.run.request.steps, "reference": 0, "scoring_s": None}
