@@ -134,7 +134,7 @@ def train(
     network = best(run, which)
     assert shipped is not None and seen is not None and finish_ is not None
     arm, name, options = _named(run, shipped, which)
-    found = (finish_["networks"] if arm == "search" else finish_["reference"]["networks"])[name]
+    found = {**((finish_["reference"] or {}).get("networks") or {}), **finish_["networks"]}[name]
     request = request_from(**{**run.request.model_dump(), **changes, "reference": False})
     if epochs is not None:
         images = sum(seen["counts"]["train"])
@@ -142,9 +142,12 @@ def train(
         request = request_from(
             **{**request.model_dump(), "steps": max(1, math.ceil(epochs * images / int(batch))), "time_s": None}
         )
+    looked = {"search": shipped["search"]["test"], "reference": shipped["reference_test"]}[arm]
+    tested = name in (shipped["search"]["key"], (finish_["reference"] or {}).get("chosen"))
     begun = {
         "key": name, "arm": arm, "options": dict(options), "val_accuracy": found["val_accuracy"], "above": found.get("above"),
         "origin": found.get("origin", "hand-made"), "costs": {n: found[n] for n in ("params", "macs") if n in found},
+        "test": looked["accuracy"] if tested and looked else None,
     }  # fmt: skip
 
     def also(new: Run) -> None:

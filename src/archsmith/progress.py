@@ -14,6 +14,11 @@ from archsmith.errors import printable
 _EVERY = 10.0  # seconds between two plain lines of one stage
 
 
+def _lines(text: str) -> str:
+    """Safe to print, its line ends kept."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 class Watch(Protocol):
     """What the pipeline tells while it works."""
 
@@ -65,7 +70,7 @@ class Lines:
 
     def _say(self, text: str) -> None:
         with suppress(OSError, ValueError):  # a log that is full or closed ends no run
-            self._out.write(printable(text) + "\n")
+            self._out.write(_lines(text) + "\n")
             self._out.flush()
 
     def begin(self, stage: str, predicted_s: float | None) -> None:
@@ -138,7 +143,7 @@ class Live:
         table.add_column(ratio=1)
         for stage, row in self._rows.items():
             if row.status == "done":
-                table.add_row(Text("✓", "green"), stage, duration(row.seconds), "", Text(printable(row.text), overflow="fold"))
+                table.add_row(Text("✓", "green"), stage, duration(row.seconds), "", Text(_lines(row.text), overflow="fold"))
             elif row.status == "running":
                 spent = time.monotonic() - row.started
                 share = row.share

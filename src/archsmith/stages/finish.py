@@ -240,6 +240,10 @@ def _reference(work: Work, recipe: Recipe, plan: dict[str, Any], chosen: dict[st
 def said(payload: dict[str, Any]) -> str:
     """The line for the progress table."""
     best = payload["networks"][payload["chosen"]]
+    if payload.get("further"):
+        after = f"{best['after']:.2%}" if best["after"] is not None else f"failed: {best['failed']}"
+        text = f"trained further for {duration(best['seconds'])}: {after} on validation, {best['before']:.2%} before"
+        return text if best["kept"] else f"{text}; no gain, so it ships as it was"
     text = f"{len(payload['networks'])} networks trained; best {best['val_accuracy']:.2%} on validation"
     text += f" after {duration(best['seconds'])}"
     if payload["reference"]:

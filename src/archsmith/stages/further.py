@@ -42,6 +42,7 @@ def further(work: Work) -> dict[str, Any]:
         "origin": begun["origin"],
         "options": begun["options"],
         "before": before,
+        "after": standing.val_accuracy,
         "kept": kept,
     }
     return {
@@ -89,6 +90,14 @@ def maker(work: Work, found: Mapping[str, Any]) -> Callable[[], nn.Module]:
         return lambda: entrant.make().to(work.device).eval()
     field = replace(field_of(work, "search", recipe_for(work), 0.0), fresh=False)
     return lambda: trained(entrant, field, 1, found)
+
+
+def verdict(work: Work, test: Mapping[str, Any]) -> str:
+    """What the further training was worth, in one sentence."""
+    low, high = test["interval"]
+    text = f"test {work.images.goal.measure} {test['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"
+    before = work.run.decided("begun-with")["test"]
+    return text if before is None else f"{text}; {before:.2%} before it was trained further, on the same images"
 
 
 def space_of(work: Work) -> str:

@@ -64,6 +64,8 @@ def ship(work: Work) -> dict[str, Any]:
     test, reference_test = looked[chosen.contender.arm], looked.get("reference")
     work.tell("exporting and verifying", 0.4)
     said = verdict(looked["search"], reference_test, work.images.goal.measure, hand_made=chosen is rival)
+    if finish.get("further"):
+        said = further.verdict(work, test)
     warning = _warning(work, chosen.contender, test)
     facts = {
         "test": test, "budget": chosen.checks, "data": work.images.name, "val_accuracy": chosen.contender.found["val_accuracy"],
