@@ -29,7 +29,7 @@ def further(work: Work) -> dict[str, Any]:
     recipe = recipe if "lr" in asked else replace(recipe, lr=recipe.lr * _RATE)
     entrant = entrant_of(work)
     budget = float(work.run.decide("finish/plan", lambda: _plan(work))["search"])
-    field = replace(field_of(work, "search", recipe, budget), fresh=False)
+    field = replace(field_of(work, "further", recipe, budget), fresh=False)
     standing = race([entrant], field)[0]
     before = begun["val_accuracy"]
     kept = standing.failed is None and (before is None or (standing.val_accuracy or 0.0) >= before)
@@ -88,7 +88,7 @@ def maker(work: Work, found: Mapping[str, Any]) -> Callable[[], nn.Module]:
     entrant = entrant_of(work)
     if not found["kept"]:
         return lambda: entrant.make().to(work.device).eval()
-    field = replace(field_of(work, "search", recipe_for(work), 0.0), fresh=False)
+    field = replace(field_of(work, "further", recipe_for(work), 0.0), fresh=False)
     return lambda: trained(entrant, field, 1, found)
 
 
