@@ -1,0 +1,58 @@
+"""The input size by time: the largest at which a network sees each image often enough, and what is said of it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from archsmith.data import Seen
+from archsmith.stages import sizing
+from archsmith.stages.work import PASSES
+
+
+def sized(
+    monkeypatch: pytest.MonkeyPatch, pixels_per_second: float, time_s: float, **seen: Any
+) -> tuple[int, str | None, list]:
+    """With a network whose pace is that of the pixels."""
+    asked: list[int] = []
+
+    def pace(work: Any, given: Seen, side: int, recipe: Any) -> float:
+        asked.append(side)
+        return pixels_per_second / side**2
+
+    monkeypatch.setattr(sizing, "_images_per_second", pace)
+    request = SimpleNamespace(time_s=time_s, reference=True)
+    work: Any = SimpleNamespace(run=SimpleNamespace(request=request), device="cpu")
+    found = sizing.sized(work, Seen(**{"suggested": 224, "channels": 3, "images": 2000, "outputs": 10, **seen}))
+    return *found, asked
+
+
+def test_with_enough_time_the_suggested_size_is_taken_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sized(monkeypatch, 1e12, 600) == (224, None, [224])
+
+
+@pytest.mark.parametrize("time_s", [60, 180, 600, 1800])
+@pytest.mark.parametrize("pixels", [2e6, 1e7, 5e7])
+@pytest.mark.parametrize("suggested", [224, 96, 144])
+def test_the_size_is_one_at_which_each_image_is_seen_often_enough_or_the_smallest(
+    monkeypatch: pytest.MonkeyPatch, time_s: float, pixels: float, suggested: int
+) -> None:
+    side, why, asked = sized(monkeypatch, pixels, time_s, suggested=suggested)
+    passes = 0.35 * time_s * pixels / side**2 / 2000
+    assert side <= suggested and len(asked) <= 3
+    assert passes >= 0.5 * PASSES or side == 32 or (side < suggested and why is not None)
+    if side < suggested:
+        assert why is not None and f"{suggested}" in why and "passes" in why
+
+
+def test_hopeless_times_are_told_with_the_time_to_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    side, why, _ = sized(monkeypatch, 1e5, 60)
+    assert side == 32 and why is not None and "give --time" in why
+
+
+@pytest.mark.parametrize("suggested", [8, 16, 28, 32])
+def test_small_images_are_never_made_smaller(monkeypatch: pytest.MonkeyPatch, suggested: int) -> None:
+    side, _, _ = sized(monkeypatch, 1e3, 60, suggested=suggested)
+    assert side == suggested
