@@ -91,6 +91,15 @@ def test_calibration_fits_and_reports_the_error_on_other_networks(clock, tmp_pat
     assert "mape" not in other.errors() and other.errors()["entries"] == table.errors()["entries"]
 
 
+@pytest.mark.parametrize("change", [('"ms": ', '"ms": 9'), ('"out": [', '"out": [1, '), ('"sum": "', '"sum": "0')])
+def test_a_line_that_was_changed_is_measured_again(clock, tmp_path, change):
+    model, path = mobilenet(5, 3, 8), tmp_path / "latency.json"
+    arch = search_space(model).extreme(0)
+    value, before = LatencyTable(model, (3, 8, 8), path=path)(arch), len(clock)
+    path.write_text(path.read_text().replace(*change))
+    assert LatencyTable(model, (3, 8, 8), path=path)(arch) == value and len(clock) > before
+
+
 def test_the_file_survives_a_torn_line_and_another_machine(clock, tmp_path, monkeypatch):
     model, path = mobilenet(5, 3, 8), tmp_path / "latency.json"
     arch = search_space(model).sample(random.Random(0))
