@@ -349,3 +349,27 @@ def test_scattered_points_are_drawn_and_the_end_is_noticed():
     assert sorted(tuple(a.values()) for a in drawn) == sorted(targets)
     assert sampler.draw(1) == []
     assert sampler.gauge.calls < 100_000
+
+
+@pytest.mark.parametrize("limit", [10, 1e3, 1e5])
+def test_looking_for_what_does_not_exist_ends_when_it_is_told_to(limit):
+    space, asked = staged(5, 4), [0]
+
+    def stop() -> bool:
+        asked[0] += 1
+        return asked[0] > 50
+
+    calls = [0]
+
+    def costs(arch):
+        calls[0] += 1
+        return staged_costs(arch)["macs"]
+
+    with pytest.raises(NothingFits, match="fits with cost<="):
+        feasible_sample(space, [at_most(costs, limit, "cost")], Random(0), 1, stop=stop)
+    assert calls[0] < 60_000
+
+
+def test_a_share_may_rest_on_fewer_draws_but_not_on_none():
+    share = feasible_share(staged(5, 4), [macs(60e6)], Random(0), 500, stop=lambda: True)
+    assert share.draws == 40 and share.low < share.share < share.high

@@ -16,13 +16,23 @@ from archsmith import interrupts
 
 def _stopped(folder: Path, words: tuple[str, ...], wait: float, *, times: int = 1) -> tuple[int, str]:
     command = [sys.executable, "-m", "archsmith", *words]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder) as process:
-        time.sleep(wait)
-        for _ in range(times):
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.4)
-        _, err = process.communicate(timeout=60)
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder, preexec_fn=_listening
+    ) as process:
+        try:
+            time.sleep(wait)
+            for _ in range(times):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.4)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     return process.returncode, err
+
+
+def _listening() -> None:
+    """A shell starts what it puts into the background with interrupts ignored, tests too; nobody has asked for that here."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ class FeasibleSampler:
             number += 1
             spent = self.gauge.calls > self._tries or self._agreed(failed) or self._stop()
             if not found and spent:
-                nearest = min(failed)[2] if failed else None
+                nearest = min(failed)[2] if failed else next(iter(near), None)
                 raise _nothing_fits(self._space, self.gauge, nearest, self._rng, f"found in {self.gauge.calls:,} tries")
             start = self._start(number, near, ends, failed)
             fitting, arch, violation = self._reached(start, self._tries // 8)

@@ -161,3 +161,39 @@ def test_a_network_is_timed_as_it_is_shipped(monkeypatch: pytest.MonkeyPatch) ->
         network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
     assert latency.whole_ms(network, (3, 8, 8)) == 1.0  # the faster of two sessions
     assert all(images.dtype.name == "uint8" and images.shape == (1, 3, 8, 8) for feed in fed for images in feed.values())
+
+
+def test_when_measuring_has_had_its_time_blocks_are_reckoned_from_those_measured(clock, tmp_path):
+    model = mobilenet(5, 3, 8)
+    space, rng = search_space(model), random.Random(0)
+    table = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.json")
+    table.allow(1e9)
+    for _ in range(10):
+        table(space.sample(rng))
+    measured = len(clock)
+    table.allow(0.0)
+    archs = [space.sample(rng) for _ in range(20)]
+    values = [table(arch) for arch in archs]
+    assert len(clock) == measured and table.errors()["reckoned"] > 5
+    truth = [LatencyTable(model, (3, 8, 8))(arch) for arch in archs]
+    assert all(0.7 < value / true < 1.4 for value, true in zip(values, truth, strict=True))
+    again = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.json")  # read back, never reckoned anew
+    assert [again(arch) for arch in archs] == values
+    assert again.errors()["reckoned"] == table.errors()["reckoned"]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 3.0])
+def test_calibrating_ends_with_its_time_and_says_on_how_many_networks(clock, monkeypatch, seconds):
+    now = [0.0]
+
+    def quick(session, feed, real=latency._quick):
+        now[0] += 0.02
+        return real(session, feed)
+
+    monkeypatch.setattr(latency, "_quick", quick)
+    table = LatencyTable(mobilenet(5, 3, 8), (3, 8, 8))
+    table._now = lambda: now[0]
+    table.allow(seconds)
+    found = table.calibrate(random.Random(0))
+    assert now[0] < seconds + 4.0  # a handful of networks is timed whatever it takes
+    assert found["held_out"] >= 3 and found["mape"] >= 0

@@ -51,3 +51,36 @@ def test_a_latency_limit_binds_too() -> None:
         assert 9_500 <= params(candidate.make(None)) <= 10_000
     with pytest.raises(UserError, match="latency<=0"):
         reference(10, 1, 8, {"latency": 0.0}, lambda network: 1.0)
+
+
+@pytest.mark.parametrize("probes", [1, 3, 6, 40])
+def test_when_time_is_short_what_is_found_keeps_the_budget_all_the_same(probes: int) -> None:
+    asked = [0]
+
+    def stop() -> bool:
+        asked[0] += 1
+        return asked[0] > probes
+
+    try:
+        found = reference(10, 3, 16, {"params": 60_000, "macs": 3_000_000}, stop=stop)
+    except UserError:
+        assert probes < 3  # nothing was known to fit yet
+        return
+    assert found and all(costs(r.make(None), (3, 16, 16))["params"] <= 60_000 for r in found)
+    assert len(found) == 3 or probes < 40
+
+
+@pytest.mark.parametrize("most", [1, 7, 100, 4096])
+@pytest.mark.parametrize("guess", [0, 1, 5, 99, 5000])
+def test_the_largest_that_fits_is_found_from_any_guess(most: int, guess: int) -> None:
+    from archsmith.models.reference import _largest
+
+    for largest in {0, 1, most // 2, most - 1, most}:
+        asked: list[int] = []
+
+        def fits(n: int, largest: int = largest, asked: list[int] = asked) -> bool:
+            asked.append(n)
+            return n <= largest
+
+        assert _largest(fits, most, guess, lambda: False) == largest
+        assert all(0 < n <= most for n in asked) and len(asked) == len(set(asked)) <= 30

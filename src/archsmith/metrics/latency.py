@@ -22,7 +22,7 @@ from archsmith.errors import UserError
 from archsmith.files import append_line
 from archsmith.fitting import fitted
 from archsmith.machine import machine_name
-from archsmith.metrics.cost import layer_sums, macs
+from archsmith.metrics.cost import layer_sums, macs, params
 from archsmith.onnx_export import onnx_bytes
 from archsmith.onnx_graph import Deployment, Unwritten, write
 from archsmith.problem import Term
@@ -34,7 +34,13 @@ Shape = tuple[int, ...]
 _WARM_UP_S = 0.05
 
 _FEW = 1500  # blocks, timed in a minute
-_COUNTED = ("depth", "outputs", "macs", "values")  # what a block's time is reckoned from where there is no time to measure it
+_COUNTED = (
+    "depth",
+    "outputs",
+    "macs",
+    "params",
+    "values",
+)  # what a block's time is reckoned from where there is no time to measure it
 _KNOWN = 12  # ... once so many have been measured
 _TRIED = 6  # whole networks, at least, before their error says anything
 _AGREE = 1.03  # two times within 3 % of each other are believed
@@ -461,9 +467,10 @@ def _is_layer(module: nn.Module) -> bool:
 
 
 def _counts(block: nn.Module, shape: Shape) -> dict[str, float]:
-    """What a block does to an input of `shape`: its layers, the numbers they give, its MACs, the numbers it is given."""
+    """What a block does to an input of `shape`: its layers, the numbers they give, MACs, weights, the numbers it is given."""
     sums = layer_sums(block, shape)
-    return {**{n: sums[n] for n in ("depth", "outputs")}, "macs": float(macs(block, shape)), "values": float(math.prod(shape))}
+    counts = {"macs": macs(block, shape), "params": params(block), "values": math.prod(shape)}
+    return {name: float({**sums, **counts}[name]) for name in _COUNTED}
 
 
 def _computes(module: nn.Module) -> bool:

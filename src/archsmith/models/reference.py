@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -92,10 +93,10 @@ def reference(
     def used(candidate: Reference) -> dict[str, float]:
         """Limit -> the part of it that the network takes."""
         network = candidate.make(None, headed)
-        found = {name: _COUNT[name](network, shape) / limit for name, limit in limits.items() if name != "latency"}
+        found = {name: _part(_COUNT[name](network, shape), limit) for name, limit in limits.items() if name != "latency"}
         if "latency" in limits and all(part <= 1 for part in found.values()):
             assert latency_ms is not None
-            found["latency"] = latency_ms(network) / limits["latency"]
+            found["latency"] = _part(latency_ms(network), limits["latency"])
         return found
 
     def fits(candidate: Reference) -> bool:
@@ -119,6 +120,10 @@ def reference(
         text = ", ".join(f"{name}<={limit:,.0f}" for name, limit in limits.items())
         raise UserError(f"no MobileNet of {_DEPTHS} blocks a stage fits {text}; relax it, or give --no-reference")
     return found
+
+
+def _part(value: float, limit: float) -> float:
+    return value / limit if limit > 0 else math.inf
 
 
 def _scaled(classes: int, channels: int, size: int, depth: int, steps: int) -> Reference:
