@@ -35,7 +35,7 @@ def Net(classes, channels, size):
     return nn.Sequential(*stem, body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), Linear(width, classes))
 """
 FAST: dict[str, Any] = {
-    "data": "digits", "steps": 40, "time_s": None, "trials": 9, "threads": 1, "reference": False,
+    "data": "digits", "steps": 40, "time_s": None, "trials": 9, "threads": 1, "reference": False, "follow": "always",
 }  # fmt: skip
 
 

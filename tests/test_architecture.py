@@ -19,10 +19,10 @@ PACKAGE = SOURCE / "archsmith"
 LAYERS = [
     {
         *("errors", "options", "space", "seeding", "progress", "files", "intervals", "machine", "lookup", "interrupts"),
-        *("halving", "clock", "fitting", "chance"),
+        *("halving", "clock", "fitting", "chance", "trust", "claim", "seals"),
     },
     {"problem", "pareto", "walk", "elastic", "budget", "arguments", "tracing", "doctor", "cells"},
-    {"archive", "feasible", "search", "supernet", "tree", "onnx_fold", "onnx_graph"},
+    {"archive", "store", "feasible", "search", "supernet", "tree", "onnx_fold", "onnx_graph"},
     {
         "searchers",
         "predictors",
@@ -49,7 +49,7 @@ SEARCH_SIDE = {
     *("errors", "options", "space", "problem", "pareto", "walk", "archive", "feasible", "search", "searchers"),
     *("predictors", "benchmarks", "cells", "bench"),
     *("budget", "progress", "files", "intervals", "machine", "lookup", "run", "report", "doctor", "cli", "__init__"),
-    *("interrupts", "arguments", "halving", "clock", "fitting", "chance"),
+    *("interrupts", "arguments", "halving", "clock", "fitting", "chance", "trust", "claim", "seals", "store"),
 }
 WHEN_USED = {"pymoo", "onnx", "onnxruntime", "onnxscript", "plotly", "sklearn", "pyarrow", "scipy", "optuna", "ray", "lightgbm"}
 

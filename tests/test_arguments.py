@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import call
 
-from archsmith.errors import did_you_mean, message, shown, visible
+from archsmith.errors import did_you_mean, message, printable, shown
 
 Call = tuple[pytest.CaptureFixture[str], pytest.MonkeyPatch]
 
@@ -23,7 +23,7 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.mark.parametrize("text", ["\x1b[31mred", "a\rb\x08", "\u202ereversed", "\udce9", "zero\u200bwidth", "two\nlines"])
 def test_nothing_in_a_message_moves_the_cursor_or_hides(text: str) -> None:
-    for said in (visible(text), shown(text), message(text)):
+    for said in (printable(text), shown(text), message(text)):
         assert said.isprintable() and said.encode()
 
 
@@ -34,7 +34,7 @@ def test_long_values_are_not_echoed_whole(text: str) -> None:
 
 def test_a_plain_message_stays_as_it_is() -> None:
     plain = "error: params<=3M: größer als µ × 2 (naïve, 日本)"
-    assert message(plain) == visible(plain) == shown(plain) == plain
+    assert message(plain) == printable(plain) == shown(plain) == plain
 
 
 def test_a_suggestion_of_an_endless_word_comes_at_once() -> None:

@@ -143,7 +143,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
         ({"steps": 0}, "steps"),
         ({"seed": -4}, "seed"),
         ({"val_share": 0.6, "test_share": 0.5}, "leave nothing to train on"),
-        ({"budget": "params<3"}, "use <= or >="),
+        ({"budget": "params=3"}, "<= or >="),
         ({"time_s": None}, "time or a number"),
         ({"colour": "red"}, "colour"),
     ],

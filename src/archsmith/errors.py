@@ -50,9 +50,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {quoted(close[0], 200)}?" if close else ""
 
 
-# these reorder what is shown
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
-_UNSEEN = frozenset(("Cc", "Cs", "Zl", "Zp"))
+_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+_JOINING = frozenset("\u200c\u200d")  # parts of words and of pictures in several scripts
 
 
 def printable(value: object, limit: int | None = None) -> str:
@@ -66,7 +65,7 @@ def printable(value: object, limit: int | None = None) -> str:
         text = f"{text[: limit - limit // 3 - 3]}...{text[-(limit // 3) :]}"
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escape(c) if c in _TURNING or unicodedata.category(c) in _UNSEEN else c for c in text)
+    return "".join(_escape(c) if unicodedata.category(c) in _UNSEEN and c not in _JOINING else c for c in text)
 
 
 def _escape(character: str) -> str:

@@ -546,6 +546,7 @@ def best(run: Run, which: str | None = None) -> nn.Module:
 
     `which`: "search", "reference", or the key or name (or its beginning) of any that finish trained; from its checkpoint.
     """
+    run.space  # noqa: B018  refuses a file that this user has not named
     shipped, seen = run.stage("ship"), run.stage("look")
     if shipped is None or seen is None:
         raise UserError(f"{run.folder} has not shipped a network yet; finish it with `archsmith resume {run.folder}`")
@@ -561,10 +562,11 @@ def _named(run: Run, shipped: Mapping[str, Any], which: str | None) -> tuple[str
     finish = run.stage("finish") or {}
     reference = finish.get("reference") or {}
     arm = (run.decided("begun-with") or {"arm": "search"})["arm"]  # of a network that was trained further
-    known = {key: (arm, key, found["options"]) for key, found in finish["networks"].items() if not found["failed"]}
+    known = {key: (arm, key, found["options"]) for key, found in (finish.get("networks") or {}).items() if not found["failed"]}
+    known.setdefault(shipped["key"], ("search", shipped["key"], shipped["architecture"]["options"]))
     hand_made = {fields["name"]: fields for fields in _hand_made(run)}
     known |= {name: ("reference", name, hand_made[name]) for name in reference.get("networks") or {} if name in hand_made}
-    own = (shipped.get("search") or {}).get("key", finish["chosen"])
+    own = (shipped.get("search") or {}).get("key", shipped["key"])
     fixed = {None: shipped["key"], "search": own, "reference": reference.get("chosen")}
     if which in fixed:
         if fixed[which] is None:

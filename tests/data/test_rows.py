@@ -100,7 +100,7 @@ def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     os.mkfifo(tmp_path / "pipe.csv")
     (tmp_path / "x.csv").write_text("path,label\np/000.png,a\npipe.png,a\n")
-    with pytest.raises(ValueError, match="a pipe, not a file"):
+    with pytest.raises(OSError, match="a pipe, not a file"):
         list_csv(tmp_path / "x.csv", None).open(1)
     with pytest.raises(UserError, match="no regular file"):
         read_rows(tmp_path / "pipe.csv")

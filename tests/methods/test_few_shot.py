@@ -126,8 +126,9 @@ def test_a_mobile_space_is_split_too(tmp_path: Path) -> None:
 def test_too_little_time_still_gives_a_short_list(tmp_path: Path) -> None:
     request = asked("few-shot", tmp_path, steps=None, time_s=6.0, trials=None, settings={"split_on": "edge0to3"})
     run = searched(request, tmp_path / "run")
-    assert len((run.stage("search") or {})["shortlist"]) >= 2
-    assert len((run.stage("train") or {})["nodes"]) == 3
+    assert len((run.stage("search") or {})["shortlist"]) >= 1
+    skipped, search = run.stage("train") or {}, run.stage("search") or {}
+    assert "steps, with which they learn nothing" in skipped["why"] and search["instead"] == skipped["why"]
 
 
 def test_images_to_judge_by_are_not_trained_on(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ SPACES: dict[str, tuple[str, str, str, str]] = {
     "mobilenet": (
         f"{_HERE}.mobilenet:mobilenet",
         "MobileNetV3 blocks of chosen width, depth, kernel, expansion and squeeze-excite; what `auto` takes",
-        "5.3e+11 to 1.3e+32",
+        "5.3e+11 to 1.2e+32",
         "images of any size, as deep as their size bears",
     ),
     "ofa-mobilenet-v3-w1.0": (
