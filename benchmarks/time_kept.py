@@ -93,7 +93,7 @@ def _bad(row: dict[str, Any], ratio: float) -> str:
         return f"exit code {row['rc']}"
     if not 0.9 <= ratio <= 1.1:
         return "time"
-    return "chance called a result" if row["rc"] == 0 and row["test"] <= row["constant"] else ""
+    return "chance called a result" if row["rc"] == 0 and not row["above"] else ""
 
 
 def _found(folder: Path, seconds: int) -> dict[str, Any]:
@@ -108,7 +108,8 @@ def _found(folder: Path, seconds: int) -> dict[str, Any]:
     test, other = ship["search"]["test"]["accuracy"], ship["reference_test"]
     return {
         "trained": round(own["seconds"] / side, 2), "passes": round(images / sum(look["counts"]["train"]), 1),
-        "size": look["size"], "test": round(test, 3), "constant": round(ship["test"]["constant"], 3),
+        "size": look["size"], "test": round(test, 3), "above": ship["test"]["above"],
+        "constant": round(ship["test"]["constant"], 3),
         "reference": round(other["accuracy"], 3) if other else "-", "ships": ship["network"],
         "searcher": (run.stage("search") or {})["searcher"], "seconds": {k: round(v, 1) for k, v in run.seconds().items()},
         "waited": round(sum(run.waits().values()), 1), "finalists": len(finish["networks"]),

@@ -59,7 +59,7 @@ _CHEAP_FEWEST, _CHEAP_MOST = 500, 5000
 _CHEAP_POPULATION = 64
 _HANDFUL = 16
 _PACED = 6  # networks timed from the front of lower bounds, and as many random ones
-_PACED_FEWEST = 2
+_PACED_FEWEST, _FITTED_FROM = 2, 6
 _SEEN = (8.0, 4.0)  # how often training should see each image, where the time does not allow more
 _UPDATES = (400, 200)  # ... and how many batches at least, where images are few
 
@@ -305,6 +305,8 @@ def shortlist(trials: Iterable[Trial], score: str, count: int, limits: Sequence[
             wanted = [depths[-1] * (depths[0] / depths[-1]) ** ((i + 1) / (places + 2)) for i in range(places)]
             chosen += _nearest(front, wanted, chosen)
     rest = [t for t in everything if t not in chosen]
+    if limits:  # where nothing is fast enough, the fastest
+        rest.sort(key=lambda t: limits[-1].metric(t.arch))  # type: ignore[arg-type, return-value]
     return sorted([*chosen, *rest[: count - len(chosen)]], key=lambda t: -t.metrics[score])
 
 
@@ -379,12 +381,10 @@ def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
             took.append(milliseconds)
             if ended() and len(took) >= _PACED_FEWEST:
                 break
-        pace = Pace(counts, fitted([counts(a) for a in archs[: len(took)]], took, COUNTS))
-        problem = Problem(task.space, (minimize(pace),), task.constraints)
-        cheap = Archive()
-        searching = evolution(problem, task.seed) if task.seconds >= LEAST_S else random_search(problem, task.seed)
-        run_search(problem, searching, trials=_CHEAP_FEWEST, archive=cheap, stop=_enough(task, cheap, "pace"))
-        return {"weights": dict(pace.weights), "slowest": max(took), "fastest": cheap.best.losses[0] if cheap.best else 0.0}
+        # of few networks one count says more than three that are fitted to them (benchmarks/pace_few.py)
+        names = COUNTS if len(took) >= _FITTED_FROM else COUNTS[1:2]
+        pace = Pace(counts, dict.fromkeys(COUNTS, 0.0) | fitted([counts(a) for a in archs[: len(took)]], took, names))
+        return {"weights": dict(pace.weights), "slowest": max(took), "fastest": _fastest(task, pace)}
 
     found = task.decide("pace", measure)
     pace = Pace(counts, found["weights"])
@@ -395,6 +395,19 @@ def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
     if found["slowest"] <= allowed[-1]:
         return ()
     return tuple(at_most(pace, max(limit, 1.5 * found["fastest"])) for limit in allowed)
+
+
+def _fastest(task: Task, pace: Pace) -> float:
+    """Milliseconds of the fastest network within the budget: by evolution, or the smallest of the space where time is short."""
+    problem = Problem(task.space, (minimize(pace),), task.constraints)
+    if task.seconds < LEAST_S:
+        smallest = task.space.extreme(0)
+        if problem.evaluate([Candidate(smallest)])[0].feasible:
+            return pace(smallest)
+    cheap = Archive()
+    searching = evolution(problem, task.seed) if task.seconds >= LEAST_S else random_search(problem, task.seed)
+    run_search(problem, searching, trials=_CHEAP_FEWEST, archive=cheap, stop=_enough(task, cheap, "pace"))
+    return cheap.best.losses[0] if cheap.best else 0.0
 
 
 def _promising(task: Task, counts: Costs, limits: Sequence[Constraint], count: int) -> list[Trial]:

@@ -36,7 +36,7 @@ from archsmith.training.recipe import LOSSES
 PASSES = 15  # over the training images; fewer teach a small network little
 UPDATES = 400  # ... and batches at least, where images are few
 _GLANCE = 1000  # validation images behind each point of a learning curve, and behind a cut
-_FEWEST_GLANCE = 200  # ... fewer where looking takes long, but not below this
+_FEWEST_GLANCE = 64  # ... fewer where looking takes long, but not below this
 _TELLING_S = 3.0  # of a stage, from which on it says how busy the machine is
 _GLANCE_SHARE = 0.004  # of an arm's time for one such look; there are about ten
 
