@@ -16,13 +16,13 @@ from typing import Any, Literal
 from safetensors.torch import save as pack_tensors
 from torch import nn
 
-from archsmith import trust
+from archsmith import clock, trust
 from archsmith.budget import parse
 from archsmith.data.table import pieces
 from archsmith.errors import ArchsmithError, Damaged, NothingFits, UserError, did_you_mean
 from archsmith.files import replace_file
 from archsmith.goals import of_run
-from archsmith.methods import METHODS, auto, page_of, settings_of
+from archsmith.methods import METHODS, auto, page_of, scored, settings_of
 from archsmith.methods.estimated import FOLLOWED
 from archsmith.methods.task import Sharing, Task, TooLittleTime
 from archsmith.metrics.cost import Costs
@@ -41,6 +41,7 @@ Stage = Callable[[Work], dict[str, Any]]
 Again = Callable[[Work, dict[str, Any]], None]
 Said = Callable[[dict[str, Any]], str]
 Predict = Callable[[Work], float | None]
+_BUSY = 0.05  # of the time lost to other work, from which on it is said
 _SCORING_S = 60.0  # with --steps, where time plays no part but for what a stage says of itself
 _REPORTED = ("profile", "search", "finish", "ship")  # the page is drawn anew after these
 
@@ -402,12 +403,12 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
             lambda work: page.screen(task(work), **settings),
             nothing,
             _screened,
-            lambda work: 0.0 if work.shares else _scoring(work) / 4,
+            lambda work: _predicted(work, "screen"),
         ),
         "train": (train, nothing, _trained, lambda work: shared.budget(work)[0] if hasattr(page, "train") else 0.0),
-        "search": (search, nothing, _searched, lambda work: max(0.0, _scoring(work) - work.run.seconds().get("screen", 0.0))),
+        "search": (search, nothing, _searched, lambda work: _predicted(work, "search")),
         "finish": (finished, nothing, finish.said, lambda work: work.left_s),
-        "ship": (ship.ship, nothing, ship.said, lambda work: work.ship_s),
+        "ship": (ship.ship, nothing, ship.said, lambda work: work.ship_s / clock.IN_HAND),
     }
 
 
@@ -449,6 +450,14 @@ def _fitting(name: str, value: Any, default: Any) -> None:
 def _scoring(work: Work) -> float:
     """Seconds for scores, or for estimates by shared weights."""
     return work.plan.scoring if work.timed else _SCORING_S
+
+
+def _predicted(work: Work, stage: str) -> float | None:
+    """Seconds that screening, or the search after it, should take; None where there are too few to say."""
+    whole = _scoring(work)
+    if stage == "screen":
+        return 0.0 if work.shares or whole < scored.LEAST_S else (1 - scored.PARTS["screen"]) * whole
+    return None if whole < scored.LEAST_S else max(0.0, whole - work.run.seconds().get("screen", 0.0))
 
 
 def _doubt(work: Work) -> str | None:
@@ -678,6 +687,9 @@ def _exported(run: Run, path: Path | None, format: str | None) -> tuple[Path, st
 
 
 def time_text(run: Run) -> str:
-    """Seconds used against seconds given."""
-    used = sum(run.seconds().values())
-    return duration(used) + (f" of {duration(run.request.time_s)}" if run.request.time_s and run.request.steps is None else "")
+    """Seconds used against seconds given, and what other work on the machine cost."""
+    used, waited = sum(run.seconds().values()), sum(run.waits().values())
+    text = duration(used) + (f" of {duration(run.request.time_s)}" if run.request.time_s and run.request.steps is None else "")
+    if waited > _BUSY * used:
+        text += f"; other work on this machine took {duration(waited)} of it: {duration(used - waited)} of work were done"
+    return text

@@ -256,7 +256,7 @@ def test_no_trial_is_begun_that_would_end_after_the_part_of_its_stage(stage: str
     clock.seconds -= 1.0  # what a trial took
     while not over():
         clock.seconds -= 1.0
-    assert clock.seconds - 1.0 <= scored._PARTS[stage] * 10.0 < clock.seconds + 1.0
+    assert clock.seconds - 1.0 <= scored.PARTS[stage] * 10.0 < clock.seconds + 1.0
     assert scored.stop(task(Archive()), stage) is None  # with --steps time plays no part
 
 

@@ -48,7 +48,7 @@ from archsmith.training.pace import COUNTS, Pace, timed
 _TIMED = 5  # scores timed to see how many fit
 _FEWEST, _MOST = 24, 3000
 _WALK = 2000  # proposals looked at, at most, to find those
-_PARTS = {"ranks": 0.9, "timing": 0.85, "screen": 0.75, "pace": 0.6, "promising": 0.5, "search": 0.25, "search-random": 0.0}
+PARTS = {"ranks": 0.9, "timing": 0.85, "screen": 0.75, "pace": 0.6, "promising": 0.5, "search": 0.25, "search-random": 0.0}
 # ... what is left of the seconds for scoring when each part has ended
 LEAST_S = 2.0  # of scoring, below which not even a score is timed
 _PIECE_S = 3.0  # so much of a trial's time at most is kept back for one more: one slow network must not end a search
@@ -202,7 +202,7 @@ def stop(task: Task, stage: str) -> Callable[[], bool] | None:
     plays no part."""
     if math.isinf(task.left()):
         return None
-    end, last, count = _PARTS[stage] * task.seconds, task.left(), 0
+    end, last, count = PARTS[stage] * task.seconds, task.left(), 0
     slowest = 0.0
 
     def over() -> bool:
@@ -218,7 +218,7 @@ def stop(task: Task, stage: str) -> Callable[[], bool] | None:
 
 def late(task: Task, part: str) -> Callable[[], bool]:
     """True once a part's time is over."""
-    return lambda: task.left() <= _PARTS[part] * task.seconds
+    return lambda: task.left() <= PARTS[part] * task.seconds
 
 
 def _measure(problem: Problem, candidates: Sequence[Candidate], known: Mapping[Architecture, Trial]) -> list[Trial]:

@@ -8,6 +8,7 @@ from typing import Any
 from archsmith.report import text
 from archsmith.report.record import STAGES, Record
 
+_BUSY = 0.05  # of the time lost to other work, from which on it is said
 STAGE_TEXT = {
     "look": "reading the images, making the split",
     "profile": "what the space costs, what fits the budget",
@@ -46,6 +47,7 @@ def cost(record: Record) -> dict[str, Any]:
         "total": text.duration(total),
         "planned": any(row["planned"] for row in rows),
         "asked": _asked(record.request),
+        "waited": text.duration(waited) if (waited := sum(record.waits.values())) > _BUSY * total else "",
     }
 
 

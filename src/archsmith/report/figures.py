@@ -268,17 +268,30 @@ def _curves(record: Record, what: str, title: str, *, others: bool, **y: Any) ->
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
-    values = [v for trace in figure["data"] for v in trace["y"] if v > 0]
-    if y.get("type") == "log" and values:
-        figure["layout"]["yaxis"] |= _log_ticks(min(values), max(values))
+    values = [v for trace in figure["data"] for v in trace["y"]]
+    if y.get("type") == "log" and (above := [v for v in values if v > 0]):
+        figure["layout"]["yaxis"] |= _log_ticks(min(above), max(above))
+    elif values:
+        figure["layout"]["yaxis"] |= {"range": _share_range(min(values), max(values))}
     return figure if figure["data"] else None
 
 
+def _share_range(low: float, high: float) -> list[float]:
+    """A little beyond the values, but not where no share can be: below 0 (unless they are) or above 1."""
+    more = max(0.05 * (high - low), 0.01)
+    return [max(0.0, low - more) if low >= 0 else low - more, min(high + more, 1.005)]
+
+
 def _log_ticks(low: float, high: float) -> dict[str, Any]:
-    """Ticks at 1, 2 and 5 of each power of ten, written out in full; over more than two decades at the powers only."""
+    """Ticks at 1, 2 and 5 of each power of ten, written out in full; over more than two decades at the powers only, over less
+    than one step at round numbers between."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1,) if high / low > 100 else (1, 2, 5)
     ticks = [step * 10.0**power for power in powers for step in steps]
+    if high > low and sum(low <= tick <= high for tick in ticks) < 3:
+        step = next(s * 10.0**p for p in range(-9, 9) for s in (1, 2, 5) if (high - low) / (s * 10.0**p) <= 6)
+        first = math.floor(low / step)
+        ticks = [round((first + i) * step, 10) for i in range(math.ceil(high / step) - first + 1) if first + i > 0]
     return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 

@@ -334,6 +334,7 @@ def mistakes(record: Record) -> dict[str, Any] | None:
         "left_out": max(0, len(recalls) - 20),
         "worst": [{"n": n, "true": t, "predicted": p, "of": of} for n, t, p, of in sorted(wrong, key=lambda w: -w[0])[:6]],
         "total_wrong": sum(w[0] for w in wrong),
+        "examples": [{**row, "share": text.percent(row["share"], 0)} for row in record.stage("ship").get("mistakes") or ()],
         "n": sum(totals),
     }
 

@@ -24,6 +24,7 @@ from archsmith.report.verdict import compare
 from archsmith.space import Architecture
 from archsmith.stages import further
 from archsmith.stages.finish import field_for, recipe_for, reference_entrants, references, shortlisted
+from archsmith.stages.mistakes import mistaken
 from archsmith.stages.sizing import wanted as wanted_images
 from archsmith.stages.work import Work
 from archsmith.survey import as_json
@@ -62,6 +63,7 @@ def ship(work: Work) -> dict[str, Any]:
     work.tell("one look at the test images", 0.2)
     looked = {c.contender.arm: _tested(work, c.network) for c in (searched, rival) if c is not None}
     test, reference_test = looked[chosen.contender.arm], looked.get("reference")
+    examples = mistaken(work, chosen.network)
     work.tell("exporting and verifying", 0.4)
     said = verdict(looked["search"], reference_test, work.images.goal.measure, hand_made=chosen is rival)
     if finish.get("further"):
@@ -93,6 +95,7 @@ def ship(work: Work) -> dict[str, Any]:
         "reference_test": reference_test,
         "verdict": said,
         "warning": warning,
+        "mistakes": examples,
         "measure": work.images.goal.measure,
     }  # fmt: skip
 
