@@ -88,3 +88,17 @@ def test_names_cannot_smuggle_markup_into_plotly(made: Any) -> None:
     reference["networks"]["<a href='x'>"] = reference["networks"].pop(reference["chosen"])
     for maker in (figures.trained_front, figures.accuracy_curves):
         assert "<a" not in json.dumps(maker(record))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (0.02, 0.98), (0.5, 0.5), (0.9, 1.0), (-0.4, 0.2)])
+def test_no_axis_of_shares_goes_where_no_share_can_be(low: float, high: float) -> None:
+    first, last = figures._share_range(low, high)
+    assert first <= low and last >= high and last <= 1.01
+    assert first >= 0 or low < 0
+
+
+@pytest.mark.parametrize(("low", "high"), [(2.1, 2.3), (0.0101, 0.0102), (1.1, 1.9), (0.5, 3.0), (1e-3, 10.0), (7.0, 8.5)])
+def test_a_logarithmic_axis_has_ticks_within_the_values(low: float, high: float) -> None:
+    found = figures._log_ticks(low, high)
+    assert sum(low <= tick <= high for tick in found["tickvals"]) >= 2
+    assert len(found["tickvals"]) < 30 and len(set(found["ticktext"])) == len(found["ticktext"])
