@@ -1,0 +1,45 @@
+"""Before anything is trained: what fits, how it is said where that is rare, and hand-made networks that do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from archsmith.pipeline import again, start
+from archsmith.run import request_from
+from archsmith.stages import profile
+from archsmith.survey import fitting_text
+
+
+@pytest.mark.parametrize(
+    ("share", "high", "found", "said"),
+    [
+        (0.0, 0.009, 4, "rare: none of 400 random networks fits"),
+        (0.25, 0.3, 1, "0.25 of the space fits"),
+        (0.0, 0.5, 1, "found 1"),
+    ],
+)
+def test_no_share_is_called_zero_where_something_fits(share: float, high: float, found: int, said: str) -> None:
+    counted = {"share": share, "low": share / 2, "high": high, "draws": 400, "found": found}
+    assert said in fitting_text(counted) and "0 of the space" not in fitting_text(counted).replace("0.25 of the space", "")
+    payload = {
+        "metrics": {}, "space_size": "9", "budget": [1], "feasible_share": counted, "latency_table": None, "references": None,
+    }  # fmt: skip
+    assert ("rare, found" in profile.said(payload)) == (share == 0)
+
+
+@pytest.mark.parametrize("time", [{"steps": 20, "time_s": None}, {"time_s": 8.0}])
+def test_a_budget_below_every_hand_made_network_is_searched_all_the_same(tmp_path: Path, time: dict) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", x=rng.integers(0, 255, (90, 8, 8)).astype(np.uint8), y=np.arange(90) % 3)
+    asked = {"data": str(tmp_path / "x.npz"), "budget": "params<=2335", "trials": 8, "threads": 1, **time}
+    run = start(request_from(**asked), tmp_path / "run")
+    profiled, finished, shipped = (run.stage(stage) or {} for stage in ("profile", "finish", "ship"))
+    assert profiled["references"]["networks"] == [] and "no MobileNet" in profiled["references"]["why"]
+    assert "no hand-made reference" in profile.said(profiled)
+    assert finished["reference"] is None and shipped["network"] == "search" and run.record["status"] == "done"
+    if "steps" in time:  # `again` meets it as well
+        new = again(run, "macs<=30k", tmp_path / "new")
+        assert new.record["status"] == "done" and (new.stage("finish") or {})["reference"] is None
