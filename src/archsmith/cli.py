@@ -8,9 +8,10 @@ import json as json_module
 import math
 import os
 import sys
+import time as clock
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,6 +49,7 @@ ClassesAt = Annotated[
 ]
 
 
+_TELL_S = 10.0  # between two lines of a command that takes long
 NO_RESULT = 3  # the exit code of a run whose network is no better than the same answer always
 
 
@@ -300,6 +302,19 @@ def _training(lr: float | None, batch: int | None, augment: str | None) -> dict[
         raise UserError(f"--augment '{shown(augment)}': it is one of {', '.join(levels)}{did_you_mean(augment, levels)}")
     given = {"lr": lr, "batch": batch, "augment": augment}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _every_while() -> Callable[[str, float | None], None]:
+    """Tells, once it has taken a while, what a command without stages is at."""
+    last = clock.monotonic()
+
+    def tell(text: str, share: float | None) -> None:
+        nonlocal last
+        if clock.monotonic() - last >= _TELL_S:
+            last = clock.monotonic()
+            _say(f"... {text}")
+
+    return tell
 
 
 def _settings(text: str) -> dict[str, Any]:
@@ -603,6 +618,7 @@ def profile(
         threads=threads,
         seed=seed,
         classes_at=classes_at,
+        tell=_every_while(),
     )
     _print(found) if json else print(profile_text(found))
 
