@@ -60,6 +60,7 @@ _CHEAP_POPULATION = 64
 _HANDFUL = 16
 _PACED = 6  # networks timed from the front of lower bounds, and as many random ones
 _PACED_FEWEST, _FITTED_FROM = 2, 6
+_IMAGES, _FEW_IMAGES = 32, 8  # in a batch that is timed
 _SEEN = (8.0, 4.0)  # how often training should see each image, where the time does not allow more
 _UPDATES = (400, 200)  # ... and how many batches at least, where images are few
 
@@ -376,7 +377,12 @@ def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
         networks = (extract(task.model, a, "fresh", torch.Generator().manual_seed(0), device="cpu") for a in archs)
         took: list[float] = []
         for milliseconds in timed(
-            networks, task.batches, training.recipe, device=task.device, class_counts=training.class_counts
+            networks,
+            task.batches,
+            training.recipe,
+            device=task.device,
+            class_counts=training.class_counts,
+            images=_FEW_IMAGES if task.seconds < LEAST_S else _IMAGES,
         ):
             took.append(milliseconds)
             if ended() and len(took) >= _PACED_FEWEST:

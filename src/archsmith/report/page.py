@@ -90,6 +90,8 @@ def _context(record: Record) -> dict[str, Any]:
         "caveats": caveats.caveats(record),
         "finish": record.stage("finish"),
         "reference": record.reference,
+        "hand_made": record.hand_made,
+        "searched": "search" in record.stages,
         "request": {k: v for k, v in record.request.items() if v is not None and v != ""},
         "run": record.run,
         "folder": record.folder.name,
@@ -179,7 +181,12 @@ def _lede(record: Record) -> str:
     elif screen:
         scored = (screen.get("scored") or 0) + (search.get("trials") or 0)
         of = f" of {text.large(profile['space_size'])} possible" if profile.get("space_size") else ""
-        parts.append(f"It scored {text.count(scored)}{of} networks without training them.")
+        if scored:
+            parts.append(f"It scored {text.count(scored)}{of} networks without training them.")
+        elif screen.get("why"):
+            parts.append(f"No network was scored: {screen['why']}.")
+        else:
+            parts.append("It chose networks at random, without scores.")
     if finish:
         kept = "the one that did best on validation images was kept and tested once"
         parts.append(f"It trained {text.count(len(finish.get('networks') or ()))} of the best; {kept}.")

@@ -15,6 +15,7 @@ from archsmith.report.record import Record
 from archsmith.report.verdict import Comparison, compare
 
 TITLES = {"won": "The search paid", "lost": "The hand-made network did better", "tie": "A tie with the hand-made network"}
+_BELOW = "The search\u2019s network cannot be told from one that gives the same answer always. "
 MANY = 12  # classes up to which the confusion matrix carries numbers
 DRAWN = 60  # classes up to which it is drawn at all
 
@@ -111,16 +112,19 @@ def verdict(record: Record) -> dict[str, Any] | None:
     if not test or not other:
         return None
     result = compare(test["accuracy"], interval(test), other["accuracy"], interval(other))
-    nothing = not (test.get("above", True) or other.get("above", True))
+    below = not test.get("above", True)
+    nothing = below and not other.get("above", True)
+    outcome = "lost" if below else result.outcome
     effort = "number of training steps" if record.request.get("steps") else "time, scoring included"
     entries = [
         {"label": "chosen network", "role": "chosen", "accuracy": test["accuracy"], "interval": interval(test)},
         {"label": "hand-made reference", "role": "reference", "accuracy": other["accuracy"], "interval": interval(other)},
     ]
     return {
-        "outcome": "lost" if nothing else result.outcome,
-        "title": "No result: neither is better than the same answer always" if nothing else TITLES[result.outcome],
-        "text": _verdict_text(result, test["accuracy"], other["accuracy"], test["n"], effort, record)
+        "outcome": outcome,
+        "title": "No result: neither is better than the same answer always" if nothing else TITLES[outcome],
+        "text": (_BELOW if below else "")
+        + _verdict_text(result, test["accuracy"], other["accuracy"], test["n"], effort, record)
         + _cost_text(record)
         + _shipped_text(record),
         "whiskers": whiskers(entries),

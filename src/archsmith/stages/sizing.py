@@ -23,6 +23,7 @@ from archsmith.training.state import start
 
 _SIDES = (224, 192, 160, 128, 96, 64, 48, 40, 32)  # smaller than 32 only where the images are
 _BATCH, _STEPS = 16, 2  # timed after one that warms up
+_SLOW_S = 1.0  # a first step that takes longer is believed
 _MEASURED = 3  # sizes
 _WIDTH, _DEPTH, _HEAD = 0.5, 2, 128  # of the hand-made network that is timed; narrower where the budget asks for it
 _NARROWER = 0.7
@@ -74,7 +75,9 @@ def _images_per_second(work: Work, seen: Seen, side: int, recipe: Recipe) -> flo
         if work.device.type == "cuda":
             torch.cuda.synchronize()
         taken.append(time.monotonic() - began)
-    return _BATCH / min(taken[1:])
+        if taken[0] > _SLOW_S:
+            break
+    return _BATCH / min(taken[1:] or taken)
 
 
 def _network(work: Work, seen: Seen, side: int) -> nn.Module:

@@ -40,18 +40,19 @@ def timed(
     *,
     device: torch.device,
     class_counts: Sequence[int] | None = None,
+    images: int = _BATCH,
     now: Callable[[], float] = time.perf_counter,
 ) -> Iterator[float]:
     """Milliseconds per image of a training step of each network: x (B, C, H, W), labels y (B,); augmentation not counted.
 
-    Of each batch up to 32 images are taken.
+    `images`: of each batch that are taken, at most.
     """
     for network in networks:
         state = start(network, recipe, device=device, class_counts=class_counts)
         taken = []
         for step in range(1 + _STEPS):
             x, y = batches[step % len(batches)]
-            x, y = x[:_BATCH], y[:_BATCH]
+            x, y = x[:images], y[:images]
             x = x.to(device).contiguous(memory_format=torch.channels_last)
             began = now()
             float(train_step(state, x, y.to(device), learning_rate(recipe, 0.01)))  # reading the loss waits for the device
