@@ -23,7 +23,6 @@ from archsmith.stages.work import Work
 from archsmith.training.race import Entrant, Field, Standing, race
 from archsmith.training.recipe import Recipe, default_recipe
 
-
 _LOOKED = 32  # images, to see how long looking takes
 
 

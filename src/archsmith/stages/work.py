@@ -37,6 +37,7 @@ PASSES = 15  # over the training images; fewer teach a small network little
 UPDATES = 400  # ... and batches at least, where images are few
 _GLANCE = 1000  # validation images behind each point of a learning curve, and behind a cut
 _FEWEST_GLANCE = 64  # ... fewer where looking takes long, but not below this
+_TIMED, _TIMING_S = 16, 1.0  # images of a step that is timed, and seconds after which no further one is
 _TELLING_S = 3.0  # of a stage, from which on it says how busy the machine is
 _GLANCE_SHARE = 0.004  # of an arm's time for one such look; there are about ten
 
@@ -200,13 +201,13 @@ class Work:
         return (Limit("macs", "<=", float(self.run.decide("macs", self._trainable_macs))),)
 
     def _trainable_macs(self) -> float:
-        """MACs at which a training, a quarter of the time left, sees each image `_PASSES` times; timed on one network."""
-        costs = Costs(self.model, self.shape, ("macs",))
+        """MACs at which a training, a quarter of the time left, sees each image `PASSES` times; timed on one network."""
+        costs = Costs(self.model, self.shape, ("macs", *LAYERS)).showing("macs")
         arch = self.space.sample(Random(self.run.request.seed))
         network = self.plain(arch).to(self.device).train()
-        x, y = self.scoring_batches[0]
-        taken = []
-        for _ in range(4):
+        x, y = (part[:_TIMED] for part in self.scoring_batches[0])
+        taken: list[float] = []
+        while len(taken) < 3 and sum(taken) < _TIMING_S:
             began = time.monotonic()
             LOSSES[self.images.goal.loss](network(x), y).backward()
             taken.append(time.monotonic() - began)
