@@ -62,7 +62,7 @@ _PACED = 6  # networks timed from the front of lower bounds, and as many random 
 _PACED_FEWEST, _FITTED_FROM = 2, 6
 _IMAGES, _FEW_IMAGES = 32, 8  # in a batch that is timed
 _SEEN = (8.0, 4.0)  # how often training should see each image, where the time does not allow more
-_UPDATES = (400, 200)  # ... and how many batches at least, where images are few
+_UPDATES = (800, 400)  # ... and how many batches at least, where images are few: depth pays only after many
 
 
 @dataclass(frozen=True)
@@ -398,18 +398,17 @@ def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
         1e3 * training.seconds / max(seen * training.images, updates * training.recipe.batch_size)
         for seen, updates in zip(_SEEN, _UPDATES, strict=True)
     ]
-    if found["slowest"] <= allowed[-1]:
+    if found["slowest"] <= allowed[0]:
         return ()
     return tuple(at_most(pace, max(limit, 1.5 * found["fastest"])) for limit in allowed)
 
 
 def _fastest(task: Task, pace: Pace) -> float:
-    """Milliseconds of the fastest network within the budget: by evolution, or the smallest of the space where time is short."""
+    """Milliseconds of the fastest network within the budget: the smallest of the space where that keeps it, else by evolution."""
     problem = Problem(task.space, (minimize(pace),), task.constraints)
-    if task.seconds < LEAST_S:
-        smallest = task.space.extreme(0)
-        if problem.evaluate([Candidate(smallest)])[0].feasible:
-            return pace(smallest)
+    smallest = task.space.extreme(0)
+    if problem.evaluate([Candidate(smallest)])[0].feasible:
+        return pace(smallest)
     cheap = Archive()
     searching = evolution(problem, task.seed) if task.seconds >= LEAST_S else random_search(problem, task.seed)
     run_search(problem, searching, trials=_CHEAP_FEWEST, archive=cheap, stop=_enough(task, cheap, "pace"))
