@@ -404,7 +404,7 @@ def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
 
 
 def _fastest(task: Task, pace: Pace) -> float:
-    """Milliseconds of the fastest network within the budget: the smallest of the space where that keeps it, else by evolution."""
+    """Milliseconds of the fastest network within the budget: the smallest of the space where that keeps it, or by evolution."""
     problem = Problem(task.space, (minimize(pace),), task.constraints)
     smallest = task.space.extreme(0)
     if problem.evaluate([Candidate(smallest)])[0].feasible:
