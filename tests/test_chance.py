@@ -21,6 +21,11 @@ from archsmith.metrics.accuracy import summary
         [[3, 2], [2, 3]],  # a few images
         [[9, 0, 0], [9, 1, 0], [9, 0, 1]],
         [[190, 5], [10, 0]],
+        [
+            [5, 40, 5],
+            [5, 20, 5],
+            [5, 5, 10],
+        ],  # a little better than by lot, and right less often than the largest class is there
     ],
 )
 def test_what_a_constant_or_a_lot_would_give_is_not_above_it(confusion: list[list[int]]) -> None:

@@ -8,14 +8,16 @@ from typing import Any
 
 from archsmith.intervals import Z95
 
+_INFORMED = 0.25
+
 
 def against_constant(result: Mapping[str, Any]) -> dict[str, Any]:
     """{"constant": what the best constant answer reaches, "above": whether the network is better, as far as its images tell}.
 
     result: of `metrics.accuracy`. Of classes the constant is the share of the largest, and a network is better where its
-    accuracy is, by its 95 % interval, or where its balanced accuracy is better than that of a constant, 1 / classes: a network
-    that finds a rare class may be right less often than one that never looks for it. Of numbers the constant is the mean of the
-    training images, which explains nothing of the variance.
+    accuracy is, by its 95 % interval, or where its balanced accuracy comes at least a quarter of the way from that of a
+    constant, 1 / classes, to 1: a network that finds a rare class may be right less often than one that never looks for it. Of
+    numbers the constant is the mean of the training images, which explains nothing of the variance.
     """
     confusion = result.get("confusion")
     if confusion is None:
@@ -29,7 +31,8 @@ def against_constant(result: Mapping[str, Any]) -> dict[str, Any]:
     recalls = [((hits + 2) / (total + 4), total + 4) for hits, total in present]
     spread = math.sqrt(sum(recall * (1 - recall) / n for recall, n in recalls)) / len(recalls)
     balanced = sum(hits / total for hits, total in present) / len(present)
-    return {"constant": largest, "above": len(present) > 1 and balanced - Z95 * spread > 1 / len(present)}
+    constant = 1 / len(present)
+    return {"constant": largest, "above": balanced - Z95 * spread > constant + _INFORMED * (1 - constant)}
 
 
 def more_time(images_seen: float, images_wanted: float, time_s: float) -> float | None:

@@ -18,7 +18,7 @@ from archsmith.data import batches, load
 from archsmith.errors import UserError, shown
 from archsmith.feasible import feasible_sample, feasible_share
 from archsmith.lookup import check
-from archsmith.metrics.cost import NAMES, Costs
+from archsmith.metrics.cost import LAYERS, NAMES, Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.metrics.proxies import PROXIES, build_all, lower_is_better
 from archsmith.metrics.proxies.baselines import COUNTED
@@ -127,13 +127,14 @@ def profile_space(
         classes, channels, size = len(facts.classes), facts.channels, facts.size
     shape = (channels, size or 32, size or 32)
     name, model = _model(space, classes, shape)
+    names = counted(limits, NAMES)
+    costs = Costs(model, shape, tuple(dict.fromkeys((*names, *LAYERS)))).showing(*names)
     table = None
     if latency or any(limit.metric == "latency" for limit in limits):
         tell("timing blocks and whole networks with ONNX Runtime", None)
-        table = LatencyTable(model, shape, threads=count)
+        table = LatencyTable(model, shape, threads=count, counts=costs.showing("params", "macs", *LAYERS))
         table.allow(_TIMING_S)
         table.calibrate(Random(seed))
-    costs = Costs(model, shape, counted(limits, NAMES))
     found = survey(name, search_space(model), limits, costs, table, seed, seconds=_LOOKING_S, tell=tell)
     return {**found, "classes": classes, "shape": list(shape), "threads": count, "notes": notes}
 

@@ -14,7 +14,6 @@ from random import Random
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from archsmith.elastic.blocks import Repeat
@@ -22,7 +21,6 @@ from archsmith.errors import UserError
 from archsmith.files import append_line
 from archsmith.fitting import fitted
 from archsmith.machine import machine_name
-from archsmith.metrics.cost import layer_sums, macs, params
 from archsmith.onnx_export import onnx_bytes
 from archsmith.onnx_graph import Deployment, Unwritten, write
 from archsmith.problem import Term
@@ -39,9 +37,7 @@ _COUNTED = (
     "outputs",
     "macs",
     "params",
-    "values",
-)  # what a block's time is reckoned from where there is no time to measure it
-_KNOWN = 12  # ... once so many have been measured
+)  # what a network is reckoned from where there is no time to measure its blocks
 _TRIED = 6  # whole networks, at least, before their error says anything
 _AGREE = 1.03  # two times within 3 % of each other are believed
 _QUANTILE = 0.2  # of the calls: what a quiet machine takes, even when others use it too
@@ -151,14 +147,22 @@ class LatencyTable:
     Blocks are the members of the model's sequence (nested nn.Sequential and Repeat); any other model is one block, that is,
     every architecture is timed whole. Measured when first met, with made-up weights; equal blocks share an entry. `calibrate`
     fits on whole networks, as they are shipped (bytes in, probabilities out), how blocks add up, and measures the error on
-    others. Where time is short (`allow`), blocks met later are reckoned from those measured. With `path` everything is
-    appended to that file at once (a JSON object a line) and read back, if machine, runtime, threads and batch are the same.
+    others. Where time is short (`allow`), a network with blocks that were not met is reckoned at once from what its layers do
+    (`counts`), by the networks that were timed whole. With `path` everything measured is appended to that file (a JSON object a
+    line) and read back, if machine, runtime, threads and batch are the same.
     """
 
     name = "latency"
 
     def __init__(
-        self, model: nn.Module, shape: Shape, *, threads: int = 1, batch: int = 1, path: str | Path | None = None
+        self,
+        model: nn.Module,
+        shape: Shape,
+        *,
+        threads: int = 1,
+        batch: int = 1,
+        path: str | Path | None = None,
+        counts: Callable[[Architecture], Mapping[str, float]] | None = None,
     ) -> None:
         import onnxruntime
 
@@ -168,8 +172,7 @@ class LatencyTable:
         self._reading = read(model)
         self._root = self._chain("", model)
         self._entries: dict[str, tuple[float, Shape]] = {}  # what the block is -> ms, output shape
-        self._counts: dict[str, dict[str, float]] = {}  # of those measured
-        self._reckoned = 0
+        self._counts, self._rough = counts, dict[str, float]()
         self._allowed, self._measuring = math.inf, 0.0
         self._now: Callable[[], float] = time.monotonic
         self._shipped = Deployment((0.5,) * self.shape[0], (0.25,) * self.shape[0])  # bytes in, probabilities out
@@ -183,6 +186,8 @@ class LatencyTable:
 
     def __call__(self, arch: Architecture) -> float:
         """Milliseconds for `batch` inputs."""
+        if self._rough and self._counts is not None and self._measuring >= self._allowed and self._met(arch) is None:
+            return self._roughly(self._counts(arch))
         total, blocks, values = self._sums(arch)
         predicted = self._fit.scale * total + self._fit.block * blocks + self._fit.value * values + self._fit.constant
         return max(predicted, total / 10)  # a fit must not make a network free
@@ -190,6 +195,8 @@ class LatencyTable:
     @property
     def terms(self) -> list[Term] | None:
         """What adds up to it, a term for each block; None where so many blocks differ that timing them all takes long."""
+        if not math.isinf(self._allowed):
+            return None  # there is no time for all that would have to be measured
         space = self._reading.space
         blocks = list(self._blocks(self._root, ()))
         if sum(math.prod(len(space[name]) for name in names) for _, names in blocks) > _FEW:
@@ -222,10 +229,10 @@ class LatencyTable:
 
     def errors(self) -> dict[str, Any]:
         """What `calibrate` found on held-out networks: mape and max_error (shares of the measured time), spearman, counts."""
-        return {"entries": len(self._entries), "reckoned": self._reckoned, **self._header, **self._errors}
+        return {"entries": len(self._entries), **self._header, **self._errors}
 
     def allow(self, seconds: float) -> None:
-        """From now on measuring may take so many seconds in all; blocks that are met after that are reckoned, not measured."""
+        """From now on measuring may take so many seconds in all; networks with new blocks are reckoned after that."""
         self._allowed, self._measuring = seconds, 0.0
 
     @property
@@ -250,6 +257,11 @@ class LatencyTable:
             relative = sums[:fit] / measured[:fit, None]
             self._fit = _Fit(*map(float, np.linalg.lstsq(relative, np.ones(fit), rcond=1e-8)[0]))
         predicted, right = np.array([self(arch) for arch in archs[fit:]]), measured[fit:]
+        rough: dict[str, float] = {}
+        if self._counts is not None and fit:
+            self._rough = fitted([self._counts(arch) for arch in archs[:fit]], measured[:fit].tolist(), _COUNTED)
+            reckoned = np.array([self._roughly(self._counts(arch)) for arch in archs[fit:]])
+            rough = {"rough_mape": float((np.abs(reckoned - right) / right).mean())}
         misses = np.abs(predicted - right) / right
         self._errors = {
             "held_out": len(right),
@@ -257,9 +269,10 @@ class LatencyTable:
             "mape": float(misses.mean()),
             "max_error": float(misses.max()),
             "spearman": _spearman(predicted, right),
+            **rough,
             "measured_ms": {"min": float(right.min()), "median": float(np.median(right)), "max": float(right.max())},
         }
-        self._append({"fit": asdict(self._fit), "errors": self._errors, "of": self._whole})
+        self._append({"fit": asdict(self._fit), "rough": self._rough, "errors": self._errors, "of": self._whole})
         return self.errors()
 
     def _in_turn(self, archs: Sequence[Architecture]) -> tuple[np.ndarray, np.ndarray]:
@@ -298,9 +311,8 @@ class LatencyTable:
         return met
 
     def _measure(self, arch: Architecture) -> None:
-        """Times the architecture's blocks that have no entry yet, in rounds over all of them; reckons them where time is up."""
+        """Times the architecture's blocks that have no entry yet, in rounds over all of them."""
         plain, shape, began = extract(self.model, arch, "fresh", device="meta").eval(), self.shape, self._now()
-        timing = self._measuring < self._allowed or len(self._counts) < _KNOWN
         new: list[tuple[str, dict[str, Any], bytes]] = []
         for link in self._links(self._root, arch):
             block = plain.get_submodule(link.path)
@@ -309,11 +321,8 @@ class LatencyTable:
                 output = self._entries[kind][1]
             elif kind in known:
                 output = tuple(known[kind]["out"])
-            elif _computes(block) and not timing:
-                output = self._reckon(kind, block, shape)
             elif _computes(block):
                 data = self._file(block, shape, arch, link.path)
-                self._counts[kind] = _counts(block, shape)
                 output = tuple(open_session(data, 1).get_outputs()[0].shape[1:])
                 new.append((kind, {"met_at": link.path, "in": list(shape), "out": list(output)}, data))
             else:
@@ -322,23 +331,13 @@ class LatencyTable:
             shape = output
         times = self._time([(data, tuple(entry["in"])) for _, entry, data in new], rounds=3)
         for (kind, entry, _), milliseconds in zip(new, times, strict=True):
-            self._append({"block": kind, **entry, "ms": milliseconds, "counts": self._counts[kind]})
+            self._append({"block": kind, **entry, "ms": milliseconds})
             self._entries[kind] = (milliseconds, tuple(entry["out"]))
-        if timing:
-            self._measuring += self._now() - began
+        self._measuring += self._now() - began
 
-    def _reckon(self, kind: str, block: nn.Module, shape: Shape) -> Shape:
-        """An entry from what the block's layers do, by the entries that were measured; its output shape."""
-        counts = _counts(block, shape)
-        weights = fitted([*self._counts.values()], [self._entries[known][0] for known in self._counts], _COUNTED)
-        milliseconds = sum(weights[name] * counts[name] for name in _COUNTED)
-        with torch.no_grad():
-            output = tuple(block(torch.empty(self.batch, *shape, device="meta")).shape[1:])
-        record = {"block": kind, "in": list(shape), "out": list(output), "ms": milliseconds, "reckoned": True}
-        self._append(record)
-        self._entries[kind] = (milliseconds, output)
-        self._reckoned += 1
-        return output
+    def _roughly(self, counts: Mapping[str, float]) -> float:
+        """Milliseconds by what the layers of a network do."""
+        return max(sum(weight * counts[name] for name, weight in self._rough.items()), 1e-6)
 
     def _time(self, files: Sequence[tuple[bytes, Shape]], rounds: int) -> list[float]:
         """Each file's time: the least of some rounds over all of them, each with a new session.
@@ -405,11 +404,9 @@ class LatencyTable:
                     ours = record == self._header
                 elif ours and "block" in record:
                     self._entries[record["block"]] = (float(record["ms"]), tuple(record["out"]))
-                    self._reckoned += bool(record.get("reckoned"))
-                    if "counts" in record:
-                        self._counts[record["block"]] = {name: float(record["counts"][name]) for name in _COUNTED}
                 elif ours and "fit" in record and record["of"] == self._whole:
                     self._fit, self._errors = _Fit(**record["fit"]), record["errors"]
+                    self._rough = {name: float(record["rough"][name]) for name in _COUNTED} if record["rough"] else {}
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 torn = True  # written when the process died, or changed: measured again
         if not ours or torn or not text.endswith("\n"):
@@ -464,13 +461,6 @@ def _spearman(left: np.ndarray, right: np.ndarray) -> float:
 def _is_layer(module: nn.Module) -> bool:
     """Whether it is a layer, not a block of several."""
     return next(module.children(), None) is None and type(module) not in (nn.Sequential, Repeat)
-
-
-def _counts(block: nn.Module, shape: Shape) -> dict[str, float]:
-    """What a block does to an input of `shape`: its layers, the numbers they give, MACs, weights, the numbers it is given."""
-    sums = layer_sums(block, shape)
-    counts = {"macs": macs(block, shape), "params": params(block), "values": math.prod(shape)}
-    return {name: float({**sums, **counts}[name]) for name in _COUNTED}
 
 
 def _computes(module: nn.Module) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from archsmith import clock
 from archsmith.budget import human
 from archsmith.errors import UserError
+from archsmith.metrics.cost import LAYERS
 from archsmith.metrics.latency import LatencyTable, whole_ms
 from archsmith.models.reference import BOUNDING, Reference, reference
 from archsmith.stages.work import Work
@@ -45,7 +46,8 @@ def again(work: Work, payload: dict[str, Any]) -> None:
 
 
 def _table(work: Work) -> LatencyTable:
-    return LatencyTable(work.model, work.shape, threads=work.threads, path=work.run.folder / "latency.json")
+    counts = work.costs.showing("params", "macs", *LAYERS)
+    return LatencyTable(work.model, work.shape, threads=work.threads, path=work.run.folder / "latency.json", counts=counts)
 
 
 def _references(work: Work, total: float | None) -> dict[str, Any] | None:
@@ -86,7 +88,8 @@ def said(payload: dict[str, Any]) -> str:
         )
     if table := payload["latency_table"]:
         text += f"; latency table off by {table['mape']:.0%} on {table['held_out']} networks" if table.get("held_out") else ""
-        text += f", {table['reckoned']} of {table['entries']} blocks reckoned" if table.get("reckoned") else ""
+        if table.get("rough_mape") is not None:
+            text += f", by {table['rough_mape']:.0%} where blocks were not timed"
     if payload.get("init"):
         text += f"; {payload['init']}"
     if (references := payload.get("references")) and references["why"]:
