@@ -7,11 +7,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from archsmith import interrupts
+
+
+@pytest.fixture(autouse=True)
+def listening() -> Iterator[None]:
+    """In this process too, whatever started it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _stopped(folder: Path, words: tuple[str, ...], wait: float, *, times: int = 1) -> tuple[int, str]:
