@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -63,3 +64,15 @@ def test_default_recipe_suits_its_data(images: int) -> None:
     assert images < 128 or recipe.batch_size * 16 <= images
     assert default_recipe(images, lr=0.01).lr == 0.01
     assert not recipe.class_balance and default_recipe(images, imbalance=5.0).class_balance
+
+
+@pytest.mark.parametrize("values", [None, [], "lr", 3, [["lr", 1]]])
+def test_what_is_no_table_of_settings_is_told(values: Any) -> None:
+    with pytest.raises(UserError, match="no table of settings"):
+        Recipe.from_json(values)
+
+
+@pytest.mark.parametrize("value", [None, [], {}, 3, ["sgd"]])
+def test_a_choice_of_another_kind_is_told(value: Any) -> None:
+    with pytest.raises(UserError, match="optimizer"):
+        Recipe(optimizer=value)

@@ -32,7 +32,8 @@ def pretrained_hint(record: Record) -> str | None:
 
 def caveats(record: Record) -> list[str]:
     """One short paragraph each, the weightiest first."""
-    return [*_about_testing(record), *_about_data(record), *_about_method(record), *_about_shipping(record)]
+    read_as = [f"What was asked for was read so: {note}." for note in record.run.get("notes") or ()]
+    return [*_about_testing(record), *_about_data(record), *_about_method(record), *_about_shipping(record), *read_as]
 
 
 def _about_testing(record: Record) -> list[str]:
@@ -43,7 +44,8 @@ def _about_testing(record: Record) -> list[str]:
         low, high = test.get("interval") or wilson(test["accuracy"] * test["n"], test["n"])
         found.append(
             f"The test set has {text.plural(test['n'], 'image')}, so the {record.measure} is known as {text.span(low, high)} "
-            f"({text.LEVEL} interval), no more precisely. It was looked at once, after the choice was made."
+            f"({text.LEVEL} interval), no more precisely. It was looked at once, after the choice was made"
+            + (", and before by the run that this one goes on from." if finish.get("further") else ".")
         )
         scarce = [c for c, n in zip(look.get("classes") or (), counts.get("test") or (), strict=False) if n < 10]
         if scarce:

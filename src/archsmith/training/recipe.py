@@ -69,6 +69,8 @@ class Recipe:
     def from_json(values: Mapping[str, Any]) -> Recipe:
         """The recipe that `to_json` wrote; missing fields take their defaults, unknown ones raise UserError."""
         known = [field.name for field in dataclasses.fields(Recipe)]
+        if not isinstance(values, Mapping):
+            raise UserError(f"recipe: {str(values)[:80]!r} is no table of settings")
         for name in values:
             if name not in known:
                 raise UserError(f"recipe: no setting '{name}' among {', '.join(known)}{did_you_mean(name, known)}")
@@ -88,7 +90,7 @@ _RANGES = (
 
 
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise UserError(f"recipe: {name}={value!r} is not one of {', '.join(allowed)}{did_you_mean(str(value), allowed)}")
 
 
