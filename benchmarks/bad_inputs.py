@@ -33,6 +33,7 @@ BASES: dict[str, tuple[str, ...]] = {  # command -> words that it works with
     "resume": ("resume", "nowhere"),
     "report": ("report", "nowhere"),
     "export": ("export", "nowhere"),
+    "train": ("train", "nowhere", "--steps", "4"),
     "again": ("again", "nowhere", "--budget", "params<=3M"),
     "bench proxies": ("bench", "proxies", "--benchmark", "toy", "--sample", "2", "--proxies", "params", "--workers", "1"),
     "bench searchers": ("bench", "searchers", "--benchmark", "toy", "--seeds", "1", "--budget", "4", "--workers", "1"),

@@ -23,16 +23,20 @@ __all__ = ["__version__", "open_run", "search"]
 def search(data: str | Path, *, budget: str = "", out: str | Path, time: str | float | None = "20m", **settings: Any) -> Run:
     """What `archsmith search` does; returns the finished run with `.best()`, `.front()`, `.export(path)`, `.summary()`.
 
-    `settings`: method, space, device, steps, trials, threads, seed, init, size, val_share, test_share, group, reference, and
-    the method's own as `settings={...}` (few-shot: splits, split_on, leaves, inherit). Raises
+    `settings`: method, space, device, steps, trials, threads, seed, init, size, val_share, test_share, group, classes_at, fit,
+    flip, reference, task, follow, `training={...}` (lr, batch, augment), and the method's own as `settings={...}` (few-shot: splits, split_on, leaves, inherit). Raises
     archsmith.errors.UserError where the request cannot be met.
     """
+    from time import monotonic
+
+    began = monotonic()
     from archsmith.budget import parse_seconds
     from archsmith.pipeline import start
     from archsmith.run import request_from
 
     seconds = None if time is None or settings.get("steps") is not None else parse_seconds(time)
-    return start(request_from(data=str(data), budget=budget, time_s=seconds, **settings), out)
+    request = request_from(data=str(data), budget=budget, time_s=seconds, **settings)
+    return start(request, out, ahead_s=monotonic() - began)
 
 
 def open_run(folder: str | Path, *, trust: bool = False) -> Run:

@@ -283,13 +283,12 @@ def search(
     folder = out if out is not None else _free_name(Path("runs"), Path(data).stem or "run")
     _note(notes)
     with _resumable(folder):
-        from archsmith.machine import age_s
         from archsmith.pipeline import start
         from archsmith.progress import watch
         from archsmith.run import STAGES
 
         with watch(STAGES) as watching:
-            run = start(request, folder, watching, ahead_s=age_s(), notes=notes)
+            run = start(request, folder, watching, ahead_s=_ahead(), notes=notes)
     _finished(run, json)
 
 
@@ -302,6 +301,13 @@ def _training(lr: float | None, batch: int | None, augment: str | None) -> dict[
         raise UserError(f"--augment '{shown(augment)}': it is one of {', '.join(levels)}{did_you_mean(augment, levels)}")
     given = {"lr": lr, "batch": batch, "augment": augment}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _ahead() -> float:
+    """Seconds that this command has taken already: since its process began, where that was started for it."""
+    from archsmith.machine import age_s
+
+    return age_s() if interrupts.is_command() else 0.0
 
 
 def _every_while() -> Callable[[str, float | None], None]:
@@ -357,7 +363,6 @@ def resume(
         _finished(found, json)
         return
     with _resumable(run):
-        from archsmith.machine import age_s
         from archsmith.pipeline import carry_on, relocated
         from archsmith.progress import watch
 
@@ -365,7 +370,7 @@ def resume(
             found = relocated(found, data)
         _check_place(found.request.data, run)
         with watch(STAGES) as watching:
-            carry_on(found, watching, ahead_s=age_s())
+            carry_on(found, watching, ahead_s=_ahead())
     _finished(found, json)
 
 
@@ -418,13 +423,12 @@ def again(
     limits: dict[str, Any] = {"steps": steps, "time_s": seconds, "reference": reference}
     _note(notes)
     with _resumable(folder):
-        from archsmith.machine import age_s
         from archsmith.pipeline import again as begin
         from archsmith.progress import watch
 
         with watch(STAGES) as watching:
             new = begin(
-                found, budget[0], folder, watching, _settings(settings), ahead_s=age_s(), notes=notes, **limits
+                found, budget[0], folder, watching, _settings(settings), ahead_s=_ahead(), notes=notes, **limits
             )  # fmt: skip
     _finished(new, json)
 
@@ -465,13 +469,12 @@ def train(
     if epochs is not None:
         changes = {}
     with _resumable(folder):
-        from archsmith.machine import age_s
         from archsmith.pipeline import train as begin
         from archsmith.progress import watch
 
         with watch(STAGES) as watching:
             new = begin(
-                found, folder, watching, which=network, epochs=epochs, ahead_s=age_s(), notes=notes,
+                found, folder, watching, which=network, epochs=epochs, ahead_s=_ahead(), notes=notes,
                 training={**found.request.training, **_training(lr, batch, augment)}, **changes,
             )  # fmt: skip
     _finished(new, json)
