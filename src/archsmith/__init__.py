@@ -24,8 +24,8 @@ def search(data: str | Path, *, budget: str = "", out: str | Path, time: str | f
     """What `archsmith search` does; returns the finished run with `.best()`, `.front()`, `.export(path)`, `.summary()`.
 
     `settings`: method, space, device, steps, trials, threads, seed, init, size, val_share, test_share, group, classes_at, fit,
-    flip, reference, task, follow, `training={...}` (lr, batch, augment), and the method's own as `settings={...}` (few-shot: splits, split_on, leaves, inherit). Raises
-    archsmith.errors.UserError where the request cannot be met.
+    flip, reference, task, follow, `training={...}` (lr, batch, augment), and the method's own as `settings={...}` (few-shot:
+    splits, split_on, leaves, inherit). Raises archsmith.errors.UserError where the request cannot be met.
     """
     from time import monotonic
 
