@@ -205,3 +205,42 @@ def test_parts_that_are_given_are_kept_and_what_is_dropped_is_said(
     listing = list_npz(tmp_path / "a.npz", None)
     assert (set(listing.declared) if listing.declared else None) == parts
     assert any(said in note for note in listing.notes) if said else not listing.notes
+
+
+@pytest.mark.parametrize("names", [("0", "1", "10", "11", "2"), ("2", "1", "0"), ("7", "3", "5")])
+def test_labels_that_are_text_are_names_also_where_they_are_digits(tmp_path: Path, names: tuple[str, ...]) -> None:
+    labels = np.array([names[i % len(names)] for i in range(12)])
+    np.savez(tmp_path / "a.npz", x=np.full((12, 8, 8), 200, np.uint8), y=labels, classes=np.array(names))
+    listing = list_npz(tmp_path / "a.npz", None)
+    assert listing.labels == labels.tolist() and listing.classes == names
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        (np.uint16([0, 4000]), np.uint8([0, 250])),
+        (np.uint16([0, 1000]), np.uint8([0, 255])),
+        (np.uint16([0, 4000]), np.uint16([0, 250])),
+        (np.uint16([0, 4000]), np.uint16([0, 8128])),
+        (np.float32([0, 1]), np.float32([-0.45, 0.45])),
+        (np.float32([-1, 1]), np.float32([-1e-6, 1])),
+        (np.float32([-2.1, 2.6]), np.float32([0, 1])),
+        (np.float32([0, 1]), np.uint8([0, 255])),
+    ],
+)
+def test_parts_of_another_scale_are_refused_never_darkened_or_cut(tmp_path: Path, train: np.ndarray, test: np.ndarray) -> None:
+    def pictures(ends: np.ndarray) -> np.ndarray:
+        ramp = np.linspace(float(ends[0]), float(ends[1]), 64).reshape(8, 8).astype(ends.dtype)
+        return np.stack([ramp] * 6)
+
+    labels = np.arange(6) % 2
+    np.savez(tmp_path / "a.npz", x_train=pictures(train), y_train=labels, x_test=pictures(test), y_test=labels)
+    with pytest.raises(UserError, match="must have one scale"):
+        list_npz(tmp_path / "a.npz", None)
+
+
+def test_bytes_of_nothing_and_one_are_black_and_white(tmp_path: Path) -> None:
+    pictures = (np.arange(6 * 64).reshape(6, 8, 8) % 2).astype(np.uint8)
+    np.savez(tmp_path / "a.npz", x=pictures, y=np.arange(6) % 2)
+    listing = list_npz(tmp_path / "a.npz", None)
+    assert set(np.unique(np.asarray(listing.open(0)))) == {0, 255} and any("white" in note for note in listing.notes)

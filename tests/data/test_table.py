@@ -258,3 +258,26 @@ def test_a_comma_in_a_name_does_not_part_a_list(tmp_path: Path) -> None:
     files = [parquet_file(tmp_path / "a,b" / f"{n}.parquet", image=images(1), label=[0]) for n in "xy"]
     assert parquet_files(f"{files[0]},{files[1]}") == files
     assert parquet_files(str(tmp_path / "a,b" / "*.parquet")) == files
+
+
+@pytest.mark.parametrize(
+    "name", ["set", "Partition", "phase", "Usage", "data_split", "SplitName", "which one", "split", "train_test"]
+)
+@pytest.mark.parametrize("words", [("train", "test"), ("Training", "Validation"), ("TRAIN", "dev")])
+def test_csv_a_column_that_names_parts_is_the_split_whatever_it_is_called(
+    tmp_path: Path, name: str, words: tuple[str, str]
+) -> None:
+    path = csv_file(
+        tmp_path, f"path,label,{name}\npics/000.png,a,{words[0]}\npics/001.png,b,{words[1]}\npics/002.png,a,{words[0]}\n"
+    )
+    listing = list_csv(path, None)
+    assert listing.declared is not None and listing.declared[0] == "train" != listing.declared[1]
+    assert name.lower() == "split" or any(name in note for note in listing.notes)
+
+
+@pytest.mark.parametrize(
+    "rows", ["pics/000.png,train\npics/001.png,test\n", "pics/000.png,train\npics/001.png,val\npics/002.png,test\n"]
+)
+def test_csv_classes_that_are_called_like_parts_stay_classes(tmp_path: Path, rows: str) -> None:
+    listing = list_csv(csv_file(tmp_path, f"path,label\n{rows}"), None)
+    assert listing.declared is None and set(listing.labels) <= {"train", "test", "val"}

@@ -64,7 +64,7 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
     if scale.kind:
         listing.scales = {scale.kind: (scale.low, scale.high)}
     if task == "classification":
-        _name_classes(listing, arrays, where)
+        _name_classes(listing, arrays, where, text=all(arrays[labels].dtype.kind in "US" for _, labels in found.values()))
     if group is not None or "group" in arrays:
         name = group or "group"
         if name not in arrays or arrays[name].ndim != 1 or len(arrays[name]) != len(listing.ids):
@@ -107,8 +107,9 @@ def _unreadable(where: str, error: Exception) -> UserError:
     )
 
 
-def _name_classes(listing: Listing, arrays: Mapping[str, np.ndarray], where: str) -> None:
-    """The names of an array `classes`, `class_names` or `names` in place of the numbers that labels are."""
+def _name_classes(listing: Listing, arrays: Mapping[str, np.ndarray], where: str, *, text: bool) -> None:
+    """The names of an array `classes`, `class_names` or `names` in place of the numbers that labels are. text: labels are text,
+    which may be such names themselves."""
     name = next((name for name in ("classes", "class_names", "names") if name in arrays), None)
     if name is None or arrays[name].ndim != 1:
         return
@@ -120,7 +121,7 @@ def _name_classes(listing: Listing, arrays: Mapping[str, np.ndarray], where: str
     if len(set(names)) < len(names) or None in names:
         raise UserError(f"{where}: {name} names two classes alike, or one not at all; give each a name of its own.")
     classes = tuple(str(label) for label in names)
-    if there <= set(classes) and not all(label.isdecimal() for label in there):
+    if there <= set(classes) and (text or not all(label.isdecimal() for label in there)):
         listing.classes = classes
         return
     numbers = {label: int(label) for label in there if label.isdecimal()}
@@ -130,6 +131,8 @@ def _name_classes(listing: Listing, arrays: Mapping[str, np.ndarray], where: str
             f"{where}: label {strange!r} is not one of the numbers 0..{len(classes) - 1}, for which {name} has names; "
             f"correct the labels or leave {name} out."
         )
+    if there & set(classes) and any(classes[number] != label for label, number in numbers.items()):
+        listing.notes.append(f"labels were read as places in {name}, from 0, though its names are numbers too")
     listing.labels = [classes[numbers[label]] if label in numbers else None for label in listing.labels]
     listing.classes = classes
 
@@ -179,6 +182,9 @@ def as_images(images: np.ndarray, where: str) -> np.ndarray:
     return images
 
 
+_DIM = 64  # bytes that are all below it are told to be dark
+
+
 @dataclass(frozen=True)
 class _Scale:
     """How the arrays of one file become bytes: `low` 0, `high` 255, in every part. kind: as `Preprocessing` names deep
@@ -188,11 +194,18 @@ class _Scale:
     high: float
     kind: str
     train: str
+    dtype: np.dtype
 
     def read(self, images: np.ndarray, name: str, where: str, notes: list[str]) -> np.ndarray:
         """uint8 of the same shape. UserError where the array cannot be meant in this scale."""
         low, high = _range(images, f"{where}: {name}")
-        check_part(low, high, (self.low, self.high), f"{where}: {name}", self.train)
+        own = (low, high) if self.kind or images.dtype != self.dtype else (self.low, self.high)  # bytes are bytes, dark or not
+        check_part(*own, (self.low, self.high), f"{where}: {name}", self.train)
+        if images.dtype != self.dtype and scale_of(low, high, images.dtype.kind == "f") != (self.low, self.high):
+            raise UserError(
+                f"{where}: {name} are {images.dtype} from {low:g} to {high:g}, {self.train} are {self.dtype} that are read as "
+                f"{self.low:g}..{self.high:g}; all parts must have one scale: save them in one type and scale."
+            )
         if images.dtype == np.uint8 and (self.low, self.high) == (0.0, 255.0):
             return np.ascontiguousarray(images)
         slack = UNIT_SLACK * (self.high - self.low)
@@ -208,9 +221,11 @@ class _Scale:
 
 def _scale(images: np.ndarray, name: str, where: str, notes: list[str]) -> _Scale:
     """Decided by the training images, or by all where no parts are given."""
-    if images.dtype == np.uint8:
-        return _Scale(0.0, 255.0, "", name)
     low, high = _range(images, f"{where}: {name}")
+    if images.dtype == np.uint8 and high != 1:
+        if 0 < high < _DIM:
+            notes.append(f"{name} are bytes of at most {high:g}, read as 0..255: the images are dark")
+        return _Scale(0.0, 255.0, "", name, images.dtype)
     floats = images.dtype.kind == "f"
     scale = scale_of(low, high, floats)
     if floats:
@@ -221,7 +236,8 @@ def _scale(images: np.ndarray, name: str, where: str, notes: list[str]) -> _Scal
         values = [Values(float(a), float(b), bool(c)) for a, b, c in zip(least, most, whole, strict=True)]
         check_alike(values, scale, f"{where}: {name}")
     notes.append(said(low, high, scale, f"the {images.dtype} images of {name}"))
-    return _Scale(*scale, {"f": "floats", "b": ""}.get(images.dtype.kind, "integers"), name)
+    kind = "" if images.dtype == np.uint8 else {"f": "floats", "b": ""}.get(images.dtype.kind, "integers")
+    return _Scale(*scale, kind, name, images.dtype)
 
 
 def _range(images: np.ndarray, where: str) -> tuple[float, float]:

@@ -125,12 +125,15 @@ def named_labels(values: Iterable[Any], names: tuple[str, ...] | None, where: st
     """The class names of one file's label cells, by its own names; -1 is the `datasets` library's "no label"."""
     if names is None:
         return [label_name(value) for value in values]
+    values = list(values)
     labels = [label_name(int(value) if isinstance(value, bool) else value) for value in values]
     known = set(names)
     found: list[str | None] = []
-    for label in labels:
+    for value, label in zip(values, labels, strict=True):
         if label is None or label == "-1":
             found.append(None)
+        elif isinstance(value, str) and label in known:  # text is a name, also where it is digits
+            found.append(label)
         elif label.isascii() and label.isdecimal() and len(label) < 10 and int(label) < len(names):
             found.append(names[int(label)])
         elif label in known and not label.isdecimal():

@@ -25,6 +25,9 @@ Scale = tuple[float, float]
 # -- which values are black and white -------------------------------------------------------------------------------------
 
 
+_USUAL: tuple[Scale, ...] = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), *((0.0, float(top)) for top in _TOPS))
+
+
 def scale_of(low: float, high: float, floats: bool) -> Scale:
     """The values that become 0 and 255, for a set whose pixels go from `low` to `high`.
 
@@ -62,12 +65,17 @@ def check_alike(values: Sequence[scan.Values], scale: Scale, what: str) -> None:
 
 
 def check_part(low: float, high: float, scale: Scale, what: str, train: str) -> None:
-    """UserError where values from `low` to `high` cannot be meant in the scale of the training images."""
+    """UserError where values from `low` to `high` cannot be meant in the scale of the training images.
+
+    A part that leaves it by more than a quarter, fills no eighth of it, or has a usual scale of its own where the training part
+    has none, was written by another hand.
+    """
     span = scale[1] - scale[0]
-    beyond = high > scale[1] + span or low < scale[0] - span / 2
-    within = low < high and high - low < span / _DARK
-    lifted = scale == (-1.0, 1.0) and low >= 0
-    if beyond or within or lifted:
+    beyond = high > scale[1] + span / 4 or low < scale[0] - span / 4
+    within = low < high and high - low < span / 8
+    lifted = scale == (-1.0, 1.0) and low >= -UNIT_SLACK
+    usual = scale not in _USUAL and scale_of(low, high, True) in _USUAL[:2]
+    if beyond or within or lifted or usual:
         raise UserError(
             f"{what} holds values from {low:g} to {high:g}, where those of {train} are read as {scale[0]:g}..{scale[1]:g}; "
             "all parts must have one scale: scale them alike and save the file again."

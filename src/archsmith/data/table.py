@@ -25,7 +25,10 @@ from archsmith.data.several import joined, one_each
 from archsmith.errors import UserError, did_you_mean, quoted
 
 PATH = ("path", "file_name", "filename", "file", "image_path", "image", "img_path")
-SPLIT = ("split", "part", "subset")
+SPLIT = (
+    *("split", "part", "subset", "set", "partition", "phase", "usage", "purpose", "mode", "data_split", "dataset_split"),
+    *("split_name", "splitname", "data_set", "train_test", "traintest", "train_test_split", "set_name"),
+)
 
 
 def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
@@ -47,6 +50,7 @@ def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
     everything = range(len(files))
     places = [f"{where}, line {line}" for line in read.lines]
     declared = _declared(columns, everything, where, places)
+    notes += _split_note(columns, everything)
     repeated = _repeated([os.path.normpath(file) for file in files], labels, declared, read.lines, where)
     keep = [row for row in everything if row not in repeated]
     if repeated:
@@ -125,11 +129,31 @@ def _declared(
     columns: dict[str, list[Any]], keep: Sequence[int], where: str, places: Sequence[str] | None = None
 ) -> list[str] | None:
     """The part of each row that is kept; `places`: how messages name a row, by default as the ids do."""
-    name = _optional(columns, SPLIT)
+    name = _split_column(columns, keep)
     if name is None or all(columns[name][row] in (None, "") for row in keep):
         return None
     said = places or [f"{where}, row#{row}" for row in range(len(columns[name]))]
     return [part_name(columns[name][row] or "", f"{said[row]}, column {quoted(name)}") for row in keep]
+
+
+def _split_column(columns: dict[str, list[Any]], keep: Sequence[int]) -> str | None:
+    """By its name, or by what stands in it; never the column of the paths or of the labels."""
+    known = [name for name in SPLIT if (found := _optional(columns, (name,))) and _parts(columns[found], keep)]
+    free = [name for name in columns if name.lower() not in (*PATH, *LABEL)]
+    others = [name for name in free if len(_parts(columns[name], keep)) > 1]
+    return _optional(columns, (*known[:1], *SPLIT[:3])) or next(iter(others), None)
+
+
+def _split_note(columns: dict[str, list[Any]], keep: Sequence[int]) -> list[str]:
+    """A remark on a column with another name than split that was taken for it."""
+    name = _split_column(columns, keep)
+    return [] if name is None or name.lower() in SPLIT[:3] else [f"column {quoted(name)} was taken for the given split"]
+
+
+def _parts(values: Sequence[Any], keep: Sequence[int]) -> set[str]:
+    """The parts that a column names, where each of its cells names one, train among them; else none."""
+    found = {part_of(text) if (text := str(values[row] or "").strip()) else None for row in keep}
+    return {part for part in found if part} if None not in found and "train" in found else set()
 
 
 def _groups(columns: dict[str, list[Any]], keep: Sequence[int], group: str | None, where: str) -> list[str] | None:
@@ -263,6 +287,7 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
         classes = united(found, notes)
         labels = [label for _, _, own_labels in found for label in own_labels]
     declared = _declared(columns, rows, where)
+    notes += _split_note(columns, rows)
     if declared is None:
         declared, remarks = _by_path(origin)
         notes += remarks
