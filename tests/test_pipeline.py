@@ -337,10 +337,28 @@ def test_an_own_space_that_does_not_fit_the_data_is_told_before_anything_runs(
 
 
 def test_a_budget_nothing_can_meet_ends_before_training(tmp_path: Path) -> None:
+    """And leaves no folder: the corrected command is taken."""
     with pytest.raises(UserError, match="relax"):
         start(asked(bars(tmp_path / "bars.npz"), budget="params<=100"), tmp_path / "run")
-    run = Run.open(tmp_path / "run")
-    assert run.record["status"] == "failed" and "relax" in run.record["error"] and run.stage("screen") is None
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "from torch import nn\ndef Net(classes, channels): return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))",
+            "no decision",
+        ),
+        ("import sys\ndef Net(classes): sys.exit('no')", "sys.exit"),
+        ("Other = 3", "Net"),
+    ],
+)
+def test_a_space_that_is_refused_leaves_no_folder(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "own.py").write_text(text)
+    with pytest.raises(UserError, match=said):
+        start(asked(bars(tmp_path / "bars.npz"), space=f"{tmp_path / 'own.py'}:Net"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_python_interface(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import glob
 import math
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -49,7 +50,8 @@ _REPORTED = ("profile", "search", "finish", "ship")  # the page is drawn anew af
 def start(
     request: Request, out: str | Path, watch: Watch | None = None, *, ahead_s: float = 0.0, notes: Sequence[str] = ()
 ) -> Run:
-    """A new run in the folder `out`, carried through to the end. One that is refused for its data leaves no folder.
+    """A new run in the folder `out`, carried through to the end. One that is refused, for its data, space or budget, leaves no
+    folder, so that the corrected command is taken.
 
     `ahead_s`: seconds that this has taken already; `notes`: how what was asked for was read, for the record.
     """
@@ -59,16 +61,18 @@ def start(
     run = Run.create(out, absolute(request))
     try:
         return carry_on(run, watch, ahead_s=ahead_s, notes=notes)
-    except UserError:
-        if not _looked(run):
+    except UserError as error:
+        if not _accepted(run, error):
             run.discard()
         raise
 
 
-def _looked(run: Run) -> bool:
-    """Whether the data was accepted; also where that cannot be told."""
-    try:
+def _accepted(run: Run, error: UserError) -> bool:
+    """Whether data, space and budget were; also where that cannot be told, or where it is the disk that refuses."""
+    if isinstance(error.__cause__, OSError | sqlite3.Error):
         return run.stage("look") is not None
+    try:
+        return run.stage("profile") is not None
     except ArchsmithError:
         return True
 
