@@ -98,6 +98,9 @@ def test_classes_whose_names_look_like_parts_stay_classes(name: str, tmp_path: P
 @pytest.mark.parametrize(
     "counts",
     [
+        {f"{place}/images/{color}": 3 for place in ("shop", "camera", "phone") for color in ("red", "green")},
+        {f"{name}/images/{part}": 3 for name in ("cat", "dog") for part in ("train", "test")},
+        {f"{name}/x/{color}": 2 for name in ("one", "two") for color in ("red", "green", "blue")},
         {"fold1/cat": 2, "fold1/dog": 2, "fold2/cat": 2, "fold2/dog": 2},
         {"apprentissage/a": 2, "apprentissage/b": 2, "test/a": 2, "test/b": 2},
         {"north/a": 2, "north/b": 2, "north/c": 2, "south/a": 2, "south/b": 2},

@@ -144,6 +144,11 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
         return _Plan(base, 1, 2, used, [*notes, f"{', '.join(parts)} below each class were taken as parts"])
     if any(len(parts) > 1 and "train" in parts for parts in inner):
         raise _ambiguous(top, base, "some of them hold parts such as train")
+    below = _through(tops)
+    if below and _shared(below):
+        raise _ambiguous(top, base, f"they hold {quoted(below[0].name)} with folders of equal names in it")
+    if below and all(len(_part_names(folder)) > 1 for folder in below):
+        raise _ambiguous(top, base, f"they hold {quoted(below[0].name)} with folders named for parts in it")
     held = sum(folder.count for folder in tops)
     nested = [folder for folder in tops if _is_deep(folder)]
     if len(nested) > 1 and sum(folder.count for folder in nested) >= _MOSTLY * held and _shared(nested):
@@ -153,6 +158,13 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
         taken = _some([folder.name for folder in tops if part_of(folder.name)])
         notes.append(f"{taken} counted as a class, like the folders beside it, not as a part")
     return _Plan(base, 1, 0, {}, notes)
+
+
+def _through(tops: Sequence[Tree]) -> list[Tree]:
+    """The only folder in each of these, where all are called alike and hold folders; else none."""
+    inner = [folder.filled[0] for folder in tops if len(folder.filled) == 1]
+    alike = len(inner) == len(tops) > 1 and len({folder.name for folder in inner}) == 1
+    return inner if alike and all(_is_deep(folder) for folder in inner) else []
 
 
 def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str]) -> _Plan:
