@@ -478,3 +478,11 @@ def test_no_data_is_refused(data: str) -> None:
 
     with pytest.raises(UserError, match="DATA is empty"):
         load(data)
+
+
+@pytest.mark.parametrize("out", ["images", "images/run", "images/a/deep/run"])
+def test_a_run_is_never_made_among_its_own_images(tmp_path: Path, out: str) -> None:
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    with pytest.raises(UserError, match="lies in the folder of the images"):
+        start(asked(tmp_path / "images"), tmp_path / out)
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["a"]

@@ -58,6 +58,7 @@ def start(
     _checked(request)
     pick_device(request.device)
     _begun_with(request)
+    _outside(request.data, Path(out))
     run = Run.create(out, absolute(request))
     try:
         return carry_on(run, watch, ahead_s=ahead_s, notes=notes)
@@ -65,6 +66,14 @@ def start(
         if not _accepted(run, error):
             run.discard()
         raise
+
+
+def _outside(data: str, out: Path) -> None:
+    """UserError for a run in the folder of its own images: its files would be read as theirs."""
+    folder = Path(data)
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # what is wrong with it is said when it is read
+        if folder.is_dir() and folder.resolve() in (out.resolve(), *out.resolve().parents):
+            raise UserError(f"--out {out} lies in the folder of the images, {data}; choose a place outside it")
 
 
 def _accepted(run: Run, error: UserError) -> bool:
