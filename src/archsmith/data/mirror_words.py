@@ -29,7 +29,8 @@ _NO_SIDE = re.compile(r"right (whale|angle|triangle)")
 _LETTERS = (("b", "d"), ("p", "q"))  # small ones
 # sides only where the other one is a class too
 _PAIRS = (
-    ("l", "r"), ("lh", "rh"), ("sx", "dx"), ("lx", "rx"), ("l1", "r1"), ("l2", "r2"), ("3oclock", "9oclock"), ("le", "ri"), ("lt", "rt"), ("lft", "rgt"), ("east", "west"), ("e", "w"), ("ne", "nw"), ("se", "sw"),
+    ("l", "r"), ("lh", "rh"), ("sx", "dx"), ("lx", "rx"), ("l1", "r1"), ("l2", "r2"), ("3oclock", "9oclock"),
+    ("le", "ri"), ("lt", "rt"), ("lft", "rgt"), ("east", "west"), ("e", "w"), ("ne", "nw"), ("se", "sw"),
     ("northeast", "northwest"), ("southeast", "southwest"), ("ost", "west"), ("o", "w"), ("no", "nw"), ("so", "sw"),
     ("est", "ouest"), ("este", "oeste"), ("est", "ovest"), ("leste", "oeste"), ("восток", "запад"), ("東", "西"), ("东", "西"),
     ("od", "os"), ("port", "starboard"), ("s", "z"), ("forward slash", "backslash"),
