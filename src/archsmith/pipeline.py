@@ -70,10 +70,11 @@ def start(
 
 def _outside(data: str, out: Path) -> None:
     """UserError for a run in the folder of its own images: its files would be read as theirs."""
-    folder = Path(data)
+    folder, inside = Path(data), False
     with contextlib.suppress(OSError, RuntimeError, ValueError):  # what is wrong with it is said when it is read
-        if folder.is_dir() and folder.resolve() in (out.resolve(), *out.resolve().parents):
-            raise UserError(f"--out {out} lies in the folder of the images, {data}; choose a place outside it")
+        inside = folder.is_dir() and folder.resolve() in (out.resolve(), *out.resolve().parents)
+    if inside:
+        raise UserError(f"--out {out} lies in the folder of the images, {data}; choose a place outside it")
 
 
 def _accepted(run: Run, error: UserError) -> bool:
