@@ -56,6 +56,7 @@ def joined() -> Iterator[int]:
 def _left() -> None:
     if distributed.get_rank() == 0:
         _told(None)
+    distributed.barrier()  # whoever closes its end while another still listens there aborts that one
     distributed.destroy_process_group()
 
 
