@@ -144,6 +144,19 @@ def test_a_network_is_trained_further_in_a_run_of_its_own(finished: Run, tmp_pat
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
+def test_further_training_whose_checkpoint_is_lost_ends_with_the_same_network(finished: Run, tmp_path: Path) -> None:
+    from archsmith.pipeline import carry_on
+
+    new = train(finished, tmp_path / "new", which="reference", epochs=2)
+    name = (new.stage("ship") or {})["key"]
+    assert (new.stage("finish") or {})["networks"][name]["kept"]
+    before = best(new).state_dict()
+    (new.folder / "checkpoints" / f"further-{name}.safetensors").unlink()
+    new.reopen("ship")
+    carry_on(Run.open(new.folder))
+    assert all(torch.equal(before[key], tensor) for key, tensor in best(Run.open(new.folder)).state_dict().items())
+
+
 def test_further_training_begins_with_the_weights_that_were_shipped_or_is_refused(finished: Run, tmp_path: Path) -> None:
     new = train(finished, tmp_path / "new", epochs=1)
     weights = new.folder / "checkpoints" / "begun-with.safetensors"

@@ -16,7 +16,7 @@ from archsmith.space import Architecture
 from archsmith.stages.finish import field_of, recipe_for, standing_facts
 from archsmith.stages.work import Work
 from archsmith.supernet import extract
-from archsmith.training.race import Entrant, race, trained
+from archsmith.training.race import Entrant, Field, race, trained
 
 WEIGHTS = "begun-with.safetensors"  # in the run's checkpoints
 _RATE = 0.5  # of the recipe's learning rate: the weights are good already
@@ -25,11 +25,7 @@ _RATE = 0.5  # of the recipe's learning rate: the weights are good already
 def further(work: Work) -> dict[str, Any]:
     """The `finish` of such a run: the network with its curve, and which weights are kept."""
     begun = work.run.decided("begun-with")
-    asked, recipe = work.run.request.training, recipe_for(work)
-    recipe = recipe if "lr" in asked else replace(recipe, lr=recipe.lr * _RATE)
-    entrant = entrant_of(work)
-    budget = float(work.run.decide("finish/plan", lambda: _plan(work))["search"])
-    field = replace(field_of(work, "further", recipe, budget), fresh=False)
+    entrant, field = entrant_of(work), _field(work)
     standing = race([entrant], field)[0]
     before = begun["val_accuracy"]
     kept = standing.failed is None and (before is None or (standing.val_accuracy or 0.0) >= before)
@@ -46,7 +42,7 @@ def further(work: Work) -> dict[str, Any]:
         "kept": kept,
     }
     return {
-        "recipe": {**recipe.to_json(), "augment": asdict(work.augment)},
+        "recipe": {**field.recipe.to_json(), "augment": asdict(work.augment)},
         "plan": work.run.decided("finish/plan"),
         "rungs": [{"until": 1.0, "keep": 1, "entries": [entrant.name]}],
         "chosen": entrant.name,
@@ -88,8 +84,7 @@ def maker(work: Work, found: Mapping[str, Any]) -> Callable[[], nn.Module]:
     entrant = entrant_of(work)
     if not found["kept"]:
         return lambda: entrant.make().to(work.device).eval()
-    field = replace(field_of(work, "further", recipe_for(work), 0.0), fresh=False)
-    return lambda: trained(entrant, field, 1, found)
+    return lambda: trained(entrant, _field(work), 1, found)
 
 
 def verdict(work: Work, test: Mapping[str, Any]) -> str:
@@ -108,6 +103,14 @@ def space_of(work: Work) -> str:
 def weights_path(folder: Path) -> Path:
     """Where a run keeps the weights it begins with."""
     return folder / "checkpoints" / WEIGHTS
+
+
+def _field(work: Work) -> Field:
+    """As it trains, or trains again where its checkpoint is lost: recipe and budget are those of the first time."""
+    recipe = recipe_for(work)
+    recipe = recipe if "lr" in work.run.request.training else replace(recipe, lr=recipe.lr * _RATE)
+    budget = float(work.run.decide("finish/plan", lambda: _plan(work))["search"])
+    return replace(field_of(work, "further", recipe, budget), fresh=False)
 
 
 def _plan(work: Work) -> dict[str, Any]:

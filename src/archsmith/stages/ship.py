@@ -14,7 +14,6 @@ from torch import nn
 from archsmith import export
 from archsmith.budget import Limit, human
 from archsmith.chance import against_constant, more_time
-from archsmith.data import Seen
 from archsmith.metrics.cost import LAYERS, OWN, layer_sums
 from archsmith.metrics.latency import time_onnx
 from archsmith.models.reference import HAND_MADE, costs
@@ -131,20 +130,19 @@ def _warning(work: Work, chosen: Contender, test: Mapping[str, Any]) -> str | No
     """What to say, loudly, of a network that is no better than a constant; None of one that is."""
     if test["above"]:
         return None
-    wanted = Seen(0, 0, len(work.images.parts["train"]), 0)
-    recipe = recipe_for(work)
-    saw, should = chosen.found["steps"] * recipe.batch_size, wanted_images(wanted, recipe)
+    images, recipe = len(work.images.parts["train"]), recipe_for(work)
+    saw, should = chosen.found["steps"] * recipe.batch_size, wanted_images(images, recipe)
     text = (
         f"No result: on {test['n']:,} test images the network ({test['accuracy']:.1%}) cannot be told from one that gives the "
         f"same answer always ({test['constant']:.1%})."
     )
     more = more_time(saw, should, work.run.request.time_s or 0.0) if work.timed else None
     if more is not None:
-        each = f"It saw each training image {saw / wanted.images:.1f} times in {chosen.found['steps']} steps"
-        return f"{text} {each}; {should / wanted.images:.0f} times take about --time {math.ceil(more / 60)}m at this pace."
+        each = f"It saw each training image {saw / images:.1f} times in {chosen.found['steps']} steps"
+        return f"{text} {each}; {should / images:.0f} times take about --time {math.ceil(more / 60)}m at this pace."
     if saw < should:
-        return f"{text} It saw each training image {saw / wanted.images:.1f} times; give it more --steps."
-    return f"{text} It saw each training image {saw / wanted.images:.0f} times: look at the images and their labels."
+        return f"{text} It saw each training image {saw / images:.1f} times; give it more --steps."
+    return f"{text} It saw each training image {saw / images:.0f} times: look at the images and their labels."
 
 
 def _searched(work: Work, finish: Mapping[str, Any]) -> list[Contender]:

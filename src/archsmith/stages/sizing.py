@@ -39,7 +39,7 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
     while len(rates) < _MEASURED:
         side = sides[place]
         rates[side] = _images_per_second(work, seen, side, recipe)
-        short = wanted(seen, recipe) / (training * rates[side])
+        short = wanted(seen.images, recipe) / (training * rates[side])
         if short <= 1 or place == len(sides) - 1:
             break
         goal = side / short**0.5  # the work is that of the pixels, where the budget does not bound it
@@ -47,19 +47,21 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
     side = min(rates)
     passes, steps = training * rates[side] / seen.images, training * rates[side] / recipe.batch_size
     what = f"about {passes:.0f} passes over the {seen.images:,} training images ({steps:.0f} steps)"
-    needed = clock.total_for(wanted(seen, recipe) / rates[side], work.run.request.reference)
+    needed = clock.total_for(wanted(seen.images, recipe) / rates[side], work.run.request.reference)
     text = None
     if side < seen.suggested:
         text = f"input of {side} x {side} where the images would allow {seen.suggested}: the time gives {what} at that size"
-    if training * rates[side] < wanted(seen, recipe) / 2:
+    if training * rates[side] < wanted(seen.images, recipe) / 2:
         text = f"{text}; " if text else f"the time gives {what}; "
-        text += f"that is little: give --time {math.ceil(needed / 60)}m for {wanted(seen, recipe) / seen.images:.0f} passes"
+        text += (
+            f"that is little: give --time {math.ceil(needed / 60)}m for {wanted(seen.images, recipe) / seen.images:.0f} passes"
+        )
     return side, text
 
 
-def wanted(seen: Seen, recipe: Recipe) -> float:
-    """Images that a network should see in its training."""
-    return max(PASSES * seen.images, UPDATES * recipe.batch_size)
+def wanted(images: int, recipe: Recipe) -> float:
+    """Images that a network should see in its training, of so many that there are."""
+    return max(PASSES * images, UPDATES * recipe.batch_size)
 
 
 def _images_per_second(work: Work, seen: Seen, side: int, recipe: Recipe) -> float:
