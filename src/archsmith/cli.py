@@ -296,9 +296,11 @@ def _training(lr: float | None, batch: int | None, augment: str | None) -> dict[
     """What of the recipe was given."""
     from archsmith.errors import UserError
 
-    levels = ("auto", "none", "strong")
-    if augment is not None and augment not in levels:
-        raise UserError(f"--augment '{shown(augment)}': it is one of {', '.join(levels)}{did_you_mean(augment, levels)}")
+    if augment is not None:
+        from archsmith.data.augment import LEVELS
+
+        if augment not in LEVELS:
+            raise UserError(f"--augment '{shown(augment)}': it is one of {', '.join(LEVELS)}{did_you_mean(augment, LEVELS)}")
     given = {"lr": lr, "batch": batch, "augment": augment}
     return {name: value for name, value in given.items() if value is not None}
 
