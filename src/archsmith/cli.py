@@ -57,17 +57,20 @@ def main() -> None:
     """Entry point. Mistakes of the user end in one clear line and exit code 2, Ctrl-C in 130, what nobody expected in 1."""
     # beside other busy processes, OpenMP threads that spin while they wait are slower than one thread alone
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    several = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
     try:
-        _main()
+        _main(several)
     except SystemExit as ending:
-        if ending.code == interrupts.CODE and interrupts.is_command():
-            interrupts.leave()
+        if (several or ending.code == interrupts.CODE) and interrupts.is_command():
+            interrupts.leave(ending.code if isinstance(ending.code, int) else 0)
         raise
+    if several and interrupts.is_command():
+        interrupts.leave(0)
 
 
-def _main() -> None:
+def _main(several: bool) -> None:
     with interrupts.handled() as stop, _told(stop):
-        if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+        if not several:
             _run()
             return
         from archsmith.training.ranks import follow, joined

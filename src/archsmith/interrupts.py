@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -80,12 +81,16 @@ def end_now(line: bytes = b"stopped\n") -> None:
         os._exit(CODE)
 
 
-def leave() -> None:
-    """Ends a command that was stopped and has put things in order: no thread is waited for, the code is CODE and no signal."""
+def leave(code: int = CODE) -> None:
+    """Ends a command that has put things in order: no thread is waited for, none is cut off in the middle of C++ code, which
+    aborts the process in Python 3.11 (threads of gloo, when several processes train)."""
+    if code != CODE:  # one of them may wait for a worker, and Ctrl-C for nothing
+        with suppress(Exception):
+            atexit._run_exitfuncs()  # temporary folders, loggers
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    os._exit(CODE)
+    os._exit(code)
 
 
 def is_command() -> bool:

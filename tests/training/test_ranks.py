@@ -74,6 +74,7 @@ from pathlib import Path
 sys.path[:0] = {paths!r}
 import torch
 from test_ranks import CASES, joined, trained
+from archsmith.interrupts import leave
 from archsmith.training.ranks import follow
 torch.set_num_threads(1)
 with joined() as rank:
@@ -84,6 +85,7 @@ with joined() as rank:
             state = trained(case, Path({folder!r}))
             ledger = (state.images, state.passes, state.macs)
             torch.save((state.module.state_dict(), ledger, state.loss_sum), {folder!r} + f"/{{case}}.pt")
+leave(0)
 """
 
 
@@ -141,8 +143,13 @@ def test_alone_it_is_as_without() -> None:
 
 
 OWN = """
+import threading
+import time
 from torch import nn
 from archsmith.elastic import Choice, Conv2d, Linear
+
+threading.Thread(target=time.sleep, args=(3000,)).start()
+
 
 class Net(nn.Module):
     def __init__(self, classes, channels):
@@ -161,7 +168,7 @@ def archsmith(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_main_command_under_torchrun(tmp_path: Path) -> None:
-    """A space of the user's own file, shared weights; a mistake ends both processes."""
+    """A space of the user's own file, shared weights; a mistake ends both processes; no thread is waited for at the end."""
     (tmp_path / "own.py").write_text(OWN)
     words = ("search", "digits", "--space", "own.py:Net", "--method", "one-shot", "--steps", "400", "--trials", "8")
     done = archsmith(*words, "--threads", "1", "--no-reference", "--out", "run", folder=tmp_path)
