@@ -34,6 +34,7 @@ LAYERS = [
         "training",
         "execution",
         "onnx_export",
+        "onnx_fit",
         "run",
     },  # fmt: skip
     {"methods", "export", "report", "survey", "shipped", "bench"},

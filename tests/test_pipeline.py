@@ -82,8 +82,8 @@ def test_what_is_left_behind(finished: Run) -> None:
     assert [name for name in STAGES if finished.stage(name) is None] == []
     shipped = {p.name for p in (folder / "best").iterdir()}
     assert shipped == {
-        "model.onnx", "model.pt2", "model.safetensors", "model.py", "architecture.json", "preprocess.json", "labels.json",
-        "predict.py", "card.md",
+        "model.onnx", "picture.onnx", "model.pt2", "model.safetensors", "model.py", "predict.py",
+        "architecture.json", "preprocess.json", "labels.json", "card.md",
     }  # fmt: skip
     assert json.loads((folder / "run.json").read_text())["status"] == "done"
     html = (folder / "report.html").read_text()

@@ -103,14 +103,15 @@ def expected(network: nn.Module, pictures: list[Path]) -> np.ndarray:
 
 def test_the_folder_is_complete_and_the_payload_describes_it(shipped):
     folder, payload = shipped
-    names = {"model.onnx", "model.pt2", "model.safetensors", "model.py", "architecture.json", "preprocess.json", "labels.json"}
+    shapes = {"model.onnx", "picture.onnx", "model.pt2", "model.safetensors", "model.py"}
+    names = shapes | {"architecture.json", "preprocess.json", "labels.json"}
     assert {p.name for p in folder.iterdir()} == names | {"predict.py", "card.md"}
     assert [p.name for p in folder.parent.iterdir()] == ["best"]
     for entry in payload["files"]:
         data = (folder / entry["name"]).read_bytes()
         assert (entry["bytes"], entry["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
     assert payload["skipped"] == []
-    assert set(payload["max_difference"]) == {"onnx", "pt2", "model.py"}
+    assert set(payload["max_difference"]) == {"onnx", "picture.onnx", "pt2", "model.py"}
     assert max(payload["max_difference"].values()) < 1e-5
     assert payload["latency_ms"]["threads"] == 1 and payload["latency_ms"]["p10_ms"] <= payload["latency_ms"]["median_ms"]
     assert read_architecture(folder / "architecture.json") == ARCHITECTURE
@@ -219,7 +220,7 @@ def test_predict_decodes_as_the_data_loader_does(pictures, shipped):
 
 def test_what_cannot_be_traced_ships_without_those_files(tmp_path, capfd):
     payload = ship(tmp_path / "best", Moody(), shape=(3, 8, 8), goal=GOAL, mean=MEAN, std=STD)
-    assert {e["name"] for e in payload["skipped"]} == {"model.pt2", "model.onnx", "predict.py", "model.py"}
+    assert {e["name"] for e in payload["skipped"]} == {"model.pt2", "model.onnx", "picture.onnx", "predict.py", "model.py"}
     assert any("Moody" in e["why"] for e in payload["skipped"])
     assert {e["name"] for e in payload["files"]} == {"model.safetensors", "preprocess.json", "labels.json", "card.md"}
     assert payload["latency_ms"] is None and payload["layers"] == [] and payload["max_difference"] == {}

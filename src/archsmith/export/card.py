@@ -15,6 +15,7 @@ from archsmith.export.files import WHAT
 
 _PURPOSES = {
     "model.onnx": "bytes in, {answer} out; runs in any ONNX runtime (opset 18)",
+    "picture.onnx": "the same for pictures of any height and width: how they become square is inside",
     "predict.py": "`python predict.py IMAGE`; needs onnxruntime, numpy, pillow",
     "model.py": "the same network as plain PyTorch source; needs torch",
     "model.safetensors": "its weights",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from archsmith.errors import EvaluationFailed, UserError, did_you_mean
 from archsmith.files import replace_file
 from archsmith.goals import Goal, Reconstruction, Regression
 from archsmith.onnx_export import Deployed, exported, onnx_bytes, pt2_bytes, silence
+from archsmith.onnx_fit import PICTURES
 from archsmith.onnx_graph import Deployment, annotate
 from archsmith.tracing import Untraceable, evaluation
 
@@ -93,7 +95,7 @@ def verify(
     tolerance: float = TOLERANCE,
 ) -> dict[str, float]:
     """Largest |difference| of a probability (a pixel; a value, over its scale) between the network in PyTorch and each of onnx,
-    pt2, model.py that the folder has.
+    picture.onnx, pt2, model.py that the folder has.
 
     Measured on noise, black, white, single images and a batch, and on `images` (uint8, (N, C, H, W)) where given. Raises
     EvaluationFailed above `tolerance`, naming the file. A network that magnifies rounding (a deep one that was hardly trained)
@@ -136,14 +138,19 @@ def _rounding(deployed: nn.Module, pieces: Sequence[Tensor], expected: Sequence[
         return 0.0
 
 
+def _by_onnx(session: Any, entry: str, images: Tensor) -> Tensor:
+    return torch.from_numpy(session.run(None, {entry: images.numpy()})[0])
+
+
 def _readers(folder: Path) -> dict[str, Any]:
     """How each file that is there computes probabilities from uint8 images."""
-    readers: dict[str, Any] = {}
-    if (folder / "model.onnx").exists():
-        from archsmith.metrics.latency import open_session
+    from archsmith.metrics.latency import open_session
 
-        session = open_session(folder / "model.onnx", 1)
-        readers["onnx"] = lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+    readers: dict[str, Any] = {}
+    for name, entry in (("onnx", "images"), ("picture.onnx", PICTURES)):
+        path = folder / ("model.onnx" if name == "onnx" else name)
+        if path.exists():
+            readers[name] = partial(_by_onnx, open_session(path, 1), entry)
     if (folder / "model.pt2").exists():
         with silence():
             program = torch.export.load(folder / "model.pt2").module()

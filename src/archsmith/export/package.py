@@ -25,12 +25,13 @@ from archsmith.files import exchange_folder, sync_folder
 from archsmith.goals import Classification, Goal
 from archsmith.metrics.latency import time_onnx
 from archsmith.onnx_export import exported, onnx_bytes, pt2_bytes
+from archsmith.onnx_fit import PICTURES, with_fit
 from archsmith.onnx_graph import Deployment, annotate
 from archsmith.space import Architecture
 from archsmith.tracing import Untraceable
 
 FILES = (
-    "model.onnx", "predict.py", "model.py", "model.safetensors", "model.pt2",
+    "model.onnx", "picture.onnx", "predict.py", "model.py", "model.safetensors", "model.pt2",
     "architecture.json", "preprocess.json", "labels.json",
 )  # fmt: skip
 HOW = "upright by its EXIF orientation, 8 bits a channel{deep}, transparency over white, {color}, {fit}"
@@ -127,7 +128,8 @@ def _contents(
         "steps": how,
         **preprocessing.document(),
         "normalization": {"mean": list(deployment.mean), "std": list(deployment.std), "of": "pixels in [0, 1]"},
-        "inside": ["model.onnx", "model.pt2"],
+        "inside": ["model.onnx", "picture.onnx", "model.pt2"],
+        "fit_inside": ["picture.onnx"],
         "output": {"name": deployment.answer, "shape": ["batch", *(shape if deployment.answer == "pixels" else [len(labels)])]},
     }
     written: dict[str, bytes] = {}
@@ -142,9 +144,13 @@ def _contents(
         onnx = onnx_bytes(network, shape, deployment, program)
         notes = {"labels": labels, "task": goal.task, "preprocess": preprocess, "archsmith": archsmith.__version__}
         written["model.onnx"] = annotate(onnx, notes)
+        free = {**preprocess["input"], "name": PICTURES, "shape": ["batch", channels, "height", "width"]}
+        notes["preprocess"] = {**preprocess, "input": free}
+        written["picture.onnx"] = annotate(with_fit(onnx, preprocessing.fit), notes)
         written["predict.py"] = predict_source().encode()
     except Untraceable as error:
-        skipped += [{"name": "model.onnx", "why": str(error)}, {"name": "predict.py", "why": "it needs model.onnx"}]
+        skipped.append({"name": "model.onnx", "why": str(error)})
+        skipped += [{"name": name, "why": "it needs model.onnx"} for name in ("picture.onnx", "predict.py")]
     written["model.safetensors"] = safetensors_bytes(network)
     try:
         title, summary = _quotable(facts.get("name") or TITLES[goal.task]), _quotable(_summary(facts, goal, labels))
