@@ -372,6 +372,11 @@ def pipes() -> Iterator[Outcome]:
             yield _judged(case, int(code), "", "\n".join(said), [], time.monotonic() - began)
 
 
+def _listening() -> None:
+    """What a shell starts with `&` or nohup ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupts(moments: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 4.0)) -> Iterator[Outcome]:
     """Ctrl-C at several moments of several commands."""
     endless: dict[str, tuple[str, ...]] = {
@@ -383,7 +388,8 @@ def interrupts(moments: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 4.0)) -> Iterator
             began = time.monotonic()
             with tempfile.TemporaryDirectory() as folder:
                 command = [sys.executable, "-m", "archsmith", *words]
-                process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
+                heard = {"cwd": folder, "preexec_fn": _listening}
+                process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **heard)
                 time.sleep(moment)
                 process.send_signal(signal.SIGINT)
                 out, err = process.communicate()
