@@ -24,6 +24,7 @@ from archsmith.elastic import (
     SqueezeExcite,
 )
 from archsmith.models.cell import nasbench201
+from archsmith.models.convnet import convnet
 from archsmith.models.darts import darts
 from archsmith.models.mobilenet import mobilenet, ofa_mobilenet_v3
 from archsmith.models.nats import nats_size
@@ -97,6 +98,8 @@ _PATCHES_ONLY = Transformer((8, 12, 16), (1, 2, 3), (1, 2), (1, 2), head_width=4
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int]] = {  # make, input shape, architectures to try
     "tangle": (Tangle, (3, 6, 6), 200),
+    "convnet-8": (lambda: convnet(10, 1, 8), (1, 8, 8), 40),
+    "convnet-96": (lambda: convnet(10, 3, 96), (3, 33, 33), 8),
     "mobilenet-8": (lambda: mobilenet(10, 1, 8), (1, 8, 8), 120),
     "mobilenet-32": (lambda: mobilenet(10, 3, 32), (3, 12, 12), 120),
     "mobilenet-96": (lambda: mobilenet(10, 3, 96), (3, 33, 33), 80),

@@ -18,7 +18,7 @@ from archsmith.export import export_file, ship
 from archsmith.goals import Classification, Reconstruction, Regression, from_json, of_run, to_json
 from archsmith.metrics.accuracy import explained
 from archsmith.models import build
-from archsmith.models.mobilenet import fixed_mobilenet
+from archsmith.models.convnet import by_hand
 from archsmith.pipeline import best, export, start
 from archsmith.run import request_from
 from archsmith.supernet import extract
@@ -183,7 +183,7 @@ def test_classification_says_how_to_ask_for_regression(pictures):
 def test_shipped_files_agree_and_answer_in_units(goal, tmp_path):
     channels, size = 3, 30
     torch.manual_seed(0)
-    network = goal.headed(fixed_mobilenet(goal.outputs, channels, size, 2, 0.25, 16))
+    network = goal.headed(by_hand(goal.outputs, channels, size, kind="inverted", depth=2, width=0.25, head=16))
     network = extract(network, {}, "fresh", torch.Generator().manual_seed(0)).eval()
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
     payload = ship(tmp_path / "best", network, shape=(channels, size, size), goal=goal, mean=mean, std=std)
@@ -240,7 +240,9 @@ def test_one_file_answers_in_units(tmp_path):
     from archsmith.export import deployment_of
 
     goal = GOALS[1]
-    network = extract(fixed_mobilenet(2, 3, 16, 2, 0.25, 16), {}, "fresh", torch.Generator().manual_seed(0)).eval()
+    network = extract(
+        by_hand(2, 3, 16, kind="inverted", depth=2, width=0.25, head=16), {}, "fresh", torch.Generator().manual_seed(0)
+    ).eval()
     around = deployment_of(goal, (0.5,) * 3, (0.2,) * 3)
     path = export_file(network, tmp_path / "m.onnx", "onnx", shape=(3, 16, 16), deployment=around)
     import onnxruntime

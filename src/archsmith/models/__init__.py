@@ -14,9 +14,15 @@ _IMAGENET = "photos of about 224 pixels, 32 and up"
 _SMALL = "small images, made for 32 pixels"
 # name -> (module:attribute, what it is, how many networks, for which images)
 SPACES: dict[str, tuple[str, str, str, str]] = {
+    "convnet": (
+        f"{_HERE}.convnet:convnet",
+        "stages of inverted, fused, basic residual blocks or plain convolutions, of chosen width, depth, kernel and expansion",
+        "1.9e+13 to 2e+32",
+        "images of any size, as deep as their size bears",
+    ),
     "mobilenet": (
         f"{_HERE}.mobilenet:mobilenet",
-        "MobileNetV3 blocks of chosen width, depth, kernel, expansion and squeeze-excite; what `auto` takes",
+        "the same with MobileNetV3's inverted residuals alone; what `auto` takes",
         "5.3e+11 to 1.2e+32",
         "images of any size, as deep as their size bears",
     ),

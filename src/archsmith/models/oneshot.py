@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from archsmith.cells import NASBENCH1SHOT1, NASBENCH101_OPS, live_nodes, nasbench1shot1_canonical
 from archsmith.elastic import Choice, Derived, OneOf
 from archsmith.errors import UserError
+from archsmith.models.blocks import conv_norm_act
 from archsmith.models.heads import pooled_classifier
 from archsmith.models.inputs import check_inputs
-from archsmith.models.mobilenet import conv_norm_act
 from archsmith.space import largest
 
 canonical = nasbench1shot1_canonical

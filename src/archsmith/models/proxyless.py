@@ -7,8 +7,8 @@ import itertools
 from torch import nn
 
 from archsmith.elastic import Choice, OneOf
+from archsmith.models.blocks import InvertedResidual, conv_norm_act
 from archsmith.models.inputs import check_inputs
-from archsmith.models.mobilenet import InvertedResidual, conv_norm_act
 from archsmith.space import make_divisible
 
 KERNELS, EXPANSIONS = (3, 5, 7), (3, 6)

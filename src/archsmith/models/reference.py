@@ -1,10 +1,11 @@
-"""What one would have picked by hand: a MobileNet of the same family, scaled to the budget at three depths."""
+"""What one would have picked by hand: networks of one block throughout, dense or depthwise, scaled to the budget."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -12,13 +13,19 @@ from torch import nn
 
 from archsmith.errors import UserError
 from archsmith.metrics.cost import macs, params, peak_memory
-from archsmith.models.mobilenet import fixed_mobilenet
+from archsmith.models.convnet import by_hand
 from archsmith.seeding import mix
 from archsmith.supernet import extract
 
 HAND_MADE = "hand-made"  # in the place of a space's name
-_DEPTHS = (2, 3, 4)
-_MIDDLE = 3
+KINDS = {
+    "inverted": "mobilenet",
+    "basic": "resnet",
+    "conv": "plain",
+    "fused": "fused",
+}  # block -> what such networks are called
+_BLOCKS = {"inverted": "inverted residuals", "basic": "residual blocks", "conv": "convolutions", "fused": "fused residuals"}
+_DEPTHS = (3, 2, 4)  # the middle one first, where time is short
 _FINEST = 0.01  # steps of the width multiplier
 _ONE = 100  # ... so many of them are a width of 1
 _HEAD_STEP = 64
@@ -47,16 +54,18 @@ class Reference:
     depth: int
     width: float
     head: int
+    kind: str = "inverted"
 
     @property
     def text(self) -> str:
         """For people."""
-        return f"{self.depth} blocks a stage, width x {self.width:.2f}, kernel 3, expansion 4, head {self.head}"
+        return f"{self.depth} {_BLOCKS[self.kind]} a stage, width x {self.width:.2f}, kernel 3, head {self.head}"
 
     def make(self, seed: int | None, headed: Headed = _as_it_is) -> nn.Module:
         """The plain network, freshly initialised; None: on `meta`, for counting. `headed` appends what must follow it."""
         with torch.device("meta"):
-            model = headed(fixed_mobilenet(self.classes, self.channels, self.size, self.depth, self.width, self.head))
+            sizes = {"kind": self.kind, "depth": self.depth, "width": self.width, "head": self.head}
+            model = headed(by_hand(self.classes, self.channels, self.size, **sizes))  # type: ignore[arg-type]
         if seed is None:
             return extract(model, {}, "fresh", device="meta")
         return extract(model, {}, "fresh", torch.Generator().manual_seed(mix(seed, self.name)))
@@ -75,9 +84,10 @@ def reference(
     latency_ms: Callable[[nn.Module], float] | None = None,
     headed: Headed = _as_it_is,
     *,
+    kinds: Sequence[str] = ("inverted",),
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Reference]:
-    """One network per depth, each the widest that keeps every limit (upper ones, of params, macs, memory, latency).
+    """One network per kind of block and depth, each the widest that keeps every limit (upper ones, of params, macs, memory, latency).
 
     The width multiplier is found by halving, then the head is widened, channel by channel, up to the limit that binds, so that
     it is used to 95 % or more (of a latency limit as near as timing allows). Depths at which even the narrowest network is too
@@ -103,10 +113,10 @@ def reference(
         return all(part <= 1 for part in used(candidate).values())
 
     found: list[Reference] = []
-    for depth in sorted(_DEPTHS, key=lambda depth: abs(depth - _MIDDLE)):  # the middle one first, where time is short
+    for depth, kind in itertools.product(_DEPTHS, kinds):
         if found and stop():
             break
-        scaled = partial(_scaled, classes, channels, size, depth)
+        scaled = partial(_scaled, Reference(f"{KINDS[kind]}-d{depth}", classes, channels, size, depth, 1.0, 1, kind))
         part = max(used(scaled(_ONE)).values())
         steps = _largest(lambda n, scaled=scaled: fits(scaled(n)), int(_WIDEST / _FINEST), int(_ONE / part**0.5), stop)  # type: ignore[misc]
         if steps == 0:
@@ -115,10 +125,10 @@ def reference(
         now, more = max(used(best).values()), max(used(_widened(best, _HEAD_STEP)).values())
         guess = int(_HEAD_STEP * (1 - now) / (more - now)) if more > now else 0
         found.append(_widened(best, _largest(lambda n, best=best: fits(_widened(best, n)), 4096, guess, stop)))  # type: ignore[misc]
-    found.sort(key=lambda reference: reference.depth)
+    found.sort(key=lambda reference: (kinds.index(reference.kind), reference.depth))
     if not found:
         text = ", ".join(f"{name}<={limit:,.0f}" for name, limit in limits.items())
-        raise UserError(f"no MobileNet of {_DEPTHS} blocks a stage fits {text}; relax it, or give --no-reference")
+        raise UserError(f"no hand-made network of 2 to 4 blocks a stage fits {text}; relax it, or give --no-reference")
     return found
 
 
@@ -126,13 +136,13 @@ def _part(value: float, limit: float) -> float:
     return value / limit if limit > 0 else math.inf
 
 
-def _scaled(classes: int, channels: int, size: int, depth: int, steps: int) -> Reference:
+def _scaled(one: Reference, steps: int) -> Reference:
     width = steps * _FINEST
-    return Reference(f"mobilenet-d{depth}", classes, channels, size, depth, width, max(8, round(128 * width)))
+    return replace(one, width=width, head=max(8, round(128 * width)))
 
 
 def _widened(best: Reference, more: int) -> Reference:
-    return Reference(best.name, best.classes, best.channels, best.size, best.depth, best.width, best.head + more)
+    return replace(best, head=best.head + more)
 
 
 def _largest(fits: Callable[[int], bool], most: int, guess: int, stop: Callable[[], bool]) -> int:

@@ -15,7 +15,7 @@ from archsmith.budget import Limit, parse
 from archsmith.data import Seen
 from archsmith.metrics.cost import macs, params
 from archsmith.models import build
-from archsmith.models.mobilenet import fixed_mobilenet
+from archsmith.models.convnet import by_hand
 from archsmith.stages.work import PASSES, UPDATES, Work
 from archsmith.supernet import extract, search_space
 from archsmith.training.recipe import Recipe, default_recipe
@@ -89,10 +89,10 @@ def _network(work: Work, seen: Seen, side: int) -> nn.Module:
         model = build(work.space_name, seen.outputs, seen.channels, side)
         return extract(model, search_space(model).sample(Random(work.run.request.seed)), "fresh", generator, device="cpu")
     limits = [limit for limit in parse(work.run.request.budget) if limit.op == "<="]
-    width, make = _WIDTH, partial(fixed_mobilenet, seen.outputs, seen.channels, side, _DEPTH)
+    width, make = _WIDTH, partial(by_hand, seen.outputs, seen.channels, side, kind="inverted", depth=_DEPTH)
     while True:
         with torch.device("meta"):
-            model = make(width, max(8, round(_HEAD * width)))
+            model = make(width=width, head=max(8, round(_HEAD * width)))
         plain = extract(model, {}, "fresh", device="meta")
         if width < 0.05 or all(_kept(limit, plain, shape) for limit in limits):
             return extract(model, {}, "fresh", generator)

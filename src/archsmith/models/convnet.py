@@ -1,0 +1,119 @@
+"""A family of convolutional networks for images of any size: each stage decides its block, dense or depthwise, and width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from archsmith.elastic import Choice
+from archsmith.models.blocks import KINDS, Activation, Plan, Sizes, classifier, conv_norm_act, stage
+from archsmith.models.inputs import check_inputs
+from archsmith.space import Size
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What the image size decides. Stages after the first: stride, widths to choose from, the hand-made network's width."""
+
+    stem_stride: int
+    kernels: tuple[int, ...]
+    stages: tuple[tuple[int, tuple[int, ...], int], ...]
+
+
+_STEM = ((8, 12, 16, 24, 32, 48), 16)
+_HEAD = (32, 48, 64, 96, 128, 192, 256, 384, 512)
+_EXPAND, _FUSED_EXPAND = (2, 3, 4, 6), (1, 2, 4)
+_FUSED_KERNEL = 5  # at most: a dense kernel of 7 takes more than two of 3 in a row, which see as far
+_NARROW, _MEDIUM = (12, 16, 24, 32, 48, 64, 96), (16, 24, 32, 48, 64, 96, 160)
+_WIDE, _WIDEST = (32, 48, 64, 96, 128, 192, 256), (48, 64, 96, 128, 192, 256, 320)
+
+
+def _layout(size: int) -> _Layout:
+    """Maps end at 2 to 4 pixels below 65; from there on strides are those of Once-For-All."""
+    if size <= 12:  # 8 -> 4 -> 2
+        return _Layout(1, (3, 5), ((2, (12, 16, 24, 32, 48, 64), 24), (2, (16, 24, 32, 48, 64, 96), 48)))
+    if size <= 20:  # 16 -> 8 -> 4 -> 4
+        return _Layout(1, (3, 5), ((2, _NARROW, 24), (2, _MEDIUM, 48), (1, _WIDE, 96)))
+    if size <= 48:  # 32 -> 16 -> 8 -> 4
+        return _Layout(1, (3, 5), ((2, _NARROW, 24), (2, _MEDIUM, 48), (2, _WIDE, 96)))
+    if size <= 64:  # 64 -> 32 -> 16 -> 8 -> 4
+        return _Layout(1, (3, 5), ((2, _NARROW, 24), (2, _MEDIUM, 40), (2, _WIDE, 80), (2, _WIDEST, 160)))
+    return _Layout(
+        2,
+        (3, 5, 7),
+        (
+            (2, (12, 16, 24, 32, 40), 24),
+            (2, (16, 24, 32, 40, 56, 72), 40),
+            (2, (32, 48, 64, 80, 112, 144), 80),
+            (1, (48, 64, 80, 112, 144, 176), 112),
+            (2, (64, 96, 128, 160, 192, 256), 160),
+        ),
+    )
+
+
+def convnet(classes: int, channels: int = 3, size: int = 32, kinds: Sequence[str] = KINDS) -> nn.Sequential:
+    """The family for square images of `size` pixels, of blocks of these `kinds`: (B, channels, size, size) -> (B, classes).
+
+    Decisions: `stem.width`, `head.width`; per stage `block` (inverted residual, fused inverted residual, basic residual or
+    plain convolution), `depth`, `width`, `se` (squeeze-excite, of the first two); per block `kernel` and `expand` of an
+    inverted residual, `fused_kernel` and `fused_expand` of a fused one. Stage 1 keeps the stem's width and resolution and may
+    be empty.
+    Below 65 pixels the stem has stride 1 and the later stages halve the map; from there on stem and stages reduce as in
+    Once-For-All. Inverted and fused residuals have ReLU in the first stages and h-swish in the last, the others ReLU.
+    """
+    check_inputs(classes, channels, size)
+    layout, kinds = _layout(size), tuple(kinds)
+    inputs: Size = Choice(*_STEM[0], name="stem.width")
+    model = nn.Sequential()
+    model.add_module("stem", conv_norm_act(channels, inputs, 3, layout.stem_stride, act=nn.Hardswish))
+    pixels = -(-size // layout.stem_stride)
+    depth = Choice(0, 1, 2, 3, name="stage1.depth")
+    plan = Plan(inputs, 1, nn.ReLU, False, depth, kinds, _sizes(layout.kernels), same=True)
+    model.add_module("stage1", stage("stage1", inputs, plan))
+    for i, (stride, widths, _) in enumerate(layout.stages, start=2):
+        pixels = -(-pixels // stride)
+        name = f"stage{i}"
+        outputs = Choice(*widths, name=f"{name}.width")
+        kernels = tuple(k for k in layout.kernels if k <= 3 or k // 2 < pixels - 1)  # the rest only sees padding
+        se, depth = Choice(False, True, name=f"{name}.se"), Choice(1, 2, 3, 4, name=f"{name}.depth")
+        plan = Plan(outputs, stride, _activation(i, layout), se, depth, kinds, _sizes(kernels))
+        model.add_module(name, stage(name, inputs, plan))
+        inputs = outputs
+    model.add_module("head", classifier(inputs, Choice(*_HEAD, name="head.width"), classes))
+    return model
+
+
+def _sizes(kernels: tuple[int, ...]) -> Sizes:
+    return Sizes(kernels, _EXPAND, tuple(k for k in kernels if k <= _FUSED_KERNEL), _FUSED_EXPAND)
+
+
+def _late(stage: int, layout: _Layout) -> bool:
+    return 2 * stage > len(layout.stages) + 2
+
+
+def _activation(stage: int, layout: _Layout) -> Activation:
+    return nn.Hardswish if _late(stage, layout) else nn.ReLU
+
+
+def by_hand(classes: int, channels: int, size: int, *, kind: str, depth: int, width: float, head: int) -> nn.Sequential:
+    """A network of the family with nothing left to decide: (B, channels, size, size) -> (B, classes).
+
+    Blocks of one `kind`, `depth` in each stage (one at the stem's resolution), all widths times `width`, `head` channels
+    before pooling; kernel 3, expansion 4 (inverted) or 2 (fused). Squeeze-excite in the second half of the stages of inverted
+    residuals, as in MobileNetV3.
+    """
+    check_inputs(classes, channels, size)
+    layout, sizes = _layout(size), Sizes((3,), (4,))
+    inputs = max(4, round(_STEM[1] * width))
+    model = nn.Sequential()
+    model.add_module("stem", conv_norm_act(channels, inputs, 3, layout.stem_stride, act=nn.Hardswish))
+    model.add_module("stage1", stage("stage1", inputs, Plan(inputs, 1, nn.ReLU, False, 1, (kind,), sizes, same=True)))
+    for i, (stride, _, base) in enumerate(layout.stages, start=2):
+        outputs, se = max(4, round(base * width)), kind == "inverted" and _late(i, layout)
+        plan = Plan(outputs, stride, _activation(i, layout), se, depth, (kind,), sizes)
+        model.add_module(f"stage{i}", stage(f"stage{i}", inputs, plan))
+        inputs = outputs
+    model.add_module("head", classifier(inputs, head, classes))
+    return model
