@@ -18,12 +18,8 @@ from archsmith.seeding import mix
 from archsmith.supernet import extract
 
 HAND_MADE = "hand-made"  # in the place of a space's name
-KINDS = {
-    "inverted": "mobilenet",
-    "basic": "resnet",
-    "conv": "plain",
-    "fused": "fused",
-}  # block -> what such networks are called
+# block -> what networks of it are called
+KINDS = {"inverted": "mobilenet", "basic": "resnet", "conv": "plain", "fused": "fused"}
 _BLOCKS = {"inverted": "inverted residuals", "basic": "residual blocks", "conv": "convolutions", "fused": "fused residuals"}
 _DEPTHS = (3, 2, 4)  # the middle one first, where time is short
 _FINEST = 0.01  # steps of the width multiplier
@@ -87,7 +83,8 @@ def reference(
     kinds: Sequence[str] = ("inverted",),
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Reference]:
-    """One network per kind of block and depth, each the widest that keeps every limit (upper ones, of params, macs, memory, latency).
+    """One network per kind of block and depth, each the widest that keeps every limit: upper ones, of params, macs,
+    memory, latency.
 
     The width multiplier is found by halving, then the head is widened, channel by channel, up to the limit that binds, so that
     it is used to 95 % or more (of a latency limit as near as timing allows). Depths at which even the narrowest network is too
