@@ -187,7 +187,7 @@ def test_shipped_files_agree_and_answer_in_units(goal, tmp_path):
     network = extract(network, {}, "fresh", torch.Generator().manual_seed(0)).eval()
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
     payload = ship(tmp_path / "best", network, shape=(channels, size, size), goal=goal, mean=mean, std=std)
-    assert payload["max_difference"].keys() == {"onnx", "pt2", "model.py"} and not payload["skipped"]
+    assert payload["max_difference"].keys() == {"onnx", "picture.onnx", "pt2", "model.py"} and not payload["skipped"]
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(tmp_path / "x.png")
     done = subprocess.run(
