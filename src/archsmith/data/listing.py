@@ -100,6 +100,30 @@ def part_of(name: str) -> str | None:
     return None
 
 
+def joined_parts(names: Sequence[str]) -> tuple[str, str] | None:
+    """Two names of which each joins a part and the same other word (trainA and testA, cat_train and cat_val), where most of the
+    names are of this form and train is among the parts; otherwise None."""
+    split = {name: pair for name in names if (pair := _part_and_rest(name))}
+    if 2 * len(split) <= len(names) or "train" not in {part for part, _ in split.values()}:
+        return None
+    first: dict[str, str] = {}
+    for name, (part, rest) in split.items():
+        other = first.setdefault(rest, name)
+        if split[other][0] != part:
+            return other, name
+    return None
+
+
+def _part_and_rest(name: str) -> tuple[str, str] | None:
+    """The part that one word of a name says, and the other words."""
+    words = re.findall(r"[a-z]+|[0-9]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name[:200]).lower())
+    parts = [word for word in words if word in PART_NAMES]
+    if len(words) == 1 and (glued := re.fullmatch("(train|test|val)([a-z]{1,2})", words[0])) and not parts:
+        return PART_NAMES[glued[1]], glued[2]
+    rest = " ".join(word for word in words if word not in PART_NAMES)
+    return (PART_NAMES[parts[0]], rest) if len(parts) == 1 and rest else None
+
+
 def class_order(names: Iterable[str]) -> tuple[str, ...]:
     """Whole numbers by value (those of one value by how they are written), everything else by name: one order for any set."""
     distinct = set(names)
