@@ -25,6 +25,7 @@ _FILLING = (
 )
 PARTS = ("train", "val", "test")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,15}\.0*")
+ROW = "row"  # of a table, whose images have no names: begins their ids
 UNLABELLED = "image"  # the label of every image where none is read
 
 
@@ -50,6 +51,15 @@ class Listing:
     several: str = ""  # where labels are lists: which, so that nobody takes a list for a class
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    spots: Callable[[int], str] | None = None  # where the row of an image stands: "labels.csv, line 3"
+
+    def spot(self, index: int) -> str:
+        """How a message names the entry of an image: the line or row of its table, otherwise its id."""
+        return self.spots(index) if self.spots else self.ids[index]
+
+    def shown(self, index: int) -> str:
+        """How a message names an image: its id, or where that is a number, the row of its table."""
+        return self.spot(index) if self.ids[index] == f"{ROW}#{index}" else self.ids[index]
 
 
 def label_name(value: Any) -> str | None:
@@ -57,7 +67,7 @@ def label_name(value: Any) -> str | None:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, list | tuple | np.ndarray):
-        return " ".join(str(label_name(item)) for item in value) or None
+        return " ".join(label_name(item) or "nan" for item in value) or None
     if isinstance(value, bytes):
         value = value.decode("utf-8", "backslashreplace")
     if isinstance(value, float) and not math.isnan(value) and value.is_integer():
