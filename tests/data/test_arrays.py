@@ -205,7 +205,10 @@ def test_parts_that_are_given_are_kept_and_what_is_dropped_is_said(
     names: tuple[str, ...], parts: set[str] | None, said: str | None, tmp_path: Path
 ) -> None:
     pictures, labels = np.zeros((6, 8, 8), np.uint8), np.arange(6) % 2
-    np.savez(tmp_path / "a.npz", **{name: pictures if "x" in name or "images" in name else labels for name in names})
+    np.savez(
+        tmp_path / "a.npz",
+        **{name: pictures if "x" in name.lower() or "inputs" in name or "images" in name else labels for name in names},
+    )
     listing = list_npz(tmp_path / "a.npz", None)
     assert (set(listing.declared) if listing.declared else None) == parts
     assert any(said in note for note in listing.notes) if said else not listing.notes
