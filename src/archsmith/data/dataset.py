@@ -282,10 +282,11 @@ def _ungrouped(listing: Listing, group: str | None) -> Listing:
 
 def _check_request(size: int | None, val_share: float, test_share: float) -> None:
     if size is not None and not 4 <= size <= 1024:
-        raise UserError(f"input size {size}: allowed is 4 to 1024 pixels.")
+        raise UserError(f"input size {size} (--size): allowed is 4 to 1024 pixels.")
     if not (0 < val_share < 1 and 0 < test_share < 1 and val_share + test_share < 0.95):
         raise UserError(
-            f"shares of {val_share} for validation and {test_share} for test: each must be above 0, both together below 0.95."
+            f"shares of {val_share} for validation (--val-share) and {test_share} for test (--test-share): each must be "
+            "above 0, both together below 0.95."
         )
 
 
