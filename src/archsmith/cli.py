@@ -577,9 +577,11 @@ def _check_space(space: str) -> None:
 def report(run: RunFolder, json: Json = False) -> None:
     """Draw report.html anew, also while a run is going on."""
     from archsmith.report.page import write
-    from archsmith.run import Run
+    from archsmith.run import Run, altered
 
-    path = write(Run.open(run).folder)
+    found = Run.open(run)
+    path = write(found.folder)
+    _note([f"{file} is no longer the file that was shipped" for file in altered(run, found.stage("ship") or {})])
     _print({"report": str(path)}) if json else print(path)
 
 

@@ -338,6 +338,12 @@ class Run:
         }
 
 
+def altered(folder: Path, ship: Mapping[str, Any]) -> list[Path]:
+    """Files of best/ that are there, but not as they were shipped. ship: the payload of that stage, empty before it."""
+    shipped = ((folder / "best" / entry["name"], entry["sha256"]) for entry in ship.get("files") or ())
+    return [path for path, sha256 in shipped if path.is_file() and trust.content_hash(path) != sha256]
+
+
 def _new_record(request: Request, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "format": FORMAT,
