@@ -60,6 +60,9 @@ SPLITS: dict[str, tuple[Tree, str]] = {
     "below one folder in each class": ({f"{n}/images/{p}": 2 for n in "ab" for p in ("train", "test")}, "train test"),
     "below two folders in each class": ({f"{name}/x/y/{part}": 2 for name in "ab" for part in ("Train", "val")}, "train val"),
     "below a folder of its name": ({f"{n}/{n}_images/{p}/jpg": 2 for n in "ab" for p in ("train", "test")}, "train test"),
+    "beside a word that says nothing": (parts_of("flowers_train flowers_test"), "train test"),
+    "numbered, beside two words": (parts_of("my-set-train my-set-val my-set-test"), "train val test"),
+    "such words below each class": ({f"{n}/cam_{p}": 2 for n in "ab" for p in ("train", "test")}, "train test"),
     "train, dev and eval": (parts_of("train dev eval"), "train val test"),
 }  # fmt: skip
 
@@ -109,6 +112,7 @@ def test_classes_whose_names_look_like_parts_stay_classes(name: str, tmp_path: P
         {f"{place}/raw/images/{color}": 3 for place in ("shop", "phone") for color in ("red", "green")},
         {f"{name}/{name}_images/{side}": 3 for name in ("one", "two") for side in ("front", "back")},
         {f"{name}/images/{part}": 3 for name in ("cat", "dog") for part in ("val", "test")},
+        {f"{d}/images/{c}": 2 for d in ("a", "b") for c in ("x", "y")} | {"c/x": 2, "c/y": 2},
         {f"{name}/images/{part}/{i}": 2 for name in ("cat", "dog") for part in ("train", "test") for i in "xy"},
         {f"{name}/x/{color}": 2 for name in ("one", "two") for color in ("red", "green", "blue")},
         {"fold1/cat": 2, "fold1/dog": 2, "fold2/cat": 2, "fold2/dog": 2},
@@ -132,6 +136,20 @@ def test_a_tree_with_two_readings_is_asked_about(counts: Tree, tmp_path: Path) -
         found = read(root, int(level))[0]
         labels = sorted({label for _, label in found})
         assert (len(labels), labels[0], sum(found.values())) == (int(classes), first, int(images))
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {f"{name}/images/{part}": 2 for name in ("cat", "dog") for part in ("train", "test")} | {"bird/images": 2},
+        {f"{name}/images/{part}": 2 for name in ("cat", "dog") for part in ("train", "test")}
+        | {"bird/train": 2, "bird/val": 2},
+        {f"cat/{part}": 2 for part in ("train", "test")} | {"dog": 2},
+    ],
+)
+def test_parts_that_some_classes_lack_are_asked_about(counts: Tree, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="hold parts such as train.*--classes-at 1 gives .*train/CLASS"):
+        read(tree(tmp_path, counts))
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,11 @@ from archsmith.data.tree_shape import (
     Tree,
     at,
     depth_of,
-    holders,
+    holder,
     images_in,
     is_deep,
     is_papers,
+    known_parts,
     names_of,
     part_names,
     shared,
@@ -99,10 +100,10 @@ def _doubtful(top: Tree, plan: _Plan) -> list[str]:
     notes: list[str] = []
     level = _depth(top, plan.base) + plan.classes
     keep = f"if it is a class of its own, say --classes-at {level}"
-    for holder in at(plan.base, plan.classes - 1):
-        if plan.parts and plan.parts < plan.classes and not _lies_in(holder, plan.used):
+    for parent in at(plan.base, plan.classes - 1):
+        if plan.parts and plan.parts < plan.classes and not _lies_in(parent, plan.used):
             continue
-        held = [folder for folder in holder.folders if folder.count]
+        held = [folder for folder in parent.folders if folder.count]
         originals = copies(names_of(held))
         for folder in held:
             where = quoted(os.path.relpath(folder.path, top.path), 100)
@@ -139,19 +140,20 @@ def _understood(top: Tree) -> _Plan:
             f"{printable(base.path)} holds images but no class sub-folders; put the images of each class into a sub-folder of "
             "that name, or give a CSV file with the columns path and label."
         )
-    named = [folder for folder in tops if part_of(folder.name)]
-    kinds = {part_of(folder.name) for folder in named}
+    known = known_parts(tops)
+    named = [folder for folder in tops if folder.path in known]
+    kinds = set(known.values())
     deep = [folder for folder in named if is_deep(folder)]
-    trains = [folder for folder in deep if part_of(folder.name) == "train"]
+    trains = [folder for folder in deep if known[folder.path] == "train"]
     others = [folder for folder in tops if folder not in named]
     if len(kinds) > 1 and not deep and not others:
         raise _without_classes(base, named)
     if len(kinds) > 1 and len(deep) > 1 and trains and shared(deep, 1):
-        return _split(top, base, deep, notes)
+        return _split(top, base, deep, notes, known=known)
     if len(kinds) > 1 and trains and len(deep) == 1:  # the other parts hold images without classes
-        return _split(top, base, deep, notes)
+        return _split(top, base, deep, notes, known=known)
     if named and not others and deep and len(kinds) > 1:
-        if not trains and any(part_of(folder.name) == "train" for folder in named):
+        if not trains and "train" in kinds:
             raise _without_classes(base, named)
         raise _ambiguous(top, base, "their names are those of parts")
     if trains and others and (len(others) == 1 or not any(is_deep(folder) for folder in others)):
@@ -166,24 +168,29 @@ def _understood(top: Tree) -> _Plan:
 def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
     """The folders of `base` are classes, where nothing in them says otherwise."""
     tops = base.filled
-    held, down = holders(tops) if len(tops) > 1 else (list(tops), 0)
+    found = [holder(folder) for folder in tops] if len(tops) > 1 else [(folder, 0) for folder in tops]
+    held, downs = [folder for folder, _ in found], {down for _, down in found}
+    down = min(downs)
     inner = [part_names(folder) for folder in held]
     kinds = set().union(*inner)
-    if len(tops) > 1 and all(inner) and "train" in kinds and len(kinds) > 1:
+    split = "train" in kinds and len(kinds) > 1
+    if len(tops) > 1 and all(inner) and split and len(downs) == 1:
         below = [part for folder in held for part in folder.filled]
         if shared(below):
             raise _ambiguous(top, base, "every one holds parts with equal folders in them")
-        used = {part.path: part_of(part.name) or "" for part in below}
+        used = {path: part for folder in held for path, part in known_parts(folder.filled).items()}
         said = ", ".join(part for part in PARTS if part in used.values())
         where = f" in {some(sorted(set(names_of(held))))}" if down else ""
         notes = [*notes, f"classes are the {len(tops)} folders in {_place(top, base)}"]
         return _Plan(base, 1, down + 2, used, [*notes, f"{said}{where} below each class were taken as parts"])
     if any(len(parts) > 1 and "train" in parts for parts in inner):
-        raise _ambiguous(top, base, "some of them hold parts such as train")
-    if down and shared(held):
-        raise _ambiguous(top, base, f"they hold {quoted(held[0].name)} with folders of equal names in it")
-    if down and all(len(parts) > 1 for parts in inner):
-        raise _ambiguous(top, base, f"they hold {quoted(held[0].name)} with folders named for parts in it")
+        why = "they hold parts such as train at different levels" if all(inner) else "some of them hold parts such as train"
+        raise _ambiguous(top, base, why, _INTO)
+    inside = [folder for folder, depth in found if depth]
+    if inside and shared(held):
+        raise _ambiguous(top, base, f"they hold {quoted(inside[0].name)} with folders of equal names in it")
+    if inside and all(len(parts) > 1 for parts in inner):
+        raise _ambiguous(top, base, f"they hold {quoted(inside[0].name)} with folders named for parts in it")
     total = sum(folder.count for folder in tops)
     nested = [folder for folder in tops if is_deep(folder)]
     if len(nested) > 1 and sum(folder.count for folder in nested) >= _MOSTLY * total and shared(nested):
@@ -195,12 +202,12 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
     return _Plan(base, 1, 0, {}, notes)
 
 
-def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str]) -> _Plan:
+def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str], *, known: Mapping[str, str]) -> _Plan:
     """The folders `parts` of `base` are parts, with classes in them."""
     used: dict[str, str] = {}
     by_part: dict[str, Tree] = {}
     for folder in sorted(parts, key=lambda folder: "eval" in folder.name.lower()):
-        part = part_of(folder.name) or ""
+        part = known[folder.path]
         if part in by_part and "eval" in folder.name.lower() and "test" not in by_part:
             part = "test"  # beside train and dev
         if part in by_part:
@@ -270,14 +277,16 @@ def _asked(top: Tree, level: int) -> _Plan:
             else f"--classes-at {level}: {printable(top.path)} holds no folders with images."
         )
     plan = _Plan(top, level, 0, {}, [f"classes are the folders at level {level}, as asked for"], asked=True)
+    passed: set[str] = set()
     for place in (*range(1, level), *range(level + 1, depth + 1)):
         folders = [folder for folder in at(top, place) if folder.count]
-        kinds = {folder.path: part_of(folder.name) for folder in folders}
-        known = {path: part for path, part in kinds.items() if part}
+        known = {path: part for parent in at(top, place - 1) for path, part in known_parts(parent.filled).items()}
         above = place < level or (
-            len(known) == len(kinds)
+            len(known) == len(folders)
+            and all(is_deep(folder) for folder in at(top, level) if folder.count)
             and not any(folder.images for between in range(level + 1, place) for folder in at(top, between))
         )
+        passed |= set(known.values())
         if above and "train" in known.values() and len(set(known.values())) > 1:
             plan.parts, plan.used = place, known
             plan.notes.append(f"the folders at level {place} were taken as parts: {some(sorted(set(names_of(folders))))}")
@@ -286,6 +295,8 @@ def _asked(top: Tree, level: int) -> _Plan:
         plan.notes += _fewer([folder for folder in at(top, level) if folder.count], level + 1)
         if level > 1:
             plan.notes.append(f"the folders above level {level} were taken as no parts")
+        if "train" in passed and len(passed) > 1:
+            plan.notes.append(f"folders named {', '.join(sorted(passed))} were taken as no parts: not every class has them")
     return plan
 
 

@@ -113,7 +113,7 @@ def part_of(name: str) -> str | None:
 def joined_parts(names: Sequence[str]) -> tuple[str, str] | None:
     """Two names of which each joins a part and the same other word (trainA and testA, cat_train and cat_val), where most of the
     names are of this form and train is among the parts; otherwise None."""
-    split = {name: pair for name in names if (pair := _part_and_rest(name))}
+    split = {name: pair for name in names if (pair := part_and_rest(name))}
     if 2 * len(split) <= len(names) or "train" not in {part for part, _ in split.values()}:
         return None
     first: dict[str, str] = {}
@@ -124,7 +124,16 @@ def joined_parts(names: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
-def _part_and_rest(name: str) -> tuple[str, str] | None:
+def joined_alike(names: Sequence[str]) -> bool:
+    """Whether all names join a part and one word that is the same everywhere, each part once, train among them."""
+    split = [part_and_rest(name) for name in names]
+    parts = [pair[0] for pair in split if pair]
+    return (
+        len(parts) == len(names) == len(set(parts)) > 1 and "train" in parts and len({pair[1] for pair in split if pair}) == 1
+    )
+
+
+def part_and_rest(name: str) -> tuple[str, str] | None:
     """The part that one word of a name says, and the other words."""
     words = re.findall(r"[a-z]+|[0-9]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name[:200]).lower())
     parts = [word for word in words if word in PART_NAMES]

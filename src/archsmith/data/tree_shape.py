@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from archsmith.data.listing import part_of
+from archsmith.data.listing import joined_alike, part_and_rest, part_of
 from archsmith.errors import quoted
 
 _PAPERS = (".txt", ".xml", ".json", ".jsonl", ".csv", ".tsv", ".md", ".rst", ".yaml", ".yml", ".mat", ".pdf", ".html", ".npy")
@@ -44,10 +44,19 @@ def is_deep(folder: Tree) -> bool:
     return folder.count > 2 * len(folder.images)
 
 
+def known_parts(folders: Sequence[Tree]) -> dict[str, str]:
+    """The part that each of these is named for, by its path. A word that all their names have beside it (flowers_train,
+    flowers_test) says nothing."""
+    found = {folder.path: part for folder in folders if (part := part_of(folder.name))}
+    if not found and joined_alike([folder.name for folder in folders]):
+        found = {folder.path: split[0] for folder in folders if (split := part_and_rest(folder.name))}
+    return found
+
+
 def part_names(folder: Tree) -> set[str]:
     """The parts that the folders in it are named for, where all are."""
-    found = {part_of(inner.name) for inner in folder.filled}
-    return {part for part in found if part} if is_deep(folder) and None not in found else set()
+    found = known_parts(folder.filled)
+    return set(found.values()) if is_deep(folder) and len(found) == len(folder.filled) else set()
 
 
 def shared(folders: Sequence[Tree], least: int = 2) -> bool:
@@ -56,15 +65,13 @@ def shared(folders: Sequence[Tree], least: int = 2) -> bool:
     return len(counts) >= least and 2 * sum(count > 1 for count in counts.values()) >= len(counts)
 
 
-def holders(folders: Sequence[Tree]) -> tuple[list[Tree], int]:
-    """Where what tells these apart lies: they themselves, or, while each holds one folder alone, with folders in it, that one.
-
-    The second: how many levels below them.
-    """
-    held, down = list(folders), 0
-    while held and all(len(folder.filled) == 1 and is_deep(folder) and is_deep(folder.filled[0]) for folder in held):
-        held, down = [folder.filled[0] for folder in held], down + 1
-    return held, down
+def holder(folder: Tree) -> tuple[Tree, int]:
+    """Where what tells its images apart lies: itself, or, while it holds one folder alone, with folders in it, that one; and
+    how many levels below it."""
+    down = 0
+    while len(folder.filled) == 1 and is_deep(folder) and is_deep(folder.filled[0]):
+        folder, down = folder.filled[0], down + 1
+    return folder, down
 
 
 def at(folder: Tree, level: int) -> Iterator[Tree]:
