@@ -229,7 +229,7 @@ def test_labels_that_may_mean_none_are_said_to_be_kept_or_left_out(tmp_path: Pat
         path, spot = table(tmp_path, labels), "line 32"
     else:
         arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-        path, spot = tmp_path / "x.parquet", "row 31 of"
+        path, spot = tmp_path / "x.parquet", "x.parquet, row 31"
         pictures = [encoded(picture(i)) for i in range(len(labels))]
         parquet.write_table(arrow.table({"image": pictures, "label": labels}), path)
     data = load(path)
@@ -270,7 +270,7 @@ def test_rows_are_named_as_an_editor_shows_them(tmp_path: Path, label: str) -> N
         load(table(tmp_path, ["1", "2", "3", "4", label, "6"], "target"), task="regression")
     pictures = [encoded(picture(i)) for i in range(6)]
     parquet.write_table(arrow.table({"image": pictures, "target": ["1", "2", "3", "4", label, "6"]}), tmp_path / "x.parquet")
-    with pytest.raises(UserError, match=f"row 5 of .*x.parquet: its label '{label}' is not a number"):
+    with pytest.raises(UserError, match=f"x.parquet, row 5: its label '{label}' is not a number"):
         load(tmp_path / "x.parquet", task="regression")
 
 

@@ -12,7 +12,7 @@ import pytest
 from pictures import encoded, picture
 
 from archsmith.data import load
-from archsmith.data.table import list_parquet
+from archsmith.data.table import list_csv, list_parquet
 from archsmith.errors import UserError
 
 arrow = pytest.importorskip("pyarrow")
@@ -159,11 +159,9 @@ def test_a_split_of_numbers_is_read_by_their_names(
     assert not any("left aside" in note for note in listing.notes)
 
 
-@pytest.mark.parametrize("numbers", [[0, 1] * 6, [1, 2, 3] * 4, [0] * 11 + [7]])
-def test_a_split_of_numbers_without_names_is_refused_with_its_row(tmp_path: Path, numbers: list[int]) -> None:
-    with pytest.raises(
-        UserError, match=f"row 1 of .*a.parquet, column 'split': the number {numbers[0]} does not say which part"
-    ):
+@pytest.mark.parametrize("numbers", [[0, 1] * 6, [1, 2, 3] * 4, [0] * 11 + [7], [True, False] * 6])
+def test_a_split_of_numbers_without_names_is_refused_with_its_row(tmp_path: Path, numbers: list[Any]) -> None:
+    with pytest.raises(UserError, match=f"a.parquet, row 1, column 'split': {numbers[0]} does not say which part"):
         list_parquet([shard(tmp_path, "a.parquet", label=NUMBERS, split=numbers)], None, LIMIT)
 
 
@@ -190,6 +188,26 @@ def test_images_that_are_named_twice_count_once(tmp_path: Path, way: str) -> Non
     paths = [f"{n}.png" for n in range(11)] + [f"{way}/3.png"]
     rows = [{"bytes": None, "path": path} for path in paths]
     listing = list_parquet([shard(tmp_path, "a.parquet", image=rows, label=[0] * 12)], None, LIMIT)
-    assert len(listing.ids) == len(listing.pins) == 11 and any("such as row 12 of" in note for note in listing.notes)
-    with pytest.raises(UserError, match="two labels, '0' .row 4 of .* and '1' .row 12 of"):
+    assert len(listing.ids) == len(listing.pins) == 11 and any("such as row 12, which" in note for note in listing.notes)
+    with pytest.raises(UserError, match="two labels, '0' .row 4. and '1' .row 12."):
         list_parquet([shard(tmp_path, "b.parquet", image=rows, label=[0] * 11 + [1])], None, LIMIT)
+
+
+@pytest.mark.parametrize("column", ["is_train", "train", "Test", "fold", "is-validation-image"])
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_column_named_for_parts_that_is_not_taken_is_said(tmp_path: Path, column: str, kind: str) -> None:
+    if kind == "parquet":
+        listing = list_parquet([shard(tmp_path, "a.parquet", **{"label": NUMBERS, column: [0, 1] * 6})], None, LIMIT)
+    else:
+        for number in range(2):
+            picture(number).save(tmp_path / f"{number}.png")
+        (tmp_path / "a.csv").write_text(f"path,label,{column}\n0.png,a,1\n1.png,b,0\n")
+        listing = list_csv(tmp_path / "a.csv", None)
+    assert listing.declared is None and any(f"not taken for the given split: column '{column}'" in n for n in listing.notes)
+
+
+def test_rows_of_several_files_are_named_with_their_file(tmp_path: Path) -> None:
+    files = [shard(tmp_path, f"{name}.parquet", label=NUMBERS, split=["train"] * 12) for name in "ab"]
+    files.append(shard(tmp_path, "c.parquet", label=NUMBERS, split=["train"] * 4 + ["tain"] + ["train"] * 7))
+    with pytest.raises(UserError, match=r"the 3 parquet files, row 5 of .*c.parquet, column 'split': unknown split 'tain'"):
+        list_parquet(files, None, LIMIT)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from archsmith.data.listing import PART_NAMES, label_name, part_name, part_of
+from archsmith.data.listing import PARTS, label_name, part_name, part_of
 from archsmith.errors import UserError, did_you_mean, printable, quoted
 
 PATH = ("path", "file_name", "filename", "file", "image_path", "image", "img_path")
@@ -17,6 +17,11 @@ SPLIT = (
     *("split_name", "splitname", "data_set", "train_test", "traintest", "train_test_split", "set_name"),
 )
 _LABEL_LIKE = re.compile(r"label|class|categor|target|species|breed|genus|(^|[^a-z])(y|tags?|kind)($|[^a-z])", re.IGNORECASE)
+
+_PART_LIKE = re.compile(
+    r"(^|[^a-z])(train|training|test|testing|val|valid|validation|split|fold|partition|subset)s?($|[^a-z])", re.IGNORECASE
+)
+_SAYS_NOTHING = frozenset(("0", "1", "2", "3", "true", "false", "yes", "no", "y", "n"))  # as a part
 
 Spot = Callable[[int], str]  # row -> how a message says where it stands: "line 3", "row 2 of a.parquet"
 
@@ -67,10 +72,10 @@ def declared(columns: Mapping[str, list[Any]], where: str, spot: Spot) -> list[s
         return None
     found = []
     for row, value in enumerate(columns[name]):
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int | float) or str(value).strip().lower() in _SAYS_NOTHING:
             raise UserError(
-                f"{where}, {spot(row)}, column {quoted(name)}: the number {value} does not say which part it is; write "
-                f"{', '.join(PART_NAMES)} into that column, or drop it to have the split made."
+                f"{where}, {spot(row)}, column {quoted(name)}: {value} does not say which part it is; write "
+                f"{', '.join(PARTS)} into that column, or drop it to have the split made."
             )
         found.append(part_name("" if value is None else value, f"{where}, {spot(row)}, column {quoted(name)}"))
     return found
@@ -84,10 +89,17 @@ def split_column(columns: Mapping[str, list[Any]]) -> str | None:
     return optional(columns, (*known[:1], *SPLIT[:3])) or next(iter(others), None)
 
 
-def split_note(columns: Mapping[str, list[Any]]) -> list[str]:
-    """A remark on a column with another name than split that was taken for it."""
+def split_note(columns: Mapping[str, list[Any]], header: Iterable[str], also: Sequence[str | None] = ()) -> list[str]:
+    """Remarks on a column with another name than split that was taken for it, and on those of all in the header that are named
+    for parts and were not. also: columns that were taken for something else."""
     name = split_column(columns)
-    return [] if name is None or name.lower() in SPLIT[:3] else [f"column {quoted(name)} was taken for the given split"]
+    left = [other for other in header if other not in (name, *also) and _PART_LIKE.search(other)]
+    notes = [] if name is None or name.lower() in SPLIT[:3] else [f"column {quoted(name)} was taken for the given split"]
+    if left:
+        notes.append(
+            f"not taken for the given split: column {', '.join(map(quoted, left[:5]))}; one called split says it by name"
+        )
+    return notes
 
 
 def _parts(values: Iterable[Any]) -> set[str]:
@@ -144,9 +156,9 @@ def repeated(
     return set(found), [f"{len(found)} rows of {where} repeat an image and were dropped, {such}"]
 
 
-def kept(spot: Spot, keep: Sequence[int], place: int) -> str:
+def kept(spot: Spot, keep: Sequence[int], before: str, place: int) -> str:
     """Where the row stands that is the `place`th of those kept."""
-    return spot(keep[place])
+    return before + spot(keep[place])
 
 
 def _resolved(file: str, folders: dict[str, str]) -> str:

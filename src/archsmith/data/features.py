@@ -24,6 +24,7 @@ class Columns:
     names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     others: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
+    rest: tuple[str, ...] = field(default=(), compare=False)  # all columns
 
 
 def columns_of(schema: Any, where: str, labelled: bool) -> Columns:
@@ -36,14 +37,14 @@ def columns_of(schema: Any, where: str, labelled: bool) -> Columns:
     named = {name: names for name in others if name in features and (names := _names(features[name], where, name, False))}
     if not labelled:
         notes = [f"{where}: the images are those of column {image}{unused}"] if unused else []
-        return Columns(image, None, notes=tuple(notes), others=named)
+        return Columns(image, None, notes=tuple(notes), others=named, rest=tuple(schema.names))
     label, rivals = _label([name for name in others if not is_split(named.get(name))], features, schema, where)
     named.pop(label, None)
     notes = []
     if unused or rivals or label.lower() not in LABEL or image.lower() not in IMAGE:
         left = f"; {', '.join(rivals)} left aside (to take another one, name it label)" if rivals else ""
         notes.append(f"{where}: the images are those of column {image}, the labels those of column {label}{left}{unused}")
-    return Columns(image, label, _names(features.get(label), where, label), tuple(notes), named)
+    return Columns(image, label, _names(features.get(label), where, label), tuple(notes), named, tuple(schema.names))
 
 
 def is_split(names: Sequence[str] | None) -> bool:

@@ -59,7 +59,7 @@ class Listing:
 
     def shown(self, index: int) -> str:
         """How a message names an image: its id, or where that is a number, the row of its table."""
-        return self.spot(index) if self.ids[index] == f"{ROW}#{index}" else self.ids[index]
+        return self.spot(index) if self.ids[index].startswith(f"{ROW}#") else self.ids[index]
 
 
 def label_name(value: Any) -> str | None:

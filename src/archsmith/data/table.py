@@ -43,9 +43,9 @@ def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
     labels = [label_name(value) for value in columns[labelling]] if labelling else [UNLABELLED] * len(files)
     several = joined(labels, where, notes) if labelling else ""
     notes += _as_read(labels, read.encoding) if labelling else []
-    spot = partial(_line, read.lines, "")
+    spot = partial(_line, read.lines)
     parts = declared(columns, where, spot)
-    notes += split_note(columns)
+    notes += split_note(columns, columns, (named, labelling, group))
     dropped, said = repeated(dict(enumerate(files)), labels, parts, spot=spot, where=where)
     keep = [row for row in range(len(files)) if row not in dropped]
     notes += said
@@ -57,7 +57,7 @@ def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
         pins=(),
         declared=[parts[row] for row in keep] if parts else None,
         groups=groups(columns, keep, group, where),
-        spots=partial(kept, partial(_line, read.lines, f"{where}, "), keep),
+        spots=partial(kept, spot, keep, f"{where}, "),
         paths=[files[row] for row in keep],
         notes=[*read.notes, *notes, *told],
         target=labelling,
@@ -65,8 +65,8 @@ def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
     )
 
 
-def _line(lines: Sequence[int], before: str, row: int) -> str:
-    return f"{before}line {lines[row]}"
+def _line(lines: Sequence[int], row: int) -> str:
+    return f"line {lines[row]}"
 
 
 def _as_read(labels: Sequence[str | None], encoding: str) -> list[str]:
@@ -203,7 +203,7 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
         labels = [label for _, _, own_labels in found for label in own_labels]
     spot = partial(_row, origin, {file: len(origin) - 1 - row for row, file in enumerate(reversed(origin))})
     parts = declared(columns, where, spot)
-    notes += split_note(columns)
+    notes += split_note(columns, first.rest, (first.label, first.image, group))
     if parts is None:
         parts, remarks = _by_path(origin)
         notes += remarks
@@ -220,7 +220,7 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
         pins=[pins[row] for row in keep],
         declared=[parts[row] for row in keep] if parts else None,
         groups=groups(columns, keep, group, where),
-        spots=partial(kept, spot, keep),
+        spots=partial(kept, spot, keep, f"{where}, "),
         classes=classes,
         target=first.label or "",
         several=several or joined(labels, where, notes),
@@ -256,7 +256,8 @@ def _tokens(name: str) -> list[str]:
 
 def _row(origin: Sequence[str], begins: Mapping[str, int], row: int) -> str:
     """Where a row stands; the first of each file is 1."""
-    return f"row {row - begins[origin[row]] + 1} of {printable(origin[row], 100)}"
+    number = f"row {row - begins[origin[row]] + 1}"
+    return number if len(begins) == 1 else f"{number} of {printable(origin[row], 100)}"
 
 
 def _open_row(blobs: Blobs, beside: Mapping[int, str], keep: Sequence[int], place: int) -> Image.Image:
