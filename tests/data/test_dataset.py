@@ -251,6 +251,16 @@ def test_values_too_large_to_train_on_are_refused_with_their_row(tmp_path: Path,
         load(path, task="regression")
 
 
+@pytest.mark.parametrize(("part", "row"), [("train", 7), ("val", 0), ("test", 11)])
+def test_a_value_of_an_array_is_named_by_its_place(tmp_path: Path, part: str, row: int) -> None:
+    arrays = {f"x_{name}": np.full((12, 8, 8), 200, np.uint8) for name in ("train", "val", "test")}
+    arrays |= {f"y_{name}": np.arange(12) + 0.5 for name in ("train", "val", "test")}
+    arrays[f"y_{part}"][row] = 1e295
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(UserError, match=rf"x.npz: y_{part}\[{row}\]: its label 1e\+295 is too large"):
+        load(tmp_path / "x.npz", task="regression")
+
+
 @pytest.mark.parametrize("values", [[1e12, 1e12 + 1], [-5e8, -5e8 + 10], [1e-25, 2e-25]])
 def test_values_that_32_bits_cannot_tell_apart_are_refused(tmp_path: Path, values: list[float]) -> None:
     with pytest.raises(UserError, match="cannot tell apart: subtract a constant"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,6 +64,7 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
     assert scale is not None
     listing = _listing("npz", pairs, where)
     listing.notes = [*listing.notes, *notes]
+    listing.spots = partial(_entry, where, [(labels, len(pairs[part][1])) for part, (_, labels) in found.items()])
     listing.several = next(iter(several), "") or joined(listing.labels, where, listing.notes)
     if scale.kind:
         listing.scales = {scale.kind: (scale.low, scale.high)}
@@ -81,6 +82,15 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
         listing.groups = [label_name(value) or f"row {row}" for row, value in enumerate(arrays[name])]
     listing.notes += _left_out(arrays, found, used)
     return listing
+
+
+def _entry(where: str, lengths: Sequence[tuple[str, int]], index: int) -> str:
+    """Where the label of an image stands, as numpy counts."""
+    for name, length in lengths:
+        if index < length:
+            return f"{where}: {name}[{index}]"
+        index -= length
+    return where
 
 
 def _arrays(path: Path, where: str) -> dict[str, np.ndarray]:
