@@ -284,6 +284,17 @@ def test_rows_are_named_as_an_editor_shows_them(tmp_path: Path, label: str) -> N
         load(tmp_path / "x.parquet", task="regression")
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("broken", [range(40), range(0, 40, 2)])
+def test_broken_images_of_a_table_are_named_by_their_row(tmp_path: Path, streamed: bool, broken: range) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pictures = [encoded(picture(i, 16))[: 60 if i in broken else None] for i in range(40)]
+    parquet.write_table(arrow.table({"image": pictures, "label": [i % 2 for i in range(40)]}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"x.parquet, row \d+( can be read|: )") as told:
+        load(tmp_path / "x.parquet", memory_limit_bytes=0 if streamed else None)
+    assert "row#" not in str(told.value)
+
+
 def test_groups_from_a_csv(tmp_path: Path) -> None:
     folder(tmp_path, {"p": 40})
     rows = ["path,label,patient"] + [f"p/{i:03d}.png,{'ab'[i % 2]},{i // 4}" for i in range(40)]

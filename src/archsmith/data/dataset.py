@@ -173,7 +173,7 @@ def load(
             parts[part] = Resident(*held, labels[chosen], names, len(strata), **common)
         else:
             which = kept[chosen], labels[chosen], names, len(strata)
-            parts[part] = Streamed(listing.open, *which, channels, side, how=read, **common)
+            parts[part] = Streamed(listing.open, *which, channels, side, how=read, shown=listing.shown, **common)
     mean, std = _statistics(parts["train"])
     goal = own or (Classification(classes) if classes else Reconstruction(channels, side, mean, std))
     facts = _facts(source, listing, classes, parts, saved, headers, side, channels, hashed)
