@@ -207,6 +207,24 @@ def test_torn_files_are_recognized(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"CREATE TABLE", b"CREATE T\xe9BLE"),
+        (b"CREATE TABLE trials", b"CREATE TABLE tr\xffals"),
+        (b"primary key", b"prim\x80ry key"),
+    ],
+)
+def test_bytes_that_are_no_text_are_damage_too(tmp_path, old, new):
+    """SQLite quotes them in its messages."""
+    path = filled(tmp_path / "t.sqlite")
+    whole = path.read_bytes()
+    where = whole.lower().index(old.lower())
+    path.write_bytes(whole[:where] + new + whole[where + len(old) :])
+    with pytest.raises(Damaged, match="put back a copy"):
+        read_all(path)
+
+
+@pytest.mark.parametrize(
     "change",
     [
         'update trials set arch = \'{"d0":9,"shape":[1,2]}\' where id = 3',

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from command_line import call
 
-from archsmith.errors import did_you_mean, message, printable, shown
+from archsmith.cli import app
+from archsmith.errors import UserError, did_you_mean, message, printable, shown
+from archsmith.run import request_from
 
 Call = tuple[pytest.CaptureFixture[str], pytest.MonkeyPatch]
 
@@ -97,3 +102,51 @@ def test_the_home_of_somebody_is_found(cli: Call, tmp_path: Path) -> None:
 def test_names_that_are_no_text(cli: Call, name: bytes) -> None:
     code, _, err = call(*cli, "report", os.fsdecode(name))
     assert code == 2 and "not in UTF-8" in err
+
+
+def numeric(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, float, float]]:
+    """(command, option, least, most) of every option that is a number."""
+    for option in command.params:
+        kind = getattr(option, "type", option)
+        if getattr(kind, "min", None) is not None:
+            yield path, max(option.opts, key=len), kind.min, kind.max
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from numeric(inner, (*path, name))
+
+
+def without_bounds(command: Any) -> list[str]:
+    """Options that are numbers without bounds."""
+    kinds = (getattr(getattr(option, "type_descriptor", None), "annotation", None) for option in command.params)
+    own = [o.name for o, kind in zip(command.params, kinds, strict=True) if kind in (int, float) and None in (o.min, o.max)]
+    return own + [name for inner in getattr(command, "commands", {}).values() for name in without_bounds(inner)]
+
+
+NUMERIC = list(numeric(typer.main.get_command(app)))
+
+
+def test_every_number_has_bounds() -> None:
+    assert len(NUMERIC) > 40 and not without_bounds(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize(("command", "option", "least", "most"), NUMERIC, ids=[" ".join((*c, o)) for c, o, *_ in NUMERIC])
+def test_a_number_out_of_bounds_says_option_value_and_what_is_allowed(
+    cli: Call, command: tuple[str, ...], option: str, least: float, most: float
+) -> None:
+    for value in (str(least - 1), str(most * 2 + 1), "nan", "-inf", "some"):
+        code, _, err = call(*cli, *command, f"{option}={value}")
+        assert code == 2 and err.count("\n") == 1
+        assert f"error: {option} {value}: allowed is a" in err and f"from {least} to {most}" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("val_share", 0.0, "above 0 and below 1"),
+        ("size", 2, "from 4 and to 1024"),
+        ("seed", -1, "from 0 and below"),
+        ("trials", 1, "from 8"),
+    ],
+)
+def test_a_request_out_of_bounds_says_what_is_allowed(name: str, value: float, allowed: str) -> None:
+    with pytest.raises(UserError, match=f"{name}={value}: allowed is a number {allowed}"):
+        request_from(**{"data": "digits", name: value})

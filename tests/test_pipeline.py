@@ -17,6 +17,7 @@ import torch
 import archsmith
 from archsmith.errors import Damaged, UserError
 from archsmith.pipeline import carry_on, start
+from archsmith.report.page import write
 from archsmith.run import STAGES, Request, Run, request_from
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "campaign.py"
@@ -145,6 +146,27 @@ def test_tampered_weights_are_refused(finished: Run, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"\x55")
     with pytest.raises(Damaged, match="not the file that was shipped"):
         archsmith.open_run(copy).best()
+
+
+@pytest.mark.parametrize("name", ["labels.json", "preprocess.json", "architecture.json", "model.onnx"])
+@pytest.mark.parametrize("network", [None, "search"])
+def test_a_package_that_was_edited_is_noticed(finished: Run, tmp_path: Path, name: str, network: str | None) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.folder, copy)
+    path = copy / "best" / name
+    path.write_bytes(path.read_bytes().replace(b"0", b"1", 1) + b" ")
+    with pytest.raises(Damaged, match=f"{name} is not the file that was shipped .*archsmith resume"):
+        archsmith.open_run(copy).export(tmp_path / "out.safetensors", network=network)
+    assert not (tmp_path / "out.safetensors").exists()
+    assert f"best/{name} is no longer the file that was shipped" in write(copy).read_text()
+
+
+def test_notes_on_the_card_and_missing_files_are_no_harm(finished: Run, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.folder, copy)
+    (copy / "best" / "card.md").write_text("ours")
+    (copy / "best" / "model.pt2").unlink()
+    assert archsmith.open_run(copy).export(tmp_path / "out.safetensors").is_file()
 
 
 def test_changed_data_is_refused_on_resume(finished: Run, tmp_path: Path) -> None:

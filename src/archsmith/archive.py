@@ -246,7 +246,9 @@ class explained:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError):
+        if not isinstance(error, sqlite3.DatabaseError | UnicodeDecodeError):  # the latter where SQLite quotes torn bytes
+            return
+        if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError):
             return  # not about the file
         text = str(error)
         if "full" in text:

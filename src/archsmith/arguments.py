@@ -69,6 +69,22 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+def out_of_bounds(error: BaseException) -> str:
+    """What the parser's error about a numeric option means: the option, the value, what is allowed; "" for any other error."""
+    option = getattr(error, "param", None)
+    kind = getattr(option, "type", option)  # older versions of typer keep bounds in the type
+    low, high = getattr(kind, "min", None), getattr(kind, "max", None)
+    names = getattr(option, "opts", None)
+    if low is None or high is None or not names:
+        return ""
+    cause = error.__cause__
+    found = cause.errors()[0].get("input") if cause is not None and hasattr(cause, "errors") else None
+    if found is None:
+        found = str(error).split(" is ")[0].strip("' ")
+    what = "a whole number" if isinstance(low, int) else "a number"
+    return f"{max(names, key=len)} {shown(found)}: allowed is {what} from {low} to {high}"
+
+
 class _Aside:
     """Standard output while a command works that promised one JSON object: what others print goes to standard error."""
 

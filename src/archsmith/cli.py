@@ -36,7 +36,10 @@ Budget = Annotated[
     str, typer.Option("--budget", help='Limits, e.g. "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40".')
 ]
 Space = Annotated[str, typer.Option("--space", help="A name from `archsmith spaces`, or your own as my_model.py:Net.")]
-Rate = Annotated[float | None, typer.Option("--lr", min=1e-6, max=100.0, help="Learning rate. [default: the recipe's]")]
+Rate = Annotated[
+    float | None,
+    typer.Option("--lr", callback=arguments.finite, min=1e-6, max=100.0, help="Learning rate. [default: the recipe's]"),
+]
 BatchSize = Annotated[int | None, typer.Option("--batch", min=2, max=2**16, help="Images in a batch. [default: the recipe's]")]
 Augmentation = Annotated[
     str | None, typer.Option("--augment", help="What is done to training images: auto, none, strong. [default: auto]")
@@ -45,7 +48,10 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Run the file that the run's space names, though it was begun elsewhere or is another.")
 ]
 ClassesAt = Annotated[
-    int | None, typer.Option("--classes-at", help="Level of the class folders below DATA, 1: directly in it. [default: seen]")
+    int | None,
+    typer.Option(
+        "--classes-at", min=1, max=100, help="Level of the class folders below DATA, 1: directly in it. [default: seen]"
+    ),
 ]
 
 
@@ -136,7 +142,7 @@ def _ending(error: BaseException, *, stopped: bool) -> tuple[int, str]:
     if isinstance(error, ArchsmithError):
         return 2, f"error: {error}"
     if hasattr(error, "format_message"):  # one of the command-line parser's own
-        return 2, f"error: {_meant(error.format_message().strip().rstrip('.'))}"
+        return 2, f"error: {_meant(error.format_message().strip().rstrip('.'), error)}"
     if isinstance(error, BrokenPipeError):  # `| head` has seen enough
         return _UNREAD, ""
     if isinstance(error, OSError):
@@ -161,8 +167,10 @@ def _note(notes: Sequence[str]) -> None:
         _say(f"note: {note}")
 
 
-def _meant(said: str) -> str:
+def _meant(said: str, error: BaseException) -> str:
     """What the parser says, with one suggestion, where there is one, or where to look."""
+    if bounds := arguments.out_of_bounds(error):
+        return f"{bounds}; see --help"
     if "Did you mean" in said:
         return said.replace(". Did you mean", "; did you mean")
     if "No such command" in said:
@@ -227,8 +235,16 @@ def search(
     size: Annotated[
         int | None, typer.Option(min=4, max=1024, help="Side of the input in pixels. [default: from the images]")
     ] = None,
-    val_share: Annotated[float, typer.Option(help="Share of the images kept for validation, where none are given.")] = 0.15,
-    test_share: Annotated[float | None, typer.Option(help="Share kept for the test. [default: 0.2; digits 0.3]")] = None,
+    val_share: Annotated[
+        float,
+        typer.Option(
+            callback=arguments.finite, min=1e-4, max=0.9, help="Share of the images kept for validation, where none are given."
+        ),
+    ] = 0.15,
+    test_share: Annotated[
+        float | None,
+        typer.Option(callback=arguments.finite, min=1e-4, max=0.9, help="Share kept for the test. [default: 0.2; digits 0.3]"),
+    ] = None,
     group: Annotated[str | None, typer.Option(help="Column whose equal values must not be split (CSV, parquet).")] = None,
     classes_at: ClassesAt = None,
     reference: Annotated[bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")] = True,
@@ -444,7 +460,8 @@ def train(
     time: Annotated[str | None, typer.Option(help="All the time it may take: 90s, 20m, 1h30m.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=10**9, help="Training steps instead.")] = None,
     epochs: Annotated[
-        float | None, typer.Option(min=0.01, max=1e6, help="Passes over the training images instead of a time.")
+        float | None,
+        typer.Option(callback=arguments.finite, min=0.01, max=1e6, help="Passes over the training images instead of a time."),
     ] = None,
     lr: Rate = None,
     batch: BatchSize = None,
@@ -560,9 +577,11 @@ def _check_space(space: str) -> None:
 def report(run: RunFolder, json: Json = False) -> None:
     """Draw report.html anew, also while a run is going on."""
     from archsmith.report.page import write
-    from archsmith.run import Run
+    from archsmith.run import Run, altered
 
-    path = write(Run.open(run).folder)
+    found = Run.open(run)
+    path = write(found.folder)
+    _note([f"{file} is no longer the file that was shipped" for file in altered(run, found.stage("ship") or {})])
     _print({"report": str(path)}) if json else print(path)
 
 

@@ -50,7 +50,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {quoted(close[0], 200)}?" if close else ""
 
 
-_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+UNSEEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 _JOINING = frozenset("\u200c\u200d")  # parts of words and of pictures in several scripts
 
 
@@ -65,7 +65,7 @@ def printable(value: object, limit: int | None = None) -> str:
         text = f"{text[: limit - limit // 3 - 3]}...{text[-(limit // 3) :]}"
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escape(c) if unicodedata.category(c) in _UNSEEN and c not in _JOINING else c for c in text)
+    return "".join(_escape(c) if unicodedata.category(c) in UNSEEN and c not in _JOINING else c for c in text)
 
 
 def _escape(character: str) -> str:

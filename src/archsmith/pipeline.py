@@ -30,7 +30,7 @@ from archsmith.metrics.cost import Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.models import build_for
 from archsmith.progress import Silent, Watch, duration
-from archsmith.run import STAGES, Request, Run, Stopwatch, request_from
+from archsmith.run import STAGES, Request, Run, Stopwatch, altered, request_from
 from archsmith.stages import finish, further, look, profile, shared, ship
 from archsmith.stages.work import Work
 from archsmith.supernet import search_space
@@ -669,6 +669,7 @@ def export(
 
     over = over and path is not None
     path, kind = _exported(run, path, format)
+    _check_package(run)
     seen = run.stage("look") or {}
     network = best(run, which)
     shape = (seen["channels"], seen["size"], seen["size"])
@@ -677,6 +678,17 @@ def export(
     how = seen.get("preprocessing") or {"fit": "crop"}
     notes = {"labels": list(goal.names), "task": goal.task, "preprocess": how}
     return export_file(network, path, kind, shape=shape, deployment=around, metadata=notes, over=over)
+
+
+def _check_package(run: Run) -> None:
+    """Damaged where best/ says another thing of the network than the run: what is exported has classes and preprocessing as the
+    run recorded them, which somebody who changed those files would not expect. Notes on the card are anybody's to make."""
+    changed = [path for path in altered(run.folder, run.stage("ship") or {}) if path.suffix not in (".md", ".py")]
+    if changed:
+        raise Damaged(
+            f"{changed[0]} is not the file that was shipped (its checksum differs), and the run has its classes and "
+            f"preprocessing as they were; put it back, or write it again with `archsmith resume {run.folder}`"
+        )
 
 
 def _exported(run: Run, path: Path | None, format: str | None) -> tuple[Path, str]:

@@ -72,13 +72,28 @@ def request_from(**values: Any) -> Request:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{name}={first.get('input')!r}: {first['msg']}") from error
+        raise UserError(f"{name}={first.get('input')!r}: {_allowed(name) or first['msg']}") from error
     parse(request.budget)
     if request.time_s is None and request.steps is None:
         raise UserError("give either a time or a number of training steps")
     if request.val_share + (request.test_share or 0.0) >= 1:
         raise UserError(f"val_share={request.val_share} and test_share={request.test_share} leave nothing to train on")
     return request
+
+
+_BOUNDS = {"gt": "above", "ge": "from", "lt": "below", "le": "to"}
+
+
+def _allowed(name: str) -> str:
+    """What values a numeric setting may have; "" for others."""
+    field = Request.model_fields.get(name)
+    bounds = [
+        f"{word} {value:g}"
+        for one in (field.metadata if field else ())
+        for sign, word in _BOUNDS.items()
+        if isinstance(value := getattr(one, sign, None), int | float)
+    ]
+    return f"allowed is a number {' and '.join(bounds)}" if bounds else ""
 
 
 class Run:
@@ -321,6 +336,12 @@ class Run:
             "report": str(self.folder / "report.html"),
             "seconds": round(sum(self.seconds().values()), 2),
         }
+
+
+def altered(folder: Path, ship: Mapping[str, Any]) -> list[Path]:
+    """Files of best/ that are there, but not as they were shipped. ship: the payload of that stage, empty before it."""
+    shipped = ((folder / "best" / entry["name"], entry["sha256"]) for entry in ship.get("files") or ())
+    return [path for path, sha256 in shipped if path.is_file() and trust.content_hash(path) != sha256]
 
 
 def _new_record(request: Request, fields: Mapping[str, Any]) -> dict[str, Any]:

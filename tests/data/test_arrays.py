@@ -194,6 +194,10 @@ def test_torn_and_pickled_files_are_refused(tmp_path: Path) -> None:
         (("images", "labels", "val_images", "val_labels"), {"train", "val"}, "images, labels were taken as the training part"),
         (("x", "y", "x_train", "y_train", "x_test", "y_test"), {"train", "test"}, "x, y were not used"),
         (("x_train", "y_train", "x_test"), {"train"}, "x_test were not used"),
+        (("x_train", "y_train", "Xval", "yval"), {"train", "val"}, None),
+        (("x_train", "y_train", "mean_of_x", "y_extra"), {"train"}, "mean_of_x, y_extra were not used"),
+        (("x", "y", "names_of_rows"), None, "names_of_rows were not used"),
+        (("x", "inputs", "y"), None, "inputs were not used"),
         (("x", "y"), None, None),
     ],
 )
@@ -201,10 +205,39 @@ def test_parts_that_are_given_are_kept_and_what_is_dropped_is_said(
     names: tuple[str, ...], parts: set[str] | None, said: str | None, tmp_path: Path
 ) -> None:
     pictures, labels = np.zeros((6, 8, 8), np.uint8), np.arange(6) % 2
-    np.savez(tmp_path / "a.npz", **{name: pictures if "x" in name or "images" in name else labels for name in names})
+    np.savez(
+        tmp_path / "a.npz",
+        **{name: pictures if "x" in name.lower() or "inputs" in name or "images" in name else labels for name in names},
+    )
     listing = list_npz(tmp_path / "a.npz", None)
     assert (set(listing.declared) if listing.declared else None) == parts
     assert any(said in note for note in listing.notes) if said else not listing.notes
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "X_train y_train Xval yval",
+        "Xtr Ytr Xva Yva",
+        "trainX trainY valX valY",
+        "train-images train-labels validation_images validationLabels",
+        "TRAIN_IMGS TRAIN_TARGET dev_imgs dev_target",
+        "x.train y.train x.valid y.valid",
+        "train_set_x train_set_y val_set_x_orig val_set_y_orig",
+        "set_train_x set_train_y set_val_x set_val_y",
+    ],
+)
+def test_parts_are_known_whatever_the_case_the_signs_and_the_order_of_words(names: str, tmp_path: Path) -> None:
+    first, second, third, fourth = names.split()
+    listing = list_npz(npz(tmp_path, **{first: GREY, second: LABELS, third: GREY[:4], fourth: LABELS[:4]}), None)
+    assert listing.declared == ["train"] * 6 + ["val"] * 4 and not listing.notes
+
+
+@pytest.mark.parametrize("names", ["a b", "Xval yval", "x_train labels_of_x", "x1 y1"])
+def test_an_error_lists_every_array(names: str, tmp_path: Path) -> None:
+    first, second = names.split()
+    with pytest.raises(UserError, match=f"holds the arrays '{first}', '{second}'; expected"):
+        list_npz(npz(tmp_path, **{first: GREY, second: LABELS}), None)
 
 
 @pytest.mark.parametrize("names", [("0", "1", "10", "11", "2"), ("2", "1", "0"), ("7", "3", "5")])

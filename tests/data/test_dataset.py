@@ -212,6 +212,89 @@ def test_labels_that_make_no_sense(tmp_path: Path) -> None:
     assert data.facts["images"] == 59
 
 
+def table(root: Path, labels: list[str], column: str = "label") -> Path:
+    folder(root, {"p": len(labels)})
+    rows = [f"p/{place:03d}.png,{label}" for place, label in enumerate(labels)]
+    (root / "x.csv").write_text("\n".join([f"path,{column}", *rows]))
+    return root / "x.csv"
+
+
+@pytest.mark.parametrize(
+    ("word", "kept"), [("nan", False), ("NaN", False), ("", False), ("NA", True), ("null", True), ("None", True)]
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_labels_that_may_mean_none_are_said_to_be_kept_or_left_out(tmp_path: Path, word: str, kept: bool, kind: str) -> None:
+    labels = ["ant", "bee"] * 15 + [word] * 9
+    if kind == "csv":
+        path, spot = table(tmp_path, labels), "line 32"
+    else:
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        path, spot = tmp_path / "x.parquet", "x.parquet, row 31"
+        pictures = [encoded(picture(i)) for i in range(len(labels))]
+        parquet.write_table(arrow.table({"image": pictures, "label": labels}), path)
+    data = load(path)
+    notes = "; ".join(data.facts["notes"])
+    assert (word in data.classes) == kept
+    if kept:
+        assert f"'{word}' (9 images) counted as a class" in notes
+    else:
+        assert "9 images have no label (empty or NaN) and were left out, such as" in notes and spot in notes
+        assert data.facts["images"] == 30 and all("#" not in name for name, _ in data.unreadable)
+
+
+@pytest.mark.parametrize("value", ["1e295", "-3e30", "inf", "-Infinity", "1e999"])
+def test_values_too_large_to_train_on_are_refused_with_their_row(tmp_path: Path, value: str) -> None:
+    path = table(tmp_path, [f"{i}.5" for i in range(20)] + [value] + ["3"], "target")
+    with pytest.raises(
+        UserError, match=r"x.csv, line 22: its label .* is too large to train on; numbers from -1e\+19 to 1e\+19"
+    ):
+        load(path, task="regression")
+
+
+@pytest.mark.parametrize(("part", "row"), [("train", 7), ("val", 0), ("test", 11)])
+def test_a_value_of_an_array_is_named_by_its_place(tmp_path: Path, part: str, row: int) -> None:
+    arrays = {f"x_{name}": np.full((12, 8, 8), 200, np.uint8) for name in ("train", "val", "test")}
+    arrays |= {f"y_{name}": np.arange(12) + 0.5 for name in ("train", "val", "test")}
+    arrays[f"y_{part}"][row] = 1e295
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(UserError, match=rf"x.npz: y_{part}\[{row}\]: its label 1e\+295 is too large"):
+        load(tmp_path / "x.npz", task="regression")
+
+
+@pytest.mark.parametrize("values", [[1e12, 1e12 + 1], [-5e8, -5e8 + 10], [1e-25, 2e-25]])
+def test_values_that_32_bits_cannot_tell_apart_are_refused(tmp_path: Path, values: list[float]) -> None:
+    with pytest.raises(UserError, match="cannot tell apart: subtract a constant"):
+        load(table(tmp_path, [repr(v) for v in values * 15], "target"), task="regression")
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", ""])
+def test_missing_values_are_left_out_and_counted(tmp_path: Path, word: str) -> None:
+    data = load(table(tmp_path, [f"{i}" for i in range(40)] + [word] * 3, "target"), task="regression")
+    assert any("3 images have no value (empty or NaN) and were left out" in note for note in data.facts["notes"])
+
+
+@pytest.mark.parametrize("label", ["two", "1 2 x", "5%"])
+def test_rows_are_named_as_an_editor_shows_them(tmp_path: Path, label: str) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    with pytest.raises(UserError, match=f"x.csv, line 6: its label '{label}' is not a number"):
+        load(table(tmp_path, ["1", "2", "3", "4", label, "6"], "target"), task="regression")
+    pictures = [encoded(picture(i)) for i in range(6)]
+    parquet.write_table(arrow.table({"image": pictures, "target": ["1", "2", "3", "4", label, "6"]}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=f"x.parquet, row 5: its label '{label}' is not a number"):
+        load(tmp_path / "x.parquet", task="regression")
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("broken", [range(40), range(0, 40, 2)])
+def test_broken_images_of_a_table_are_named_by_their_row(tmp_path: Path, streamed: bool, broken: range) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pictures = [encoded(picture(i, 16))[: 60 if i in broken else None] for i in range(40)]
+    parquet.write_table(arrow.table({"image": pictures, "label": [i % 2 for i in range(40)]}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"x.parquet, row \d+( can be read|: )") as told:
+        load(tmp_path / "x.parquet", memory_limit_bytes=0 if streamed else None)
+    assert "row#" not in str(told.value)
+
+
 def test_groups_from_a_csv(tmp_path: Path) -> None:
     folder(tmp_path, {"p": 40})
     rows = ["path,label,patient"] + [f"p/{i:03d}.png,{'ab'[i % 2]},{i // 4}" for i in range(40)]

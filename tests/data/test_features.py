@@ -12,7 +12,7 @@ import pytest
 from pictures import encoded, picture
 
 from archsmith.data import load
-from archsmith.data.table import list_parquet
+from archsmith.data.table import list_csv, list_parquet
 from archsmith.errors import UserError
 
 arrow = pytest.importorskip("pyarrow")
@@ -138,3 +138,76 @@ def test_paths_that_lead_out_of_the_folder_are_refused(tmp_path: Path, path: str
     rows = [{"bytes": None, "path": path}] * 12
     with pytest.raises(UserError, match="outside the folder of the file"):
         list_parquet([shard(tmp_path, "a.parquet", image=rows, label=NUMBERS)], None, LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("column", "names", "numbers"),
+    [
+        ("split", ("train", "test"), [0] * 8 + [1] * 4),
+        ("split", ("validation", "train"), [1] * 8 + [0] * 4),
+        ("partition", ("test", "dev", "train"), [2] * 6 + [1] * 3 + [0] * 3),
+        ("fold", ("train", "test"), [0] * 8 + [1] * 4),
+    ],
+)
+def test_a_split_of_numbers_is_read_by_their_names(
+    tmp_path: Path, column: str, names: tuple[str, ...], numbers: list[int]
+) -> None:
+    known = {"train": "train", "test": "test", "validation": "val", "dev": "val"}
+    features = {"label": named("ant", "bee", "cow"), column: named(*names)}
+    listing = list_parquet([shard(tmp_path, "a.parquet", features, **{"label": NUMBERS, column: numbers})], None, LIMIT)
+    assert listing.declared == [known[names[number]] for number in numbers] and listing.labels == TRUE
+    assert not any("left aside" in note for note in listing.notes)
+
+
+@pytest.mark.parametrize("numbers", [[0, 1] * 6, [1, 2, 3] * 4, [0] * 11 + [7], [True, False] * 6])
+def test_a_split_of_numbers_without_names_is_refused_with_its_row(tmp_path: Path, numbers: list[Any]) -> None:
+    with pytest.raises(UserError, match=f"a.parquet, row 1, column 'split': {numbers[0]} does not say which part"):
+        list_parquet([shard(tmp_path, "a.parquet", label=NUMBERS, split=numbers)], None, LIMIT)
+
+
+@pytest.mark.parametrize("other", ["image_2", "mask", "depth"])
+@pytest.mark.parametrize("kind", [IMAGES, [b"bytes"] * 12])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_second_column_of_images_is_said_not_to_be_used(tmp_path: Path, other: str, kind: list[Any], labelled: bool) -> None:
+    listing = list_parquet([shard(tmp_path, "a.parquet", **{other: kind, "label": NUMBERS})], None, LIMIT, labelled)
+    assert "the images are those of column image" in listing.notes[0] and f"may hold images: {other}" in listing.notes[0]
+
+
+@pytest.mark.parametrize("other", ["fine_label", "category", "Species", "class_id"])
+def test_a_second_column_of_labels_is_said_not_to_be_used(tmp_path: Path, other: str) -> None:
+    listing = list_parquet([shard(tmp_path, "a.parquet", **{"label": NUMBERS, other: TRUE})], None, LIMIT)
+    assert f"the labels those of column label; {other} left aside" in listing.notes[0]
+
+
+@pytest.mark.parametrize("way", [".", "below/..", "link"])
+def test_images_that_are_named_twice_count_once(tmp_path: Path, way: str) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    for number in range(12):
+        picture(number).save(tmp_path / f"{number}.png")
+    paths = [f"{n}.png" for n in range(11)] + [f"{way}/3.png"]
+    rows = [{"bytes": None, "path": path} for path in paths]
+    listing = list_parquet([shard(tmp_path, "a.parquet", image=rows, label=[0] * 12)], None, LIMIT)
+    assert len(listing.ids) == len(listing.pins) == 11 and any("such as row 12, which" in note for note in listing.notes)
+    with pytest.raises(UserError, match="two labels, '0' .row 4. and '1' .row 12."):
+        list_parquet([shard(tmp_path, "b.parquet", image=rows, label=[0] * 11 + [1])], None, LIMIT)
+
+
+@pytest.mark.parametrize("column", ["is_train", "train", "Test", "fold", "is-validation-image"])
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_column_named_for_parts_that_is_not_taken_is_said(tmp_path: Path, column: str, kind: str) -> None:
+    if kind == "parquet":
+        listing = list_parquet([shard(tmp_path, "a.parquet", **{"label": NUMBERS, column: [0, 1] * 6})], None, LIMIT)
+    else:
+        for number in range(2):
+            picture(number).save(tmp_path / f"{number}.png")
+        (tmp_path / "a.csv").write_text(f"path,label,{column}\n0.png,a,1\n1.png,b,0\n")
+        listing = list_csv(tmp_path / "a.csv", None)
+    assert listing.declared is None and any(f"not taken for the given split: column '{column}'" in n for n in listing.notes)
+
+
+def test_rows_of_several_files_are_named_with_their_file(tmp_path: Path) -> None:
+    files = [shard(tmp_path, f"{name}.parquet", label=NUMBERS, split=["train"] * 12) for name in "ab"]
+    files.append(shard(tmp_path, "c.parquet", label=NUMBERS, split=["train"] * 4 + ["tain"] + ["train"] * 7))
+    with pytest.raises(UserError, match=r"the 3 parquet files, row 5 of .*c.parquet, column 'split': unknown split 'tain'"):
+        list_parquet(files, None, LIMIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,6 +57,12 @@ SPLITS: dict[str, tuple[Tree, str]] = {
                                   | {"train/c": 2}, "train test"),
     "below each class": ({f"{name}/{part}": 2 for name in "ab" for part in ("train", "test")}, "train test"),
     "a folder beside the parts": (parts_of("train test") | {"raw": 3}, "train test"),
+    "below one folder in each class": ({f"{n}/images/{p}": 2 for n in "ab" for p in ("train", "test")}, "train test"),
+    "below two folders in each class": ({f"{name}/x/y/{part}": 2 for name in "ab" for part in ("Train", "val")}, "train val"),
+    "below a folder of its name": ({f"{n}/{n}_images/{p}/jpg": 2 for n in "ab" for p in ("train", "test")}, "train test"),
+    "beside a word that says nothing": (parts_of("flowers_train flowers_test"), "train test"),
+    "numbered, beside two words": (parts_of("my-set-train my-set-val my-set-test"), "train val test"),
+    "such words below each class": ({f"{n}/cam_{p}": 2 for n in "ab" for p in ("train", "test")}, "train test"),
     "train, dev and eval": (parts_of("train dev eval"), "train val test"),
 }  # fmt: skip
 
@@ -83,6 +90,8 @@ CLASSES: dict[str, tuple[Tree, str]] = {
     ),
     "valid coins": ({"valid": 2, "forged": 2}, "valid forged"),
     "one inner folder each": ({"cat/images": 2, "dog/images": 2}, "cat dog"),
+    "parts of one kind": ({"cat/images/train": 2, "dog/images/train": 2}, "cat dog"),
+    "two inner folders each": ({"cat/raw/images": 2, "dog/raw/images": 2}, "cat dog"),
     "stray images beside": ({"cat": 2, "dog": 2, ".": 1}, "cat dog"),
 }
 
@@ -99,7 +108,12 @@ def test_classes_whose_names_look_like_parts_stay_classes(name: str, tmp_path: P
     "counts",
     [
         {f"{place}/images/{color}": 3 for place in ("shop", "camera", "phone") for color in ("red", "green")},
-        {f"{name}/images/{part}": 3 for name in ("cat", "dog") for part in ("train", "test")},
+        {f"{place}/images/{tool}": 3 for place in ("amazon", "dslr", "webcam") for tool in ("mug", "pen", "ruler")},
+        {f"{place}/raw/images/{color}": 3 for place in ("shop", "phone") for color in ("red", "green")},
+        {f"{name}/{name}_images/{side}": 3 for name in ("one", "two") for side in ("front", "back")},
+        {f"{name}/images/{part}": 3 for name in ("cat", "dog") for part in ("val", "test")},
+        {f"{d}/images/{c}": 2 for d in ("a", "b") for c in ("x", "y")} | {"c/x": 2, "c/y": 2},
+        {f"{name}/images/{part}/{i}": 2 for name in ("cat", "dog") for part in ("train", "test") for i in "xy"},
         {f"{name}/x/{color}": 2 for name in ("one", "two") for color in ("red", "green", "blue")},
         {"fold1/cat": 2, "fold1/dog": 2, "fold2/cat": 2, "fold2/dog": 2},
         {"apprentissage/a": 2, "apprentissage/b": 2, "test/a": 2, "test/b": 2},
@@ -114,10 +128,86 @@ def test_classes_whose_names_look_like_parts_stay_classes(name: str, tmp_path: P
 )
 def test_a_tree_with_two_readings_is_asked_about(counts: Tree, tmp_path: Path) -> None:
     root = tree(tmp_path, counts)
-    with pytest.raises(UserError, match=r"two ways.*--classes-at \d.*--classes-at \d"):
+    with pytest.raises(UserError, match=r"(two|three|four) ways.*--classes-at \d gives") as told:
         read(root)
-    for level in (1, 2):
-        assert read(root, level)[0]
+    ways = re.findall(r"--classes-at (\d) gives (\d+) classes \('(\w+)'.*? of (\d+) images", str(told.value))
+    assert len(ways) > 1
+    for level, classes, first, images in ways:
+        found = read(root, int(level))[0]
+        labels = sorted({label for _, label in found})
+        assert (len(labels), labels[0], sum(found.values())) == (int(classes), first, int(images))
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {f"{name}/images/{part}": 2 for name in ("cat", "dog") for part in ("train", "test")} | {"bird/images": 2},
+        {f"{name}/images/{part}": 2 for name in ("cat", "dog") for part in ("train", "test")}
+        | {"bird/train": 2, "bird/val": 2},
+        {f"cat/{part}": 2 for part in ("train", "test")} | {"dog": 2},
+    ],
+)
+def test_parts_that_some_classes_lack_are_asked_about(counts: Tree, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="hold parts such as train.*--classes-at 1 gives .*train/CLASS"):
+        read(tree(tmp_path, counts))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "trainA trainB testA testB",
+        "train_cat train_dog val_cat val_dog",
+        "x-train y-train x-test y-test",
+        "TrainReal TrainFake TestReal TestFake other",
+    ],
+)
+def test_names_that_join_a_part_and_a_class_are_asked_about(names: str, tmp_path: Path) -> None:
+    root = tree(tmp_path, dict.fromkeys(names.split(), 2))
+    with pytest.raises(UserError, match="join a part and something else: --classes-at 1 gives .*train/CLASS"):
+        read(root)
+    assert {label for _, label in read(root, 1)[0]} == set(names.split())
+
+
+@pytest.mark.parametrize("names", ["train_station bus_station", "test_tube train_car pen", "trainA bus testB car"])
+def test_names_that_share_no_word_beside_parts_stay_classes(names: str, tmp_path: Path) -> None:
+    assert {label for _, label in read(tree(tmp_path, dict.fromkeys(names.split(), 2)))[0]} == set(names.split())
+
+
+@pytest.mark.parametrize(
+    ("copy", "original"),
+    [
+        ("cats copy", "cats"), ("cats - Copy", "Cats"), ("cats (1)", "cats"), ("cats - Kopie (2)", "cats"),
+        ("cats_copy2", "cats"),
+        ("Copy of cats", "cats"), ("cats.bak", "cats"), ("big cats copy 3", "big cats"), ("cats – Copie", "cats"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("part", ["", "train/"])
+def test_a_folder_named_as_a_copy_of_one_beside_it_is_asked_about(copy: str, original: str, part: str, tmp_path: Path) -> None:
+    counts = {f"{part}{copy}": 2, f"{part}{original}": 2, f"{part}dogs": 2}
+    root = tree(tmp_path, counts | ({f"test/{name}": 2 for name in (original, "dogs")} if part else {}))
+    with pytest.raises(UserError, match=rf"copy of '{original}' beside it.*--classes-at {2 if part else 1}"):
+        read(root)
+    found, notes = read(root, 2 if part else 1)
+    assert copy in {label for _, label in found} and "counted as a class, though it is named like a copy" in notes
+
+
+@pytest.mark.parametrize("name", ["cats copy", "cats (1)", "photo copy", "Model 3", "copy", "bak"])
+def test_a_folder_named_as_a_copy_of_none_is_a_class(name: str, tmp_path: Path) -> None:
+    assert {label for _, label in read(tree(tmp_path, {name: 2, "dogs": 2, "Model": 2}))[0]} == {name, "dogs", "Model"}
+
+
+@pytest.mark.parametrize("name", ["_trash", "Recycle Bin", "_old", "~backup", "_to_delete", "Papelera de reciclaje"])
+def test_bins_that_are_set_apart_are_asked_about(name: str, tmp_path: Path) -> None:
+    root = tree(tmp_path, {"cat": 2, "dog": 2, name: 3})
+    with pytest.raises(UserError, match=r"3 images\) looks like a bin.*move it out.*--classes-at 1"):
+        read(root)
+    assert read(root, 1)[0] == {("", "cat"): 2, ("", "dog"): 2, ("", name): 3}
+
+
+@pytest.mark.parametrize("name", ["trash", "Papierkorb", "old", "Corbeille"])
+def test_bins_that_may_be_classes_are_classes_and_said(name: str, tmp_path: Path) -> None:
+    found, notes = read(tree(tmp_path, {"cat": 2, "dog": 2, name: 2}))
+    assert len(found) == 3 and f"folder '{name}' (2 images) counted as a class, though it is named like a bin" in notes
 
 
 @pytest.mark.parametrize(
@@ -184,12 +274,14 @@ def test_a_level_that_the_tree_does_not_have_is_refused(level: int, tmp_path: Pa
         "System Volume Information",
         "lost+found",
         "@tmp",
+        ".ipynb_checkpoints",
+        "__MACOSX/cat",
     ],
 )
 def test_folders_of_storage_boxes_are_no_classes_and_no_images(system: str, tmp_path: Path) -> None:
     found, notes = read(tree(tmp_path, {"cat": 2, "dog": 2, system: 3, f"cat/{system}": 2}))
     assert found == {("", "cat"): 2, ("", "dog"): 2}
-    assert system.startswith(".") or "system and thumbnail folders were passed over" in notes
+    assert f"hidden, system and thumbnail folders were passed over: {system.partition('/')[0]}" in notes
 
 
 @pytest.mark.parametrize("small", ["thumbs", "Thumbnails", "_previews"])

@@ -104,3 +104,40 @@ def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
         list_csv(tmp_path / "x.csv", None).open(1)
     with pytest.raises(UserError, match="no regular file"):
         read_rows(tmp_path / "pipe.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('path, label\n"x.png", "cat"\n"y.png", "big, dog"\n', [["x.png", "cat"], ["y.png", "big, dog"]]),
+        ('path; label; split\nx.png; "cat"; "train"\n', [["x.png", "cat", "train"]]),
+        ('path,label\nx.png,  "say ""cat"""\ny.png,dog\n', [["x.png", 'say "cat"'], ["y.png", "dog"]]),
+        ('path,label\nx.png,\t"two\nlines"\n', None),
+    ],
+)
+def test_a_quote_after_a_space_is_a_quote(text: str, rows: list[list[str]] | None, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    if rows is None:  # not balanced by that reading either
+        with pytest.raises(UserError, match="line 3"):
+            read_rows(tmp_path / "x.csv")
+        return
+    found = read_rows(tmp_path / "x.csv")
+    assert found.rows == rows and any("spaces before quotes" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    "cells", [['x.png,"cat', "y.png,dog"], ["x.png,cat", 'y.png,"dog', "z.png,dog"], ['"x.png,cat', "y.png,a"]]
+)
+def test_a_quote_that_is_not_closed_is_refused_with_its_line(cells: list[str], tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("\n".join(["path,label", "w.png,cat", *cells, ""]))
+    line = 3 + next(place for place, cell in enumerate(cells) if '"' in cell)
+    with pytest.raises(UserError, match=f"line {line}: a quote opens there that is not closed"):
+        read_rows(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(("word", "encoding"), [("Işık", "cp1254"), ("Łódź mała", "cp1250"), ("Größe", "cp1252")])
+def test_labels_read_in_a_guessed_encoding_are_shown(word: str, encoding: str, tmp_path: Path) -> None:
+    path = folder(tmp_path, {"p": 2}) / "x.csv"
+    path.write_bytes(f"path,label\np/000.png,{word}\np/001.png,dog\n".encode(encoding))
+    listing = list_csv(path, None)
+    assert any("labels as they were read by that" in note and f"'{listing.labels[0]}'" in note for note in listing.notes)

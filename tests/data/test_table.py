@@ -281,3 +281,35 @@ def test_csv_a_column_that_names_parts_is_the_split_whatever_it_is_called(
 def test_csv_classes_that_are_called_like_parts_stay_classes(tmp_path: Path, rows: str) -> None:
     listing = list_csv(csv_file(tmp_path, f"path,label\n{rows}"), None)
     assert listing.declared is None and set(listing.labels) <= {"train", "test", "val"}
+
+
+@pytest.mark.parametrize(
+    "way", ["./pics/001.png", "pics/../pics/001.png", "{root}/pics/001.png", "link.png", "other/001.png", "link2.png"]
+)
+def test_csv_one_file_by_two_paths_counts_once(tmp_path: Path, way: str) -> None:
+    text = "path,label\npics/000.png,a\npics/001.png,b\n\n{way},{label}\n"
+    path = csv_file(tmp_path, "")
+    (tmp_path / "link.png").symlink_to("pics/001.png")
+    (tmp_path / "link2.png").symlink_to("link.png")
+    (tmp_path / "other").symlink_to("pics")
+    way = way.format(root=tmp_path)
+    path.write_text(text.format(way=way, label="b"))
+    listing = list_csv(path, None)
+    assert listing.ids == ["pics/000.png", "pics/001.png"]
+    assert any("1 rows" in note and "line 5, which names the file of line 3" in note for note in listing.notes)
+    path.write_text(text.format(way=way, label="c"))
+    with pytest.raises(UserError, match="the same file as|two labels") as told:
+        list_csv(path, None)
+    assert "'b' (line 3) and 'c' (line 5)" in str(told.value)
+
+
+def test_csv_different_files_of_equal_names_stay_apart(tmp_path: Path) -> None:
+    folder(tmp_path, {"a": 2, "b": 2})
+    (tmp_path / "x.csv").write_text("path,label\na/000.png,a\nb/000.png,b\na/001.png,a\n")
+    assert list_csv(tmp_path / "x.csv", None).ids == ["a/000.png", "b/000.png", "a/001.png"]
+
+
+@pytest.mark.parametrize("other", ["category", "Species", "class_name"])
+def test_csv_a_second_column_of_labels_is_said_not_to_be_used(tmp_path: Path, other: str) -> None:
+    path = csv_file(tmp_path, f"path,label,{other}\npics/000.png,a,b\npics/001.png,b,c\n")
+    assert f"the class labels come from column 'label'; not used: '{other}'" in list_csv(path, None).notes

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +20,11 @@ from archsmith.data.scan import Values
 from archsmith.data.several import joined
 from archsmith.errors import UserError, did_you_mean
 
-IMAGES = ("images", "image", "x", "data")
-LABELS = ("labels", "label", "y", "targets")
+IMAGES = ("images", "image", "x", "data", "imgs", "img", "pictures", "pixels", "inputs", "input")
+LABELS = ("labels", "label", "y", "targets", "target", "lbls", "lbl")
+NAMES = ("classes", "class_names", "names")
+_SHORT = {"tr": "train", "te": "test", "va": "val", "ts": "test"}  # Xtr, y_te: in names of arrays only
+_FILLING = ("set", "split", "part", "orig", "all", "arr", "array")
 
 
 def list_digits() -> Listing:
@@ -42,7 +46,7 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
     found = _pairs(arrays, labelled)
     if not found or (found.keys() != {""} and "train" not in found):
         raise UserError(
-            f"{where} holds the arrays {', '.join(map(repr, arrays)) or 'none'}; expected images and labels, "
+            f"{where} holds the arrays {_some(map(repr, arrays)) or 'none'}; expected images and labels, "
             "or x_train, y_train, x_test, y_test."
         )
     notes: list[str] = []
@@ -59,11 +63,14 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
             raise UserError(f"{where}: {images} holds {len(read)} images, {labels} {len(given)} labels; they must agree.")
     assert scale is not None
     listing = _listing("npz", pairs, where)
-    listing.notes = [*listing.notes, *notes, *_left_out(arrays, found)]
+    listing.notes = [*listing.notes, *notes]
+    listing.spots = partial(_entry, where, [(labels, len(pairs[part][1])) for part, (_, labels) in found.items()])
     listing.several = next(iter(several), "") or joined(listing.labels, where, listing.notes)
     if scale.kind:
         listing.scales = {scale.kind: (scale.low, scale.high)}
+    used = {name for pair in found.values() for name in pair} | ({group or "group"} & arrays.keys())
     if task == "classification":
+        used |= set([name for name in NAMES if name in arrays][:1])
         _name_classes(listing, arrays, where, text=all(arrays[labels].dtype.kind in "US" for _, labels in found.values()))
     if group is not None or "group" in arrays:
         name = group or "group"
@@ -73,7 +80,17 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
                 f"{did_you_mean(name, arrays) if name not in arrays else ''}."
             )
         listing.groups = [label_name(value) or f"row {row}" for row, value in enumerate(arrays[name])]
+    listing.notes += _left_out(arrays, found, used)
     return listing
+
+
+def _entry(where: str, lengths: Sequence[tuple[str, int]], index: int) -> str:
+    """Where the label of an image stands, as numpy counts."""
+    for name, length in lengths:
+        if index < length:
+            return f"{where}: {name}[{index}]"
+        index -= length
+    return where
 
 
 def _arrays(path: Path, where: str) -> dict[str, np.ndarray]:
@@ -110,7 +127,7 @@ def _unreadable(where: str, error: Exception) -> UserError:
 def _name_classes(listing: Listing, arrays: Mapping[str, np.ndarray], where: str, *, text: bool) -> None:
     """The names of an array `classes`, `class_names` or `names` in place of the numbers that labels are. text: labels are text,
     which may be such names themselves."""
-    name = next((name for name in ("classes", "class_names", "names") if name in arrays), None)
+    name = next((name for name in NAMES if name in arrays), None)
     if name is None or arrays[name].ndim != 1:
         return
     names = [label_name(value) for value in arrays[name]]
@@ -140,13 +157,9 @@ def _name_classes(listing: Listing, arrays: Mapping[str, np.ndarray], where: str
 def _pairs(arrays: dict[str, np.ndarray], labelled: bool = True) -> dict[str, tuple[str, str]]:
     """Part ("" for none) -> the names of its images and of its labels (of its images again where there need be none)."""
     roles: dict[str, dict[str, str]] = {}
-    for name in arrays:
-        words = name.lower().split("_")
-        part = next((PART_NAMES[word] for word in words if word in PART_NAMES), "")
-        rest = "_".join(word for word in words if word not in PART_NAMES)
-        role = "images" if rest in IMAGES else "labels" if rest in LABELS else None
-        if role:
-            roles.setdefault(part, {}).setdefault(role, name)
+    for name in sorted(arrays, key=lambda name: any(word in name.lower() for word in IMAGES[4:])):  # the usual names first
+        if meant := _role(name):
+            roles.setdefault(meant[0], {}).setdefault(meant[1], name)
     second = "labels" if labelled else "images"
     whole = {part: (found["images"], found[second]) for part, found in roles.items() if {"images", second} <= found.keys()}
     if "" in whole and len(whole) > 1 and "train" not in whole:
@@ -154,17 +167,42 @@ def _pairs(arrays: dict[str, np.ndarray], labelled: bool = True) -> dict[str, tu
     return {part: whole[part] for part in PARTS if part in whole} or whole
 
 
-def _left_out(arrays: dict[str, np.ndarray], pairs: dict[str, tuple[str, str]]) -> list[str]:
-    """A remark on arrays of images or labels that no part uses, or on arrays without a part's name taken for training."""
-    used = {name for pair in pairs.values() for name in pair}
-    whole = [name for name in arrays if name.lower() in (*IMAGES, *LABELS)]
-    notes = (
-        [f"arrays {', '.join(pairs['train'])} were taken as the training part"]
-        if used & set(whole) and "train" in pairs
-        else []
-    )
-    alike = [n for n in arrays if n not in used and any(word in (*IMAGES, *LABELS) for word in n.lower().split("_"))]
-    return notes + ([f"arrays {', '.join(printable(n, 40) for n in alike[:8])} were not used"] if alike else [])
+def _role(name: str) -> tuple[str, str] | None:
+    """(part, or "" for none; images or labels) of an array by its name, whatever its case, its signs, the order of its words:
+    Xval, x_val, val-x, validationImages."""
+    text = re.sub(r"[^a-z0-9]", "", name.lower())
+    parts = {**PART_NAMES, **_SHORT}
+    ends = [("", text)]
+    for word in sorted(parts, key=len, reverse=True):
+        if text.startswith(word):
+            ends.append((parts[word], text.removeprefix(word)))
+        if text.endswith(word):
+            ends.append((parts[word], text.removesuffix(word)))
+    for part, rest in ends:
+        for filling in ("", *_FILLING):
+            for core in (rest.removeprefix(filling), rest.removesuffix(filling)):
+                if core in IMAGES or core in LABELS:
+                    return part, "images" if core in IMAGES else "labels"
+    words = [word for word in re.split(r"[^a-z0-9]+", re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()) if word]
+    named = [parts[word] for word in words if word in parts]  # in the midst: set_train_x
+    kinds = [word for word in words if word not in parts and word not in _FILLING]
+    if len(named) == 1 and len(kinds) == 1 and kinds[0] in (*IMAGES, *LABELS):
+        return named[0], "images" if kinds[0] in IMAGES else "labels"
+    return None
+
+
+def _left_out(arrays: Mapping[str, np.ndarray], pairs: Mapping[str, tuple[str, str]], used: set[str]) -> list[str]:
+    """A remark on arrays that nothing uses, and on arrays without a part's name that were taken for training."""
+    whole = {name for name in arrays if (meant := _role(name)) and not meant[0]}
+    plain = pairs.get("train", ("", ""))
+    notes = [f"arrays {', '.join(plain)} were taken as the training part"] if whole.intersection(plain) else []
+    rest = [name for name in arrays if name not in used]
+    return notes + ([f"arrays {_some(rest)} were not used"] if rest else [])
+
+
+def _some(names: Iterable[str]) -> str:
+    shown = [printable(name, 40) for name in names]
+    return ", ".join(shown[:20]) + (f", ... {len(shown)} in all" if len(shown) > 20 else "")
 
 
 def as_images(images: np.ndarray, where: str) -> np.ndarray:

@@ -34,6 +34,9 @@ from archsmith.goals import Classification, Goal, Reconstruction, Regression, to
 LARGEST_SIZE = 224  # of a suggested input
 BUILT_IN = ("digits",)
 _GIB = 1 << 30
+_LARGEST = 1e19  # of a value to predict: its square is a number in 32 bits
+_FINEST = 2.0**-20  # of the values' deviation over their mean, in 32 bits
+_ABSENT = frozenset(("na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "missing", "?", "-", "--"))
 _SHOWN = 1000  # so many unreadable images are named in the facts; Data.unreadable has them all
 
 
@@ -170,7 +173,7 @@ def load(
             parts[part] = Resident(*held, labels[chosen], names, len(strata), **common)
         else:
             which = kept[chosen], labels[chosen], names, len(strata)
-            parts[part] = Streamed(listing.open, *which, channels, side, how=read, **common)
+            parts[part] = Streamed(listing.open, *which, channels, side, how=read, shown=listing.shown, **common)
     mean, std = _statistics(parts["train"])
     goal = own or (Classification(classes) if classes else Reconstruction(channels, side, mean, std))
     facts = _facts(source, listing, classes, parts, saved, headers, side, channels, hashed)
@@ -279,10 +282,11 @@ def _ungrouped(listing: Listing, group: str | None) -> Listing:
 
 def _check_request(size: int | None, val_share: float, test_share: float) -> None:
     if size is not None and not 4 <= size <= 1024:
-        raise UserError(f"input size {size}: allowed is 4 to 1024 pixels.")
+        raise UserError(f"input size {size} (--size): allowed is 4 to 1024 pixels.")
     if not (0 < val_share < 1 and 0 < test_share < 1 and val_share + test_share < 0.95):
         raise UserError(
-            f"shares of {val_share} for validation and {test_share} for test: each must be above 0, both together below 0.95."
+            f"shares of {val_share} for validation (--val-share) and {test_share} for test (--test-share): each must be "
+            "above 0, both together below 0.95."
         )
 
 
@@ -291,9 +295,7 @@ def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
     if listing.several:
         raise UserError(listing.several)
     present = {label for label in listing.labels if label is not None}
-    for name, label in zip(listing.ids, listing.labels, strict=True):
-        if label is None:
-            listing.unreadable.append((name, "no label (empty or NaN)"))
+    _without(listing, [row for row, label in enumerate(listing.labels) if label is None], "no label (empty or NaN)")
     if strange := next((name for name in sorted(present) if "\0" in name), None):
         raise UserError(f"class name {strange!r} holds a NUL character, which no file can be named after; correct that label.")
     if not present:
@@ -305,6 +307,11 @@ def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
         )
     classes = listing.classes or class_order(present)
     listing.notes += check_names(classes)
+    for name in sorted(name for name in present if name.casefold() in _ABSENT):
+        listing.notes.append(
+            f"{quoted(name)} ({listing.labels.count(name)} images) counted as a class; if it says that there is no label, "
+            "leave these images out"
+        )
     empty = [name for name in classes if name not in present]
     if empty:
         listing.notes.append(f"{len(empty)} classes that the source names have no image: {', '.join(map(quoted, empty[:5]))}")
@@ -313,6 +320,13 @@ def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
         raise UserError(f"{len(classes)} classes for {len(listing.ids)} images; is the label column the right one?")
     index = {name: place for place, name in enumerate(classes)}
     return classes, np.array([-1 if label is None else index[label] for label in listing.labels], dtype=np.int64)
+
+
+def _without(listing: Listing, rows: Sequence[int], why: str) -> None:
+    """Lists images as of no use for lack of a label, and says so."""
+    listing.unreadable += [(listing.shown(row), why) for row in rows]
+    if rows:
+        listing.notes.append(f"{len(rows)} images have {why} and were left out, such as {listing.spot(rows[0])}")
 
 
 def _labels(listing: Listing, task: str) -> tuple[tuple[str, ...], np.ndarray, np.ndarray | None]:
@@ -328,17 +342,22 @@ def _labels(listing: Listing, task: str) -> tuple[tuple[str, ...], np.ndarray, n
 def _values(listing: Listing) -> np.ndarray:
     """(n, targets), NaN where the source gives none (those are listed as unreadable)."""
     rows: list[list[float] | None] = []
-    for name, label in zip(listing.ids, listing.labels, strict=True):
+    for index, label in enumerate(listing.labels):
         try:
-            rows.append(None if label is None else [float(word) for word in label.split()])
+            row = None if label is None else [float(word) for word in label.split()]
         except ValueError:
             raise UserError(
-                f"{name}: its label {quoted(label)} is not a number; for --task regression give one, "
+                f"{listing.spot(index)}: its label {quoted(label)} is not a number; for --task regression give one, "
                 "or several with spaces between."
             ) from None
-        if label is None or not all(map(np.isfinite, rows[-1] or ())):
-            rows[-1] = None
-            listing.unreadable.append((name, "no value (empty, NaN or infinite)"))
+        large = next((value for value in row or () if abs(value) > _LARGEST), None)
+        if large is not None:
+            raise UserError(
+                f"{listing.spot(index)}: its label {large:g} is too large to train on; numbers from -{_LARGEST:g} to "
+                f"{_LARGEST:g} are not: correct it, or give all labels in a larger unit."
+            )
+        rows.append(None if row is None or any(map(np.isnan, row)) else row)
+    _without(listing, [index for index, row in enumerate(rows) if row is None], "no value (empty or NaN)")
     lengths = {len(row) for row in rows if row is not None}
     if len(lengths) != 1:
         why = "all labels are empty or NaN" if not lengths else f"some images have {min(lengths)}, some {max(lengths)} values"
@@ -361,6 +380,12 @@ def _standardized(values: np.ndarray, train: np.ndarray, name: str) -> tuple[np.
     mean, std = values[train].mean(axis=0), values[train].std(axis=0)
     if not (std > 0).all():
         raise UserError(f"all training images have the same {name}, {mean[np.argmin(std)]:g}; there is nothing to predict.")
+    if not (std > np.maximum(_FINEST * np.abs(mean), 1 / _LARGEST)).all():
+        place = int(np.argmin(std / np.maximum(np.abs(mean), 1 / _LARGEST)))
+        raise UserError(
+            f"the values of {name} are about {mean[place]:g} and differ by {std[place]:.2g} only, which the 32-bit numbers of "
+            "a network cannot tell apart: subtract a constant from them, or give them in a smaller unit."
+        )
     targets = (name,) if len(std) == 1 else tuple(f"{name} {place}" for place in range(1, len(std) + 1))
     goal = Regression(targets, tuple(map(float, mean)), tuple(map(float, std)))
     return ((values - mean) / std).astype(np.float32), goal

@@ -7,36 +7,50 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from archsmith.data.listing import label_name
+from archsmith.data.columns import LABEL, label_like
+from archsmith.data.listing import label_name, part_of
 from archsmith.errors import UserError
 
 IMAGE = ("image", "img", "picture", "x")
-LABEL = ("label", "labels", "class", "target", "y")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of one file. names: of the classes that the numbers in `label` stand for, where the file says so."""
+    """The columns of one file. names: of the classes that the numbers in `label` stand for, where the file says so; others:
+    the same of other columns."""
 
     image: str
     label: str | None
     names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
+    others: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
+    rest: tuple[str, ...] = field(default=(), compare=False)  # all columns
 
 
 def columns_of(schema: Any, where: str, labelled: bool) -> Columns:
     """From an arrow schema, by name, type, and what the `datasets` library wrote into its metadata."""
     features = _features(schema)
     image = _image(schema, features, where)
-    if not labelled:
-        return Columns(image, None)
+    beside = [name for place, name in enumerate(schema.names) if name != image and _holds_images(schema.field(place).type)]
+    unused = f"; not used, though it may hold images: {', '.join(beside)}" if beside else ""
     others = [name for name in schema.names if name != image]
-    label, rivals = _label(others, features, schema, where)
+    named = {name: names for name in others if name in features and (names := _names(features[name], where, name, False))}
+    if not labelled:
+        notes = [f"{where}: the images are those of column {image}{unused}"] if unused else []
+        return Columns(image, None, notes=tuple(notes), others=named, rest=tuple(schema.names))
+    label, rivals = _label([name for name in others if not is_split(named.get(name))], features, schema, where)
+    named.pop(label, None)
     notes = []
-    if rivals or label.lower() not in LABEL or image.lower() not in IMAGE:
+    if unused or rivals or label.lower() not in LABEL or image.lower() not in IMAGE:
         left = f"; {', '.join(rivals)} left aside (to take another one, name it label)" if rivals else ""
-        notes.append(f"{where}: the images are those of column {image}, the labels those of column {label}{left}")
-    return Columns(image, label, _names(features.get(label), where, label), tuple(notes))
+        notes.append(f"{where}: the images are those of column {image}, the labels those of column {label}{left}{unused}")
+    return Columns(image, label, _names(features.get(label), where, label), tuple(notes), named, tuple(schema.names))
+
+
+def is_split(names: Sequence[str] | None) -> bool:
+    """Whether the names of a column's numbers are those of parts, train among them."""
+    parts = {part_of(name) for name in names or ()}
+    return None not in parts and "train" in parts and len(parts) > 1
 
 
 def described(schema: Any) -> str:
@@ -93,16 +107,18 @@ def _label(others: Sequence[str], features: dict[str, Any], schema: Any, where: 
     """The label column, and those that might have been meant instead."""
     marked = [name for name in others if _kind(features.get(name)) == "ClassLabel"]
     named = [name for known in LABEL for name in others if name.lower() == known]
+    alike = [name for name in others if label_like(name)]
     if named:
-        return named[0], [name for name in dict.fromkeys((*named[1:], *marked)) if name != named[0]]
+        return named[0], [name for name in dict.fromkeys((*named[1:], *marked, *alike)) if name != named[0]]
     if len(marked) == 1:
-        return marked[0], []
+        return marked[0], [name for name in alike if name != marked[0]]
     several = f"several columns of classes, {', '.join(marked)}" if marked else "no column for the class labels"
     raise UserError(f"{where} has {several}; it has {described(schema)}; name the one to learn {LABEL[0]!r}.")
 
 
-def _names(feature: Any, where: str, column: str) -> tuple[str, ...] | None:
-    """The class names of this column; those of another one say nothing about it."""
+def _names(feature: Any, where: str, column: str, strict: bool = True) -> tuple[str, ...] | None:
+    """The class names of this column; those of another one say nothing about it. strict: UserError where two are alike, else
+    none."""
     feature = feature[0] if isinstance(feature, list) and feature else feature
     while isinstance(feature, dict) and isinstance(feature.get("feature"), dict):  # of a list of classes
         feature = feature["feature"]
@@ -111,6 +127,8 @@ def _names(feature: Any, where: str, column: str) -> tuple[str, ...] | None:
         return None
     given = [label_name(name) for name in names]
     if None in given or len(set(given)) < len(given):
+        if not strict:
+            return None
         raise UserError(
             f"{where} names two classes of column {column} alike, or one not at all; correct the metadata, or write the labels "
             "as text."

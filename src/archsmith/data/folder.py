@@ -14,6 +14,7 @@ from PIL import Image
 
 from archsmith.data.decode import open_picture
 from archsmith.data.layout import arrange
+from archsmith.data.leftovers import is_system, is_system_file
 from archsmith.data.listing import Listing
 from archsmith.errors import UserError, printable, quoted
 
@@ -22,14 +23,6 @@ SUFFIXES = (
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".tga", ".ico", ".avif", ".pcx", ".sgi"),
 )
 _DEEPEST = 100  # folders inside one another
-# what storage boxes, desktops and version control leave; names that begin with a dot are passed over anyway
-_SYSTEM = re.compile(
-    r"__macosx|__pycache__|lost\+found|system volume information|network trash folder|temporary items|recycler|recycled"
-    r"|\$recycle\.bin|\$av_.*|#recycle|#snapshot|~snapshot|trash-\d+|found\.\d{3}|lightroom previews.*|node_modules"
-    r"|@eadir|@tmp|@recycle.*|@recently-snapshot|@syno.*|@__.*|@sharebin|@sharesnap|@snapshots?|@database|@appstore|@apphome",
-    re.IGNORECASE,
-)
-_SYSTEM_FILES = re.compile(r"thumbs\.db|ehthumbs.*\.db|desktop\.ini|icon\r|.*@syno[a-z]*", re.IGNORECASE)
 _SMALL = re.compile(r"[_\-. ]*(thumb(nail)?s?|previews?)[_\-. ]*", re.IGNORECASE)
 
 
@@ -70,8 +63,10 @@ def list_folder(root: Path, labelled: bool = True, classes_at: int | None = None
     tree = _read(str(root), (), notes, system)
     found = arrange(tree, labelled, classes_at)
     if system:
-        names = sorted({os.path.basename(path) for path in system}, key=str.lower)
-        notes.append(f"system and thumbnail folders were passed over: {', '.join(printable(name, 40) for name in names[:5])}")
+        names = sorted({os.path.basename(path) for path in system}, key=lambda name: (name.startswith("."), name.lower()))
+        notes.append(
+            f"hidden, system and thumbnail folders were passed over: {', '.join(printable(name, 40) for name in names[:5])}"
+        )
     notes += found.notes
     if found.ignored:
         shown = ", ".join(printable(os.path.relpath(path, tree.path), 60) for path in sorted(found.ignored)[:3])
@@ -132,14 +127,9 @@ def _entries(folder: str, system: list[str]) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
-                    continue
                 if _is_folder(entry):
-                    if _SYSTEM.fullmatch(entry.name):
-                        system.append(entry.path)
-                    else:
-                        folders.append(entry.name)
-                elif _is_file(entry) and not _SYSTEM_FILES.fullmatch(entry.name):
+                    (system.append(entry.path) if is_system(entry.name) else folders.append(entry.name))
+                elif not is_system_file(entry.name) and _is_file(entry):
                     files.append(entry.path)
     except PermissionError as error:
         raise UserError(

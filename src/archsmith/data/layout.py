@@ -5,7 +5,8 @@ nobody says --classes-at:
 
 - a folder that alone holds images, all in sub-folders, is a wrapper: what counts is what lies in it;
 - folders named train, val, test in any spelling are parts where they hold class folders of the same names;
-- folders of such names below every class folder (cat/train, dog/train) are parts too;
+- folders of such names below every class folder (cat/train, dog/train) are parts too, also where one folder lies between
+  (cat/images/train);
 - a folder is a class whatever its name where it holds images and the folders beside it do as well;
 - folders that hold equal sub-folders may be parts or classes, and parts without classes say nothing: that is asked.
 """
@@ -13,41 +14,32 @@ nobody says --classes-at:
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from archsmith.data.listing import PARTS, UNLABELLED, part_of
+from archsmith.data.leftovers import copies, is_bin, is_clearly_bin
+from archsmith.data.listing import PARTS, UNLABELLED, joined_parts, part_of
+from archsmith.data.tree_shape import (
+    Tree,
+    at,
+    depth_of,
+    holder,
+    images_in,
+    is_deep,
+    is_papers,
+    known_parts,
+    names_of,
+    part_names,
+    shared,
+    some,
+)
 from archsmith.errors import UserError, printable, quoted
 
-_PAPERS = (".txt", ".xml", ".json", ".jsonl", ".csv", ".tsv", ".md", ".rst", ".yaml", ".yml", ".mat", ".pdf", ".html", ".npy")
 _MOSTLY = 0.95
 
 
 class NoImages(UserError):
     """A folder without a single image in or below it."""
-
-
-class Tree(Protocol):
-    """A folder as `folder.Folder` is."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def images(self) -> tuple[str, ...]: ...
-    @property
-    def others(self) -> tuple[str, ...]: ...
-    @property
-    def folders(self) -> Sequence[Tree]: ...
-    @property
-    def count(self) -> int: ...
-    @property
-    def files(self) -> tuple[str, ...]: ...
-    @property
-    def filled(self) -> Sequence[Tree]: ...
 
 
 @dataclass(frozen=True)
@@ -78,10 +70,11 @@ class _Plan:
     parts: int = 0
     used: dict[str, str] = field(default_factory=dict)  # path of a folder -> its part
     notes: list[str] = field(default_factory=list)
+    asked: bool = False  # the level of the classes was
 
 
 def arrange(top: Tree, labelled: bool, classes_at: int | None) -> Arranged:
-    """Part and class of every image below `top`; UserError where it can be read in two ways or holds nothing."""
+    """Part and class of every image below `top`; UserError where it can be read in several ways or holds nothing."""
     if not top.count:
         empty = [folder.path for folder in top.folders]
         if labelled and empty:
@@ -91,6 +84,7 @@ def arrange(top: Tree, labelled: bool, classes_at: int | None) -> Arranged:
     if not labelled:
         return _unlabelled(top)
     plan = _asked(top, classes_at) if classes_at is not None else _understood(top)
+    plan.notes[:0] = _doubtful(top, plan)
     found = _collected(top, plan)
     if not found.entries:
         raise UserError(
@@ -98,6 +92,41 @@ def arrange(top: Tree, labelled: bool, classes_at: int | None) -> Arranged:
             "the level of the class folders."
         )
     return found
+
+
+def _doubtful(top: Tree, plan: _Plan) -> list[str]:
+    """Remarks on class folders that may be bins. UserError for one that hardly anybody means as a class: a copy of another one,
+    a bin that is set apart; unless somebody named the level of the classes."""
+    notes: list[str] = []
+    level = _depth(top, plan.base) + plan.classes
+    keep = f"if it is a class of its own, say --classes-at {level}"
+    for parent in at(plan.base, plan.classes - 1):
+        if plan.parts and plan.parts < plan.classes and not _lies_in(parent, plan.used):
+            continue
+        held = [folder for folder in parent.folders if folder.count]
+        originals = copies(names_of(held))
+        for folder in held:
+            where = quoted(os.path.relpath(folder.path, top.path), 100)
+            original = originals.get(folder.name)
+            if original is not None and not plan.asked:
+                raise UserError(
+                    f"folder {where} ({folder.count} images) is named as a copy of {quoted(original)} beside it; put its "
+                    f"images into {quoted(original)} or move it out of {printable(top.path, 200)}; {keep}."
+                )
+            if is_clearly_bin(folder.name) and not plan.asked:
+                raise UserError(
+                    f"folder {where} ({folder.count} images) looks like a bin, not like a class; move it out of "
+                    f"{printable(top.path, 200)}; {keep}."
+                )
+            if original is not None or is_bin(folder.name):
+                like = "a bin" if original is None else f"a copy of {quoted(original)}"
+                notes.append(f"folder {where} ({folder.count} images) counted as a class, though it is named like {like}")
+    return notes
+
+
+def _lies_in(folder: Tree, used: Mapping[str, str]) -> bool:
+    """Whether it is one of the folders used as parts, or lies in one."""
+    return any(folder.path == path or folder.path.startswith(path + os.sep) for path in used)
 
 
 # ---------------------------------------------------------------------------------------------------------- what the tree says
@@ -111,68 +140,74 @@ def _understood(top: Tree) -> _Plan:
             f"{printable(base.path)} holds images but no class sub-folders; put the images of each class into a sub-folder of "
             "that name, or give a CSV file with the columns path and label."
         )
-    named = [folder for folder in tops if part_of(folder.name)]
-    kinds = {part_of(folder.name) for folder in named}
-    deep = [folder for folder in named if _is_deep(folder)]
-    trains = [folder for folder in deep if part_of(folder.name) == "train"]
+    known = known_parts(tops)
+    named = [folder for folder in tops if folder.path in known]
+    kinds = set(known.values())
+    deep = [folder for folder in named if is_deep(folder)]
+    trains = [folder for folder in deep if known[folder.path] == "train"]
     others = [folder for folder in tops if folder not in named]
     if len(kinds) > 1 and not deep and not others:
         raise _without_classes(base, named)
-    if len(kinds) > 1 and len(deep) > 1 and trains and _shared(deep, 1):
-        return _split(top, base, deep, notes)
+    if len(kinds) > 1 and len(deep) > 1 and trains and shared(deep, 1):
+        return _split(top, base, deep, notes, known=known)
     if len(kinds) > 1 and trains and len(deep) == 1:  # the other parts hold images without classes
-        return _split(top, base, deep, notes)
+        return _split(top, base, deep, notes, known=known)
     if named and not others and deep and len(kinds) > 1:
-        if not trains and any(part_of(folder.name) == "train" for folder in named):
+        if not trains and "train" in kinds:
             raise _without_classes(base, named)
         raise _ambiguous(top, base, "their names are those of parts")
-    if trains and others and (len(others) == 1 or not any(_is_deep(folder) for folder in others)):
+    if trains and others and (len(others) == 1 or not any(is_deep(folder) for folder in others)):
         raise _ambiguous(top, base, f"{quoted(trains[0].name)} is the name of a part")
+    if pair := joined_parts(names_of(tops)):
+        raise _ambiguous(
+            top, base, f"names such as {quoted(pair[0], 40)} and {quoted(pair[1], 40)} join a part and something else", _INTO
+        )
     return _classes(top, base, notes, bool(named))
 
 
 def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
     """The folders of `base` are classes, where nothing in them says otherwise."""
     tops = base.filled
-    inner = [_part_names(folder) for folder in tops]
-    if len(tops) > 1 and all(inner) and "train" in set().union(*inner) and len(set().union(*inner)) > 1:
-        below = [part for folder in tops for part in folder.filled]
-        if _shared(below):
+    found = [holder(folder) for folder in tops] if len(tops) > 1 else [(folder, 0) for folder in tops]
+    held, downs = [folder for folder, _ in found], {down for _, down in found}
+    down = min(downs)
+    inner = [part_names(folder) for folder in held]
+    kinds = set().union(*inner)
+    split = "train" in kinds and len(kinds) > 1
+    if len(tops) > 1 and all(inner) and split and len(downs) == 1:
+        below = [part for folder in held for part in folder.filled]
+        if shared(below):
             raise _ambiguous(top, base, "every one holds parts with equal folders in them")
-        used = {part.path: part_of(part.name) or "" for part in below}
-        parts = [part for part in PARTS if part in used.values()]
-        return _Plan(base, 1, 2, used, [*notes, f"{', '.join(parts)} below each class were taken as parts"])
+        used = {path: part for folder in held for path, part in known_parts(folder.filled).items()}
+        said = ", ".join(part for part in PARTS if part in used.values())
+        where = f" in {some(sorted(set(names_of(held))))}" if down else ""
+        notes = [*notes, f"classes are the {len(tops)} folders in {_place(top, base)}"]
+        return _Plan(base, 1, down + 2, used, [*notes, f"{said}{where} below each class were taken as parts"])
     if any(len(parts) > 1 and "train" in parts for parts in inner):
-        raise _ambiguous(top, base, "some of them hold parts such as train")
-    below = _through(tops)
-    if below and _shared(below):
-        raise _ambiguous(top, base, f"they hold {quoted(below[0].name)} with folders of equal names in it")
-    if below and all(len(_part_names(folder)) > 1 for folder in below):
-        raise _ambiguous(top, base, f"they hold {quoted(below[0].name)} with folders named for parts in it")
-    held = sum(folder.count for folder in tops)
-    nested = [folder for folder in tops if _is_deep(folder)]
-    if len(nested) > 1 and sum(folder.count for folder in nested) >= _MOSTLY * held and _shared(nested):
+        why = "they hold parts such as train at different levels" if all(inner) else "some of them hold parts such as train"
+        raise _ambiguous(top, base, why, _INTO)
+    inside = [folder for folder, depth in found if depth]
+    if inside and shared(held):
+        raise _ambiguous(top, base, f"they hold {quoted(inside[0].name)} with folders of equal names in it")
+    if inside and all(len(parts) > 1 for parts in inner):
+        raise _ambiguous(top, base, f"they hold {quoted(inside[0].name)} with folders named for parts in it")
+    total = sum(folder.count for folder in tops)
+    nested = [folder for folder in tops if is_deep(folder)]
+    if len(nested) > 1 and sum(folder.count for folder in nested) >= _MOSTLY * total and shared(nested):
         raise _ambiguous(top, base, "they hold folders of equal names")
     notes = [*notes, f"classes are the {len(tops)} folders in {_place(top, base)}", *_fewer(tops, _depth(top, base) + 2)]
     if named:
-        taken = _some([folder.name for folder in tops if part_of(folder.name)])
+        taken = some([folder.name for folder in tops if part_of(folder.name)])
         notes.append(f"{taken} counted as a class, like the folders beside it, not as a part")
     return _Plan(base, 1, 0, {}, notes)
 
 
-def _through(tops: Sequence[Tree]) -> list[Tree]:
-    """The only folder in each of these, where all are called alike and hold folders; else none."""
-    inner = [folder.filled[0] for folder in tops if len(folder.filled) == 1]
-    alike = len(inner) == len(tops) > 1 and len({folder.name for folder in inner}) == 1
-    return inner if alike and all(_is_deep(folder) for folder in inner) else []
-
-
-def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str]) -> _Plan:
+def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str], *, known: Mapping[str, str]) -> _Plan:
     """The folders `parts` of `base` are parts, with classes in them."""
     used: dict[str, str] = {}
     by_part: dict[str, Tree] = {}
     for folder in sorted(parts, key=lambda folder: "eval" in folder.name.lower()):
-        part = part_of(folder.name) or ""
+        part = known[folder.path]
         if part in by_part and "eval" in folder.name.lower() and "test" not in by_part:
             part = "test"  # beside train and dev
         if part in by_part:
@@ -184,14 +219,14 @@ def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str]) -> _P
     level = 2
     inner = [folder.filled for folder in parts]
     while all(len(folders) == 1 for folders in inner) and len({folders[0].name for folders in inner}) == 1:
-        if not all(_is_deep(folders[0]) for folders in inner):
+        if not all(is_deep(folders[0]) for folders in inner):
             break
         inner, level = [folders[0].filled for folders in inner], level + 1
     train = inner[list(parts).index(by_part["train"])]
     if len(train) == 1 and len(parts) > 1:
         raise _without_classes(base, parts)
-    if len(train) > 1 and all(_is_deep(folder) for folder in train) and _shared(train):
-        raise _ambiguous(top, base, "the folders in train hold folders of equal names", level)
+    if len(train) > 1 and all(is_deep(folder) for folder in train) and shared(train):
+        raise _ambiguous(top, base, "the folders in train hold folders of equal names")
     said = ", ".join(f"{printable(by_part[part].name)} as {part}" for part in PARTS if part in by_part)
     notes = [*notes, f"folders taken as parts: {said}; classes are the folders in them"]
     notes += _fewer(train, _depth(top, base) + level + 1)
@@ -200,11 +235,11 @@ def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str]) -> _P
 
 def _fewer(classes: Sequence[Tree], level: int) -> list[str]:
     """A remark where more folders lie in the classes than there are classes; `level`: theirs."""
-    names, below = (sorted(set(found)) for found in (_names(classes), [i.name for folder in classes for i in folder.filled]))
-    if len(below) <= len(names):
+    own, below = (sorted(set(found)) for found in (names_of(classes), [i.name for folder in classes for i in folder.filled]))
+    if len(below) <= len(own):
         return []
-    became = f"{len(names)} class{'es' if len(names) > 1 else ''} ({_some(names)})"
-    return [f"{len(below)} nested folders ({_some(below)}) became {became}; --classes-at {level} makes the nested ones classes"]
+    became = f"{len(own)} class{'es' if len(own) > 1 else ''} ({some(own)})"
+    return [f"{len(below)} nested folders ({some(below)}) became {became}; --classes-at {level} makes the nested ones classes"]
 
 
 def _unwrapped(top: Tree) -> tuple[Tree, list[str]]:
@@ -212,7 +247,7 @@ def _unwrapped(top: Tree) -> tuple[Tree, list[str]]:
     base = top
     while len(base.filled) == 1:
         only = base.filled[0]
-        if not _is_deep(only) or len(base.images) >= only.count or _blocked(base, only):
+        if not is_deep(only) or len(base.images) >= only.count or _blocked(base, only):
             break
         base = only
     moved = base is not top
@@ -225,70 +260,44 @@ def _blocked(base: Tree, only: Tree) -> bool:
     """Whether a folder without images beside `only` may be a class that lacks them."""
     parts = part_of(only.name) is not None
     return any(
-        not (_is_papers(folder) or (parts and part_of(folder.name))) for folder in base.folders if folder not in base.filled
+        not (is_papers(folder) or (parts and part_of(folder.name))) for folder in base.folders if folder not in base.filled
     )
-
-
-def _is_papers(folder: Tree) -> bool:
-    """Whether it holds only lists and descriptions, as labels and annotations do."""
-    return bool(folder.files) and all(os.path.splitext(path)[1].lower() in _PAPERS for path in folder.files)
-
-
-def _is_deep(folder: Tree) -> bool:
-    """Whether more of its images lie in folders than beside them."""
-    return folder.count > 2 * len(folder.images)
-
-
-def _part_names(folder: Tree) -> set[str]:
-    """The parts that the folders in it are named for, where all are."""
-    found = {part_of(inner.name) for inner in folder.filled}
-    return {part for part in found if part} if _is_deep(folder) and None not in found else set()
-
-
-def _shared(folders: Sequence[Tree], least: int = 2) -> bool:
-    """Whether the names of the folders in them, at least so many, are mostly the same."""
-    counts = Counter(name for folder in folders for name in {inner.name.casefold() for inner in folder.filled})
-    return len(counts) >= least and 2 * sum(count > 1 for count in counts.values()) >= len(counts)
 
 
 # -------------------------------------------------------------------------------------------------------------- what is asked
 
 
 def _asked(top: Tree, level: int) -> _Plan:
-    """Classes at a level that somebody named."""
-    deepest = _deepest(top)
-    if not 1 <= level <= deepest:
+    """Classes at a level that somebody named; parts above them, or below where every folder there is named for one."""
+    depth = depth_of(top)
+    if not 1 <= level <= depth:
         raise UserError(
-            f"--classes-at {level}: folders with images lie 1 to {deepest} deep in {printable(top.path)}; give one of these."
-            if deepest
+            f"--classes-at {level}: folders with images lie 1 to {depth} deep in {printable(top.path)}; give one of these."
+            if depth
             else f"--classes-at {level}: {printable(top.path)} holds no folders with images."
         )
-    plan = _Plan(top, level, 0, {}, [f"classes are the folders at level {level}, as asked for"])
-    for place in (*range(1, level), level + 1):
-        folders = [folder for folder in _at(top, place) if folder.count]
-        kinds = {folder.path: part_of(folder.name) for folder in folders}
-        known = {path: part for path, part in kinds.items() if part}
-        if "train" in known.values() and len(set(known.values())) > 1 and (place < level or len(known) == len(kinds)):
+    plan = _Plan(top, level, 0, {}, [f"classes are the folders at level {level}, as asked for"], asked=True)
+    passed: set[str] = set()
+    for place in (*range(1, level), *range(level + 1, depth + 1)):
+        folders = [folder for folder in at(top, place) if folder.count]
+        known = {path: part for parent in at(top, place - 1) for path, part in known_parts(parent.filled).items()}
+        above = place < level or (
+            len(known) == len(folders)
+            and all(is_deep(folder) for folder in at(top, level) if folder.count)
+            and not any(folder.images for between in range(level + 1, place) for folder in at(top, between))
+        )
+        passed |= set(known.values())
+        if above and "train" in known.values() and len(set(known.values())) > 1:
             plan.parts, plan.used = place, known
-            plan.notes.append(f"the folders at level {place} were taken as parts: {_some(sorted(set(_names(folders))))}")
+            plan.notes.append(f"the folders at level {place} were taken as parts: {some(sorted(set(names_of(folders))))}")
             break
     else:
-        plan.notes += _fewer([folder for folder in _at(top, level) if folder.count], level + 1)
+        plan.notes += _fewer([folder for folder in at(top, level) if folder.count], level + 1)
         if level > 1:
             plan.notes.append(f"the folders above level {level} were taken as no parts")
+        if "train" in passed and len(passed) > 1:
+            plan.notes.append(f"folders named {', '.join(sorted(passed))} were taken as no parts: not every class has them")
     return plan
-
-
-def _at(folder: Tree, level: int) -> Iterator[Tree]:
-    if level == 0:
-        yield folder
-        return
-    for inner in folder.folders:
-        yield from _at(inner, level - 1)
-
-
-def _deepest(folder: Tree) -> int:
-    return max((1 + _deepest(inner) for inner in folder.filled), default=0)
 
 
 def _unlabelled(top: Tree) -> Arranged:
@@ -296,16 +305,16 @@ def _unlabelled(top: Tree) -> Arranged:
     base, notes = _unwrapped(top)
     parts = [folder for folder in base.filled if part_of(folder.name)]
     kinds = [part_of(folder.name) or "" for folder in parts]
-    pictures = set(_images(top))
+    pictures = set(images_in(top))
     found = Arranged([], False, [path for path in top.files if path not in pictures], notes)
     if "train" in kinds and len(set(kinds)) > 1:
         used = {folder.path: part for folder, part in zip(parts, kinds, strict=True)}
         found.split = True
-        found.notes += [f"folders taken as parts: {_some(_names(parts))}", *_unused(base, parts, "the parts")]
+        found.notes += [f"folders taken as parts: {some(names_of(parts))}", *_unused(base, parts, "the parts")]
         for folder in parts:
-            found.entries += [Entry(used[folder.path], UNLABELLED, path) for path in _images(folder)]
+            found.entries += [Entry(used[folder.path], UNLABELLED, path) for path in images_in(folder)]
     else:
-        found.entries = [Entry(None, UNLABELLED, path) for path in _images(top)]
+        found.entries = [Entry(None, UNLABELLED, path) for path in images_in(top)]
     _sort(found)
     return found
 
@@ -326,7 +335,7 @@ def _collected(top: Tree, plan: _Plan) -> Arranged:
         if level == plan.classes:
             label = printable(folder.name)
             if not folder.count:
-                if _is_papers(folder):
+                if is_papers(folder):
                     found.ignored.extend(folder.files)
                 else:
                     empty.append(folder.path)
@@ -343,9 +352,9 @@ def _collected(top: Tree, plan: _Plan) -> Arranged:
     if empty:
         raise _empty(top, empty)
     if plan.parts:
-        used = [folder for folder in _at(plan.base, plan.parts) if folder.path in plan.used]
+        used = [folder for folder in at(plan.base, plan.parts) if folder.path in plan.used]
         found.notes += (
-            _unused(plan.base, used, ", ".join(printable(name, 40) for name in _names(used))) if plan.parts == 1 else []
+            _unused(plan.base, used, ", ".join(printable(name, 40) for name in names_of(used))) if plan.parts == 1 else []
         )
     if loose:
         shown = printable(os.path.relpath(loose[0], top.path), 80)
@@ -366,28 +375,46 @@ def _unused(base: Tree, used: Sequence[Tree], beside: str) -> list[str]:
     return [f"folder {printable(f.name, 60)} beside {beside} was not used ({f.count} images)" for f in left[:20]]
 
 
-def _images(folder: Tree) -> list[str]:
-    return [*folder.images, *(path for inner in folder.folders for path in _images(inner))]
-
-
 # ------------------------------------------------------------------------------------------------------------------- refusals
 
 
-def _ambiguous(top: Tree, base: Tree, why: str, level: int = 1) -> UserError:
-    outer, inner = ([folder for folder in _at(base, place) if folder.count] for place in (level, level + 1))
-    first = _depth(top, base) + level
-    return UserError(
-        f"{printable(base.path)} can be read in two ways, as {why}: classes are {_some(sorted(set(_names(outer))))} "
-        f"(--classes-at {first}) or {_some(sorted(set(_names(inner))))} (--classes-at {first + 1}). "
-        "Say which with --classes-at, or move the folders."
-    )
+_WAYS = {2: "two", 3: "three", 4: "four"}
+_MOVE = "or move the folders"
+_INTO = "or move them to train/CLASS and test/CLASS"
+
+
+def _ambiguous(top: Tree, base: Tree, why: str, move: str = _MOVE) -> UserError:
+    """Says what each --classes-at would give."""
+    ways = _readings(top)
+    how = f"can be read in {_WAYS.get(len(ways), len(ways))} ways" if len(ways) > 1 else "cannot be read for certain"
+    return UserError(f"{printable(base.path)} {how}, as {why}: {'; '.join(ways)}. Give one of these options, {move}.")
+
+
+def _readings(top: Tree) -> list[str]:
+    """What each level gives that makes more than one class."""
+    found = []
+    for level in range(1, depth_of(top) + 1):
+        try:
+            read = _collected(top, _asked(top, level))
+        except UserError:
+            continue
+        labels = sorted({entry.label for entry in read.entries})
+        parts = [part for part in PARTS if any(entry.part == part for entry in read.entries)]
+        lost = top.count - len(read.entries)
+        if len(labels) > 1:
+            split = f", split into {', '.join(parts)}" if parts else ""
+            found.append(
+                f"--classes-at {level} gives {len(labels)} classes ({some(labels)}) of {len(read.entries)} images{split}"
+                f"{f', without {lost} images outside them' if lost else ''}"
+            )
+    return found
 
 
 def _without_classes(base: Tree, parts: Sequence[Tree]) -> UserError:
     return UserError(
-        f"{printable(base.path)} holds {_some(_names(parts))}, which are named as parts, but no class folders in them; put the "
-        f"images of each class into a folder of its name ({printable(parts[0].name, 40)}/CLASS/...), or give a CSV file with "
-        "the columns path, label and split. If these names are the classes, say --classes-at 1; without classes, "
+        f"{printable(base.path)} holds {some(names_of(parts))}, which are named as parts, but no class folders in them; put "
+        f"the images of each class into a folder of its name ({printable(parts[0].name, 40)}/CLASS/...), or give a CSV file "
+        "with the columns path, label and split. If these names are the classes, say --classes-at 1; without classes, "
         "--task reconstruction."
     )
 
@@ -406,11 +433,3 @@ def _depth(top: Tree, base: Tree) -> int:
 
 def _place(top: Tree, base: Tree) -> str:
     return printable(base.path if base is top else os.path.join(top.name, os.path.relpath(base.path, top.path)), 200)
-
-
-def _names(folders: Sequence[Tree]) -> list[str]:
-    return [folder.name for folder in folders]
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(quoted(name, 40) for name in names[:4]) + (f", ... {len(names)} in all" if len(names) > 4 else "")

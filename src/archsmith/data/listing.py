@@ -25,6 +25,7 @@ _FILLING = (
 )
 PARTS = ("train", "val", "test")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,15}\.0*")
+ROW = "row"  # of a table, whose images have no names: begins their ids
 UNLABELLED = "image"  # the label of every image where none is read
 
 
@@ -50,6 +51,15 @@ class Listing:
     several: str = ""  # where labels are lists: which, so that nobody takes a list for a class
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    spots: Callable[[int], str] | None = None  # where the row of an image stands: "labels.csv, line 3"
+
+    def spot(self, index: int) -> str:
+        """How a message names the entry of an image: the line or row of its table, otherwise its id."""
+        return self.spots(index) if self.spots else self.ids[index]
+
+    def shown(self, index: int) -> str:
+        """How a message names an image: its id, or where that is a number, the row of its table."""
+        return self.spot(index) if self.ids[index].startswith(f"{ROW}#") else self.ids[index]
 
 
 def label_name(value: Any) -> str | None:
@@ -57,7 +67,7 @@ def label_name(value: Any) -> str | None:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, list | tuple | np.ndarray):
-        return " ".join(str(label_name(item)) for item in value) or None
+        return " ".join(label_name(item) or "nan" for item in value) or None
     if isinstance(value, bytes):
         value = value.decode("utf-8", "backslashreplace")
     if isinstance(value, float) and not math.isnan(value) and value.is_integer():
@@ -98,6 +108,39 @@ def part_of(name: str) -> str | None:
             if rest in PART_NAMES:
                 return PART_NAMES[rest]
     return None
+
+
+def joined_parts(names: Sequence[str]) -> tuple[str, str] | None:
+    """Two names of which each joins a part and the same other word (trainA and testA, cat_train and cat_val), where most of the
+    names are of this form and train is among the parts; otherwise None."""
+    split = {name: pair for name in names if (pair := part_and_rest(name))}
+    if 2 * len(split) <= len(names) or "train" not in {part for part, _ in split.values()}:
+        return None
+    first: dict[str, str] = {}
+    for name, (part, rest) in split.items():
+        other = first.setdefault(rest, name)
+        if split[other][0] != part:
+            return other, name
+    return None
+
+
+def joined_alike(names: Sequence[str]) -> bool:
+    """Whether all names join a part and one word that is the same everywhere, each part once, train among them."""
+    split = [part_and_rest(name) for name in names]
+    parts = [pair[0] for pair in split if pair]
+    return (
+        len(parts) == len(names) == len(set(parts)) > 1 and "train" in parts and len({pair[1] for pair in split if pair}) == 1
+    )
+
+
+def part_and_rest(name: str) -> tuple[str, str] | None:
+    """The part that one word of a name says, and the other words."""
+    words = re.findall(r"[a-z]+|[0-9]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name[:200]).lower())
+    parts = [word for word in words if word in PART_NAMES]
+    if len(words) == 1 and (glued := re.fullmatch("(train|test|val)([a-z]{1,2})", words[0])) and not parts:
+        return PART_NAMES[glued[1]], glued[2]
+    rest = " ".join(word for word in words if word not in PART_NAMES)
+    return (PART_NAMES[parts[0]], rest) if len(parts) == 1 and rest else None
 
 
 def class_order(names: Iterable[str]) -> tuple[str, ...]:

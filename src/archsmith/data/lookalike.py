@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from archsmith.errors import UserError, quoted
+from archsmith.errors import UNSEEN, UserError, quoted
 
 _TWINS = str.maketrans("АВЕЅІЈКМНОРСТХУаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABESIJKMHOPCTXYaeopcyxijsABEZHIKMNOPTYXo")
+
+
+_QUOTES = "\"'`´“”„‟‘’‚‛«»‹›"
+_ESCAPE = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})")  # what `printable` makes of unseen characters
 
 
 def check_names(classes: Sequence[str]) -> list[str]:
@@ -23,6 +28,7 @@ def check_names(classes: Sequence[str]) -> list[str]:
         (str.casefold, "differ in upper and lower case alone"),
         (lambda name: unicodedata.normalize("NFKC", name).translate(_TWINS), "look alike, in letters of another alphabet"),
         (_number, "are the same number"),
+        (lambda name: name.strip(_QUOTES), "differ in quotes alone"),
     )
     told: set[tuple[str, str]] = set()
     for key, how in kinds:
@@ -30,7 +36,12 @@ def check_names(classes: Sequence[str]) -> list[str]:
             if (first, second) not in told:
                 told.add((first, second))
                 notes.append(f"classes {quoted(first)} and {quoted(second)} {how}; they are kept apart")
-    return notes[:5] + ([f"{len(notes) - 5} more pairs of class names are as close"] if len(notes) > 5 else [])
+    notes = notes[:5] + ([f"{len(notes) - 5} more pairs of class names are as close"] if len(notes) > 5 else [])
+    held = [name for name in classes if len(name) > 1 and (name[0] in _QUOTES or name[-1] in _QUOTES)]
+    if held:
+        some = f"class {quoted(held[0])} holds" if len(held) == 1 else f"{len(held)} classes such as {quoted(held[0])} hold"
+        notes.append(f"{some} a quote at an end; it was read as part of the name")
+    return notes
 
 
 def near(name: str, known: Sequence[str]) -> str:
@@ -47,17 +58,28 @@ def near(name: str, known: Sequence[str]) -> str:
 
 def seen(name: str) -> str:
     """What a reader sees of a name: one Unicode form, nothing invisible, single spaces."""
-    kept = "".join(c for c in name if unicodedata.category(c) != "Cf" and not 0xFE00 <= ord(c) <= 0xFE0F)
+    kept = "".join(c for c in _plain(name) if unicodedata.category(c) != "Cf" and not 0xFE00 <= ord(c) <= 0xFE0F)
     return " ".join(unicodedata.normalize("NFC", kept).split())
 
 
 def written(name: str) -> str:
     """The code points of a name that are no ASCII, and its Unicode form: "U+00E9, NFC"."""
+    name = _plain(name)
     odd = [f"U+{ord(c):04X}" for c in name if not c.isascii()]
     if not odd:
         return "ASCII" if name == " ".join(name.split()) else "ASCII with more spaces"
     forms = [form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, name)]
     return " ".join(odd[:6]) + (f", {forms[0]}" if len(forms) == 1 else "")
+
+
+def _plain(name: str) -> str:
+    """The characters that were there before unseen ones were written as escapes."""
+
+    def character(found: re.Match[str]) -> str:
+        there = chr(min(int(next(filter(None, found.groups())), 16), 0x10FFFF))
+        return there if unicodedata.category(there) in UNSEEN else found[0]
+
+    return _ESCAPE.sub(character, name)
 
 
 def _number(name: str) -> object:

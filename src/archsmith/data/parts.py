@@ -96,6 +96,7 @@ class Streamed:
     values: np.ndarray | None = None
     itself: bool = False
     how: Preprocessing = PLAIN
+    shown: Callable[[int], str] | None = None  # how messages name the image of one of the `rows`; by default by its id
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -113,15 +114,18 @@ class Streamed:
         for candidate in self._stand_ins(index):
             if self.ids[candidate] not in self.failed:
                 try:
-                    return attempted(partial(self._decoded, candidate), self.ids[candidate], known=True)
+                    return attempted(partial(self._decoded, candidate), self._name(candidate), known=True)
                 except UserError:
                     raise
                 except Exception as error:  # pillow raises OSError, SyntaxError, struct.error, ... for damaged files
                     self.failed[self.ids[candidate]] = str(error) or type(error).__name__
         raise UserError(
-            f"no image of the class of {self.ids[index]} can be read any more "
+            f"no image of the class of {self._name(index)} can be read any more "
             f"({self.failed.get(self.ids[index])}); check the disk or the folder."
         )
+
+    def _name(self, index: int) -> str:
+        return self.ids[index] if self.shown is None else self.shown(int(self.rows[index]))
 
     def _decoded(self, index: int) -> np.ndarray:
         return decode(self.open(int(self.rows[index])), self.channels, self.size, self.how)

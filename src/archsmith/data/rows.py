@@ -23,6 +23,7 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_OPENED = re.compile(r'\s+"')
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
@@ -50,20 +51,12 @@ def read_rows(path: Path) -> Rows:
     separator = said[1] if said else max(_SEPARATORS, key=first.count)
     if separator != "," and not (separator == "\t" and path.suffix.lower() == ".tsv"):
         notes.append(f"the columns of {where} are separated by {_SEPARATORS.get(separator, quoted(separator))}")
-    found: list[list[str]] = []
-    lines: list[int] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    try:
-        begins = 1 + skipped
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                found.append(row)
-                lines.append(begins)
-            begins = reader.line_num + 1 + skipped
-    except csv.Error as error:
-        raise UserError(
-            f"{where} is not a CSV file (line {reader.line_num + skipped}: {error}); expected a header line such as path,label."
-        ) from error
+    found, lines = _parsed(text, separator, where, skipped)
+    if any(_OPENED.match(cell) for row in found for cell in row):  # "a", "b": the quote after a space is no quote by RFC 4180
+        again, begins = _parsed(text, separator, where, skipped, spaced=True)
+        if all(len(row) == len(again[0]) for row in again) and not any(cell.startswith('"') for row in again for cell in row):
+            found, lines = again, begins
+            notes.append(f"spaces before quotes in {where} were taken as no part of the cells")
     if len(found) < 2:
         raise UserError(f"{where} holds no rows; expected a header line such as path,label and one line per image.")
     header = [name.strip() for name in found[0]]
@@ -74,6 +67,30 @@ def read_rows(path: Path) -> Rows:
                 f"quote cells that hold {_SEPARATORS.get(separator, quoted(separator))}."
             )
     return Rows(header, found[1:], lines[1:], encoding, notes)
+
+
+def _parsed(text: str, separator: str, where: str, skipped: int, *, spaced: bool = False) -> tuple[list[list[str]], list[int]]:
+    """Rows that are not blank, and the line on which each begins. spaced: spaces before a cell are none of it."""
+    found: list[list[str]] = []
+    lines: list[int] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=spaced)
+    begins = 1 + skipped
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                found.append(row)
+                lines.append(begins)
+            begins = reader.line_num + 1 + skipped
+    except csv.Error as error:
+        raise UserError(
+            f"{where} is not a CSV file (line {reader.line_num + skipped}: {error}); expected a header line such as path,label."
+        ) from error
+    if lines and begins - lines[-1] > 1 and text.count('"') % 2 and any("\n" in cell for cell in found[-1]):
+        raise UserError(
+            f"{where}, line {lines[-1]}: a quote opens there that is not closed until the end of the file; "
+            "close it, or leave it out."
+        )
+    return found, lines
 
 
 def _decoded(data: bytes, where: str) -> tuple[str, str, list[str]]:

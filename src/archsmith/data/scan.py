@@ -119,7 +119,7 @@ def _each(
         done: list[tuple[int, Result | None, str]] = []
         for place in chunk:
             try:
-                name = listing.ids[place if rows is None else rows[place]]
+                name = listing.shown(place if rows is None else rows[place])
                 done.append((place, attempted(partial(work, place), name), ""))
             except UserError:
                 raise
@@ -133,7 +133,7 @@ def _each(
         for chunk in pool.map(safely, chunks):
             for place, result, why in chunk:
                 if why:
-                    listing.unreadable.append((listing.ids[place if rows is None else rows[place]], why))
+                    listing.unreadable.append((listing.shown(place if rows is None else rows[place]), why))
                 yield place, result
 
 

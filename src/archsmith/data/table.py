@@ -9,7 +9,7 @@ import os
 import tempfile
 import weakref
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,13 @@ from typing import Any
 from PIL import Image
 
 from archsmith.data.attempts import attempted
+from archsmith.data.columns import LABEL, PATH, SPLIT, declared, groups, kept, one_of, optional, repeated, split_note
 from archsmith.data.decode import open_picture
-from archsmith.data.features import LABEL, Columns, columns_of, named_labels, united
-from archsmith.data.listing import PART_NAMES, PARTS, UNLABELLED, Listing, label_name, part_name, part_of, printable, unique_ids
+from archsmith.data.features import Columns, columns_of, is_split, named_labels, united
+from archsmith.data.listing import PART_NAMES, PARTS, ROW, UNLABELLED, Listing, label_name, part_of, printable, unique_ids
 from archsmith.data.rows import located, read_rows
 from archsmith.data.several import joined, one_each
-from archsmith.errors import UserError, did_you_mean, quoted
-
-PATH = ("path", "file_name", "filename", "file", "image_path", "image", "img_path")
-SPLIT = (
-    *("split", "part", "subset", "set", "partition", "phase", "usage", "purpose", "mode", "data_split", "dataset_split"),
-    *("split_name", "splitname", "data_set", "train_test", "traintest", "train_test_split", "set_name"),
-)
+from archsmith.errors import UserError, quoted
 
 
 def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
@@ -38,31 +33,31 @@ def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
     named_so = any(name.lower() in PATH for name in read.header)
     if not named_so and any(os.path.isfile(path.parent / cell) for cell in read.header if cell):
         raise UserError(f"{where} has no header: its line 1 names an image already; put a line such as path,label above it.")
-    named, notes = _one_of(read.header, PATH, where, "the image paths")
+    named, notes = one_of(read.header, PATH, where, "the image paths")
     labelling = ""
     if labelled:
-        labelling, more = _one_of([name for name in read.header if name != named], LABEL, where, "the class labels")
+        labelling, more = one_of([name for name in read.header if name != named], LABEL, where, "the class labels")
         notes += more
     columns = {name: [row[index] for row in read.rows] for index, name in enumerate(read.header)}
     files, told = located(columns[named], base, read.encoding, where)
     labels = [label_name(value) for value in columns[labelling]] if labelling else [UNLABELLED] * len(files)
     several = joined(labels, where, notes) if labelling else ""
-    everything = range(len(files))
-    places = [f"{where}, line {line}" for line in read.lines]
-    declared = _declared(columns, everything, where, places)
-    notes += _split_note(columns, everything)
-    repeated = _repeated([os.path.normpath(file) for file in files], labels, declared, read.lines, where)
-    keep = [row for row in everything if row not in repeated]
-    if repeated:
-        notes.append(f"{len(repeated)} rows of {where} repeat an image and were dropped")
+    notes += _as_read(labels, read.encoding) if labelling else []
+    spot = partial(_line, read.lines)
+    parts = declared(columns, where, spot)
+    notes += split_note(columns, columns, (named, labelling, group))
+    dropped, said = repeated(dict(enumerate(files)), labels, parts, spot=spot, where=where)
+    keep = [row for row in range(len(files)) if row not in dropped]
+    notes += said
     return Listing(
         kind="csv",
         ids=[printable(columns[named][row]) for row in keep],
         labels=[labels[row] for row in keep],
         open=partial(_open_path, [files[row] for row in keep]),
         pins=(),
-        declared=[declared[row] for row in keep] if declared else None,
-        groups=_groups(columns, keep, group, where),
+        declared=[parts[row] for row in keep] if parts else None,
+        groups=groups(columns, keep, group, where),
+        spots=partial(kept, spot, keep, f"{where}, "),
         paths=[files[row] for row in keep],
         notes=[*read.notes, *notes, *told],
         target=labelling,
@@ -70,102 +65,22 @@ def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
     )
 
 
-def _one_of(header: Sequence[str], known: Sequence[str], where: str, what: str) -> tuple[str, list[str]]:
-    """The column for something, and a remark where others may be meant; UserError for two of that name."""
-    name = _column(header, known, where, what)
-    if sum(other.lower() == name.lower() for other in header) > 1:
-        raise UserError(f"{where} has several columns {quoted(name)}; rename all but the one with {what}.")
-    others = [other for other in header if other != name and other.lower() in known]
-    rest = ", ".join(quoted(other) for other in others)
-    return name, [f"{what} come from column {quoted(name)}; not used: {rest}"] if others else []
+def _line(lines: Sequence[int], row: int) -> str:
+    return f"line {lines[row]}"
 
 
-def _repeated(
-    files: Sequence[str], labels: Sequence[str | None], declared: Sequence[str] | None, lines: Sequence[int], where: str
-) -> set[int]:
-    """Rows whose file came before; with another label or in another part that is an error."""
-    seen: dict[str, int] = {}
-    repeated = set()
-    for row, file in enumerate(files):
-        first = seen.setdefault(file, row)
-        if first == row:
-            continue
-        for what, values in (("labels", labels), ("splits", declared)):
-            if values is not None and values[first] != values[row]:
-                raise UserError(
-                    f"{where}: {quoted(file, 150)} has two {what}, {quoted(values[first])} (line {lines[first]}) and "
-                    f"{quoted(values[row])} (line {lines[row]}); keep one row per image (images of several classes at once "
-                    "are not supported)."
-                )
-        repeated.add(row)
-    return repeated
+def _as_read(labels: Sequence[str | None], encoding: str) -> list[str]:
+    """Some labels whose letters depend on the encoding, where that was guessed."""
+    changed = sorted({label for label in labels if label is not None and not label.isascii()})
+    if encoding != "cp1252" or not changed:
+        return []
+    shown = ", ".join(quoted(label) for label in changed[:3])
+    more = f", ... {len(changed)} in all" if len(changed) > 3 else ""
+    return [f"labels as they were read by that: {shown}{more}; look whether they are right"]
 
 
 def _open_path(paths: Sequence[str], index: int) -> Image.Image:
     return open_picture(paths[index])
-
-
-def _column(header: Iterable[str], known: Sequence[str], where: str, what: str) -> str:
-    """The first of the `known` names that the header has, whatever its case."""
-    lowered = {name.lower(): name for name in reversed(list(header))}
-    for name in known:
-        if name in lowered:
-            return lowered[name]
-    raise UserError(f"{where} has no column for {what}; it has {_some(header)}; name the column {quoted(known[0])}.")
-
-
-def _some(names: Iterable[str]) -> str:
-    """The names of columns, for a message."""
-    shown = [printable(name, 40) for name in names]
-    return ", ".join(shown[:20]) + (f", ... {len(shown)} in all" if len(shown) > 20 else "")
-
-
-def _optional(header: Iterable[str], known: Sequence[str]) -> str | None:
-    lowered = {name.lower(): name for name in header}
-    return next((lowered[name] for name in known if name in lowered), None)
-
-
-def _declared(
-    columns: dict[str, list[Any]], keep: Sequence[int], where: str, places: Sequence[str] | None = None
-) -> list[str] | None:
-    """The part of each row that is kept; `places`: how messages name a row, by default as the ids do."""
-    name = _split_column(columns, keep)
-    if name is None or all(columns[name][row] in (None, "") for row in keep):
-        return None
-    said = places or [f"{where}, row#{row}" for row in range(len(columns[name]))]
-    return [part_name(columns[name][row] or "", f"{said[row]}, column {quoted(name)}") for row in keep]
-
-
-def _split_column(columns: dict[str, list[Any]], keep: Sequence[int]) -> str | None:
-    """By its name, or by what stands in it; never the column of the paths or of the labels."""
-    known = [name for name in SPLIT if (found := _optional(columns, (name,))) and _parts(columns[found], keep)]
-    free = [name for name in columns if name.lower() not in (*PATH, *LABEL)]
-    others = [name for name in free if len(_parts(columns[name], keep)) > 1]
-    return _optional(columns, (*known[:1], *SPLIT[:3])) or next(iter(others), None)
-
-
-def _split_note(columns: dict[str, list[Any]], keep: Sequence[int]) -> list[str]:
-    """A remark on a column with another name than split that was taken for it."""
-    name = _split_column(columns, keep)
-    return [] if name is None or name.lower() in SPLIT[:3] else [f"column {quoted(name)} was taken for the given split"]
-
-
-def _parts(values: Sequence[Any], keep: Sequence[int]) -> set[str]:
-    """The parts that a column names, where each of its cells names one, train among them; else none."""
-    found = {part_of(text) if (text := str(values[row] or "").strip()) else None for row in keep}
-    return {part for part in found if part} if None not in found and "train" in found else set()
-
-
-def _groups(columns: dict[str, list[Any]], keep: Sequence[int], group: str | None, where: str) -> list[str] | None:
-    """The group of each image; an image without one is a group of its own."""
-    if group is not None and group not in columns:
-        raise UserError(
-            f"{where} has no column {quoted(group)} to group by{did_you_mean(group, columns)}; it has {_some(columns)}."
-        )
-    name = group or _optional(columns, ("group",))
-    if name is None:
-        return None
-    return [label_name(columns[name][row]) or f"row {row}" for row in keep]
 
 
 # ---------------------------------------------------------------------------------------------------------------- parquet
@@ -286,21 +201,26 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
     elif first.label is not None:
         classes = united(found, notes)
         labels = [label for _, _, own_labels in found for label in own_labels]
-    declared = _declared(columns, rows, where)
-    notes += _split_note(columns, rows)
-    if declared is None:
-        declared, remarks = _by_path(origin)
+    spot = partial(_row, origin, {file: len(origin) - 1 - row for row, file in enumerate(reversed(origin))})
+    parts = declared(columns, where, spot)
+    notes += split_note(columns, first.rest, (first.label, first.image, group))
+    if parts is None:
+        parts, remarks = _by_path(origin)
         notes += remarks
-    named = _optional(columns, PATH)
-    ids = unique_ids([printable(str(value)) for value in columns[named]] if named else [""] * len(rows), "row")
+    dropped, remarks = repeated(beside, labels, parts, spot=spot, where=where)
+    notes += remarks
+    keep = [row for row in rows if row not in dropped]
+    named = optional(columns, PATH)
+    ids = unique_ids([printable(str(value)) for value in columns[named]] if named else [""] * len(rows), ROW)
     return Listing(
         kind="parquet",
-        ids=ids,
-        labels=labels,
-        open=partial(_open_row, blobs, beside),
-        pins=pins,
-        declared=declared,
-        groups=_groups(columns, rows, group, where),
+        ids=[ids[row] for row in keep],
+        labels=[labels[row] for row in keep],
+        open=partial(_open_row, blobs, beside, keep),
+        pins=[pins[row] for row in keep],
+        declared=[parts[row] for row in keep] if parts else None,
+        groups=groups(columns, keep, group, where),
+        spots=partial(kept, spot, keep, f"{where}, "),
         classes=classes,
         target=first.label or "",
         several=several or joined(labels, where, notes),
@@ -334,7 +254,14 @@ def _tokens(name: str) -> list[str]:
     return name.lower().replace("-", " ").replace("_", " ").replace(".", " ").split()
 
 
-def _open_row(blobs: Blobs, beside: Mapping[int, str], index: int) -> Image.Image:
+def _row(origin: Sequence[str], begins: Mapping[str, int], row: int) -> str:
+    """Where a row stands; the first of each file is 1."""
+    number = f"row {row - begins[origin[row]] + 1}"
+    return number if len(begins) == 1 else f"{number} of {printable(origin[row], 100)}"
+
+
+def _open_row(blobs: Blobs, beside: Mapping[int, str], keep: Sequence[int], place: int) -> Image.Image:
+    index = keep[place]
     return open_picture(beside[index] if index in beside else io.BytesIO(blobs[index]))
 
 
@@ -356,7 +283,8 @@ def _read_parquet(
             schema = file.schema_arrow
             own = columns_of(schema, where, labelled)
             wanted = (*PATH, *SPLIT, "group")
-            kept = [n for n in schema.names if n != own.image and (n in (group, own.label) or n.lower() in wanted)]
+            named = {name: names for name, names in own.others.items() if is_split(names) or name.lower() in wanted}
+            kept = [n for n in schema.names if n != own.image and (n in (group, own.label, *named) or n.lower() in wanted)]
             table: dict[str, list[Any]] = {name: [] for name in kept}
             for batch in file.iter_batches(batch_size=1024, columns=[own.image, *kept]):
                 for value in batch.column(batch.schema.names.index(own.image)).to_pylist():
@@ -383,6 +311,8 @@ def _read_parquet(
         raise UserError(
             f"{where} cannot be read as parquet ({reason}); it may be truncated: fetch or write it again."
         ) from error
+    for name, names in named.items():  # numbers with names, as a split may be
+        table[name] = list(named_labels(table[name], names, f"{where}, column {quoted(name)}"))
     return own, table
 
 

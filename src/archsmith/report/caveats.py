@@ -6,6 +6,7 @@ from archsmith.intervals import wilson
 from archsmith.report import text
 from archsmith.report.estimates import verdict
 from archsmith.report.record import Record
+from archsmith.run import altered
 
 FEW_PHOTOS, PHOTO_SIDE = 2000, 64  # below so many training images from this side on, pretrained networks win
 
@@ -106,7 +107,10 @@ def _about_method(record: Record) -> list[str]:
 
 def _about_shipping(record: Record) -> list[str]:
     ship = record.stage("ship")
-    found = []
+    found = [
+        f"best/{path.name} is no longer the file that was shipped: what this page says is of the file that was."
+        for path in altered(record.folder, ship)
+    ]
     for limit in ship.get("budget") or ():
         if limit.get("met") is False:
             value, bound = (text.metric(limit.get(side), limit["metric"]) for side in ("value", "limit"))
