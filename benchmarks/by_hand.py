@@ -7,6 +7,7 @@ one thread, so that other processes matter little.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -47,8 +48,10 @@ def main() -> None:
     rows = []
     for name in asked.sets:
         data = load(str(asked.data / SETS[name]) if name in SETS else name, size=asked.size)
-        found = reference(len(data.classes), data.channels, data.size, limits, kinds=asked.kinds)
-        for one in (r for r in found if r.depth in asked.depths):
+        found = reference(
+            len(data.classes), data.channels, data.size, limits, shapes=list(itertools.product(asked.kinds, asked.depths))
+        )
+        for one in found:
             for lr in asked.lr:
                 for seed in asked.seeds:
                     rows.append({"set": name, "size": data.size, **trained(data, one, asked.seconds, lr=lr, seed=seed)})

@@ -30,16 +30,36 @@ def test_no_share_is_called_zero_where_something_fits(share: float, high: float,
     assert ("rare, found" in profile.said(payload)) == (share == 0)
 
 
+TINY = """
+from torch import nn
+from archsmith.elastic import Choice, Conv2d, Linear
+
+
+def Net(classes, channels):
+    width = Choice(1, 2, 4, name="width")
+    return nn.Sequential(Conv2d(channels, width, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         Linear(width, classes))
+"""
+
+
 @pytest.mark.parametrize("time", [{"steps": 20, "time_s": None}, {"time_s": 8.0}])
 def test_a_budget_below_every_hand_made_network_is_searched_all_the_same(tmp_path: Path, time: dict) -> None:
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "x.npz", x=rng.integers(0, 255, (90, 8, 8)).astype(np.uint8), y=np.arange(90) % 3)
-    asked = {"data": str(tmp_path / "x.npz"), "budget": "params<=2335", "trials": 8, "threads": 1, **time}
+    (tmp_path / "own.py").write_text(TINY)
+    asked = {
+        "data": str(tmp_path / "x.npz"),
+        "space": f"{tmp_path / 'own.py'}:Net",
+        "budget": "params<=60",
+        "threads": 1,
+        **time,
+    }
+    asked["trials"] = 8
     run = start(request_from(**asked), tmp_path / "run")
     profiled, finished, shipped = (run.stage(stage) or {} for stage in ("profile", "finish", "ship"))
-    assert profiled["references"]["networks"] == [] and "no MobileNet" in profiled["references"]["why"]
+    assert profiled["references"]["networks"] == [] and "no hand-made network" in profiled["references"]["why"]
     assert "no hand-made reference" in profile.said(profiled)
     assert finished["reference"] is None and shipped["network"] == "search" and run.record["status"] == "done"
     if "steps" in time:  # `again` meets it as well
-        new = again(run, "macs<=30k", tmp_path / "new")
+        new = again(run, "macs<=600", tmp_path / "new")
         assert new.record["status"] == "done" and (new.stage("finish") or {})["reference"] is None

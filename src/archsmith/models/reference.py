@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,8 @@ HAND_MADE = "hand-made"  # in the place of a space's name
 # block -> what networks of it are called
 KINDS = {"inverted": "mobilenet", "basic": "resnet", "conv": "plain", "fused": "fused"}
 _BLOCKS = {"inverted": "inverted residuals", "basic": "residual blocks", "conv": "convolutions", "fused": "fused residuals"}
-_DEPTHS = (3, 2, 4)  # the middle one first, where time is short
+# (block, blocks a stage) in the order in which they are worth trying where time is short (benchmarks/by_hand.py)
+BY_HAND = (("conv", 2), ("basic", 2), ("inverted", 3), ("conv", 3))
 _FINEST = 0.01  # steps of the width multiplier
 _ONE = 100  # ... so many of them are a width of 1
 _HEAD_STEP = 64
@@ -80,14 +80,14 @@ def reference(
     latency_ms: Callable[[nn.Module], float] | None = None,
     headed: Headed = _as_it_is,
     *,
-    kinds: Sequence[str] = ("inverted",),
+    shapes: Sequence[tuple[str, int]] = BY_HAND,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Reference]:
-    """One network per kind of block and depth, each the widest that keeps every limit: upper ones, of params, macs,
-    memory, latency.
+    """For each of `shapes` (kind of block, blocks a stage) the widest network that keeps every limit: upper ones, of params,
+    macs, memory, latency.
 
     The width multiplier is found by halving, then the head is widened, channel by channel, up to the limit that binds, so that
-    it is used to 95 % or more (of a latency limit as near as timing allows). Depths at which even the narrowest network is too
+    it is used to 95 % or more (of a latency limit as near as timing allows). Shapes of which even the narrowest network is too
     large are left out. UserError where none fits. `latency_ms`: times a network that is on `meta`; needed for a latency limit.
     Once `stop()` is true, what is found is as wide as is known to fit by then.
     """
@@ -110,7 +110,7 @@ def reference(
         return all(part <= 1 for part in used(candidate).values())
 
     found: list[Reference] = []
-    for depth, kind in itertools.product(_DEPTHS, kinds):
+    for kind, depth in shapes:
         if found and stop():
             break
         scaled = partial(_scaled, Reference(f"{KINDS[kind]}-d{depth}", classes, channels, size, depth, 1.0, 1, kind))
@@ -122,7 +122,6 @@ def reference(
         now, more = max(used(best).values()), max(used(_widened(best, _HEAD_STEP)).values())
         guess = int(_HEAD_STEP * (1 - now) / (more - now)) if more > now else 0
         found.append(_widened(best, _largest(lambda n, best=best: fits(_widened(best, n)), 4096, guess, stop)))  # type: ignore[misc]
-    found.sort(key=lambda reference: (kinds.index(reference.kind), reference.depth))
     if not found:
         text = ", ".join(f"{name}<={limit:,.0f}" for name, limit in limits.items())
         raise UserError(f"no hand-made network of 2 to 4 blocks a stage fits {text}; relax it, or give --no-reference")

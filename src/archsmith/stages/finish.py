@@ -202,7 +202,7 @@ def _record(work: Work, shortlist: Sequence[dict[str, Any]], standings: Sequence
 
 
 def references(work: Work, chosen: dict[str, Any]) -> list[Reference]:
-    """Three hand-made networks that use the budget; without one, as large as the chosen network. Found once, then read back."""
+    """Hand-made networks that use the budget; without one, as large as the chosen network. Found once, then read back."""
     known = (work.run.stage("profile") or {}).get("references")
     if known is not None:
         return [Reference(**fields) for fields in known["networks"]]
@@ -231,7 +231,7 @@ def _reference(work: Work, recipe: Recipe, plan: dict[str, Any], chosen: dict[st
         found_costs = costs(by_name[s.name].make(None, work.images.goal.headed), work.shape)
         networks[s.name] = {**found_costs, **standing_facts(s), "text": by_name[s.name].text}
     return {
-        "name": "MobileNet of the same family, scaled by hand to the budget",
+        "name": "networks of one block throughout, scaled by hand to the budget",
         "chosen": standings[0].name,
         "networks": networks,
         "seconds": sum(s.seconds for s in standings),
