@@ -14,13 +14,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from safetensors.torch import save as pack_tensors
 from torch import nn
 
 from archsmith import clock, trust
 from archsmith.budget import parse
 from archsmith.data.table import pieces
 from archsmith.errors import ArchsmithError, Damaged, NothingFits, UserError, did_you_mean
+from archsmith.export.files import safetensors_bytes
 from archsmith.files import replace_file
 from archsmith.goals import of_run
 from archsmith.methods import METHODS, auto, page_of, scored, settings_of
@@ -166,7 +166,7 @@ def train(
     }  # fmt: skip
 
     def also(new: Run) -> None:
-        replace_file(further.weights_path(new.folder), pack_tensors(network.state_dict()))
+        replace_file(further.weights_path(new.folder), safetensors_bytes(network))
         new.decide("begun-with", lambda: begun)
 
     taken = tuple(stage for stage in STAGES if stage not in ("finish", "ship"))

@@ -22,9 +22,9 @@ from archsmith.stages.ship import Checked, Contender, _better, verdict
 
 
 def bars(path: Path, count: int = 120, noise: bool = False) -> Path:
-    """Three classes of 8 x 8 grey images: bars lying, standing, none; or labels that say nothing."""
+    """Three classes of 8 x 8 images in colour: bars lying, standing, none; or labels that say nothing."""
     rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 90, (count, 8, 8)).astype(np.uint8), np.arange(count) % 3
+    x, y = rng.integers(0, 90, (count, 8, 8, 3)).astype(np.uint8), np.arange(count) % 3
     for image, label in zip(x, rng.permutation(y) if noise else y, strict=True):
         image[3:5, :] = 250 if label == 0 else image[3:5, :]
         image[:, 3:5] = 250 if label == 1 else image[:, 3:5]
@@ -109,14 +109,14 @@ def test_either_network_can_be_exported(finished: Run, tmp_path: Path, which: st
     path = finished.export(tmp_path / "net.onnx", network=which)
     network = best(finished, which)
     assert onnxruntime.InferenceSession(str(path)).get_inputs()[0].type == "tensor(uint8)"
-    assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 3)
+    assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
 
 
 def test_any_trained_network_can_be_exported_by_the_beginning_of_its_name(finished: Run, tmp_path: Path) -> None:
     finish = finished.stage("finish") or {}
     for name in [*(key[:6] for key in finish["networks"]), *finish["reference"]["networks"]]:
         assert finished.export(tmp_path / f"{name}.safetensors", network=name).exists()
-    for wrong in ("zzz", "", "mobilenet"):
+    for wrong in ("zzz", "", "-"):
         with pytest.raises(UserError, match="there are search, reference"):
             finished.export(tmp_path / "x.onnx", network=wrong)
 
@@ -177,7 +177,7 @@ def test_further_training_begins_with_the_weights_that_were_shipped_or_is_refuse
 def test_a_run_at_chance_says_so_and_ends_with_a_code_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = bars(tmp_path / "noise.npz", noise=True)
+    data = bars(tmp_path / "noise.npz", count=600, noise=True)
     words = ("search", str(data), "--steps", "6", "--trials", "8", "--threads", "1", "--budget", "params<=20k", "--out")
     code, out, err = call(capsys, monkeypatch, *words, str(tmp_path / "run"))
     assert code == NO_RESULT == 3
