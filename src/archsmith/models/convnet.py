@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
+from typing import Any
 
 from torch import nn
 
 from archsmith.elastic import Choice
 from archsmith.models.blocks import KINDS, Activation, Plan, Sizes, classifier, conv_norm_act, stage
 from archsmith.models.inputs import check_inputs
-from archsmith.space import Size
+from archsmith.space import Architecture, SearchSpace, Size
 
 
 @dataclass(frozen=True)
@@ -117,3 +120,36 @@ def by_hand(classes: int, channels: int, size: int, *, kind: str, depth: int, wi
         inputs = outputs
     model.add_module("head", classifier(inputs, head, classes))
     return model
+
+
+def decided_by_hand(size: int, *, kind: str, depth: int, width: float, head: int) -> dict[str, Any]:
+    """What `by_hand` decides of a network for images of `size` pixels, by the family's names; widths as they are, not rounded."""
+    layout = _layout(size)
+    found: dict[str, Any] = {"stem.width": _STEM[1] * width, "head.width": head}
+    for i, base in enumerate([_STEM[1], *(base for _, _, base in layout.stages)], start=1):
+        stage = {
+            "block": kind,
+            "depth": depth if i > 1 else 1,
+            "width": base * width,
+            "se": kind == "inverted" and _late(i, layout),
+        }
+        for b in range(1, depth + 1):
+            stage |= {f"block{b}.kernel": 3, f"block{b}.expand": 4, f"block{b}.fused_kernel": 3, f"block{b}.fused_expand": 2}
+        found |= {f"stage{i}.{name}": value for name, value in stage.items()}
+    return found
+
+
+def nearest(space: SearchSpace, decided: Mapping[str, Any]) -> Architecture:
+    """The architecture of the family's `space` whose decisions come nearest to these, by ratio where they are sizes."""
+
+    def apart(option: Any, value: Any) -> float:
+        if isinstance(value, bool | str):
+            return float(option != value)
+        return abs(math.log(max(option, 0.5) / max(value, 0.5)))
+
+    given = {
+        name: min(options, key=lambda option: apart(option, decided[name]))
+        for name, options in space.items()
+        if name in decided
+    }
+    return space.complete(given, Random(0))

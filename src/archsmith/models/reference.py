@@ -12,8 +12,9 @@ from torch import nn
 
 from archsmith.errors import UserError
 from archsmith.metrics.cost import macs, params, peak_memory
-from archsmith.models.convnet import by_hand
+from archsmith.models.convnet import by_hand, decided_by_hand, nearest
 from archsmith.seeding import mix
+from archsmith.space import Architecture, SearchSpace
 from archsmith.supernet import extract
 
 HAND_MADE = "hand-made"  # in the place of a space's name
@@ -65,6 +66,21 @@ class Reference:
         if seed is None:
             return extract(model, {}, "fresh", device="meta")
         return extract(model, {}, "fresh", torch.Generator().manual_seed(mix(seed, self.name)))
+
+
+def in_space(space: SearchSpace, one: Reference, keeps: Callable[[Architecture], bool]) -> Architecture | None:
+    """The architecture of the family's space that comes nearest to a hand-made network and keeps the budget; None for none."""
+    for percent in range(100, 20, -2):
+        sizes = {
+            "kind": one.kind,
+            "depth": one.depth,
+            "width": one.width * percent / 100,
+            "head": round(one.head * percent / 100),
+        }
+        arch = nearest(space, decided_by_hand(one.size, **sizes))  # type: ignore[arg-type]
+        if keeps(arch):
+            return arch
+    return None
 
 
 def costs(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, int]:
