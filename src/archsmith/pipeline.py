@@ -354,8 +354,11 @@ def _lost(run: Run) -> str | None:
 
 
 def complete(run: Run) -> bool:
-    """Whether nothing is left to do: every stage is done, and best/ is as it was shipped."""
-    return run.record["status"] == "done" and run.stage("ship") is not None and _lost(run) is None
+    """Whether nothing is left to do: every stage is done, best/ is as it was shipped, and no trial was changed."""
+    if run.record["status"] != "done" or run.stage("ship") is None:
+        return False
+    len(run.archive)  # Damaged where they are not those that were written
+    return _lost(run) is None
 
 
 def _reported(run: Run, watch: Watch) -> None:
