@@ -269,3 +269,43 @@ def test_export_replaces_models_only_and_none_of_any_run(cli: Call, finished: Pa
     assert (code, said in err) == (2 if said else 0, True)
     assert not said or Path(path).exists() == there and (not there or Path(path).read_bytes() == before)
     Path("r/mine.onnx").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda best: (best / "card.md").write_text("my remarks"),
+        lambda best: [
+            (best / "mine").mkdir(),
+            (best / "mine" / "notes.txt").write_text("my remarks"),
+            (best / "model.pt2").unlink(),
+        ],
+        lambda best: [shutil.rmtree(best), best.write_text("my remarks")],
+    ],
+)
+def test_what_somebody_wrote_into_best_is_kept_when_it_is_shipped_again(cli: Call, finished: Path, change: Any) -> None:
+    cli[1].chdir(finished)
+    shutil.rmtree("k", ignore_errors=True)
+    shutil.copytree("r", "k")
+    change(Path("k/best"))
+    code, _, err = call(*cli, "resume", "k")
+    assert code in (0, 3) and "kept in k/best.kept" in err and Path("k/best/model.pt2").is_file()
+    kept = [path.read_bytes() for path in Path("k/best.kept").rglob("*") if path.is_file()]
+    assert kept == [b"my remarks"] and "my remarks" not in Path("k/best/card.md").read_text()
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"torn"), lambda path: path.write_bytes(b"")])
+def test_what_is_advised_for_a_lost_checkpoint_works(cli: Call, finished: Path, change: Any) -> None:
+    cli[1].chdir(finished)
+    assert call(*cli, "again", "r", "--budget", "params<=60k", "--steps", "3", "--out", "both")[0] in (0, 3)
+    which = "reference" if json.loads(call(*cli, "resume", "both", "--json")[1])["network"] == "search" else "search"
+    words = ("export", "both", "--network", which, "--out", "net.safetensors")
+    assert call(*cli, *words)[0] == 0
+    for path in Path("both/checkpoints").glob(f"{which}-*"):
+        change(path)
+    code, _, err = call(*cli, *words)
+    assert code == 2 and "move both/best away and let `archsmith resume both` train it again" in err
+    shutil.move("both/best", "away")
+    assert call(*cli, "resume", "both")[0] in (0, 3) and call(*cli, *words)[0] == 0
+    shutil.rmtree("both")
+    shutil.rmtree("away")

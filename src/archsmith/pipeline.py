@@ -21,7 +21,7 @@ from archsmith import claim, clock, trust
 from archsmith.budget import parse
 from archsmith.data.table import pieces
 from archsmith.errors import ArchsmithError, Damaged, NothingFits, UserError, did_you_mean, shown
-from archsmith.files import replace_file
+from archsmith.files import replace_file, sync_folder
 from archsmith.goals import of_run
 from archsmith.methods import METHODS, auto, page_of, scored, settings_of
 from archsmith.methods.estimated import FOLLOWED
@@ -340,8 +340,31 @@ def _reopened(run: Run, watch: Watch) -> None:
     """Ships again where best/ is no more what was shipped."""
     if (lost := _lost(run)) is not None:
         run.event("ship again", why=lost)
-        watch.note(f"{lost}; it is shipped again")
+        aside = _set_aside(run)
+        watch.note(f"{lost}; it is shipped again" + (f", what was there is kept in {aside}" if aside is not None else ""))
         run.reopen("ship")
+
+
+def _set_aside(run: Run) -> Path | None:
+    """Moves what lies in best/ and is not as it was shipped to a folder beside it: somebody may have written it."""
+    best, shipped = run.folder / "best", {f["name"]: f["sha256"] for f in (run.stage("ship") or {}).get("files", ())}
+    if best.is_dir():
+        there = [path for path in sorted(best.iterdir()) if path.name != "__pycache__"]
+    else:
+        there = [best] if best.exists() else []
+    others = [path for path in there if path.is_dir() or trust.content_hash(path) != shipped.get(path.name, "")]
+    if not others:
+        return None
+    names = ("best.kept", *(f"best.kept{number}" for number in range(2, 10_000)))
+    aside = next(run.folder / name for name in names if not (run.folder / name).exists())
+    try:
+        aside.mkdir()
+        for path in others:
+            os.replace(path, aside / path.name)
+        sync_folder(aside)
+    except OSError as error:
+        raise UserError(f"cannot move {best} to {aside}: {error.strerror or error}; check its permissions") from error
+    return aside
 
 
 def _lost(run: Run) -> str | None:
@@ -613,7 +636,8 @@ def best(run: Run, which: str | None = None) -> nn.Module:
     arm, name, options = _named(run, shipped, which)
     network = _rebuilt(run, seen, arm, options)
     if name != shipped["key"]:
-        return _from_checkpoint(run, network, f"{arm}-{name}")
+        rivals = ((shipped["search"] or {}).get("key"), ((run.stage("finish") or {})["reference"] or {}).get("chosen"))
+        return _from_checkpoint(run, network, f"{arm}-{name}", again=name in rivals)
     return _from_package(run, shipped, network)
 
 
@@ -683,13 +707,19 @@ def _from_package(run: Run, shipped: Mapping[str, Any], network: nn.Module) -> n
     return network.eval()
 
 
-def _from_checkpoint(run: Run, network: nn.Module, name: str) -> nn.Module:
+def _from_checkpoint(run: Run, network: nn.Module, name: str, *, again: bool) -> nn.Module:
+    """`again`: whether shipping would train it again."""
     from archsmith.training.checkpoint import load, read
 
     path = run.folder / "checkpoints" / f"{name}.safetensors"
-    if (read(path)[1].get("of") or {}).get("run") != run.record["id"]:
-        raise Damaged(f"{path} is the checkpoint of another run; put back the one that belongs to {run.folder}")
-    return load(path, network).network.eval()
+    try:
+        if (read(path)[1].get("of") or {}).get("run") != run.record["id"]:
+            raise Damaged(f"{path} is the checkpoint of another run")
+        return load(path, network).network.eval()
+    except UserError as error:
+        why = str(error).partition("; ")[0].partition(". Delete it")[0]
+        on = f", or move {run.folder / 'best'} away and let `archsmith resume {run.folder}` train it again" if again else ""
+        raise Damaged(f"{why}; put back a copy of the file{on}") from error
 
 
 def export(
