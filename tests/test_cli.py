@@ -309,3 +309,15 @@ def test_what_is_advised_for_a_lost_checkpoint_works(cli: Call, finished: Path, 
     assert call(*cli, "resume", "both")[0] in (0, 3) and call(*cli, *words)[0] == 0
     shutil.rmtree("both")
     shutil.rmtree("away")
+
+
+@pytest.mark.parametrize("words", [AGAIN, TRAIN, ("export", "r")])
+def test_a_run_that_nothing_can_be_written_into_is_of_use_all_the_same(cli: Call, finished: Path, words: tuple) -> None:
+    cli[1].chdir(finished)
+    for place in ("archsmith.store", "archsmith.run"):
+        cli[1].setattr(f"{place}.may_write", lambda path: path.parent.name != "r")
+    before = {path: path.read_bytes() for path in Path("r").rglob("*") if path.is_file() and "sqlite-" not in path.name}
+    assert call(*cli, *words, "--out", {"export": "lent.onnx"}.get(words[0], f"lent-{words[0]}"))[0] in (0, 3)
+    assert all(path.read_bytes() == content for path, content in before.items())
+    code, _, err = call(*cli, "resume", "r", "--data", "a.npz")
+    assert code == 2 and "readonly" in err

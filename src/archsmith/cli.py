@@ -406,8 +406,8 @@ def again(
     from archsmith.errors import UserError
     from archsmith.run import STAGES, Run
 
-    found = Run.open(run, trust=trust)
     _one_of(time=time, steps=steps)
+    found = Run.open(run, trust=trust)
     seconds, of_time = (None, ()) if time is None else read_seconds(time)
     notes = (*dict.fromkeys(note for text in budget for note in read(text)[1]), *of_time)
     if time is None and steps is None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from archsmith import __version__, claim, trust
-from archsmith.archive import SqliteArchive
+from archsmith.archive import SqliteArchive, may_write
 from archsmith.budget import parse
 from archsmith.errors import Damaged, UserError, printable
 from archsmith.files import append_line, clear_partials, copy_file, write_text
@@ -291,7 +291,7 @@ class Run:
     @functools.cached_property
     def archive(self) -> SqliteArchive:
         """Every trial of the run."""
-        return SqliteArchive(self._store.path)
+        return SqliteArchive(self._store.path, readonly=not may_write(self._store.path))
 
     def event(self, kind: str, **fields: Any) -> None:
         """Appends one line to events.jsonl."""
