@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -316,8 +317,10 @@ def test_a_run_that_nothing_can_be_written_into_is_of_use_all_the_same(cli: Call
     cli[1].chdir(finished)
     for place in ("archsmith.store", "archsmith.run"):
         cli[1].setattr(f"{place}.may_write", lambda path: path.parent.name != "r")
+    opened: list[str] = []
+    real = sqlite3.connect
+    cli[1].setattr(sqlite3, "connect", lambda uri, **options: opened.append(uri) or real(uri, **options))
     before = {path: path.read_bytes() for path in Path("r").rglob("*") if path.is_file() and "sqlite-" not in path.name}
     assert call(*cli, *words, "--out", {"export": "lent.onnx"}.get(words[0], f"lent-{words[0]}"))[0] in (0, 3)
     assert all(path.read_bytes() == content for path, content in before.items())
-    code, _, err = call(*cli, "resume", "r", "--data", "a.npz")
-    assert code == 2 and "readonly" in err
+    assert all("mode=ro" in uri for uri in opened if "/r/trials.sqlite" in uri) and any("/r/" in uri for uri in opened)

@@ -770,7 +770,7 @@ def _exported(run: Run, path: Path | None, format: str | None) -> tuple[Path, st
         raise UserError(
             f"{path} is {'a file of' if path.exists() else 'in a folder that belongs to'} {whose}; give another name"
         )
-    if path.exists() and ending != kind:
+    if path.exists() and path.suffix.lstrip(".").lower() != kind:
         raise UserError(f"{path} is there already and is no .{kind} file; name one that ends in .{kind}, or remove it first")
     return path, kind
 
