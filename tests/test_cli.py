@@ -319,7 +319,7 @@ def test_a_run_that_nothing_can_be_written_into_is_of_use_all_the_same(cli: Call
         cli[1].setattr(f"{place}.may_write", lambda path: path.parent.name != "r")
     opened: list[str] = []
     real = sqlite3.connect
-    cli[1].setattr(sqlite3, "connect", lambda uri, **options: opened.append(uri) or real(uri, **options))
+    cli[1].setattr(sqlite3, "connect", lambda at, **options: opened.append(at) or real(at, **options))
     before = {path: path.read_bytes() for path in Path("r").rglob("*") if path.is_file() and "sqlite-" not in path.name}
     assert call(*cli, *words, "--out", {"export": "lent.onnx"}.get(words[0], f"lent-{words[0]}"))[0] in (0, 3)
     assert all(path.read_bytes() == content for path, content in before.items())
