@@ -47,6 +47,7 @@ LIMITS = (
     "depth<=4k", "depth<=.5", "size<=3MB", "fps>=30", "time<=45m", "accuracy>=90", "ops<=1G", "300KB", "5", "5s", "x", "<",
     "<=", "params<=3M or macs<=60M", "params in 1M..3M", "params<=10k-3M", "macs<=60,100k<=params", "\x1b[31mparams<=3M",
     "параметры<=3",
+    "params<=3,5M", "params<=0,3M", "latency<=8,5", "params<=²", "params<=300k³", "20 layers", "params<=300k macs",
     "params<=٣", "params<=3M%", "params<=1__000", "params<=0x10", "params<=1e", "params<=+-3", "latency_ms<=8s",
     "params<=3M;;macs", "{}", "[]", "null", "params<=${N}", "p" * 9000, "params<=" + "9" * 9000,
 )  # fmt: skip
@@ -54,10 +55,12 @@ READ = (
     "params<=60M", "params<=60 M", "macs<=60 MFLOPs", "60 MFLOPs", "macs<=1.5GMACs", "params<=1_000_000", "params<=1,000,000",
     "macs<=.5G", "params<=3e6", "params ≤ 3M", "params<3M", "params=<3M", "params<=3M, macs<=60M,", "params<=3M and macs<=60M",
     "params<=3M; macs<=60M", "PARAMS<=3M", "parameters<=3M", "100<=params<=3M", "memory<=3000KB", "mem<=30 MiB", "flops<=60M",
+    "params＜＝３M", "params<=3M，macs<=60M", "params<=3M、macs<=60M", "\u200eparams\u200b<=3M", "params < 3000 k",
+    "params<=3M params",
 )  # fmt: skip
 TIMES = (
     "", " ", "0", "0s", "-3s", "inf", "nan", "1e999", "1e9", "999999h", "soon", "5 moons", "1:30", "30 30", "1m 1h", "20q", "m",
-    "1h30m20x", "--5",
+    "1h30m20x", "--5", "5'", '30"', "1,5h", "half an hour", "PT5M", "-5m", "1e3",
 )  # fmt: skip
 DEVICES = (
     "tpu",
@@ -157,6 +160,11 @@ def lines() -> list[Case]:
         ["x\x1b[2Jy"],
     ):
         found.append(Case(f"command {' '.join(words)!a}", tuple(words)))
+    for words in (
+        ["train", "nowhere", "--steps", "4", "--time", "1m"], ["train", "nowhere", "--steps", "4", "--epochs", "1"],
+        ["again", "nowhere", "--budget", "params<=3M", "--steps", "4", "--time", "1m"], [*SEARCH, "--time", "1m"],
+    ):  # fmt: skip
+        found.append(Case(f"two lengths {words[0]} {words[-2]}", tuple(words), said="give one of them"))
     for words in (["search", ""], ["search", "digts"], ["search", "nowhere"], ["search", ","], ["search", "/dev/null"]):
         found.append(Case(f"data {' '.join(words)!a}", (*words, *SEARCH[2:])))
     return found

@@ -226,3 +226,32 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 def test_the_unit_that_was_taken_is_noted() -> None:
     assert "5 seconds; write 5m" in read_seconds("5")[1][0] and "1 h 30 min" in read_seconds("1h30")[1][0]
     assert read_seconds("5m")[1] == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["params<=3,5M", "params<=0,3M", "macs<=1,5G, params<=3M", "latency<=8,5", "depth<=5,6 layers"]
+)
+def test_a_comma_that_may_be_a_decimal_one_is_asked_about(text: str) -> None:
+    with pytest.raises(UserError, match="can be read in two ways"):
+        parse(text)
+    parse(text.replace(", ", "; ").replace(",", "."))
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("params＜＝300k", "params<=300k"),
+        ("params<=１．５M，macs<=３M", "params<=1.5M, macs<=3M"),
+        ("params<=300k、macs<=20M", "params<=300k, macs<=20M"),
+        ("\u200eparams\u200b<=300k\ufeff", "params<=300k"),
+    ],
+)
+def test_full_width_letters_and_marks_that_nobody_sees_change_nothing(text: str, same: str) -> None:
+    assert parse(text) == parse(same)
+
+
+@pytest.mark.parametrize("text", ["5'", '30"', "'5m"])
+def test_a_mark_that_means_minutes_or_seconds_is_not_passed_over(text: str) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        parse_seconds(text)
+    assert parse_seconds("'5m'") == 300.0

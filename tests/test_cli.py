@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from command_line import call
+from short_runs import SIZES
 
 Call = tuple[pytest.CaptureFixture[str], pytest.MonkeyPatch]
 
@@ -179,3 +183,144 @@ def test_how_a_request_was_read_is_told_and_kept(cli: Call, tmp_path: Path) -> N
     assert code == 130 and len(notes) == 3 and all(f"note: {note}" in err for note in notes)
     events = (tmp_path / "r" / "events.jsonl").read_text()
     assert all(json.dumps(note) in events for note in notes)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run and the images it was made from."""
+    from archsmith.pipeline import start
+    from archsmith.run import request_from
+
+    folder = tmp_path_factory.mktemp("finished")
+    images = np.random.default_rng(0).integers(0, 255, (60, 8, 8), dtype=np.uint8)
+    np.savez(folder / "a.npz", images=images, labels=np.arange(60) % 3)
+    (folder / "sizes.py").write_text(SIZES)
+    asked: dict[str, Any] = {"data": str(folder / "a.npz"), "space": f"{folder / 'sizes.py'}:Net", "steps": 4, "time_s": None}
+    start(request_from(**asked, trials=8, threads=1, reference=False), folder / "r")
+    np.savez(folder / "other.npz", images=images[::-1], labels=np.arange(60) % 3)
+    return folder
+
+
+AGAIN = ("again", "r", "--budget", "params<=5k", "--steps", "3", "--no-reference")
+TRAIN = ("train", "r", "--steps", "3")
+
+
+@pytest.mark.parametrize("words", [AGAIN, TRAIN, ("resume", "r")])
+def test_images_of_a_finished_run_may_lie_anywhere_if_they_are_the_same(cli: Call, finished: Path, words: tuple) -> None:
+    cli[1].chdir(finished)
+    before = json.loads(Path("r/run.json").read_text())
+    new = () if words[0] == "resume" else ("--out", f"new-{words[0]}")
+    Path(before["request"]["data"]).rename("moved.npz")
+    if new:
+        code, _, err = call(*cli, *words, *new)
+        assert code == 2 and "--data NEW" in err and not Path(new[1]).exists()
+    for wrong in ("nowhere.npz", "other.npz"):
+        code, _, err = call(*cli, *words, *new, "--data", wrong)
+        assert code == 2 and err.count("error: ") == 1 and not (new and Path(new[1]).exists())
+        assert json.loads(Path("r/run.json").read_text()) == before
+    code, out, err = call(*cli, *words, *new, "--data", "moved.npz")
+    kept = json.loads(Path(new[1] if new else "r", "run.json").read_text())
+    assert code in (0, 3) and kept["request"]["data"] == str(finished / "moved.npz") and kept["status"] == "done"
+    Path("moved.npz").rename("a.npz")
+    if not new:
+        assert call(*cli, "resume", "r", "--data", "a.npz")[0] == code
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((*AGAIN[:3], "params<=5", *AGAIN[4:]), "no architecture fits"),
+        ((*AGAIN[:3], "memory<=9", *AGAIN[4:]), "no architecture fits"),
+        ((*AGAIN, "--time", "1m"), "give one of them"),
+        ((*TRAIN, "--epochs", "1"), "give one of them"),
+        (("search", "a.npz", "--steps", "3", "--time", "1m"), "give one of them"),
+        ((*TRAIN, "--out", "r/best/new"), "the folder of another run"),
+        (("search", "a.npz", "--steps", "3", "--out", "r/x/y"), "the folder of another run"),
+    ],
+)
+def test_a_command_that_is_refused_leaves_no_folder(cli: Call, finished: Path, words: tuple, said: str) -> None:
+    cli[1].chdir(finished)
+    before = sorted(str(path) for path in Path().rglob("*") if "trials.sqlite-" not in path.name)
+    code, _, err = call(*cli, *words, *(() if "--out" in words else ("--out", "refused")))
+    assert code == 2 and said in err and err.count("error: ") == 1
+    assert sorted(str(path) for path in Path().rglob("*") if "trials.sqlite-" not in path.name) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "there", "said"),
+    [
+        ("sizes.py", True, "no .onnx file"),
+        ("notes.txt", True, "no .onnx file"),
+        ("r/best/mine.onnx", False, "belongs to the run itself"),
+        ("r/checkpoints/mine.onnx", False, "belongs to the run itself"),
+        ("copy/best/model.onnx", True, "a file of the run"),
+        ("copy/run.json", True, "a file of the run"),
+        ("mine.onnx", True, ""),
+        ("r/mine.onnx", False, ""),
+    ],
+)
+def test_export_replaces_models_only_and_none_of_any_run(cli: Call, finished: Path, path: str, there: bool, said: str) -> None:
+    cli[1].chdir(finished)
+    if not Path("copy").exists():
+        shutil.copytree("r", "copy")
+    Path("notes.txt").write_text("mine")
+    Path("mine.onnx").write_text("a model of mine")
+    before = Path(path).read_bytes() if there else None
+    code, _, err = call(*cli, "export", "r", "--format", "onnx", "--out", path)
+    assert (code, said in err) == (2 if said else 0, True)
+    assert not said or Path(path).exists() == there and (not there or Path(path).read_bytes() == before)
+    Path("r/mine.onnx").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda best: (best / "card.md").write_text("my remarks"),
+        lambda best: [
+            (best / "mine").mkdir(),
+            (best / "mine" / "notes.txt").write_text("my remarks"),
+            (best / "model.pt2").unlink(),
+        ],
+        lambda best: [shutil.rmtree(best), best.write_text("my remarks")],
+    ],
+)
+def test_what_somebody_wrote_into_best_is_kept_when_it_is_shipped_again(cli: Call, finished: Path, change: Any) -> None:
+    cli[1].chdir(finished)
+    shutil.rmtree("k", ignore_errors=True)
+    shutil.copytree("r", "k")
+    change(Path("k/best"))
+    code, _, err = call(*cli, "resume", "k")
+    assert code in (0, 3) and "kept in k/best.kept" in err and Path("k/best/model.pt2").is_file()
+    kept = [path.read_bytes() for path in Path("k/best.kept").rglob("*") if path.is_file()]
+    assert kept == [b"my remarks"] and "my remarks" not in Path("k/best/card.md").read_text()
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"torn"), lambda path: path.write_bytes(b"")])
+def test_what_is_advised_for_a_lost_checkpoint_works(cli: Call, finished: Path, change: Any) -> None:
+    cli[1].chdir(finished)
+    assert call(*cli, "again", "r", "--budget", "params<=60k", "--steps", "3", "--out", "both")[0] in (0, 3)
+    which = "reference" if json.loads(call(*cli, "resume", "both", "--json")[1])["network"] == "search" else "search"
+    words = ("export", "both", "--network", which, "--out", "net.safetensors")
+    assert call(*cli, *words)[0] == 0
+    for path in Path("both/checkpoints").glob(f"{which}-*"):
+        change(path)
+    code, _, err = call(*cli, *words)
+    assert code == 2 and "move both/best away and let `archsmith resume both` train it again" in err
+    shutil.move("both/best", "away")
+    assert call(*cli, "resume", "both")[0] in (0, 3) and call(*cli, *words)[0] == 0
+    shutil.rmtree("both")
+    shutil.rmtree("away")
+
+
+@pytest.mark.parametrize("words", [AGAIN, TRAIN, ("export", "r")])
+def test_a_run_that_nothing_can_be_written_into_is_of_use_all_the_same(cli: Call, finished: Path, words: tuple) -> None:
+    cli[1].chdir(finished)
+    for place in ("archsmith.store", "archsmith.run"):
+        cli[1].setattr(f"{place}.may_write", lambda path: path.parent.name != "r")
+    opened: list[str] = []
+    real = sqlite3.connect
+    cli[1].setattr(sqlite3, "connect", lambda at, **options: opened.append(at) or real(at, **options))
+    before = {path: path.read_bytes() for path in Path("r").rglob("*") if path.is_file() and "sqlite-" not in path.name}
+    assert call(*cli, *words, "--out", {"export": "lent.onnx"}.get(words[0], f"lent-{words[0]}"))[0] in (0, 3)
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert all("mode=ro" in uri for uri in opened if "/r/trials.sqlite" in uri) and any("/r/" in uri for uri in opened)

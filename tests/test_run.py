@@ -172,3 +172,20 @@ def test_events_are_lines_of_json(tmp_path: Path) -> None:
     run.event("stopped")
     lines = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["stage", "stopped"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("status", None), ("status", "half"), ("versions", "x"), ("space_file", "x"), ("threads", -1), ("notes", {}), ("id", "")],
+)
+def test_a_record_of_other_kinds_than_a_run_writes_is_damaged_whoever_sealed_it(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    from archsmith.run import _digest
+
+    run = Run.create(tmp_path / "r", request_from(data="digits"))
+    record = {**run.record, field: value}
+    record["sha256"] = _digest(record)
+    (tmp_path / "r" / "run.json").write_text(json.dumps(record))
+    with pytest.raises(Damaged, match=f"run.json: {field} is not as a run writes it"):
+        Run.open(tmp_path / "r")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -108,7 +109,7 @@ class SqliteArchive:
             raise UserError(f"there is no file {self.path}; give the folder of a run")
         if not self.path.parent.is_dir():
             raise UserError(f"there is no folder {self.path.parent} to write {self.path.name} into; create it first")
-        self.connection = _connect(self.path, readonly)
+        self.connection = connect(self.path, readonly)
         with explained(self.path):
             try:
                 self._open(readonly)
@@ -218,7 +219,13 @@ class SqliteArchive:
 Record = Archive | SqliteArchive
 
 
-def _connect(path: Path, readonly: bool) -> sqlite3.Connection:
+def may_write(path: Path) -> bool:
+    """Whether this user may write the file, and what SQLite keeps beside it."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def connect(path: Path, readonly: bool) -> sqlite3.Connection:
+    """An open database; `readonly`: also in a folder that nothing can be written into."""
     uri = path.absolute().as_uri() + ("?mode=ro" if readonly else "?mode=rwc")
     with explained(path):
         connection = sqlite3.connect(uri, uri=True, timeout=30.0, isolation_level=None)

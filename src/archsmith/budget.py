@@ -63,6 +63,7 @@ _TURNED = {"<=": ">=", ">=": "<="}
 _LETTERS = str.maketrans(
     {
         **dict.fromkeys("µμ", "u"), **dict.fromkeys("≤⩽≦", "<="), **dict.fromkeys("≥⩾≧", ">="), "−": "-", "×": "x",
+        **{chr(code + 0xFEE0): chr(code) for code in range(0x21, 0x7F)}, "、": ",", **dict.fromkeys("\u200b\u200e\u200f\ufeff"),
         **dict.fromkeys("\u00a0\u2007\u2009\u202f\u3000\t\r", " "), **dict.fromkeys("’‘", "'"), "\n": ";",
     }
 )  # fmt: skip
@@ -80,6 +81,7 @@ _TURNED_LIMIT = re.compile(
     re.I,
 )
 _BARE = re.compile(rf"(?:max(?:imum|\.)?|at most|under|below|up to)?\s*({_NUMBER})\s*({_UNIT})", re.I)
+_DECIMAL = re.compile(r"(?<![\d,.])\d+,\d{1,2}(?![\d,.])(?=\s*(?:[a-z]|$|[,;]))(?!\s*[a-z]*\s*[<>=≤≥])", re.I)  # 3,5M
 _BETWEEN = re.compile(r"\s*(?:;|&+|\band\b|\n|(?<!\d),|,(?!\d{3}(?!\d)))\s*", re.I)
 
 
@@ -127,6 +129,12 @@ def read(text: str) -> tuple[tuple[Limit, ...], tuple[str, ...]]:
     """The limits of a budget, and notes for the user on what could have been meant otherwise, each once."""
     limits: list[Limit] = []
     notes: list[str] = []
+    if decimal := _DECIMAL.search(_plain(text)):
+        one, two = decimal[0].replace(",", "."), decimal[0].replace(",", ", ")
+        raise UserError(
+            f"budget '{shown(text)}' can be read in two ways: write {one} for one number, or '{two}' where the comma stands "
+            "between two limits"
+        )
     for part in _BETWEEN.split(_plain(text)):
         for limit in _limits(part.strip(), notes):
             if any(other.metric == limit.metric and other.op == limit.op for other in limits):
@@ -314,7 +322,9 @@ def read_seconds(text: str | float) -> tuple[float, tuple[str, ...]]:
     if isinstance(text, int | float):
         return float(text), ()
     total, last, notes = 0.0, math.inf, list[str]()
-    rest = text.translate(_LETTERS).strip(" \"'")
+    rest = text.translate(_LETTERS).strip()
+    if rest[:1] in ("'", '"') and rest[:1] == rest[-1:]:  # alone they mean minutes, or seconds
+        rest = rest[1:-1].strip()
     if clock := re.fullmatch(r"(\d+):([0-5]\d):([0-5]\d)", rest):
         hours, minutes, seconds = map(int, clock.groups())
         total, rest = hours * 3600.0 + minutes * 60.0 + seconds, ""

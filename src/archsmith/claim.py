@@ -69,6 +69,14 @@ def vacant(folder: Path) -> bool:
     return not names or (_BEGINNING in names and all(map(_own, names)))
 
 
+def holder(path: Path) -> Path | None:
+    """The run folder that a path lies in, links followed; None where it lies in none."""
+    with contextlib.suppress(OSError, RuntimeError):
+        parents = path.resolve().parents
+        return next((p for p in parents if (p / RECORD).is_file() and (p / STORE).is_file()), None)
+    return None
+
+
 def beginning(folder: Path) -> bool:
     """Whether a process died while it claimed the folder."""
     return (folder / _BEGINNING).exists()
@@ -107,6 +115,8 @@ def _refuse_taken(folder: Path) -> None:
         raise UserError(f"cannot use the run folder {folder}: {error.strerror}; choose another --out") from error
     if taken:
         raise UserError(f"{folder} already holds a run; go on with `archsmith resume {folder}`, or choose another --out")
+    if (run := holder(folder)) is not None:
+        raise UserError(f"--out {folder} lies in the folder of another run, {run}; choose a place outside it")
     if not vacant(folder):
         raise UserError(f"--out {folder} exists and is not an empty folder; choose another --out")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import json as json_module
 import math
 import os
@@ -46,6 +45,10 @@ Augmentation = Annotated[
 ]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Run the file that the run's space names, though it was begun elsewhere or is another.")
+]
+Moved = Annotated[
+    str | None,
+    typer.Option("--data", metavar="DATA", parser=arguments.source, help="Where the same images are now, if they were moved."),
 ]
 ClassesAt = Annotated[
     int | None,
@@ -217,7 +220,7 @@ def search(
     method: Annotated[str, typer.Option(help="A name from `archsmith methods`.")] = "auto",
     space: Space = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    time: Annotated[str, typer.Option(help="All the time it may take: 90s, 20m, 1h30m.")] = "20m",
+    time: Annotated[str | None, typer.Option(help="All the time it may take: 90s, 20m, 1h30m. [default: 20m]")] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, max=10**9, help="Training steps instead of --time: the same run to the bit.")
     ] = None,
@@ -286,11 +289,12 @@ def search(
     if method != "auto" and method not in METHODS:
         raise _unknown("method", method, ["auto", *METHODS])
     _check_space(space)
-    seconds, of_time = read_seconds(time)  # told also where it plays no part
-    notes = (*read(budget)[1], *(of_time if steps is None else ()))
+    _one_of(time=time, steps=steps)
+    seconds, of_time = (None, ()) if steps is not None else read_seconds("20m" if time is None else time)
+    notes = (*read(budget)[1], *of_time)
     request = request_from(
         data=data, budget=budget, method=method, space=space, device=device, steps=steps,
-        time_s=seconds if steps is None else None, trials=trials, threads=threads, seed=seed,
+        time_s=seconds, trials=trials, threads=threads, seed=seed,
         init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
         classes_at=classes_at, reference=reference, task=task, fit=fit, flip=flip, follow=follow,
         training=_training(lr, batch, augment),
@@ -367,10 +371,7 @@ def _settings(text: str) -> dict[str, Any]:
 @app.command()
 def resume(
     run: RunFolder,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="DATA", parser=arguments.source, help="Where the same images are now, if they were moved."),
-    ] = None,
+    data: Moved = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
@@ -380,29 +381,24 @@ def resume(
 
     found = Run.open(run, trust=trust)
     if complete(found):
-        print(f"{run} is finished; nothing to resume", file=sys.stderr)
+        if data is not None:
+            from archsmith.pipeline import moved
+
+            found = moved(found, data)
+        where = f"its images are at {shown(found.request.data)} from now on" if data is not None else "nothing to resume"
+        print(f"{run} is finished; {where}", file=sys.stderr)
         _finished(found, json)
         return
     with _resumable(run):
-        from archsmith.pipeline import carry_on, relocated
+        from archsmith.pipeline import carry_on, in_place, relocated
         from archsmith.progress import watch
 
         if data is not None:
             found = relocated(found, data)
-        _check_place(found.request.data, run)
+        in_place(found.request.data)
         with watch(STAGES) as watching:
             carry_on(found, watching, ahead_s=_ahead())
     _finished(found, json)
-
-
-def _check_place(data: str, run: Path) -> None:
-    """UserError, with how to go on, where the images of a run are gone."""
-    from archsmith.errors import UserError
-
-    if Path(data).is_absolute() and "," not in data and not glob.has_magic(data) and not Path(data).exists():
-        raise UserError(
-            f"the images are not at {data} any more; put them back, or say where they are: archsmith resume {run} --data NEW"
-        )
 
 
 @app.command()
@@ -417,6 +413,7 @@ def again(
     out: Annotated[
         Path | None, typer.Option(metavar="PATH", parser=arguments.place, help="Folder of the new run. [default: RUN-2]")
     ] = None,
+    data: Moved = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
@@ -425,9 +422,9 @@ def again(
     from archsmith.errors import UserError
     from archsmith.run import STAGES, Run
 
+    _one_of(time=time, steps=steps)
     found = Run.open(run, trust=trust)
     seconds, of_time = (None, ()) if time is None else read_seconds(time)
-    seconds, of_time = (None, ()) if steps is not None else (seconds, of_time)
     notes = (*dict.fromkeys(note for text in budget for note in read(text)[1]), *of_time)
     if time is None and steps is None:
         from archsmith.pipeline import generated
@@ -441,7 +438,7 @@ def again(
     if len(budget) > 1:
         raise UserError("with --time or --steps give one --budget; each trains a network of its own")
     folder = out if out is not None else _free_name(run.absolute().parent, run.absolute().name)
-    limits: dict[str, Any] = {"steps": steps, "time_s": seconds, "reference": reference}
+    changes: dict[str, Any] = {"steps": steps, "time_s": seconds, "reference": reference, **_of_data(data)}
     _note(notes)
     with _resumable(folder):
         from archsmith.pipeline import again as begin
@@ -449,7 +446,7 @@ def again(
 
         with watch(STAGES) as watching:
             new = begin(
-                found, budget[0], folder, watching, _settings(settings), ahead_s=_ahead(), notes=notes, **limits
+                found, budget[0], folder, watching, _settings(settings), ahead_s=_ahead(), notes=notes, **changes
             )  # fmt: skip
     _finished(new, json)
 
@@ -472,6 +469,7 @@ def train(
     out: Annotated[
         Path | None, typer.Option(metavar="PATH", parser=arguments.place, help="Folder of the new run. [default: RUN-2]")
     ] = None,
+    data: Moved = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
@@ -480,16 +478,14 @@ def train(
     from archsmith.errors import UserError
     from archsmith.run import STAGES, Run
 
-    given = [name for name, value in (("--time", time), ("--steps", steps), ("--epochs", epochs)) if value is not None]
-    if len(given) != 1:
-        raise UserError(f"give one of --time, --steps and --epochs{f', not {len(given)}' if given else ', e.g. --time 30m'}")
+    if _one_of(time=time, steps=steps, epochs=epochs) is None:
+        raise UserError("give one of --time, --steps and --epochs, e.g. --time 30m")
     found = Run.open(run, trust=trust)
     seconds, notes = (None, ()) if time is None else read_seconds(time)
     folder = out if out is not None else _free_name(run.absolute().parent, run.absolute().name)
     _note(notes)
     changes: dict[str, Any] = {"time_s": seconds, "steps": steps if time is None else None}
-    if epochs is not None:
-        changes = {}
+    changes = {**({} if epochs is not None else changes), **_of_data(data)}
     with _resumable(folder):
         from archsmith.pipeline import train as begin
         from archsmith.progress import watch
@@ -500,6 +496,21 @@ def train(
                 training={**found.request.training, **_training(lr, batch, augment)}, **changes,
             )  # fmt: skip
     _finished(new, json)
+
+
+def _one_of(**lengths: object) -> str | None:
+    """Which of the options that say how long to train is given; UserError where several are."""
+    from archsmith.errors import UserError
+
+    given = [f"--{name}" for name, value in lengths.items() if value is not None]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} each say how long to train; give one of them")
+    return given[0] if given else None
+
+
+def _of_data(data: str | None) -> dict[str, str]:
+    """What changes of a request where images were moved."""
+    return {} if data is None else {"data": data}
 
 
 def _networks(rows: list[dict[str, Any]]) -> str:
@@ -530,7 +541,7 @@ def _finished(run: Any, json: bool) -> None:
         print(f"model    {run.folder / 'best'}   (try: python {run.folder / 'best' / 'predict.py'} IMAGE)")
         print(f"report   {summary['report']}")
         print(f"time     {time_text(run)}")
-        if summary["network"] == "reference":
+        if summary["network"] == "reference" and summary["search_test_accuracy"] is not None:
             print(f"         the search's own network: archsmith export {run.folder} --network search")
     missed = [row for row in summary["budget"] or [] if not row["met"]]
     if missed:

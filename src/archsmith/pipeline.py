@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 from torch import nn
 
-from archsmith import clock, trust
+from archsmith import claim, clock, trust
 from archsmith.budget import parse
 from archsmith.data.table import pieces
-from archsmith.errors import ArchsmithError, Damaged, NothingFits, UserError, did_you_mean
+from archsmith.errors import ArchsmithError, Damaged, NothingFits, UserError, did_you_mean, shown
 from archsmith.export.files import safetensors_bytes
-from archsmith.files import replace_file
+from archsmith.files import replace_file, sync_folder
 from archsmith.goals import of_run
 from archsmith.methods import METHODS, auto, page_of, scored, settings_of
 from archsmith.methods.estimated import FOLLOWED
@@ -60,12 +60,7 @@ def start(
     _begun_with(request)
     _outside(request.data, Path(out))
     run = Run.create(out, absolute(request))
-    try:
-        return carry_on(run, watch, ahead_s=ahead_s, notes=notes)
-    except UserError as error:
-        if not _accepted(run, error):
-            run.discard()
-        raise
+    return _unless_refused(run, watch, lambda disk: run.stage("look" if disk else "profile") is not None, ahead_s, notes)
 
 
 def _outside(data: str, out: Path) -> None:
@@ -77,14 +72,24 @@ def _outside(data: str, out: Path) -> None:
         raise UserError(f"--out {out} lies in the folder of the images, {data}; choose a place outside it")
 
 
-def _accepted(run: Run, error: UserError) -> bool:
-    """Whether data, space and budget were; also where that cannot be told, or where it is the disk that refuses."""
-    if isinstance(error.__cause__, OSError | sqlite3.Error):
-        return run.stage("look") is not None
+def _unless_refused(
+    run: Run, watch: Watch | None, accepted: Callable[[bool], bool], ahead_s: float, notes: Sequence[str]
+) -> Run:
+    """A run that was just made, carried on to its end; where it is refused before it is `accepted`, it is taken back.
+
+    `accepted`: whether what was asked for can be done, as far as the run has come; it is told whether it is the disk that
+    refuses.
+    """
     try:
-        return run.stage("profile") is not None
-    except ArchsmithError:
-        return True
+        return carry_on(run, watch, ahead_s=ahead_s, notes=notes)
+    except UserError as error:
+        try:
+            keep = accepted(isinstance(error.__cause__, OSError | sqlite3.Error))
+        except ArchsmithError:  # that cannot be told
+            keep = True
+        if not keep:
+            run.discard()
+        raise
 
 
 def _noted(run: Run, notes: Sequence[str]) -> None:
@@ -120,13 +125,28 @@ def again(
 ) -> Run:
     """The same job under another budget: the images are split as before, weights that networks share are not trained again.
 
-    `changes`: of the request, e.g. `time_s`; `settings`: of the method, those of generating; `notes`: as of `start`. Raises
-    UserError where the run has not got that far.
+    `changes`: of the request, e.g. `time_s`, or `data` where the images lie at another place now; `settings`: of the method,
+    those of generating; `notes`: as of `start`. Raises UserError where the run has not got that far, and leaves no folder
+    where images or budget are refused.
     """
     taken = _taken_over(run)
     changes["settings"] = _regenerating(run, settings or {})
-    new = run.another(out, request_from(**{**run.request.model_dump(), **changes, "budget": budget}), taken)
-    return carry_on(new, watch, ahead_s=ahead_s, notes=notes)
+    request = _changed(run, **changes, budget=budget)
+    new = run.another(out, request, taken)
+    return _unless_refused(new, watch, lambda disk: new.stage("profile") is not None, ahead_s, notes)
+
+
+def _changed(run: Run, **changes: Any) -> Request:
+    """What was asked of a run, with these changes; UserError where its images are gone."""
+    request = absolute(request_from(**{**run.request.model_dump(), **changes}))
+    in_place(request.data)
+    return request
+
+
+def in_place(data: str) -> None:
+    """UserError, with how to go on, where the images of a run are gone."""
+    if Path(data).is_absolute() and "," not in data and not glob.has_magic(data) and not Path(data).exists():
+        raise UserError(f"the images are not at {shown(data)}; put them back, or say where they are now: --data NEW")
 
 
 def train(
@@ -145,24 +165,28 @@ def train(
     `which`: as in `best`, the shipped one by default. `changes`: of the request: `time_s`, `steps` (`epochs`: so many passes
     instead), `training` (lr, batch, augment). Where its accuracy on the validation images does not grow, it ships as it was.
     """
+    request = _changed(run, **changes, reference=False)
     shipped, seen, finish_ = run.stage("ship"), run.stage("look"), run.stage("finish")
     network = best(run, which)
     assert shipped is not None and seen is not None and finish_ is not None
     arm, name, options = _named(run, shipped, which)
     found = {**((finish_["reference"] or {}).get("networks") or {}), **finish_["networks"]}[name]
-    request = request_from(**{**run.request.model_dump(), **changes, "reference": False})
     if epochs is not None:
         images = sum(seen["counts"]["train"])
         batch = request.training.get("batch") or default_recipe(images, device=pick_device(request.device)).batch_size
         request = request_from(
             **{**request.model_dump(), "steps": max(1, math.ceil(epochs * images / int(batch))), "time_s": None}
         )
-    looked = {"search": shipped["search"]["test"], "reference": shipped["reference_test"]}[arm]
-    tested = name in (shipped["search"]["key"], (finish_["reference"] or {}).get("chosen"))
+    searched = shipped["search"] or {}
+    tests = {  # of those that were looked at
+        (finish_["reference"] or {}).get("chosen"): shipped["reference_test"], searched.get("key"): searched.get("test"),
+        shipped["key"]: shipped["test"],
+    }  # fmt: skip
+    looked = tests.get(name)
     begun = {
         "key": name, "arm": arm, "options": dict(options), "val_accuracy": found["val_accuracy"], "above": found.get("above"),
         "origin": found.get("origin", "hand-made"), "costs": {n: found[n] for n in ("params", "macs") if n in found},
-        "test": looked["accuracy"] if tested and looked else None,
+        "test": looked["accuracy"] if looked else None,
     }  # fmt: skip
 
     def also(new: Run) -> None:
@@ -170,7 +194,9 @@ def train(
         new.decide("begun-with", lambda: begun)
 
     taken = tuple(stage for stage in STAGES if stage not in ("finish", "ship"))
-    return carry_on(run.another(out, request, taken, also), watch, ahead_s=ahead_s, notes=notes)
+    new = run.another(out, request, taken, also)
+    trained = new.folder / "checkpoints"
+    return _unless_refused(new, watch, lambda disk: any(trained.glob(f"{further.ARM}-*")), ahead_s, notes)
 
 
 def run_further(run: Run) -> bool:
@@ -314,8 +340,31 @@ def _reopened(run: Run, watch: Watch) -> None:
     """Ships again where best/ is no more what was shipped."""
     if (lost := _lost(run)) is not None:
         run.event("ship again", why=lost)
-        watch.note(f"{lost}; it is shipped again")
+        aside = _set_aside(run)
+        watch.note(f"{lost}; it is shipped again" + (f", what was there is kept in {aside}" if aside is not None else ""))
         run.reopen("ship")
+
+
+def _set_aside(run: Run) -> Path | None:
+    """Moves what lies in best/ and is not as it was shipped to a folder beside it: somebody may have written it."""
+    best, shipped = run.folder / "best", {f["name"]: f["sha256"] for f in (run.stage("ship") or {}).get("files", ())}
+    if best.is_dir():
+        there = [path for path in sorted(best.iterdir()) if path.name != "__pycache__"]
+    else:
+        there = [best] if best.exists() else []
+    others = [path for path in there if path.is_dir() or trust.content_hash(path) != shipped.get(path.name, "")]
+    if not others:
+        return None
+    names = ("best.kept", *(f"best.kept{number}" for number in range(2, 10_000)))
+    aside = next(run.folder / name for name in names if not (run.folder / name).exists())
+    try:
+        aside.mkdir()
+        for path in others:
+            os.replace(path, aside / path.name)
+        sync_folder(aside)
+    except OSError as error:
+        raise UserError(f"cannot move {best} to {aside}: {error.strerror or error}; check its permissions") from error
+    return aside
 
 
 def _lost(run: Run) -> str | None:
@@ -328,8 +377,11 @@ def _lost(run: Run) -> str | None:
 
 
 def complete(run: Run) -> bool:
-    """Whether nothing is left to do: every stage is done, and best/ is as it was shipped."""
-    return run.record["status"] == "done" and run.stage("ship") is not None and _lost(run) is None
+    """Whether nothing is left to do: every stage is done, best/ is as it was shipped, and no trial was changed."""
+    if run.record["status"] != "done" or run.stage("ship") is None:
+        return False
+    len(run.archive)  # Damaged where they are not those that were written
+    return _lost(run) is None
 
 
 def _reported(run: Run, watch: Watch) -> None:
@@ -345,7 +397,15 @@ def _reported(run: Run, watch: Watch) -> None:
 
 def relocated(run: Run, data: str) -> Run:
     """The run with its images at another place; that they are the same is checked, and the place kept, in `look`."""
-    return run.asking(absolute(run.request.model_copy(update={"data": data})))
+    return run.asking(_changed(run, data=data))
+
+
+def moved(run: Run, data: str) -> Run:
+    """A run with nothing left to do, whose images are found to be the same at another place, which it keeps."""
+    found = relocated(run, data)
+    with found.locked():
+        look.again(open_work(found), found.stage("look") or {})
+    return found
 
 
 def open_work(run: Run, watch: Watch | None = None) -> Work:
@@ -576,7 +636,8 @@ def best(run: Run, which: str | None = None) -> nn.Module:
     arm, name, options = _named(run, shipped, which)
     network = _rebuilt(run, seen, arm, options)
     if name != shipped["key"]:
-        return _from_checkpoint(run, network, f"{arm}-{name}")
+        rivals = ((shipped["search"] or {}).get("key"), ((run.stage("finish") or {})["reference"] or {}).get("chosen"))
+        return _from_checkpoint(run, network, f"{arm}-{name}", again=name in rivals)
     return _from_package(run, shipped, network)
 
 
@@ -586,14 +647,17 @@ def _named(run: Run, shipped: Mapping[str, Any], which: str | None) -> tuple[str
     reference = finish.get("reference") or {}
     arm = (run.decided("begun-with") or {"arm": "search"})["arm"]  # of a network that was trained further
     known = {key: (arm, key, found["options"]) for key, found in (finish.get("networks") or {}).items() if not found["failed"]}
-    known.setdefault(shipped["key"], ("search", shipped["key"], shipped["architecture"]["options"]))
+    known.setdefault(shipped["key"], (arm, shipped["key"], shipped["architecture"]["options"]))
     hand_made = {fields["name"]: fields for fields in _hand_made(run)}
     known |= {name: ("reference", name, hand_made[name]) for name in reference.get("networks") or {} if name in hand_made}
-    own = (shipped.get("search") or {}).get("key", shipped["key"])
-    fixed = {None: shipped["key"], "search": own, "reference": reference.get("chosen")}
+    own = (shipped.get("search") or {}).get("key")
+    by_hand = reference.get("chosen") if arm == "search" else shipped["key"]
+    fixed = {None: shipped["key"], "search": own, "reference": by_hand}
     if which in fixed:
         if fixed[which] is None:
-            raise UserError(f"--network {which}: {run.folder} trained no hand-made network (--no-reference, or none fitted)")
+            why = "trained no hand-made network (--no-reference, or none fitted)"
+            why = why if which == "reference" else "trained a hand-made network further, none of the search"
+            raise UserError(f"--network {which}: {run.folder} {why}")
         return known[fixed[which]]
     found = [entry for name, entry in known.items() if name == which] or [
         entry for name, entry in known.items() if which and name.startswith(which)
@@ -643,13 +707,19 @@ def _from_package(run: Run, shipped: Mapping[str, Any], network: nn.Module) -> n
     return network.eval()
 
 
-def _from_checkpoint(run: Run, network: nn.Module, name: str) -> nn.Module:
+def _from_checkpoint(run: Run, network: nn.Module, name: str, *, again: bool) -> nn.Module:
+    """`again`: whether shipping would train it again."""
     from archsmith.training.checkpoint import load, read
 
     path = run.folder / "checkpoints" / f"{name}.safetensors"
-    if (read(path)[1].get("of") or {}).get("run") != run.record["id"]:
-        raise Damaged(f"{path} is the checkpoint of another run; put back the one that belongs to {run.folder}")
-    return load(path, network).network.eval()
+    try:
+        if (read(path)[1].get("of") or {}).get("run") != run.record["id"]:
+            raise Damaged(f"{path} is the checkpoint of another run")
+        return load(path, network).network.eval()
+    except UserError as error:
+        why = str(error).partition("; ")[0].partition(". Delete it")[0]
+        on = f", or move {run.folder / 'best'} away and let `archsmith resume {run.folder}` train it again" if again else ""
+        raise Damaged(f"{why}; put back a copy of the file{on}") from error
 
 
 def export(
@@ -707,8 +777,13 @@ def _exported(run: Run, path: Path | None, format: str | None) -> tuple[Path, st
         raise UserError(f"'{path}' ends in .{ending}, the format asked for is {kind}; give one or the other")
     if path is None:
         path = folder.with_name(f"{folder.name}.{kind}")
-    if path.exists() and folder.resolve() in path.resolve().parents:
-        raise UserError(f"{path} is a file of the run itself; give another name")
+    if (holder := claim.holder(path)) is not None and (path.exists() or path.resolve().parent != holder):
+        whose = "the run itself" if holder == folder.resolve() else f"the run {holder}"
+        raise UserError(
+            f"{path} is {'a file of' if path.exists() else 'in a folder that belongs to'} {whose}; give another name"
+        )
+    if path.exists() and path.suffix.lstrip(".").lower() != kind:
+        raise UserError(f"{path} is there already and is no .{kind} file; name one that ends in .{kind}, or remove it first")
     return path, kind
 
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from archsmith import __version__, claim, trust
-from archsmith.archive import SqliteArchive
+from archsmith.archive import SqliteArchive, may_write
 from archsmith.budget import parse
-from archsmith.errors import Damaged, UserError
+from archsmith.errors import Damaged, UserError, printable
 from archsmith.files import append_line, clear_partials, copy_file, write_text
 from archsmith.machine import cpu_name, physical_cores, waited_s
 from archsmith.store import Store, value
@@ -63,6 +63,36 @@ class Request(BaseModel):
         default_factory=dict
     )  # instead of the recipe's
     settings: dict[str, int | float | str | bool] = Field(default_factory=dict)  # the method's own
+
+
+class _SpaceFile(BaseModel):
+    """The file of a space, as this user signed it."""
+
+    path: str
+    sha256: str
+    signature: str | None = None
+
+
+class _Record(BaseModel):
+    """run.json, beside what only people read: whatever wrote it, what is read later is of these kinds."""
+
+    model_config = ConfigDict(strict=True)
+
+    id: str = Field(min_length=1)
+    archsmith: str
+    created: str
+    status: Literal["running", "stopped", "failed", "done"]
+    request: dict[str, Any]
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    space_file: _SpaceFile | None = None
+    error: str | None = None
+    device: str | None = None
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    notes: list[str] = Field(default_factory=list)
+    predicted_s: dict[str, float] = Field(default_factory=dict)
+    after: str | None = None
+    origin: str | None = None
 
 
 def request_from(**values: Any) -> Request:
@@ -276,7 +306,7 @@ class Run:
     @functools.cached_property
     def archive(self) -> SqliteArchive:
         """Every trial of the run."""
-        return SqliteArchive(self._store.path)
+        return SqliteArchive(self._store.path, readonly=not may_write(self._store.path))
 
     def event(self, kind: str, **fields: Any) -> None:
         """Appends one line to events.jsonl."""
@@ -382,8 +412,14 @@ def _read_record(path: Path) -> dict[str, Any]:
         )
     if record.get("sha256") != _digest(record):
         raise Damaged(f"{path} was changed from outside (its checksum differs); {restore}")
-    if record["format"] != FORMAT or not isinstance(record.get("id"), str) or not isinstance(record.get("request"), dict):
+    if record["format"] != FORMAT:
         raise Damaged(f"{path} is of another version, or is not the record of a run; {restore}")
+    try:
+        _Record.model_validate(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise Damaged(f"{path}: {printable(name, 60)} is not as a run writes it ({first['msg']}); {restore}") from error
     return record
 
 

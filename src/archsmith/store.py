@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from archsmith import seals
-from archsmith.archive import SqliteArchive, explained
+from archsmith.archive import SqliteArchive, connect, explained, may_write
 from archsmith.errors import Damaged
 
 _TABLES = {
@@ -52,7 +52,9 @@ class Store:
     def _connected(self) -> Iterator[sqlite3.Connection]:
         with explained(self.path):
             uri = f"{self.path.absolute().as_uri()}?mode=rw"
-            with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None)) as connection:
+            lent = not may_write(self.path)  # it can still be read: to export, or to go on from it elsewhere
+            opened = connect(self.path, True) if lent else sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None)
+            with contextlib.closing(opened) as connection:
                 connection.execute("PRAGMA trusted_schema=OFF")
                 connection.execute("PRAGMA synchronous=FULL")
                 yield connection

@@ -160,11 +160,16 @@ def profile_text(found: dict[str, Any]) -> str:
 def fitting_text(share: Mapping[str, Any]) -> str:
     """How much of a space fits, for people: a share, or how rare it is."""
     if share["share"]:
-        return f"{share['share']:.3g} of the space fits (95 % interval {share['low']:.2g} to {share['high']:.2g})"
+        return f"{share_text(share['share'])} of the space fits (95 % interval {share['low']:.2g} to {share['high']:.2g})"
     return (
         f"rare: none of {share['draws']} random networks fits (below {share['high']:.2g} of the space), but looking for some "
         f"found {share['found']}"
     )
+
+
+def share_text(share: float) -> str:
+    """In words that no number of networks is taken for."""
+    return "all" if share >= 1 else f"{share:.2g}"
 
 
 def score_space(

@@ -152,3 +152,25 @@ def test_it_ends_without_a_traceback(script: Path, tmp_path: Path, fault: str) -
         (tmp_path / "model.onnx").mkdir()
     result = run(tmp_path / "predict.py", good)
     assert result.returncode == 2 and "Traceback" not in result.stderr and "model.onnx" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "names", [("a.png", "a.gif"), ("a.png", "a.again.png"), ("a.png", "a.png", "a.png"), ("x/a.png", "y/a.png", "a.bmp")]
+)
+def test_pictures_that_are_given_again_never_take_the_place_of_one_another(names: tuple[str, ...], tmp_path: Path) -> None:
+    onnx = onnx_bytes(nn.Identity().eval(), (1, 8, 8), Deployment((0.0,), (1.0,), "pixels", (1.0,), (0.0,)))
+    notes = {"labels": [], "task": "reconstruction", "preprocess": Preprocessing().document()}
+    (tmp_path / "model.onnx").write_bytes(annotate(onnx, notes))
+    (tmp_path / "predict.py").write_text(predict_source(), "utf-8")
+    shades = {}
+    for number, name in enumerate(dict.fromkeys(names)):
+        shades[name] = 60 + 40 * number
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), shades[name], np.uint8)).save(tmp_path / name)
+    before = {name: (tmp_path / name).read_bytes() for name in shades}
+    done = run(tmp_path / "predict.py", *names, "--json", cwd=tmp_path)
+    answers = json.loads(done.stdout)
+    assert done.returncode == 0 and len({found["again"] for found in answers}) == len(names)
+    for found in answers:
+        assert abs(int(np.asarray(Image.open(tmp_path / found["again"])).mean()) - shades[found["image"]]) <= 1
+    assert {name: (tmp_path / name).read_bytes() for name in shades} == before

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from multiprocessing import resource_tracker
 from typing import Any
 
 from archsmith.interrupts import held
@@ -36,7 +37,21 @@ class _Pool(ProcessPoolExecutor):
 def processes(count: int, begin: Callable[..., None] | None = None, *given: Any, fork: bool = False) -> ProcessPoolExecutor:
     """`count` new processes (torch does not bear a fork), each of which first calls `begin(*given)`."""
     context = multiprocessing.get_context("fork" if fork else "spawn")
+    _silent_tracker()
     return _Pool(count, context, _begun, (begin, given))
+
+
+def _silent_tracker() -> None:
+    """Python's own process that tidies up after Ctrl-C must not say so on our standard error; it is started with this."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker:UserWarning")))
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _begun(begin: Callable[..., None] | None, given: tuple[Any, ...]) -> None:

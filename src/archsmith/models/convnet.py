@@ -123,7 +123,7 @@ def by_hand(classes: int, channels: int, size: int, *, kind: str, depth: int, wi
 
 
 def decided_by_hand(size: int, *, kind: str, depth: int, width: float, head: int) -> dict[str, Any]:
-    """What `by_hand` decides of a network for images of `size` pixels, by the family's names; widths as they are, not rounded."""
+    """What `by_hand` decides for images of `size` pixels, by the names of the family; widths as they are, not rounded."""
     layout = _layout(size)
     found: dict[str, Any] = {"stem.width": _STEM[1] * width, "head.width": head}
     for i, base in enumerate([_STEM[1], *(base for _, _, base in layout.stages)], start=1):

@@ -52,9 +52,9 @@ def tiles(record: Record) -> list[dict[str, Any]]:
 
 def _shipped(record: Record) -> Mapping[str, Any]:
     """What finish recorded of the network in best/, the hand-made one where that shipped."""
-    if not record.hand_made:
-        return _chosen(record)
     reference = record.reference
+    if not record.hand_made or not reference:  # one that was trained further stands alone
+        return _chosen(record)
     return (reference.get("networks") or {}).get(reference.get("chosen")) or {}
 
 

@@ -47,15 +47,18 @@ def outputs(session: Any, picture: str | Path) -> np.ndarray:
     return session.run(None, {"images": decode(picture, channels, size, Preprocessing.of(said))[None]})[0][0]
 
 
-def answer(session: Any, labels: list[str], picture: str, top: int) -> dict[str, Any]:
-    """The `top` likeliest labels of one picture (its values; where it was written again), or why it could not be read."""
+def answer(session: Any, labels: list[str], picture: str, top: int, *, taken: set[Path] | None = None) -> dict[str, Any]:
+    """The `top` likeliest labels of one picture (its values; where it was written again), or why it could not be read.
+
+    `taken`: files that are not written over; what is written comes to them.
+    """
     try:
         scores = outputs(session, picture)
         kind = session.get_outputs()[0].name
         if kind == "values":
             return {"image": picture, "values": dict(zip(labels, map(float, scores), strict=True))}
         if kind == "pixels":
-            path = Path(picture).with_suffix(".again.png")
+            path = vacant(Path(picture), set() if taken is None else taken)
             grid = np.rint(255 * scores).astype(np.uint8)
             Image.fromarray(grid[0] if len(grid) == 1 else grid.transpose(1, 2, 0)).save(path)
             return {"image": picture, "again": str(path)}
@@ -63,6 +66,16 @@ def answer(session: Any, labels: list[str], picture: str, top: int) -> dict[str,
         return {"image": picture, "error": reason(error)}
     likeliest = [{"label": labels[i], "probability": float(scores[i])} for i in np.argsort(-scores, kind="stable")[:top]]
     return {"image": picture, **likeliest[0], "top": likeliest}
+
+
+def vacant(picture: Path, taken: set[Path]) -> Path:
+    """NAME.again.png; where another picture of that NAME has it, with the picture's ending, then a number, before `again`."""
+    path, number = picture.with_suffix(".again.png"), 1
+    while path in taken:
+        path = picture.with_name(f"{picture.name}{number if number > 1 else ''}.again.png")
+        number += 1
+    taken.add(path)
+    return path
 
 
 def reason(error: Exception) -> str:
@@ -98,7 +111,8 @@ def main() -> int:
         session, labels = load()
     except Exception as error:  # what ONNX Runtime raises for a torn file has no common class
         parser.error(f"{MODEL} cannot be used ({reason(error)}): copy it again from the run's best/")
-    answers = [answer(session, labels, picture, max(1, arguments.top)) for picture in arguments.images]
+    taken = {Path(picture) for picture in arguments.images}
+    answers = [answer(session, labels, picture, max(1, arguments.top), taken=taken) for picture in arguments.images]
     if arguments.json:
         print(json.dumps(answers, indent=1))
     for found in answers if not arguments.json else ():

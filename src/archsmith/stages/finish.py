@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from archsmith.archive import SqliteArchive
+from archsmith.errors import UserError
 from archsmith.halving import rungs_for
 from archsmith.methods.task import Training
 from archsmith.models.reference import Reference, costs
@@ -202,13 +203,23 @@ def _record(work: Work, shortlist: Sequence[dict[str, Any]], standings: Sequence
 
 
 def references(work: Work, chosen: dict[str, Any]) -> list[Reference]:
-    """Hand-made networks that use the budget; without one, as large as the chosen network. Found once, then read back."""
+    """Hand-made networks that use the budget; without one, as large as the chosen network. Found once, then read back.
+
+    None where no hand-made network is as small as that: a run goes on without.
+    """
     known = (work.run.stage("profile") or {}).get("references")
     if known is not None:
         return [Reference(**fields) for fields in known["networks"]]
     limits = {"params": chosen["params"], "macs": chosen["macs"]}
-    found = work.run.decide("finish/references", lambda: [asdict(r) for r in scaled(work, limits)])
-    return [Reference(**fields) for fields in found]
+
+    def found() -> list[dict[str, Any]]:
+        try:
+            return [asdict(network) for network in scaled(work, limits)]
+        except UserError as error:
+            work.note(f"no hand-made reference: {str(error).partition(';')[0]}")
+            return []
+
+    return [Reference(**fields) for fields in work.run.decide("finish/references", found)]
 
 
 def reference_entrants(work: Work, found: Sequence[Reference]) -> list[Entrant]:
@@ -216,8 +227,10 @@ def reference_entrants(work: Work, found: Sequence[Reference]) -> list[Entrant]:
     return [Entrant(r.name, lambda r=r: r.make(work.run.request.seed, work.images.goal.headed)) for r in found]  # type: ignore[misc]
 
 
-def _reference(work: Work, recipe: Recipe, plan: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+def _reference(work: Work, recipe: Recipe, plan: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any] | None:
     found = references(work, chosen)
+    if not found:
+        return None
     if work.timed and work.plan.finalists == 1:  # a cut so early would say nothing: the one that sees most images
         found = found[:1]
     began = work.run.decide("finish/reference-began", lambda: work.stopwatch.seconds if work.stopwatch else 0.0)

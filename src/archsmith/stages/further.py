@@ -18,6 +18,7 @@ from archsmith.stages.work import Work
 from archsmith.supernet import extract
 from archsmith.training.race import Entrant, Field, race, trained
 
+ARM = "further"  # what its checkpoints are called by
 WEIGHTS = "begun-with.safetensors"  # in the run's checkpoints
 _RATE = 0.5  # of the recipe's learning rate: the weights are good already
 
@@ -91,13 +92,20 @@ def verdict(work: Work, test: Mapping[str, Any]) -> str:
     """What the further training was worth, in one sentence."""
     low, high = test["interval"]
     text = f"test {work.images.goal.measure} {test['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"
+    if not test["above"]:
+        text += f": no better than giving the same answer always ({test['constant']:.2%}). This is no result"
     before = work.run.decided("begun-with")["test"]
     return text if before is None else f"{text}; {before:.2%} before it was trained further, on the same images"
 
 
+def arm_of(work: Work) -> str:
+    """Where its network came from: search or reference."""
+    return str(work.run.decided("begun-with")["arm"])
+
+
 def space_of(work: Work) -> str:
     """What its architecture is of."""
-    return HAND_MADE if work.run.decided("begun-with")["arm"] == "reference" else work.space_name
+    return HAND_MADE if arm_of(work) == "reference" else work.space_name
 
 
 def weights_path(folder: Path) -> Path:
@@ -110,7 +118,7 @@ def _field(work: Work) -> Field:
     recipe = recipe_for(work)
     recipe = recipe if "lr" in work.run.request.training else replace(recipe, lr=recipe.lr * _RATE)
     budget = float(work.run.decide("finish/plan", lambda: _plan(work))["search"])
-    return replace(field_of(work, "further", recipe, budget), fresh=False)
+    return replace(field_of(work, ARM, recipe, budget), fresh=False)
 
 
 def _plan(work: Work) -> dict[str, Any]:

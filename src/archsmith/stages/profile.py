@@ -17,7 +17,7 @@ from archsmith.metrics.cost import LAYERS
 from archsmith.metrics.latency import LatencyTable, whole_ms
 from archsmith.models.reference import BOUNDING, Reference, reference
 from archsmith.stages.work import Work
-from archsmith.survey import survey
+from archsmith.survey import share_text, survey
 
 
 def profile(work: Work) -> dict[str, Any]:
@@ -84,7 +84,9 @@ def said(payload: dict[str, Any]) -> str:
     if payload["budget"]:
         share = payload["feasible_share"]
         text += (
-            f"; {share['share']:.2g} of the space fits" if share["share"] else f"; what fits is rare, found {share['found']}"
+            f"; {share_text(share['share'])} of the space fits"
+            if share["share"]
+            else f"; what fits is rare, found {share['found']}"
         )
     if table := payload["latency_table"]:
         text += f"; latency table off by {table['mape']:.0%} on {table['held_out']} networks" if table.get("held_out") else ""

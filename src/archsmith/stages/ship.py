@@ -79,10 +79,11 @@ def ship(work: Work) -> dict[str, Any]:
         std=work.images.std, architecture=chosen.contender.arch, facts=facts, threads=work.threads,
         images=some.images(range(min(16, len(some)))), preprocessing=work.images.how,
     )  # fmt: skip
-    own = searched.contender
+    own, arm = searched.contender, further.arm_of(work) if finish.get("further") else chosen.contender.arm
+    of_search = {"key": own.name, "options": dict(own.arch), "budget": searched.checks, "test": looked["search"]}
     return {
         **package,
-        "network": chosen.contender.arm,
+        "network": arm,
         "key": chosen.contender.name,
         "architecture": {
             "space": facts["space"], "key": chosen.contender.arch.key, "options": dict(chosen.contender.arch),
@@ -90,7 +91,7 @@ def ship(work: Work) -> dict[str, Any]:
         "budget": chosen.checks,
         "fell_back": fell_back,
         "test": test,
-        "search": {"key": own.name, "options": dict(own.arch), "budget": searched.checks, "test": looked["search"]},
+        "search": None if finish.get("further") and arm == "reference" else of_search,
         "reference_test": reference_test,
         "verdict": said,
         "warning": warning,

@@ -194,9 +194,12 @@ class Work:
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
-        """The budget as asked for; with none, and with --time, the MACs that can be trained properly in that time."""
+        """The budget as asked for; with none, and with --time, the MACs that can be trained properly in that time.
+
+        A network that is trained further is what it is: only what was asked for bounds it.
+        """
         asked = parse(self.run.request.budget)
-        if asked or not self.timed:
+        if asked or not self.timed or self.run.decided("begun-with") is not None:
             return asked
         return (Limit("macs", "<=", float(self.run.decide("macs", self._trainable_macs))),)
 

@@ -1,0 +1,73 @@
+"""Finish: where no hand-made network is as small as the chosen one; what a network that is trained further is bound by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from short_runs import SIZES
+
+from archsmith.budget import parse
+from archsmith.errors import UserError
+from archsmith.pipeline import best, open_work, start, train
+from archsmith.run import Run, request_from
+
+
+def small(folder: Path, **changes: Any) -> Run:
+    """A run in a space whose networks are all smaller than any hand-made one."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 120, (90, 8, 8), dtype=np.uint8), np.arange(90) % 3
+    images[labels == 1, :, :4] += 130
+    images[labels == 2, :4] += 130
+    np.savez(folder / "bars.npz", images=images, labels=labels)
+    (folder / "sizes.py").write_text(SIZES)
+    asked: dict[str, Any] = {"data": str(folder / "bars.npz"), "steps": 4, "time_s": None, "trials": 8, "threads": 1}
+    space = f"{folder / 'sizes.py'}:Net"
+    return start(request_from(**{**asked, "space": space, **changes}), folder / "run")
+
+
+@pytest.mark.parametrize("budget", ["", "depth<=3", "params>=50"])
+def test_a_network_smaller_than_every_hand_made_one_ships_without_a_reference(
+    tmp_path: Path, budget: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_fits(*_: object) -> None:
+        raise UserError("no MobileNet of (2, 3, 4) blocks a stage fits params<=100; relax it, or give --no-reference")
+
+    monkeypatch.setattr("archsmith.stages.finish.scaled", none_fits)
+    run = small(tmp_path, budget=budget)
+    finish, ship = run.stage("finish") or {}, run.stage("ship") or {}
+    assert run.record["status"] == "done" and finish["reference"] is None and ship["network"] == "search"
+    assert "no hand-made reference: no MobileNet" in (run.folder / "events.jsonl").read_text()
+    with pytest.raises(UserError, match="trained no hand-made network"):
+        best(run, "reference")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return small(tmp_path_factory.mktemp("further"), budget="params<=20k")
+
+
+@pytest.mark.parametrize("budget", ["", "params<=20k", "macs<=9M, depth<=9"])
+def test_further_training_is_bound_by_what_was_asked_for_and_not_by_its_time(
+    finished: Run, tmp_path: Path, budget: str
+) -> None:
+    run = finished.another(tmp_path / "new", request_from(**{**finished.request.model_dump(), "budget": budget}), ("look",))
+    run.decide("begun-with", dict)
+    timed = Run.open(run.folder).asking(request_from(**{**run.request.model_dump(), "time_s": 60.0, "steps": None}))
+    assert open_work(timed).limits == parse(budget)
+
+
+@pytest.mark.parametrize("which", ["search", "reference"])
+def test_what_was_trained_further_is_called_what_it_is(finished: Run, tmp_path: Path, which: str) -> None:
+    new = train(finished, tmp_path / "new", which=which, steps=2)
+    newer = [train(new, tmp_path / "newer", steps=2)] if which == "reference" else []
+    for run in (new, *newer):
+        ship = run.stage("ship") or {}
+        assert ship["network"] == which and "before it was trained further" in ship["verdict"]
+        assert ("This is no result" in ship["verdict"]) == (ship["warning"] is not None)
+        assert (run.folder / "report.html").is_file()
+        best(run, which)
+        with pytest.raises(UserError, match="trained"):
+            best(run, {"search": "reference", "reference": "search"}[which])
