@@ -122,6 +122,17 @@ def test_the_pace_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [limit.high for limit in again] == [limit.high for limit in limits] and len(limits) == 2
 
 
+@pytest.mark.parametrize(("finalists", "by_hand", "first"), [(1, 2, 1), (4, 3, 2), (4, 1, 1), (3, 0, 0)])
+def test_networks_by_hand_take_up_to_half_of_the_short_list_or_its_only_place(finalists: int, by_hand: int, first: int) -> None:
+    space = task(Archive()).space
+    known = [space.sample(Random(100 + i)) for i in range(by_hand)]
+    for seconds in (0.5, 60.0):  # by the sum of ln(weights) alone, and after scores
+        given = task(Archive(), finalists=finalists, by_hand=lambda: known, seconds=seconds)
+        listed = scored.unscored(given, "")["shortlist"] if seconds < 1 else zico.search(given)["shortlist"]
+        assert [entry["key"] for entry in listed[:first]] == [arch.key for arch in known[:first]]
+        assert len(listed) == len({entry["key"] for entry in listed}) == finalists
+
+
 def task(archive: Archive, **changes: Any) -> Task:
     model = build("mobilenet", 4, 1, 8)
     costs = Costs(model, (1, 8, 8), ("params", "macs"))

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from archsmith.errors import UserError
-from archsmith.metrics.cost import params
-from archsmith.models.reference import BY_HAND, costs, reference
+from archsmith.metrics.cost import Costs, params
+from archsmith.models import build
+from archsmith.models.reference import BY_HAND, costs, in_space, reference
+from archsmith.supernet import search_space
 
 
 @pytest.mark.parametrize(
@@ -84,3 +86,30 @@ def test_the_largest_that_fits_is_found_from_any_guess(most: int, guess: int) ->
 
         assert _largest(fits, most, guess, lambda: False) == largest
         assert all(0 < n <= most for n in asked) and len(asked) == len(set(asked)) <= 30
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "limits"),
+    [
+        (1, 8, {"params": 20_000.0}),
+        (3, 32, {"params": 300_000.0, "macs": 20_000_000.0}),
+        (3, 96, {"params": 300_000.0, "macs": 20_000_000.0}),
+    ],
+)
+def test_the_space_holds_a_network_like_each_that_is_dense(channels: int, size: int, limits: dict[str, float]) -> None:
+    model = build("convnet", 10, channels, size)
+    space, count = search_space(model), Costs(model, (channels, size, size), ("params", "macs"))
+    keeps = lambda arch: all(count(arch)[name] <= limit for name, limit in limits.items())  # noqa: E731
+    for one in reference(10, channels, size, limits):
+        found = in_space(space, one, keeps)
+        if one.kind == "inverted" and found is None:
+            continue  # none of them is as narrow
+        assert found is not None and keeps(found)
+        assert {option for name, option in found.items() if name.endswith(".block")} == {one.kind}
+        assert {found[name] for name in found if name.endswith(".depth") and name != "stage1.depth"} == {one.depth}
+        assert max(count(found)[name] / limit for name, limit in limits.items()) > 0.75
+
+
+def test_where_not_even_the_narrowest_keeps_the_budget_there_is_none_in_the_space() -> None:
+    space = search_space(build("convnet", 10, 1, 8))
+    assert in_space(space, reference(10, 1, 8, {"params": 20_000})[0], lambda arch: False) is None

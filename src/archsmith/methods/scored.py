@@ -119,8 +119,8 @@ def search(task: Task, score: Score | None) -> dict[str, Any]:
     else:
         limits = _limits(task, counts)
         promising = [t.arch for t in _promising(task, counts, limits, third // 2)]
-        start = [*promising, *(t.arch for t in _foremost(screened, min(_POPULATION, third)) if t.arch not in promising)]
-        start = start[: max(8, min(_POPULATION, third))]
+        foremost = (t.arch for t in _foremost(screened, min(_POPULATION, third)))
+        start = list(dict.fromkeys([*task.by_hand(), *promising, *foremost]))[: max(8, min(_POPULATION, third))]
         evolving = nsga2(problem, task.seed, population=max(8, len(start)), initial=start)
     run_search(
         problem,
@@ -154,10 +154,26 @@ def search(task: Task, score: Score | None) -> dict[str, Any]:
             "trials": len(ranked([*screened, *sampled], score.name)),
             "best": _best([*screened, *sampled], score),
         },
-        "shortlist": [
-            {"key": t.arch.key, "options": dict(t.arch), "origin": t.stage, score.name: t.metrics[score.name]} for t in found
-        ],
+        "shortlist": _begun_by_hand(
+            task,
+            [{"key": t.arch.key, "options": dict(t.arch), "origin": t.stage, score.name: t.metrics[score.name]} for t in found],
+        ),
     }
+
+
+def _begun_by_hand(task: Task, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The short-list with networks that anybody would begin with in up to half of its places, or in its only one.
+
+    What wins the race has then beaten them; where there is time for one training alone nothing has shown that a network by a
+    score is better (benchmarks/by_hand.py).
+    """
+    known = {entry["key"]: entry for entry in listed}
+    first = [
+        known.get(arch.key, {"key": arch.key, "options": dict(arch), "origin": "hand-made"})
+        for arch in list(task.by_hand())[: max(1, task.finalists // 2)]
+    ]
+    chosen = {entry["key"] for entry in first}
+    return [*first, *(entry for entry in listed if entry["key"] not in chosen)][: max(task.finalists, 1)]
 
 
 def _blind(task: Task, problem: Problem, seed: int) -> GeneratorSearcher:
@@ -195,7 +211,7 @@ def unscored(task: Task, how: str) -> dict[str, Any]:
         limits = _limits(task, counts)
         found = shortlist(_promising(task, counts, limits, _POPULATION), "log_sizes", task.finalists, limits)
     listed = [{"key": t.arch.key, "options": dict(t.arch), "origin": "bound"} for t in found]
-    return {"searcher": how, "trials": 0, "best": None, "random": None, "shortlist": listed}
+    return {"searcher": how, "trials": 0, "best": None, "random": None, "shortlist": _begun_by_hand(task, listed)}
 
 
 def stop(task: Task, stage: str) -> Callable[[], bool] | None:

@@ -16,7 +16,7 @@ from archsmith.errors import ArchsmithError
 from archsmith.goals import Classification, Goal
 from archsmith.metrics.accuracy import Judge
 from archsmith.problem import Constraint
-from archsmith.space import SearchSpace
+from archsmith.space import Architecture, SearchSpace
 from archsmith.training.recipe import LOSSES, Recipe
 
 
@@ -85,6 +85,7 @@ class Task:
     sharing: Callable[[], Sharing] | None = None  # for methods that train shared weights
     left: Callable[[], float] = lambda: math.inf
     goal: Goal = Classification(())
+    by_hand: Callable[[], Sequence[Architecture]] = tuple  # networks that anybody would begin with, the first one first
 
     @property
     def loss(self) -> Callable[..., Tensor]:

@@ -17,7 +17,7 @@ SPACES: dict[str, tuple[str, str, str, str]] = {
     "convnet": (
         f"{_HERE}.convnet:convnet",
         "stages of inverted, fused, basic residual blocks or plain convolutions, of chosen width, depth, kernel and expansion",
-        "1.4e+12 to 2e+32",
+        "1.2e+13 to 1e+34",
         "images of any size, as deep as their size bears",
     ),
     "mobilenet": (

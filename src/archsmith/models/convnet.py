@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ def convnet(classes: int, channels: int = 3, size: int = 32, kinds: Sequence[str
     """
     check_inputs(classes, channels, size)
     layout, kinds = _layout(size), tuple(kinds)
-    inputs: Size = Choice(*_STEM[0], name="stem.width")
+    widths_of = tuple if kinds == ("inverted",) else _finer
+    inputs: Size = Choice(*widths_of(_STEM[0]), name="stem.width")
     model = nn.Sequential()
     model.add_module("stem", conv_norm_act(channels, inputs, 3, layout.stem_stride, act=nn.Hardswish))
     pixels = -(-size // layout.stem_stride)
@@ -78,14 +80,20 @@ def convnet(classes: int, channels: int = 3, size: int = 32, kinds: Sequence[str
     for i, (stride, widths, _) in enumerate(layout.stages, start=2):
         pixels = -(-pixels // stride)
         name = f"stage{i}"
-        outputs = Choice(*widths, name=f"{name}.width")
+        outputs = Choice(*widths_of(widths), name=f"{name}.width")
         kernels = tuple(k for k in layout.kernels if k <= 3 or k // 2 < pixels - 1)  # the rest only sees padding
         se, depth = Choice(False, True, name=f"{name}.se"), Choice(1, 2, 3, 4, name=f"{name}.depth")
         plan = Plan(outputs, stride, _activation(i, layout), se, depth, kinds, _sizes(kernels))
         model.add_module(name, stage(name, inputs, plan))
         inputs = outputs
-    model.add_module("head", classifier(inputs, Choice(*_HEAD, name="head.width"), classes))
+    model.add_module("head", classifier(inputs, Choice(*widths_of(_HEAD), name="head.width"), classes))
     return model
+
+
+def _finer(widths: tuple[int, ...]) -> tuple[int, ...]:
+    """With a width between any two that lie eight apart or more: the weights of dense blocks go with its square."""
+    between = {(low + high) // 8 * 4 for low, high in itertools.pairwise(widths) if high - low >= 8}
+    return tuple(sorted({*widths, *between}))
 
 
 def _sizes(kernels: tuple[int, ...]) -> Sizes:

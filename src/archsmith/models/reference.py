@@ -69,18 +69,32 @@ class Reference:
 
 
 def in_space(space: SearchSpace, one: Reference, keeps: Callable[[Architecture], bool]) -> Architecture | None:
-    """The architecture of the family's space that comes nearest to a hand-made network and keeps the budget; None for none."""
+    """The architecture of the family's space that comes nearest to a hand-made network and keeps the budget; None for none.
+
+    Widths are few in the space, so what is left of the budget goes to those that had to be rounded down most.
+    """
+    wanted = decided_by_hand(one.size, kind=one.kind, depth=one.depth, width=one.width, head=one.head)
+    widths = [name for name, options in space.items() if name.endswith(".width") and name in wanted and len(options) > 1]
     for percent in range(100, 20, -2):
-        sizes = {
-            "kind": one.kind,
-            "depth": one.depth,
-            "width": one.width * percent / 100,
-            "head": round(one.head * percent / 100),
-        }
-        arch = nearest(space, decided_by_hand(one.size, **sizes))  # type: ignore[arg-type]
+        arch = nearest(space, {**wanted, **{name: wanted[name] * percent / 100 for name in widths}})
         if keeps(arch):
-            return arch
+            return _widest(space, arch, {name: wanted[name] for name in widths}, keeps)
     return None
+
+
+def _widest(
+    space: SearchSpace, arch: Architecture, wanted: Mapping[str, float], keeps: Callable[[Architecture], bool]
+) -> Architecture:
+    """Widened step by step, what is narrowest beside what is `wanted` first, as long as the budget is kept."""
+    while True:
+        for name in sorted(wanted, key=lambda name: arch[name] / wanted[name]):
+            wider = [option for option in space[name] if option > arch[name]]
+            more = space.check({**arch, name: min(wider)}) if wider and arch[name] < wanted[name] else None
+            if more is not None and keeps(more):
+                arch = more
+                break
+        else:
+            return arch
 
 
 def costs(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, int]:

@@ -51,9 +51,12 @@ def _table(work: Work) -> LatencyTable:
 
 
 def _references(work: Work, total: float | None) -> dict[str, Any] | None:
-    """The hand-made networks that use the budget, or why there are none; None where they are to follow the chosen network."""
+    """The hand-made networks that use the budget, or why there are none; None where they are to follow the chosen network.
+
+    The search begins with them, too, where the space has such.
+    """
     limits = {limit.metric: limit.value for limit in work.limits if limit.op == "<=" and limit.metric in BOUNDING}
-    if not work.run.request.reference or not limits:
+    if not limits or not (work.run.request.reference or work.space_name == "convnet"):
         return None
     work.tell("scaling a hand-made network to the budget", None)
     try:

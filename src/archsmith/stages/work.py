@@ -24,7 +24,8 @@ from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.models import build_for
-from archsmith.problem import Constraint
+from archsmith.models.reference import Reference, in_space
+from archsmith.problem import Candidate, Constraint, Problem
 from archsmith.progress import Watch
 from archsmith.run import Run, Stopwatch
 from archsmith.seeding import mix
@@ -125,7 +126,7 @@ class Work:
 
     @cached_property
     def space_name(self) -> str:
-        """The space asked for; auto: the MobileNet family, which fits itself to the image size."""
+        """The space asked for; auto: the family that fits itself to the image size."""
         return self.run.space
 
     @property
@@ -230,6 +231,17 @@ class Work:
     def constraints(self) -> tuple[Constraint, ...]:
         """The budget as constraints; latency by the table."""
         return constraints_of(self.limits, self.costs, self.latency)
+
+    @cached_property
+    def by_hand(self) -> tuple[Architecture, ...]:
+        """The hand-made networks as architectures of the space, as far as it has such: what anybody would begin with."""
+        if self.space_name != "convnet":
+            return ()
+        found = ((self.run.stage("profile") or {}).get("references") or {}).get("networks") or ()
+        limits = Problem(self.space, (), self.constraints)
+        keeps = lambda arch: limits.evaluate([Candidate(arch)])[0].feasible  # noqa: E731
+        archs = (in_space(self.space, Reference(**fields), keeps) for fields in found)
+        return tuple(dict.fromkeys(arch for arch in archs if arch is not None))
 
     def plain(self, arch: Architecture) -> nn.Module:
         """A network for training, on the CPU: fresh weights by seed and architecture, the method's own, or those of --init."""
