@@ -155,4 +155,4 @@ def _locked(folder: Path) -> int:
             owner = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or owner
         os.close(handle)
         time.sleep(0.1 if left else 0.0)
-    raise UserError(f"another process (pid {owner}) is working on {folder}; wait for it, or choose another --out")
+    raise UserError(f"another process (pid {owner}) is working on {folder}; wait for it; a new search needs another --out")
