@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["clothes", "cells", "digits"])
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--depths", nargs="+", type=int, default=[2, 3])
+    parser.add_argument("--first", nargs="+", type=int, default=[0, 1], help="blocks at the stem's resolution")
     parser.add_argument("--size", type=int, default=None)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--budget", default="params<=300k, macs<=20M")
@@ -49,7 +50,11 @@ def main() -> None:
     for name in asked.sets:
         data = load(str(asked.data / SETS[name]) if name in SETS else name, size=asked.size)
         found = reference(
-            len(data.classes), data.channels, data.size, limits, shapes=list(itertools.product(asked.kinds, asked.depths))
+            len(data.classes),
+            data.channels,
+            data.size,
+            limits,
+            shapes=list(itertools.product(asked.kinds, asked.depths, asked.first)),
         )
         for one in found:
             for lr in asked.lr:

@@ -22,7 +22,7 @@ from archsmith.supernet import search_space
 )
 def test_each_shape_uses_the_binding_limit(classes: int, channels: int, size: int, limits: dict[str, float]) -> None:
     found = reference(classes, channels, size, limits)
-    assert [(r.kind, r.depth) for r in found] == list(BY_HAND)
+    assert [(r.kind, r.depth, r.first) for r in found] == list(BY_HAND)
     for candidate in found:
         used = costs(candidate.make(None), (channels, size, size))
         shares = [used[name] / limit for name, limit in limits.items()]

@@ -108,10 +108,12 @@ def _activation(stage: int, layout: _Layout) -> Activation:
     return nn.Hardswish if _late(stage, layout) else nn.ReLU
 
 
-def by_hand(classes: int, channels: int, size: int, *, kind: str, depth: int, width: float, head: int) -> nn.Sequential:
+def by_hand(
+    classes: int, channels: int, size: int, *, kind: str, depth: int, width: float, head: int, first: int = 1
+) -> nn.Sequential:
     """A network of the family with nothing left to decide: (B, channels, size, size) -> (B, classes).
 
-    Blocks of one `kind`, `depth` in each stage (one at the stem's resolution), all widths times `width`, `head` channels
+    Blocks of one `kind`, `depth` in each stage and `first` at the stem's resolution, all widths times `width`, `head` channels
     before pooling; kernel 3, expansion 4 (inverted) or 2 (fused). Squeeze-excite in the second half of the stages of inverted
     residuals, as in MobileNetV3.
     """
@@ -120,7 +122,7 @@ def by_hand(classes: int, channels: int, size: int, *, kind: str, depth: int, wi
     inputs = max(4, round(_STEM[1] * width))
     model = nn.Sequential()
     model.add_module("stem", conv_norm_act(channels, inputs, 3, layout.stem_stride, act=nn.Hardswish))
-    model.add_module("stage1", stage("stage1", inputs, Plan(inputs, 1, nn.ReLU, False, 1, (kind,), sizes, same=True)))
+    model.add_module("stage1", stage("stage1", inputs, Plan(inputs, 1, nn.ReLU, False, first, (kind,), sizes, same=True)))
     for i, (stride, _, base) in enumerate(layout.stages, start=2):
         outputs, se = max(4, round(base * width)), kind == "inverted" and _late(i, layout)
         plan = Plan(outputs, stride, _activation(i, layout), se, depth, (kind,), sizes)
@@ -130,14 +132,14 @@ def by_hand(classes: int, channels: int, size: int, *, kind: str, depth: int, wi
     return model
 
 
-def decided_by_hand(size: int, *, kind: str, depth: int, width: float, head: int) -> dict[str, Any]:
+def decided_by_hand(size: int, *, kind: str, depth: int, width: float, head: int, first: int = 1) -> dict[str, Any]:
     """What `by_hand` decides for images of `size` pixels, by the names of the family; widths as they are, not rounded."""
     layout = _layout(size)
     found: dict[str, Any] = {"stem.width": _STEM[1] * width, "head.width": head}
     for i, base in enumerate([_STEM[1], *(base for _, _, base in layout.stages)], start=1):
         stage = {
             "block": kind,
-            "depth": depth if i > 1 else 1,
+            "depth": depth if i > 1 else first,
             "width": base * width,
             "se": kind == "inverted" and _late(i, layout),
         }

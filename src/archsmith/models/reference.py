@@ -21,8 +21,8 @@ HAND_MADE = "hand-made"  # in the place of a space's name
 # block -> what networks of it are called
 KINDS = {"inverted": "mobilenet", "basic": "resnet", "conv": "plain", "fused": "fused"}
 _BLOCKS = {"inverted": "inverted residuals", "basic": "residual blocks", "conv": "convolutions", "fused": "fused residuals"}
-# (block, blocks a stage) in the order in which they are worth trying where time is short (benchmarks/by_hand.py)
-BY_HAND = (("conv", 2), ("basic", 2), ("inverted", 3), ("conv", 3))
+# (block, blocks a stage, at the stem's resolution), what is worth trying first where time is short (benchmarks/by_hand.py)
+BY_HAND = (("conv", 2, 1), ("basic", 2, 1), ("inverted", 3, 1), ("conv", 3, 1))
 _FINEST = 0.01  # steps of the width multiplier
 _ONE = 100  # ... so many of them are a width of 1
 _HEAD_STEP = 64
@@ -40,8 +40,8 @@ def _as_it_is(model: nn.Module) -> nn.Module:
 
 @dataclass(frozen=True)
 class Reference:
-    """A hand-made network for so many `classes`, or other outputs: `depth` blocks in each stage, all widths times `width`,
-    `head` channels before pooling.
+    """A hand-made network for so many `classes`, or other outputs: `depth` blocks in each stage and `first` at the stem's
+    resolution, all widths times `width`, `head` channels before pooling.
     """
 
     name: str
@@ -52,6 +52,12 @@ class Reference:
     width: float
     head: int
     kind: str = "inverted"
+    first: int = 1
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """What `convnet.by_hand` asks for."""
+        return {"kind": self.kind, "depth": self.depth, "first": self.first, "width": self.width, "head": self.head}
 
     @property
     def text(self) -> str:
@@ -61,8 +67,7 @@ class Reference:
     def make(self, seed: int | None, headed: Headed = _as_it_is) -> nn.Module:
         """The plain network, freshly initialised; None: on `meta`, for counting. `headed` appends what must follow it."""
         with torch.device("meta"):
-            sizes = {"kind": self.kind, "depth": self.depth, "width": self.width, "head": self.head}
-            model = headed(by_hand(self.classes, self.channels, self.size, **sizes))  # type: ignore[arg-type]
+            model = headed(by_hand(self.classes, self.channels, self.size, **self.form))
         if seed is None:
             return extract(model, {}, "fresh", device="meta")
         return extract(model, {}, "fresh", torch.Generator().manual_seed(mix(seed, self.name)))
@@ -73,7 +78,7 @@ def in_space(space: SearchSpace, one: Reference, keeps: Callable[[Architecture],
 
     Widths are few in the space, so what is left of the budget goes to those that had to be rounded down most.
     """
-    wanted = decided_by_hand(one.size, kind=one.kind, depth=one.depth, width=one.width, head=one.head)
+    wanted = decided_by_hand(one.size, **one.form)
     widths = [name for name, options in space.items() if name.endswith(".width") and name in wanted and len(options) > 1]
     for percent in range(100, 20, -2):
         arch = nearest(space, {**wanted, **{name: wanted[name] * percent / 100 for name in widths}})
@@ -110,10 +115,10 @@ def reference(
     latency_ms: Callable[[nn.Module], float] | None = None,
     headed: Headed = _as_it_is,
     *,
-    shapes: Sequence[tuple[str, int]] = BY_HAND,
+    shapes: Sequence[tuple[str, int, int]] = BY_HAND,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Reference]:
-    """For each of `shapes` (kind of block, blocks a stage) the widest network that keeps every limit: upper ones, of params,
+    """For each of `shapes` (kind of block, blocks a stage, at the stem's resolution) the widest network that keeps every limit: upper ones, of params,
     macs, memory, latency.
 
     The width multiplier is found by halving, then the head is widened, channel by channel, up to the limit that binds, so that
@@ -140,10 +145,10 @@ def reference(
         return all(part <= 1 for part in used(candidate).values())
 
     found: list[Reference] = []
-    for kind, depth in shapes:
+    for kind, depth, first in shapes:
         if found and stop():
             break
-        scaled = partial(_scaled, Reference(f"{KINDS[kind]}-d{depth}", classes, channels, size, depth, 1.0, 1, kind))
+        scaled = partial(_scaled, Reference(_name(kind, depth, first), classes, channels, size, depth, 1.0, 1, kind, first))
         part = max(used(scaled(_ONE)).values())
         steps = _largest(lambda n, scaled=scaled: fits(scaled(n)), int(_WIDEST / _FINEST), int(_ONE / part**0.5), stop)  # type: ignore[misc]
         if steps == 0:
@@ -160,6 +165,10 @@ def reference(
 
 def _part(value: float, limit: float) -> float:
     return value / limit if limit > 0 else math.inf
+
+
+def _name(kind: str, depth: int, first: int) -> str:
+    return f"{KINDS[kind]}-d{depth}{'' if first else '-early'}"  # the map is made smaller early
 
 
 def _scaled(one: Reference, steps: int) -> Reference:
