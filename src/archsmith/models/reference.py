@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -118,8 +119,8 @@ def reference(
     shapes: Sequence[tuple[str, int, int]] = BY_HAND,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Reference]:
-    """For each of `shapes` (kind of block, blocks a stage, at the stem's resolution) the widest network that keeps every limit: upper ones, of params,
-    macs, memory, latency.
+    """For each of `shapes` (kind of block, blocks a stage, at the stem's resolution) the widest network that keeps every limit:
+    upper ones, of params, macs, memory, latency.
 
     The width multiplier is found by halving, then the head is widened, channel by channel, up to the limit that binds, so that
     it is used to 95 % or more (of a latency limit as near as timing allows). Shapes of which even the narrowest network is too
