@@ -23,6 +23,7 @@ from archsmith.budget import parse
 from archsmith.errors import Damaged, UserError, printable
 from archsmith.files import append_line, clear_partials, copy_file, write_text
 from archsmith.machine import cpu_name, physical_cores, waited_s
+from archsmith.models import AUTO
 from archsmith.store import Store, value
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class _Record(BaseModel):
     request: dict[str, Any]
     versions: dict[str, str]
     machine: dict[str, Any]
+    space: str | None = None
     space_file: _SpaceFile | None = None
     error: str | None = None
     device: str | None = None
@@ -199,7 +201,12 @@ class Run:
             also(new)
 
         return Run.create(
-            folder, request, fill, after=str(self.folder.absolute()), origin=self._record.get("origin") or self._record["id"]
+            folder,
+            request,
+            fill,
+            after=str(self.folder.absolute()),
+            origin=self._record.get("origin") or self._record["id"],
+            space=self.space,
         )
 
     def discard(self) -> None:
@@ -241,7 +248,8 @@ class Run:
     @property
     def space(self) -> str:
         """The space asked for, 'auto' resolved. UserError where building it would run a file that this user has not named."""
-        space = "mobilenet" if self.request.space == "auto" else self.request.space
+        asked = self.request.space
+        space = self._record.get("space") or ("mobilenet" if asked == "auto" else asked)  # runs of before did not say
         file = trust.file_of(space)
         if file is None or self._trusted:
             return space
@@ -384,6 +392,7 @@ def _new_record(request: Request, fields: Mapping[str, Any]) -> dict[str, Any]:
         "request": request.model_dump(),
         "versions": _versions(),
         "machine": _machine(),
+        "space": AUTO if request.space == "auto" else request.space,
         **fields,
     }
 
