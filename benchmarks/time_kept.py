@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["auto"])
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--busy", type=int, nargs="+", default=[0, 2], help="processes beside it")
+    parser.add_argument("--space", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget", default=BUDGET)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
@@ -66,13 +67,15 @@ def main() -> None:
 def searched(asked: argparse.Namespace, name: str, method: str, seconds: int, busy: int) -> dict[str, Any]:
     """One search, in a process of its own."""
     folder = asked.work / f"{name}-{method}-{seconds}-{busy}-{asked.seed}"
+    folder = folder if asked.space == "auto" else folder.with_name(f"{folder.name}-{asked.space}")
     kept = folder.with_suffix(".json")
     if kept.exists():
         return json.loads(kept.read_text())
     images = write_folder(asked.data, asked.work / "images" / name, *SETS[name])
     command = [
         *(sys.executable, "-m", "archsmith", "search", str(images), "--time", f"{seconds}s", "--threads", "1"),
-        *("--budget", asked.budget, "--method", method, "--seed", str(asked.seed), "--out", str(folder)),
+        *("--budget", asked.budget, "--method", method, "--seed", str(asked.seed), "--space", asked.space),
+        *("--out", str(folder)),
     ]
     with _beside(busy):
         began = time.monotonic()
