@@ -38,7 +38,18 @@ def test_no_plan_gives_out_more_than_there_is(total: float, spent: float, kinds:
     assert plan.search + plan.reference <= max(left, 2.0) + 1e-6
     races = plan.training * work(plan.finalists, rungs_for(plan.finalists))
     assert plan.scoring + plan.sharing + races <= plan.search + 1e-6
-    assert (plan.reference == plan.search) == reference and (plan.sharing == 0 or shares)
+    assert plan.reference in (0.0, plan.search) and (plan.sharing == 0 or shares)
+
+
+@given(total=TIMES, spent=SPENT, shares=st.booleans())
+def test_a_reference_is_trained_where_the_time_is_enough_for_both(total: float, spent: float, shares: bool) -> None:
+    plan = clock.planned(total, total * (1 - spent), reference=True, shares=shares)
+    if plan.reference:
+        assert plan.reference == plan.search
+        assert clock.TRIED * plan.search >= 0.9 * clock.TRAINED * (total - plan.reference) - 1e-6
+    else:
+        alone = clock.planned(total, total * (1 - spent), reference=False, shares=shares)
+        assert plan == alone and spent > 0.2
 
 
 @given(total=TIMES, spent=SPENT, kinds=KINDS)

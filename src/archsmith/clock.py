@@ -12,6 +12,7 @@ from typing import Any
 from archsmith.halving import rungs_for, work
 
 TRAINED = 0.6  # of the search's side, at least: the training of the network that ships
+_BESIDE = 0.9 * TRAINED  # where a reference leaves less than this for training, none is trained: there is no time for both
 TRIED = 0.92  # of an arm's time for training: the rest is looking at validation images and checkpoints
 IN_HAND = 1.2  # times what it takes, so that shipping ends in time
 SHIP_S = IN_HAND * 4.0  # exporting, verifying, timing and reporting on a quiet core
@@ -48,8 +49,10 @@ class Plan:
 def planned(total_s: float, left_s: float, *, reference: bool, shares: bool) -> Plan:
     """The plan for `left_s` of `total_s` seconds, what shipping takes not among them.
 
-    `reference`: a hand-made network is trained for as long; `shares`: the method trains weights that networks share.
+    `reference`: a hand-made network is trained for as long, where the time is enough for both; `shares`: the method trains
+    weights that networks share.
     """
+    reference = reference and TRIED * left_s / 2 >= _BESIDE * (total_s - left_s / 2)
     arm = max(1.0, left_s / 2 if reference else left_s)
     side = total_s - (arm if reference else 0.0)
     wanted = TRAINED * side  # seconds of training for the network that ships

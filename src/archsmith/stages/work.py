@@ -308,12 +308,19 @@ class Work:
         return clock.Plan(**self.run.decide("plan", partial(self._planned, self.run.request.time_s)))
 
     def _planned(self, total_s: float) -> dict[str, Any]:
-        plan = clock.planned(total_s, self.left_s, reference=self.referenced, shares=self.shares)
+        plan = clock.planned(total_s, self.left_s, reference=self._comparable, shares=self.shares)
+        if self._comparable and not plan.reference:
+            self.note("no hand-made network is trained beside: the time is not enough for both")
         return plan.to_json()
 
     @property
     def referenced(self) -> bool:
-        """Whether hand-made networks are trained beside: asked for, and there are some that fit the budget."""
+        """Whether hand-made networks are trained beside: there are some, and with --time it is enough for both."""
+        return self._comparable and (not self.timed or self.plan.reference > 0)
+
+    @property
+    def _comparable(self) -> bool:
+        """Whether hand-made networks may be trained: asked for, and there are some that fit the budget."""
         if not self.run.request.reference:
             return False
         found = (self.run.stage("profile") or {}).get("references")
