@@ -161,6 +161,11 @@ def search(task: Task, score: Score | None) -> dict[str, Any]:
     }
 
 
+def _settled(task: Task) -> bool:
+    """Whether there is nothing to choose: time for one network, and one that anybody would begin with."""
+    return task.finalists == 1 and len(task.by_hand()) > 0
+
+
 def _begun_by_hand(task: Task, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The short-list with networks that anybody would begin with in up to half of its places, or in its only one.
 
@@ -204,7 +209,9 @@ def unscored(task: Task, how: str) -> dict[str, Any]:
 
     `how`: what the record says of it.
     """
-    if isinstance(task.model, Proposing):
+    if _settled(task):
+        found, how = [], f"{how}; a network as one would make it by hand, the one there is time to train"
+    elif isinstance(task.model, Proposing):
         found = [Trial(Candidate(arch), {"depth": 0.0, "log_sizes": 0.0}) for arch in some(task, task.finalists)[0]]
     else:
         counts = _counts(task)
@@ -252,7 +259,7 @@ def third_of(task: Task, score: Score | None) -> int:
 
     0 where those are fewer than a ranking is worth, or there is no score.
     """
-    if score is None:
+    if score is None or (task.trials is None and _settled(task)):
         return 0
     metric = score.metric
 

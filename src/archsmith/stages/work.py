@@ -34,7 +34,7 @@ from archsmith.supernet import extract, search_space, try_networks
 from archsmith.survey import constraints_of, counted
 from archsmith.training.recipe import LOSSES
 
-PASSES = 15  # over the training images; fewer teach a small network little
+PASSES = 25  # over the training images; fewer teach a small network little
 UPDATES = 400  # ... and batches at least, where images are few
 _GLANCE = 1000  # validation images behind each point of a learning curve, and behind a cut
 _FEWEST_GLANCE = 64  # ... fewer where looking takes long, but not below this
