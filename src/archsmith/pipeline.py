@@ -572,7 +572,7 @@ def task(work: Work) -> Task:
         lambda: work.stopwatch.seconds if work.stopwatch else 0.0, trials,
         work.run.decide("finalists", lambda: finish.finalists(work)), finish.training(work), work.space_name,
         partial(_sharing, work) if trains else None, goal=work.images.goal, left=left,
-        by_hand=lambda: work.by_hand,
+        by_hand=work.by_hand,
     )  # fmt: skip
 
 

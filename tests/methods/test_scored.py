@@ -127,7 +127,7 @@ def test_networks_by_hand_take_up_to_half_of_the_short_list_or_its_only_place(fi
     space = task(Archive()).space
     known = [space.sample(Random(100 + i)) for i in range(by_hand)]
     for seconds in (0.5, 60.0):  # by the sum of ln(weights) alone, and after scores
-        given = task(Archive(), finalists=finalists, by_hand=lambda: known, seconds=seconds)
+        given = task(Archive(), finalists=finalists, by_hand=lambda limits: known, seconds=seconds)
         listed = scored.unscored(given, "")["shortlist"] if seconds < 1 else zico.search(given)["shortlist"]
         assert [entry["key"] for entry in listed[:first]] == [arch.key for arch in known[:first]]
         assert len(listed) == len({entry["key"] for entry in listed}) == finalists

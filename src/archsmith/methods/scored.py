@@ -113,6 +113,7 @@ def search(task: Task, score: Score | None) -> dict[str, Any]:
     screened = [t for t in task.archive.stage("screen") if not t.failed and t.feasible]
     known = {t.arch: t for t in screened}
     limits: tuple[Constraint, ...] = ()
+    by_hand: list[Architecture] = []
     if isinstance(task.model, Proposing):
         start = [task.model.start]
         evolving = steady_state(problem, task.seed + 2, start=task.model.start, propose=task.model.propose)
@@ -120,7 +121,8 @@ def search(task: Task, score: Score | None) -> dict[str, Any]:
         limits = _limits(task, counts)
         promising = [t.arch for t in _promising(task, counts, limits, third // 2)]
         foremost = (t.arch for t in _foremost(screened, min(_POPULATION, third)))
-        start = list(dict.fromkeys([*task.by_hand(), *promising, *foremost]))[: max(8, min(_POPULATION, third))]
+        by_hand = list(task.by_hand(limits[:1]))
+        start = list(dict.fromkeys([*by_hand, *promising, *foremost]))[: max(8, min(_POPULATION, third))]
         evolving = nsga2(problem, task.seed, population=max(8, len(start)), initial=start)
     run_search(
         problem,
@@ -155,7 +157,8 @@ def search(task: Task, score: Score | None) -> dict[str, Any]:
             "best": _best([*screened, *sampled], score),
         },
         "shortlist": _begun_by_hand(
-            task,
+            by_hand,
+            task.finalists,
             [{"key": t.arch.key, "options": dict(t.arch), "origin": t.stage, score.name: t.metrics[score.name]} for t in found],
         ),
     }
@@ -163,10 +166,10 @@ def search(task: Task, score: Score | None) -> dict[str, Any]:
 
 def _settled(task: Task) -> bool:
     """Whether there is nothing to choose: time for one network, and one that anybody would begin with."""
-    return task.finalists == 1 and len(task.by_hand()) > 0
+    return task.finalists == 1 and len(task.by_hand(())) > 0
 
 
-def _begun_by_hand(task: Task, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _begun_by_hand(by_hand: Sequence[Architecture], count: int, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The short-list with networks that anybody would begin with in up to half of its places, or in its only one.
 
     What wins the race has then beaten them; where there is time for one training alone nothing has shown that a network by a
@@ -175,10 +178,10 @@ def _begun_by_hand(task: Task, listed: list[dict[str, Any]]) -> list[dict[str, A
     known = {entry["key"]: entry for entry in listed}
     first = [
         known.get(arch.key, {"key": arch.key, "options": dict(arch), "origin": "hand-made"})
-        for arch in list(task.by_hand())[: max(1, task.finalists // 2)]
+        for arch in by_hand[: max(1, count // 2)]
     ]
     chosen = {entry["key"] for entry in first}
-    return [*first, *(entry for entry in listed if entry["key"] not in chosen)][: max(task.finalists, 1)]
+    return [*first, *(entry for entry in listed if entry["key"] not in chosen)][:count]
 
 
 def _blind(task: Task, problem: Problem, seed: int) -> GeneratorSearcher:
@@ -209,16 +212,20 @@ def unscored(task: Task, how: str) -> dict[str, Any]:
 
     `how`: what the record says of it.
     """
-    if _settled(task):
-        found, how = [], f"{how}; a network as one would make it by hand, the one there is time to train"
-    elif isinstance(task.model, Proposing):
+    by_hand: Sequence[Architecture] = ()
+    if isinstance(task.model, Proposing):
         found = [Trial(Candidate(arch), {"depth": 0.0, "log_sizes": 0.0}) for arch in some(task, task.finalists)[0]]
     else:
         counts = _counts(task)
         limits = _limits(task, counts)
-        found = shortlist(_promising(task, counts, limits, _POPULATION), "log_sizes", task.finalists, limits)
+        by_hand = task.by_hand(limits[:1]) or task.by_hand(())
+        if _settled(task):
+            found, how = [], f"{how}; a network as one would make it by hand, the one there is time to train"
+        else:
+            found = shortlist(_promising(task, counts, limits, _POPULATION), "log_sizes", task.finalists, limits)
     listed = [{"key": t.arch.key, "options": dict(t.arch), "origin": "bound"} for t in found]
-    return {"searcher": how, "trials": 0, "best": None, "random": None, "shortlist": _begun_by_hand(task, listed)}
+    chosen = _begun_by_hand(by_hand, task.finalists, listed)
+    return {"searcher": how, "trials": 0, "best": None, "random": None, "shortlist": chosen}
 
 
 def stop(task: Task, stage: str) -> Callable[[], bool] | None:
@@ -392,11 +399,12 @@ def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
 
     def measure() -> dict[str, Any]:
         ended = late(task, "pace")
-        front = _bounded(task, counts, (), _CHEAP_FEWEST, "pace")
-        ends = front[:: max(1, len(front) // _PACED)]
+        ends = list(task.by_hand(()))
+        if not ends:
+            front = _bounded(task, counts, (), _CHEAP_FEWEST, "pace")
+            ends = [t.arch for t in reversed(front[:: max(1, len(front) // _PACED)])]  # the shallowest first: all can afford it
         drawn = [] if ended() else feasible_sample(task.space, task.constraints, Random(task.seed + 11), _PACED, stop=ended)
-        pairs = itertools.zip_longest((t.arch for t in reversed(ends)), drawn)  # the shallowest first: what all can afford
-        archs = [arch for pair in pairs for arch in pair if arch is not None]
+        archs = [arch for pair in itertools.zip_longest(ends, drawn) for arch in pair if arch is not None]
         networks = (extract(task.model, a, "fresh", torch.Generator().manual_seed(0), device="cpu") for a in archs)
         took: list[float] = []
         for milliseconds in timed(

@@ -85,7 +85,7 @@ class Task:
     sharing: Callable[[], Sharing] | None = None  # for methods that train shared weights
     left: Callable[[], float] = lambda: math.inf
     goal: Goal = Classification(())
-    by_hand: Callable[[], Sequence[Architecture]] = tuple  # networks that anybody would begin with, the first one first
+    by_hand: Callable[[Sequence[Constraint]], Sequence[Architecture]] = lambda limits: ()  # see `Work.by_hand`
 
     @property
     def loss(self) -> Callable[..., Tensor]:

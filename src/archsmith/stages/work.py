@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -232,14 +232,16 @@ class Work:
         """The budget as constraints; latency by the table."""
         return constraints_of(self.limits, self.costs, self.latency)
 
-    @cached_property
-    def by_hand(self) -> tuple[Architecture, ...]:
-        """The hand-made networks as architectures of the space, as far as it has such: what anybody would begin with."""
+    def by_hand(self, limits: Sequence[Constraint] = ()) -> tuple[Architecture, ...]:
+        """What anybody would begin with, the likeliest first: the hand-made networks as architectures of the space.
+
+        As far as it has such, and narrower where that is needed to keep `limits`, too.
+        """
         if self.space_name != "convnet":
             return ()
         found = ((self.run.stage("profile") or {}).get("references") or {}).get("networks") or ()
-        limits = Problem(self.space, (), self.constraints)
-        keeps = lambda arch: limits.evaluate([Candidate(arch)])[0].feasible  # noqa: E731
+        bounds = Problem(self.space, (), (*self.constraints, *limits))
+        keeps = lambda arch: bounds.evaluate([Candidate(arch)])[0].feasible  # noqa: E731
         archs = (in_space(self.space, Reference(**fields), keeps) for fields in found)
         return tuple(dict.fromkeys(arch for arch in archs if arch is not None))
 
