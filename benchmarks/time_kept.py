@@ -20,7 +20,7 @@ from typing import Any
 
 BUDGET = "params<=300k, macs<=20M"
 SETS = {"clothes": ("clothing", 1000), "cells": ("blood_cells", 600)}  # name -> parquet file, images at most
-_BUSY = "while True: pass"
+_BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # not longer than this program
 
 
 def main() -> None:
