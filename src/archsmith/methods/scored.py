@@ -400,10 +400,12 @@ def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
     def measure() -> dict[str, Any]:
         ended = late(task, "pace")
         ends = list(task.by_hand(()))
-        if not ends:
+        if ends:  # of every kind of block
+            drawn: list[Architecture] = []
+        else:
             front = _bounded(task, counts, (), _CHEAP_FEWEST, "pace")
             ends = [t.arch for t in reversed(front[:: max(1, len(front) // _PACED)])]  # the shallowest first: all can afford it
-        drawn = [] if ended() else feasible_sample(task.space, task.constraints, Random(task.seed + 11), _PACED, stop=ended)
+            drawn = [] if ended() else feasible_sample(task.space, task.constraints, Random(task.seed + 11), _PACED, stop=ended)
         archs = [arch for pair in itertools.zip_longest(ends, drawn) for arch in pair if arch is not None]
         networks = (extract(task.model, a, "fresh", torch.Generator().manual_seed(0), device="cpu") for a in archs)
         took: list[float] = []
