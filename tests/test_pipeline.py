@@ -16,6 +16,7 @@ import torch
 
 import archsmith
 from archsmith.errors import Damaged, UserError
+from archsmith.models.reference import BY_HAND
 from archsmith.pipeline import carry_on, start
 from archsmith.report.page import write
 from archsmith.run import STAGES, Request, Run, request_from
@@ -111,7 +112,7 @@ def test_it_learns_and_is_compared_at_equal_cost(finished: Run) -> None:
     for network in finish["reference"]["networks"].values():  # at least 95 % of what binds, nothing above a limit
         shares = (network["params"] / 20_000, network["macs"] / 300_000)
         assert 0.95 <= max(shares) <= 1.0
-    assert len(finish["reference"]["networks"]) == 3
+    assert len(finish["reference"]["networks"]) == len(BY_HAND)
 
 
 def test_the_model_in_python(finished: Run) -> None:
