@@ -47,8 +47,8 @@ def conv_norm_act(
 class InvertedResidual(nn.Module):
     """Expand 1 x 1, depthwise k x k, squeeze-excite where `se`, project 1 x 1 (Howard et al., ICCV 2019), plus the input.
 
-    (B, inputs, H, W) -> (B, outputs, H / stride, W / stride). `expand=None`: no expansion
-    convolution. `shortcut` says whether the input is added.
+    (B, inputs, H, W) -> (B, outputs, H / stride, W / stride). `expand=None`: no expansion convolution. `fused`: one dense k x k
+    convolution in place of expansion and depthwise one (Tan and Le, ICML 2021). `shortcut` says whether the input is added.
     """
 
     def __init__(
@@ -61,14 +61,18 @@ class InvertedResidual(nn.Module):
         act: Activation,
         se: bool | Choice,
         shortcut: bool,
+        fused: bool = False,
     ) -> None:
         super().__init__()
         assert not shortcut or (stride == 1 and inputs is outputs) or inputs == outputs
         self.se, self.shortcut = se, shortcut
         middle = inputs if expand is None else derived(middle_width, inputs, expand)
-        if expand is not None:
-            self.expand = conv_norm_act(inputs, middle, act=act)
-        self.depthwise = conv_norm_act(middle, middle, kernel, stride, groups=middle, act=act)
+        if fused:
+            self.expand = conv_norm_act(inputs, middle, kernel, stride, act=act)
+        else:
+            if expand is not None:
+                self.expand = conv_norm_act(inputs, middle, act=act)
+            self.depthwise = conv_norm_act(middle, middle, kernel, stride, groups=middle, act=act)
         if largest(se):
             self.excite = SqueezeExcite(middle, derived(squeezed_width, middle))
         self.project = conv_norm_act(middle, outputs)
@@ -81,46 +85,7 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
         y = self.expand(x) if "expand" in self._modules else x
-        y = self.depthwise(y)
-        if largest(self.se):
-            y = self.excite(y)
-        y = self.project(y)
-        return x + y if self.shortcut else y
-
-
-class FusedInvertedResidual(nn.Module):
-    """A dense k x k convolution expands, squeeze-excite where `se`, 1 x 1 projects (Tan and Le, EfficientNetV2, ICML 2021).
-
-    (B, inputs, H, W) -> (B, outputs, H / stride, W / stride). `shortcut` says whether the input is added.
-    """
-
-    def __init__(
-        self,
-        inputs: Size,
-        outputs: Size,
-        kernel: int | Choice,
-        expand: Expansion,
-        stride: int,
-        act: Activation,
-        se: bool | Choice,
-        shortcut: bool,
-    ) -> None:
-        super().__init__()
-        self.se, self.shortcut = se, shortcut
-        middle = derived(middle_width, inputs, expand)
-        self.expand = conv_norm_act(inputs, middle, kernel, stride, act=act)
-        if largest(se):
-            self.excite = SqueezeExcite(middle, derived(squeezed_width, middle))
-        self.project = conv_norm_act(middle, outputs)
-
-    @property
-    def gates(self) -> dict[str, Any]:
-        """Squeeze-excite exists where `se` says so."""
-        return {"excite": (self.se, (True,))} if "excite" in self._modules else {}
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
-        y = self.expand(x)
+        y = self.depthwise(y) if "depthwise" in self._modules else y
         if largest(self.se):
             y = self.excite(y)
         y = self.project(y)
@@ -257,7 +222,7 @@ def _inverted(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) 
 def _fused(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) -> nn.Module:
     kernel = _choice(plan.sizes.fused_kernel, f"{name}.fused_kernel")
     expand = _choice(plan.sizes.fused_expand, f"{name}.fused_expand")
-    return FusedInvertedResidual(inputs, plan.width, kernel, expand, stride, plan.act, plan.se, shortcut=shortcut)
+    return InvertedResidual(inputs, plan.width, kernel, expand, stride, plan.act, plan.se, shortcut=shortcut, fused=True)
 
 
 def _basic(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) -> nn.Module:
