@@ -11,29 +11,22 @@ import itertools
 import json
 import os
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import torch
-from recipe import validation
+from image_sets import GROUPS, SETS, source
+from recipe import trained
 
 from archsmith.budget import parse
 from archsmith.data import load, suggest
-from archsmith.data.dataset import Data
-from archsmith.data.parts import batches
-from archsmith.models.reference import KINDS, Reference, costs, reference
-from archsmith.training.loop import advance
+from archsmith.models.reference import KINDS, costs, reference
 from archsmith.training.recipe import default_recipe
-from archsmith.training.state import start
-
-SETS = {"clothes": "photos/clothing.parquet", "cells": "photos/blood_cells.parquet", "cifar": "images/cifar10_jpeg.parquet"}
 
 
 def main() -> None:
     """Every kind and depth on every set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", default=["clothes", "cells", "digits"])
+    parser.add_argument("--sets", nargs="+", default=["clothes", "cells", "digits"], choices=list(SETS))
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--depths", nargs="+", type=int, default=[2, 3])
     parser.add_argument("--first", nargs="+", type=int, default=[0, 1], help="blocks at the stem's resolution")
@@ -43,12 +36,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--lr", type=float, nargs="+", default=[0.3])
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
+    parser.add_argument("--work", type=Path, default=Path("runs/recipe"))
     asked = parser.parse_args()
     torch.set_num_threads(1)
     limits = {limit.metric: limit.value for limit in parse(asked.budget)}
     rows = []
     for name in asked.sets:
-        data = load(str(asked.data / SETS[name]) if name in SETS else name, size=asked.size)
+        data = load(source(name, asked.data, asked.work), size=asked.size, group=GROUPS.get(name))
         found = reference(
             len(data.classes),
             data.channels,
@@ -56,30 +50,17 @@ def main() -> None:
             limits,
             shapes=list(itertools.product(asked.kinds, asked.depths, asked.first)),
         )
-        for one in found:
-            for lr in asked.lr:
-                for seed in asked.seeds:
-                    rows.append({"set": name, "size": data.size, **trained(data, one, asked.seconds, lr=lr, seed=seed)})
-                    print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+        for one, lr, seed in itertools.product(found, asked.lr, asked.seeds):
+            recipe = default_recipe(len(data.parts["train"]), lr=lr)
+            counts = costs(one.make(None), (data.channels, data.size, data.size))
+            row = {"set": name, "size": data.size, "network": one.name, "params": counts["params"], "macs": counts["macs"]}
+            row |= {"lr": lr, "seed": seed, **trained(data, one, recipe, suggest(data), seed=seed, seconds=asked.seconds)}
+            rows.append(row)
+            print(json.dumps(row), file=sys.stderr, flush=True)
     columns = list(rows[0])
     print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     for row in rows:
         print("| " + " | ".join(str(row[column]) for column in columns) + " |")
-
-
-def trained(data: Data, one: Reference, seconds: float, *, lr: float, seed: int) -> dict[str, Any]:
-    """Accuracy on validation after so many CPU seconds of training."""
-    recipe = default_recipe(len(data.parts["train"]), lr=lr)
-    network = one.make(seed)
-    counts = costs(network, (data.channels, data.size, data.size))
-    state = start(network, recipe, seed=seed)
-    stream = batches(
-        data.parts["train"], recipe.batch_size, data=data, seed=seed, augment=suggest(data), device="cpu", workers=0
-    )
-    advance(state, stream, total_seconds=seconds, now=time.process_time)
-    passes = state.step * recipe.batch_size / len(data.parts["train"])
-    found = {"network": one.name, "params": counts["params"], "macs": counts["macs"], "lr": lr, "seed": seed}
-    return {**found, "steps": state.step, "passes": round(passes, 1), "val": round(validation(state.network, data), 4)}
 
 
 if __name__ == "__main__":

@@ -1,41 +1,63 @@
-"""Recipe and augmentation, one setting changed at a time, judged on validation images only; prints one JSON object."""
+"""Recipe and augmentation, one setting changed at a time: a hand-made network on several sets, judged on validation images.
+
+`python benchmarks/recipe.py --sets clothes cifar-100 --seconds 120 --shape conv 2 0` trains for equal CPU seconds of one
+thread, so that other processes matter little; `--steps` for equal steps. A JSON line a training, kept and not repeated.
+"""
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
+import os
 import statistics
+import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import torch
+from image_sets import GROUPS, SETS, source
 
+from archsmith.budget import parse
 from archsmith.data import load, suggest
 from archsmith.data.augment import Augment
 from archsmith.data.dataset import Data
 from archsmith.data.parts import batches, ordered
-from archsmith.models.reference import reference
+from archsmith.models.reference import KINDS, Reference, reference
 from archsmith.training.loop import advance
 from archsmith.training.recipe import Recipe, default_recipe
 from archsmith.training.state import start
 
-LIMITS = {"params": 20_000.0}  # of the digits; larger images get the limits of benchmarks/cifar10.py
-LARGER = {"params": 200_000.0, "macs": 12_000_000.0}
+SMALL = {"params": 20_000.0}  # of images up to 16 pixels; larger ones get --budget
 
 
 def settings(recipe: Recipe, augment: Augment) -> dict[str, tuple[Recipe, Augment]]:
     """Name -> what is trained: the default, then each change alone."""
+    batch = recipe.batch_size
     found = {"default": (recipe, augment)}
-    for lr in (0.1, 0.2, 0.4, 0.6):
-        found[f"lr {lr}"] = (replace(recipe, lr=lr), augment)
-    for lr in (0.002, 0.005):
-        found[f"AdamW lr {lr}"] = (replace(recipe, optimizer="adamw", lr=lr), augment)
+    for times in (0.33, 0.66, 2.0):
+        found[f"lr x{times}"] = (replace(recipe, lr=recipe.lr * times), augment)
+    for times in (0.5, 2, 4):
+        changed = replace(recipe, batch_size=max(1, int(batch * times)), lr=recipe.lr * times**0.5)
+        found[f"batch x{times}"] = (changed, augment)
+    found["AdamW lr 0.005"] = (replace(recipe, optimizer="adamw", lr=0.005), augment)
+    for decay in (2e-4, 1e-3, 2e-3):
+        found[f"weight decay {decay}"] = (replace(recipe, weight_decay=decay), augment)
     found["no label smoothing"] = (replace(recipe, label_smoothing=0.0), augment)
+    found["label smoothing 0.2"] = (replace(recipe, label_smoothing=0.2), augment)
+    found["class balance"] = (replace(recipe, class_balance=True), augment)
+    found["no average"] = (replace(recipe, ema=0.0), augment)
     found["zero_gamma"] = (replace(recipe, zero_gamma=True), augment)
     found["no augmentation"] = (recipe, Augment())
     found["shifts only"] = (recipe, Augment(crop=max(1, augment.crop), flip=augment.flip))
+    found["zoom"] = (recipe, replace(augment, zoom=0.5 if augment.zoom == 1 else 1.0))
+    found["zoom 0.3"] = (recipe, replace(augment, zoom=0.3))
+    found["erase"] = (recipe, replace(augment, erase=0.5))
+    found["operations 1"] = (recipe, replace(augment, operations=1))
+    found["strong"] = (recipe, replace(augment, operations=2, erase=0.25))
+    found["mixup 0.2"] = (recipe, replace(augment, mixup=0.2))
+    found["mixup 0.8"] = (recipe, replace(augment, mixup=0.8))
     if augment.rotate:
         found["shifts and rotation"] = (recipe, replace(augment, crop=max(1, augment.crop)))
     else:
@@ -52,50 +74,83 @@ def validation(network: torch.nn.Module, data: Data) -> float:
     return right / len(part)
 
 
-def one(data: Data, recipe: Recipe, augment: Augment, steps: int, seed: int) -> float:
-    """Validation accuracy of the hand-made reference of middle depth after `steps`."""
-    limits = LIMITS if data.size <= 16 else LARGER
-    found = reference(len(data.classes), data.channels, data.size, limits)
-    state = start(found[len(found) // 2].make(seed), recipe, seed=seed)
+def trained(
+    data: Data, one: Reference, recipe: Recipe, augment: Augment, *, seed: int, seconds: float | None, steps: int | None = None
+) -> dict[str, Any]:
+    """Accuracy on validation after so many CPU seconds, or steps."""
+    state = start(one.make(seed), recipe, seed=seed, class_counts=_counts(data))
     stream = batches(data.parts["train"], recipe.batch_size, data=data, seed=seed, augment=augment, device="cpu", workers=0)
-    advance(state, stream, total_steps=steps)
-    return validation(state.network, data)
+    advance(state, stream, total_seconds=seconds, total_steps=steps, now=time.process_time)
+    passes = state.step * recipe.batch_size / len(data.parts["train"])
+    return {"steps": state.step, "passes": round(passes, 1), "val": round(validation(state.network, data), 4)}
+
+
+def _counts(data: Data) -> list[int]:
+    return [int((data.parts["train"].labels == label).sum()) for label in range(len(data.classes))]
 
 
 def main() -> None:
-    """Every setting on every seed: its own split, weights and order."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", default="digits")
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4, 5])
+    """Every setting on every set and seed: its own split, weights and order."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", nargs="+", default=["digits"], choices=list(SETS))
+    parser.add_argument("--shape", nargs=3, default=["conv", "2", "0"], help=f"{', '.join(KINDS)}; blocks a stage; at the stem")
+    parser.add_argument("--size", type=int, default=None)
+    parser.add_argument("--seconds", type=float, default=None, help="CPU seconds a training")
+    parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--budget", default="params<=300k, macs<=20M")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--only", nargs="*", help="names of settings; the default always runs")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
+    parser.add_argument("--work", type=Path, default=Path("runs/recipe"))
     asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    began = time.monotonic()
-    accuracy: dict[str, list[float]] = {}
-    images = 0
-    for seed in asked.seeds:
-        data = load(asked.data, seed=seed)
-        images += len(data.parts["val"])
-        recipe = default_recipe(len(data.parts["train"]))
-        for name, (changed, augment) in settings(recipe, suggest(data)).items():
-            if asked.only is None or name in asked.only or name == "default":
-                accuracy.setdefault(name, []).append(one(data, changed, augment, asked.steps, seed))
-    print(json.dumps({**vars(asked), "validation_images": images, "rows": rows(accuracy), "all": accuracy,
-                      "seconds": round(time.monotonic() - began)}, indent=1))  # fmt: skip
-
-
-def rows(accuracy: dict[str, list[float]]) -> list[dict[str, Any]]:
-    """Mean, and the mean difference to the default with its standard error over the paired seeds, best first."""
-    base = accuracy["default"]
+    if (asked.seconds is None) == (asked.steps is None):
+        parser.error("give --seconds or --steps")
+    torch.set_num_threads(1)
+    kept = asked.work / f"{'-'.join(asked.shape)}-{asked.size}-{asked.seconds}-{asked.steps}.jsonl"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    known = {}
+    if kept.exists():
+        known = {(r["set"], r["seed"], r["setting"]): r for r in map(json.loads, kept.read_text().splitlines())}
     found = []
-    for name, values in accuracy.items():
-        apart = [a - b for a, b in itertools.zip_longest(values, base)]
-        error = statistics.stdev(apart) / len(apart) ** 0.5 if len(apart) > 1 else 0.0
-        found.append({"setting": name, "mean": round(statistics.mean(values), 4),
-                      "against_default": round(statistics.mean(apart), 4), "standard_error": round(error, 4)})  # fmt: skip
-    return sorted(found, key=lambda row: -row["mean"])
+    for name in asked.sets:
+        for seed in asked.seeds:
+            data = load(source(name, asked.data, asked.work), size=asked.size, seed=seed, group=GROUPS.get(name))
+            one = _network(data, asked)
+            for setting, (recipe, augment) in settings(default_recipe(len(data.parts["train"])), suggest(data)).items():
+                if asked.only is not None and setting not in (*asked.only, "default"):
+                    continue
+                row = known.get((name, seed, setting))
+                if row is None:
+                    row = {"set": name, "seed": seed, "setting": setting, "images": len(data.parts["val"]), "size": data.size}
+                    row |= trained(data, one, recipe, augment, seed=seed, seconds=asked.seconds, steps=asked.steps)
+                    row |= {"recipe": recipe.to_json(), "augment": asdict(augment)}
+                    with kept.open("a") as file:
+                        file.write(json.dumps(row) + "\n")
+                    print({k: row[k] for k in ("set", "seed", "setting", "passes", "val")}, file=sys.stderr, flush=True)
+                found.append(row)
+    _print(found)
+
+
+def _network(data: Data, asked: argparse.Namespace) -> Reference:
+    kind, depth, first = asked.shape
+    limits = SMALL if data.size <= 16 else {limit.metric: limit.value for limit in parse(asked.budget)}
+    return reference(len(data.classes), data.channels, data.size, limits, shapes=[(kind, int(depth), int(first))])[0]
+
+
+def _print(found: list[dict[str, Any]]) -> None:
+    """A line a setting: on each set the mean difference to the default over the paired seeds, in points; then over all sets."""
+    sets = list(dict.fromkeys(row["set"] for row in found))
+    base = {(row["set"], row["seed"]): row["val"] for row in found if row["setting"] == "default"}
+    apart: dict[str, dict[str, list[float]]] = {}
+    for row in found:
+        difference = 100 * (row["val"] - base[row["set"], row["seed"]])
+        apart.setdefault(row["setting"], {}).setdefault(row["set"], []).append(difference)
+    print("| setting | " + " | ".join(sets) + " | mean |\n" + "|---" * (len(sets) + 2) + "|")
+    for setting, by_set in sorted(apart.items(), key=lambda item: -statistics.mean(sum(item[1].values(), []))):
+        means = [f"{statistics.mean(by_set[name]):+.1f}" if name in by_set else "-" for name in sets]
+        overall = statistics.mean(statistics.mean(values) for values in by_set.values())
+        print(f"| {setting} | " + " | ".join(means) + f" | {overall:+.2f} |")
+    print("default, %:", {name: round(100 * statistics.mean(v for (s, _), v in base.items() if s == name), 2) for name in sets})
 
 
 if __name__ == "__main__":

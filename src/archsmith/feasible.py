@@ -197,9 +197,11 @@ class FeasibleSampler:
         near = [arch for *_, arch in sorted(self._near, reverse=True)]
         ends = [self._space.extreme(0), self._space.extreme(-1)]
         found = list(hits[-_CHAINS:])
+        if not found and self._stop():  # no time to look: the smallest network, or the largest, mostly fits
+            found = [end for end in ends if self._space.contains(end) and self.gauge.violation(end) <= 0]
         failed: list[tuple[float, int, Architecture]] = []
         number = -1
-        while len(found) < _CHAINS and not (found and number >= 2 * _CHAINS):
+        while len(found) < _CHAINS and not (found and (number >= 2 * _CHAINS or self._stop())):
             number += 1
             spent = self.gauge.calls > self._tries or self._agreed(failed) or self._stop()
             if not found and spent:

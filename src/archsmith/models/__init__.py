@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 _HERE = "archsmith.models"
 _IMAGENET = "photos of about 224 pixels, 32 and up"
 _SMALL = "small images, made for 32 pixels"
-AUTO = "mobilenet"  # what --space auto stands for
+AUTO = "convnet"  # what --space auto stands for
 # name -> (module:attribute, what it is, how many networks, for which images)
 SPACES: dict[str, tuple[str, str, str, str]] = {
     "convnet": (
         f"{_HERE}.convnet:convnet",
-        "stages of inverted, fused or basic residuals or plain convolutions, of chosen width and depth",
+        "stages of inverted, fused or basic residuals or plain convolutions, of chosen width and depth; `auto`",
         "1.2e+13 to 1e+34",
         "images of any size, as deep as their size bears",
     ),
     "mobilenet": (
         f"{_HERE}.mobilenet:mobilenet",
-        "the same with MobileNetV3's inverted residuals alone; what `auto` takes",
+        "the same with MobileNetV3's inverted residuals alone",
         "5.3e+11 to 1.2e+32",
         "images of any size, as deep as their size bears",
     ),
