@@ -43,6 +43,10 @@ BatchSize = Annotated[int | None, typer.Option("--batch", min=2, max=2**16, help
 Augmentation = Annotated[
     str | None, typer.Option("--augment", help="What is done to training images: auto, none, strong. [default: auto]")
 ]
+Precisely = Annotated[
+    str | None,
+    typer.Option("--precision", help="What training computes in: float32 or bf16. [default: what is faster, tried]"),
+]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Run the file that the run's space names, though it was begun elsewhere or is another.")
 ]
@@ -276,6 +280,7 @@ def search(
     lr: Rate = None,
     batch: BatchSize = None,
     augment: Augmentation = None,
+    precision: Precisely = None,
     out: Annotated[
         Path | None, typer.Option(metavar="PATH", parser=arguments.place, help="Folder of the run. [default: runs/NAME]")
     ] = None,
@@ -297,7 +302,7 @@ def search(
         time_s=seconds, trials=trials, threads=threads, seed=seed,
         init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
         classes_at=classes_at, reference=reference, task=task, fit=fit, flip=flip, follow=follow,
-        training=_training(lr, batch, augment),
+        training=_training(lr, batch, augment, precision),
         settings={
             **_settings(settings),
             **{name: value for name, value in (("splits", splits), ("split_on", split_on)) if value is not None},
@@ -315,17 +320,25 @@ def search(
     _finished(run, json)
 
 
-def _training(lr: float | None, batch: int | None, augment: str | None) -> dict[str, Any]:
+def _training(lr: float | None, batch: int | None, augment: str | None, precision: str | None) -> dict[str, Any]:
     """What of the recipe was given."""
-    from archsmith.errors import UserError
-
     if augment is not None:
         from archsmith.data.augment import LEVELS
 
-        if augment not in LEVELS:
-            raise UserError(f"--augment '{shown(augment)}': it is one of {', '.join(LEVELS)}{did_you_mean(augment, LEVELS)}")
-    given = {"lr": lr, "batch": batch, "augment": augment}
+        _allowed("--augment", augment, LEVELS)
+    if precision is not None:
+        from archsmith.training.recipe import PRECISIONS
+
+        _allowed("--precision", precision, PRECISIONS)
+    given = {"lr": lr, "batch": batch, "augment": augment, "precision": precision}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _allowed(option: str, value: str, allowed: Sequence[str]) -> None:
+    from archsmith.errors import UserError
+
+    if value not in allowed:
+        raise UserError(f"{option} '{shown(value)}': it is one of {', '.join(allowed)}{did_you_mean(value, allowed)}")
 
 
 def _ahead() -> float:
@@ -463,6 +476,7 @@ def train(
     lr: Rate = None,
     batch: BatchSize = None,
     augment: Augmentation = None,
+    precision: Precisely = None,
     network: Annotated[
         str | None, typer.Option(help="search, reference, or the key of another that was trained. [default: the shipped one]")
     ] = None,
@@ -493,7 +507,7 @@ def train(
         with watch(STAGES) as watching:
             new = begin(
                 found, folder, watching, which=network, epochs=epochs, ahead_s=_ahead(), notes=notes,
-                training={**found.request.training, **_training(lr, batch, augment)}, **changes,
+                training={**found.request.training, **_training(lr, batch, augment, precision)}, **changes,
             )  # fmt: skip
     _finished(new, json)
 

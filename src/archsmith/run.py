@@ -60,7 +60,7 @@ class Request(BaseModel):
     follow: Literal["checked", "always"] = "checked"  # estimates by shared weights: where a check finds them good, or always
     fit: Literal["auto", "crop", "pad", "squeeze"] = "auto"
     flip: Literal["auto", "yes", "no"] = "auto"
-    training: dict[Literal["lr", "batch", "augment"], int | float | str] = Field(
+    training: dict[Literal["lr", "batch", "augment", "precision"], int | float | str] = Field(
         default_factory=dict
     )  # instead of the recipe's
     settings: dict[str, int | float | str | bool] = Field(default_factory=dict)  # the method's own

@@ -414,6 +414,7 @@ def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
             task.batches,
             training.recipe,
             device=task.device,
+            precisions=training.precisions,
             class_counts=training.class_counts,
             images=_FEW_IMAGES if task.seconds < LEAST_S else _IMAGES,
         ):

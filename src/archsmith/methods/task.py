@@ -17,7 +17,7 @@ from archsmith.goals import Classification, Goal
 from archsmith.metrics.accuracy import Judge
 from archsmith.problem import Constraint
 from archsmith.space import Architecture, SearchSpace
-from archsmith.training.recipe import LOSSES, Recipe
+from archsmith.training.recipe import LOSSES, Precision, Recipe
 
 
 class TooLittleTime(ArchsmithError):
@@ -32,6 +32,7 @@ class Training:
     images: int
     class_counts: tuple[int, ...]
     recipe: Recipe
+    precisions: Sequence[Precision] = ()  # in the fastest of these and the recipe's
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def training(work: Work) -> Training | None:
         len(work.images.parts["train"]),
         class_counts(work),
         recipe_for(work),
+        work.precisions,
     )
 
 
@@ -60,6 +61,8 @@ def recipe_for(work: Work) -> Recipe:
     if "batch" in asked:  # by the root of the batch, as the default is
         batch = int(asked["batch"])
         recipe = replace(recipe, batch_size=batch, lr=round(recipe.lr * math.sqrt(batch / recipe.batch_size), 4))
+    if "precision" in asked:
+        recipe = replace(recipe, precision=asked["precision"])  # type: ignore[arg-type]
     if "lr" in asked:
         recipe = replace(recipe, lr=float(asked["lr"]))
     if goal.loss == "cross-entropy":
@@ -83,7 +86,7 @@ def finish(work: Work) -> dict[str, Any]:
     by_key = {entry["key"]: entry for entry in shortlist}
     networks = {s.name: _network(work, s, by_key[s.name]) for s in standings}
     result: dict[str, Any] = {
-        "recipe": {**recipe.to_json(), "augment": asdict(work.augment)},
+        "recipe": {**recipe.to_json(), "precision": standings[0].precision, "augment": asdict(work.augment)},
         "plan": plan,
         "rungs": _rungs(standings, len(entrants)),
         "chosen": chosen,
@@ -156,7 +159,7 @@ def field_of(work: Work, arm: str, recipe: Recipe, budget: float, began: float =
         folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device, note=work.note,
         of={**work.identity, "run": work.run.record["id"]},
         seed=work.run.request.seed, class_counts=class_counts(work),
-        fresh=work.run.request.init is None and work.networks is None,
+        fresh=work.run.request.init is None and work.networks is None, precisions=work.precisions,
         spent=lambda: (watch.seconds if watch is not None else 0.0) - began,
         tell=lambda text, share: work.tell(f"{arm}: {text}", min(1.0, watch.seconds / whole) if whole and watch else share),
     )  # fmt: skip
@@ -172,6 +175,7 @@ def standing_facts(standing: Standing) -> dict[str, Any]:
     return {
         "curve": standing.curve, "val_accuracy": standing.val_accuracy, "seconds": standing.seconds, "steps": standing.steps,
         "progress": standing.progress, "failed": standing.failed, "above": standing.above,
+        "precision": standing.precision,
     }  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def further(work: Work) -> dict[str, Any]:
         "kept": kept,
     }
     return {
-        "recipe": {**field.recipe.to_json(), "augment": asdict(work.augment)},
+        "recipe": {**field.recipe.to_json(), "precision": standing.precision, "augment": asdict(work.augment)},
         "plan": work.run.decided("finish/plan"),
         "rungs": [{"until": 1.0, "keep": 1, "entries": [entrant.name]}],
         "chosen": entrant.name,

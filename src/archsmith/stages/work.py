@@ -32,7 +32,7 @@ from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
 from archsmith.supernet import extract, search_space, try_networks
 from archsmith.survey import constraints_of, counted
-from archsmith.training.recipe import LOSSES
+from archsmith.training.recipe import LOSSES, Precision
 
 PASSES = 25  # over the training images; fewer teach a small network little
 UPDATES = 400  # ... and batches at least, where images are few
@@ -88,6 +88,15 @@ class Work:
     def augment(self) -> Augment:
         """What is done to training images: as suggested for the data, or as asked for."""
         return suggest(self.images, str(self.run.request.training.get("augment", "auto")))
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """What is tried beside the recipe's precision: where seconds count, unless one was asked for.
+
+        On accelerators the recipe knows what pays; with --steps the result must not depend on how fast this machine is.
+        """
+        asked = "precision" in self.run.request.training
+        return ("bf16",) if self.timed and self.device.type == "cpu" and not asked else ()
 
     def part(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """A part once, in order."""

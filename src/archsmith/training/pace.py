@@ -10,12 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.space import Architecture
-from archsmith.training.loop import train_step
-from archsmith.training.recipe import Recipe, learning_rate
-from archsmith.training.state import start
+from archsmith.training.precision import tried
+from archsmith.training.recipe import Precision, Recipe
 
 COUNTS = ("depth", "outputs", "macs")  # names of `metrics.cost.Costs`
-_STEPS = 2  # timed after one that warms up; the fastest counts
 _BATCH = 32  # images of a batch, at most: the pace is per image
 
 
@@ -39,22 +37,16 @@ def timed(
     recipe: Recipe,
     *,
     device: torch.device,
+    precisions: Sequence[Precision] = (),
     class_counts: Sequence[int] | None = None,
     images: int = _BATCH,
     now: Callable[[], float] = time.perf_counter,
 ) -> Iterator[float]:
     """Milliseconds per image of a training step of each network: x (B, C, H, W), labels y (B,); augmentation not counted.
 
-    `images`: of each batch that are taken, at most.
+    `images`: of each batch that are taken, at most. `precisions`: timed is the fastest of these and the recipe's.
     """
+    few = [(x[:images], y[:images]) for x, y in batches]
     for network in networks:
-        state = start(network, recipe, device=device, class_counts=class_counts)
-        taken = []
-        for step in range(1 + _STEPS):
-            x, y = batches[step % len(batches)]
-            x, y = x[:images], y[:images]
-            x = x.to(device).contiguous(memory_format=torch.channels_last)
-            began = now()
-            float(train_step(state, x, y.to(device), learning_rate(recipe, 0.01)))  # reading the loss waits for the device
-            taken.append(1e3 * (now() - began) / len(x))
-        yield min(taken[1:])
+        found = tried(network, few, recipe, device=device, precisions=precisions, class_counts=class_counts, now=now)
+        yield found.least_ms

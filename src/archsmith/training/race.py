@@ -6,7 +6,7 @@ import copy
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,15 @@ from archsmith.halving import Rung, rungs_for, work
 from archsmith.supernet import calibrate
 from archsmith.training.checkpoint import resumed
 from archsmith.training.loop import advance, start
-from archsmith.training.recipe import Recipe
+from archsmith.training.precision import tried
+from archsmith.training.recipe import Precision, Recipe
 from archsmith.training.state import TrainState
 
 Stream = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # the step to begin at -> endless batches
 Evaluate = Callable[[nn.Module], dict[str, Any]]
 Decide = Callable[[str, Callable[[], Any]], Any]  # a decision made once and read back on resume: `Run.decide`
 _CURVE = 0.1  # a point of the learning curve every tenth of the training
+_TRIED = 3  # batches on which the precision is tried
 _CALIBRATION = 16  # batches that set BatchNorm's statistics before a cut
 _SAVING = 0.02  # of the training time: checkpoints
 
@@ -49,6 +51,7 @@ class Standing:
     seconds: float = 0.0
     val_accuracy: float | None = None
     above: bool | None = None  # whether that is better than the same answer always would be
+    precision: str = "float32"  # it was trained in
     curve: list[dict[str, Any]] = field(default_factory=list)
     failed: str | None = None
 
@@ -71,6 +74,7 @@ class Field:
     seed: int
     class_counts: Sequence[int]
     fresh: bool = True  # the weights are newly drawn, not given
+    precisions: Sequence[Precision] = ()  # tried beside the recipe's on each network
     of: Mapping[str, Any] = field(default_factory=dict)  # whose training it is, for the checkpoints
     note: Callable[[str], None] = lambda text: None  # tells a person
     now: Callable[[], float] = time.monotonic
@@ -146,9 +150,26 @@ def _resumed(entrant: Entrant, field: Field) -> TrainState:
     of = {**field.of, "arm": field.arm, "network": entrant.name}
     state = resumed(path, entrant.make(), device=field.device, tell=field.note, of=of) if path.exists() else None
     return state or start(
-        entrant.make(), field.recipe, seed=field.seed, device=field.device, class_counts=field.class_counts, fresh=field.fresh,
-        of=of,
+        entrant.make(), _recipe(entrant, field), seed=field.seed, device=field.device, class_counts=field.class_counts,
+        fresh=field.fresh, of=of,
     )  # fmt: skip
+
+
+def _recipe(entrant: Entrant, field: Field) -> Recipe:
+    """The field's, in the precision in which this network trains fastest; found once, read back."""
+    if not field.precisions:
+        return field.recipe
+
+    def fastest() -> dict[str, Any]:
+        batches = list(itertools.islice(field.stream(0), _TRIED))
+        found = tried(
+            entrant.make(), batches, field.recipe, device=field.device, precisions=field.precisions,
+            class_counts=field.class_counts, now=field.now,
+        )  # fmt: skip
+        return {"precision": found.fastest, "ms": dict(found.ms)}
+
+    found = field.decide(f"{field.arm}/precision/{entrant.name}", fastest)
+    return replace(field.recipe, precision=found["precision"])
 
 
 def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standing:
@@ -173,7 +194,9 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
         found = look(network)
         above = against_constant(found)["above"] if "interval" in found else None
         progress = min(until, share(state))
-        return Standing(entrant.name, progress, state.step, state.seconds, found["accuracy"], above, curve=state.history)
+        return Standing(
+            entrant.name, progress, state.step, state.seconds, found["accuracy"], above, state.recipe.precision, state.history
+        )  # fmt: skip
     except UserError:
         raise
     except (EvaluationFailed, RuntimeError, ValueError, TypeError) as error:

@@ -16,6 +16,8 @@ from archsmith.errors import UserError, did_you_mean
 from archsmith.training.device import bf16_pays
 
 Loss = Literal["cross-entropy", "squared error"]
+Precision = Literal["float32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 LOSSES: dict[Loss, Callable[..., Tensor]] = {"cross-entropy": F.cross_entropy, "squared error": F.mse_loss}
 
 
@@ -42,12 +44,12 @@ class Recipe:
     ema: float = 0.999
     clip_norm: float = 0.0
     zero_gamma: bool = False
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Precision = "float32"
     loss: Loss = "cross-entropy"
 
     def __post_init__(self) -> None:
         _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
-        _one_of("precision", self.precision, ("float32", "bf16"))
+        _one_of("precision", self.precision, PRECISIONS)
         _one_of("loss", self.loss, tuple(LOSSES))
         for name, low, high in _RANGES:
             value = getattr(self, name)
