@@ -41,6 +41,14 @@ def settings(recipe: Recipe, augment: Augment) -> dict[str, tuple[Recipe, Augmen
     for times in (0.5, 2, 4):
         changed = replace(recipe, batch_size=max(1, int(batch * times)), lr=recipe.lr * times**0.5)
         found[f"batch x{times}"] = (changed, augment)
+    twice = replace(recipe, batch_size=2 * batch, lr=recipe.lr * 2**0.5)
+    for times in (2.0, 4.0):
+        found[f"batch x2, lr x{times}"] = (replace(twice, lr=twice.lr * times), augment)
+    found["batch x2, weight decay 0.001"] = (replace(twice, weight_decay=1e-3), augment)
+    found["batch x2, lr x2.0, weight decay 0.001"] = (replace(twice, lr=twice.lr * 2, weight_decay=1e-3), augment)
+    found["batch x2, lr x2.0, erase"] = (replace(twice, lr=twice.lr * 2), replace(augment, erase=0.5))
+    found["batch x2, lr x2.0, strong"] = (replace(twice, lr=twice.lr * 2), replace(augment, operations=2, erase=0.25))
+    found["bf16"] = (replace(recipe, precision="bf16"), augment)
     found["AdamW lr 0.005"] = (replace(recipe, optimizer="adamw", lr=0.005), augment)
     for decay in (2e-4, 1e-3, 2e-3):
         found[f"weight decay {decay}"] = (replace(recipe, weight_decay=decay), augment)
