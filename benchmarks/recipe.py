@@ -12,7 +12,9 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,44 +34,49 @@ from archsmith.training.state import start
 SMALL = {"params": 20_000.0}  # of images up to 16 pixels; larger ones get --budget
 
 
-def settings(recipe: Recipe, augment: Augment) -> dict[str, tuple[Recipe, Augment]]:
-    """Name -> what is trained: the default, then each change alone."""
-    batch = recipe.batch_size
+Setting = tuple[Recipe, Augment]
+# name -> one change; "batch": the learning rate goes with its root
+CHANGES: dict[str, Callable[[Recipe, Augment], Setting]] = {
+    **{f"lr x{times:g}": partial(lambda t, r, a: (replace(r, lr=r.lr * t), a), times) for times in (0.33, 0.66, 2, 4, 8)},
+    **{
+        f"batch x{times:g}": partial(
+            lambda t, r, a: (replace(r, batch_size=max(1, int(r.batch_size * t)), lr=r.lr * t**0.5), a), times
+        )
+        for times in (0.5, 2, 4)
+    },
+    "AdamW lr 0.005": lambda r, a: (replace(r, optimizer="adamw", lr=0.005), a),
+    **{
+        f"weight decay {decay:g}": partial(lambda d, r, a: (replace(r, weight_decay=d), a), decay)
+        for decay in (2e-4, 1e-3, 2e-3)
+    },
+    "no label smoothing": lambda r, a: (replace(r, label_smoothing=0.0), a),
+    "label smoothing 0.2": lambda r, a: (replace(r, label_smoothing=0.2), a),
+    "class balance": lambda r, a: (replace(r, class_balance=True), a),
+    "no average": lambda r, a: (replace(r, ema=0.0), a),
+    "zero_gamma": lambda r, a: (replace(r, zero_gamma=True), a),
+    "bf16": lambda r, a: (replace(r, precision="bf16"), a),
+    "grow 0.5": lambda r, a: (replace(r, grow=0.5), a),
+    "grow 0.7": lambda r, a: (replace(r, grow=0.7), a),
+    "no augmentation": lambda r, a: (r, Augment()),
+    "shifts only": lambda r, a: (r, Augment(crop=max(1, a.crop), flip=a.flip)),
+    "zoom": lambda r, a: (r, replace(a, zoom=0.5 if a.zoom == 1 else 1.0)),
+    "zoom 0.3": lambda r, a: (r, replace(a, zoom=0.3)),
+    "erase": lambda r, a: (r, replace(a, erase=0.5)),
+    "operations": lambda r, a: (r, replace(a, operations=1)),
+    "strong": lambda r, a: (r, replace(a, operations=2, erase=0.25)),
+    "mixup 0.2": lambda r, a: (r, replace(a, mixup=0.2)),
+    "mixup 0.8": lambda r, a: (r, replace(a, mixup=0.8)),
+    "rotation": lambda r, a: (r, replace(a, crop=max(1, a.crop), rotate=10.0)),
+}
+
+
+def settings(recipe: Recipe, augment: Augment, names: Sequence[str]) -> dict[str, Setting]:
+    """Name -> what is trained: the default, then each change; "lr x2 + strong": both."""
     found = {"default": (recipe, augment)}
-    for times in (0.33, 0.66, 2.0):
-        found[f"lr x{times}"] = (replace(recipe, lr=recipe.lr * times), augment)
-    for times in (0.5, 2, 4):
-        changed = replace(recipe, batch_size=max(1, int(batch * times)), lr=recipe.lr * times**0.5)
-        found[f"batch x{times}"] = (changed, augment)
-    twice = replace(recipe, batch_size=2 * batch, lr=recipe.lr * 2**0.5)
-    for times in (2.0, 4.0):
-        found[f"batch x2, lr x{times}"] = (replace(twice, lr=twice.lr * times), augment)
-    found["batch x2, weight decay 0.001"] = (replace(twice, weight_decay=1e-3), augment)
-    found["batch x2, lr x2.0, weight decay 0.001"] = (replace(twice, lr=twice.lr * 2, weight_decay=1e-3), augment)
-    found["batch x2, lr x2.0, erase"] = (replace(twice, lr=twice.lr * 2), replace(augment, erase=0.5))
-    found["batch x2, lr x2.0, strong"] = (replace(twice, lr=twice.lr * 2), replace(augment, operations=2, erase=0.25))
-    found["bf16"] = (replace(recipe, precision="bf16"), augment)
-    found["AdamW lr 0.005"] = (replace(recipe, optimizer="adamw", lr=0.005), augment)
-    for decay in (2e-4, 1e-3, 2e-3):
-        found[f"weight decay {decay}"] = (replace(recipe, weight_decay=decay), augment)
-    found["no label smoothing"] = (replace(recipe, label_smoothing=0.0), augment)
-    found["label smoothing 0.2"] = (replace(recipe, label_smoothing=0.2), augment)
-    found["class balance"] = (replace(recipe, class_balance=True), augment)
-    found["no average"] = (replace(recipe, ema=0.0), augment)
-    found["zero_gamma"] = (replace(recipe, zero_gamma=True), augment)
-    found["no augmentation"] = (recipe, Augment())
-    found["shifts only"] = (recipe, Augment(crop=max(1, augment.crop), flip=augment.flip))
-    found["zoom"] = (recipe, replace(augment, zoom=0.5 if augment.zoom == 1 else 1.0))
-    found["zoom 0.3"] = (recipe, replace(augment, zoom=0.3))
-    found["erase"] = (recipe, replace(augment, erase=0.5))
-    found["operations 1"] = (recipe, replace(augment, operations=1))
-    found["strong"] = (recipe, replace(augment, operations=2, erase=0.25))
-    found["mixup 0.2"] = (recipe, replace(augment, mixup=0.2))
-    found["mixup 0.8"] = (recipe, replace(augment, mixup=0.8))
-    if augment.rotate:
-        found["shifts and rotation"] = (recipe, replace(augment, crop=max(1, augment.crop)))
-    else:
-        found["and rotation"] = (recipe, replace(augment, rotate=10.0))
+    for name in names:
+        found[name] = (recipe, augment)
+        for change in name.split(" + "):
+            found[name] = CHANGES[change](*found[name])
     return found
 
 
@@ -107,7 +114,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--budget", default="params<=300k, macs<=20M")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--only", nargs="*", help="names of settings; the default always runs")
+    parser.add_argument("--only", nargs="*", default=list(CHANGES), help='changes to the default, several as "lr x2 + strong"')
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
     parser.add_argument("--work", type=Path, default=Path("runs/recipe"))
     asked = parser.parse_args()
@@ -124,9 +131,8 @@ def main() -> None:
         for seed in asked.seeds:
             data = load(source(name, asked.data, asked.work), size=asked.size, seed=seed, group=GROUPS.get(name))
             one = _network(data, asked)
-            for setting, (recipe, augment) in settings(default_recipe(len(data.parts["train"])), suggest(data)).items():
-                if asked.only is not None and setting not in (*asked.only, "default"):
-                    continue
+            made = settings(default_recipe(len(data.parts["train"])), suggest(data), asked.only)
+            for setting, (recipe, augment) in made.items():
                 row = known.get((name, seed, setting))
                 if row is None:
                     row = {"set": name, "seed": seed, "setting": setting, "images": len(data.parts["val"]), "size": data.size}

@@ -41,7 +41,7 @@ Rate = Annotated[
 ]
 BatchSize = Annotated[int | None, typer.Option("--batch", min=2, max=2**16, help="Images in a batch. [default: the recipe's]")]
 Augmentation = Annotated[
-    str | None, typer.Option("--augment", help="What is done to training images: auto, none, strong. [default: auto]")
+    str | None, typer.Option("--augment", help="What is done to training images: auto, none, mild, strong. [default: auto]")
 ]
 Precisely = Annotated[
     str | None,

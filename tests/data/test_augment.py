@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
 import torch
 
-from archsmith.data.augment import COLOR, Augment, _recolored, blend, distort, shift_and_flip
+from archsmith.data.augment import COLOR, Augment, _recolored, blend, distort, shift_and_flip, suggest
 from archsmith.errors import UserError
 
 
@@ -122,3 +125,27 @@ def test_erase_clears_one_rectangle() -> None:
 def test_values_out_of_range(wrong: dict[str, float]) -> None:
     with pytest.raises(UserError, match=f"augmentation {next(iter(wrong))}=.*allowed"):
         Augment(**wrong)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    size: int
+    channels: int
+    flip: bool
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"flip": {"suggested": self.flip}}
+
+
+@pytest.mark.parametrize("size", [28, 32, 96])
+@pytest.mark.parametrize(("channels", "flip"), [(3, True), (3, False), (1, True)])
+def test_pictures_that_are_seen_often_are_augmented_strongly(size: int, channels: int, flip: bool) -> None:
+    data = _Seen(size, channels, flip)
+    assert suggest(data, passes=1000.0) == suggest(data, "strong") != suggest(data, passes=5.0) == suggest(data, "mild")
+    assert suggest(data, "mild", passes=1000.0) == suggest(data, "mild") and suggest(data, "none", passes=1000.0) == Augment()
+
+
+@pytest.mark.parametrize("size", [8, 28])
+def test_characters_are_not(size: int) -> None:
+    assert suggest(_Seen(size, 1, False), passes=1000.0) == suggest(_Seen(size, 1, False), "mild")

@@ -337,3 +337,29 @@ def test_a_stream_that_ends_is_a_clear_error() -> None:
 def test_a_network_without_parameters_is_refused() -> None:
     with pytest.raises(UserError, match="no trainable parameters"):
         start(nn.Flatten(), SGD)
+
+
+def test_images_grow_while_it_trains_and_pausing_changes_nothing() -> None:
+    seen: list[int] = []
+
+    class Noting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x.shape[-1])
+            return self.net(x)
+
+    def trained(*pauses: float) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        state = start(Noting(), Recipe(lr=0.1, batch_size=4, grow=0.5), seed=3)
+        x = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+        for until in (*pauses, 1.0):
+            advance(state, itertools.repeat((x, torch.tensor([0, 1, 2, 0]))), total_steps=20, until=until)
+        return state.network.state_dict()
+
+    straight = trained()
+    assert seen[0] == 8 and seen[-1] == 16 and seen == sorted(seen) and set(seen) == {8, 12, 16}
+    paused = trained(0.3, 0.6)
+    assert all(torch.equal(straight[name], paused[name]) for name in straight)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from archsmith.errors import UserError
 from archsmith.training import Recipe, default_recipe
-from archsmith.training.recipe import learning_rate
+from archsmith.training.recipe import GROWN, learning_rate, side_at
 
 
 def test_json_both_ways() -> None:
@@ -76,3 +76,18 @@ def test_what_is_no_table_of_settings_is_told(values: Any) -> None:
 def test_a_choice_of_another_kind_is_told(value: Any) -> None:
     with pytest.raises(UserError, match="optimizer"):
         Recipe(optimizer=value)
+
+
+@given(st.integers(4, 400), st.floats(0.25, 1.0), st.floats(0.0, 1.0))
+def test_images_grow_in_even_steps_and_are_whole_at_the_end(side: int, grow: float, progress: float) -> None:
+    recipe = Recipe(grow=grow)
+    now = side_at(recipe, side, progress)
+    assert 4 <= now <= side and (now == side or now % 4 == 0)
+    assert now >= min(side, side_at(recipe, side, progress / 2))
+    assert side_at(recipe, side, GROWN) == side == side_at(Recipe(), side, progress)
+    assert abs(side_at(recipe, side, 0.0) - grow * side) <= 2 or now == side
+
+
+def test_images_grow_by_the_share_of_the_training() -> None:
+    assert [side_at(Recipe(grow=0.5), 96, share) for share in (0.0, GROWN / 2, GROWN, 1.0)] == [48, 72, 96, 96]
+    assert side_at(Recipe(grow=0.5), 8, 0.0) == 4

@@ -21,7 +21,8 @@ GEOMETRIC = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
 COLOR = ("brightness", "contrast", "saturation", "sharpness", "solarize", "posterize", "autocontrast")
 
 
-LEVELS = ("auto", "none", "strong")
+LEVELS = ("auto", "none", "mild", "strong")
+_OFTEN = 120.0  # passes from which on the strong one is better
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,11 @@ class Described(Protocol):
     def facts(self) -> dict[str, Any]: ...
 
 
-def suggest(data: Described, level: str = "auto") -> Augment:
-    """A mild augmentation for small budgets: crop and flip for small images, a random resized crop from 65 pixels on.
+def suggest(data: Described, level: str = "auto", *, passes: float = 0.0) -> Augment:
+    """Crop and flip for small images, a random resized crop from 65 pixels on; strong where each image is seen often.
 
-    level: "none" for nothing at all, "strong" for two RandAugment-like operations and erasing beside it (for long trainings).
+    level: "none" for nothing at all, "mild", "strong" for two RandAugment-like operations and erasing beside it, "auto" for one
+    of these two by `passes`, how often a training sees each image (benchmarks/recipe.py).
     Whether to flip was decided while loading, from the images; `data.facts["flip"]` says why. Grey images that must not be
     flipped are characters, mostly: shifting them by a pixel harms when there are only 8 (built-in digits, validation images,
     `benchmarks/recipe.py`: shifts 1.6 +- 0.4 points below rotation, both together 1.9 +- 0.4 below it). The slight rotation
@@ -83,14 +85,19 @@ def suggest(data: Described, level: str = "auto") -> Augment:
         raise UserError(f"augmentation '{level}' is one of {', '.join(LEVELS)}")
     if level == "none":
         return Augment()
-    if level == "strong":
-        return replace(suggest(data), operations=2, erase=0.25)
+    if level == "strong" or (level == "auto" and passes >= _OFTEN and _pictures(data)):
+        return replace(suggest(data, "mild"), operations=2, erase=0.25)
     flip = bool(data.facts["flip"]["suggested"])
     if data.size > 64:
         return Augment(crop=data.size // 16, flip=flip, zoom=0.5)
-    if not flip and data.channels == 1:
+    if not _pictures(data):
         return Augment(crop=data.size // 14, rotate=10.0)
     return Augment(crop=max(1, data.size // 8), flip=flip)
+
+
+def _pictures(data: Described) -> bool:
+    """Not characters: those are grey and must not be mirrored."""
+    return bool(data.facts["flip"]["suggested"]) or data.channels > 1
 
 
 def shift_and_flip(augment: Augment, images: Tensor, generator: torch.Generator) -> Tensor:

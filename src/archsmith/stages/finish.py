@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from archsmith import clock
 from archsmith.archive import SqliteArchive
 from archsmith.errors import UserError
 from archsmith.halving import rungs_for
+from archsmith.halving import work as rounds
 from archsmith.methods.task import Training
 from archsmith.models.reference import Reference, costs
 from archsmith.problem import Candidate, Trial
@@ -21,7 +23,7 @@ from archsmith.progress import duration
 from archsmith.space import Architecture
 from archsmith.stages.profile import scaled
 from archsmith.stages.work import Work
-from archsmith.training.race import Entrant, Field, Standing, race
+from archsmith.training.race import Entrant, Field, Standing, paced, race
 from archsmith.training.recipe import Recipe, default_recipe
 
 _LOOKED = 32  # images, to see how long looking takes
@@ -80,6 +82,7 @@ def finish(work: Work) -> dict[str, Any]:
         work.run.decide("ship/looks", lambda: _looks_seconds(work, entrants[0].make()))
     plan = work.run.decide("finish/plan", lambda: _plan(work))
     field = field_of(work, "search", recipe, plan["search"], 0.0)
+    work.run.decide("finish/passes", lambda: passes_of(work, entrants, field))
     standings = race(entrants, field)
     _record(work, shortlist, standings)
     chosen = standings[0].name
@@ -97,6 +100,15 @@ def finish(work: Work) -> dict[str, Any]:
     if work.referenced:
         result["reference"] = _reference(work, recipe, plan, networks[chosen])
     return result
+
+
+def passes_of(work: Work, entrants: Sequence[Entrant], field: Field) -> float:
+    """How often the network that is trained to the end will see each image, as fast as the first one is."""
+    length = field.budget / rounds(len(entrants), rungs_for(len(entrants)))
+    if not work.timed:
+        return length * field.recipe.batch_size / len(work.images.parts["train"])
+    each = min(paced(entrants[0], field)["ms"].values()) / 1e3
+    return clock.TRIED * length / each / len(work.images.parts["train"])
 
 
 def shortlisted(work: Work, shortlist: Sequence[dict[str, Any]]) -> list[Entrant]:

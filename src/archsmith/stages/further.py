@@ -13,7 +13,7 @@ from torch import nn
 from archsmith.errors import Damaged
 from archsmith.models.reference import HAND_MADE, Reference
 from archsmith.space import Architecture
-from archsmith.stages.finish import field_of, recipe_for, standing_facts
+from archsmith.stages.finish import field_of, passes_of, recipe_for, standing_facts
 from archsmith.stages.work import Work
 from archsmith.supernet import extract
 from archsmith.training.race import Entrant, Field, race, trained
@@ -27,6 +27,7 @@ def further(work: Work) -> dict[str, Any]:
     """The `finish` of such a run: the network with its curve, and which weights are kept."""
     begun = work.run.decided("begun-with")
     entrant, field = entrant_of(work), _field(work)
+    work.run.decide("finish/passes", lambda: passes_of(work, [entrant], field))
     standing = race([entrant], field)[0]
     before = begun["val_accuracy"]
     kept = standing.failed is None and (before is None or (standing.val_accuracy or 0.0) >= before)

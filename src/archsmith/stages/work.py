@@ -86,8 +86,9 @@ class Work:
 
     @property
     def augment(self) -> Augment:
-        """What is done to training images: as suggested for the data, or as asked for."""
-        return suggest(self.images, str(self.run.request.training.get("augment", "auto")))
+        """What is done to training images: as asked, or as the data and the passes suggest that finish reckons with."""
+        level = str(self.run.request.training.get("augment", "auto"))
+        return suggest(self.images, level, passes=self.run.decided("finish/passes") or 0.0)
 
     @property
     def precisions(self) -> tuple[Precision, ...]:

@@ -18,6 +18,8 @@ from archsmith.training.device import bf16_pays
 Loss = Literal["cross-entropy", "squared error"]
 Precision = Literal["float32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
+GROWN = 0.7  # of the training, from which on images have their whole size
+_STEP = 4  # pixels by which they grow
 LOSSES: dict[Loss, Callable[..., Tensor]] = {"cross-entropy": F.cross_entropy, "squared error": F.mse_loss}
 
 
@@ -30,7 +32,8 @@ class Recipe:
     of the moving average of the weights, 0 for none; it starts faster and settles to that. `class_balance`: the loss weights
     each class by the inverse of its frequency. `clip_norm`: largest norm of the whole gradient, 0 for no limit. `zero_gamma`:
     every residual branch starts at zero (its last BatchNorm's gamma; Goyal et al., 2017). Augmentation, mixup included, is the
-    data stream's. `loss`: label smoothing and class balance concern cross-entropy alone.
+    data stream's. `loss`: label smoothing and class balance concern cross-entropy alone. `grow`: images begin at this share of
+    their side and are whole from `GROWN` of the training on (progressive resizing; Howard, 2018): small ones take less time.
     """
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -46,6 +49,7 @@ class Recipe:
     zero_gamma: bool = False
     precision: Precision = "float32"
     loss: Loss = "cross-entropy"
+    grow: float = 1.0
 
     def __post_init__(self) -> None:
         _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
@@ -88,6 +92,7 @@ _RANGES = (
     ("label_smoothing", 0.0, 1.0),
     ("ema", 0.0, 1.0),
     ("clip_norm", 0.0, 1e9),
+    ("grow", 0.25, 1.0 + 1e-9),
 )
 
 
@@ -131,6 +136,14 @@ def default_recipe(images: int, *, imbalance: float = 1.0, device: torch.device 
         "precision": "bf16" if bf16_pays(torch.device(device)) else "float32",
     }
     return Recipe(**{**settings, **changes})
+
+
+def side_at(recipe: Recipe, side: int, progress: float) -> int:
+    """Pixels of an image of `side` at a share of the training, in steps of 4: side * grow at first, all from `GROWN` on."""
+    if recipe.grow >= 1 or progress >= GROWN:
+        return side
+    share = recipe.grow + (1 - recipe.grow) * max(progress, 0.0) / GROWN
+    return min(side, max(_STEP, round(side * share / _STEP) * _STEP))
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:
