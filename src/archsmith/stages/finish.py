@@ -26,6 +26,7 @@ from archsmith.stages.work import Work
 from archsmith.training.race import Entrant, Field, Standing, paced, race
 from archsmith.training.recipe import Recipe, default_recipe
 
+_GROWING, _GROW = 24, 0.5  # images of so many pixels grow while a network trains, from so much (benchmarks/recipe.py)
 _LOOKED = 32  # images, to see how long looking takes
 
 
@@ -67,6 +68,8 @@ def recipe_for(work: Work) -> Recipe:
         recipe = replace(recipe, precision=asked["precision"])  # type: ignore[arg-type]
     if "lr" in asked:
         recipe = replace(recipe, lr=float(asked["lr"]))
+    if work.timed and goal.task != "reconstruction" and work.images.size >= _GROWING:
+        recipe = replace(recipe, grow=_GROW)
     if goal.loss == "cross-entropy":
         return recipe
     # squared errors have no bound: one outlier must not throw the weights away

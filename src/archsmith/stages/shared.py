@@ -24,6 +24,7 @@ from archsmith.stages.work import Work
 
 SHARE = 0.4  # of the steps; of the time the clock decides
 _HELD_OUT, _CALIBRATION = 1024, 1024  # images, at most a tenth of those for training
+_RATE = 0.5  # of a single network's learning rate, for weights that many share
 _FEWEST = 64  # ... fewer where looking at them takes long
 _ESTIMATE = 0.002  # of the seconds for shared weights, at most: one estimate
 
@@ -41,7 +42,9 @@ def sharing(work: Work) -> Sharing:
     data, seed = work.images, work.run.request.seed
     most = _HELD_OUT if seconds is None else work.run.decide("sharing/images", partial(_affordable, work, seconds))
     trained, held_out = _divided(data.parts["train"], most)
-    recipe = replace(recipe_for(work), ema=0.0, clip_norm=5.0)
+    recipe = recipe_for(work)
+    recipe = replace(recipe, lr=recipe.lr if "lr" in work.run.request.training else _RATE * recipe.lr)
+    recipe = replace(recipe, ema=0.0, clip_norm=5.0, grow=1.0)
     augment = work.augment
 
     def stream(start: int) -> Any:

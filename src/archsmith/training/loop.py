@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.seeding import mix, seeded
 from archsmith.training.checkpoint import save
+from archsmith.training.growing import resized
 from archsmith.training.ranks import spread
-from archsmith.training.recipe import learning_rate, side_at
+from archsmith.training.recipe import learning_rate
 from archsmith.training.state import TrainState, start
 from archsmith.training.step import Backward, whole
 
@@ -109,7 +109,7 @@ def advance(
         began = now()
         x, y = _next(stream, state.step)
         middle = _middle(state, total_steps, total_seconds)
-        x = _resized(x, side_at(state.recipe, x.shape[-1], middle))
+        x = resized(x, state.recipe, middle)
         losses.append(train_step(state, x, y, learning_rate(state.recipe, middle), backward=backward, share=middle))
         if total_seconds is not None or x.device.type == "cpu" or len(losses) >= _LOSSES_KEPT:
             _read_losses(state, losses)
@@ -151,14 +151,6 @@ def _next(stream: Iterator[tuple[Tensor, Tensor]], step: int) -> tuple[Tensor, T
         raise UserError(
             f"the data stream ended at step {step}; training needs an endless one (see archsmith.data.batches)"
         ) from None
-
-
-def _resized(x: Tensor, side: int) -> Tensor:
-    """(B, C, H, W) -> (B, C, side, side), averaged over what a pixel covers; the batch itself where that is its size."""
-    if side == x.shape[-1]:
-        return x
-    small = F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
-    return small.contiguous(memory_format=torch.channels_last)
 
 
 def _middle(state: TrainState, total_steps: int | None, total_seconds: float | None) -> float:

@@ -130,7 +130,7 @@ def default_recipe(images: int, *, imbalance: float = 1.0, device: torch.device 
         batch //= 2
     settings: dict[str, Any] = {
         "batch_size": batch,
-        "lr": round(0.3 * math.sqrt(batch / 64), 4),
+        "lr": round(0.6 * math.sqrt(batch / 64), 4),
         "label_smoothing": 0.1,
         "class_balance": imbalance >= 3.0,
         "precision": "bf16" if bf16_pays(torch.device(device)) else "float32",
