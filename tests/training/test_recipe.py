@@ -63,7 +63,7 @@ def test_default_recipe_suits_its_data(images: int) -> None:
     assert recipe.batch_size == (64 if images > 1024 else 8 if images < 256 else recipe.batch_size)
     assert images < 128 or recipe.batch_size * 16 <= images
     assert default_recipe(images, lr=0.01).lr == 0.01
-    assert not recipe.class_balance and default_recipe(images, imbalance=5.0).class_balance
+    assert not recipe.class_balance and default_recipe(images, imbalance=20.0).class_balance
 
 
 @pytest.mark.parametrize("values", [None, [], "lr", 3, [["lr", 1]]])

@@ -23,7 +23,7 @@ HAND_MADE = "hand-made"  # in the place of a space's name
 KINDS = {"inverted": "mobilenet", "basic": "resnet", "conv": "plain", "fused": "fused"}
 _BLOCKS = {"inverted": "inverted residuals", "basic": "residual blocks", "conv": "convolutions", "fused": "fused residuals"}
 # (block, blocks a stage, at the stem's resolution), what is worth trying first where time is short (benchmarks/by_hand.py)
-BY_HAND = (("conv", 2, 1), ("basic", 2, 1), ("inverted", 3, 1), ("conv", 3, 1))
+BY_HAND = (("conv", 2, 0), ("basic", 1, 0), ("basic", 2, 0), ("inverted", 3, 1))
 _FINEST = 0.01  # steps of the width multiplier
 _ONE = 100  # ... so many of them are a width of 1
 _HEAD_STEP = 64
