@@ -30,6 +30,7 @@ from archsmith.models.reference import KINDS, Reference, reference
 from archsmith.training.loop import advance
 from archsmith.training.recipe import Recipe, default_recipe
 from archsmith.training.state import start
+from archsmith.training.whiten import whiten
 
 SMALL = {"params": 20_000.0}  # of images up to 16 pixels; larger ones get --budget
 
@@ -55,6 +56,7 @@ CHANGES: dict[str, Callable[[Recipe, Augment], Setting]] = {
     "no average": lambda r, a: (replace(r, ema=0.0), a),
     "zero_gamma": lambda r, a: (replace(r, zero_gamma=True), a),
     "bf16": lambda r, a: (replace(r, precision="bf16"), a),
+    "whiten": lambda r, a: (replace(r, whiten=True), a),
     "grow 0.5": lambda r, a: (replace(r, grow=0.5), a),
     "grow 0.7": lambda r, a: (replace(r, grow=0.7), a),
     "no augmentation": lambda r, a: (r, Augment()),
@@ -93,7 +95,11 @@ def trained(
     data: Data, one: Reference, recipe: Recipe, augment: Augment, *, seed: int, seconds: float | None, steps: int | None = None
 ) -> dict[str, Any]:
     """Accuracy on validation after so many CPU seconds, or steps."""
-    state = start(one.make(seed), recipe, seed=seed, class_counts=_counts(data))
+    network = one.make(seed)
+    if recipe.whiten:
+        part = data.parts["train"]
+        whiten(network, next(batches(part, min(512, len(part)), data=data, seed=seed, augment=None, device="cpu"))[0])
+    state = start(network, recipe, seed=seed, class_counts=_counts(data))
     stream = batches(data.parts["train"], recipe.batch_size, data=data, seed=seed, augment=augment, device="cpu", workers=0)
     advance(state, stream, total_seconds=seconds, total_steps=steps, now=time.process_time)
     passes = state.step * recipe.batch_size / len(data.parts["train"])

@@ -12,7 +12,7 @@ from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Derived, Linear, OneO
 from archsmith.elastic.layer import width as width_of
 from archsmith.space import Size, largest, make_divisible
 
-KINDS = ("inverted", "conv", "basic", "fused")  # the largest last, as the options of other decisions
+KINDS = ("inverted", "conv", "pooled", "basic", "fused")  # the largest last, as the options of other decisions
 Expansion = int | Choice
 Activation = type[nn.ReLU] | type[nn.ReLU6] | type[nn.Hardswish]
 
@@ -33,11 +33,19 @@ def derived(fn: Callable[..., int], *sizes: Any) -> Size:
 
 
 def conv_norm_act(
-    inputs: Size, outputs: Size, kernel: int | Choice = 1, stride: int = 1, groups: Size = 1, act: Activation | None = None
+    inputs: Size,
+    outputs: Size,
+    kernel: int | Choice = 1,
+    stride: int = 1,
+    groups: Size = 1,
+    act: Activation | None = None,
+    pool: int = 1,
 ) -> nn.Sequential:
-    """Convolution with padding "same", BatchNorm, activation: children `conv`, `norm`, `act`."""
+    """Convolution with padding "same", the largest of pool x pool values, BatchNorm, activation; children by those names."""
     layers = nn.Sequential()
     layers.add_module("conv", Conv2d(inputs, outputs, kernel, stride, padding="same", groups=groups, bias=False))
+    if pool > 1:
+        layers.add_module("pool", nn.MaxPool2d(pool, pool, ceil_mode=True))
     layers.add_module("norm", BatchNorm2d(outputs))
     if act is not None:
         layers.add_module("act", act(inplace=True))
@@ -113,13 +121,14 @@ class BasicResidual(nn.Module):
 class PlainConv(nn.Module):
     """One 3 x 3 convolution; the input is added where the shape allows, which can be folded into it (Ding et al., CVPR 2021).
 
-    (B, inputs, H, W) -> (B, outputs, H / stride, W / stride).
+    (B, inputs, H, W) -> (B, outputs, H / stride, W / stride). `pooled`: the convolution sees the whole map and the largest of
+    stride x stride values goes on (Jordan, 2024), where else it skips.
     """
 
-    def __init__(self, inputs: Size, outputs: Size, stride: int, act: Activation, shortcut: bool) -> None:
+    def __init__(self, inputs: Size, outputs: Size, stride: int, act: Activation, shortcut: bool, pooled: bool = False) -> None:
         super().__init__()
         self.shortcut = shortcut
-        self.body = conv_norm_act(inputs, outputs, 3, stride)
+        self.body = conv_norm_act(inputs, outputs, 3, 1 if pooled else stride, pool=stride if pooled else 1)
         self.act = act(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -233,6 +242,10 @@ def _conv(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) -> n
     return PlainConv(inputs, plan.width, stride, nn.ReLU, shortcut=shortcut)
 
 
+def _pooled(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) -> nn.Module:
+    return PlainConv(inputs, plan.width, stride, nn.ReLU, shortcut=shortcut, pooled=True)
+
+
 _BLOCKS: dict[str, Callable[[str, Plan, Size, int, bool], nn.Module]] = {
-    "inverted": _inverted, "fused": _fused, "basic": _basic, "conv": _conv,
+    "inverted": _inverted, "fused": _fused, "basic": _basic, "conv": _conv, "pooled": _pooled,
 }  # fmt: skip

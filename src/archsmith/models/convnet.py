@@ -75,7 +75,7 @@ def convnet(classes: int, channels: int = 3, size: int = 32, kinds: Sequence[str
     model.add_module("stem", conv_norm_act(channels, inputs, 3, layout.stem_stride, act=nn.Hardswish))
     pixels = -(-size // layout.stem_stride)
     depth = Choice(0, 1, 2, 3, name="stage1.depth")
-    plan = Plan(inputs, 1, nn.ReLU, False, depth, kinds, _sizes(layout.kernels), same=True)
+    plan = Plan(inputs, 1, nn.ReLU, False, depth, _whole(kinds), _sizes(layout.kernels), same=True)
     model.add_module("stage1", stage("stage1", inputs, plan))
     for i, (stride, widths, _) in enumerate(layout.stages, start=2):
         pixels = -(-pixels // stride)
@@ -88,6 +88,11 @@ def convnet(classes: int, channels: int = 3, size: int = 32, kinds: Sequence[str
         inputs = outputs
     model.add_module("head", classifier(inputs, Choice(*widths_of(_HEAD), name="head.width"), classes))
     return model
+
+
+def _whole(kinds: Sequence[str]) -> tuple[str, ...]:
+    """The kinds of a stage that leaves the map as large as it is: nothing is pooled there."""
+    return tuple(dict.fromkeys("conv" if kind == "pooled" else kind for kind in kinds))
 
 
 def _finer(widths: tuple[int, ...]) -> tuple[int, ...]:
@@ -122,7 +127,9 @@ def by_hand(
     inputs = max(4, round(_STEM[1] * width))
     model = nn.Sequential()
     model.add_module("stem", conv_norm_act(channels, inputs, 3, layout.stem_stride, act=nn.Hardswish))
-    model.add_module("stage1", stage("stage1", inputs, Plan(inputs, 1, nn.ReLU, False, first, (kind,), sizes, same=True)))
+    model.add_module(
+        "stage1", stage("stage1", inputs, Plan(inputs, 1, nn.ReLU, False, first, _whole((kind,)), sizes, same=True))
+    )
     for i, (stride, _, base) in enumerate(layout.stages, start=2):
         outputs, se = max(4, round(base * width)), kind == "inverted" and _late(i, layout)
         plan = Plan(outputs, stride, _activation(i, layout), se, depth, (kind,), sizes)
@@ -138,7 +145,7 @@ def decided_by_hand(size: int, *, kind: str, depth: int, width: float, head: int
     found: dict[str, Any] = {"stem.width": _STEM[1] * width, "head.width": head}
     for i, base in enumerate([_STEM[1], *(base for _, _, base in layout.stages)], start=1):
         stage = {
-            "block": kind,
+            "block": kind if i > 1 else _whole((kind,))[0],
             "depth": depth if i > 1 else first,
             "width": base * width,
             "se": kind == "inverted" and _late(i, layout),

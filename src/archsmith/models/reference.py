@@ -20,8 +20,11 @@ from archsmith.supernet import extract
 
 HAND_MADE = "hand-made"  # in the place of a space's name
 # block -> what networks of it are called
-KINDS = {"inverted": "mobilenet", "basic": "resnet", "conv": "plain", "fused": "fused"}
-_BLOCKS = {"inverted": "inverted residuals", "basic": "residual blocks", "conv": "convolutions", "fused": "fused residuals"}
+KINDS = {"inverted": "mobilenet", "basic": "resnet", "conv": "plain", "pooled": "pooled", "fused": "fused"}
+_BLOCKS = {
+    "inverted": "inverted residuals", "basic": "residual blocks", "conv": "convolutions", "fused": "fused residuals",
+    "pooled": "convolutions and pooling",
+}  # fmt: skip
 # (block, blocks a stage, at the stem's resolution), what is worth trying first where time is short (benchmarks/by_hand.py)
 BY_HAND = (("conv", 2, 0), ("basic", 1, 0), ("basic", 2, 0), ("inverted", 3, 1))
 _FINEST = 0.01  # steps of the width multiplier

@@ -34,6 +34,7 @@ class Recipe:
     every residual branch starts at zero (its last BatchNorm's gamma; Goyal et al., 2017). Augmentation, mixup included, is the
     data stream's. `loss`: label smoothing and class balance concern cross-entropy alone. `grow`: images begin at this share of
     their side and are whole from `GROWN` of the training on (progressive resizing; Howard, 2018): small ones take less time.
+    `whiten`: the first convolution begins with filters that whiten patches of the training images (`training.whiten`).
     """
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -50,6 +51,7 @@ class Recipe:
     precision: Precision = "float32"
     loss: Loss = "cross-entropy"
     grow: float = 1.0
+    whiten: bool = False
 
     def __post_init__(self) -> None:
         _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
