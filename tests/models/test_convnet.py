@@ -29,10 +29,13 @@ def test_every_stage_may_be_of_every_kind(channels: int, size: int) -> None:
     model = on_meta(convnet, 10, channels, size)
     space = search_space(model)
     stages = [name for name, _ in model.named_children() if name.startswith("stage")]
-    assert all(space[f"{stage}.block"] == KINDS for stage in stages)
+    found = {stage: set(KINDS) - set(space[f"{stage}.block"]) for stage in stages}
+    assert found["stage1"] == {"pooled"} and all(left <= {"pooled"} for left in found.values())
+    assert sum(not left for left in found.values()) >= 2  # where the map is made smaller
     x = torch.empty(2, channels, size, size, device="meta")
     for kind in KINDS:
-        arch = space.complete({f"{stage}.block": kind for stage in stages} | {"stage1.depth": 2}, Random(1))
+        blocks = {f"{stage}.block": kind for stage in stages if kind in space[f"{stage}.block"]}
+        arch = space.complete(blocks | {"stage1.depth": 2}, Random(1))
         assert extract(model, arch, "fresh", device="meta").eval()(x).shape == (2, 10)
 
 

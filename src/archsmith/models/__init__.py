@@ -17,8 +17,8 @@ AUTO = "convnet"  # what --space auto stands for
 SPACES: dict[str, tuple[str, str, str, str]] = {
     "convnet": (
         f"{_HERE}.convnet:convnet",
-        "stages of inverted, fused or basic residuals or plain convolutions, of chosen width and depth; `auto`",
-        "1.2e+13 to 1e+34",
+        "stages of inverted, fused or basic residuals or plain convolutions, pooled or not, of chosen width; `auto`",
+        "1.7e+14 to 1e+34",
         "images of any size, as deep as their size bears",
     ),
     "mobilenet": (

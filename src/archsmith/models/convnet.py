@@ -60,10 +60,10 @@ def _layout(size: int) -> _Layout:
 def convnet(classes: int, channels: int = 3, size: int = 32, kinds: Sequence[str] = KINDS) -> nn.Sequential:
     """The family for square images of `size` pixels, of blocks of these `kinds`: (B, channels, size, size) -> (B, classes).
 
-    Decisions: `stem.width`, `head.width`; per stage `block` (inverted residual, fused inverted residual, basic residual or
-    plain convolution), `depth`, `width`, `se` (squeeze-excite, of the first two); per block `kernel` and `expand` of an
-    inverted residual, `fused_kernel` and `fused_expand` of a fused one. Stage 1 keeps the stem's width and resolution and may
-    be empty.
+    Decisions: `stem.width`, `head.width`; per stage `block` (inverted residual, fused inverted residual, basic residual, plain
+    convolution, or that with a pooled one first where the map is made smaller), `depth`, `width`, `se` (squeeze-excite, of the
+    first two); per block `kernel` and `expand` of an inverted residual, `fused_kernel` and `fused_expand` of a fused one. Stage
+    1 keeps the stem's width and resolution and may be empty.
     Below 65 pixels the stem has stride 1 and the later stages halve the map; from there on stem and stages reduce as in
     Once-For-All. Inverted and fused residuals have ReLU in the first stages and h-swish in the last, the others ReLU.
     """
@@ -75,7 +75,7 @@ def convnet(classes: int, channels: int = 3, size: int = 32, kinds: Sequence[str
     model.add_module("stem", conv_norm_act(channels, inputs, 3, layout.stem_stride, act=nn.Hardswish))
     pixels = -(-size // layout.stem_stride)
     depth = Choice(0, 1, 2, 3, name="stage1.depth")
-    plan = Plan(inputs, 1, nn.ReLU, False, depth, _whole(kinds), _sizes(layout.kernels), same=True)
+    plan = Plan(inputs, 1, nn.ReLU, False, depth, _of(kinds, 1), _sizes(layout.kernels), same=True)
     model.add_module("stage1", stage("stage1", inputs, plan))
     for i, (stride, widths, _) in enumerate(layout.stages, start=2):
         pixels = -(-pixels // stride)
@@ -83,16 +83,16 @@ def convnet(classes: int, channels: int = 3, size: int = 32, kinds: Sequence[str
         outputs = Choice(*widths_of(widths), name=f"{name}.width")
         kernels = tuple(k for k in layout.kernels if k <= 3 or k // 2 < pixels - 1)  # the rest only sees padding
         se, depth = Choice(False, True, name=f"{name}.se"), Choice(1, 2, 3, 4, name=f"{name}.depth")
-        plan = Plan(outputs, stride, _activation(i, layout), se, depth, kinds, _sizes(kernels))
+        plan = Plan(outputs, stride, _activation(i, layout), se, depth, _of(kinds, stride), _sizes(kernels))
         model.add_module(name, stage(name, inputs, plan))
         inputs = outputs
     model.add_module("head", classifier(inputs, Choice(*widths_of(_HEAD), name="head.width"), classes))
     return model
 
 
-def _whole(kinds: Sequence[str]) -> tuple[str, ...]:
-    """The kinds of a stage that leaves the map as large as it is: nothing is pooled there."""
-    return tuple(dict.fromkeys("conv" if kind == "pooled" else kind for kind in kinds))
+def _of(kinds: Sequence[str], stride: int) -> tuple[str, ...]:
+    """The kinds of a stage with that stride: where the map stays as large as it is, nothing is pooled."""
+    return tuple(dict.fromkeys("conv" if kind == "pooled" and stride == 1 else kind for kind in kinds))
 
 
 def _finer(widths: tuple[int, ...]) -> tuple[int, ...]:
@@ -128,11 +128,11 @@ def by_hand(
     model = nn.Sequential()
     model.add_module("stem", conv_norm_act(channels, inputs, 3, layout.stem_stride, act=nn.Hardswish))
     model.add_module(
-        "stage1", stage("stage1", inputs, Plan(inputs, 1, nn.ReLU, False, first, _whole((kind,)), sizes, same=True))
+        "stage1", stage("stage1", inputs, Plan(inputs, 1, nn.ReLU, False, first, _of((kind,), 1), sizes, same=True))
     )
     for i, (stride, _, base) in enumerate(layout.stages, start=2):
         outputs, se = max(4, round(base * width)), kind == "inverted" and _late(i, layout)
-        plan = Plan(outputs, stride, _activation(i, layout), se, depth, (kind,), sizes)
+        plan = Plan(outputs, stride, _activation(i, layout), se, depth, _of((kind,), stride), sizes)
         model.add_module(f"stage{i}", stage(f"stage{i}", inputs, plan))
         inputs = outputs
     model.add_module("head", classifier(inputs, head, classes))
@@ -143,9 +143,9 @@ def decided_by_hand(size: int, *, kind: str, depth: int, width: float, head: int
     """What `by_hand` decides for images of `size` pixels, by the names of the family; widths as they are, not rounded."""
     layout = _layout(size)
     found: dict[str, Any] = {"stem.width": _STEM[1] * width, "head.width": head}
-    for i, base in enumerate([_STEM[1], *(base for _, _, base in layout.stages)], start=1):
+    for i, (stride, base) in enumerate([(1, _STEM[1]), *((stride, base) for stride, _, base in layout.stages)], start=1):
         stage = {
-            "block": kind if i > 1 else _whole((kind,))[0],
+            "block": _of((kind,), stride)[0],
             "depth": depth if i > 1 else first,
             "width": base * width,
             "se": kind == "inverted" and _late(i, layout),

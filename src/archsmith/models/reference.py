@@ -26,7 +26,7 @@ _BLOCKS = {
     "pooled": "convolutions and pooling",
 }  # fmt: skip
 # (block, blocks a stage, at the stem's resolution), what is worth trying first where time is short (benchmarks/by_hand.py)
-BY_HAND = (("conv", 2, 0), ("basic", 1, 0), ("basic", 2, 0), ("inverted", 3, 1))
+BY_HAND = (("pooled", 2, 0), ("conv", 2, 0), ("basic", 1, 0), ("inverted", 3, 1))
 _FINEST = 0.01  # steps of the width multiplier
 _ONE = 100  # ... so many of them are a width of 1
 _HEAD_STEP = 64

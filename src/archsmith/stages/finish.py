@@ -68,6 +68,7 @@ def recipe_for(work: Work) -> Recipe:
         recipe = replace(recipe, precision=asked["precision"])  # type: ignore[arg-type]
     if "lr" in asked:
         recipe = replace(recipe, lr=float(asked["lr"]))
+    recipe = replace(recipe, whiten=True)
     if work.timed and goal.task != "reconstruction" and work.images.size >= _GROWING:
         recipe = replace(recipe, grow=_GROW)
     if goal.loss == "cross-entropy":

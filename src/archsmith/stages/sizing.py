@@ -27,7 +27,7 @@ _SLOW_S = 1.0  # a first step that takes longer is believed
 _MEASURED = 3  # sizes
 _WIDTH, _DEPTH, _HEAD = 0.5, 2, 128  # of the hand-made network that is timed; narrower where the budget asks for it
 _NARROWER = 0.7
-_HAND_MADE = {"convnet": "conv", "mobilenet": "inverted"}  # space -> the block of its networks that train fast
+_HAND_MADE = {"convnet": "pooled", "mobilenet": "inverted"}  # space -> the block of its networks that train fast
 
 
 def sized(work: Work, seen: Seen) -> tuple[int, str | None]:

@@ -24,11 +24,13 @@ from archsmith.training.loop import advance, start
 from archsmith.training.precision import tried
 from archsmith.training.recipe import Precision, Recipe
 from archsmith.training.state import TrainState
+from archsmith.training.whiten import whiten
 
 Stream = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # the step to begin at -> endless batches
 Evaluate = Callable[[nn.Module], dict[str, Any]]
 Decide = Callable[[str, Callable[[], Any]], Any]  # a decision made once and read back on resume: `Run.decide`
 _CURVE = 0.1  # a point of the learning curve every tenth of the training
+_WHITENING = 8  # batches whose patches the first convolution begins with
 _TRIED = 3  # batches on which the precision is tried
 _CALIBRATION = 16  # batches that set BatchNorm's statistics before a cut
 _SAVING = 0.02  # of the training time: checkpoints
@@ -150,8 +152,13 @@ def _resumed(entrant: Entrant, field: Field) -> TrainState:
     path = checkpoint_path(field, entrant.name)
     of = {**field.of, "arm": field.arm, "network": entrant.name}
     state = resumed(path, entrant.make(), device=field.device, tell=field.note, of=of) if path.exists() else None
-    return state or start(
-        entrant.make(), _recipe(entrant, field), seed=field.seed, device=field.device, class_counts=field.class_counts,
+    if state is not None:
+        return state
+    network, recipe = entrant.make(), _recipe(entrant, field)
+    if recipe.whiten and field.fresh:
+        whiten(network, torch.cat([x for x, _ in itertools.islice(field.stream(0), _WHITENING)]).cpu())
+    return start(
+        network, recipe, seed=field.seed, device=field.device, class_counts=field.class_counts,
         fresh=field.fresh, of=of,
     )  # fmt: skip
 
