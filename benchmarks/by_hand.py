@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--budget", default="params<=300k, macs<=20M")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--lr", type=float, nargs="+", default=[0.3])
+    parser.add_argument("--lr", type=float, nargs="+", default=[0.6])
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
     parser.add_argument("--work", type=Path, default=Path("runs/recipe"))
     asked = parser.parse_args()
