@@ -14,8 +14,8 @@ from archsmith.halving import rungs_for, work
 TRAINED = 0.6  # of the search's side, at least: the training of the network that ships
 _BESIDE = 0.9 * TRAINED  # where a reference leaves less than this for training, none is trained: there is no time for both
 TRIED = 0.92  # of an arm's time for training: the rest is looking at validation images and checkpoints
-IN_HAND = 1.2  # times what it takes, so that shipping ends in time
-SHIP_S = IN_HAND * 4.0  # exporting, verifying, timing and reporting on a quiet core
+IN_HAND = 2.4  # times what it takes, so that shipping ends in time
+SHIP_S = IN_HAND * 2.0  # exporting, verifying, timing and reporting on a quiet core
 _UNSTEADY = 1.3  # a machine that is busy is so by turns, and shipping may meet its worst
 _SHIP = 0.25  # of the time, at most
 _SCORING, _SCORING_S = 1 / 12, 600.0  # of an arm's time, at most: scores before training, or estimates by shared weights
