@@ -445,6 +445,7 @@ def _stages(run: Run, watch: Watch, since: float) -> None:
 def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
     """Stage -> what does it, what takes it up again, its line, and how long it should take."""
     page, settings = _method(request), request.settings
+    scores = getattr(page, "SCORES", True)
 
     def nothing(work: Work, payload: dict[str, Any]) -> None:
         return None
@@ -477,10 +478,10 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
             lambda work: page.screen(task(work), **settings),
             nothing,
             _screened,
-            lambda work: _predicted(work, "screen"),
+            lambda work: _predicted(work, "screen") if scores else 0.0,
         ),
         "train": (train, nothing, _trained, lambda work: shared.budget(work)[0] if hasattr(page, "train") else 0.0),
-        "search": (search, nothing, _searched, lambda work: _predicted(work, "search")),
+        "search": (search, nothing, _searched, lambda work: _predicted(work, "search") if scores else 0.0),
         "finish": (finished, nothing, finish.said, lambda work: work.left_s),
         "ship": (ship.ship, nothing, ship.said, lambda work: work.ship_s / clock.IN_HAND),
     }
@@ -573,6 +574,7 @@ def task(work: Work) -> Task:
         work.run.decide("finalists", lambda: finish.finalists(work)), finish.training(work), work.space_name,
         partial(_sharing, work) if trains else None, goal=work.images.goal, left=left,
         by_hand=work.by_hand,
+        beside=work.beside,
     )  # fmt: skip
 
 
@@ -609,7 +611,8 @@ def _searched(payload: dict[str, Any]) -> str:
     if payload.get("instead"):
         text += f" without shared weights: {payload['instead']}"
     elif not payload["trials"] and payload["searcher"] != "random":
-        text += f" by the {payload['searcher']}, without scores"
+        how = payload["searcher"]
+        text += f" {how if how.startswith('by ') else f'by the {how}'}, without scores"
     if payload["best"] and payload["random"] and payload["random"]["best"]:
         text += (
             f"; best score {payload['best']['score']:.1f} after {payload['trials']} trials, "

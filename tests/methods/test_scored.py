@@ -196,7 +196,8 @@ def test_mobile_networks_are_ranked_by_other_scores() -> None:
 
 
 def test_the_method_is_the_best_known_for_the_space() -> None:
-    assert auto("auto") == auto("mobilenet") == auto("my_model.py:Net") == "zico"
+    assert auto("auto") == auto("convnet") == "hand-made"
+    assert auto("mobilenet") == auto("my_model.py:Net") == "zico"
     assert {auto(space) for space in ("nasbench201", "darts", "transnas", "vit-nano", "autoformer-tiny")} == {"ensemble"}
 
 

@@ -6,6 +6,8 @@ import importlib
 import inspect
 from typing import Any
 
+from archsmith.models import AUTO
+
 _GRADIENT = "archsmith.methods.gradient"
 METHODS = {  # name -> (module, or module:attribute, what it is)
     "zico": ("archsmith.methods.zico", "rank networks by ZiCo without training, search on the score (Li et al., ICLR 2023)"),
@@ -33,13 +35,22 @@ METHODS = {  # name -> (module, or module:attribute, what it is)
     "setn": (f"{_GRADIENT}:setn", "weights by single paths, options jointly (Dong and Yang, ICCV 2019)"),
     "drnas": (f"{_GRADIENT}:drnas", "samples of a Dirichlet distribution (Chen et al., ICLR 2021)"),
     "enas": (f"{_GRADIENT}:enas", "a recurrent controller, rewarded with accuracy (Pham et al., ICML 2018)"),
+    "hand-made": (
+        "archsmith.methods.hand_made",
+        "networks as one would make them by hand, and neighbors of them: training alone decides",
+    ),
     "random": ("archsmith.methods.random", "random feasible networks, no score: the baseline every method has to beat"),
 }
 _RANK_BETTER = ("archsmith", "archsmith-vit")  # ensembles that rank networks of their kind better than ZiCo does
 
 
 def auto(space: str) -> str:
-    """What `--method auto` stands for: the score that ranks networks of the space best, as benchmarks/RESULTS.md has it."""
+    """What `--method auto` stands for, as benchmarks/RESULTS.md has it.
+
+    Hand-made networks and neighbors where the space has such, else the score that ranks its networks best.
+    """
+    if (AUTO if space == "auto" else space) == "convnet":
+        return "hand-made"
     from archsmith.metrics.proxies.ensembles import CHOSEN_FOR
 
     return "ensemble" if CHOSEN_FOR.get(space) in _RANK_BETTER else "zico"

@@ -388,6 +388,11 @@ def _enough(task: Task, archive: Archive, part: str) -> Callable[[], bool]:
     return lambda: len(archive) >= least and ended()
 
 
+def limits_of_time(task: Task) -> tuple[Constraint, ...]:
+    """Upper limits of training milliseconds per image, the stricter first; () where time plays no part or is enough."""
+    return _limits(task, _counts(task))
+
+
 def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
     """Upper limits of training milliseconds per image, where time is counted and some networks would see too few images.
 

@@ -87,6 +87,7 @@ class Task:
     left: Callable[[], float] = lambda: math.inf
     goal: Goal = Classification(())
     by_hand: Callable[[Sequence[Constraint]], Sequence[Architecture]] = lambda limits: ()  # see `Work.by_hand`
+    beside: Callable[[Sequence[Constraint], int], Sequence[Architecture]] = lambda limits, count: ()  # see `Work.beside`
 
     @property
     def loss(self) -> Callable[..., Tensor]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from random import Random
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ _BLOCKS = {
 }  # fmt: skip
 # (block, blocks a stage, at the stem's resolution), what is worth trying first where time is short (benchmarks/by_hand.py)
 BY_HAND = (("pooled", 2, 0), ("conv", 2, 0), ("basic", 1, 0), ("inverted", 3, 1))
+_DENSE = ("pooled", "conv", "basic")
 _FINEST = 0.01  # steps of the width multiplier
 _ONE = 100  # ... so many of them are a width of 1
 _HEAD_STEP = 64
@@ -78,15 +80,51 @@ class Reference:
 
 
 def in_space(space: SearchSpace, one: Reference, keeps: Callable[[Architecture], bool]) -> Architecture | None:
-    """The architecture of the family's space that comes nearest to a hand-made network and keeps the budget; None for none.
+    """The architecture of the family's space that comes nearest to a hand-made network and keeps the budget; None for none."""
+    return _fitted(space, decided_by_hand(one.size, **one.form), keeps, most=1.0)
+
+
+def beside(space: SearchSpace, one: Reference, keeps: Callable[[Architecture], bool], rng: Random) -> Iterator[Architecture]:
+    """Architectures a change away from a hand-made network, as wide as the budget allows; without end, with repetitions.
+
+    None where the network itself does not fit, however narrow. A change: a stage's width by a factor, its depth by one, its
+    block another dense one; the width of stem or head.
+    """
+    decided = decided_by_hand(one.size, **one.form)
+    if _fitted(space, decided, keeps, most=1.0) is None:
+        return
+    stages = sorted(name.partition(".")[0] for name in decided if name.endswith(".block"))[1:]  # all but the stem's resolution
+    while True:
+        changed, stage = dict(decided), rng.choice(stages)
+        what = rng.choice(("width", "width", "depth", "block", "stem", "head"))
+        factor = rng.choice((0.5, 0.7, 1.4, 2.0))
+        if what == "width":
+            changed[f"{stage}.width"] *= factor
+        elif what == "depth":
+            changed[f"{stage}.depth"] = max(1, changed[f"{stage}.depth"] + rng.choice((-1, 1)))
+        elif what == "block":
+            others = [kind for kind in space[f"{stage}.block"] if kind in _DENSE and kind != changed[f"{stage}.block"]]
+            changed[f"{stage}.block"] = rng.choice(others) if others else changed[f"{stage}.block"]
+        else:
+            changed[f"{what}.width"] *= factor
+        found = _fitted(space, changed, keeps, most=2.0)
+        if found is not None:
+            yield found
+
+
+def _fitted(
+    space: SearchSpace, decided: Mapping[str, Any], keeps: Callable[[Architecture], bool], most: float
+) -> Architecture | None:
+    """What comes nearest to these decisions with all widths times the largest factor up to `most` that keeps the budget.
 
     Widths are few in the space, so what is left of the budget goes to those that had to be rounded down most.
     """
-    wanted = decided_by_hand(one.size, **one.form)
-    widths = [name for name, options in space.items() if name.endswith(".width") and name in wanted and len(options) > 1]
-    for percent in range(100, 20, -2):
-        arch = nearest(space, {**wanted, **{name: wanted[name] * percent / 100 for name in widths}})
+    widths = [name for name, options in space.items() if name.endswith(".width") and name in decided and len(options) > 1]
+    scaled = lambda factor: {**decided, **{name: decided[name] * factor for name in widths}}  # noqa: E731
+    for percent in range(round(100 * most), 20, -2):
+        arch = nearest(space, scaled(percent / 100))
         if keeps(arch):
+            wanted = scaled(max(1.0, percent / 100))
             return _widest(space, arch, {name: wanted[name] for name in widths}, keeps)
     return None
 

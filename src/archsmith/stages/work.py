@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.models import build_for
-from archsmith.models.reference import Reference, in_space
+from archsmith.models.reference import Reference, beside, in_space
 from archsmith.problem import Candidate, Constraint, Problem
 from archsmith.progress import Watch
 from archsmith.run import Run, Stopwatch
@@ -249,11 +250,25 @@ class Work:
         """
         if self.space_name != "convnet":
             return ()
-        found = ((self.run.stage("profile") or {}).get("references") or {}).get("networks") or ()
-        bounds = Problem(self.space, (), (*self.constraints, *limits))
-        keeps = lambda arch: bounds.evaluate([Candidate(arch)])[0].feasible  # noqa: E731
-        archs = (in_space(self.space, Reference(**fields), keeps) for fields in found)
+        archs = (in_space(self.space, one, self._keeps(limits)) for one in self._made())
         return tuple(dict.fromkeys(arch for arch in archs if arch is not None))
+
+    def beside(self, limits: Sequence[Constraint], count: int) -> tuple[Architecture, ...]:
+        """Up to so many neighbors of the first hand-made network, within the budget and `limits`."""
+        for one in self._made()[:1]:
+            if in_space(self.space, one, self._keeps(limits)) is None:
+                break
+            drawn = beside(self.space, one, self._keeps(limits), Random(self.run.request.seed))
+            return tuple(dict.fromkeys(itertools.islice(drawn, 2 * count)))[:count]
+        return ()
+
+    def _made(self) -> list[Reference]:
+        found = ((self.run.stage("profile") or {}).get("references") or {}).get("networks") or ()
+        return [Reference(**fields) for fields in found]
+
+    def _keeps(self, limits: Sequence[Constraint]) -> Callable[[Architecture], bool]:
+        bounds = Problem(self.space, (), (*self.constraints, *limits))
+        return lambda arch: bounds.evaluate([Candidate(arch)])[0].feasible
 
     def plain(self, arch: Architecture) -> nn.Module:
         """A network for training, on the CPU: fresh weights by seed and architecture, the method's own, or those of --init."""

@@ -1,0 +1,51 @@
+"""Networks as one would make them by hand, and neighbors of the best of them: nothing is scored, training alone decides.
+
+What `--method auto` is where the space has such networks: with minutes to train, no score that was tried found better ones in
+the family (benchmarks/RESULTS.md), and scoring takes time from training.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archsmith.errors import UserError
+from archsmith.methods import zico
+from archsmith.methods.scored import limits_of_time
+from archsmith.methods.task import Task
+from archsmith.models import AUTO
+
+SCORES = False  # no time for scores
+SEARCHER = "by hand, and neighbors of the first"
+_FAMILY = "convnet"  # the space that has such networks
+
+
+def refuse(space_name: str, **others: Any) -> None:
+    """UserError for a space that has no such networks."""
+    if (AUTO if space_name == "auto" else space_name) != _FAMILY:
+        raise UserError(
+            f"method 'hand-made' knows no hand-made network of the space '{space_name}'; use --space {_FAMILY}, or another "
+            "method (`archsmith methods`)"
+        )
+
+
+def screen(task: Task) -> dict[str, Any]:
+    """Nothing to score; networks by ZiCo where no limit says how large a hand-made one should be."""
+    if not task.by_hand(()):
+        return zico.screen(task)
+    return {"proxy": None, "scored": 0, "best": None, "passes": 0, "seconds_per_score": None}
+
+
+def search(task: Task) -> dict[str, Any]:
+    """Hand-made networks, narrower where the time asks for it, in half of the places, neighbors of the first in the others."""
+    if not task.by_hand(()):
+        return zico.search(task)
+    limits = limits_of_time(task)[:1]
+    by_hand = task.by_hand(limits) or task.by_hand(())
+    first = list(by_hand[: -(-task.finalists // 2)])
+    others = [arch for arch in task.beside(limits, 2 * task.finalists) if arch not in first][: task.finalists - len(first)]
+    listed = [
+        {"key": arch.key, "options": dict(arch), "origin": origin}
+        for archs, origin in ((first, "hand-made"), (others, "neighbor"))
+        for arch in archs
+    ]
+    return {"searcher": SEARCHER, "trials": 0, "best": None, "random": None, "shortlist": listed}

@@ -1,0 +1,76 @@
+"""methods/hand_made.py: what one would build by hand, and neighbors of it, within the budget; other spaces are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+
+from archsmith.budget import parse
+from archsmith.errors import UserError
+from archsmith.methods import hand_made
+from archsmith.metrics.cost import LAYERS, Costs
+from archsmith.models.convnet import convnet
+from archsmith.models.reference import BY_HAND, beside, in_space, reference
+from archsmith.pipeline import start
+from archsmith.problem import Candidate, Problem
+from archsmith.run import request_from
+from archsmith.supernet import search_space
+from archsmith.survey import constraints_of
+
+BUDGET = "params<=30k, macs<=2M"
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[Any, Any, Any]:
+    """The family at 16 pixels, a budget, its hand-made networks."""
+    with torch.device("meta"):
+        model = convnet(5, 1, 16)
+    costs = Costs(model, (1, 16, 16), ("params", "macs", *LAYERS)).showing("params", "macs")
+    problem = Problem(search_space(model), (), constraints_of(parse(BUDGET), costs, None))
+    made = reference(5, 1, 16, {"params": 30e3, "macs": 2e6})
+    return problem.space, lambda arch: problem.evaluate([Candidate(arch)])[0].feasible, made
+
+
+def test_neighbors_keep_the_budget_and_use_it(small: tuple[Any, Any, Any]) -> None:
+    space, keeps, made = small
+    stream = beside(space, made[0], keeps, Random(0))
+    found = [next(stream) for _ in range(24)]
+    assert all(space.contains(arch) and keeps(arch) for arch in found)
+    assert len(set(found)) >= 8
+    base = in_space(space, made[0], keeps)
+    assert base is not None and any(arch != base for arch in found)
+
+
+def test_neighbors_are_of_dense_blocks_and_one_kind_apart_at_most(small: tuple[Any, Any, Any]) -> None:
+    space, keeps, made = small
+    stream = beside(space, made[0], keeps, Random(1))
+    for arch in (next(stream) for _ in range(24)):
+        kinds = [arch[name] for name in arch if name.endswith(".block")]
+        assert set(kinds) <= {"pooled", "conv", "basic"}
+        depths = [arch[f"stage{i}.depth"] for i in (2, 3, 4)]
+        assert sum(depth != made[0].depth for depth in depths) <= 1
+
+
+def test_nothing_fits_nothing_is_beside(small: tuple[Any, Any, Any]) -> None:
+    space, _, made = small
+    assert list(beside(space, made[0], lambda arch: False, Random(0))) == []
+
+
+@pytest.mark.parametrize("space", ["mobilenet", "nasbench201", "my_model.py:Net"])
+def test_other_spaces_are_refused(space: str) -> None:
+    with pytest.raises(UserError, match="--space convnet"):
+        hand_made.refuse(space)
+
+
+def test_a_run_lists_hand_made_networks_first_then_neighbors(tmp_path: Path) -> None:
+    run = start(request_from(data="digits", budget=BUDGET, steps=30, threads=1), tmp_path / "run")
+    listed = (run.stage("search") or {})["shortlist"]
+    origins = [entry["origin"] for entry in listed]
+    assert origins == ["hand-made", "hand-made", "neighbor", "neighbor"]
+    assert len({entry["key"] for entry in listed}) == len(listed)
+    assert (run.stage("screen") or {})["scored"] == 0
+    assert len((run.stage("finish") or {})["reference"]["networks"]) == len(BY_HAND)
