@@ -74,3 +74,5 @@ def test_a_run_lists_hand_made_networks_first_then_neighbors(tmp_path: Path) -> 
     assert len({entry["key"] for entry in listed}) == len(listed)
     assert (run.stage("screen") or {})["scored"] == 0
     assert len((run.stage("finish") or {})["reference"]["networks"]) == len(BY_HAND)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "as one would make them by hand" in page and "at random" not in page and "Only scored" not in page

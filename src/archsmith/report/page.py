@@ -185,11 +185,16 @@ def _lede(record: Record) -> str:
             parts.append(f"It scored {text.count(scored)}{of} networks without training them.")
         elif screen.get("why"):
             parts.append(f"No network was scored: {screen['why']}.")
-        else:
+        elif search.get("searcher") == "random":
             parts.append("It chose networks at random, without scores.")
+        else:
+            parts.append(
+                "It began with networks as one would make them by hand, and with neighbors of the first, without scores."
+            )
     if finish:
         kept = "the one that did best on validation images was kept and tested once"
-        parts.append(f"It trained {text.count(len(finish.get('networks') or ()))} of the best; {kept}.")
+        trained, listed = len(finish.get("networks") or ()), "the best" if search.get("best") or train.get("trust") else "them"
+        parts.append(f"It trained {text.count(trained)} of {listed}; {kept}.")
     total = sum(record.seconds.values())
     if total:
         cores = record.request.get("threads") or (record.run.get("machine") or {}).get("cores")
