@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archsmith.intervals import wilson
+from archsmith.intervals import apart, wilson
 
 
 def test_wilson_against_published_values() -> None:
@@ -25,3 +25,15 @@ def test_wilson_against_published_values() -> None:
 def test_wilson_holds_the_estimate(case: tuple[int, int]) -> None:
     low, high = wilson(*case)
     assert 0 <= low <= case[0] / case[1] + 1e-12 and case[0] / case[1] - 1e-12 <= high <= 1
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 10**6))
+def test_apart_is_symmetric_and_more_images_tell_more_apart(first: float, second: float, n: int) -> None:
+    assert apart(first, second, n) == apart(second, first, n)
+    assert not apart(first, first, n)
+    assert not apart(first, second, n) or apart(first, second, 2 * n)
+
+
+@pytest.mark.parametrize(("n", "answer"), [(100, False), (300, False), (5_000, True)])
+def test_apart_by_a_standard_error(n: int, answer: bool) -> None:
+    assert apart(0.80, 0.82, n) is answer

@@ -7,6 +7,12 @@ import math
 Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 
+def apart(first: float, second: float, n: int) -> bool:
+    """Whether two shares, each seen in `n`, differ by more than the standard error of their difference."""
+    variance = sum(share * (1 - share) for share in (first, second) if 0 < share < 1)
+    return abs(first - second) > math.sqrt(variance / max(n, 1))
+
+
 def wilson(successes: float, n: int, z: float = Z95) -> tuple[float, float]:
     """Wilson's score interval (1927) of a share of which `successes` of `n` were seen, 95 % by default; (0, 1) where n is 0."""
     if n <= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,12 +58,39 @@ def checked(arm: str, accuracy: float | None, violation: float = 0.0) -> Checked
     ],
 )
 def test_the_better_by_validation_ships_among_those_that_keep_the_budget(search: Any, reference: Any, ships: str) -> None:
-    work: Any = SimpleNamespace(limits=parse("params<=3M"))
-    assert _better(work, checked("search", *search), checked("reference", *reference)).contender.arm == ships
+    assert _better(bounded("params<=3M"), checked("search", *search), checked("reference", *reference)).contender.arm == ships
+
+
+@pytest.mark.parametrize(
+    ("images", "search", "reference", "ships"),
+    [
+        (400, (0.82, [0.70, 0.80, 0.81]), (0.83, [0.72, 0.76, 0.77]), "search"),  # one point of 400 images says little
+        (400, (0.82, [0.70, 0.80, 0.81]), (0.83, [0.72, 0.82, 0.83]), "reference"),
+        (400, (0.72, [0.70, 0.80, 0.81]), (0.83, [0.72, 0.60, 0.60]), "reference"),  # eleven say enough
+        (40_000, (0.82, [0.70, 0.80, 0.81]), (0.83, [0.72, 0.76, 0.77]), "reference"),
+        (400, (0.82, []), (0.83, []), "reference"),
+    ],
+)
+def test_what_one_look_cannot_tell_apart_goes_by_the_last_looks(images: int, search: Any, reference: Any, ships: str) -> None:
+    found = [
+        replace(one, contender=replace(one.contender, found={**one.contender.found, "curve": points(curve)}))
+        for one, curve in ((checked("search", search[0]), search[1]), (checked("reference", reference[0]), reference[1]))
+    ]
+    assert _better(bounded("params<=3M", images), *found).contender.arm == ships
+
+
+def points(accuracies: list[float]) -> list[dict[str, float]]:
+    """Looks at 70, 80 and 90 % of a training."""
+    return [{"progress": 0.7 + 0.1 * i, "val_accuracy": accuracy} for i, accuracy in enumerate(accuracies)]
+
+
+def bounded(budget: str, images: int = 1000) -> Any:
+    """What `_better` asks of a run."""
+    return SimpleNamespace(limits=parse(budget), images=SimpleNamespace(parts={"val": range(images)}))
 
 
 def test_where_only_a_model_of_the_space_can_count_what_is_bounded_the_search_ships() -> None:
-    work: Any = SimpleNamespace(limits=parse("layers<=14"))
+    work = bounded("layers<=14")
     assert _better(work, checked("search", 0.1), checked("reference", 0.9)).contender.arm == "search"
     assert _better(work, checked("search", 0.1), None).contender.arm == "search"
 

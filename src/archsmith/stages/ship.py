@@ -14,6 +14,7 @@ from torch import nn
 from archsmith import export
 from archsmith.budget import Limit, human
 from archsmith.chance import against_constant, more_time
+from archsmith.intervals import apart
 from archsmith.metrics.cost import LAYERS, OWN, layer_sums
 from archsmith.metrics.latency import time_onnx
 from archsmith.models.reference import HAND_MADE, costs
@@ -28,6 +29,8 @@ from archsmith.stages.sizing import wanted as wanted_images
 from archsmith.stages.work import Work
 from archsmith.survey import as_json
 from archsmith.training.race import trained
+
+_LATE = 0.8  # of a training: looks from there on count where two ends cannot be told apart
 
 
 @dataclass(frozen=True)
@@ -180,13 +183,25 @@ def _by_hand(work: Work, finish: Mapping[str, Any]) -> Contender | None:
 
 
 def _better(work: Work, searched: Checked, rival: Checked | None) -> Checked:
-    """The smaller violation, then the higher accuracy on validation; the search's own where they are level."""
+    """The smaller violation, then the higher accuracy on validation; the search's own where they are level.
+
+    What one look at the validation images cannot tell apart goes by the mean of the last looks.
+    """
     if rival is None or any(limit.metric in OWN for limit in work.limits):  # what only a model of the space can count
         return searched
     ours, theirs = (c.contender.found["val_accuracy"] or 0.0 for c in (searched, rival))
     if searched.violation != rival.violation:
         return searched if searched.violation < rival.violation else rival
+    if apart(ours, theirs, len(work.images.parts["val"])):
+        return rival if theirs > ours else searched
+    ours, theirs = (_lately(c.contender.found) for c in (searched, rival))
     return rival if theirs > ours else searched
+
+
+def _lately(found: Mapping[str, Any]) -> float:
+    """Mean accuracy of the end of a training and of the looks in its last fifth."""
+    last = [point["val_accuracy"] for point in found.get("curve") or () if 1 > point["progress"] >= _LATE]
+    return statistics.mean([found["val_accuracy"] or 0.0, *last])
 
 
 def _checked(work: Work, contender: Contender) -> Checked:
