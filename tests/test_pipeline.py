@@ -61,6 +61,7 @@ def bars(path: Path, count: int = 150) -> Path:
 def asked(data: Path, **changes: Any) -> Request:
     settings: dict[str, Any] = {
         "data": str(data), "budget": "params<=20k, macs<=300k", "steps": 90, "time_s": None, "trials": 18, "threads": 1,
+        "method": "zico",
     }  # fmt: skip
     return request_from(**{**settings, **changes})
 
