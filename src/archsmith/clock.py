@@ -16,6 +16,7 @@ _BESIDE = 0.9 * TRAINED  # where a reference leaves less than this for training,
 TRIED = 0.92  # of an arm's time for training: the rest is looking at validation images and checkpoints
 IN_HAND = 2.4  # times what it takes, so that shipping ends in time
 SHIP_S = IN_HAND * 2.0  # exporting, verifying, timing and reporting on a quiet core
+_LOOKED = 0.75  # of what is kept for looking at the test images
 _UNSTEADY = 1.3  # a machine that is busy is so by turns, and shipping may meet its worst
 _SHIP = 0.25  # of the time, at most
 _SCORING, _SCORING_S = 1 / 12, 600.0  # of an arm's time, at most: scores before training, or estimates by shared weights
@@ -81,6 +82,11 @@ def total_for(training_s: float, reference: bool) -> float:
 def shipping(total_s: float, slowdown: float = 1.0, more_s: float = 0.0) -> float:
     """Seconds to keep for shipping: what it takes on a quiet machine times `slowdown`, and `more_s` beside it."""
     return min(SHIP_S * max(1.0, slowdown) ** _UNSTEADY + more_s, _SHIP * total_s)
+
+
+def expected_shipping(more_s: float = 0.0) -> float:
+    """Seconds that shipping takes on a quiet machine, `more_s` being kept for looks (benchmarks/predicted.py)."""
+    return SHIP_S / IN_HAND + _LOOKED * more_s
 
 
 def profiling(total_s: float) -> float:

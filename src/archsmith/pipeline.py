@@ -483,7 +483,7 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
         "train": (train, nothing, _trained, lambda work: shared.budget(work)[0] if hasattr(page, "train") else 0.0),
         "search": (search, nothing, _searched, lambda work: _predicted(work, "search") if scores else 0.0),
         "finish": (finished, nothing, finish.said, lambda work: work.left_s),
-        "ship": (ship.ship, nothing, ship.said, lambda work: work.ship_s / clock.IN_HAND),
+        "ship": (ship.ship, nothing, ship.said, _shipping),
     }
 
 
@@ -533,6 +533,10 @@ def _predicted(work: Work, stage: str) -> float | None:
     if stage == "screen":
         return 0.0 if work.shares or whole < scored.LEAST_S else (1 - scored.PARTS["screen"]) * whole
     return None if whole < scored.LEAST_S else max(0.0, whole - work.run.seconds().get("screen", 0.0))
+
+
+def _shipping(work: Work) -> float:
+    return clock.expected_shipping(work.run.decided("ship/looks") or 0.0)
 
 
 def _doubt(work: Work) -> str | None:

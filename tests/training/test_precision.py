@@ -75,3 +75,10 @@ def test_an_emulated_one_is_given_up_after_a_step() -> None:
     ticks = itertools.accumulate(itertools.chain(*([0.0, s] for s in (2.0, 2.0, 2.0, 90.0))))
     seen = tried(Net(), BATCHES, Recipe(), device=CPU, precisions=("bf16",), now=lambda: next(ticks))
     assert seen.fastest == "float32" and next(ticks, None) is None
+
+
+def test_another_clock_may_judge() -> None:
+    seen = tried(
+        Net(), BATCHES, Recipe(), device=CPU, precisions=("bf16",), now=clock(2.0, 3.0), judge=clock(2.0, 1.0),
+    )  # fmt: skip
+    assert seen.fastest == "bf16" and seen.ms == pytest.approx({"float32": 250.0, "bf16": 375.0})
