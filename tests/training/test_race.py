@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from archsmith.errors import EvaluationFailed
 from archsmith.halving import rungs_for, work
 from archsmith.metrics.accuracy import evaluate
-from archsmith.training.race import Entrant, Field, checkpoint_path, race, trained
+from archsmith.training.race import Entrant, Field, _resumed, checkpoint_path, race, trained
 from archsmith.training.recipe import Recipe
 
 SHAPE = (1, 4, 4)
@@ -210,3 +211,33 @@ def test_with_time_the_budget_is_used_and_not_passed(tmp_path: Path) -> None:
     found = race([Entrant(str(i), linear(i)) for i in range(5)], field(tmp_path, timed=True, budget=60.0, **watching))
     assert found[0].progress == pytest.approx(1.0)
     assert 54.0 < clock[0] < 62.0
+
+
+def pooled() -> nn.Module:
+    """Takes images of any size, and begins with a convolution."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 2)
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "fresh", "grows"),
+    [(pooled, True, True), (pooled, False, False), (linear(0), True, False)],
+    ids=["any size", "given weights", "one size alone"],
+)
+def test_images_grow_for_new_networks_that_take_any_size(tmp_path: Path, make: Any, fresh: bool, grows: bool) -> None:
+    big = lambda start: ((x.repeat_interleave(4, 2).repeat_interleave(4, 3), y) for x, y in stream(start))  # noqa: E731
+    network = make if make is pooled else lambda: nn.Sequential(nn.AvgPool2d(4), make())
+    one = field(tmp_path, recipe=Recipe(batch_size=16, grow=0.5, whiten=True), fresh=fresh, stream=big)
+    first = _resumed(Entrant("one", network), one)
+    assert first.recipe.grow == (0.5 if grows else 1.0)
+    whitened = make is pooled and fresh
+    weights = next(first.module.parameters())
+    assert torch.equal(weights, next(network().parameters())) != whitened
+    found = race([Entrant("one", network)], replace(one, evaluate=_judged(big), glance=_judged(big)))
+    assert found[0].failed is None and found[0].progress == 1.0
+
+
+def _judged(images: Any) -> Any:
+    return lambda network: evaluate(network, [next(images(9))])

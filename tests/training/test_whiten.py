@@ -37,8 +37,9 @@ def test_filters_beyond_twice_the_directions_stay_as_drawn() -> None:
 
 @pytest.mark.parametrize(
     "network",
-    [nn.Linear(3, 2), nn.Conv2d(3, 6, 3, groups=3), nn.Conv2d(1, 6, 3), nn.Conv2d(3, 6, 32)],
-    ids=["no convolution", "groups", "other channels", "larger than the image"],
+    [nn.Linear(3, 2), nn.Conv2d(3, 6, 3, groups=3), nn.Conv2d(1, 6, 3), nn.Conv2d(3, 6, 32), nn.Conv2d(3, 6, 8)]
+    + [nn.Conv2d(3, 6, 3, dilation=2)],
+    ids=["no convolution", "groups", "other channels", "larger than the image", "patches", "dilation"],
 )
 def test_other_networks_are_left_alone(network: nn.Module) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}

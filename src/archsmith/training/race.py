@@ -164,9 +164,15 @@ def _resumed(entrant: Entrant, field: Field) -> TrainState:
 
 
 def _recipe(entrant: Entrant, field: Field) -> Recipe:
-    """The field's, in the precision in which this network trains fastest; whole images where it takes no other ones."""
+    """The field's, in the precision in which this network trains fastest.
+
+    Whole images where it takes no other ones, or has weights that know what whole ones look like.
+    """
     recipe = replace(field.recipe, precision=paced(entrant, field)["precision"]) if field.precisions else field.recipe
-    if recipe.grow < 1 and not field.decide(f"{field.arm}/grows/{entrant.name}", lambda: _grows(entrant, field)):
+    grows = field.fresh and recipe.grow < 1
+    if grows and not field.decide(f"{field.arm}/grows/{entrant.name}", lambda: _grows(entrant, field)):
+        grows = False
+    if not grows:
         recipe = replace(recipe, grow=1.0)
     return recipe
 

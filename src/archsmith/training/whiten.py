@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 _IMAGES = 512  # whose patches are looked at, at most
 _PATCHES = 100_000
+_LARGEST = 7  # kernel
 _FLOOR = 1e-2  # of the largest variance: directions with less are amplified no further
 
 
@@ -18,10 +19,18 @@ def whiten(module: nn.Module, x: Tensor) -> bool:
     Filter by filter: the principal directions of the patches with unit variance, the largest first, each beside its opposite,
     as what follows cuts off one side (K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single GPU, 2024; there they are kept
     fixed, here they are where training begins). Filters beyond twice the number of directions stay as they were drawn.
-    Networks whose first convolution is of another kind (groups, other channels) are left alone.
+    Networks whose first convolution is of another kind (groups, strides or kernels that cut patches, as Transformers do) are
+    left alone.
     """
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
-    if first is None or first.groups != 1 or first.in_channels != x.shape[1] or min(x.shape[2:]) < max(first.kernel_size):
+    if (
+        first is None
+        or first.groups != 1
+        or max(first.kernel_size) > _LARGEST
+        or max(first.dilation) > 1
+        or first.in_channels != x.shape[1]
+        or min(x.shape[2:]) < max(first.kernel_size)
+    ):
         return False
     patches = F.unfold(x[:_IMAGES].float(), first.kernel_size).transpose(1, 2).reshape(-1, first.weight[0].numel())
     patches = patches[:: max(1, len(patches) // _PATCHES)].double()
