@@ -104,8 +104,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
         for seed in seeds:
             search = by.get((name, seed, "search"))
             plain = [by[name, seed, kind] for kind in KINDS if (name, seed, kind) in by]
-            for kind, row in zip(KINDS, plain, strict=False):
-                columns.setdefault(kind, []).append(row["test"])
+            for row in plain:
+                columns.setdefault(row["kind"], []).append(row["test"])
             if search is None:
                 continue
             columns.setdefault("search", []).append(search["search"])
@@ -113,7 +113,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
             if search["reference"] is not None:
                 columns.setdefault("reference", []).append(search["reference"])
                 columns.setdefault("apart", []).append(search["search"] - search["reference"])
-            if len(plain) == len(KINDS):  # the better one by validation, as one would choose
+            if plain:  # the better one by validation, as one would choose
                 columns.setdefault("plain", []).append(search["test"] - max(plain, key=lambda row: row["val"])["test"])
         cells = [_mean(columns.get(column, [])) for column in ("search", "reference", "ships", *KINDS, "apart", "plain")]
         print(f"| {name} | " + " | ".join(cells) + " |")
