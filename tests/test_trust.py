@@ -100,4 +100,4 @@ def test_without_a_place_for_a_key_nothing_is_signed(tmp_path: Path, monkeypatch
 def test_networks_of_the_table_need_no_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run.create(tmp_path / "run", request_from(data="digits", steps=10, time_s=None))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "of another"))
-    assert Run.open(run.folder).space == "mobilenet" and "space_file" not in json.loads((run.folder / "run.json").read_text())
+    assert Run.open(run.folder).space == "convnet" and "space_file" not in json.loads((run.folder / "run.json").read_text())
