@@ -13,6 +13,7 @@ from archsmith.budget import parse
 from archsmith.errors import UserError
 from archsmith.pipeline import best, open_work, start, train
 from archsmith.run import Run, request_from
+from archsmith.stages.finish import rate_for
 
 
 def small(folder: Path, **changes: Any) -> Run:
@@ -71,3 +72,8 @@ def test_what_was_trained_further_is_called_what_it_is(finished: Run, tmp_path: 
         best(run, which)
         with pytest.raises(UserError, match="trained"):
             best(run, {"search": "reference", "reference": "search"}[which])
+
+
+@pytest.mark.parametrize(("passes", "rate"), [(None, 1.0), (0.5, 1 / 3), (10, 1 / 3), (20, 2 / 3), (30, 1.0), (500, 1.0)])
+def test_the_learning_rate_is_smaller_where_images_are_seldom_seen_twice(passes: float | None, rate: float) -> None:
+    assert rate_for(passes) == pytest.approx(rate)

@@ -27,6 +27,7 @@ from archsmith.training.race import Entrant, Field, Standing, paced, race
 from archsmith.training.recipe import Recipe, default_recipe
 
 _GROWING, _GROW = 24, 0.5  # images of so many pixels grow while a network trains, from so much (benchmarks/recipe.py)
+_LEAST_RATE, _PASSES = 1 / 3, (10.0, 30.0)
 _LOOKED = 32  # images, to see how long looking takes
 
 
@@ -66,6 +67,8 @@ def recipe_for(work: Work) -> Recipe:
         recipe = replace(recipe, batch_size=batch, lr=round(recipe.lr * math.sqrt(batch / recipe.batch_size), 4))
     if "precision" in asked:
         recipe = replace(recipe, precision=asked["precision"])  # type: ignore[arg-type]
+    if work.timed:
+        recipe = replace(recipe, lr=round(recipe.lr * rate_for(work.run.decided("finish/passes")), 4))
     if "lr" in asked:
         recipe = replace(recipe, lr=float(asked["lr"]))
     recipe = replace(recipe, whiten=True)
@@ -75,6 +78,17 @@ def recipe_for(work: Work) -> Recipe:
         return recipe
     # squared errors have no bound: one outlier must not throw the weights away
     return replace(recipe, loss=goal.loss, label_smoothing=0.0, clip_norm=1.0)
+
+
+def rate_for(passes: float | None) -> float:
+    """The part of the recipe's learning rate for so many passes over the training images: a third up to 10, all from 30 on.
+
+    Images that are seldom seen twice need no noise against learning them by heart (benchmarks/RESULTS.md).
+    """
+    if passes is None:
+        return 1.0
+    low, high = _PASSES
+    return _LEAST_RATE + (1 - _LEAST_RATE) * min(1.0, max(0.0, (passes - low) / (high - low)))
 
 
 def finish(work: Work) -> dict[str, Any]:
@@ -87,6 +101,8 @@ def finish(work: Work) -> dict[str, Any]:
     plan = work.run.decide("finish/plan", lambda: _plan(work))
     field = field_of(work, "search", recipe, plan["search"], 0.0)
     work.run.decide("finish/passes", lambda: passes_of(work, entrants, field))
+    recipe = recipe_for(work)  # which they decide, too
+    field = field_of(work, "search", recipe, plan["search"], 0.0)
     standings = race(entrants, field)
     _record(work, shortlist, standings)
     chosen = standings[0].name

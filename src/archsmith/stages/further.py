@@ -28,6 +28,7 @@ def further(work: Work) -> dict[str, Any]:
     begun = work.run.decided("begun-with")
     entrant, field = entrant_of(work), _field(work)
     work.run.decide("finish/passes", lambda: passes_of(work, [entrant], field))
+    field = _field(work)
     standing = race([entrant], field)[0]
     before = begun["val_accuracy"]
     kept = standing.failed is None and (before is None or (standing.val_accuracy or 0.0) >= before)
