@@ -24,7 +24,7 @@ from archsmith.data import load
 
 BUDGET = (300_000, 20_000_000)  # parameters, MACs
 SIZES = {"clothes": 96, "cells": 64}  # pixels; others are as large as they are
-NO_FLIP = ("digits", "mnist", "digits-judged")
+NO_FLIP = ("digits", "mnist")
 KINDS = ("resnet", "airbench")
 
 

@@ -28,7 +28,7 @@ from archsmith.methods.estimated import FOLLOWED
 from archsmith.methods.task import Sharing, Task, TooLittleTime
 from archsmith.metrics.cost import Costs
 from archsmith.metrics.latency import LatencyTable
-from archsmith.models import AUTO, build_for
+from archsmith.models import build_for, meant
 from archsmith.progress import Silent, Watch, duration
 from archsmith.run import STAGES, Request, Run, Stopwatch, altered, request_from
 from archsmith.stages import finish, further, look, profile, shared, ship
@@ -106,7 +106,7 @@ def _begun_with(request: Request) -> None:
     from archsmith.models import build
     from archsmith.stages import init
 
-    name = AUTO if request.space == "auto" else request.space
+    name = meant(request.space)
     sizes = (32, 224, 64, 128, 16, 8) if request.size is None else (request.size,)
     shapes = ((channels, size) for size in sizes for channels in (3, 1))
     init.check(Path(request.init), (build(name, 10, channels, size) for channels, size in shapes))

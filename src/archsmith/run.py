@@ -23,7 +23,7 @@ from archsmith.budget import parse
 from archsmith.errors import Damaged, UserError, printable
 from archsmith.files import append_line, clear_partials, copy_file, write_text
 from archsmith.machine import cpu_name, physical_cores, waited_s
-from archsmith.models import AUTO
+from archsmith.models import meant
 from archsmith.store import Store, value
 
 if TYPE_CHECKING:
@@ -392,7 +392,7 @@ def _new_record(request: Request, fields: Mapping[str, Any]) -> dict[str, Any]:
         "request": request.model_dump(),
         "versions": _versions(),
         "machine": _machine(),
-        "space": AUTO if request.space == "auto" else request.space,
+        "space": meant(request.space),
         **fields,
     }
 

@@ -22,7 +22,7 @@ from archsmith.metrics.cost import LAYERS, NAMES, Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.metrics.proxies import PROXIES, build_all, lower_is_better
 from archsmith.metrics.proxies.baselines import COUNTED
-from archsmith.models import AUTO, build
+from archsmith.models import build, meant
 from archsmith.problem import Constraint, Metric
 from archsmith.space import Architecture, SearchSpace
 from archsmith.supernet import search_space
@@ -99,7 +99,7 @@ def survey(
 
 
 def _model(space: str, classes: int, shape: Shape) -> tuple[str, nn.Module]:
-    name = AUTO if space == "auto" else space
+    name = meant(space)
     return name, build(name, classes, shape[0], shape[1])
 
 

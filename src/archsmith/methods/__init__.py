@@ -6,7 +6,7 @@ import importlib
 import inspect
 from typing import Any
 
-from archsmith.models import AUTO
+from archsmith.models import meant
 
 _GRADIENT = "archsmith.methods.gradient"
 METHODS = {  # name -> (module, or module:attribute, what it is)
@@ -49,7 +49,7 @@ def auto(space: str) -> str:
 
     Hand-made networks and neighbors where the space has such, else the score that ranks its networks best.
     """
-    if (AUTO if space == "auto" else space) == "convnet":
+    if meant(space) == "convnet":
         return "hand-made"
     from archsmith.metrics.proxies.ensembles import CHOSEN_FOR
 

@@ -12,7 +12,7 @@ from archsmith.errors import UserError
 from archsmith.methods import zico
 from archsmith.methods.scored import limits_of_time
 from archsmith.methods.task import Task
-from archsmith.models import AUTO
+from archsmith.models import meant
 
 SCORES = False  # no time for scores
 SEARCHER = "by hand, and neighbors of the first"
@@ -21,7 +21,7 @@ _FAMILY = "convnet"  # the space that has such networks
 
 def refuse(space_name: str, **others: Any) -> None:
     """UserError for a space that has no such networks."""
-    if (AUTO if space_name == "auto" else space_name) != _FAMILY:
+    if meant(space_name) != _FAMILY:
         raise UserError(
             f"method 'hand-made' knows no hand-made network of the space '{space_name}'; use --space {_FAMILY}, or another "
             "method (`archsmith methods`)"

@@ -111,6 +111,11 @@ SPACES: dict[str, tuple[str, str, str, str]] = {
 }
 
 
+def meant(space: str) -> str:
+    """The space that a name stands for: `auto` is a word, all others are themselves."""
+    return AUTO if space == "auto" else space
+
+
 def build(
     name_or_file: str,
     classes: int,

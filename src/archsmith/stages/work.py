@@ -256,8 +256,6 @@ class Work:
     def beside(self, limits: Sequence[Constraint], count: int) -> tuple[Architecture, ...]:
         """Up to so many neighbors of the first hand-made network, within the budget and `limits`."""
         for one in self._made()[:1]:
-            if in_space(self.space, one, self._keeps(limits)) is None:
-                break
             drawn = beside(self.space, one, self._keeps(limits), Random(self.run.request.seed))
             return tuple(dict.fromkeys(itertools.islice(drawn, 2 * count)))[:count]
         return ()

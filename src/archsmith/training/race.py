@@ -169,12 +169,10 @@ def _recipe(entrant: Entrant, field: Field) -> Recipe:
     Whole images where it takes no other ones, or has weights that know what whole ones look like.
     """
     recipe = replace(field.recipe, precision=paced(entrant, field)["precision"]) if field.precisions else field.recipe
-    grows = field.fresh and recipe.grow < 1
-    if grows and not field.decide(f"{field.arm}/grows/{entrant.name}", lambda: _grows(entrant, field)):
-        grows = False
-    if not grows:
-        recipe = replace(recipe, grow=1.0)
-    return recipe
+    if recipe.grow >= 1:
+        return recipe
+    grows = field.fresh and field.decide(f"{field.arm}/grows/{entrant.name}", lambda: _grows(entrant, field))
+    return recipe if grows else replace(recipe, grow=1.0)
 
 
 def _grows(entrant: Entrant, field: Field) -> bool:
