@@ -1,8 +1,9 @@
 """Is what comes out better than by hand? The search, its hand-made reference and plain scripts, at equal wall time.
 
 `python benchmarks/outcome.py --seconds 600 --seeds 0 1 2` runs jobs of one thread, two at a time (`--beside`), so that all have
-the same machine: per set and seed the search (its reference included), and each plain script of `plain_cnn.py` for the whole
-time. Finished jobs are kept and not repeated. Prints a table: accuracy on the test images, each looked at once, at the end.
+the same machine: per set and seed the search (its reference included), the search `alone` (no reference: all of the time is its
+own, as it is a script's), and each plain script of `plain_cnn.py`. Finished jobs are kept and not repeated. Prints a table:
+accuracy on the test images, each looked at once, at the end.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from image_sets import GROUPS, SETS, source
 from plain_cnn import KINDS
 
 BUDGET = "params<=300k, macs<=20M"
+SEARCHES = {"search": (), "alone": ("--no-reference",)}  # job -> options
 SEVEN = ("clothes", "cells", "cifar", "cifar-500", "cifar-100", "digits", "mnist")
 
 
@@ -31,7 +33,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SEVEN), choices=list(SETS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--jobs", nargs="+", default=["search", *KINDS], choices=["search", *KINDS])
+    parser.add_argument("--jobs", nargs="+", default=[*SEARCHES, *KINDS], choices=[*SEARCHES, *KINDS])
     parser.add_argument("--beside", type=int, default=2, help="jobs at a time, of one thread each")
     parser.add_argument("--options", default="", help="more of `archsmith search`, as one string")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
@@ -51,11 +53,12 @@ def _done(asked: argparse.Namespace, name: str, seed: int, job: str) -> dict[str
     kept = folder.with_suffix(".json")
     if kept.exists():
         return json.loads(kept.read_text())
-    if job == "search":
+    if job in SEARCHES:
         command = [
             *("-m", "archsmith", "search", source(name, asked.data, asked.work), "--budget", BUDGET, "--threads", "1"),
             *("--time", f"{asked.seconds:.0f}s", "--seed", str(seed), "--out", str(folder), "--json"),
-            *(("--group", GROUPS[name]) if name in GROUPS else ()), *asked.options.split(),
+            *(("--group", GROUPS[name]) if name in GROUPS else ()), *SEARCHES[job],
+            *asked.options.split(),
         ]  # fmt: skip
     else:
         command = [
@@ -68,7 +71,7 @@ def _done(asked: argparse.Namespace, name: str, seed: int, job: str) -> dict[str
     if done.returncode not in (0, 3):
         print(json.dumps({**row, "error": done.stderr[-2000:]}), file=sys.stderr, flush=True)
         return row
-    row |= _found(folder) if job == "search" else json.loads(done.stdout)
+    row |= _found(folder) if job in SEARCHES else json.loads(done.stdout)
     kept.write_text(json.dumps(row))
     print(json.dumps(row), file=sys.stderr, flush=True)
     return row
@@ -97,26 +100,31 @@ def _found(folder: Path) -> dict[str, Any]:
 def _print(rows: list[dict[str, Any]]) -> None:
     by = {(row["set"], row["seed"], row["job"]): row for row in rows if row["rc"] in (0, 3)}
     sets, seeds = list(dict.fromkeys(row["set"] for row in rows)), sorted({row["seed"] for row in rows})
-    print("| set | search | reference | what ships | resnet | airbench | search - reference | ships - better plain |")
-    print("|---" * 8 + "|")
+    shown = ("search", "reference", "ships", "alone", *KINDS, "search - reference", "ships - plain", "alone - plain")
+    print("| set | " + " | ".join(shown) + " |")
+    print("|---" * (len(shown) + 1) + "|")
     for name in sets:
         columns: dict[str, list[float]] = {}
         for seed in seeds:
-            search = by.get((name, seed, "search"))
-            plain = [by[name, seed, kind] for kind in KINDS if (name, seed, kind) in by]
-            for row in plain:
-                columns.setdefault(row["kind"], []).append(row["test"])
-            if search is None:
-                continue
-            columns.setdefault("search", []).append(search["search"])
-            columns.setdefault("ships", []).append(search["test"])
-            if search["reference"] is not None:
-                columns.setdefault("reference", []).append(search["reference"])
-                columns.setdefault("apart", []).append(search["search"] - search["reference"])
-            if plain:  # the better one by validation, as one would choose
-                columns.setdefault("plain", []).append(search["test"] - max(plain, key=lambda row: row["val"])["test"])
-        cells = [_mean(columns.get(column, [])) for column in ("search", "reference", "ships", *KINDS, "apart", "plain")]
-        print(f"| {name} | " + " | ".join(cells) + " |")
+            for column, value in _values({job: by[name, seed, job] for _, _, job in by if (name, seed, job) in by}).items():
+                columns.setdefault(column, []).append(value)
+        print(f"| {name} | " + " | ".join(_mean(columns.get(column, [])) for column in shown) + " |")
+
+
+def _values(jobs: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Column -> what it says of one set and seed; "plain": the script that is better on validation, as one would choose."""
+    found = {kind: jobs[kind]["test"] for kind in KINDS if kind in jobs}
+    plain = max((jobs[kind] for kind in KINDS if kind in jobs), key=lambda row: row["val"], default=None)
+    if "search" in jobs:
+        found |= {"search": jobs["search"]["search"], "ships": jobs["search"]["test"]}
+        if jobs["search"]["reference"] is not None:
+            found |= {"reference": jobs["search"]["reference"]}
+            found |= {"search - reference": found["search"] - found["reference"]}
+    if "alone" in jobs:
+        found |= {"alone": jobs["alone"]["test"]}
+    if plain is not None:
+        found |= {f"{what} - plain": found[what] - plain["test"] for what in ("ships", "alone") if what in found}
+    return found
 
 
 def _mean(values: list[float]) -> str:
