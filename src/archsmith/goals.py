@@ -50,9 +50,10 @@ class Goal(Protocol):
 
 @dataclass(frozen=True)
 class Classification:
-    """Outputs (B, classes) are logits, wanted are class indices (B,)."""
+    """Outputs (B, classes) are logits, wanted are class indices (B,). `mirrors`: a mirror image is of the same class."""
 
     classes: tuple[str, ...]
+    mirrors: bool = False
     task = "classification"
     measure = "accuracy"
     loss: ClassVar[Loss] = "cross-entropy"

@@ -93,7 +93,7 @@ def write(network: nn.Module, shape: Sequence[int], *, batch: int | None = None,
     """
     from onnx import TensorProto, checker, helper, numpy_helper
 
-    graph = trace(network, tuple(shape), batch=2)
+    graph = trace(network, tuple(shape))
     writer = _Writer()
     values: dict[fx.Node, str] = {}
     out_shape: tuple[int, ...] = ()
@@ -354,7 +354,15 @@ def _function(writer: _Writer, node: fx.Node, values: dict[fx.Node, str]) -> str
     if target in (torch.cat, torch.concat) and isinstance(source, tuple | list) and all(isinstance(s, fx.Node) for s in source):
         axis = args[1] if len(args) > 1 else kwargs.get("dim", 0)
         return writer.emit("Concat", [values[s] for s in source], node.name, axis=axis)
+    if target is torch.flip and isinstance(source, fx.Node):
+        return _flipped(writer, values[source], args[1] if len(args) > 1 else kwargs["dims"], node.name)
+    if target == "unflatten" and args[1:2] == (0,) and isinstance(args[2], tuple) and isinstance(source, fx.Node):
+        form = writer.constant(f"{node.name}.form", np.asarray((*args[2], *source.meta["shape"][1:]), np.int64))
+        return writer.emit("Reshape", [values[source], form], node.name)
     averages = target in ("mean", torch.mean) and set(kwargs) <= {"dim", "keepdim"}
+    if averages and isinstance(source, fx.Node) and (args[1:], kwargs) in (((0,), {}), ((), {"dim": 0})):
+        first = writer.constant(f"{node.name}.axes", np.asarray([0], np.int64))
+        return writer.emit("ReduceMean", [values[source], first], node.name, keepdims=0)
     if averages and isinstance(source, fx.Node) and len(source.meta["shape"]) == 4:
         axes = args[1] if len(args) > 1 else kwargs.get("dim")
         if isinstance(axes, tuple | list) and sorted(a % 4 for a in axes) == [2, 3]:
@@ -362,6 +370,15 @@ def _function(writer: _Writer, node: fx.Node, values: dict[fx.Node, str]) -> str
             keep = args[2] if len(args) > 2 else kwargs.get("keepdim", False)
             return pooled if keep else writer.emit("Flatten", [pooled], node.name, axis=1)
     raise Unwritten(f"{getattr(target, '__name__', target)} (node {node.name})")
+
+
+def _flipped(writer: _Writer, x: str, axes: Any, name: str) -> str:
+    """Every entry along those axes in the opposite order."""
+    least = np.iinfo(np.int64).min + 1
+    parts = [("starts", -1), ("ends", least), ("axes", None), ("steps", -1)]
+    values = [list(axes) if value is None else [value] * len(axes) for _, value in parts]
+    inputs = [writer.constant(f"{name}.{part}", np.asarray(v, np.int64)) for (part, _), v in zip(parts, values, strict=True)]
+    return writer.emit("Slice", [x, *inputs], name)
 
 
 def _number(writer: _Writer, value: Any, node: fx.Node) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from archsmith.errors import ArchsmithError
 
+TRACED = 2  # inputs in the batch that a network is traced with
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
@@ -88,7 +89,7 @@ def is_chain(module: nn.Module) -> bool:
     return type(module) is nn.Sequential and len(module) > 0 and all(is_stock(child) or is_chain(child) for child in module)
 
 
-def trace(network: nn.Module, shape: tuple[int, ...], batch: int = 2, chains: bool = False) -> fx.Graph:
+def trace(network: nn.Module, shape: tuple[int, ...], batch: int = TRACED, chains: bool = False) -> fx.Graph:
     """The graph of a plain network (on `meta` too) in evaluation mode; `node.meta["shape"]` is each tensor's, with `batch`.
 
     shape: of one input, (C, H, W). chains: a Sequential of stock layers is one node. Raises Untraceable where the control flow

@@ -76,3 +76,13 @@ def test_a_run_lists_hand_made_networks_first_then_neighbors(tmp_path: Path) -> 
     assert len((run.stage("finish") or {})["reference"]["networks"]) == len(BY_HAND)
     page = (tmp_path / "run" / "report.html").read_text()
     assert "as one would make them by hand" in page and "at random" not in page and "Only scored" not in page
+
+
+@pytest.mark.parametrize(("flip", "views"), [("yes", [2, 1]), ("no", [None, None])])
+def test_networks_look_at_mirror_images_where_those_mean_the_same(tmp_path: Path, flip: str, views: list[int | None]) -> None:
+    run = start(request_from(data="digits", budget="macs<=800k", steps=30, threads=1, flip=flip), tmp_path / "run")
+    listed = (run.stage("search") or {})["shortlist"]
+    assert [entry["options"].get("views") for entry in listed if entry["origin"] == "hand-made"] == views
+    networks = (run.stage("finish") or {})["networks"]
+    assert all(5e5 < networks[entry["key"]]["macs"] <= 8e5 for entry in listed)  # what looks twice is narrower
+    assert (run.stage("ship") or {})["budget"][0]["met"]

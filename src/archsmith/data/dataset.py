@@ -99,7 +99,7 @@ def load(
     (1: directly in it), where the tree alone does not say. split: what `Data.split.to_json()` gave, to get the same parts
     again; then seed and shares are those of the saved split. size: of the square input, or what decides it (`Sizing`). fit:
     auto, crop, pad or squeeze, how pictures become square. flip: auto, yes or no, whether training mirrors images. before: the
-    facts of an earlier load of the same set, whose "preprocessing" and "flip" are kept to.
+    facts of an earlier load of the same set, whose "preprocessing", "flip" and "goal" are kept to.
     memory_limit_bytes: above so many bytes of pixels the images are not kept but decoded when needed (default: half of the free
     memory, at most 8 GiB). threads: for reading, default one a core. UserError for whatever is wrong with the source.
     """
@@ -175,11 +175,13 @@ def load(
             which = kept[chosen], labels[chosen], names, len(strata)
             parts[part] = Streamed(listing.open, *which, channels, side, how=read, shown=listing.shown, **common)
     mean, std = _statistics(parts["train"])
-    goal = own or (Classification(classes) if classes else Reconstruction(channels, side, mean, std))
     facts = _facts(source, listing, classes, parts, saved, headers, side, channels, hashed)
     facts["duplicates"] = _duplicates(pixels, labels, rows, ids, [digests[row].encode() for row in kept])
     facts["preprocessing"] = preprocessing
     facts["flip"] = (before or {}).get("flip") or left_and_right(parts["train"], parts["val"], classes, asked=flip)
+    known = (before or {}).get("goal")
+    mirrors = known.get("mirrors", False) if known else facts["flip"]["suggested"]
+    goal = own or (Classification(classes, mirrors) if classes else Reconstruction(channels, side, mean, std))
     facts["goal"] = to_json(goal)
     facts["notes"] += masks_beside(listing, kept.tolist())
     _advise(facts, listing, mean)

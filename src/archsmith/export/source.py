@@ -14,7 +14,7 @@ from typing import Any
 from torch import fx, nn
 
 from archsmith.onnx_graph import Deployment
-from archsmith.tracing import Untraceable, constructor, function_name, is_chain, is_stock, literal, parent, trace
+from archsmith.tracing import TRACED, Untraceable, constructor, function_name, is_chain, is_stock, literal, parent, trace
 
 WIDTH = 120  # columns of the generated file
 _NAMES = ("x", "y", "z", "u", "v", "w")
@@ -49,7 +49,7 @@ def source(network: nn.Module, shape: Sequence[int], facts: Mapping[str, Any]) -
         mean=tuple(round(float(v), 7) for v in around.mean),
         std=tuple(round(float(v), 7) for v in around.std),
         **_answer(around, len(names), shape),
-        input=_shape((2, *shape)),
+        input=_shape((TRACED, *shape)),
         output=_shape(out.meta["shape"]),
         layers=_indented(_declarations(network, graph), 8),
         steps=_indented(_Forward(network, graph).lines(), 8),
@@ -207,7 +207,8 @@ def group(**layers: nn.Module) -> nn.Module:
 
 
 def _shape(shape: Sequence[int]) -> str:
-    return f"({', '.join(['N', *map(str, shape[1:])])})"
+    times = shape[0] // TRACED
+    return f"({', '.join([f'{times} N' if times > 1 else 'N', *map(str, shape[1:])])})"
 
 
 def _target(node: fx.Node) -> str:

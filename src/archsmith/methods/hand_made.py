@@ -6,8 +6,10 @@ the family (benchmarks/RESULTS.md), and scoring takes time from training.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+from archsmith.elastic.views import NAME as VIEWS
 from archsmith.errors import UserError
 from archsmith.methods import zico
 from archsmith.methods.scored import limits_of_time
@@ -36,13 +38,18 @@ def screen(task: Task) -> dict[str, Any]:
 
 
 def search(task: Task) -> dict[str, Any]:
-    """Hand-made networks, narrower where the time asks for it, in half of the places, neighbors of the first in the others."""
+    """Hand-made networks, narrower where the time asks for it, in half of the places, neighbors of the first in the others.
+
+    Where mirror images mean the same, each is there in a form that looks at both, and the first in the one that does not, too.
+    """
     if not task.by_hand(()):
         return zico.search(task)
-    limits = limits_of_time(task)[:1]
-    by_hand = task.by_hand(limits) or task.by_hand(())
-    first = list(by_hand[: -(-task.finalists // 2)])
-    others = [arch for arch in task.beside(limits, 2 * task.finalists) if arch not in first][: task.finalists - len(first)]
+    limits, views = limits_of_time(task)[:1], max(task.space.get(VIEWS, (1,)))
+    by_hand = task.by_hand(limits, views) or task.by_hand((), views) or task.by_hand(limits) or task.by_hand(())
+    pairs = itertools.zip_longest(by_hand, task.by_hand(limits)[:1] if views > 1 else ())
+    first = list(dict.fromkeys(arch for pair in pairs for arch in pair if arch is not None))[: -(-task.finalists // 2)]
+    near = task.beside(limits, 2 * task.finalists, views)
+    others = [arch for arch in near if arch not in first][: task.finalists - len(first)]
     listed = [
         {"key": arch.key, "options": dict(arch), "origin": origin}
         for archs, origin in ((first, "hand-made"), (others, "neighbor"))

@@ -428,11 +428,11 @@ def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
                 break
         # of few networks one count says more than three that are fitted to them (benchmarks/pace_few.py)
         names = COUNTS if len(took) >= _FITTED_FROM else COUNTS[1:2]
-        pace = Pace(counts, dict.fromkeys(COUNTS, 0.0) | fitted([counts(a) for a in archs[: len(took)]], took, names))
+        pace = Pace(counts.once, dict.fromkeys(COUNTS, 0.0) | fitted([counts.once(a) for a in archs[: len(took)]], took, names))
         return {"weights": dict(pace.weights), "slowest": max(took), "fastest": _fastest(task, pace)}
 
     found = task.decide("pace", measure)
-    pace = Pace(counts, found["weights"])
+    pace = Pace(counts.once, found["weights"])
     allowed = [
         1e3 * training.seconds / max(seen * training.images, updates * training.recipe.batch_size)
         for seen, updates in zip(_SEEN, _UPDATES, strict=True)

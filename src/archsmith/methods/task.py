@@ -86,8 +86,8 @@ class Task:
     sharing: Callable[[], Sharing] | None = None  # for methods that train shared weights
     left: Callable[[], float] = lambda: math.inf
     goal: Goal = Classification(())
-    by_hand: Callable[[Sequence[Constraint]], Sequence[Architecture]] = lambda limits: ()  # see `Work.by_hand`
-    beside: Callable[[Sequence[Constraint], int], Sequence[Architecture]] = lambda limits, count: ()  # see `Work.beside`
+    by_hand: Callable[..., Sequence[Architecture]] = lambda limits, views=1: ()  # see `Work.by_hand`
+    beside: Callable[..., Sequence[Architecture]] = lambda limits, count, views=1: ()  # see `Work.beside`
 
     @property
     def loss(self) -> Callable[..., Tensor]:

@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from archsmith.elastic.blocks import Repeat
 from archsmith.elastic.layer import is_elastic, shapes
 from archsmith.elastic.reading import Place, Reading, read
+from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError, did_you_mean
 from archsmith.problem import Term
 from archsmith.space import Architecture, SearchSpace, choices_of, resolve
@@ -195,11 +196,12 @@ class Costs:
         self._memory = _Memory(model, self.shape, self._reading) if "memory" in self.names else None
         self._layers = tuple(name for name in LAYERS if name in self.names)
         self._memo: dict[Architecture, dict[str, float]] = {}
-        self._rates: dict[str, int] = {}  # path of a layer with a weight -> MACs per element of it
-        self._own: dict[tuple[str, tuple], int] = {}  # path and sizes of any other module that spends some -> MACs
+        self._views = decisions(self._reading)
+        self._rates: dict[tuple, int] = {}  # path of a layer with a weight, views -> MACs per element of it
+        self._own: dict[tuple, int] = {}  # path, views and sizes of any other module that spends some -> MACs
         self._spending: set[str] = set()  # those modules' paths
         self._weighted = {p.path: p for p in self._reading.places if isinstance(p.module, nn.Linear | nn.Conv2d)}
-        self._groups = _grouped(self._reading)
+        self._groups = _grouped(self._reading, self._views)
         self._own_counts = self._checked(getattr(model, "counts", None))
         self.additive = (
             self._own_counts is None
@@ -215,6 +217,10 @@ class Costs:
                 self._memo.clear()
             known = self._memo[arch] = self._count(arch) if self.additive else self._one_by_one(arch)
         return dict(known)
+
+    def once(self, arch: Architecture) -> dict[str, float]:
+        """The costs of looking at one image once, as training does, where the network answers by the mean of two views."""
+        return self(once(arch, self._views))
 
     def showing(self, *names: str) -> Costs:
         """The same counts, of which these are given; what one of the two learns of the model the other knows as well."""
@@ -297,7 +303,7 @@ class Costs:
     def _entry(self, group: _Group, arch: Architecture) -> tuple[int, int, tuple[float, ...]]:
         values = {choice: arch[name] for choice, name in self._reading.names.items() if name in arch}
         weights = multiplications = 0
-        sums = dict.fromkeys(LAYERS, 0.0)
+        sums, views = dict.fromkeys(LAYERS, 0.0), [arch[name] for name in self._views]
         for place in group.places:
             clause = self._reading.along[place.path]
             if clause is None or not all(gate.open(arch) for gate in clause):
@@ -305,13 +311,13 @@ class Costs:
             found = _parameter_shapes(place, values)
             weights += sum(map(math.prod, found.values()))
             if place.path in self._weighted:
-                if place.path not in self._rates:
+                if (at := (place.path, *views)) not in self._rates:
                     self._learn(arch)
-                multiplications += self._rates[place.path] * math.prod(found["weight"])
-                for name, value in zip(LAYERS, _layer(found["weight"], self._rates[place.path]), strict=True):
+                multiplications += self._rates[at] * math.prod(found["weight"])
+                for name, value in zip(LAYERS, _layer(found["weight"], self._rates[at]), strict=True):
                     sums[name] += value
             elif place.path in self._spending:
-                key = (place.path, _sizes(place, values))
+                key = (place.path, *views, _sizes(place, values))
                 if key not in self._own:
                     self._learn(arch)
                 multiplications += self._own[key]
@@ -325,6 +331,7 @@ class Costs:
         found = macs_by_module(plain, self.shape)
         counted = {origins.get(path, path): n for path, n in found.items()}
         total, agrees = sum(found.values()), len(counted) == len(found)
+        views = [arch[name] for name in self._views]
         for place in self._reading.places:
             clause = self._reading.along[place.path]
             if clause is None or not all(gate.open(arch) for gate in clause):
@@ -332,10 +339,10 @@ class Costs:
             count = counted.pop(place.path, 0)
             if place.path in self._weighted:
                 rate, rest = divmod(count, math.prod(_parameter_shapes(place, values)["weight"]))
-                agrees = agrees and rest == 0 and self._rates.setdefault(place.path, rate) == rate
+                agrees = agrees and rest == 0 and self._rates.setdefault((place.path, *views), rate) == rate
             elif count or place.path in self._spending:
                 self._spending.add(place.path)
-                agrees = agrees and self._own.setdefault((place.path, _sizes(place, values)), count) == count
+                agrees = agrees and self._own.setdefault((place.path, *views, _sizes(place, values)), count) == count
         return total if agrees and not counted else None  # left over: modules that are nobody's twin
 
     def _check(self) -> bool:
@@ -364,15 +371,15 @@ def _parameter_shapes(place: Place, values: Mapping[Any, Any]) -> dict[str, tupl
     return {name: tuple(p.shape) for name, p in place.module._parameters.items() if p is not None}
 
 
-def _grouped(reading: Reading) -> list[_Group]:
-    """Modules by the decisions that their sizes and existence rest on; a group within a larger one joins it."""
+def _grouped(reading: Reading, always: Sequence[str]) -> list[_Group]:
+    """Modules by what their sizes and existence rest on, and `always` these decisions; a group within a larger one joins it."""
     by_names: dict[frozenset[str], list[Place]] = {}
     for place in reading.places:
         clause = reading.along[place.path]
         if clause is None:
             continue
         choices = (c for _, value in place.sizes for c in choices_of(value))
-        names = frozenset([*(reading.names[c] for c in choices), *(n for gate in clause for n in gate.names)])
+        names = frozenset([*always, *(reading.names[c] for c in choices), *(n for gate in clause for n in gate.names)])
         by_names.setdefault(names, []).append(place)
     groups: dict[frozenset[str], list[Place]] = {}
     for names, places in sorted(by_names.items(), key=lambda item: -len(item[0])):

@@ -17,6 +17,7 @@ import numpy as np
 from torch import nn
 
 from archsmith.elastic.blocks import Repeat
+from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError
 from archsmith.files import append_line
 from archsmith.fitting import fitted
@@ -170,7 +171,7 @@ class LatencyTable:
             raise UserError(f"latency: threads={threads} and batch={batch} must be at least 1")
         self.model, self.shape, self.threads, self.batch = model, tuple(shape), threads, batch
         self._reading = read(model)
-        self._root = self._chain("", model)
+        self._root, self._views = self._chain("", model), decisions(self._reading)
         self._entries: dict[str, tuple[float, Shape]] = {}  # what the block is -> ms, output shape
         self._counts, self._rough = counts, dict[str, float]()
         self._allowed, self._measuring = math.inf, 0.0
@@ -203,18 +204,19 @@ class LatencyTable:
             return None
         return [
             Term((), lambda arch: {self.name: self._fit.constant}),
-            *(Term(names, partial(self._term, link)) for link, names in blocks),
+            *(Term((*names, *self._views), partial(self._term, link)) for link, names in blocks),
         ]
 
     def _term(self, link: _Link, arch: Architecture) -> dict[str, float]:
         self._sums(arch)  # times what was not met yet
-        links, met = list(self._links(self._root, arch)), self._met(arch)
+        times, links, met = self._times(arch), list(self._links(self._root, arch)), self._met(arch)
         place = next((i for i, other in enumerate(links) if other is link), None)
         if place is None or met is None:
             return {self.name: 0.0}
         kind, shape = met[place]
         passed = math.prod(shape) * self.batch if place + 1 < len(links) else 0
-        return {self.name: self._fit.scale * self._entries[kind][0] + self._fit.block + self._fit.value * passed}
+        entry = self._fit.scale * self._entries[kind][0] + self._fit.value * passed
+        return {self.name: times * entry + self._fit.block}
 
     def _blocks(self, part: _Link | tuple[list[Any], Any], above: tuple[str, ...]) -> Iterator[tuple[_Link, tuple[str, ...]]]:
         """Every block there can be, and the decisions that it and its being there rest on."""
@@ -297,10 +299,16 @@ class LatencyTable:
             met = self._met(arch)
             assert met is not None
         between = sum(math.prod(shape) for _, shape in met[:-1])
-        return sum(self._entries[kind][0] for kind, _ in met), len(met), between * self.batch
+        times = self._times(arch)
+        return times * sum(self._entries[kind][0] for kind, _ in met), len(met), times * between * self.batch
+
+    def _times(self, arch: Architecture) -> int:
+        """How often its blocks are computed for an image."""
+        return math.prod(arch[name] for name in self._views)
 
     def _met(self, arch: Architecture) -> list[tuple[str, Shape]] | None:
         """What each block of the architecture is and its output shape; None where a block was not met yet."""
+        arch = once(arch, self._views)
         met, shape = [], self.shape
         for link in self._links(self._root, arch):
             entry = link.table.get((shape, *[arch.get(name) for name in link.names]))
@@ -312,6 +320,7 @@ class LatencyTable:
 
     def _measure(self, arch: Architecture) -> None:
         """Times the architecture's blocks that have no entry yet, in rounds over all of them."""
+        arch = once(arch, self._views)
         plain, shape, began = extract(self.model, arch, "fresh", device="meta").eval(), self.shape, self._now()
         new: list[tuple[str, dict[str, Any], bytes]] = []
         for link in self._links(self._root, arch):

@@ -126,16 +126,19 @@ def build(
     width: int | None = None,
     cells: int | None = None,
     partial: int | None = None,
+    mirrors: bool = False,
 ) -> nn.Module:
     """The elastic network of a name in SPACES or of "my_model.py:Net", for images (channels, size, size).
 
     `width`: channels of the first layers, `cells`: how many each stage has, `partial`: operations work on one in so many
-    channels, instead of the network's own; UserError where it has no such parameter.
+    channels, instead of the network's own; UserError where it has no such parameter. `mirrors`: an image's mirror image means
+    the same, for networks that ask.
     """
     from archsmith.models.loading import load
 
     asked = {name: value for name, value in (("width", width), ("cells", cells), ("partial", partial)) if value is not None}
-    return load(name_or_file, SPACES, {"classes": classes, "channels": channels, "size": size}, device, asked)
+    shape = {"classes": classes, "channels": channels, "size": size}
+    return load(name_or_file, SPACES, shape, device, asked=asked, told={"mirrors": mirrors})
 
 
 def build_for(
@@ -148,4 +151,5 @@ def build_for(
     partial: int | None = None,
 ) -> nn.Module:
     """`build`, with as many outputs as the goal asks for and what must follow them."""
-    return goal.headed(build(name_or_file, goal.outputs, channels, size, device, partial=partial))
+    mirrors = bool(getattr(goal, "mirrors", False))
+    return goal.headed(build(name_or_file, goal.outputs, channels, size, device, partial=partial, mirrors=mirrors))

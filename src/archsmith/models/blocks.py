@@ -14,7 +14,7 @@ from archsmith.space import Size, largest, make_divisible
 
 KINDS = ("inverted", "conv", "pooled", "basic", "fused")  # the largest last, as the options of other decisions
 Expansion = int | Choice
-Activation = type[nn.ReLU] | type[nn.ReLU6] | type[nn.Hardswish]
+Activation = type[nn.ReLU] | type[nn.ReLU6] | type[nn.Hardswish] | type[nn.GELU]
 
 
 def middle_width(channels: int, expansion: int) -> int:
@@ -48,8 +48,13 @@ def conv_norm_act(
         layers.add_module("pool", nn.MaxPool2d(pool, pool, ceil_mode=True))
     layers.add_module("norm", BatchNorm2d(outputs))
     if act is not None:
-        layers.add_module("act", act(inplace=True))
+        layers.add_module("act", activation(act))
     return layers
+
+
+def activation(act: Activation) -> nn.Module:
+    """In place where it can be."""
+    return act() if act is nn.GELU else act(inplace=True)  # type: ignore[call-arg]
 
 
 class InvertedResidual(nn.Module):
@@ -111,7 +116,7 @@ class BasicResidual(nn.Module):
         self.first = conv_norm_act(inputs, outputs, 3, stride, act=act)
         self.second = conv_norm_act(outputs, outputs, 3)
         self.shortcut = nn.Identity() if shortcut else conv_norm_act(inputs, outputs, 1, stride)
-        self.act = act(inplace=True)
+        self.act = activation(act)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
@@ -129,7 +134,7 @@ class PlainConv(nn.Module):
         super().__init__()
         self.shortcut = shortcut
         self.body = conv_norm_act(inputs, outputs, 3, 1 if pooled else stride, pool=stride if pooled else 1)
-        self.act = act(inplace=True)
+        self.act = activation(act)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
@@ -243,7 +248,7 @@ def _conv(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) -> n
 
 
 def _pooled(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) -> nn.Module:
-    return PlainConv(inputs, plan.width, stride, nn.ReLU, shortcut=shortcut, pooled=True)
+    return PlainConv(inputs, plan.width, stride, nn.GELU, shortcut=shortcut, pooled=True)
 
 
 _BLOCKS: dict[str, Callable[[str, Plan, Size, int, bool], nn.Module]] = {

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from archsmith.elastic import Choice
+from archsmith.elastic.views import with_views
 from archsmith.models.blocks import KINDS, Activation, Plan, Sizes, classifier, conv_norm_act, stage
 from archsmith.models.inputs import check_inputs
 from archsmith.space import Architecture, SearchSpace, Size
@@ -31,6 +32,7 @@ _HEAD = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 _EXPAND, _FUSED_EXPAND = (2, 3, 4, 6), (1, 2, 4)
 _FUSED_KERNEL = 5  # at most: a dense kernel of 7 takes more than two of 3 in a row, which see as far
 _NARROW, _MEDIUM = (12, 16, 24, 32, 48, 64, 96), (16, 24, 32, 48, 64, 96, 160)
+_POOLED = {3: (24, 72, 96), 4: (24, 72, 96, 96)}  # hand-made widths by the number of stages: 1 : 3 : 4 (Jordan, 2024)
 _WIDE, _WIDEST = (32, 48, 64, 96, 128, 192, 256), (48, 64, 96, 128, 192, 256, 320)
 
 
@@ -57,15 +59,18 @@ def _layout(size: int) -> _Layout:
     )
 
 
-def convnet(classes: int, channels: int = 3, size: int = 32, kinds: Sequence[str] = KINDS) -> nn.Sequential:
+def convnet(
+    classes: int, channels: int = 3, size: int = 32, kinds: Sequence[str] = KINDS, *, mirrors: bool = False
+) -> nn.Sequential:
     """The family for square images of `size` pixels, of blocks of these `kinds`: (B, channels, size, size) -> (B, classes).
 
     Decisions: `stem.width`, `head.width`; per stage `block` (inverted residual, fused inverted residual, basic residual, plain
     convolution, or that with a pooled one first where the map is made smaller), `depth`, `width`, `se` (squeeze-excite, of the
     first two); per block `kernel` and `expand` of an inverted residual, `fused_kernel` and `fused_expand` of a fused one. Stage
-    1 keeps the stem's width and resolution and may be empty.
+    1 keeps the stem's width and resolution and may be empty. What is pooled has GELU.
     Below 65 pixels the stem has stride 1 and the later stages halve the map; from there on stem and stages reduce as in
     Once-For-All. Inverted and fused residuals have ReLU in the first stages and h-swish in the last, the others ReLU.
+    `mirrors`: mirror images mean the same, and `views` decides whether the answer is the mean of both.
     """
     check_inputs(classes, channels, size)
     layout, kinds = _layout(size), tuple(kinds)
@@ -87,7 +92,7 @@ def convnet(classes: int, channels: int = 3, size: int = 32, kinds: Sequence[str
         model.add_module(name, stage(name, inputs, plan))
         inputs = outputs
     model.add_module("head", classifier(inputs, Choice(*widths_of(_HEAD), name="head.width"), classes))
-    return model
+    return with_views(model) if mirrors else model
 
 
 def _of(kinds: Sequence[str], stride: int) -> tuple[str, ...]:
@@ -130,7 +135,7 @@ def by_hand(
     model.add_module(
         "stage1", stage("stage1", inputs, Plan(inputs, 1, nn.ReLU, False, first, _of((kind,), 1), sizes, same=True))
     )
-    for i, (stride, _, base) in enumerate(layout.stages, start=2):
+    for i, (stride, base) in enumerate(_bases(layout, kind), start=2):
         outputs, se = max(4, round(base * width)), kind == "inverted" and _late(i, layout)
         plan = Plan(outputs, stride, _activation(i, layout), se, depth, _of((kind,), stride), sizes)
         model.add_module(f"stage{i}", stage(f"stage{i}", inputs, plan))
@@ -139,11 +144,19 @@ def by_hand(
     return model
 
 
+def _bases(layout: _Layout, kind: str) -> list[tuple[int, int]]:
+    """Stride and width of each stage after the first, of a hand-made network of that kind."""
+    widths = tuple(base for _, _, base in layout.stages)
+    if kind == "pooled":
+        widths = _POOLED.get(len(widths), widths)
+    return [(stride, base) for (stride, _, _), base in zip(layout.stages, widths, strict=True)]
+
+
 def decided_by_hand(size: int, *, kind: str, depth: int, width: float, head: int, first: int = 1) -> dict[str, Any]:
     """What `by_hand` decides for images of `size` pixels, by the names of the family; widths as they are, not rounded."""
     layout = _layout(size)
     found: dict[str, Any] = {"stem.width": _STEM[1] * width, "head.width": head}
-    for i, (stride, base) in enumerate([(1, _STEM[1]), *((stride, base) for stride, _, base in layout.stages)], start=1):
+    for i, (stride, base) in enumerate([(1, _STEM[1]), *_bases(layout, kind)], start=1):
         stage = {
             "block": _of((kind,), stride)[0],
             "depth": depth if i > 1 else first,

@@ -26,10 +26,11 @@ def load(
     arguments: Mapping[str, int],
     device: str,
     asked: Mapping[str, int] = MappingProxyType({}),
+    told: Mapping[str, Any] = MappingProxyType({}),
 ) -> nn.Module:
     """Builds on `device` ("meta" or "cpu"); a function or class gets those `arguments` that its signature has.
 
-    It must have those that are `asked` for.
+    It must have those that are `asked` for, and is `told` what its signature names (`**kwargs` does not).
     """
     if name_or_file in table:
         module, attribute = table[name_or_file][0].split(":")
@@ -42,6 +43,7 @@ def load(
             "or give your own as my_model.py:Net"
         )
     passed = _accepted(make, {**arguments, **asked}, name_or_file)
+    passed |= {name: value for name, value in told.items() if name in inspect.signature(make).parameters}
     if refused := [name for name in asked if name not in passed]:
         raise UserError(f"{name_or_file} has no parameter {', '.join(refused)}; leave it out, or give one that has it")
     with _answered(f"{name_or_file}: building it with {passed} failed"), torch.device(device):

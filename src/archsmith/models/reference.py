@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from archsmith.elastic.views import NAME as VIEWS
 from archsmith.errors import UserError
 from archsmith.metrics.cost import macs, params, peak_memory
 from archsmith.models.convnet import by_hand, decided_by_hand, nearest
@@ -79,18 +80,23 @@ class Reference:
         return extract(model, {}, "fresh", torch.Generator().manual_seed(mix(seed, self.name)))
 
 
-def in_space(space: SearchSpace, one: Reference, keeps: Callable[[Architecture], bool]) -> Architecture | None:
-    """The architecture of the family's space that comes nearest to a hand-made network and keeps the budget; None for none."""
-    return _fitted(space, decided_by_hand(one.size, **one.form), keeps, most=1.0)
+def in_space(space: SearchSpace, one: Reference, keeps: Callable[[Architecture], bool], views: int = 1) -> Architecture | None:
+    """The architecture of the family's space that comes nearest to a hand-made network and keeps the budget; None for none.
+
+    `views`: how often it looks at an image, where the space decides that (`elastic.views`); twice makes it narrower.
+    """
+    return _fitted(space, {**decided_by_hand(one.size, **one.form), VIEWS: views}, keeps, most=1.0)
 
 
-def beside(space: SearchSpace, one: Reference, keeps: Callable[[Architecture], bool], rng: Random) -> Iterator[Architecture]:
+def beside(
+    space: SearchSpace, one: Reference, keeps: Callable[[Architecture], bool], rng: Random, *, views: int = 1
+) -> Iterator[Architecture]:
     """Architectures a change away from a hand-made network, as wide as the budget allows; without end, with repetitions.
 
     None where the network itself does not fit, however narrow. A change: a stage's width by a factor, its depth by one, its
-    block another dense one; the width of stem or head.
+    block another dense one; the width of stem or head. `views`: as in `in_space`.
     """
-    decided = decided_by_hand(one.size, **one.form)
+    decided = {**decided_by_hand(one.size, **one.form), VIEWS: views}
     if _fitted(space, decided, keeps, most=1.0) is None:
         return
     stages = sorted(name.partition(".")[0] for name in decided if name.endswith(".block"))[1:]  # all but the stem's resolution

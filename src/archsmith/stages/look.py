@@ -8,6 +8,7 @@ from typing import Any
 
 from archsmith.data import Resident, Sizing, load
 from archsmith.errors import UserError, printable, quoted
+from archsmith.goals import of_run, to_json
 from archsmith.stages.sizing import sized
 from archsmith.stages.work import Work
 
@@ -27,6 +28,7 @@ def look(work: Work) -> dict[str, Any]:
 def again(work: Work, payload: dict[str, Any]) -> None:
     """Loads the same data with the same split for a run that goes on; UserError where the data is not what it was."""
     decided = {"preprocessing": payload.get("preprocessing") or {"fit": "crop"}, "flip": payload["flip"]}
+    decided["goal"] = to_json(of_run(payload))
     _load(work, payload["size"], payload["split_ids"], decided)
     names, recorded = list(work.images.classes), list(payload["classes"])
     if names != recorded:  # a network's outputs stand in this order

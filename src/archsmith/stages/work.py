@@ -19,6 +19,8 @@ from archsmith import clock
 from archsmith.budget import Limit, parse
 from archsmith.data import Data, batches, chosen, ordered
 from archsmith.data.augment import Augment, suggest
+from archsmith.elastic.reading import read
+from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError
 from archsmith.methods.task import Sharing
 from archsmith.metrics.accuracy import evaluate
@@ -218,7 +220,7 @@ class Work:
     def _trainable_macs(self) -> float:
         """MACs at which a training, a quarter of the time left, sees each image `PASSES` times; timed on one network."""
         costs = Costs(self.model, self.shape, ("macs", *LAYERS)).showing("macs")
-        arch = self.space.sample(Random(self.run.request.seed))
+        arch = once(self.space.sample(Random(self.run.request.seed)), decisions(read(self.model)))
         network = self.plain(arch).to(self.device).train()
         x, y = (part[:_TIMED] for part in self.scoring_batches[0])
         taken: list[float] = []
@@ -243,20 +245,20 @@ class Work:
         """The budget as constraints; latency by the table."""
         return constraints_of(self.limits, self.costs, self.latency)
 
-    def by_hand(self, limits: Sequence[Constraint] = ()) -> tuple[Architecture, ...]:
+    def by_hand(self, limits: Sequence[Constraint] = (), views: int = 1) -> tuple[Architecture, ...]:
         """What anybody would begin with, the likeliest first: the hand-made networks as architectures of the space.
 
-        As far as it has such, and narrower where that is needed to keep `limits`, too.
+        As far as it has such, and narrower where that is needed to keep `limits`, too, or to look so often at an image.
         """
         if self.space_name != "convnet":
             return ()
-        archs = (in_space(self.space, one, self._keeps(limits)) for one in self._made())
+        archs = (in_space(self.space, one, self._keeps(limits), views) for one in self._made())
         return tuple(dict.fromkeys(arch for arch in archs if arch is not None))
 
-    def beside(self, limits: Sequence[Constraint], count: int) -> tuple[Architecture, ...]:
+    def beside(self, limits: Sequence[Constraint], count: int, views: int = 1) -> tuple[Architecture, ...]:
         """Up to so many neighbors of the first hand-made network, within the budget and `limits`."""
         for one in self._made()[:1]:
-            drawn = beside(self.space, one, self._keeps(limits), Random(self.run.request.seed))
+            drawn = beside(self.space, one, self._keeps(limits), Random(self.run.request.seed), views=views)
             return tuple(dict.fromkeys(itertools.islice(drawn, 2 * count)))[:count]
         return ()
 
