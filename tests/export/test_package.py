@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -21,9 +22,12 @@ from archsmith.data.decode import decode
 from archsmith.errors import Damaged, EvaluationFailed, UserError
 from archsmith.export import deployment_of, export_file, package, read_architecture, ship, verify
 from archsmith.goals import Classification, Regression
+from archsmith.metrics.cost import macs
+from archsmith.models.convnet import convnet
 from archsmith.onnx_export import Deployed, exported
 from archsmith.onnx_graph import Deployment
 from archsmith.space import Architecture
+from archsmith.supernet import extract, search_space
 
 CLASSES = ["cat", "dög", 'a "quoted" \\ name', "d", "e"]
 GOAL = Classification(tuple(CLASSES))
@@ -329,3 +333,23 @@ def test_the_mode_of_the_network_is_left_alone(tmp_path):
     export_file(network, tmp_path / "m.pt2", "pt2", shape=(3, 16, 16), deployment=Deployment(MEAN, STD))
     assert [m.training for m in network.modules()] == before
     assert Deployment(MEAN, STD) == Deployment(MEAN, STD)
+
+
+def test_a_network_that_looks_twice_is_shipped_as_that(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        model = convnet(5, 3, 16, mirrors=True)
+    arch = search_space(model).complete({"views": 2, "stage1.depth": 1, "stage1.block": "conv"}, Random(1))
+    twice = extract(model, arch, "fresh", torch.Generator().manual_seed(0))
+    payload = ship(
+        tmp_path / "best", twice, shape=(3, 16, 16), goal=GOAL, mean=MEAN, std=STD, architecture=arch, facts={}, threads=1,
+        images=torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)),
+    )  # fmt: skip
+    assert payload["skipped"] == [] and max(payload["max_difference"].values()) < 1e-5
+    assert "its mirror image" in (tmp_path / "best" / "card.md").read_text("utf-8")
+    assert sum(entry["macs"] for entry in payload["layers"]) == macs(twice, (3, 16, 16))
+    texts = [entry["text"] for entry in payload["layers"]]
+    assert (texts[0], texts[-1]) == ("the image and its mirror image", "the mean of both")
+
+
+def test_a_network_that_looks_once_says_nothing_of_it(shipped) -> None:
+    assert "mirror" not in (shipped[0] / "card.md").read_text("utf-8")

@@ -52,6 +52,11 @@ def _either(twice: nn.Module) -> Mapping[Any, nn.Module]:
     return {1: nn.Identity(), 2: twice}
 
 
+def looks_twice(network: nn.Module) -> bool:
+    """Whether a plain network answers by the mean of an image and its mirror image."""
+    return any(isinstance(module, Mirrored) for module in network.modules())
+
+
 def decisions(reading: Reading) -> tuple[str, ...]:
     """The decisions of a model by which everything in it is computed twice: one, or none."""
     gates = (gate for place in reading.places if isinstance(place.module, Mirrored) for gate in reading.along[place.path] or ())

@@ -33,7 +33,7 @@ _ANSWERS = {"probabilities": "class probabilities", "values": "values in their u
 _COSTS = ("params", "macs", "memory")
 _SHOWN = (
     "name", "summary", "warning", "classes", "shape", "task", "answer", "measure",
-    "how", "architecture", "budget", "accuracy", "test", "costs", "caveats", *_COSTS,
+    "how", "mirrored", "architecture", "budget", "accuracy", "test", "costs", "caveats", *_COSTS,
 )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def card(
         "From Python with torch alone:\n\n```python\nimport torch, model\n\nnetwork = model.load()\n"
         f"images = torch.zeros(1, {', '.join(map(str, facts['shape']))}, dtype=torch.uint8)\n"
         f"{answer} = model.predict(network, images)\n```\n\n"
-        f"A picture becomes the input like this: {plain(facts['how'])}.",
+        f"A picture becomes the input like this: {plain(facts['how'])}." + (_TWICE if facts.get("mirrored") else ""),
         f"## {'Classes' if task == 'classification' else 'Values'}\n\n{_opening(listed)}" if labels else "",
         _files(files, skipped, differences, answer),
         _list("Be careful", (*(facts.get("caveats") or ()), *(_CAVEATS if task == "classification" else _CAVEATS_ELSE))),
@@ -87,6 +87,10 @@ def card(
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
+_TWICE = (
+    " The network looks at it and at its mirror image, and answers by the mean of both; its MACs, memory and time are those of "
+    "both."
+)
 _CAVEATS = (
     "The probabilities are the network's own; whether they are calibrated was not checked.",
     "A picture of anything else is given one of these classes all the same.",

@@ -8,9 +8,13 @@ from typing import Any
 
 from torch import fx, nn
 
+from archsmith.elastic.views import Averaged, Mirrored
 from archsmith.export.source import unit_of
 from archsmith.metrics.cost import macs_by_module
 from archsmith.tracing import Untraceable, trace
+
+
+_VIEWS = {Mirrored: "the image and its mirror image", Averaged: "the mean of both"}
 
 
 def layers(network: nn.Module, shape: Sequence[int]) -> list[dict[str, Any]]:
@@ -37,7 +41,7 @@ def _entry(network: nn.Module, unit: str, nodes: list[fx.Node], macs: Mapping[st
     return {
         "stage": stage or type(network).__name__,
         "name": name,
-        "text": _text(called, any(map(_is_add, nodes))),
+        "text": _VIEWS.get(type(module)) or _text(called, any(map(_is_add, nodes))),
         "in": list(first.meta["shape"][1:]),
         "out": list(last.meta["shape"][1:]),
         "params": sum(p.numel() for p in module.parameters()) if unit else 0,

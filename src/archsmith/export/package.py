@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import archsmith
 from archsmith.data.decode import PLAIN, Preprocessing
+from archsmith.elastic.views import looks_twice
 from archsmith.errors import Damaged, UserError
 from archsmith.export.card import TITLES, card
 from archsmith.export.files import deployment_of, safetensors_bytes, verify
@@ -69,6 +70,7 @@ def ship(
     recover(folder)
     partial, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "old"))
     facts["architecture"] = None if architecture is None else {"key": architecture.key, "options": dict(architecture)}
+    facts["mirrored"] = looks_twice(network)
     deployment = deployment_of(goal, mean, std)
     written, skipped = _contents(network, shape, goal, deployment, facts=facts, preprocessing=preprocessing)
     try:
