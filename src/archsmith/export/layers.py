@@ -13,7 +13,6 @@ from archsmith.export.source import unit_of
 from archsmith.metrics.cost import macs_by_module
 from archsmith.tracing import Untraceable, trace
 
-
 _VIEWS = {Mirrored: "the image and its mirror image", Averaged: "the mean of both"}
 
 
