@@ -18,6 +18,7 @@ from archsmith.models import meant
 
 SCORES = False  # no time for scores
 SEARCHER = "by hand, and neighbors of the first"
+_LONG_S, _FEW = 1200.0, 2  # seconds of training from which on the race is a wide one, and the networks of one that is not
 _FAMILY = "convnet"  # the space that has such networks
 
 
@@ -41,15 +42,17 @@ def search(task: Task) -> dict[str, Any]:
     """Hand-made networks, narrower where the time asks for it, in half of the places, neighbors of the first in the others.
 
     Where mirror images mean the same, each is there in a form that looks at both, and the first in the one that does not, too.
+    Where the time is short two networks are enough: no third one won a race, and each takes a tenth of the training.
     """
     if not task.by_hand(()):
         return zico.search(task)
+    count = task.finalists if task.training is None or task.training.seconds >= _LONG_S else min(task.finalists, _FEW)
     limits, views = limits_of_time(task)[:1], max(task.space.get(VIEWS, (1,)))
     by_hand = task.by_hand(limits, views) or task.by_hand((), views) or task.by_hand(limits) or task.by_hand(())
     pairs = itertools.zip_longest(by_hand, task.by_hand(limits)[:1] if views > 1 else ())
-    first = list(dict.fromkeys(arch for pair in pairs for arch in pair if arch is not None))[: -(-task.finalists // 2)]
-    near = task.beside(limits, 2 * task.finalists, views)
-    others = [arch for arch in near if arch not in first][: task.finalists - len(first)]
+    first = list(dict.fromkeys(arch for pair in pairs for arch in pair if arch is not None))[: -(-count // 2)]
+    near = task.beside(limits, 2 * count, views)
+    others = [arch for arch in near if arch not in first][: count - len(first)]
     listed = [
         {"key": arch.key, "options": dict(arch), "origin": origin}
         for archs, origin in ((first, "hand-made"), (others, "neighbor"))
