@@ -132,10 +132,11 @@ class _Seen:
     size: int
     channels: int
     flip: bool
+    images: int = 500
 
     @property
     def facts(self) -> dict[str, Any]:
-        return {"flip": {"suggested": self.flip}}
+        return {"flip": {"suggested": self.flip}, "counts": {"train": [self.images - 100, 100], "val": [9000]}}
 
 
 @pytest.mark.parametrize("size", [28, 32, 96])
@@ -144,6 +145,13 @@ def test_pictures_that_are_seen_often_are_augmented_strongly(size: int, channels
     data = _Seen(size, channels, flip)
     assert suggest(data, passes=1000.0) == suggest(data, "strong") != suggest(data, passes=5.0) == suggest(data, "mild")
     assert suggest(data, "mild", passes=1000.0) == suggest(data, "mild") and suggest(data, "none", passes=1000.0) == Augment()
+
+
+@pytest.mark.parametrize(("images", "least"), [(500, 120), (1000, 120), (4000, 240), (40_000, 759)])
+def test_the_more_images_the_oftener_they_must_be_seen_for_that(images: int, least: float) -> None:
+    data = _Seen(32, 3, True, images)
+    assert suggest(data, passes=0.99 * least) == suggest(data, "mild")
+    assert suggest(data, passes=1.01 * least) == suggest(data, "strong")
 
 
 @pytest.mark.parametrize("size", [8, 28])

@@ -22,7 +22,7 @@ COLOR = ("brightness", "contrast", "saturation", "sharpness", "solarize", "poste
 
 
 LEVELS = ("auto", "none", "mild", "strong")
-_OFTEN = 120.0  # passes from which on the strong one is better
+_OFTEN, _FEW = 120.0, 1000  # passes from which on the strong one is better, for up to so many images
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def suggest(data: Described, level: str = "auto", *, passes: float = 0.0) -> Aug
     """Crop and flip for small images, a random resized crop from 65 pixels on; strong where each image is seen often.
 
     level: "none" for nothing at all, "mild", "strong" for two RandAugment-like operations and erasing beside it, "auto" for one
-    of these two by `passes`, how often a training sees each image (benchmarks/recipe.py).
+    of these two by `passes`, how often a training sees each image: the more images there are, the oftener
+    (benchmarks/recipe.py, benchmarks/plain_stacks.py).
     Whether to flip was decided while loading, from the images; `data.facts["flip"]` says why. Grey images that must not be
     flipped are characters, mostly: shifting them by a pixel harms when there are only 8 (built-in digits, validation images,
     `benchmarks/recipe.py`: shifts 1.6 +- 0.4 points below rotation, both together 1.9 +- 0.4 below it). The slight rotation
@@ -85,7 +86,7 @@ def suggest(data: Described, level: str = "auto", *, passes: float = 0.0) -> Aug
         raise UserError(f"augmentation '{level}' is one of {', '.join(LEVELS)}")
     if level == "none":
         return Augment()
-    if level == "strong" or (level == "auto" and passes >= _OFTEN and _pictures(data)):
+    if level == "strong" or (level == "auto" and passes >= _often(data) and _pictures(data)):
         return replace(suggest(data, "mild"), operations=2, erase=0.25)
     flip = bool(data.facts["flip"]["suggested"])
     if data.size > 64:
@@ -93,6 +94,12 @@ def suggest(data: Described, level: str = "auto", *, passes: float = 0.0) -> Aug
     if not _pictures(data):
         return Augment(crop=data.size // 14, rotate=10.0)
     return Augment(crop=max(1, data.size // 8), flip=flip)
+
+
+def _often(data: Described) -> float:
+    """120 passes up to a thousand training images; from there on with the root of their number."""
+    images = sum((data.facts.get("counts") or {}).get("train") or ())
+    return _OFTEN * math.sqrt(max(1.0, images / _FEW))
 
 
 def _pictures(data: Described) -> bool:
