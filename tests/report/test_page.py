@@ -190,6 +190,13 @@ def test_any_number_of_classes(made: Any, classes: int) -> None:
     assert ("too many to draw" in found.text) == (classes > 60)
 
 
+@pytest.mark.parametrize(("share", "high", "said"), [(0.0, 0.0005, "fewer than 0.05 % fit"), (0.0004, 0.001, "0.04 % fit")])
+def test_what_none_of_the_drawn_ones_keeps_is_rare_not_none(made: Any, share: float, high: float, said: str) -> None:
+    record = read(made(status="done").folder)
+    record.stage("profile")["feasible_share"] = {"share": share, "low": 0.0, "high": high, "draws": 4000}
+    assert said in Page(render(record)).text
+
+
 def test_gaps_in_a_record_are_dashes(made: Any) -> None:
     run = made(status="done")
     record = read(run.folder)

@@ -67,8 +67,11 @@ def _did(name: str, payload: Mapping[str, Any]) -> str:
             return text.plural(payload.get("images"), "image")
         return f"{text.plural(payload.get('images'), 'image')} of {text.plural(classes, 'class', 'classes')}"
     if name == "profile":
-        share = (payload.get("feasible_share") or {}).get("share")
+        drawn = payload.get("feasible_share") or {}
+        share, high = drawn.get("share"), drawn.get("high")
         fits = f", {_share(share)} fit" if text.is_number(share) else ""
+        if share == 0 and text.is_number(high):  # none of those that were drawn
+            fits = f", fewer than {_share(high)} fit"
         return f"{text.large(payload.get('space_size'))} networks{fits}"
     if name == "screen":
         return f"{text.plural(payload.get('scored'), 'network')} scored"
