@@ -13,9 +13,7 @@ import argparse
 import json
 import os
 import statistics
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,7 +21,7 @@ from typing import Any
 import torch
 from image_sets import GROUPS, SETS, source
 from plain_cnn import SIZES
-from recipe import validation
+from recipe import advanced, growing, validation
 from torch import nn
 
 from archsmith.budget import parse
@@ -40,25 +38,15 @@ from archsmith.predictors.ranking import kendall
 from archsmith.space import Architecture
 from archsmith.supernet import extract, search_space
 from archsmith.survey import constraints_of
-from archsmith.training.loop import advance
-from archsmith.training.recipe import default_recipe
-from archsmith.training.state import start
-from archsmith.training.whiten import whiten
 
 BUDGET = "params<=300k, macs<=20M"
 DECIDERS = ("zico", "ensemble", "log_sizes", "params", "macs", "shallow", "pace", "random")
 
 
 def trained(network: nn.Module, data: Data, *, seed: int, seconds: float, rate: float) -> dict[str, float]:
-    """By the default recipe, its learning rate times `rate`, with images that grow."""
-    part = data.parts["train"]
-    recipe = default_recipe(len(part))
-    recipe = replace(recipe, lr=recipe.lr * rate, grow=0.5)
-    whiten(network, next(batches(part, min(512, len(part)), data=data, seed=seed, augment=None, device="cpu"))[0])
-    state = start(network, recipe, seed=seed, class_counts=[1] * len(data.classes))
-    stream = batches(part, recipe.batch_size, data=data, seed=seed, augment=suggest(data), device="cpu", workers=0)
-    advance(state, stream, total_seconds=seconds, now=time.process_time)
-    return {"passes": round(state.step * recipe.batch_size / len(part), 1), "val": round(validation(state.network, data), 4)}
+    """Accuracy on validation after so many CPU seconds."""
+    state, passes = advanced(network, data, growing(data, rate), suggest(data), seed=seed, seconds=seconds)
+    return {"passes": passes, "val": round(validation(state.network, data), 4)}
 
 
 def scored(model: nn.Module, archs: list[Architecture], data: Data, costs: Costs) -> list[dict[str, float]]:

@@ -11,25 +11,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from image_sets import GROUPS, SETS, source
 from plain_cnn import SIZES, counted
-from recipe import validation
+from recipe import advanced, growing, validation
 from torch import nn
 
 from archsmith.data import load, suggest
 from archsmith.data.dataset import Data
-from archsmith.data.parts import batches
 from archsmith.elastic.views import Averaged, Mirrored
-from archsmith.training.loop import advance
-from archsmith.training.recipe import default_recipe
-from archsmith.training.state import start
-from archsmith.training.whiten import whiten
 
 PARAMS = 300_000
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "hardswish": nn.Hardswish}
@@ -66,18 +59,13 @@ def widest(data: Data, form: str, seed: int) -> nn.Sequential:
 
 
 def trained(data: Data, form: str, *, seed: int, seconds: float, rate: float) -> dict[str, Any]:
-    """Trained by the default recipe, its learning rate times `rate`, with images that grow."""
-    network, part = widest(data, form, seed), data.parts["train"]
+    """Accuracy on validation after so many CPU seconds, of one view and of both."""
+    network = widest(data, form, seed)
     params, macs = counted(network, (data.channels, data.size, data.size))
-    recipe = default_recipe(len(part))
-    recipe = replace(recipe, lr=recipe.lr * rate, grow=0.5)
-    whiten(network, next(batches(part, min(512, len(part)), data=data, seed=seed, augment=None, device="cpu"))[0])
-    state = start(network, recipe, seed=seed, class_counts=[1] * len(data.classes))
-    stream = batches(part, recipe.batch_size, data=data, seed=seed, augment=suggest(data), device="cpu", workers=0)
-    advance(state, stream, total_seconds=seconds, now=time.process_time)
+    state, passes = advanced(network, data, growing(data, rate), suggest(data), seed=seed, seconds=seconds)
     both = nn.Sequential(Mirrored(), state.network, Averaged())
     return {
-        "params": params, "macs": macs, "passes": round(state.step * recipe.batch_size / len(part), 1),
+        "params": params, "macs": macs, "passes": passes,
         "val": round(validation(state.network, data), 4), "val both": round(validation(both, data), 4),
     }  # fmt: skip
 

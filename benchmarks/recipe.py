@@ -29,7 +29,7 @@ from archsmith.data.parts import batches, ordered
 from archsmith.models.reference import KINDS, Reference, reference
 from archsmith.training.loop import advance
 from archsmith.training.recipe import Recipe, default_recipe
-from archsmith.training.state import start
+from archsmith.training.state import TrainState, start
 from archsmith.training.whiten import whiten
 
 SMALL = {"params": 20_000.0}  # of images up to 16 pixels; larger ones get --budget
@@ -95,15 +95,34 @@ def trained(
     data: Data, one: Reference, recipe: Recipe, augment: Augment, *, seed: int, seconds: float | None, steps: int | None = None
 ) -> dict[str, Any]:
     """Accuracy on validation after so many CPU seconds, or steps."""
-    network = one.make(seed)
+    state, passes = advanced(one.make(seed), data, recipe, augment, seed=seed, seconds=seconds, steps=steps)
+    return {"steps": state.step, "passes": passes, "val": round(validation(state.network, data), 4)}
+
+
+def advanced(
+    network: torch.nn.Module,
+    data: Data,
+    recipe: Recipe,
+    augment: Augment,
+    *,
+    seed: int,
+    seconds: float | None,
+    steps: int | None = None,
+) -> tuple[TrainState, float]:
+    """A network as so many CPU seconds, or steps, leave it, and how often it saw each image."""
+    part = data.parts["train"]
     if recipe.whiten:
-        part = data.parts["train"]
         whiten(network, next(batches(part, min(512, len(part)), data=data, seed=seed, augment=None, device="cpu"))[0])
     state = start(network, recipe, seed=seed, class_counts=_counts(data))
-    stream = batches(data.parts["train"], recipe.batch_size, data=data, seed=seed, augment=augment, device="cpu", workers=0)
+    stream = batches(part, recipe.batch_size, data=data, seed=seed, augment=augment, device="cpu", workers=0)
     advance(state, stream, total_seconds=seconds, total_steps=steps, now=time.process_time)
-    passes = state.step * recipe.batch_size / len(data.parts["train"])
-    return {"steps": state.step, "passes": round(passes, 1), "val": round(validation(state.network, data), 4)}
+    return state, round(state.step * recipe.batch_size / len(part), 1)
+
+
+def growing(data: Data, rate: float) -> Recipe:
+    """The default recipe as runs with --time have it, the learning rate times `rate`: images grow, the first layer whitens."""
+    recipe = default_recipe(len(data.parts["train"]))
+    return replace(recipe, lr=recipe.lr * rate, grow=0.5, whiten=True)
 
 
 def _counts(data: Data) -> list[int]:
