@@ -23,9 +23,10 @@ class Goal(Protocol):
     """One task on one data set.
 
     `names`: of the outputs, in order, where they have any. `outputs`: numbers that the last layer of a space gives for an
-    image; `headed` appends what must follow it. `judge` makes a result of outputs and what was wanted, batch by batch; its
-    "accuracy" is what networks are ranked by, between 0 (no better than a constant; chance) and 1, and `measure` says what it
-    is. "loss", "n" and "interval" (95 % of "accuracy") are there as well.
+    image; `headed` appends what must follow it. `mirrors`: a mirror image is to be answered like the image. `judge` makes a
+    result of outputs and what was wanted, batch by batch; its "accuracy" is what networks are ranked by, between 0 (no better
+    than a constant; chance) and 1, and `measure` says what it is. "loss", "n" and "interval" (95 % of "accuracy") are there as
+    well.
     """
 
     @property
@@ -42,6 +43,9 @@ class Goal(Protocol):
 
     @property
     def outputs(self) -> int: ...
+
+    @property
+    def mirrors(self) -> bool: ...
 
     def headed(self, model: nn.Module) -> nn.Module: ...
 
@@ -86,6 +90,7 @@ class Regression:
     std: tuple[float, ...]
     task = "regression"
     measure = "variance explained"
+    mirrors: ClassVar[bool] = False  # of some numbers, like angles, the sign would change
     loss: ClassVar[Loss] = "squared error"
 
     @property
@@ -123,6 +128,7 @@ class Reconstruction:
     std: tuple[float, ...]
     task = "reconstruction"
     measure = "variance explained"
+    mirrors: ClassVar[bool] = False  # what comes out is the image as it lies
     loss: ClassVar[Loss] = "squared error"
     names: ClassVar[tuple[str, ...]] = ()
 

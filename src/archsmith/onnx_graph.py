@@ -375,9 +375,9 @@ def _function(writer: _Writer, node: fx.Node, values: dict[fx.Node, str]) -> str
 def _flipped(writer: _Writer, x: str, axes: Any, name: str) -> str:
     """Every entry along those axes in the opposite order."""
     least = np.iinfo(np.int64).min + 1
-    parts = [("starts", -1), ("ends", least), ("axes", None), ("steps", -1)]
-    values = [list(axes) if value is None else [value] * len(axes) for _, value in parts]
-    inputs = [writer.constant(f"{name}.{part}", np.asarray(v, np.int64)) for (part, _), v in zip(parts, values, strict=True)]
+    count = len(axes)
+    parts = {"starts": [-1] * count, "ends": [least] * count, "axes": list(axes), "steps": [-1] * count}
+    inputs = [writer.constant(f"{name}.{part}", np.asarray(values, np.int64)) for part, values in parts.items()]
     return writer.emit("Slice", [x, *inputs], name)
 
 

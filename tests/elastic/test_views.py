@@ -108,6 +108,16 @@ def test_blocks_take_twice_the_time() -> None:
         assert sum(term.value(arch)["latency"] for term in terms) == pytest.approx(table(arch))
 
 
+def test_what_adds_up_to_the_latency_knows_of_it() -> None:
+    stem = nn.Sequential(Conv2d(3, Choice(4, 8, name="width"), 3), nn.ReLU())
+    model = with_views(nn.Sequential(stem, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())))
+    table, space = LatencyTable(model, SHAPE), search_space(model)
+    terms = table.terms
+    assert terms is not None and all(len(set(term.names)) == len(term.names) for term in terms)
+    for arch in (space.sample(Random(seed)) for seed in range(8)):
+        assert sum(term.value(arch)["latency"] for term in terms) == pytest.approx(table(arch))
+
+
 def test_files_answer_like_the_network(tmp_path: Path) -> None:
     import onnxruntime
 

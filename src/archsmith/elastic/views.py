@@ -63,8 +63,8 @@ def decisions(reading: Reading) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for gate in gates for name in gate.names))
 
 
-def once(arch: Mapping[str, Any], names: tuple[str, ...]) -> Architecture:
+def once(arch: Architecture, names: tuple[str, ...]) -> Architecture:
     """The architecture that looks at each image once; `names`: its `decisions`."""
-    if not any(arch.get(name, 1) != 1 for name in names):
-        return arch if isinstance(arch, Architecture) else Architecture(arch)
+    if all(arch[name] == 1 for name in names):
+        return arch
     return Architecture({**arch, **dict.fromkeys(names, 1)})

@@ -6,7 +6,6 @@ the family (benchmarks/RESULTS.md), and scoring takes time from training.
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 from archsmith.elastic.views import NAME as VIEWS
@@ -49,8 +48,8 @@ def search(task: Task) -> dict[str, Any]:
     count = task.finalists if task.training is None or task.training.seconds >= _LONG_S else min(task.finalists, _FEW)
     limits, views = limits_of_time(task)[:1], max(task.space.get(VIEWS, (1,)))
     by_hand = task.by_hand(limits, views) or task.by_hand((), views) or task.by_hand(limits) or task.by_hand(())
-    pairs = itertools.zip_longest(by_hand, task.by_hand(limits)[:1] if views > 1 else ())
-    first = list(dict.fromkeys(arch for pair in pairs for arch in pair if arch is not None))[: -(-count // 2)]
+    single = task.by_hand(limits)[:1] if views > 1 else ()
+    first = list(dict.fromkeys([*by_hand[:1], *single, *by_hand[1:]]))[: -(-count // 2)]
     near = task.beside(limits, 2 * count, views)
     others = [arch for arch in near if arch not in first][: count - len(first)]
     listed = [

@@ -204,7 +204,7 @@ class LatencyTable:
             return None
         return [
             Term((), lambda arch: {self.name: self._fit.constant}),
-            *(Term((*names, *self._views), partial(self._term, link)) for link, names in blocks),
+            *(Term(tuple(dict.fromkeys((*names, *self._views))), partial(self._term, link)) for link, names in blocks),
         ]
 
     def _term(self, link: _Link, arch: Architecture) -> dict[str, float]:

@@ -151,5 +151,4 @@ def build_for(
     partial: int | None = None,
 ) -> nn.Module:
     """`build`, with as many outputs as the goal asks for and what must follow them."""
-    mirrors = bool(getattr(goal, "mirrors", False))
-    return goal.headed(build(name_or_file, goal.outputs, channels, size, device, partial=partial, mirrors=mirrors))
+    return goal.headed(build(name_or_file, goal.outputs, channels, size, device, partial=partial, mirrors=goal.mirrors))

@@ -67,9 +67,10 @@ def convnet(
     Decisions: `stem.width`, `head.width`; per stage `block` (inverted residual, fused inverted residual, basic residual, plain
     convolution, or that with a pooled one first where the map is made smaller), `depth`, `width`, `se` (squeeze-excite, of the
     first two); per block `kernel` and `expand` of an inverted residual, `fused_kernel` and `fused_expand` of a fused one. Stage
-    1 keeps the stem's width and resolution and may be empty. What is pooled has GELU.
+    1 keeps the stem's width and resolution and may be empty.
     Below 65 pixels the stem has stride 1 and the later stages halve the map; from there on stem and stages reduce as in
-    Once-For-All. Inverted and fused residuals have ReLU in the first stages and h-swish in the last, the others ReLU.
+    Once-For-All. Inverted and fused residuals have ReLU in the first stages and h-swish in the last, what is pooled GELU, the
+    others ReLU.
     `mirrors`: mirror images mean the same, and `views` decides whether the answer is the mean of both.
     """
     check_inputs(classes, channels, size)
