@@ -73,11 +73,14 @@ def airbench(channels: int, classes: int, size: int, width: int) -> nn.Sequentia
         layers += [_conv(inputs, outputs, 1), nn.MaxPool2d(2), nn.BatchNorm2d(outputs), nn.GELU()]
         layers += [_conv(outputs, outputs, 1), nn.BatchNorm2d(outputs), nn.GELU()]
         inputs = outputs
-    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(inputs, classes, bias=False), _Scaled())
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(inputs, classes, bias=False), Scaled())
 
 
-class _Scaled(nn.Module):
+class Scaled(nn.Module):
+    """A third of what comes in."""
+
     def forward(self, x: Tensor) -> Tensor:
+        """x -> x / 3."""
         return x / 3
 
 

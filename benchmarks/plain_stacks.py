@@ -1,9 +1,11 @@
 """What a hand-made stack of pooled convolutions should look like: widths, activation, MACs, one view of an image or two.
 
-`python benchmarks/plain_stacks.py cifar --seconds 120 --try "1,3,4 gelu 10" "1,2,4 relu 20"` trains each form (widths of the
-groups relative to each other, activation, millions of MACs) for equal CPU seconds of one thread, as wide as the budget allows.
-A JSON line each: accuracy on validation images, of the images alone and of the mean with their mirror images; the test images
-are never read. Finished ones are kept and not repeated.
+`python benchmarks/plain_stacks.py cifar --seconds 120 --try "1,3,4 gelu 10" "1,2,4 relu 20 stem24 max"` trains each form:
+widths of the groups relative to each other, activation, millions of MACs. Further words: `stemN`, channels of the stem;
+`whitened`, a stem of 2 x 2 filters that whiten and stay as they are; `max`, the largest value of the last map instead of its
+mean, outputs over 3 (both as airbench); `strong`, that augmentation. Each gets equal CPU seconds of one thread and is as wide as
+the budget allows. A JSON line each: accuracy on validation images, of the images alone and of the mean with their mirror
+images; the test images are never read. Finished ones are kept and not repeated.
 """
 
 from __future__ import annotations
@@ -11,17 +13,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from image_sets import GROUPS, SETS, source
-from plain_cnn import SIZES, counted
+from plain_cnn import SIZES, Scaled, counted, whitened
 from recipe import advanced, growing, validation
 from torch import nn
 
 from archsmith.data import load, suggest
 from archsmith.data.dataset import Data
+from archsmith.data.parts import batches
 from archsmith.elastic.views import Averaged, Mirrored
 
 PARAMS = 300_000
@@ -29,40 +33,75 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "hardswish": n
 STEM = 16
 
 
-def stack(data: Data, unit: float, widths: list[float], act: type[nn.Module], stride: int) -> nn.Sequential:
-    """A stem, then per width a convolution that is pooled and one that is not, the mean over the map, the classifier."""
-    layers: list[nn.Module] = [nn.Conv2d(data.channels, STEM, 3, stride, 1, bias=False), nn.BatchNorm2d(STEM), act()]
-    inputs = STEM
-    for width in widths:
+@dataclass(frozen=True)
+class Form:
+    """What is written of a stack."""
+
+    widths: tuple[float, ...]
+    act: type[nn.Module]
+    macs: float
+    words: frozenset[str]
+
+    @staticmethod
+    def read(text: str) -> Form:
+        """`1,3,4 gelu 10 max`"""
+        widths, act, millions, *words = text.split()
+        return Form(tuple(map(float, widths.split(","))), ACTIVATIONS[act], float(millions) * 1e6, frozenset(words))
+
+    @property
+    def stem(self) -> int:
+        """Channels of a stem that learns."""
+        return next((int(word.removeprefix("stem")) for word in self.words if word.startswith("stem")), STEM)
+
+
+def stack(data: Data, unit: float, form: Form) -> nn.Sequential:
+    """A stem, then per width a convolution that is pooled and one that is not, the last pooling, the classifier."""
+    stride, act = 2 if data.size > 64 else 1, form.act
+    if "whitened" in form.words:
+        inputs = 8 * data.channels  # each direction of the patches and its opposite
+        layers: list[nn.Module] = [nn.Conv2d(data.channels, inputs, 2, stride), act()]
+    else:
+        inputs = form.stem
+        layers = [nn.Conv2d(data.channels, inputs, 3, stride, 1, bias=False), nn.BatchNorm2d(inputs), act()]
+    for width in form.widths:
         outputs = int(unit * width)
         layers += [nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(outputs), act()]
         layers += [nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs), act()]
         inputs = outputs
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, len(data.classes)))
+    if "max" in form.words:
+        last = [nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(inputs, len(data.classes), bias=False), Scaled()]
+    else:
+        last = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, len(data.classes))]
+    return nn.Sequential(*layers, *last)
 
 
-def widest(data: Data, form: str, seed: int) -> nn.Sequential:
-    """Of a form as it is written, as wide as PARAMS and its MACs allow."""
-    widths, act, millions = form.split()
-    relative, stride, unit = [float(w) for w in widths.split(",")], 2 if data.size > 64 else 1, 4.0
-    best = None
+def widest(data: Data, form: Form, seed: int) -> nn.Sequential:
+    """As wide as PARAMS and the form's MACs allow."""
+    unit, best = 4.0, None
     while True:
         torch.manual_seed(seed)
-        network = stack(data, unit, relative, ACTIVATIONS[act], stride)
+        network = stack(data, unit, form)
         params, macs = counted(network, (data.channels, data.size, data.size))
-        if params > PARAMS or macs > float(millions) * 1e6:
+        if params > PARAMS or macs > form.macs:
             break
         best, unit = network, unit + 0.25
     if best is None:
-        raise SystemExit(f"no network of the form '{form}' fits")
+        raise SystemExit(f"no network of the form {form} fits")
     return best
 
 
 def trained(data: Data, form: str, *, seed: int, seconds: float, rate: float) -> dict[str, Any]:
     """Accuracy on validation after so many CPU seconds, of one view and of both."""
-    network = widest(data, form, seed)
+    read = Form.read(form)
+    network, recipe = widest(data, read, seed), growing(data, rate)
     params, macs = counted(network, (data.channels, data.size, data.size))
-    state, passes = advanced(network, data, growing(data, rate), suggest(data), seed=seed, seconds=seconds)
+    if "whitened" in read.words:
+        part, first = data.parts["train"], network[0]
+        assert isinstance(first, nn.Conv2d)
+        whitened(first, next(batches(part, min(512, len(part)), data=data, seed=seed, augment=None, device="cpu"))[0])
+        recipe = replace(recipe, whiten=False)
+    augment = suggest(data, "strong" if "strong" in read.words else "mild")
+    state, passes = advanced(network, data, recipe, augment, seed=seed, seconds=seconds)
     both = nn.Sequential(Mirrored(), state.network, Averaged())
     return {
         "params": params, "macs": macs, "passes": passes,
