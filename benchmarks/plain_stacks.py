@@ -3,8 +3,8 @@
 `python benchmarks/plain_stacks.py cifar --seconds 120 --try "1,3,4 gelu 10" "1,2,4 relu 20 stem24 max"` trains each form:
 widths of the groups relative to each other, activation, millions of MACs. Further words: `stemN`, channels of the stem;
 `whitened`, a stem of 2 x 2 filters that whiten and stay as they are; `max`, the largest value of the last map instead of its
-mean, outputs over 3 (both as airbench); `strong`, that augmentation. Each gets equal CPU seconds of one thread and is as wide as
-the budget allows. A JSON line each: accuracy on validation images, of the images alone and of the mean with their mirror
+mean, outputs over 3 (both as airbench); `strong`, that augmentation. Each gets equal CPU seconds of one thread and is as wide
+as the budget allows. A JSON line each: accuracy on validation images, of the images alone and of the mean with their mirror
 images; the test images are never read. Finished ones are kept and not repeated.
 """
 
