@@ -30,6 +30,7 @@ from archsmith.models.reference import KINDS, Reference, reference
 from archsmith.training.loop import advance
 from archsmith.training.recipe import Recipe, default_recipe
 from archsmith.training.state import TrainState, start
+from archsmith.training.step import Backward, whole
 from archsmith.training.whiten import whiten
 
 SMALL = {"params": 20_000.0}  # of images up to 16 pixels; larger ones get --budget
@@ -108,14 +109,15 @@ def advanced(
     seed: int,
     seconds: float | None,
     steps: int | None = None,
+    backward: Backward = whole,
 ) -> tuple[TrainState, float]:
-    """A network as so many CPU seconds, or steps, leave it, and how often it saw each image."""
+    """A network as so many CPU seconds, or steps, leave it, and how often it saw each image; `backward`: as in `advance`."""
     part = data.parts["train"]
     if recipe.whiten:
         whiten(network, next(batches(part, min(512, len(part)), data=data, seed=seed, augment=None, device="cpu"))[0])
     state = start(network, recipe, seed=seed, class_counts=_counts(data))
     stream = batches(part, recipe.batch_size, data=data, seed=seed, augment=augment, device="cpu", workers=0)
-    advance(state, stream, total_seconds=seconds, total_steps=steps, now=time.process_time)
+    advance(state, stream, total_seconds=seconds, total_steps=steps, now=time.process_time, backward=backward)
     return state, round(state.step * recipe.batch_size / len(part), 1)
 
 

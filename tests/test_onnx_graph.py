@@ -43,7 +43,8 @@ LAYERS = [
     nn.ReLU(), nn.ReLU6(), nn.Hardswish(), nn.Hardsigmoid(), nn.SiLU(), nn.GELU(), nn.Sigmoid(), nn.Tanh(), nn.Identity(),
     nn.Conv2d(6, 4, 3), nn.Conv2d(6, 6, (3, 5), (1, 2), (2, 1), (1, 2), groups=3, bias=False), nn.Dropout(0.5),
     nn.BatchNorm2d(6, affine=False), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(2, ceil_mode=True), nn.AvgPool2d(3, 2, 1),
-    nn.AvgPool2d((3, 2), 1, 1, count_include_pad=False), nn.AdaptiveAvgPool2d((1, 1)), nn.LayerNorm(9),
+    nn.AvgPool2d((3, 2), 1, 1, count_include_pad=False), nn.AdaptiveAvgPool2d((1, 1)), nn.AdaptiveMaxPool2d(1),
+    nn.ZeroPad2d((0, 1, 2, 3)), nn.LayerNorm(9),
     nn.LayerNorm((6, 9, 9), eps=0.1), nn.Linear(9, 4), nn.Linear(9, 4, bias=False),
 ]  # fmt: skip
 

@@ -217,10 +217,17 @@ def _layer_norm(writer: _Writer, layer: nn.LayerNorm, x: str, place: _Place) -> 
     return writer.emit("LayerNormalization", inputs, place.name, axis=-len(layer.normalized_shape), epsilon=layer.eps)
 
 
-def _adaptive_pool(writer: _Writer, layer: nn.AdaptiveAvgPool2d, x: str, place: _Place) -> str:
-    if layer.output_size not in (1, (1, 1)):
-        raise Unwritten(f"AdaptiveAvgPool2d({layer.output_size}) at '{place.path}'")
-    return writer.emit("GlobalAveragePool", [x], place.name)
+def _adaptive_pool(writer: _Writer, layer: nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d, x: str, place: _Place) -> str:
+    largest = isinstance(layer, nn.AdaptiveMaxPool2d)
+    if layer.output_size not in (1, (1, 1)) or (largest and layer.return_indices):
+        raise Unwritten(f"{type(layer).__name__}({layer.output_size}) at '{place.path}'")
+    return writer.emit("GlobalMaxPool" if largest else "GlobalAveragePool", [x], place.name)
+
+
+def _pad(writer: _Writer, layer: nn.ZeroPad2d, x: str, place: _Place) -> str:
+    left, right, top, bottom = layer.padding
+    pads = writer.constant(f"{place.path}.pads", np.asarray([0, 0, top, left, 0, 0, bottom, right], np.int64))
+    return writer.emit("Pad", [x, pads], place.name)
 
 
 def _pool(writer: _Writer, layer: nn.MaxPool2d | nn.AvgPool2d, x: str, place: _Place) -> str:
@@ -318,6 +325,8 @@ _LAYERS: dict[type[nn.Module], _Layer] = {
     nn.Linear: _linear,
     nn.LayerNorm: _layer_norm,
     nn.AdaptiveAvgPool2d: _adaptive_pool,
+    nn.AdaptiveMaxPool2d: _adaptive_pool,
+    nn.ZeroPad2d: _pad,
     nn.MaxPool2d: _pool,
     nn.AvgPool2d: _pool,
     nn.Flatten: _flatten,

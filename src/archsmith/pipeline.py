@@ -578,7 +578,7 @@ def task(work: Work) -> Task:
         work.run.decide("finalists", lambda: finish.finalists(work)), finish.training(work), work.space_name,
         partial(_sharing, work) if trains else None, goal=work.images.goal, left=left,
         by_hand=work.by_hand,
-        beside=work.beside,
+        beside=work.beside, referenced=work.referenced,
     )  # fmt: skip
 
 

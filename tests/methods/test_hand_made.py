@@ -49,7 +49,7 @@ def test_neighbors_are_of_dense_blocks_and_one_kind_apart_at_most(small: tuple[A
     space, keeps, made = small
     stream = beside(space, made[0], keeps, Random(1))
     for arch in (next(stream) for _ in range(24)):
-        kinds = [arch[name] for name in arch if name.endswith(".block")]
+        kinds = [arch[name] for name in arch if name.startswith("stage") and name.endswith(".block")]
         assert set(kinds) <= {"pooled", "conv", "basic"}
         depths = [arch[f"stage{i}.depth"] for i in (2, 3, 4)]
         assert sum(depth != made[0].depth for depth in depths) <= 1
@@ -76,6 +76,22 @@ def test_a_run_lists_hand_made_networks_first_then_neighbors(tmp_path: Path) -> 
     assert len((run.stage("finish") or {})["reference"]["networks"]) == len(BY_HAND)
     page = (tmp_path / "run" / "report.html").read_text()
     assert "as one would make them by hand" in page and "at random" not in page and "Only scored" not in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "views", "referenced", "count"),
+    [
+        (None, 2, True, 4),  # steps count: nothing says how long a step takes
+        (3000.0, 2, True, 4),  # long enough for a wide race
+        (200.0, 2, True, 1),  # one view is the reference's
+        (200.0, 2, False, 2),
+        (200.0, 1, True, 2),  # the second is a neighbor
+        (200.0, 1, False, 2),
+    ],
+)
+def test_where_time_is_short_few_networks_race(seconds: float | None, views: int, referenced: bool, count: int) -> None:
+    assert hand_made.places(4, seconds, views, referenced=referenced) == count
+    assert hand_made.places(1, seconds, views, referenced=referenced) == 1
 
 
 @pytest.mark.parametrize(("flip", "views"), [("yes", [2, 1]), ("no", [None, None])])

@@ -11,11 +11,13 @@ from torch import nn
 
 from archsmith.metrics.cost import Costs, macs, params
 from archsmith.models import build
-from archsmith.models.blocks import KINDS
-from archsmith.models.convnet import by_hand, convnet
+from archsmith.models.blocks import KINDS, pooling
+from archsmith.models.convnet import by_hand, convnet, decided_by_hand, nearest
 from archsmith.models.mobilenet import mobilenet
 from archsmith.supernet import extract, search_space
 
+STEMS = ("patches", "conv")
+OLD_ENDS = {"stem.block": "conv", "head.pool": "mean"}  # those of the family before it had others
 FORMS = ((1, 8), (3, 32), (3, 64), (3, 224))
 
 
@@ -96,15 +98,48 @@ def test_blocks_have_the_weights_of_their_papers(kind: str, weights: int) -> Non
 
 
 def test_a_plain_stack_of_convolutions_is_inside() -> None:
-    """As in RepVGG and the speed runs on CIFAR-10: 3 x 3 convolutions alone, wider as the map gets smaller."""
+    """As in RepVGG: 3 x 3 convolutions alone, wider as the map gets smaller."""
     model = on_meta(convnet, 10, 3, 32)
     options = {f"stage{i}.block": "conv" for i in (1, 2, 3, 4)} | {f"stage{i}.depth": 2 for i in (1, 2, 3, 4)}
     widths = {"stem.width": 32, "stage2.width": 64, "stage3.width": 96, "stage4.width": 256, "head.width": 256}
-    arch = search_space(model).check({**options, **widths})
+    arch = search_space(model).check({**options, **widths, **OLD_ENDS})
     plain = extract(model, arch, "fresh", device="meta")
     kernels = [m.kernel_size for name, m in plain.named_modules() if isinstance(m, nn.Conv2d) and not name.startswith("head")]
     assert kernels == [(3, 3)] * 9
     assert not [m for m in plain.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [8, 16, 28, 33, 48, 64, 96, 97])
+def test_patches_give_maps_as_large_as_a_convolution_does(channels: int, size: int) -> None:
+    model = on_meta(convnet, 10, channels, size)
+    space, rng = search_space(model), Random(size)
+    for _ in range(5):
+        arch = space.sample(rng)
+        stems = [extract(model, space.check({**arch, "stem.block": block}), "fresh", device="meta").stem for block in STEMS]
+        one, other = (stem(torch.empty(2, channels, size, size, device="meta")).shape for stem in stems)
+        assert one == other
+
+
+def test_the_largest_value_of_a_map_counts_a_third() -> None:
+    maps = torch.randn(3, 5, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(pooling("max")(maps)[:, :, 0, 0], maps.amax((2, 3)) * (1 / 3))
+    assert torch.equal(pooling("mean")(maps)[:, :, 0, 0], maps.mean((2, 3)))
+
+
+def test_an_airbench_like_stack_is_inside_and_is_what_one_makes_by_hand() -> None:
+    """Jordan (2024): patches with two filters a direction, pooled convolutions, the largest value of each map."""
+    hand_made = extract(
+        on_meta(by_hand, 10, 3, 32, kind="pooled", depth=2, width=1.0, head=64, first=0), {}, "fresh", device="meta"
+    )
+    model = on_meta(convnet, 10, 3, 32)
+    decided = decided_by_hand(3, 32, kind="pooled", depth=2, width=1.0, head=64, first=0)
+    plain = extract(model, nearest(search_space(model), decided), "fresh", device="meta")
+    kinds = [[type(layer) for layer in network.modules() if not list(layer.children())] for network in (plain, hand_made)]
+    assert kinds[0] == kinds[1]
+    stem = plain.stem.conv
+    assert (stem.kernel_size, stem.in_channels, stem.out_channels) == ((2, 2), 3, 24)
+    assert any(isinstance(layer, nn.AdaptiveMaxPool2d) for layer in plain.head.modules())
 
 
 @pytest.mark.parametrize(
@@ -125,7 +160,7 @@ def test_a_mobilenet_is_the_network_of_the_family_with_that_block() -> None:
     for _ in range(20):
         arch = search_space(part).sample(rng)
         blocks = {f"stage{i}.block": "inverted" for i in (1, 2, 3, 4) if arch[f"stage{i}.depth"]}
-        same = search_space(whole).check({**arch, **blocks})
+        same = search_space(whole).check({**arch, **blocks, **OLD_ENDS})
         assert count(same) == other(arch)
         assert list(extract(whole, same, "fresh", device="meta").state_dict()) == list(
             extract(part, arch, "fresh", device="meta").state_dict()

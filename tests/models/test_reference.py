@@ -105,7 +105,9 @@ def test_the_space_holds_a_network_like_each_that_is_dense(channels: int, size: 
         if one.kind == "inverted" and found is None:
             continue  # none of them is as narrow
         assert found is not None and keeps(found)
-        kinds = {option for name, option in found.items() if name.endswith(".block")}
+        kinds = {option for name, option in found.items() if name.endswith(".block") and name != "stem.block"}
+        assert (found["stem.block"] == "patches") == (found["head.pool"] == "max") == (one.kind == "pooled")
+        assert found["stem.width"] == 8 * channels or one.kind != "pooled"  # two filters a direction, however wide the rest
         assert kinds - {"conv"} == {one.kind} - {"conv"}  # "conv" also where a stage of pooled ones has nothing to pool
         assert {found[name] for name in found if name.endswith(".depth") and name != "stage1.depth"} == {one.depth}
         assert max(count(found)[name] / limit for name, limit in limits.items()) > 0.75

@@ -35,6 +35,14 @@ def test_filters_beyond_twice_the_directions_stay_as_drawn() -> None:
     assert torch.equal(conv.weight[18:], before[18:]) and not torch.equal(conv.weight[:18], before[:18])
 
 
+def test_filters_that_whiten_begin_without_a_bias() -> None:
+    """Images are centred, and what is shifted would be cut off unevenly on its two sides."""
+    conv = nn.Conv2d(1, 10, 2)
+    before = conv.bias.detach().clone()
+    assert whiten(conv, images(1))
+    assert not conv.bias[:8].any() and torch.equal(conv.bias[8:], before[8:])
+
+
 @pytest.mark.parametrize(
     "network",
     [nn.Linear(3, 2), nn.Conv2d(3, 6, 3, groups=3), nn.Conv2d(1, 6, 3), nn.Conv2d(3, 6, 32), nn.Conv2d(3, 6, 8)]

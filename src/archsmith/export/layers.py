@@ -13,6 +13,7 @@ from archsmith.export.source import unit_of
 from archsmith.metrics.cost import macs_by_module
 from archsmith.tracing import Untraceable, trace
 
+_POOLS = {nn.AdaptiveAvgPool2d: "pooling", nn.AdaptiveMaxPool2d: "pooling of the largest values"}
 _VIEWS = {Mirrored: "the image and its mirror image", Averaged: "the mean of both"}
 
 
@@ -73,8 +74,8 @@ def _text(called: list[nn.Module], adds: bool) -> str:
     stride = max((c.stride for c in convolutions), key=math.prod, default=(1, 1))
     words += [f"stride {stride[0] if len(set(stride)) == 1 else 'x'.join(map(str, stride))}"] if math.prod(stride) > 1 else []
     words += [f"{convolutions[-1].out_channels} channels"] if convolutions else []
-    if convolutions and depthwise is None and any(isinstance(layer, nn.AdaptiveAvgPool2d) for layer in called):
-        words.append("pooling")
+    pools = [word for kind, word in _POOLS.items() if any(isinstance(layer, kind) for layer in called)]
+    words += pools if convolutions and depthwise is None else []
     words += [f"linear {layer.out_features}" for layer in linear]
     words += ["shortcut"] if adds else []
     return ", ".join(words) or ", ".join(dict.fromkeys(type(layer).__name__ for layer in called)) or "no layers"

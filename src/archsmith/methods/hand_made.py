@@ -41,12 +41,13 @@ def search(task: Task) -> dict[str, Any]:
     """Hand-made networks, narrower where the time asks for it, in half of the places, neighbors of the first in the others.
 
     Where mirror images mean the same, each is there in a form that looks at both, and the first in the one that does not, too.
-    Where the time is short two networks are enough: no third one won a race, and each takes a tenth of the training.
+    How many: see `places`.
     """
     if not task.by_hand(()):
         return zico.search(task)
-    count = task.finalists if task.training is None or task.training.seconds >= _LONG_S else min(task.finalists, _FEW)
     limits, views = limits_of_time(task)[:1], max(task.space.get(VIEWS, (1,)))
+    seconds = task.training.seconds if task.training is not None else None
+    count = places(task.finalists, seconds, views, referenced=task.referenced)
     by_hand = task.by_hand(limits, views) or task.by_hand((), views) or task.by_hand(limits) or task.by_hand(())
     single = task.by_hand(limits)[:1] if views > 1 else ()
     first = list(dict.fromkeys([*by_hand[:1], *single, *by_hand[1:]]))[: -(-count // 2)]
@@ -58,3 +59,14 @@ def search(task: Task) -> dict[str, Any]:
         for arch in archs
     ]
     return {"searcher": SEARCHER, "trials": 0, "best": None, "random": None, "shortlist": listed}
+
+
+def places(finalists: int, seconds: float | None, views: int, *, referenced: bool) -> int:
+    """How many networks race, of the `finalists` there is time for. `seconds`: what the winner trains; None where steps count.
+
+    Where they are few, two networks: no third one won a race, and each takes a tenth of the training. One where networks look
+    at both `views` and the second would be the first in the form that looks once: the hand-made reference is trained in that.
+    """
+    if seconds is None or seconds >= _LONG_S:
+        return finalists
+    return min(finalists, 1 if views > 1 and referenced else _FEW)

@@ -18,7 +18,7 @@ SPACES: dict[str, tuple[str, str, str, str]] = {
     "convnet": (
         f"{_HERE}.convnet:convnet",
         "stages of inverted, fused or basic residuals or plain convolutions, pooled or not, of chosen width; `auto`",
-        "1.2e+13 to 1e+34",
+        "5e+13 to 4.1e+34",
         "images of any size, as deep as their size bears",
     ),
     "mobilenet": (

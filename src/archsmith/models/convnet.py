@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import nn
 
-from archsmith.elastic import Choice
+from archsmith.elastic import Choice, OneOf
 from archsmith.elastic.views import with_views
-from archsmith.models.blocks import KINDS, Activation, Plan, Sizes, classifier, conv_norm_act, stage
+from archsmith.models.blocks import KINDS, POOLS, Activation, Plan, Sizes, classifier, conv_norm_act, patches, stage
 from archsmith.models.inputs import check_inputs
 from archsmith.space import Architecture, SearchSpace, Size
 
@@ -28,6 +28,7 @@ class _Layout:
 
 
 _STEM = ((8, 12, 16, 24, 32, 48), 16)
+_STEMS = ("patches", "conv")  # the largest last
 _HEAD = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 _EXPAND, _FUSED_EXPAND = (2, 3, 4, 6), (1, 2, 4)
 _FUSED_KERNEL = 5  # at most: a dense kernel of 7 takes more than two of 3 in a row, which see as far
@@ -64,10 +65,11 @@ def convnet(
 ) -> nn.Sequential:
     """The family for square images of `size` pixels, of blocks of these `kinds`: (B, channels, size, size) -> (B, classes).
 
-    Decisions: `stem.width`, `head.width`; per stage `block` (inverted residual, fused inverted residual, basic residual, plain
-    convolution, or that with a pooled one first where the map is made smaller), `depth`, `width`, `se` (squeeze-excite, of the
-    first two); per block `kernel` and `expand` of an inverted residual, `fused_kernel` and `fused_expand` of a fused one. Stage
-    1 keeps the stem's width and resolution and may be empty.
+    Decisions: `stem.block` (a 3 x 3 convolution, or patches of 2 x 2) and `head.pool` (the mean of a map, or its largest
+    value), both where blocks may be pooled; `stem.width`, `head.width`; per stage `block` (inverted residual, fused inverted
+    residual, basic residual, plain convolution, or that with a pooled one first where the map is made smaller), `depth`,
+    `width`, `se` (squeeze-excite, of the first two); per block `kernel` and `expand` of an inverted residual, `fused_kernel`
+    and `fused_expand` of a fused one. Stage 1 keeps the stem's width and resolution and may be empty.
     Below 65 pixels the stem has stride 1 and the later stages halve the map; from there on stem and stages reduce as in
     Once-For-All. Inverted and fused residuals have ReLU in the first stages and h-swish in the last, what is pooled GELU, the
     others ReLU.
@@ -78,7 +80,8 @@ def convnet(
     widths_of = tuple if kinds == ("inverted",) else _finer
     inputs: Size = Choice(*widths_of(_STEM[0]), name="stem.width")
     model = nn.Sequential()
-    model.add_module("stem", conv_norm_act(channels, inputs, 3, layout.stem_stride, act=nn.Hardswish))
+    block, pool = _begin_and_end(kinds)
+    model.add_module("stem", _stem(channels, inputs, layout, block))
     pixels = -(-size // layout.stem_stride)
     depth = Choice(0, 1, 2, 3, name="stage1.depth")
     plan = Plan(inputs, 1, nn.ReLU, False, depth, _of(kinds, 1), _sizes(layout.kernels), same=True)
@@ -92,8 +95,24 @@ def convnet(
         plan = Plan(outputs, stride, _activation(i, layout), se, depth, _of(kinds, stride), _sizes(kernels))
         model.add_module(name, stage(name, inputs, plan))
         inputs = outputs
-    model.add_module("head", classifier(inputs, Choice(*widths_of(_HEAD), name="head.width"), classes))
+    model.add_module("head", classifier(inputs, Choice(*widths_of(_HEAD), name="head.width"), classes, pool=pool))
     return with_views(model) if mirrors else model
+
+
+def _begin_and_end(kinds: Sequence[str]) -> tuple[str | Choice, str | Choice]:
+    """What the stem is, and what the head pools: a decision where blocks may be pooled."""
+    if "pooled" not in kinds:
+        return "conv", "mean"
+    return Choice(*_STEMS, name="stem.block"), Choice(*POOLS, name="head.pool")
+
+
+def _stem(channels: int, outputs: Size, layout: _Layout, block: str | Choice) -> nn.Module:
+    """A 3 x 3 convolution, or 2 x 2 patches; or either."""
+    if isinstance(block, Choice):
+        return OneOf({option: _stem(channels, outputs, layout, option) for option in block.options}, choice=block)
+    if block == "patches":
+        return patches(channels, outputs, layout.stem_stride)
+    return conv_norm_act(channels, outputs, 3, layout.stem_stride, act=nn.Hardswish)
 
 
 def _of(kinds: Sequence[str], stride: int) -> tuple[str, ...]:
@@ -129,10 +148,10 @@ def by_hand(
     residuals, as in MobileNetV3.
     """
     check_inputs(classes, channels, size)
-    layout, sizes = _layout(size), Sizes((3,), (4,))
-    inputs = max(4, round(_STEM[1] * width))
+    layout, sizes, ends = _layout(size), Sizes((3,), (4,)), _ends(channels, kind, width)
+    inputs: int = max(4, round(ends["stem.width"]))
     model = nn.Sequential()
-    model.add_module("stem", conv_norm_act(channels, inputs, 3, layout.stem_stride, act=nn.Hardswish))
+    model.add_module("stem", _stem(channels, inputs, layout, ends["stem.block"]))
     model.add_module(
         "stage1", stage("stage1", inputs, Plan(inputs, 1, nn.ReLU, False, first, _of((kind,), 1), sizes, same=True))
     )
@@ -141,8 +160,18 @@ def by_hand(
         plan = Plan(outputs, stride, _activation(i, layout), se, depth, _of((kind,), stride), sizes)
         model.add_module(f"stage{i}", stage(f"stage{i}", inputs, plan))
         inputs = outputs
-    model.add_module("head", classifier(inputs, head, classes))
+    model.add_module("head", classifier(inputs, head, classes, pool=ends["head.pool"]))
     return model
+
+
+def _ends(channels: int, kind: str, width: float) -> dict[str, Any]:
+    """How a hand-made network of that kind begins and ends: what is pooled, with whitened patches and the largest values.
+
+    The patches have two filters for each direction, however wide the network is.
+    """
+    if kind == "pooled":
+        return {"stem.block": "patches", "stem.width": 8 * channels, "head.pool": "max"}
+    return {"stem.block": "conv", "stem.width": _STEM[1] * width, "head.pool": "mean"}
 
 
 def _bases(layout: _Layout, kind: str) -> list[tuple[int, int]]:
@@ -153,10 +182,12 @@ def _bases(layout: _Layout, kind: str) -> list[tuple[int, int]]:
     return [(stride, base) for (stride, _, _), base in zip(layout.stages, widths, strict=True)]
 
 
-def decided_by_hand(size: int, *, kind: str, depth: int, width: float, head: int, first: int = 1) -> dict[str, Any]:
-    """What `by_hand` decides for images of `size` pixels, by the names of the family; widths as they are, not rounded."""
+def decided_by_hand(
+    channels: int, size: int, *, kind: str, depth: int, width: float, head: int, first: int = 1
+) -> dict[str, Any]:
+    """What `by_hand` decides for such images, by the names of the family; widths as they are, not rounded."""
     layout = _layout(size)
-    found: dict[str, Any] = {"stem.width": _STEM[1] * width, "head.width": head}
+    found: dict[str, Any] = {**_ends(channels, kind, width), "head.width": head}
     for i, (stride, base) in enumerate([(1, _STEM[1]), *_bases(layout, kind)], start=1):
         stage = {
             "block": _of((kind,), stride)[0],

@@ -85,7 +85,7 @@ def in_space(space: SearchSpace, one: Reference, keeps: Callable[[Architecture],
 
     `views`: how often it looks at an image, where the space decides that (`elastic.views`); twice makes it narrower.
     """
-    return _fitted(space, {**decided_by_hand(one.size, **one.form), VIEWS: views}, keeps, most=1.0)
+    return _fitted(space, {**decided_by_hand(one.channels, one.size, **one.form), VIEWS: views}, keeps, most=1.0)
 
 
 def beside(
@@ -94,25 +94,29 @@ def beside(
     """Architectures a change away from a hand-made network, as wide as the budget allows; without end, with repetitions.
 
     None where the network itself does not fit, however narrow. A change: a stage's width by a factor, its depth by one, its
-    block another dense one; the width of stem or head. `views`: as in `in_space`.
+    block another dense one; the width of stem or head, or how it begins or ends. `views`: as in `in_space`.
     """
-    decided = {**decided_by_hand(one.size, **one.form), VIEWS: views}
+    decided = {**decided_by_hand(one.channels, one.size, **one.form), VIEWS: views}
     if _fitted(space, decided, keeps, most=1.0) is None:
         return
-    stages = sorted(name.partition(".")[0] for name in decided if name.endswith(".block"))[1:]  # all but the stem's resolution
+    blocks = sorted(name for name in decided if name.startswith("stage") and name.endswith(".block"))
+    stages = [name.partition(".")[0] for name in blocks][1:]  # all but the one at the stem's resolution
     while True:
         changed, stage = dict(decided), rng.choice(stages)
-        what = rng.choice(("width", "width", "depth", "block", "stem", "head"))
+        what = rng.choice(("width", "width", "depth", "block", "stem.width", "head.width", "stem.block", "head.pool"))
         factor = rng.choice((0.5, 0.7, 1.4, 2.0))
         if what == "width":
             changed[f"{stage}.width"] *= factor
         elif what == "depth":
             changed[f"{stage}.depth"] = max(1, changed[f"{stage}.depth"] + rng.choice((-1, 1)))
         elif what == "block":
-            others = [kind for kind in space[f"{stage}.block"] if kind in _DENSE and kind != changed[f"{stage}.block"]]
-            changed[f"{stage}.block"] = rng.choice(others) if others else changed[f"{stage}.block"]
+            name = f"{stage}.block"
+            others = [kind for kind in space[name] if kind in _DENSE and kind != changed[name]]
+            changed[name] = rng.choice(others) if others else changed[name]
+        elif what.endswith(".width"):
+            changed[what] *= factor
         else:
-            changed[f"{what}.width"] *= factor
+            changed[what] = rng.choice([option for option in space.get(what, ()) if option != changed[what]] or [changed[what]])
         found = _fitted(space, changed, keeps, most=2.0)
         if found is not None:
             yield found
@@ -123,9 +127,12 @@ def _fitted(
 ) -> Architecture | None:
     """What comes nearest to these decisions with all widths times the largest factor up to `most` that keeps the budget.
 
-    Widths are few in the space, so what is left of the budget goes to those that had to be rounded down most.
+    Widths are few in the space, so what is left of the budget goes to those that had to be rounded down most. Patches are as
+    many as they are.
     """
-    widths = [name for name, options in space.items() if name.endswith(".width") and name in decided and len(options) > 1]
+    kept = ("stem.width",) if decided["stem.block"] == "patches" else ()
+    wide = [name for name, options in space.items() if name.endswith(".width") and len(options) > 1]
+    widths = [name for name in wide if name in decided and name not in kept]
     scaled = lambda factor: {**decided, **{name: decided[name] * factor for name in widths}}  # noqa: E731
     for percent in range(round(100 * most), 20, -2):
         arch = nearest(space, scaled(percent / 100))

@@ -42,4 +42,6 @@ def whiten(module: nn.Module, x: Tensor) -> bool:
     scaled = (vectors / (values.clamp(min=0) + _FLOOR * values[-1]).sqrt()).T.flip(0)
     filters = torch.stack([scaled, -scaled], dim=1).flatten(0, 1)[: first.out_channels]
     first.weight[: len(filters)] = filters.view(-1, *first.weight.shape[1:]).to(first.weight)
+    if first.bias is not None:
+        first.bias[: len(filters)] = 0.0
     return True
