@@ -123,7 +123,7 @@ def test_patches_give_maps_as_large_as_a_convolution_does(channels: int, size: i
 
 def test_the_largest_value_of_a_map_counts_a_third() -> None:
     maps = torch.randn(3, 5, 4, 4, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(pooling("max")(maps)[:, :, 0, 0], maps.amax((2, 3)) * (1 / 3))
+    assert torch.equal(pooling("max")(maps)[:, :, 0, 0], maps.amax((2, 3)) / 3)
     assert torch.equal(pooling("mean")(maps)[:, :, 0, 0], maps.mean((2, 3)))
 
 

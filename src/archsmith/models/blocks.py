@@ -176,32 +176,31 @@ def patches(inputs: int, outputs: Size, stride: int) -> nn.Sequential:
     return layers
 
 
-class Scaled(nn.Module):
-    """So many times what comes in."""
+class LargestThird(nn.Module):
+    """A third of the largest value of each map: (B, C, H, W) -> (B, C, 1, 1).
 
-    def __init__(self, factor: float) -> None:
+    What is largest of a map stands out; by a third of it the classifier begins about as calm as by the mean (Jordan, 2024,
+    scales the outputs).
+    """
+
+    def __init__(self) -> None:
         super().__init__()
-        self.factor = factor
+        self.largest = nn.AdaptiveMaxPool2d(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x -> factor x."""
-        return x * self.factor
+        """(B, C, H, W) -> (B, C, 1, 1)."""
+        return self.largest(x) / 3
 
 
-POOLS = ("mean", "max")
-_THIRD = 1 / 3  # as loud as the mean, about: what is largest of a map stands out
+_POOLS: dict[str, Callable[[], nn.Module]] = {"mean": lambda: nn.AdaptiveAvgPool2d(1), "max": LargestThird}
+POOLS = tuple(_POOLS)
 
 
 def pooling(kind: str | Choice) -> nn.Module:
-    """What is left of each map (B, C, H, W) -> (B, C, 1, 1): its mean, or a third of its largest value (Jordan, 2024)."""
+    """What is left of each map (B, C, H, W) -> (B, C, 1, 1): its mean, or a third of its largest value; or either."""
     if isinstance(kind, Choice):
-        return OneOf({option: pooling(option) for option in kind.options}, choice=kind)
-    if kind == "mean":
-        return nn.AdaptiveAvgPool2d(1)
-    layers = nn.Sequential()
-    layers.add_module("largest", nn.AdaptiveMaxPool2d(1))
-    layers.add_module("scale", Scaled(_THIRD))
-    return layers
+        return OneOf({option: _POOLS[option]() for option in kind.options}, choice=kind)
+    return _POOLS[kind]()
 
 
 def classifier(

@@ -24,7 +24,7 @@ from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError
 from archsmith.methods.task import Sharing
 from archsmith.metrics.accuracy import evaluate
-from archsmith.metrics.cost import LAYERS, Costs
+from archsmith.metrics.cost import LAYERS, Costs, macs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.models import build_for
 from archsmith.models.reference import Reference, beside, in_space
@@ -39,6 +39,8 @@ from archsmith.training.recipe import LOSSES, Precision
 
 PASSES = 25  # over the training images; fewer teach a small network little
 UPDATES = 400  # ... and batches at least, where images are few
+_DENSE_PASSES, _IMAGES = 5.0, 40_000  # dense ones, over so many images; times the root of how much fewer there are
+_HEAD = 256  # of the one that is timed
 _GLANCE = 1000  # validation images behind each point of a learning curve, and behind a cut
 _FEWEST_GLANCE = 64  # ... fewer where looking takes long, but not below this
 _TIMED, _TIMING_S = 16, 1.0  # images of a step that is timed, and seconds after which no further one is
@@ -218,20 +220,37 @@ class Work:
         return (Limit("macs", "<=", float(self.run.decide("macs", self._trainable_macs))),)
 
     def _trainable_macs(self) -> float:
-        """MACs at which a training, a quarter of the time left, sees each image `PASSES` times; timed on one network."""
-        costs = Costs(self.model, self.shape, ("macs", *LAYERS)).showing("macs")
-        arch = once(self.space.sample(Random(self.run.request.seed)), decisions(read(self.model)))
-        network = self.plain(arch).to(self.device).train()
+        """MACs at which a network sees each image often enough in the training it gets; timed on one network."""
+        network, each, passes = self._timed_network()
+        network, count = network.to(self.device).train(), len(self.images.parts["train"])
         x, y = (part[:_TIMED] for part in self.scoring_batches[0])
         taken: list[float] = []
         while len(taken) < 3 and sum(taken) < _TIMING_S:
             began = time.monotonic()
             LOSSES[self.images.goal.loss](network(x), y).backward()
             taken.append(time.monotonic() - began)
-        rate = costs(arch)["macs"] * len(x) / min(taken)  # MACs trained per second
-        images = PASSES * len(self.images.parts["train"])
-        least = costs(self.space.extreme(0))["macs"]
-        return max(2.0 * least, 0.25 * self.left_s * rate / images)
+        rate = each * len(x) / min(taken)  # MACs trained per second
+        request = self.run.request
+        seconds = min(clock.first_guess(request.time_s or self.left_s, request.reference), self.left_s)
+        return max(2.0 * self._macs_of(self.space.extreme(0)), seconds * rate / (passes * count))
+
+    def _timed_network(self) -> tuple[nn.Module, float, float]:
+        """A network that trains as fast as those of the space can, its MACs, and how often it should see each image.
+
+        Of the family one by hand: a random one of depthwise blocks takes several times as long for as many MACs. Dense stacks
+        also learn from fewer passes (benchmarks/RESULTS.md), the fewer, the more images there are.
+        """
+        if self.space_name != "convnet":
+            arch = once(self.space.sample(Random(self.run.request.seed)), decisions(read(self.model)))
+            return self.plain(arch), self._macs_of(arch), PASSES
+        goal, count = self.images.goal, len(self.images.parts["train"])
+        made = Reference("timed", goal.outputs, *self.shape[:2], depth=2, width=1.0, head=_HEAD, kind="pooled", first=0)
+        passes = _DENSE_PASSES * (_IMAGES / count) ** 0.5
+        return made.make(0, goal.headed), macs(made.make(None, goal.headed), self.shape), passes
+
+    def _macs_of(self, arch: Architecture) -> float:
+        """Before the budget is known."""
+        return Costs(self.model, self.shape, ("macs", *LAYERS)).showing("macs")(arch)["macs"]
 
     def glancing(self, image_s: float) -> int:
         """How many validation images a look may take in, at `image_s` seconds each; decided once."""
