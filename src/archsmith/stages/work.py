@@ -39,13 +39,23 @@ from archsmith.training.recipe import LOSSES, Precision
 
 PASSES = 25  # over the training images; fewer teach a small network little
 UPDATES = 400  # ... and batches at least, where images are few
-_DENSE_PASSES, _IMAGES = 5.0, 40_000  # dense ones, over so many images; times the root of how much fewer there are
+_DENSE_PASSES, _IMAGES, _FEWER = 4.5, 40_000, 0.75  # dense ones, of so many images; oftener by this power of how much fewer
 _HEAD = 256  # of the one that is timed
 _GLANCE = 1000  # validation images behind each point of a learning curve, and behind a cut
 _FEWEST_GLANCE = 64  # ... fewer where looking takes long, but not below this
 _TIMED, _TIMING_S = 16, 1.0  # images of a step that is timed, and seconds after which no further one is
 _TELLING_S = 3.0  # of a stage, from which on it says how busy the machine is
 _GLANCE_SHARE = 0.004  # of an arm's time for one such look; there are about ten
+
+
+def fitting_macs(rate: float, seconds: float, images: int, *, dense: bool) -> float:
+    """MACs of a network that sees each of so many training images often enough in `seconds`, at `rate` MACs trained a second.
+
+    `dense`: stacks of dense convolutions, which learn from fewer passes, the fewer, the more images there are
+    (benchmarks/RESULTS.md).
+    """
+    passes = _DENSE_PASSES * (_IMAGES / images) ** _FEWER if dense else PASSES
+    return rate * seconds / (passes * images)
 
 
 def _slower(seconds: float, waited: float) -> float:
@@ -220,33 +230,34 @@ class Work:
         return (Limit("macs", "<=", float(self.run.decide("macs", self._trainable_macs))),)
 
     def _trainable_macs(self) -> float:
-        """MACs at which a network sees each image often enough in the training it gets; timed on one network."""
-        network, each, passes = self._timed_network()
-        network, count = network.to(self.device).train(), len(self.images.parts["train"])
+        """MACs at which a network sees each image often enough in the training it gets; timed on one network.
+
+        In the family on one by hand: a random one of depthwise blocks takes several times as long for as many MACs.
+        """
+        dense = self.space_name == "convnet"
+        network, each = self._dense() if dense else self._drawn()
+        network = network.to(self.device).train()
         x, y = (part[:_TIMED] for part in self.scoring_batches[0])
         taken: list[float] = []
         while len(taken) < 3 and sum(taken) < _TIMING_S:
             began = time.monotonic()
             LOSSES[self.images.goal.loss](network(x), y).backward()
             taken.append(time.monotonic() - began)
-        rate = each * len(x) / min(taken)  # MACs trained per second
         request = self.run.request
         seconds = min(clock.first_guess(request.time_s or self.left_s, request.reference), self.left_s)
-        return max(2.0 * self._macs_of(self.space.extreme(0)), seconds * rate / (passes * count))
+        fitting = fitting_macs(each * len(x) / min(taken), seconds, len(self.images.parts["train"]), dense=dense)
+        return max(2.0 * self._macs_of(self.space.extreme(0)), fitting)
 
-    def _timed_network(self) -> tuple[nn.Module, float, float]:
-        """A network that trains as fast as those of the space can, its MACs, and how often it should see each image.
+    def _drawn(self) -> tuple[nn.Module, float]:
+        """A random network of the space, and its MACs."""
+        arch = once(self.space.sample(Random(self.run.request.seed)), decisions(read(self.model)))
+        return self.plain(arch), self._macs_of(arch)
 
-        Of the family one by hand: a random one of depthwise blocks takes several times as long for as many MACs. Dense stacks
-        also learn from fewer passes (benchmarks/RESULTS.md), the fewer, the more images there are.
-        """
-        if self.space_name != "convnet":
-            arch = once(self.space.sample(Random(self.run.request.seed)), decisions(read(self.model)))
-            return self.plain(arch), self._macs_of(arch), PASSES
-        goal, count = self.images.goal, len(self.images.parts["train"])
+    def _dense(self) -> tuple[nn.Module, float]:
+        """A hand-made network of pooled convolutions, and its MACs."""
+        goal = self.images.goal
         made = Reference("timed", goal.outputs, *self.shape[:2], depth=2, width=1.0, head=_HEAD, kind="pooled", first=0)
-        passes = _DENSE_PASSES * (_IMAGES / count) ** 0.5
-        return made.make(0, goal.headed), macs(made.make(None, goal.headed), self.shape), passes
+        return made.make(0, goal.headed), macs(made.make(None, goal.headed), self.shape)
 
     def _macs_of(self, arch: Architecture) -> float:
         """Before the budget is known."""
