@@ -56,7 +56,7 @@ def _references(work: Work, total: float | None) -> dict[str, Any] | None:
     The search begins with them, too, where the space has such.
     """
     limits = {limit.metric: limit.value for limit in work.limits if limit.op == "<=" and limit.metric in BOUNDING}
-    if not limits or not (work.run.request.reference or work.space_name == "convnet"):
+    if not limits or not (work.run.request.reference or work.dense):
         return None
     work.tell("scaling a hand-made network to the budget", None)
     try:

@@ -135,7 +135,7 @@ def _warning(work: Work, chosen: Contender, test: Mapping[str, Any]) -> str | No
     if test["above"]:
         return None
     images, recipe = len(work.images.parts["train"]), recipe_for(work)
-    saw, should = chosen.found["steps"] * recipe.batch_size, wanted_images(images, recipe)
+    saw, should = chosen.found["steps"] * recipe.batch_size, wanted_images(images, recipe, dense=work.dense)
     text = (
         f"No result: on {test['n']:,} test images the network ({test['accuracy']:.1%}) cannot be told from one that gives the "
         f"same answer always ({test['constant']:.1%})."

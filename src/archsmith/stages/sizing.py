@@ -16,7 +16,7 @@ from archsmith.data import Seen
 from archsmith.metrics.cost import macs, params
 from archsmith.models import build
 from archsmith.models.convnet import by_hand
-from archsmith.stages.work import PASSES, UPDATES, Work
+from archsmith.stages.work import PASSES, UPDATES, Work, passes_wanted
 from archsmith.supernet import extract, search_space
 from archsmith.training.recipe import Recipe, default_recipe
 from archsmith.training.state import start
@@ -34,13 +34,14 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
     """The side, and what to say of it; as suggested, without a word, where the time allows it."""
     recipe = default_recipe(seen.images, device=work.device)
     training = clock.first_guess(work.run.request.time_s or 0.0, work.run.request.reference)
+    enough = wanted(seen.images, recipe, dense=work.dense)
     sides = [seen.suggested, *(side for side in _SIDES if side < seen.suggested)]
     place = 0
     rates: dict[int, float] = {}
     while len(rates) < _MEASURED:
         side = sides[place]
         rates[side] = _images_per_second(work, seen, side, recipe)
-        short = wanted(seen.images, recipe) / (training * rates[side])
+        short = enough / (training * rates[side])
         if short <= 1 or place == len(sides) - 1:
             break
         goal = side / short**0.5  # the work is that of the pixels, where the budget does not bound it
@@ -48,21 +49,20 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
     side = min(rates)
     passes, steps = training * rates[side] / seen.images, training * rates[side] / recipe.batch_size
     what = f"about {passes:.0f} passes over the {seen.images:,} training images ({steps:.0f} steps)"
-    needed = clock.total_for(wanted(seen.images, recipe) / rates[side], work.run.request.reference)
+    needed = clock.total_for(enough / rates[side], work.run.request.reference)
     text = None
     if side < seen.suggested:
         text = f"input of {side} x {side} where the images would allow {seen.suggested}: the time gives {what} at that size"
-    if training * rates[side] < wanted(seen.images, recipe) / 2:
+    if training * rates[side] < enough / 2:
         text = f"{text}; " if text else f"the time gives {what}; "
-        text += (
-            f"that is little: give --time {math.ceil(needed / 60)}m for {wanted(seen.images, recipe) / seen.images:.0f} passes"
-        )
+        text += f"that is little: give --time {math.ceil(needed / 60)}m for {enough / seen.images:.0f} passes"
     return side, text
 
 
-def wanted(images: int, recipe: Recipe) -> float:
-    """Images that a network should see in its training, of so many that there are."""
-    return max(PASSES * images, UPDATES * recipe.batch_size)
+def wanted(images: int, recipe: Recipe, *, dense: bool) -> float:
+    """Images that a network should see in its training, of so many that there are; `dense`: as in `passes_wanted`."""
+    passes = min(PASSES, passes_wanted(images, dense=dense))
+    return max(passes * images, UPDATES * recipe.batch_size)
 
 
 def _images_per_second(work: Work, seen: Seen, side: int, recipe: Recipe) -> float:

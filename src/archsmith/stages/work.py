@@ -48,14 +48,18 @@ _TELLING_S = 3.0  # of a stage, from which on it says how busy the machine is
 _GLANCE_SHARE = 0.004  # of an arm's time for one such look; there are about ten
 
 
-def fitting_macs(rate: float, seconds: float, images: int, *, dense: bool) -> float:
-    """MACs of a network that sees each of so many training images often enough in `seconds`, at `rate` MACs trained a second.
+def passes_wanted(images: int, *, dense: bool) -> float:
+    """How often a network should see each of so many training images.
 
     `dense`: stacks of dense convolutions, which learn from fewer passes, the fewer, the more images there are
     (benchmarks/RESULTS.md).
     """
-    passes = _DENSE_PASSES * (_IMAGES / images) ** _FEWER if dense else PASSES
-    return rate * seconds / (passes * images)
+    return _DENSE_PASSES * (_IMAGES / images) ** _FEWER if dense else PASSES
+
+
+def fitting_macs(rate: float, seconds: float, images: int, *, dense: bool) -> float:
+    """MACs of a network that sees so many training images often enough in `seconds`, at `rate` MACs trained a second."""
+    return rate * seconds / (passes_wanted(images, dense=dense) * images)
 
 
 def _slower(seconds: float, waited: float) -> float:
@@ -229,13 +233,17 @@ class Work:
             return asked
         return (Limit("macs", "<=", float(self.run.decide("macs", self._trainable_macs))),)
 
+    @property
+    def dense(self) -> bool:
+        """Whether the networks that matter are stacks of dense convolutions: the space has them by hand."""
+        return self.space_name == "convnet"
+
     def _trainable_macs(self) -> float:
         """MACs at which a network sees each image often enough in the training it gets; timed on one network.
 
         In the family on one by hand: a random one of depthwise blocks takes several times as long for as many MACs.
         """
-        dense = self.space_name == "convnet"
-        network, each = self._dense() if dense else self._drawn()
+        network, each = self._stacked() if self.dense else self._drawn()
         network = network.to(self.device).train()
         x, y = (part[:_TIMED] for part in self.scoring_batches[0])
         taken: list[float] = []
@@ -245,7 +253,7 @@ class Work:
             taken.append(time.monotonic() - began)
         request = self.run.request
         seconds = min(clock.first_guess(request.time_s or self.left_s, request.reference), self.left_s)
-        fitting = fitting_macs(each * len(x) / min(taken), seconds, len(self.images.parts["train"]), dense=dense)
+        fitting = fitting_macs(each * len(x) / min(taken), seconds, len(self.images.parts["train"]), dense=self.dense)
         return max(2.0 * self._macs_of(self.space.extreme(0)), fitting)
 
     def _drawn(self) -> tuple[nn.Module, float]:
@@ -253,7 +261,7 @@ class Work:
         arch = once(self.space.sample(Random(self.run.request.seed)), decisions(read(self.model)))
         return self.plain(arch), self._macs_of(arch)
 
-    def _dense(self) -> tuple[nn.Module, float]:
+    def _stacked(self) -> tuple[nn.Module, float]:
         """A hand-made network of pooled convolutions, and its MACs."""
         goal = self.images.goal
         made = Reference("timed", goal.outputs, *self.shape[:2], depth=2, width=1.0, head=_HEAD, kind="pooled", first=0)
@@ -280,7 +288,7 @@ class Work:
 
         As far as it has such, and narrower where that is needed to keep `limits`, too, or to look so often at an image.
         """
-        if self.space_name != "convnet":
+        if not self.dense:
             return ()
         archs = (in_space(self.space, one, self._keeps(limits), views) for one in self._made())
         return tuple(dict.fromkeys(arch for arch in archs if arch is not None))
