@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from archsmith.errors import EvaluationFailed, UserError
 from archsmith.seeding import mix, seeded
 from archsmith.training.checkpoint import save
 from archsmith.training.growing import resized
-from archsmith.training.ranks import spread
+from archsmith.training.ranks import ranks, spread
 from archsmith.training.recipe import learning_rate
 from archsmith.training.state import TrainState, start
 from archsmith.training.step import Backward, whole
+from archsmith.training.threads import threaded
 
 __all__ = ["TrainState", "advance", "ema_decay", "progress_of", "start", "train_step"]
 
@@ -95,41 +97,51 @@ def advance(
     further `evaluate_every` of the budget (e.g. 0.1) and at `until`; its numbers join `history` as "val_...". `checkpoint`:
     written every `every` seconds of `now`, after each evaluation and at the end. `on_progress(state, share)` after each step.
     `backward`: what a step computes (`shared.sharing`: some of the networks that share the weights); where torchrun started
-    several processes they share its work (`training.ranks`).
+    several processes they share its work (`training.ranks`), under a budget of seconds threads do (`training.threads`).
 
     Raises EvaluationFailed, naming the step, where the loss is not finite; UserError for a bad budget or a stream that ends.
     """
     _check_budget(total_steps, total_seconds, until)
-    backward = spread(backward)
     stop_step = None if total_steps is None else math.ceil(until * total_steps - 1e-9)
     saved_at = now()
     losses: list[Tensor] = []
     share = progress_of(state, total_steps, total_seconds)
-    while (state.step < stop_step) if stop_step is not None else (share < until):
-        began = now()
-        x, y = _next(stream, state.step)
-        middle = _middle(state, total_steps, total_seconds)
-        x = resized(x, state.recipe, middle)
-        losses.append(train_step(state, x, y, learning_rate(state.recipe, middle), backward=backward, share=middle))
-        if total_seconds is not None or x.device.type == "cpu" or len(losses) >= _LOSSES_KEPT:
-            _read_losses(state, losses)
-        state.seconds += now() - began
-        before, share = share, progress_of(state, total_steps, total_seconds)
-        if on_progress is not None:
-            on_progress(state, share)
-        if evaluate is not None and evaluate_every and share < until and _crosses(before, share, evaluate_every):
-            _read_losses(state, losses)
-            _evaluate(state, evaluate, share, now)
-            saved_at = -math.inf
-        if checkpoint is not None and now() - saved_at >= every:
-            _read_losses(state, losses)
-            saved_at = _save(state, checkpoint, now)
+    with _shared_out(backward, state, timed=total_seconds is not None) as together:
+        while (state.step < stop_step) if stop_step is not None else (share < until):
+            began = now()
+            x, y = _next(stream, state.step)
+            middle = _middle(state, total_steps, total_seconds)
+            x = resized(x, state.recipe, middle)
+            losses.append(train_step(state, x, y, learning_rate(state.recipe, middle), backward=together, share=middle))
+            if total_seconds is not None or x.device.type == "cpu" or len(losses) >= _LOSSES_KEPT:
+                _read_losses(state, losses)
+            state.seconds += now() - began
+            before, share = share, progress_of(state, total_steps, total_seconds)
+            if on_progress is not None:
+                on_progress(state, share)
+            if evaluate is not None and evaluate_every and share < until and _crosses(before, share, evaluate_every):
+                _read_losses(state, losses)
+                _evaluate(state, evaluate, share, now)
+                saved_at = -math.inf
+            if checkpoint is not None and now() - saved_at >= every:
+                _read_losses(state, losses)
+                saved_at = _save(state, checkpoint, now)
     _read_losses(state, losses)
     if evaluate is not None and not (state.history and state.history[-1]["step"] == state.step):
         _evaluate(state, evaluate, share, now)
     if checkpoint is not None:
         _save(state, checkpoint, now)
     return state
+
+
+@contextmanager
+def _shared_out(backward: Backward, state: TrainState, *, timed: bool) -> Iterator[Backward]:
+    """The step with its work shared among processes, or threads; with steps the result must not depend on the latter."""
+    if ranks() > 1 or not timed:
+        yield spread(backward)
+        return
+    with threaded(backward, state.module) as together:
+        yield together
 
 
 def _check_budget(total_steps: int | None, total_seconds: float | None, until: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from archsmith.training.loop import train_step
 from archsmith.training.recipe import Precision, Recipe, learning_rate
 from archsmith.training.state import TrainState, start
-from archsmith.training.step import forward, loss_of
+from archsmith.training.step import Backward, forward, loss_of, whole
+from archsmith.training.threads import threaded
 
 _STEPS = 2  # timed in each after one that warms up; the fastest counts
 _SLOWER = 2.0  # times as long in its first step: not tried further, it is emulated
@@ -54,24 +56,27 @@ def tried(
     others = [precision for precision in precisions if precision != recipe.precision]
     losses = {precision: _loss(state, precision, *ready[0]) for precision in others}
     expected = _loss(state, recipe.precision, *ready[0]) if others else 0.0
-    clocks = (now, judge or now)
-    first, judged = _timed(state, recipe.precision, ready, clocks)
-    ms: dict[str, float] = {recipe.precision: first}
-    fastest = recipe.precision
-    for precision in others:
-        if not abs(losses[precision] - expected) <= _SAME * abs(expected):  # nan too
-            continue
-        ms[precision], other = _timed(state, precision, ready, clocks, most=_SLOWER * first)
-        if other < _PAYS * judged:
-            fastest, judged = precision, other
+    with threaded(whole, state.module) as step:
+        timed = partial(_timed, state, ready, (now, judge or now), step)
+        first, judged = timed(recipe.precision)
+        ms: dict[str, float] = {recipe.precision: first}
+        fastest = recipe.precision
+        for precision in others:
+            if not abs(losses[precision] - expected) <= _SAME * abs(expected):  # nan too
+                continue
+            ms[precision], other = timed(precision, most=_SLOWER * first)
+            if other < _PAYS * judged:
+                fastest, judged = precision, other
     return Tried(ms, fastest)
 
 
 def _timed(
     state: TrainState,
-    precision: Precision,
     batches: Sequence[tuple[Tensor, Tensor]],
     clocks: tuple[Callable[[], float], Callable[[], float]],
+    backward: Backward,
+    precision: Precision,
+    *,
     most: float = float("inf"),
 ) -> tuple[float, float]:
     """Milliseconds per image by two clocks; of the first step where that takes more than `most`."""
@@ -80,7 +85,9 @@ def _timed(
     for step in range(1 + _STEPS):
         x, y = batches[step % len(batches)]
         began = _read(clocks)
-        float(train_step(state, x, y, learning_rate(state.recipe, 0.01)))  # reading the loss waits for the device
+        float(
+            train_step(state, x, y, learning_rate(state.recipe, 0.01), backward=backward)
+        )  # reading the loss waits for the device
         taken.append(tuple(1e3 * (end - start) / len(x) for start, end in zip(began, _read(clocks), strict=True)))
         if taken[0][0] > 2 * most:  # warming up takes its own time
             break
