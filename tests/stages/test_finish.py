@@ -74,6 +74,8 @@ def test_what_was_trained_further_is_called_what_it_is(finished: Run, tmp_path: 
             best(run, {"search": "reference", "reference": "search"}[which])
 
 
-@pytest.mark.parametrize(("passes", "rate"), [(None, 1.0), (0.5, 1 / 3), (10, 1 / 3), (20, 2 / 3), (30, 1.0), (500, 1.0)])
+@pytest.mark.parametrize(
+    ("passes", "rate"), [(None, 1.0), (0.5, 1 / 3), (10, 1 / 3), (20, 1 / 3), (25, 2 / 3), (30, 1.0), (500, 1.0)]
+)
 def test_the_learning_rate_is_smaller_where_images_are_seldom_seen_twice(passes: float | None, rate: float) -> None:
     assert rate_for(passes) == pytest.approx(rate)

@@ -11,13 +11,14 @@ from typing import Any
 from archsmith.elastic.views import NAME as VIEWS
 from archsmith.errors import UserError
 from archsmith.methods import zico
-from archsmith.methods.scored import limits_of_time
+from archsmith.methods.scored import limits_of_time, passes_of
 from archsmith.methods.task import Task
 from archsmith.models import meant
 
 SCORES = False  # no time for scores
 SEARCHER = "by hand, and neighbors of the first"
 _LONG_S, _FEW = 1200.0, 2  # seconds of training from which on the race is a wide one, and the networks of one that is not
+_OFTEN = 30.0  # passes over the training images
 _FAMILY = "convnet"  # the space that has such networks
 
 
@@ -41,7 +42,8 @@ def search(task: Task) -> dict[str, Any]:
     """Hand-made networks, narrower where the time asks for it, in half of the places, neighbors of the first in the others.
 
     Where mirror images mean the same, each is there in a form that looks at both, and the first in the one that does not, too.
-    How many: see `places`.
+    Where the time is short there are two: no third one won a race, and each takes a tenth of the training. One, where networks
+    may look at both: in the form that suits the time (`looks`), as the hand-made reference is trained beside it in the other.
     """
     if not task.by_hand(()):
         return zico.search(task)
@@ -50,7 +52,10 @@ def search(task: Task) -> dict[str, Any]:
     count = places(task.finalists, seconds, views, referenced=task.referenced)
     by_hand = task.by_hand(limits, views) or task.by_hand((), views) or task.by_hand(limits) or task.by_hand(())
     single = task.by_hand(limits)[:1] if views > 1 else ()
-    first = list(dict.fromkeys([*by_hand[:1], *single, *by_hand[1:]]))[: -(-count // 2)]
+    likeliest = [*by_hand[:1], *single]
+    if single and looks(passes_of(task, single[0])) == 1:
+        likeliest.reverse()
+    first = list(dict.fromkeys([*likeliest, *by_hand[1:]]))[: -(-count // 2)]
     near = task.beside(limits, 2 * count, views)
     others = [arch for arch in near if arch not in first][: count - len(first)]
     listed = [
@@ -61,11 +66,19 @@ def search(task: Task) -> dict[str, Any]:
     return {"searcher": SEARCHER, "trials": 0, "best": None, "random": None, "shortlist": listed}
 
 
+def looks(passes: float) -> int:
+    """How often a hand-made network looks at an image, by how often it would see each in its training.
+
+    Seldom: there are many images, and a network of twice the width gains more from them. Often: two looks at half the width are
+    level or better (benchmarks/RESULTS.md).
+    """
+    return 2 if passes >= _OFTEN else 1
+
+
 def places(finalists: int, seconds: float | None, views: int, *, referenced: bool) -> int:
     """How many networks race, of the `finalists` there is time for. `seconds`: what the winner trains; None where steps count.
 
-    Where they are few, two networks: no third one won a race, and each takes a tenth of the training. One where networks look
-    at both `views` and the second would be the first in the form that looks once: the hand-made reference is trained in that.
+    `views`: the most there may be; `referenced`: a hand-made network that looks once is trained beside the race.
     """
     if seconds is None or seconds >= _LONG_S:
         return finalists

@@ -393,14 +393,19 @@ def limits_of_time(task: Task) -> tuple[Constraint, ...]:
     return _limits(task, _counts(task))
 
 
-def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
-    """Upper limits of training milliseconds per image, where time is counted and some networks would see too few images.
+def passes_of(task: Task, arch: Architecture) -> float:
+    """How often it would see each training image in the time that the network which ships gets; infinite where steps count."""
+    if task.training is None:
+        return math.inf
+    counts = _counts(task)
+    pace = Pace(counts.once, _paces(task, counts)["weights"])
+    return 1e3 * task.training.seconds / max(pace(arch), 1e-9) / task.training.images
 
-    None is below what half as much again as the fastest network takes.
-    """
+
+def _paces(task: Task, counts: Costs) -> dict[str, Any]:
+    """What training takes, by a network's counts, and the milliseconds of the slowest timed and of the fastest; found once."""
     training = task.training
-    if training is None:
-        return ()
+    assert training is not None
 
     def measure() -> dict[str, Any]:
         ended = late(task, "pace")
@@ -431,7 +436,18 @@ def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
         pace = Pace(counts.once, dict.fromkeys(COUNTS, 0.0) | fitted([counts.once(a) for a in archs[: len(took)]], took, names))
         return {"weights": dict(pace.weights), "slowest": max(took), "fastest": _fastest(task, pace)}
 
-    found = task.decide("pace", measure)
+    return task.decide("pace", measure)
+
+
+def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
+    """Upper limits of training milliseconds per image, where time is counted and some networks would see too few images.
+
+    None is below what half as much again as the fastest network takes.
+    """
+    training = task.training
+    if training is None:
+        return ()
+    found = _paces(task, counts)
     pace = Pace(counts.once, found["weights"])
     allowed = [
         1e3 * training.seconds / max(seen * training.images, updates * training.recipe.batch_size)

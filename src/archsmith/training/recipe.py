@@ -120,8 +120,8 @@ def default_recipe(images: int, *, imbalance: float = 1.0, device: torch.device 
     -0.1 +- 0.6, no label smoothing -0.6 +- 0.6, AdamW 5e-3 -0.9 +- 0.2. 2,000 steps, ten splits: lr 0.2 +0.3 +- 0.2.
 
     Dense networks, several sets, validation images (`benchmarks/recipe.py`; the table is in benchmarks/RESULTS.md): lr 0.6 is
-    better than 0.3 where images are seen 30 times and more, 0.2 better than 0.6 where five times (`stages.finish.rate_for`);
-    balancing the classes gained nothing.
+    better than 0.3 where images are seen 30 times and more, 0.2 better than 0.6 or 0.4 where 5 to 13 times
+    (`stages.finish.rate_for`); balancing the classes gained nothing.
 
     So: batches of 64 on a CPU; label smoothing 0.1; no zero start, which made no difference. The scaling of lr by the root of
     the batch is not measured. The average counts most half way: at 30 % of the training it was 4 to 10 points above the live
