@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
@@ -112,6 +113,14 @@ def test_no_limit_is_below_what_a_fast_network_takes() -> None:
     found = {"weights": {"depth": 0.01}, "slowest": 9.0, "fastest": 3.0}
     given = task(Archive(), training=training(2.0), decide=lambda name, make: found)
     assert [limit.high for limit in scored._limits(given, counts_of(given))] == [4.5, 4.5]
+
+
+def test_how_often_images_are_seen_follows_from_the_pace() -> None:
+    found = {"weights": {"depth": 0.01}, "slowest": 9.0, "fastest": 3.0}
+    given = task(Archive(), training=training(2.0, images=500), decide=lambda name, make: found)
+    arch = given.space.sample(Random(0))
+    assert scored.passes_of(given, arch) == pytest.approx(2000 / (0.01 * counts_of(given)(arch)["depth"]) / 500)
+    assert scored.passes_of(replace(given, training=None), arch) == math.inf
 
 
 def test_the_pace_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
