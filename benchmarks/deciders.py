@@ -24,6 +24,7 @@ from plain_cnn import SIZES
 from recipe import advanced, growing, validation
 from torch import nn
 
+from archsmith.bench.folder import appending, kept
 from archsmith.budget import parse
 from archsmith.data import load, suggest
 from archsmith.data.dataset import Data
@@ -97,18 +98,16 @@ def main() -> None:
     for part in (space, space.restrict(shallow)):  # most of all networks are deep, and slow to train
         count = asked.networks - len(archs) if archs else asked.networks // 2
         archs += feasible_sample(part, constraints_of(limits, costs, None), Random(asked.seed), count)
-    kept = asked.work / f"{asked.set}-{asked.networks}-{asked.seconds:g}-{asked.seed}.jsonl"
-    known = {}
-    if kept.exists():
-        known = {row["network"]: row for row in map(json.loads, kept.read_text().splitlines())}
+    path = asked.work / f"{asked.set}-{asked.networks}-{asked.seconds:g}-{asked.seed}.jsonl"
+    known = {row["network"]: row for row in kept(path)}
     rows: list[dict[str, Any]] = []
 
     def done(name: str, make: Callable[[], nn.Module], said: dict[str, float]) -> None:
         if name not in known:
             found = trained(make(), data, seed=asked.seed, seconds=asked.seconds, rate=asked.rate)
             known[name] = {"network": name, **said, **found}
-            with kept.open("a") as file:
-                file.write(json.dumps(known[name]) + "\n")
+            with appending(path) as add:
+                add(known[name])
             print(json.dumps(known[name]), flush=True)
         rows.append(known[name])
 

@@ -9,18 +9,16 @@ teacher makes of each batch is paid for in both. A JSON line each: accuracy on v
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from image_sets import GROUPS, SETS, source
-from plain_cnn import SIZES
-from recipe import advanced, growing, validation
+from image_sets import SETS
+from recipe import advanced, every, growing, validation
 from torch import nn
 
-from archsmith.data import load, suggest
+from archsmith.data import suggest
 from archsmith.data.dataset import Data
 from archsmith.models.reference import reference
 from archsmith.space import Architecture
@@ -59,21 +57,8 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     settings = f"{asked.seconds:g}-{asked.share:g}-{asked.weight:g}-{asked.temperature:g}-{asked.rate:g}"
-    kept = asked.work / f"{asked.set}-{settings}.jsonl"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    known = {}
-    if kept.exists():
-        known = {(row["arm"], row["seed"]): row for row in map(json.loads, kept.read_text().splitlines())}
-    for seed in asked.seeds:
-        path = source(asked.set, asked.data, asked.work)
-        data = load(path, size=SIZES.get(asked.set), seed=seed, group=GROUPS.get(asked.set))
-        for arm in asked.arms:
-            row = known.get((arm, seed))
-            if row is None:
-                row = {"set": asked.set, "arm": arm, "seed": seed, **trained(data, arm, seed, asked)}
-                with kept.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-            print(json.dumps(row), flush=True)
+    path = asked.work / f"{asked.set}-{settings}.jsonl"
+    every(path, asked, "arm", asked.arms, lambda data, arm, seed: trained(data, arm, seed, asked))
 
 
 def trained(data: Data, arm: str, seed: int, asked: argparse.Namespace) -> dict[str, Any]:

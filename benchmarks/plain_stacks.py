@@ -12,19 +12,18 @@ images alone and of the mean with their mirror images; the test images are never
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from image_sets import GROUPS, SETS, source
-from plain_cnn import SIZES, Scaled, counted, whitened
-from recipe import advanced, growing, validation
+from image_sets import SETS
+from plain_cnn import Scaled, counted, whitened
+from recipe import advanced, every, growing, validation
 from torch import nn
 
-from archsmith.data import load, suggest
+from archsmith.data import suggest
 from archsmith.data.dataset import Data
 from archsmith.data.parts import batches
 from archsmith.elastic.views import Averaged, Mirrored
@@ -126,22 +125,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/stacks"))
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    kept = asked.work / f"{asked.set}-{asked.seconds:g}-{asked.rate:g}-{asked.params}.jsonl"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    known = {}
-    if kept.exists():
-        known = {(row["form"], row["seed"]): row for row in map(json.loads, kept.read_text().splitlines())}
-    for seed in asked.seeds:
-        path = source(asked.set, asked.data, asked.work)
-        data = load(path, size=SIZES.get(asked.set), seed=seed, group=GROUPS.get(asked.set))
-        for form in asked.forms:
-            row = known.get((form, seed))
-            if row is None:
-                found = trained(data, form, seed=seed, seconds=asked.seconds, rate=asked.rate, most=asked.params)
-                row = {"set": asked.set, "form": form, "seed": seed, **found}
-                with kept.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-            print(json.dumps(row), flush=True)
+    path = asked.work / f"{asked.set}-{asked.seconds:g}-{asked.rate:g}-{asked.params}.jsonl"
+    settings = {"seconds": asked.seconds, "rate": asked.rate, "most": asked.params}
+    every(path, asked, "form", asked.forms, lambda data, form, seed: trained(data, form, seed=seed, **settings))
 
 
 if __name__ == "__main__":

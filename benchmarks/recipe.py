@@ -20,7 +20,9 @@ from typing import Any
 
 import torch
 from image_sets import GROUPS, SETS, source
+from plain_cnn import SIZES
 
+from archsmith.bench.folder import appending, kept
 from archsmith.budget import parse
 from archsmith.data import load, suggest
 from archsmith.data.augment import Augment
@@ -121,6 +123,24 @@ def advanced(
     return state, round(state.step * recipe.batch_size / len(part), 1)
 
 
+def every(
+    path: Path, asked: argparse.Namespace, name: str, values: Sequence[str], trained: Callable[[Data, str, int], dict[str, Any]]
+) -> None:
+    """Trains each of the `values` with every seed on the set asked for; a JSON line each, kept in `path` and not repeated."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = {(row[name], row["seed"]): row for row in kept(path)}
+    with appending(path) as add:
+        for seed in asked.seeds:
+            images = source(asked.set, asked.data, asked.work)
+            data = load(images, size=SIZES.get(asked.set), seed=seed, group=GROUPS.get(asked.set))
+            for value in values:
+                row = known.get((value, seed))
+                if row is None:
+                    row = {"set": asked.set, name: value, "seed": seed, **trained(data, value, seed)}
+                    add(row)
+                print(json.dumps(row), flush=True)
+
+
 def growing(data: Data, rate: float) -> Recipe:
     """The default recipe as runs with --time have it, the learning rate times `rate`: images grow, the first layer whitens."""
     recipe = default_recipe(len(data.parts["train"]))
@@ -148,11 +168,9 @@ def main() -> None:
     if (asked.seconds is None) == (asked.steps is None):
         parser.error("give --seconds or --steps")
     torch.set_num_threads(1)
-    kept = asked.work / f"{'-'.join(asked.shape)}-{asked.size}-{asked.seconds}-{asked.steps}.jsonl"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    known = {}
-    if kept.exists():
-        known = {(r["set"], r["seed"], r["setting"]): r for r in map(json.loads, kept.read_text().splitlines())}
+    path = asked.work / f"{'-'.join(asked.shape)}-{asked.size}-{asked.seconds}-{asked.steps}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = {(row["set"], row["seed"], row["setting"]): row for row in kept(path)}
     found = []
     for name in asked.sets:
         for seed in asked.seeds:
@@ -165,8 +183,8 @@ def main() -> None:
                     row = {"set": name, "seed": seed, "setting": setting, "images": len(data.parts["val"]), "size": data.size}
                     row |= trained(data, one, recipe, augment, seed=seed, seconds=asked.seconds, steps=asked.steps)
                     row |= {"recipe": recipe.to_json(), "augment": asdict(augment)}
-                    with kept.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
+                    with appending(path) as add:
+                        add(row)
                     print({k: row[k] for k in ("set", "seed", "setting", "passes", "val")}, file=sys.stderr, flush=True)
                 found.append(row)
     _print(found)

@@ -8,8 +8,9 @@ from torch import nn
 
 from archsmith.fitting import fitted
 from archsmith.space import Architecture
-from archsmith.training.pace import COUNTS, Pace, timed
+from archsmith.training.pace import COUNTS, Pace, images_per_second, timed
 from archsmith.training.recipe import Recipe
+from archsmith.training.threads import LEAST
 
 
 def test_the_weights_are_found_again() -> None:
@@ -40,3 +41,19 @@ def test_the_fastest_of_the_timed_steps_counts_and_the_first_one_does_not() -> N
     (took,) = timed([net], data, Recipe(), device=torch.device("cpu"), now=lambda: next(ticks))
     assert took == pytest.approx(1e3 * 0.2 / 4)
     assert not torch.equal(before, net[1].weight)  # real steps
+
+
+@pytest.mark.parametrize(
+    ("ticks", "steps", "taken"), [((0.5, 0.25, 0.125), 3, 0.125), ((0.125, 0.5, 0.25), 3, 0.25), ((4.0,), 1, 4.0)]
+)
+def test_the_faster_step_counts_and_a_slow_first_one_is_the_only_one(
+    ticks: tuple[float, ...], steps: int, taken: float
+) -> None:
+    """By a clock that knows how long each step takes."""
+    readings = [reading for i, tick in enumerate(ticks) for reading in (10.0 * i, 10.0 * i + tick)]
+    clock = iter(readings)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
+    network(torch.zeros(1, 3, 8, 8))
+    found = images_per_second(network, (3, 8, 8), Recipe(), device=torch.device("cpu"), now=lambda: next(clock))
+    assert next(clock, None) is None and len(readings) == 2 * steps
+    assert found == LEAST * min(torch.get_num_threads(), 4) / taken

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Sequence
 from functools import partial
 from random import Random
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from archsmith import clock
 from archsmith.budget import Limit, parse
@@ -17,18 +15,12 @@ from archsmith.data import Seen
 from archsmith.metrics.cost import macs, params
 from archsmith.models import build
 from archsmith.models.convnet import by_hand
-from archsmith.space import Architecture
 from archsmith.stages.work import PASSES, UPDATES, Work, passes_wanted
 from archsmith.supernet import extract, search_space
+from archsmith.training.pace import images_per_second
 from archsmith.training.recipe import Recipe, default_recipe
-from archsmith.training.state import TrainState, start
-from archsmith.training.step import Step
-from archsmith.training.threads import threaded
 
 _SIDES = (224, 192, 160, 128, 96, 64, 48, 40, 32)  # smaller than 32 only where the images are
-_BATCH, _STEPS = 16, 2  # images for each of up to _SHARED threads, and steps timed after one that warms up
-_SHARED = 4
-_SLOW_S = 1.0  # a first step that takes longer is believed
 _MEASURED = 3  # sizes
 _WIDTH, _DEPTH, _HEAD = 0.5, 2, 128  # of the hand-made network that is timed; narrower where the budget asks for it
 _NARROWER = 0.7
@@ -71,29 +63,8 @@ def wanted(images: int, recipe: Recipe, *, dense: bool) -> float:
 
 
 def _images_per_second(work: Work, seen: Seen, side: int, recipe: Recipe) -> float:
-    """In training, of one network; the faster of a few steps."""
-    network = _network(work, seen, side)
-    count = _BATCH * min(work.threads, _SHARED) if work.device.type == "cpu" else _BATCH
-    x = torch.randn(count, seen.channels, side, side, generator=torch.Generator().manual_seed(0))
-    state = start(network, recipe, device=work.device)
-    x, taken = x.to(work.device, memory_format=torch.channels_last), []
-    with threaded(Step(_learn), state.module) as step:
-        for _ in range(1 + _STEPS):
-            began = time.monotonic()
-            step(state, x, x, 0.0)
-            state.optimizer.step()
-            if work.device.type == "cuda":
-                torch.cuda.synchronize()
-            taken.append(time.monotonic() - began)
-            if taken[0] > _SLOW_S:
-                break
-    return count / min(taken[1:] or taken)
-
-
-def _learn(state: TrainState, x: Tensor, y: Tensor, drawn: Sequence[Architecture]) -> Tensor:
-    loss = state.module(x).square().mean()  # any will do
-    loss.backward()
-    return loss.detach()
+    """In training, of one network."""
+    return images_per_second(_network(work, seen, side), (seen.channels, side, side), recipe, device=work.device)
 
 
 def _network(work: Work, seen: Seen, side: int) -> nn.Module:

@@ -34,7 +34,7 @@ from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
 from archsmith.supernet import extract, search_space, try_networks
 from archsmith.survey import constraints_of, counted
-from archsmith.training.pace import timed
+from archsmith.training.pace import images_per_second
 from archsmith.training.recipe import Precision, Recipe
 
 PASSES = 25  # over the training images; fewer teach a small network little
@@ -43,7 +43,6 @@ _DENSE_PASSES, _IMAGES, _FEWER = 4.5, 40_000, 0.75  # dense ones, of so many ima
 _HEAD = 256  # of the one that is timed
 _GLANCE = 1000  # validation images behind each point of a learning curve, and behind a cut
 _FEWEST_GLANCE = 64  # ... fewer where looking takes long, but not below this
-_TIMED = 16  # images of a step that is timed, for each thread
 _TELLING_S = 3.0  # of a stage, from which on it says how busy the machine is
 _GLANCE_SHARE = 0.004  # of an arm's time for one such look; there are about ten
 
@@ -244,10 +243,7 @@ class Work:
         In the family on one by hand: a random one of depthwise blocks takes several times as long for as many MACs.
         """
         network, each = self._stacked() if self.dense else self._drawn()
-        x, y = (part[: _TIMED * self.threads] for part in self.scoring_batches[0])
-        recipe = Recipe(loss=self.images.goal.loss, label_smoothing=0.0)
-        milliseconds = next(timed([network], [(x, y)], recipe, device=self.device, images=len(x)))
-        rate = 1e3 * each / milliseconds  # MACs trained per second
+        rate = each * images_per_second(network, self.shape, Recipe(), device=self.device)  # MACs trained per second
         request = self.run.request
         seconds = min(clock.first_guess(request.time_s or self.left_s, request.reference), self.left_s)
         fitting = fitting_macs(rate, seconds, len(self.images.parts["train"]), dense=self.dense)

@@ -85,9 +85,8 @@ def _timed(
     for step in range(1 + _STEPS):
         x, y = batches[step % len(batches)]
         began = _read(clocks)
-        float(
-            train_step(state, x, y, learning_rate(state.recipe, 0.01), backward=backward)
-        )  # reading the loss waits for the device
+        loss = train_step(state, x, y, learning_rate(state.recipe, 0.01), backward=backward)
+        float(loss)  # reading it waits for the device
         taken.append(tuple(1e3 * (end - start) / len(x) for start, end in zip(began, _read(clocks), strict=True)))
         if taken[0][0] > 2 * most:  # warming up takes its own time
             break

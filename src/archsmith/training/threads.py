@@ -40,9 +40,11 @@ def threaded(backward: Backward, module: nn.Module) -> Iterator[Backward]:
     if threads < 2 or not on_cpu or not isinstance(backward, Step):
         yield backward
         return
-    with ThreadPoolExecutor(threads, "training") as pool:
-        yield _Threaded(backward, threads, pool)
-    torch.set_num_threads(threads)  # a part of what the others set holds for all
+    try:
+        with ThreadPoolExecutor(threads, "training") as pool:
+            yield _Threaded(backward, threads, pool)
+    finally:
+        torch.set_num_threads(threads)  # a part of what the others set holds for all
 
 
 class _Threaded:
@@ -51,6 +53,7 @@ class _Threaded:
     def __init__(self, step: Step, threads: int, pool: ThreadPoolExecutor) -> None:
         self._step, self._threads, self._pool = step, threads, pool
         self._of: nn.Module | None = None
+        self._refused: nn.Module | None = None  # that cannot be copied
         self._twins: list[TrainState] = []
         self._steps: list[Step] = []
 
@@ -73,11 +76,14 @@ class _Threaded:
 
     def _ready(self, state: TrainState, count: int) -> bool:
         """Whether there are networks for all parts; those of this state are made once."""
+        if self._refused is state.module:
+            return False
         if self._of is not state.module or len(self._steps) != count:
             try:
                 twins = [_twin(state) for _ in range(count - 1)]
                 self._steps = [self._step, *(copy.deepcopy(self._step) for _ in twins)]
             except Exception:  # a user's own module may refuse
+                self._refused = state.module
                 return False
             self._twins, self._of = twins, state.module
         for twin in self._twins:
