@@ -51,7 +51,7 @@ class Request(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
     init: str | None = None
     size: int | None = Field(default=None, ge=4, le=1024)
-    val_share: float = Field(default=0.15, gt=0, lt=1)
+    val_share: float | None = Field(default=None, gt=0, lt=1)  # None: by the number of images
     test_share: float | None = Field(default=None, gt=0, lt=1)
     group: str | None = None
     classes_at: int | None = Field(default=None, ge=1)
@@ -108,7 +108,7 @@ def request_from(**values: Any) -> Request:
     parse(request.budget)
     if request.time_s is None and request.steps is None:
         raise UserError("give either a time or a number of training steps")
-    if request.val_share + (request.test_share or 0.0) >= 1:
+    if (request.val_share or 0.0) + (request.test_share or 0.0) >= 1:
         raise UserError(f"val_share={request.val_share} and test_share={request.test_share} leave nothing to train on")
     return request
 

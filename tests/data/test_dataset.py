@@ -17,6 +17,7 @@ from pictures import encoded, folder, picture
 from PIL import Image
 
 from archsmith.data import Augment, batches, load, suggest
+from archsmith.data.dataset import share_to_validate
 from archsmith.errors import Damaged, UserError
 
 
@@ -379,3 +380,10 @@ def test_decode_rests_on_pillow_and_numpy_alone() -> None:
     )
     result = subprocess.run([sys.executable, "-I", "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("images", "kept"), [(20, 3), (1797, 270), (3333, 500), (5000, 500), (9_000, 500), (10_000, 500), (50_000, 2500)]
+)
+def test_of_many_images_only_as_many_validate_as_tell_good_networks_apart(images: int, kept: int) -> None:
+    assert round(share_to_validate(images) * images) == kept

@@ -34,6 +34,11 @@ from archsmith.goals import Classification, Goal, Reconstruction, Regression, to
 LARGEST_SIZE = 224  # of a suggested input
 BUILT_IN = ("digits",)
 _GIB = 1 << 30
+_VALIDATED, _VALIDATED_IMAGES, _VALIDATED_LEAST = (
+    0.15,
+    500,
+    0.05,
+)  # the share for validation, of so many images at most; at least
 _LARGEST = 1e19  # of a value to predict: its square is a number in 32 bits
 _FINEST = 2.0**-20  # of the values' deviation over their mean, in 32 bits
 _ABSENT = frozenset(("na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "missing", "?", "-", "--"))
@@ -80,7 +85,7 @@ def load(
     task: str = "classification",
     seed: int = 0,
     size: int | Sizing | None = None,
-    val_share: float = 0.15,
+    val_share: float | None = None,
     test_share: float | None = None,
     group: str | None = None,
     classes_at: int | None = None,
@@ -97,9 +102,10 @@ def load(
     as (N, targets)) or "reconstruction" (of the image itself; labels are not read). test_share: 0.2, for the digits 0.3.
     group: the column whose equal values must not be separated. classes_at: of a folder, the level of the class folders below it
     (1: directly in it), where the tree alone does not say. split: what `Data.split.to_json()` gave, to get the same parts
-    again; then seed and shares are those of the saved split. size: of the square input, or what decides it (`Sizing`). fit:
-    auto, crop, pad or squeeze, how pictures become square. flip: auto, yes or no, whether training mirrors images. before: the
-    facts of an earlier load of the same set, whose "preprocessing", "flip" and "goal" are kept to.
+    again; then seed and shares are those of the saved split. val_share: default `share_to_validate`. size: of the square input,
+    or what decides it (`Sizing`). fit: auto, crop, pad or squeeze, how pictures become square. flip: auto, yes or no, whether
+    training mirrors images. before: the facts of an earlier load of the same set, whose "preprocessing", "flip" and "goal" are
+    kept to.
     memory_limit_bytes: above so many bytes of pixels the images are not kept but decoded when needed (default: half of the free
     memory, at most 8 GiB). threads: for reading, default one a core. UserError for whatever is wrong with the source.
     """
@@ -115,6 +121,8 @@ def load(
         raise UserError(
             f"{_shown(source)}: not one image can be read; the first: {listing.unreadable[0][0]}: {listing.unreadable[0][1]}."
         )
+    if val_share is None:
+        val_share = share_to_validate(listing.declared.count("train") if listing.declared else len(headers))
     read, preprocessing = decide(listing, headers, fit=fit, threads=threads, before=(before or {}).get("preprocessing"))
     channels = 1 if all(header.grey for header in headers.values()) else 3
     if isinstance(size, int):
@@ -282,12 +290,21 @@ def _ungrouped(listing: Listing, group: str | None) -> Listing:
     return listing
 
 
-def _check_request(size: int | None, val_share: float, test_share: float) -> None:
+def share_to_validate(images: int) -> float:
+    """The share of so many images, a given test part not among them, that is kept for validation where nobody says.
+
+    15 %, but of many images no more than tell good networks apart: 500, and 5 % from 10,000 on. Others are for training.
+    """
+    return max(_VALIDATED_LEAST, min(_VALIDATED, _VALIDATED_IMAGES / max(1, images)))
+
+
+def _check_request(size: int | None, val_share: float | None, test_share: float) -> None:
     if size is not None and not 4 <= size <= 1024:
         raise UserError(f"input size {size} (--size): allowed is 4 to 1024 pixels.")
-    if not (0 < val_share < 1 and 0 < test_share < 1 and val_share + test_share < 0.95):
+    cut = _VALIDATED if val_share is None else val_share
+    if not (0 < cut < 1 and 0 < test_share < 1 and cut + test_share < 0.95):
         raise UserError(
-            f"shares of {val_share} for validation (--val-share) and {test_share} for test (--test-share): each must be "
+            f"shares of {cut} for validation (--val-share) and {test_share} for test (--test-share): each must be "
             "above 0, both together below 0.95."
         )
 

@@ -51,13 +51,16 @@ def _table(work: Work) -> LatencyTable:
 
 
 def _references(work: Work, total: float | None) -> dict[str, Any] | None:
-    """The hand-made networks that use the budget, or why there are none; None where they are to follow the chosen network.
+    """The hand-made networks that use the budget, or as much of it as the time is good for, or why there are none; None where
+    they are to follow the chosen network.
 
     The search begins with them, too, where the space has such.
     """
     limits = {limit.metric: limit.value for limit in work.limits if limit.op == "<=" and limit.metric in BOUNDING}
     if not limits or not (work.run.request.reference or work.dense):
         return None
+    if work.macs_of_time is not None:
+        limits["macs"] = min(work.macs_of_time, limits.get("macs", math.inf))
     work.tell("scaling a hand-made network to the budget", None)
     try:
         seconds = None if total is None else clock.scaling_reference(total)

@@ -15,13 +15,14 @@ from archsmith.data import Seen
 from archsmith.metrics.cost import macs, params
 from archsmith.models import build
 from archsmith.models.convnet import by_hand
-from archsmith.stages.work import PASSES, UPDATES, Work, passes_wanted
+from archsmith.stages.work import PASSES, UPDATES, Work
 from archsmith.supernet import extract, search_space
 from archsmith.training.pace import images_per_second
 from archsmith.training.recipe import Recipe, default_recipe
 
 _SIDES = (224, 192, 160, 128, 96, 64, 48, 40, 32)  # smaller than 32 only where the images are
 _MEASURED = 3  # sizes
+_DENSE_PASSES, _IMAGES, _FEWER = 4.5, 40_000, 0.75  # dense networks, of so many images; oftener by this power of how much fewer
 _WIDTH, _DEPTH, _HEAD = 0.5, 2, 128  # of the hand-made network that is timed; narrower where the budget asks for it
 _NARROWER = 0.7
 _HAND_MADE = {"convnet": "pooled", "mobilenet": "inverted"}  # space -> the block of its networks that train fast
@@ -57,8 +58,12 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
 
 
 def wanted(images: int, recipe: Recipe, *, dense: bool) -> float:
-    """Images that a network should see in its training, of so many that there are; `dense`: as in `passes_wanted`."""
-    passes = min(PASSES, passes_wanted(images, dense=dense))
+    """Images that a network should see in its training, of so many that there are.
+
+    `dense`: stacks of dense convolutions, which learn from fewer passes, the fewer, the more images there are
+    (benchmarks/RESULTS.md).
+    """
+    passes = min(PASSES, _DENSE_PASSES * (_IMAGES / images) ** _FEWER) if dense else PASSES
     return max(passes * images, UPDATES * recipe.batch_size)
 
 

@@ -39,7 +39,7 @@ from archsmith.training.recipe import Precision, Recipe
 
 PASSES = 25  # over the training images; fewer teach a small network little
 UPDATES = 400  # ... and batches at least, where images are few
-_DENSE_PASSES, _IMAGES, _FEWER = 4.5, 40_000, 0.75  # dense ones, of so many images; oftener by this power of how much fewer
+_PER_IMAGE = 480.0  # MACs of a stack of dense convolutions for each image that it is to see (benchmarks/RESULTS.md)
 _HEAD = 256  # of the one that is timed
 _GLANCE = 1000  # validation images behind each point of a learning curve, and behind a cut
 _FEWEST_GLANCE = 64  # ... fewer where looking takes long, but not below this
@@ -47,18 +47,14 @@ _TELLING_S = 3.0  # of a stage, from which on it says how busy the machine is
 _GLANCE_SHARE = 0.004  # of an arm's time for one such look; there are about ten
 
 
-def passes_wanted(images: int, *, dense: bool) -> float:
-    """How often a network should see each of so many training images.
+def fitting_macs(trained: float, images: int, *, dense: bool) -> float:
+    """MACs of a network that a time is good for. `trained`: the MACs over all images seen that can be trained in it.
 
-    `dense`: stacks of dense convolutions, which learn from fewer passes, the fewer, the more images there are
-    (benchmarks/RESULTS.md).
+    `dense`: stacks of dense convolutions. Their best size was the same for few images as for many; it is taken to grow with the
+    number of images seen, and so with the root of the time, as that of language models does (Hoffmann and others, 2022).
+    Others see each of `images` `PASSES` times.
     """
-    return _DENSE_PASSES * (_IMAGES / images) ** _FEWER if dense else PASSES
-
-
-def fitting_macs(rate: float, seconds: float, images: int, *, dense: bool) -> float:
-    """MACs of a network that sees so many training images often enough in `seconds`, at `rate` MACs trained a second."""
-    return rate * seconds / (passes_wanted(images, dense=dense) * images)
+    return (_PER_IMAGE * trained) ** 0.5 if dense else trained / (PASSES * images)
 
 
 def _slower(seconds: float, waited: float) -> float:
@@ -228,25 +224,34 @@ class Work:
         A network that is trained further is what it is: only what was asked for bounds it.
         """
         asked = parse(self.run.request.budget)
-        if asked or not self.timed or self.run.decided("begun-with") is not None:
-            return asked
-        return (Limit("macs", "<=", float(self.run.decide("macs", self._trainable_macs))),)
+        return asked if asked or self.macs_of_time is None else (Limit("macs", "<=", self.macs_of_time),)
 
     @property
     def dense(self) -> bool:
         """Whether the networks that matter are stacks of dense convolutions: the space has them by hand."""
         return self.space_name == "convnet"
 
-    def _trainable_macs(self) -> float:
-        """MACs at which a network sees each image often enough in the training it gets; timed on one network.
+    @cached_property
+    def macs_of_time(self) -> float | None:
+        """MACs that the time is good for, where they bound anything: without a budget the space, with one what is made by hand.
 
-        In the family on one by hand: a random one of depthwise blocks takes several times as long for as many MACs.
+        So a wide budget is not used up. None where steps count, for a network that is trained further, and where a budget asks
+        for a least size.
         """
+        asked = parse(self.run.request.budget)
+        if not self.timed or self.run.decided("begun-with") is not None or (asked and not self.dense):
+            return None
+        if any(limit.op == ">=" for limit in asked):
+            return None
+        return float(self.run.decide("macs", self._trainable_macs))
+
+    def _trainable_macs(self) -> float:
+        """Timed on one network: in the family on one by hand, as a random one of depthwise blocks takes much longer."""
         network, each = self._stacked() if self.dense else self._drawn()
         rate = each * images_per_second(network, self.shape, Recipe(), device=self.device)  # MACs trained per second
         request = self.run.request
         seconds = min(clock.first_guess(request.time_s or self.left_s, request.reference), self.left_s)
-        fitting = fitting_macs(rate, seconds, len(self.images.parts["train"]), dense=self.dense)
+        fitting = fitting_macs(rate * seconds, len(self.images.parts["train"]), dense=self.dense)
         return max(2.0 * self._macs_of(self.space.extreme(0)), fitting)
 
     def _drawn(self) -> tuple[nn.Module, float]:
@@ -298,7 +303,8 @@ class Work:
         return [Reference(**fields) for fields in found]
 
     def _keeps(self, limits: Sequence[Constraint]) -> Callable[[Architecture], bool]:
-        bounds = Problem(self.space, (), (*self.constraints, *limits))
+        time = () if self.macs_of_time is None else constraints_of((Limit("macs", "<=", self.macs_of_time),), self.costs, None)
+        bounds = Problem(self.space, (), (*self.constraints, *time, *limits))
         return lambda arch: bounds.evaluate([Candidate(arch)])[0].feasible
 
     def plain(self, arch: Architecture) -> nn.Module:
