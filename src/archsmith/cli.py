@@ -248,8 +248,8 @@ def search(
             callback=arguments.finite,
             min=1e-4,
             max=0.9,
-            help="Share of the images kept for validation, where none are given. [default: 0.15; 500 images of more than 3,300; "
-            "0.05 of more than 10,000]",
+            help="Share of the images kept for validation, where none are given. [default: 0.15; of more than 3,300 images "
+            "500, of more than 10,000 0.05]",
         ),
     ] = None,
     test_share: Annotated[
