@@ -3,7 +3,7 @@
 `python benchmarks/plain_cnn.py clothes --kind airbench --seconds 600` prints one JSON object. Of archsmith it uses the reading
 of images alone, so that split and pixels are those of the search. Learning rate, decay and input size were chosen by short
 trainings, on validation images (benchmarks/RESULTS.md). airbench (K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single GPU,
-2024): its whitening of patches, its GELU and scaled outputs, without its test-time augmentation.
+2024): its whitening of patches, its identities to begin with, its GELU and scaled outputs, without its test-time augmentation.
 """
 
 from __future__ import annotations
@@ -95,6 +95,13 @@ def whitened(first: nn.Conv2d, images: Tensor) -> None:
     first.weight.requires_grad_(False)
 
 
+def identical(network: nn.Module) -> None:
+    """Each 3 x 3 convolution begins by passing on its channels, in as many filters as there are channels."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
+            nn.init.dirac_(layer.weight[: layer.in_channels])
+
+
 def counted(network: nn.Module, shape: tuple[int, int, int]) -> tuple[int, int]:
     """Parameters and MACs."""
     found = 0
@@ -179,6 +186,7 @@ def main() -> None:
     if asked.kind == "airbench":
         first = network[0]
         assert isinstance(first, nn.Conv2d)
+        identical(network)
         whitened(first, pixels(images[:2000]))
     batch = min(asked.batch, max(8, len(labels) // 16))
     peak = (asked.lr or {"resnet": 0.4, "airbench": 0.4}[asked.kind]) * (batch / 128) ** 0.5

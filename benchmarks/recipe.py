@@ -29,6 +29,7 @@ from archsmith.data.augment import Augment
 from archsmith.data.dataset import Data
 from archsmith.data.parts import batches, ordered
 from archsmith.models.reference import KINDS, Reference, reference
+from archsmith.training.identity import pass_on
 from archsmith.training.loop import advance
 from archsmith.training.recipe import Recipe, default_recipe
 from archsmith.training.state import TrainState, start
@@ -60,6 +61,7 @@ CHANGES: dict[str, Callable[[Recipe, Augment], Setting]] = {
     "zero_gamma": lambda r, a: (replace(r, zero_gamma=True), a),
     "bf16": lambda r, a: (replace(r, precision="bf16"), a),
     "whiten": lambda r, a: (replace(r, whiten=True), a),
+    "identity": lambda r, a: (replace(r, identity=True), a),
     "grow 0.5": lambda r, a: (replace(r, grow=0.5), a),
     "grow 0.7": lambda r, a: (replace(r, grow=0.7), a),
     "no augmentation": lambda r, a: (r, Augment()),
@@ -115,6 +117,8 @@ def advanced(
 ) -> tuple[TrainState, float]:
     """A network as so many CPU seconds, or steps, leave it, and how often it saw each image; `backward`: as in `advance`."""
     part = data.parts["train"]
+    if recipe.identity:
+        pass_on(network)
     if recipe.whiten:
         whiten(network, next(batches(part, min(512, len(part)), data=data, seed=seed, augment=None, device="cpu"))[0])
     state = start(network, recipe, seed=seed, class_counts=_counts(data))
@@ -142,9 +146,11 @@ def every(
 
 
 def growing(data: Data, rate: float) -> Recipe:
-    """The default recipe as runs with --time have it, the learning rate times `rate`: images grow, the first layer whitens."""
+    """The default recipe as runs with --time have it, the learning rate times `rate`: images grow, the first layer whitens,
+    others begin by passing on what they are given.
+    """
     recipe = default_recipe(len(data.parts["train"]))
-    return replace(recipe, lr=recipe.lr * rate, grow=0.5, whiten=True)
+    return replace(recipe, lr=recipe.lr * rate, grow=0.5, whiten=True, identity=True)
 
 
 def _counts(data: Data) -> list[int]:

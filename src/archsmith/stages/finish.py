@@ -71,7 +71,7 @@ def recipe_for(work: Work) -> Recipe:
         recipe = replace(recipe, lr=round(recipe.lr * rate_for(work.run.decided("finish/passes")), 4))
     if "lr" in asked:
         recipe = replace(recipe, lr=float(asked["lr"]))
-    recipe = replace(recipe, whiten=True)
+    recipe = replace(recipe, whiten=True, identity=True)
     if work.timed and goal.task != "reconstruction" and work.images.size >= _GROWING:
         recipe = replace(recipe, grow=_GROW)
     if goal.loss == "cross-entropy":

@@ -20,6 +20,7 @@ from archsmith.halving import Rung, rungs_for, work
 from archsmith.supernet import calibrate
 from archsmith.training.checkpoint import resumed
 from archsmith.training.growing import Smaller, takes
+from archsmith.training.identity import pass_on
 from archsmith.training.loop import advance, start
 from archsmith.training.precision import tried
 from archsmith.training.recipe import Precision, Recipe
@@ -155,6 +156,8 @@ def _resumed(entrant: Entrant, field: Field) -> TrainState:
     if state is not None:
         return state
     network, recipe = entrant.make(), _recipe(entrant, field)
+    if recipe.identity and field.fresh:
+        pass_on(network)
     if recipe.whiten and field.fresh:
         whiten(network, torch.cat([x for x, _ in itertools.islice(field.stream(0), _WHITENING)]).cpu())
     return start(

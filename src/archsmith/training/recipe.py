@@ -35,6 +35,7 @@ class Recipe:
     data stream's. `loss`: label smoothing and class balance concern cross-entropy alone. `grow`: images begin at this share of
     their side and are whole from `GROWN` of the training on (progressive resizing; Howard, 2018): small ones take less time.
     `whiten`: the first convolution begins with filters that whiten patches of the training images (`training.whiten`).
+    `identity`: convolutions beside no shortcut begin by passing on what they are given (`training.identity`).
     """
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -52,6 +53,7 @@ class Recipe:
     loss: Loss = "cross-entropy"
     grow: float = 1.0
     whiten: bool = False
+    identity: bool = False
 
     def __post_init__(self) -> None:
         _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
