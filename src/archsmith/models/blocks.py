@@ -290,7 +290,8 @@ def _conv(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) -> n
 
 
 def _pooled(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) -> nn.Module:
-    return PlainConv(inputs, plan.width, stride, nn.GELU, shortcut=shortcut, pooled=True)
+    """Without shortcuts: its convolutions begin as the identity (`training.identity`), which learns faster."""
+    return PlainConv(inputs, plan.width, stride, nn.GELU, shortcut=False, pooled=True)
 
 
 _BLOCKS: dict[str, Callable[[str, Plan, Size, int, bool], nn.Module]] = {
