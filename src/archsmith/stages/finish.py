@@ -16,6 +16,7 @@ from archsmith.archive import SqliteArchive
 from archsmith.errors import UserError
 from archsmith.halving import rungs_for
 from archsmith.halving import work as rounds
+from archsmith.methods.hand_made import places
 from archsmith.methods.task import Training
 from archsmith.models.reference import Reference, costs
 from archsmith.problem import Candidate, Trial
@@ -267,8 +268,8 @@ def _reference(work: Work, recipe: Recipe, plan: dict[str, Any], chosen: dict[st
     found = references(work, chosen)
     if not found:
         return None
-    if work.timed and work.plan.finalists == 1:  # a cut so early would say nothing: the one that sees most images
-        found = found[:1]
+    if work.timed:  # of few seconds a race of many takes what the winner lacks: as few as where they are the search's own
+        found = found[: places(work.plan.finalists, work.plan.training, 1, referenced=False)]
     began = work.run.decide("finish/reference-began", lambda: work.stopwatch.seconds if work.stopwatch else 0.0)
     budget = plan["reference"]
     if work.timed:  # as the machine is by now: shipping must not come late because others keep it busy
