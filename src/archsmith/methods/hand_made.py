@@ -11,7 +11,7 @@ from typing import Any
 from archsmith.elastic.views import NAME as VIEWS
 from archsmith.errors import UserError
 from archsmith.methods import zico
-from archsmith.methods.scored import limits_of_time, passes_of
+from archsmith.methods.scored import passes_of
 from archsmith.methods.task import Task
 from archsmith.models import meant
 
@@ -39,7 +39,7 @@ def screen(task: Task) -> dict[str, Any]:
 
 
 def search(task: Task) -> dict[str, Any]:
-    """Hand-made networks, narrower where the time asks for it, in half of the places, neighbors of the first in the others.
+    """Hand-made networks, of the size that the time is good for, in half of the places, neighbors of the first in the others.
 
     Where mirror images mean the same, each is there in a form that looks at both, and the first in the one that does not, too.
     Where the time is short there are two: no third one won a race, and each takes a tenth of the training. One, where networks
@@ -47,16 +47,16 @@ def search(task: Task) -> dict[str, Any]:
     """
     if not task.by_hand(()):
         return zico.search(task)
-    limits, views = limits_of_time(task)[:1], max(task.space.get(VIEWS, (1,)))
+    views = max(task.space.get(VIEWS, (1,)))
     seconds = task.training.seconds if task.training is not None else None
     count = places(task.finalists, seconds, views, referenced=task.referenced)
-    by_hand = task.by_hand(limits, views) or task.by_hand((), views) or task.by_hand(limits) or task.by_hand(())
-    single = task.by_hand(limits)[:1] if views > 1 else ()
+    by_hand = task.by_hand((), views) or task.by_hand(())
+    single = task.by_hand(())[:1] if views > 1 else ()
     likeliest = [*by_hand[:1], *single]
     if single and looks(passes_of(task, single[0])) == 1:
         likeliest.reverse()
     first = list(dict.fromkeys([*likeliest, *by_hand[1:]]))[: -(-count // 2)]
-    near = task.beside(limits, 2 * count, views)
+    near = task.beside(2 * count, views)
     others = [arch for arch in near if arch not in first][: count - len(first)]
     listed = [
         {"key": arch.key, "options": dict(arch), "origin": origin}

@@ -388,11 +388,6 @@ def _enough(task: Task, archive: Archive, part: str) -> Callable[[], bool]:
     return lambda: len(archive) >= least and ended()
 
 
-def limits_of_time(task: Task) -> tuple[Constraint, ...]:
-    """Upper limits of training milliseconds per image, the stricter first; () where time plays no part or is enough."""
-    return _limits(task, _counts(task))
-
-
 def passes_of(task: Task, arch: Architecture) -> float:
     """How often it would see each training image in the time that the network which ships gets; infinite where steps count."""
     if task.training is None:

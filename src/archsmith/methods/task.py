@@ -87,7 +87,7 @@ class Task:
     left: Callable[[], float] = lambda: math.inf
     goal: Goal = Classification(())
     by_hand: Callable[..., Sequence[Architecture]] = lambda limits, views=1: ()  # see `Work.by_hand`
-    beside: Callable[..., Sequence[Architecture]] = lambda limits, count, views=1: ()  # see `Work.beside`
+    beside: Callable[..., Sequence[Architecture]] = lambda count, views=1: ()  # see `Work.beside`
     referenced: bool = False  # a hand-made reference is trained beside it
 
     @property

@@ -291,10 +291,10 @@ class Work:
         archs = (in_space(self.space, one, self._keeps(limits), views) for one in self._made())
         return tuple(dict.fromkeys(arch for arch in archs if arch is not None))
 
-    def beside(self, limits: Sequence[Constraint], count: int, views: int = 1) -> tuple[Architecture, ...]:
-        """Up to so many neighbors of the first hand-made network, within the budget and `limits`."""
+    def beside(self, count: int, views: int = 1) -> tuple[Architecture, ...]:
+        """Up to so many neighbors of the first hand-made network, within the budget and what the time is good for."""
         for one in self._made()[:1]:
-            drawn = beside(self.space, one, self._keeps(limits), Random(self.run.request.seed), views=views)
+            drawn = beside(self.space, one, self._keeps(()), Random(self.run.request.seed), views=views)
             return tuple(dict.fromkeys(itertools.islice(drawn, 2 * count)))[:count]
         return ()
 
