@@ -5,7 +5,7 @@ widths of the groups relative to each other, activation, millions of MACs. Furth
 `whitened`, a stem of 2 x 2 filters that whiten and stay as they are, `padded` one whose map is as large as the image;
 `max`, the largest value of the last map instead of its mean, outputs over 3 (both as airbench); `headN`, a 1 x 1
 convolution to N channels before it; `strong`, that augmentation; `whole`, images that do not grow; `drawn`, convolutions that
-begin as drawn, not as the identity. Each gets equal CPU seconds of one thread and is as wide as `--params` and its MACs allow.
+begin as drawn, not as the identity; `bf16`, that precision. Each gets equal CPU seconds of one thread and is as wide as `--params` and its MACs allow.
 A JSON line each: accuracy on validation images, of the images alone and of the mean with their mirror images; the test images
 are never read. Finished ones are kept and not repeated.
 """
@@ -102,6 +102,8 @@ def trained(data: Data, form: str, *, seed: int, seconds: float, rate: float, mo
         part, first = data.parts["train"], next(layer for layer in network if isinstance(layer, nn.Conv2d))
         whitened(first, next(batches(part, min(512, len(part)), data=data, seed=seed, augment=None, device="cpu"))[0])
         recipe = replace(recipe, whiten=False)
+    if "bf16" in read.words:
+        recipe = replace(recipe, precision="bf16")
     if "drawn" in read.words:
         recipe = replace(recipe, identity=False)
     if "whole" in read.words:

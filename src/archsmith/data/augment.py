@@ -22,7 +22,7 @@ COLOR = ("brightness", "contrast", "saturation", "sharpness", "solarize", "poste
 
 
 LEVELS = ("auto", "none", "mild", "strong")
-_OFTEN, _FEW = 120.0, 1000  # passes from which on the strong one is better, for up to so many images
+_OFTEN, _FEW = 75.0, 1000  # passes from which on the strong one is better, for up to so many images
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ def suggest(data: Described, level: str = "auto", *, passes: float = 0.0) -> Aug
 
 
 def _often(data: Described) -> float:
-    """120 passes up to a thousand training images; from there on with the root of their number."""
+    """75 passes up to a thousand training images; from there on with the fourth root of their number."""
     images = sum((data.facts.get("counts") or {}).get("train") or ())
-    return _OFTEN * math.sqrt(max(1.0, images / _FEW))
+    return _OFTEN * max(1.0, images / _FEW) ** 0.25
 
 
 def _pictures(data: Described) -> bool:
