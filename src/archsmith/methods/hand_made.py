@@ -45,13 +45,14 @@ def search(task: Task) -> dict[str, Any]:
     Where the time is short there are two: no third one won a race, and each takes a tenth of the training. One, where networks
     may look at both: in the form that suits the time (`looks`), as the hand-made reference is trained beside it in the other.
     """
-    if not task.by_hand(()):
+    once = task.by_hand(())
+    if not once:
         return zico.search(task)
     views = max(task.space.get(VIEWS, (1,)))
     seconds = task.training.seconds if task.training is not None else None
     count = places(task.finalists, seconds, views, referenced=task.referenced)
-    by_hand = task.by_hand((), views) or task.by_hand(())
-    single = task.by_hand(())[:1] if views > 1 else ()
+    by_hand = (task.by_hand((), views) if views > 1 else ()) or once
+    single = once[:1] if views > 1 else ()
     likeliest = [*by_hand[:1], *single]
     if single and looks(passes_of(task, single[0])) == 1:
         likeliest.reverse()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import fx, nn
 
-from archsmith.metrics.proxies.surgery import ancestors
+from archsmith.metrics.proxies.surgery import ancestors, sums
 
 
 @torch.no_grad()
@@ -38,19 +38,14 @@ def pass_on(module: nn.Module) -> int:
 
 def _passes(conv: nn.Conv2d) -> bool:
     """Whether its output can be its input, pixel by pixel."""
-    return conv.groups == 1 and set(conv.stride) == {1} and set(conv.dilation) == {1} and _odd(conv)
-
-
-def _odd(conv: nn.Conv2d) -> bool:
-    return min(conv.kernel_size) > 1 and all(side % 2 for side in conv.kernel_size)
+    odd = min(conv.kernel_size) > 1 and all(side % 2 for side in conv.kernel_size)
+    return odd and conv.groups == 1 and set(conv.stride) == {1} and set(conv.dilation) == {1}
 
 
 def _beside_shortcuts(graph: fx.Graph) -> set[fx.Node]:
     """What lies between something and a sum in which it appears again."""
     found: set[fx.Node] = set()
-    for node in graph.nodes:
-        if getattr(node.target, "__name__", node.target) not in ("add", "iadd", "add_") or len(node.all_input_nodes) != 2:
-            continue
-        one, other = (ancestors(branch) for branch in node.all_input_nodes)
-        found |= (one | other) - (one & other)
+    for branches in sums(graph):
+        one, other = map(ancestors, branches)
+        found |= one ^ other
     return found

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.errors import UserError
-from archsmith.metrics.proxies.surgery import ancestors
+from archsmith.metrics.proxies.surgery import ancestors, sums
 from archsmith.training.recipe import Recipe
 
 
@@ -153,10 +153,8 @@ def zero_residual_gammas(module: nn.Module) -> int:
         return 0
     modules = dict(module.named_modules())
     found = set()
-    for node in graph.nodes:
-        if getattr(node.target, "__name__", node.target) not in ("add", "iadd", "add_") or len(node.all_input_nodes) != 2:
-            continue
-        for source, branch in (node.all_input_nodes, node.all_input_nodes[::-1]):
+    for one, other in sums(graph):
+        for source, branch in ((one, other), (other, one)):
             norm = modules.get(str(branch.target)) if branch.op == "call_module" else None
             if isinstance(norm, nn.BatchNorm2d) and norm.affine and source in ancestors(branch):
                 found.add(norm)  # not that of `source`, which may end in a BatchNorm itself: everything passes there

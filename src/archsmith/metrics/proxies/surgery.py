@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import fx, nn
 
@@ -67,6 +69,13 @@ def _is_pool(traced: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_module":
         return isinstance(traced.get_submodule(str(node.target)), nn.AdaptiveAvgPool2d)
     return _called(node) in _POOLS
+
+
+def sums(graph: fx.Graph) -> Iterator[tuple[fx.Node, fx.Node]]:
+    """The two nodes that are added, for each addition of two different ones."""
+    for node in graph.nodes:
+        if getattr(node.target, "__name__", node.target) in _ADD and len(node.all_input_nodes) == 2:
+            yield node.all_input_nodes[0], node.all_input_nodes[1]
 
 
 def ancestors(node: fx.Node) -> set[fx.Node]:
