@@ -117,7 +117,7 @@ def options() -> Iterator[tuple[str, str, bool]]:
     """(command, option or "" for an argument, whether it is a number) of the whole command line, as it declares itself."""
     import typer
 
-    from archsmith.cli import app
+    from archsmith.cli.app import app
 
     root: Any = typer.main.get_command(app)
     for name, command in root.commands.items():
@@ -235,7 +235,7 @@ def _architectures(folder: Path) -> Iterator[tuple[str, Path]]:
 def _weights(folder: Path) -> Iterator[tuple[str, Path]]:
     import torch
 
-    from archsmith.models import build
+    from archsmith.spaces import build
 
     own = {name: torch.zeros(tensor.shape) for name, tensor in build("mobilenet", 10, 1, 8).state_dict().items()}
     own = {name: tensor for name, tensor in own.items() if tensor.ndim == 4}
@@ -310,7 +310,7 @@ def _within(seconds: float) -> Iterator[None]:
 
 def tried(case: Case, within_s: float = LIMIT_S) -> Outcome:
     """The case in this process, in an empty folder of its own."""
-    from archsmith.cli import main
+    from archsmith.cli.app import main
 
     out, err, code, began = io.StringIO(), io.StringIO(), 0, time.monotonic()
     here, argv = Path.cwd(), sys.argv

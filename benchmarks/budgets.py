@@ -18,16 +18,18 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from archsmith._internal.progress import Silent
 from archsmith.bench.pool import processes, results
-from archsmith.feasible import feasible_sample
+from archsmith.elastic.supernet import extract, search_space
+from archsmith.feasibility.sampler import feasible_sample
 from archsmith.metrics.cost import Costs
-from archsmith.models import build
-from archsmith.pipeline import carry_on, generated
 from archsmith.problem import between
-from archsmith.progress import Silent
-from archsmith.run import Run, request_from
+from archsmith.run.request import request_from
+from archsmith.run.store import Run
 from archsmith.space import Architecture
-from archsmith.supernet import extract, search_space
+from archsmith.spaces import build
+from archsmith.stages.answers import generated
+from archsmith.stages.pipeline import carry_on
 
 _held: list[Any] = []  # of a worker process: the images and what to train with
 
@@ -101,8 +103,8 @@ def main() -> None:
 
 def begin(job: tuple[Any, ...]) -> None:
     """In each worker: the images as the run split them."""
-    from archsmith.pipeline import open_work
     from archsmith.stages import look
+    from archsmith.stages.pipeline import open_work
     from archsmith.training.device import set_threads
 
     folder, space, size, steps, seed = job

@@ -17,9 +17,9 @@ import torch
 from image_sets import GROUPS, SETS, source
 from recipe import trained
 
-from archsmith.budget import parse
 from archsmith.data import load, suggest
-from archsmith.models.reference import KINDS, costs, reference
+from archsmith.problem.budget import parse
+from archsmith.spaces.reference import KINDS, costs, reference
 from archsmith.training.recipe import default_recipe
 
 

@@ -32,7 +32,7 @@ from disturbed import KINDS, States, arm, child, damage, ended, restore
 POINTS = (("training", 25), ("checkpoint", 3), ("database", 2), ("between", 4))
 RECORDS = ("run.json", "trials.sqlite", "trials.sqlite-wal")  # a run cannot be taken up without; the rest is made again
 CELLS = """
-from archsmith.models.cell import nasbench201
+from archsmith.spaces.nasbench201 import nasbench201
 
 
 def Net(classes, channels, size, partial=1):
@@ -75,7 +75,7 @@ def make_images(path: Path, count: int = 150, size: int = 8) -> None:
 
 def digest(folder: Path) -> dict[str, Any]:
     """What must be equal: every trial but its seconds, the choice, the weights."""
-    from archsmith.run import Run
+    from archsmith.run.store import Run
 
     run = Run.open(folder)
     trials = [
@@ -106,7 +106,7 @@ class Bench:
 
     def request(self, **changes: Any) -> Any:
         """A small job."""
-        from archsmith.run import request_from
+        from archsmith.run.request import request_from
 
         asked: dict[str, Any] = {
             "data": str(self.base / "bars.npz"), "budget": self.budget, "method": self.method,
@@ -119,7 +119,7 @@ class Bench:
         """A search from its beginning."""
 
         def work() -> None:
-            from archsmith.pipeline import start
+            from archsmith.stages.requests import start
 
             start(self.request(**changes), folder)
 
@@ -142,8 +142,8 @@ Case = tuple[str, str, str]  # kind, name, what went wrong: "" for nothing
 
 def go_on(folder: Path, begin: Callable[[], None], told: Path | None = None) -> int:
     """What a user does after a crash: resume, or the same command again where there is no run yet."""
-    from archsmith.pipeline import carry_on
-    from archsmith.run import Run
+    from archsmith.run.store import Run
+    from archsmith.stages.pipeline import carry_on
 
     if (folder / "run.json").exists():
         return child(lambda: void(carry_on(Run.open(folder))), told=told)
@@ -199,8 +199,8 @@ def writes(bench: Bench) -> Iterator[Case]:
 
     def again(folder: Path) -> Callable[[], None]:
         def work() -> None:
-            from archsmith.pipeline import again
-            from archsmith.run import Run
+            from archsmith.run.store import Run
+            from archsmith.stages.requests import again
 
             again(Run.open(source), "params<=2k", folder)
 
@@ -226,7 +226,7 @@ def _exports(bench: Bench, source: Path) -> Iterator[Case]:
 
     def export(folder: Path) -> Callable[[], None]:
         def work() -> None:
-            from archsmith.run import Run
+            from archsmith.run.store import Run
 
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / "m.safetensors").exists():
@@ -339,8 +339,9 @@ def together(bench: Bench) -> Iterator[Case]:
 
 
 def _resumed(folder: Path, bench: Bench) -> None:
-    from archsmith.pipeline import carry_on, start
-    from archsmith.run import Run
+    from archsmith.run.store import Run
+    from archsmith.stages.pipeline import carry_on
+    from archsmith.stages.requests import start
 
     carry_on(Run.open(folder)) if (folder / "run.json").exists() else start(bench.request(), folder)
 
@@ -397,7 +398,7 @@ ALL: dict[str, Callable[[Bench], Iterator[Case]]] = {
 def _light() -> None:
     """Networks are shipped as those are that cannot be traced: weights, code and documents, which take no time."""
     from archsmith.export import package
-    from archsmith.tracing import Untraceable
+    from archsmith.graph.trace import Untraceable
 
     def refused(*args: Any) -> Any:
         raise Untraceable("left out by the campaign; --whole writes it")
@@ -430,7 +431,7 @@ def main() -> None:
     steps, trials = asked.steps or (24 if asked.short else 40), asked.trials or (9 if asked.short else 12)
     bench = Bench(base, steps, trials, asked.short, asked.method, asked.space, asked.budget)
     import archsmith.export  # once, before the forks
-    import archsmith.pipeline  # noqa: F401
+    import archsmith.stages.pipeline  # noqa: F401
 
     if not asked.whole:
         _light()

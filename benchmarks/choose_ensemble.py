@@ -32,7 +32,7 @@ def main() -> None:
     """Goes on where it was stopped."""
     from archsmith.bench import page
     from archsmith.bench.proxies import Setting, beside, columns_of, compare, sampled, text, truth_of
-    from archsmith.benchmarks import load
+    from archsmith.recorded import load
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, default=200)

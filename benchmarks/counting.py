@@ -9,9 +9,9 @@ from random import Random
 
 import torch
 
+from archsmith.elastic.supernet import search_space
 from archsmith.metrics.cost import Costs
-from archsmith.models import build
-from archsmith.supernet import search_space
+from archsmith.spaces import build
 
 CASES = (("ofa-mobilenet-v3-w1.0", 1000, 3, 224), ("mobilenet", 10, 3, 32), ("mobilenet", 10, 1, 8))
 

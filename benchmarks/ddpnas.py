@@ -28,17 +28,17 @@ from typing import Any
 
 import numpy as np
 
-from archsmith.archive import Archive
 from archsmith.bench import estimators as est
 from archsmith.bench.folder import appending, kept
 from archsmith.bench.pool import processes, results
 from archsmith.bench.proxies import networks_of
-from archsmith.benchmarks import load
 from archsmith.predictors.ranking import kendall, spearman
 from archsmith.problem import Problem, Trial, maximize
-from archsmith.search import search
+from archsmith.recorded import load
+from archsmith.searchers.archive import Archive
 from archsmith.searchers.categorical import Categorical, credited
 from archsmith.searchers.evolution import regularized_evolution
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.pruning import pruning
 from archsmith.space import Architecture
 
@@ -123,7 +123,7 @@ def one_shot_on(have: Any, seed: int, stage: Any, truth: dict[str, float]) -> fl
 def run(arm: str, seed: int, rounds: int, split: str, truth: dict[str, float]) -> dict[str, Any]:
     """picks: kind -> key of the architecture; agreement: Spearman and Kendall with the truth, at the start of each stage (of
     what was alive) and at the end."""
-    from archsmith.tree import by_decision, grow
+    from archsmith.elastic.tree import by_decision, grow
 
     began = time.perf_counter()
     arms = Arm(seed, rounds, truth)
@@ -166,11 +166,11 @@ class Arm:
     """The weights of one training, what they are judged with."""
 
     def __init__(self, seed: int, rounds: int, truth: dict[str, float]) -> None:
-        from archsmith.cells import CANONICAL
+        from archsmith._internal.seeding import mix, seeded
+        from archsmith.elastic.supernet import search_space
+        from archsmith.elastic.tree import Node
         from archsmith.metrics.shared import SharedAccuracy
-        from archsmith.seeding import mix, seeded
-        from archsmith.supernet import search_space
-        from archsmith.tree import Node
+        from archsmith.spaces.cells import CANONICAL
 
         self.job, self.seed, self.rounds, self.truth = est._job[0], seed, rounds, truth
         with seeded(mix(seed, "weights")):
@@ -187,7 +187,7 @@ class Arm:
 
     def narrowed(self, space: Any) -> None:
         """Goes on with a part of the space."""
-        from archsmith.tree import Node
+        from archsmith.elastic.tree import Node
 
         trained = self.root.trained
         self.root = Node(space, self.root.model)
@@ -242,7 +242,7 @@ class Arm:
             return problem.evaluate(candidates, stage)
 
         searcher = pruning(problem, self.seed, rounds=self.rounds, on_stage=told, **rule)
-        search(problem, searcher, trials=total, archive=archive, evaluate=measured, at_once=1 if turn else total)
+        run_searcher(problem, searcher, trials=total, archive=archive, evaluate=measured, at_once=1 if turn else total)
         if seen is not None:
             searcher.ask()  # lets it prune
             seen.append(held[0])
@@ -262,7 +262,7 @@ class Arm:
         means, mode = credited(Categorical(self.root.space), drawn, rewards), Categorical(self.root.space)
         for name, row in means.items():
             mode.theta[name] = [row.get(place, -math.inf) for place in range(len(mode.theta[name]))]
-        evolved = search(problem, regularized_evolution(problem, self.seed, population=20, tournament=5), trials=100)
+        evolved = run_searcher(problem, regularized_evolution(problem, self.seed, population=20, tournament=5), trials=100)
         everything = self.all(self.root.space)
         return {
             f"best of {count} random": drawn[int(np.argmax(rewards))].key,

@@ -19,13 +19,13 @@ def main() -> None:
     """Prints a row for every score and truth, and one JSON object; a cell with nothing dead is scored once for both."""
     from archsmith.bench.judge import paired
     from archsmith.bench.proxies import Setting, _batches, beside, networks_of, sampled, truth_of
-    from archsmith.benchmarks import load
-    from archsmith.cells import CANONICAL
     from archsmith.metrics.cost import Costs
     from archsmith.metrics.proxies import build_all, lower_is_better
     from archsmith.metrics.proxies.baselines import COUNTED
     from archsmith.metrics.proxies.ensembles import ENSEMBLES, rank_sum
-    from archsmith.models import build
+    from archsmith.recorded import load
+    from archsmith.spaces import build
+    from archsmith.spaces.cells import CANONICAL
     from archsmith.training.device import set_threads
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -25,20 +25,20 @@ from recipe import advanced, growing, validation
 from torch import nn
 
 from archsmith.bench.folder import appending, kept
-from archsmith.budget import parse
 from archsmith.data import load, suggest
 from archsmith.data.dataset import Data
 from archsmith.data.parts import batches
-from archsmith.feasible import feasible_sample
+from archsmith.elastic.supernet import extract, search_space
+from archsmith.feasibility.sampler import feasible_sample
 from archsmith.metrics.cost import LAYERS, Costs
+from archsmith.metrics.limits import constraints_of
 from archsmith.metrics.proxies import build_all
 from archsmith.metrics.proxies.ensembles import CHOSEN_FOR, ENSEMBLES, Reference, Referred
-from archsmith.models.convnet import convnet
-from archsmith.models.reference import reference
 from archsmith.predictors.ranking import kendall
+from archsmith.problem.budget import parse
 from archsmith.space import Architecture
-from archsmith.supernet import extract, search_space
-from archsmith.survey import constraints_of
+from archsmith.spaces.convnet import convnet
+from archsmith.spaces.reference import reference
 
 BUDGET = "params<=300k, macs<=20M"
 DECIDERS = ("zico", "ensemble", "log_sizes", "params", "macs", "shallow", "pace", "random")

@@ -20,8 +20,8 @@ from torch import nn
 
 from archsmith.data import suggest
 from archsmith.data.dataset import Data
-from archsmith.models.reference import reference
 from archsmith.space import Architecture
+from archsmith.spaces.reference import reference
 from archsmith.training.shared import Distillation, Paths
 from archsmith.training.step import Step, whole
 

@@ -87,7 +87,7 @@ def arm(point: str, at: int) -> None:
 
         checkpoint.write_chunks = half
     elif point == "between":
-        from archsmith.run import Run
+        from archsmith.run.store import Run
 
         finish = Run.finish_stage
 
@@ -140,7 +140,7 @@ class States:
             for name in names:
                 setattr(module, name, self._around(getattr(module, name)))
         _on_statements(lambda sql: None if sql.lstrip().lower().startswith(("select", "pragma")) else self.look())
-        from archsmith import files
+        from archsmith._internal import files
         from archsmith.training import checkpoint
 
         def halves(file: BinaryIO, data: bytes) -> None:

@@ -13,8 +13,8 @@ def main() -> None:
     """Reads the scores that benchmarks/nasbench201_proxies.py left; scores nothing itself."""
     from archsmith.bench.judge import paired
     from archsmith.bench.proxies import Setting, columns_of, sampled, truth_of
-    from archsmith.benchmarks import load
     from archsmith.metrics.proxies.ensembles import ENSEMBLES, Judged, rank_sum, selected
+    from archsmith.recorded import load
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scores", type=Path, default=Path("runs/nasbench201-proxies"))

@@ -9,12 +9,12 @@ import time
 from collections import Counter
 from random import Random
 
-from archsmith.feasible import FeasibleSampler
+from archsmith.elastic.supernet import search_space
+from archsmith.feasibility.sampler import FeasibleSampler
 from archsmith.metrics.cost import Costs
-from archsmith.models import build
 from archsmith.problem import Constraint, at_most, between
 from archsmith.space import Architecture, SearchSpace
-from archsmith.supernet import search_space
+from archsmith.spaces import build
 
 
 def additive(decisions: int, options: int) -> tuple[SearchSpace, Constraint, str]:

@@ -20,16 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from archsmith.archive import Archive
 from archsmith.bench import estimators as est
 from archsmith.bench.folder import appending, kept
 from archsmith.bench.pool import processes, results
 from archsmith.bench.proxies import networks_of
-from archsmith.benchmarks import load
-from archsmith.benchmarks.recorded import Curve, Rows
 from archsmith.problem import Problem, minimize
-from archsmith.search import search
+from archsmith.recorded import load
+from archsmith.recorded.benchmark import Curve, Rows
 from archsmith.searchers import make
+from archsmith.searchers.archive import Archive
+from archsmith.searchers.loop import run_searcher
 from archsmith.space import Architecture
 
 SEARCHERS = ("random", "regularized-evolution:population=10:tournament=5", "tpe", "bohb", "hyperband", "smac", "reinforce")
@@ -102,7 +102,7 @@ def picked(curve: Curve, space: Any, searcher: str, queries: int, seed: int, tru
     def count(trial: Any) -> None:
         spent[0] += trial.candidate.fidelity or 1.0
 
-    search(
+    run_searcher(
         problem,
         make(searcher)(problem, seed),
         trials=4 * queries,
@@ -154,14 +154,14 @@ def learned(asked: argparse.Namespace, setting: est.Setting, truth: dict[Archite
 
 def learn(method: str, split: str, seed: int, steps: int) -> dict[str, Any]:
     """One training in a worker: what was found, by the lowest held-out loss among the parts, and the seconds it took."""
-    from archsmith.cells import CANONICAL
+    from archsmith._internal.seeding import mix, seeded
+    from archsmith.elastic.supernet import mixed, search_space
+    from archsmith.elastic.tree import Node, by_decision, grow
     from archsmith.metrics.shared import SharedAccuracy
-    from archsmith.models import build
-    from archsmith.seeding import mix, seeded
-    from archsmith.supernet import mixed, search_space
+    from archsmith.spaces import build
+    from archsmith.spaces.cells import CANONICAL
     from archsmith.training.nodes import train_node
     from archsmith.training.relaxed import METHODS, derived, learning, probabilities
-    from archsmith.tree import Node, by_decision, grow
 
     job, began = est._job[0], time.perf_counter()
     setting, (name, classes, _) = job.setting, job.network
@@ -188,8 +188,8 @@ def learn(method: str, split: str, seed: int, steps: int) -> dict[str, Any]:
 
 def _alphas(job: Any, seed: int, step: int) -> Any:
     """Validation images that `estimators.images` does not judge on, in the order of a seed, from a step on."""
+    from archsmith._internal.seeding import mix
     from archsmith.data import batches, chosen
-    from archsmith.seeding import mix
 
     part = job.data.parts["val"]
     judged = np.arange(0, len(part), max(1, len(part) // job.setting.held_out))

@@ -133,7 +133,7 @@ def document(valid: Any) -> st.SearchStrategy[bytes]:
 
 
 def budget() -> Reader:
-    from archsmith.budget import parse, parse_seconds
+    from archsmith.problem.budget import parse, parse_seconds
 
     signs = st.sampled_from(
         ["params", "macs", "latency", "memory", "FLOPs", "<=", ">=", "<", "≤", "=", "..", "60", "1.5", ".5", "1_000",
@@ -155,8 +155,8 @@ def budget() -> Reader:
 def architecture() -> Reader:
     from random import Random
 
-    from archsmith.cells import NASBENCH201, OFA
     from archsmith.space import Architecture
+    from archsmith.spaces.cells import NASBENCH201, OFA
 
     valid = dict(OFA.sample(Random(0)))
 
@@ -285,8 +285,9 @@ def npz() -> Reader:
 
 def _template() -> Path:
     """A finished run of a few steps; made once."""
-    from archsmith.pipeline import carry_on
-    from archsmith.run import Run, request_from
+    from archsmith.run.request import request_from
+    from archsmith.run.store import Run
+    from archsmith.stages.pipeline import carry_on
 
     folder = Path(tempfile.mkdtemp(prefix="archsmith-fuzz-run-")) / "run"
     request = request_from(
@@ -307,7 +308,7 @@ def _template() -> Path:
 def _look_at(folder: Path) -> None:
     """What `report`, `again`, `resume` and `export` read before they do anything."""
     from archsmith import report
-    from archsmith.run import Run
+    from archsmith.run.store import Run
 
     run = Run.open(folder)
     run.summary()

@@ -26,14 +26,14 @@ def main() -> None:
     """
     from archsmith.bench.judge import paired
     from archsmith.bench.proxies import Setting, sampled, truth_of
-    from archsmith.benchmarks import load
-    from archsmith.cells import nasbench201_canonical
     from archsmith.data import batches
     from archsmith.data import load as images_of
     from archsmith.metrics.proxies import named
     from archsmith.metrics.proxies.reading import Needs, Proxy
     from archsmith.metrics.proxies.scores import Scores
-    from archsmith.models.cell import nasbench201
+    from archsmith.recorded import load
+    from archsmith.spaces.cells import nasbench201_canonical
+    from archsmith.spaces.nasbench201 import nasbench201
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", type=int, default=200, help="the first of the 1,000 cells of nasbench201_proxies.py")
@@ -134,10 +134,10 @@ def counts() -> dict[str, dict[str, list[float]]]:
     from nasbench201_proxies import TRUTHS
 
     from archsmith.bench.proxies import truth_of
-    from archsmith.benchmarks import load
-    from archsmith.cells import EDGE_NAMES, live_edges, nasbench201_canonical
     from archsmith.predictors.ranking import kendall
+    from archsmith.recorded import load
     from archsmith.space import Architecture
+    from archsmith.spaces.cells import EDGE_NAMES, live_edges, nasbench201_canonical
 
     space = load(TRUTHS[0]).space
     archs = [Architecture(dict(zip(space, options, strict=True))) for options in itertools.product(*space.values())]

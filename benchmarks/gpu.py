@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from archsmith.data import Data, batches, load, suggest
+from archsmith.elastic.supernet import search_space
 from archsmith.metrics.proxies.zico import ZiCo
-from archsmith.models import build
-from archsmith.models.reference import reference
-from archsmith.supernet import search_space
+from archsmith.spaces import build
+from archsmith.spaces.reference import reference
 from archsmith.training.loop import advance, start
 from archsmith.training.recipe import default_recipe
 
@@ -126,8 +126,8 @@ def supernet(data: Data, device: torch.device, steps: int) -> dict[str, Any]:
 
     from torch.nn import functional as F
 
+    from archsmith.elastic.supernet import calibrate, extract, switching
     from archsmith.metrics.accuracy import evaluate
-    from archsmith.supernet import calibrate, extract, switching
     from archsmith.training.recipe import Recipe
     from archsmith.training.samplers import uniform
     from archsmith.training.shared import sharing

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from archsmith.metrics.latency import LatencyTable
-from archsmith.models import build
+from archsmith.spaces import build
 
 
 def one(space: str, size: int, threads: int, seed: int, fit: int, held_out: int) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import time
 WORK = """
 import resource, sys, time, torch
 from torch.nn.functional import cross_entropy
-from archsmith.machine import keep_memory
+from archsmith._internal.hardware import keep_memory
 from archsmith.metrics.proxies.zico import zico
-from archsmith.models.reference import reference
+from archsmith.spaces.reference import reference
 if sys.argv[1] == "kept" and not keep_memory():
     sys.exit("this system cannot be told")
 torch.set_num_threads(int(sys.argv[4]))

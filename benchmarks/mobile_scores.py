@@ -28,13 +28,13 @@ def main() -> None:
     from archsmith.bench.folder import claim
     from archsmith.bench.judge import table
     from archsmith.bench.proxies import COLUMNS, Setting, columns_of, judged, score, truth_of
-    from archsmith.benchmarks import load
-    from archsmith.feasible import feasible_sample
+    from archsmith.elastic.supernet import search_space
+    from archsmith.feasibility.sampler import feasible_sample
     from archsmith.metrics.cost import Costs
     from archsmith.metrics.proxies.ensembles import ENSEMBLES, Judged, selected
-    from archsmith.models import build
     from archsmith.problem import between
-    from archsmith.supernet import search_space
+    from archsmith.recorded import load
+    from archsmith.spaces import build
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, default=100, help="networks in each band")

@@ -44,7 +44,7 @@ PUBLISHED: dict[str, dict[str, Triple]] = {
 def check_cells(setting: Any) -> None:
     """The list that is kept is what `setting` draws; an interpreter that draws otherwise is told."""
     from archsmith.bench.proxies import sampled
-    from archsmith.benchmarks import load
+    from archsmith.recorded import load
 
     recorded = load(setting.benchmark)
     kept = [line for line in CELLS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
@@ -61,9 +61,9 @@ def on_parts(setting: Any, out: Path) -> dict[str, dict[str, list[float]]]:
 
     from archsmith.bench.judge import ranked_last
     from archsmith.bench.proxies import columns_of, sampled, truth_of
-    from archsmith.benchmarks import load
-    from archsmith.cells import nasbench201_canonical
     from archsmith.predictors.ranking import kendall
+    from archsmith.recorded import load
+    from archsmith.spaces.cells import nasbench201_canonical
 
     archs = sampled(load(TRUTHS[0]), setting)
     whole = np.ones(len(archs), bool)

@@ -10,13 +10,13 @@ from random import Random
 
 import torch
 
-from archsmith.budget import parse
-from archsmith.feasible import feasible_sample
-from archsmith.fitting import fitted
+from archsmith._internal.fitting import fitted
+from archsmith.elastic.supernet import extract, search_space
+from archsmith.feasibility.sampler import feasible_sample
 from archsmith.metrics.cost import LAYERS, Costs
-from archsmith.models import build
-from archsmith.supernet import extract, search_space
-from archsmith.survey import constraints_of
+from archsmith.metrics.limits import constraints_of
+from archsmith.problem.budget import parse
+from archsmith.spaces import build
 from archsmith.training.pace import timed
 from archsmith.training.recipe import default_recipe
 

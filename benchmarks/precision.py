@@ -13,8 +13,8 @@ import time
 
 import torch
 
-from archsmith.budget import parse
-from archsmith.models.reference import KINDS, reference
+from archsmith.problem.budget import parse
+from archsmith.spaces.reference import KINDS, reference
 from archsmith.training.precision import tried
 from archsmith.training.recipe import default_recipe
 

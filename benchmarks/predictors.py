@@ -68,10 +68,10 @@ def begin() -> None:
 
 def judged(name: str, predictor: str, count: int, ranked: int, seeds: Sequence[int]) -> list[dict[str, float]]:
     """One predictor, per seed."""
-    from archsmith.benchmarks import load
     from archsmith.predictors.encoding import one_hot
     from archsmith.predictors.predictor import predictor as made
     from archsmith.predictors.ranking import kendall, spearman, top_regret
+    from archsmith.recorded import load
 
     recorded = load(name)
     found = []

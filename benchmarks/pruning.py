@@ -23,18 +23,18 @@ from typing import Any
 
 from sklearn.linear_model import Ridge
 
-from archsmith.archive import Archive
 from archsmith.bench.estimators import within
 from archsmith.bench.folder import kept
 from archsmith.bench.pool import processes, results
-from archsmith.benchmarks import load
 from archsmith.methods.ddpnas import groups
 from archsmith.predictors.encoding import one_hot
 from archsmith.predictors.ranking import spearman
 from archsmith.problem import Problem, maximize
-from archsmith.search import search
+from archsmith.recorded import load
+from archsmith.searchers.archive import Archive
 from archsmith.searchers.categorical import Categorical, credited
 from archsmith.searchers.evolution import regularized_evolution
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.natural import asng, dynamic_asng, dynamic_sng, mdenas, migo, sng
 from archsmith.searchers.pruning import evaluations, pruning
 from archsmith.searchers.random import random_search
@@ -165,9 +165,9 @@ def one(reward: str, name: str, rounds: int, seed: int) -> float:
         return float(benchmark.truth(distribution.mode()))
     archive = Archive()
     if name in BEST:
-        search(problem, BEST[name](problem, seed), trials=each * rounds, archive=archive)
+        run_searcher(problem, BEST[name](problem, seed), trials=each * rounds, archive=archive)
         return float(benchmark.truth(min(archive, key=lambda t: t.losses).arch))
-    search(problem, ENDS[name](problem, seed, rounds), trials=10**9, archive=archive)
+    run_searcher(problem, ENDS[name](problem, seed, rounds), trials=10**9, archive=archive)
     return float(benchmark.truth(list(archive)[-1].arch))
 
 

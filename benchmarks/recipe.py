@@ -23,12 +23,12 @@ from image_sets import GROUPS, SETS, source
 from plain_cnn import SIZES
 
 from archsmith.bench.folder import appending, kept
-from archsmith.budget import parse
 from archsmith.data import load, suggest
 from archsmith.data.augment import Augment
 from archsmith.data.dataset import Data
 from archsmith.data.parts import batches, ordered
-from archsmith.models.reference import KINDS, Reference, reference
+from archsmith.problem.budget import parse
+from archsmith.spaces.reference import KINDS, Reference, reference
 from archsmith.training.identity import pass_on
 from archsmith.training.loop import advance
 from archsmith.training.recipe import Recipe, default_recipe

@@ -50,20 +50,20 @@ def one(asked: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
     """All arms with one draw of weights and images."""
     import torch
 
-    from archsmith.archive import Archive
-    from archsmith.budget import parse
     from archsmith.data import batches, load
+    from archsmith.elastic.supernet import search_space
     from archsmith.methods import scored
     from archsmith.methods.task import Task
     from archsmith.metrics.cost import Costs
+    from archsmith.metrics.limits import constraints_of
     from archsmith.metrics.proxies.zico import ZiCo
-    from archsmith.models import build
     from archsmith.problem import Problem, Trial, maximize, minimize
-    from archsmith.search import search
+    from archsmith.problem.budget import parse
     from archsmith.searchers import make
+    from archsmith.searchers.archive import Archive
+    from archsmith.searchers.loop import run_searcher
     from archsmith.searchers.nsga import nsga2
-    from archsmith.supernet import search_space
-    from archsmith.survey import constraints_of
+    from archsmith.spaces import build
 
     images = load(asked.data / "images/cifar10_lossless_test.parquet", seed=seed)
     stream = batches(images.parts["train"], asked.batch, data=images, seed=seed, augment=None, device="cpu", workers=0)
@@ -95,7 +95,9 @@ def one(asked: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
     problem = Problem(space, (maximize(score, name="zico"), minimize(depths, name="depth")), constraints)
     for name in ("nsga2", *asked.searchers):
         began = time.monotonic()
-        found[name] = list(search(problem, (nsga2 if name == "nsga2" else make(name))(problem, seed), trials=asked.scores))
+        found[name] = list(
+            run_searcher(problem, (nsga2 if name == "nsga2" else make(name))(problem, seed), trials=asked.scores)
+        )
         taken[name] = time.monotonic() - began
     every = sorted(t.metrics["depth"] for t in found["random"] if not t.failed)
     levels = [every[round(i * (len(every) - 1) / (LEVELS - 1))] for i in range(LEVELS)]

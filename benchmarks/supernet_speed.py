@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from archsmith.models import build
-from archsmith.supernet import extract, search_space
+from archsmith.elastic.supernet import extract, search_space
+from archsmith.spaces import build
 from archsmith.training import Recipe, start
 from archsmith.training.device import set_threads
 from archsmith.training.samplers import among

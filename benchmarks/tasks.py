@@ -38,7 +38,7 @@ def main() -> None:
 def one(asked: argparse.Namespace, task: str, seed: int) -> dict[str, Any]:
     """The share of the variance that the shipped network and the reference explain, the budget kept, the files."""
     import archsmith
-    from archsmith.run import Run
+    from archsmith.run.store import Run
 
     out = asked.work / f"{task}-{seed}"
     if (out / "best" / "model.onnx").exists():

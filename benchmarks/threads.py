@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import torch
 
-from archsmith.models.reference import reference
+from archsmith.spaces.reference import reference
 from archsmith.training.loop import train_step
 from archsmith.training.recipe import Precision, Recipe
 from archsmith.training.state import start
@@ -27,7 +27,7 @@ from archsmith.training.threads import threaded
 
 TRAIN = """
 import sys, time, torch
-from archsmith.models.reference import reference
+from archsmith.spaces.reference import reference
 torch.set_num_threads(int(sys.argv[1]))
 net = reference(10, 3, 32, {"params": 200_000, "macs": 12_000_000})[-1].make(0).to(memory_format=torch.channels_last)
 x, y = torch.randn(64, 3, 32, 32).to(memory_format=torch.channels_last), torch.randint(0, 10, (64,))

@@ -87,11 +87,11 @@ def begin(data: Any, asked: dict[str, Any]) -> None:
 def measured(number: int) -> dict[str, Any]:
     """Trains one network, then scores it with fresh weights."""
     from archsmith.data import batches, ordered, suggest
+    from archsmith.elastic.supernet import extract, search_space
     from archsmith.metrics.accuracy import evaluate
     from archsmith.metrics.cost import Costs
     from archsmith.metrics.proxies import build_all
-    from archsmith.models import build
-    from archsmith.supernet import extract, search_space
+    from archsmith.spaces import build
     from archsmith.training.loop import advance, start
     from archsmith.training.recipe import Recipe
 

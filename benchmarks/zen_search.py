@@ -44,15 +44,15 @@ def found(asked: argparse.Namespace) -> dict[str, Any]:
     """The search, or what is left of it."""
     import torch
 
-    from archsmith.archive import SqliteArchive
     from archsmith.data import batches, load
+    from archsmith.elastic.supernet import search_space
     from archsmith.metrics.proxies.zico import ZiCo
-    from archsmith.models.zen import zen_scored
-    from archsmith.models.zen_blocks import SEED, counts, propose, text
     from archsmith.problem import Problem, at_most, maximize
-    from archsmith.search import search
+    from archsmith.searchers.loop import run_searcher
+    from archsmith.searchers.sqlite import SqliteArchive
     from archsmith.searchers.steady import steady_state
-    from archsmith.supernet import search_space
+    from archsmith.spaces.zen import zen_scored
+    from archsmith.spaces.zen_blocks import SEED, counts, propose, text
 
     data = asked.data or str(Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")) / "images/cifar10_lossless_test.parquet")
     images = load(data, size=asked.pixels, seed=asked.seed)
@@ -82,7 +82,7 @@ def found(asked: argparse.Namespace) -> dict[str, Any]:
             print(f"{done} of {asked.iterations}, best {-archive.best.losses[0]:.1f}", file=sys.stderr, flush=True)
 
     evolving = steady_state(problem, asked.seed, start=SEED, propose=propose, population=asked.population)
-    search(problem, evolving, trials=asked.iterations, archive=archive, on_trial=tell)
+    run_searcher(problem, evolving, trials=asked.iterations, archive=archive, on_trial=tell)
     best, trials = archive.best, list(archive)
     assert best is not None
     first = problem.evaluate([type(best.candidate)(SEED)])[0]

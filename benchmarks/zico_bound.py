@@ -28,15 +28,15 @@ def one(asked: argparse.Namespace, seed: int) -> dict[str, float]:
     """With one draw of networks, weights and images."""
     import numpy as np
 
-    from archsmith.budget import parse
     from archsmith.data import batches, load
-    from archsmith.feasible import feasible_sample
+    from archsmith.elastic.supernet import search_space
+    from archsmith.feasibility.sampler import feasible_sample
     from archsmith.metrics.cost import LAYERS, Costs
+    from archsmith.metrics.limits import constraints_of
     from archsmith.metrics.proxies.zico import ZiCo
-    from archsmith.models import build
     from archsmith.predictors.ranking import spearman
-    from archsmith.supernet import search_space
-    from archsmith.survey import constraints_of
+    from archsmith.problem.budget import parse
+    from archsmith.spaces import build
 
     images = load(asked.data / "images/cifar10_lossless_test.parquet", seed=seed)
     stream = batches(images.parts["train"], 64, data=images, seed=seed, augment=None, device="cpu", workers=0)

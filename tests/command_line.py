@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from archsmith.cli import main
+from archsmith.cli.app import main
 
 
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:

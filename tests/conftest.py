@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The key that signs runs (archsmith.trust) is the tests' own; processes that they start share it."""
+    """The key that signs runs (archsmith.run.trust) is the tests' own; processes that they start share it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield

@@ -23,16 +23,16 @@ from archsmith.elastic import (
     Repeat,
     SqueezeExcite,
 )
-from archsmith.models.cell import nasbench201
-from archsmith.models.convnet import convnet
-from archsmith.models.darts import darts
-from archsmith.models.mobilenet import mobilenet, ofa_mobilenet_v3
-from archsmith.models.nats import nats_size
-from archsmith.models.oneshot import nasbench1shot1
-from archsmith.models.transnas import transnas
-from archsmith.models.vit import Transformer, transformer
-from archsmith.models.zen import zen
 from archsmith.space import largest, make_divisible
+from archsmith.spaces.convnet import convnet
+from archsmith.spaces.darts import darts
+from archsmith.spaces.mobilenet import mobilenet, ofa_mobilenet_v3
+from archsmith.spaces.nasbench201 import nasbench201
+from archsmith.spaces.nats import nats_size
+from archsmith.spaces.oneshot import nasbench1shot1
+from archsmith.spaces.transnas import transnas
+from archsmith.spaces.vit import Transformer, transformer
+from archsmith.spaces.zen import zen
 
 
 def _half(channels: int) -> int:

@@ -9,7 +9,7 @@ from random import Random
 
 import numpy as np
 
-from archsmith import cells
+from archsmith.spaces import cells
 
 
 def table(path: Path, rows: list[dict]) -> Path:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from archsmith.pipeline import carry_on
-from archsmith.run import Run, request_from
+from archsmith.run.request import request_from
+from archsmith.run.store import Run
+from archsmith.stages.pipeline import carry_on
 
 CELLS = """
-from archsmith.models.cell import nasbench201
+from archsmith.spaces.nasbench201 import nasbench201
 
 
 def Net(classes, channels, size, partial=1):

@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from archsmith import interrupts as _interrupts
+from archsmith._internal import interrupts as _interrupts
 
 if _interrupts.is_command():  # what follows takes a moment, in which Ctrl-C is no traceback either
     _interrupts.arm()
 
-import archsmith.search as _loop  # noqa: F401  loaded before the function of that name, which it would hide if it came later
+import importlib as _importlib
+from typing import TYPE_CHECKING
+from typing import Any as _Any
+
+from archsmith._version import __version__
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from archsmith.api import Result, open_run, profile, resume, score, search
+    from archsmith.elastic.supernet import active, calibrate, extract, search_space
+    from archsmith.problem import Problem, at_least, at_most, between, maximize, minimize
+    from archsmith.searchers.archive import Archive
+    from archsmith.searchers.loop import run_searcher
+    from archsmith.space import Architecture, Choice, Derived, SearchSpace
 
-    from archsmith.run import Run
+_NAMES = {  # looked up when first used, so that torch is imported only by what needs it
+    "archsmith.api": ("Result", "open_run", "profile", "resume", "score", "search"),
+    "archsmith.elastic.supernet": ("active", "calibrate", "extract", "search_space"),
+    "archsmith.problem": ("Problem", "at_least", "at_most", "between", "maximize", "minimize"),
+    "archsmith.searchers.archive": ("Archive",),
+    "archsmith.searchers.loop": ("run_searcher",),
+    "archsmith.space": ("Architecture", "Choice", "Derived", "SearchSpace"),
+}
+_WHERE = {name: module for module, names in _NAMES.items() for name in names}
+_PACKAGES = (
+    "data", "elastic", "errors", "export", "feasibility", "graph", "methods", "metrics", "predictors", "problem", "recorded",
+    "searchers", "space", "spaces", "tasks", "training",
+)  # fmt: skip
 
-__version__ = "0.1.0"
-__all__ = ["__version__", "open_run", "search"]
-
-
-def search(data: str | Path, *, budget: str = "", out: str | Path, time: str | float | None = "20m", **settings: Any) -> Run:
-    """What `archsmith search` does; returns the finished run with `.best()`, `.front()`, `.export(path)`, `.summary()`.
-
-    `settings`: method, space, device, steps, trials, threads, seed, init, size, val_share, test_share, group, classes_at, fit,
-    flip, reference, task, follow, `training={...}` (lr, batch, augment), and the method's own as `settings={...}` (few-shot:
-    splits, split_on, leaves, inherit). Raises archsmith.errors.UserError where the request cannot be met.
-    """
-    from time import monotonic
-
-    began = monotonic()
-    from archsmith.budget import parse_seconds
-    from archsmith.pipeline import start
-    from archsmith.run import request_from
-
-    seconds = None if time is None or settings.get("steps") is not None else parse_seconds(time)
-    request = request_from(data=str(data), budget=budget, time_s=seconds, **settings)
-    return start(request, out, ahead_s=monotonic() - began)
+__all__ = [
+    "Architecture", "Archive", "Choice", "Derived", "Problem", "Result", "SearchSpace", "__version__", "active", "at_least",
+    "at_most", "between", "calibrate", "extract", "maximize", "minimize", "open_run", "profile", "resume", "run_searcher",
+    "score", "search", "search_space",
+]  # fmt: skip
 
 
-def open_run(folder: str | Path, *, trust: bool = False) -> Run:
-    """A run made earlier, finished or not. `trust`: where it was searched in a space of its own, that file may be run."""
-    from archsmith.run import Run
+def __getattr__(name: str) -> _Any:
+    if name in _WHERE:
+        return getattr(_importlib.import_module(_WHERE[name]), name)
+    if name in _PACKAGES:
+        return _importlib.import_module(f"archsmith.{name}")
+    raise AttributeError(f"module 'archsmith' has no attribute '{name}'")
 
-    return Run.open(folder, trust=trust)
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_PACKAGES])

@@ -1,5 +1,5 @@
 """`python -m archsmith`: the command line."""
 
-from archsmith.cli import main
+from archsmith.cli.app import main
 
 main()

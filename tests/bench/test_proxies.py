@@ -14,12 +14,12 @@ import torch
 import archsmith
 from archsmith.bench import page, proxies
 from archsmith.bench.proxies import Setting, _begin, _Job, _job, _network_key, _work, compare
-from archsmith.benchmarks import load
-from archsmith.cells import CANONICAL
+from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError
-from archsmith.models import SPACES, build
+from archsmith.recorded import load
 from archsmith.space import Architecture
-from archsmith.supernet import search_space
+from archsmith.spaces import SPACES, build
+from archsmith.spaces.cells import CANONICAL
 
 
 def test_scored_judged_and_gone_on_with(tmp_path: Path) -> None:

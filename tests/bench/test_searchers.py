@@ -10,9 +10,9 @@ import pytest
 
 from archsmith.bench import page, searchers
 from archsmith.bench.searchers import Setting, compare, run
-from archsmith.benchmarks import load
 from archsmith.errors import UserError
 from archsmith.problem import Problem, maximize
+from archsmith.recorded import load
 from archsmith.searchers import NEED_FIDELITIES, SEARCHERS, make
 
 

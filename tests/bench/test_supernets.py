@@ -13,8 +13,8 @@ from command_line import call
 from archsmith.bench import page
 from archsmith.bench.estimators import FREE, Setting, within
 from archsmith.bench.supernets import compare, text
-from archsmith.cells import NASBENCH201
 from archsmith.errors import UserError
+from archsmith.spaces.cells import NASBENCH201
 
 SMALL: dict[str, Any] = {
     "data": "digits", "benchmark": "toy", "sample": 24, "updates": 10, "batch": 8, "size": 8, "width": 4, "calibration": 32,

@@ -15,10 +15,10 @@ from elastic_models import MODELS, Tangle, randomized
 from torch import Tensor, nn
 
 from archsmith.elastic.layer import is_elastic
+from archsmith.elastic.supernet import active, dimensions, extract, search_space, slices
 from archsmith.metrics.cost import NAMES, Costs
-from archsmith.models.mobilenet import mobilenet
 from archsmith.space import Architecture, SearchSpace
-from archsmith.supernet import active, dimensions, extract, search_space, slices
+from archsmith.spaces.mobilenet import mobilenet
 
 
 class Case:

@@ -14,17 +14,17 @@ import pytest
 from graded import Graded
 from toys import flat, staged, staged_costs
 
-from archsmith.archive import Archive
 from archsmith.errors import NothingFits, UserError
-from archsmith.pareto import hypervolume
 from archsmith.predictors.mlp import MlpEnsemble
 from archsmith.problem import Problem, at_least, at_most, maximize, minimize
-from archsmith.search import search
+from archsmith.problem.pareto import hypervolume
+from archsmith.searchers.archive import Archive
 from archsmith.searchers.bohb import bohb
 from archsmith.searchers.evolution import evolution, regularized_evolution
 from archsmith.searchers.guided import guided
 from archsmith.searchers.hyperband import hyperband, successive_halving
 from archsmith.searchers.local import local_search
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.natural import asng, dynamic_asng, dynamic_sng, mdenas, migo, sng
 from archsmith.searchers.nsga import nsga2, nsga3
 from archsmith.searchers.pruning import pruning
@@ -100,7 +100,7 @@ def make(request):
 @pytest.mark.parametrize("name", ["one", "budget", "two", "three"])
 def test_proposals_are_inside_the_space_and_the_budget(make, name):
     problem = problems()[name]
-    archive = search(problem, make(problem, 1), trials=70)
+    archive = run_searcher(problem, make(problem, 1), trials=70)
     assert len(archive) == 70
     for trial in archive:
         assert problem.space.contains(trial.arch)
@@ -111,7 +111,7 @@ def test_proposals_are_inside_the_space_and_the_budget(make, name):
 @pytest.mark.parametrize("name", ["one", "three"])
 def test_the_seed_decides(make, name):
     problem = problems()[name]
-    runs = [keys(search(problem, make(problem, seed), trials=60)) for seed in (1, 1, 2)]
+    runs = [keys(run_searcher(problem, make(problem, seed), trials=60)) for seed in (1, 1, 2)]
     assert runs[0] == runs[1]
     assert {key for key, *_ in runs[0]} != {key for key, *_ in runs[2]}
 
@@ -119,15 +119,15 @@ def test_the_seed_decides(make, name):
 def test_a_restricted_space_is_kept(make):
     small = SPACE.restrict({"s0.depth": (1, 3), "s1.b0.kernel": (5,), "s2.b0.expand": (3, 6)})
     problem = Problem(small, [maximize(Graded(quality)), minimize(staged_costs, "macs")], [budget()])
-    assert all(small.contains(t.arch) for t in search(problem, make(problem, 0), trials=60))
+    assert all(small.contains(t.arch) for t in run_searcher(problem, make(problem, 0), trials=60))
     odd = SPACE.where(lambda arch: arch["s0.depth"] != 2 and len(arch) % 4 == 1)
     problem = Problem(odd, [maximize(Graded(quality))])
-    assert all(odd.contains(t.arch) for t in search(problem, make(problem, 0), trials=40))
+    assert all(odd.contains(t.arch) for t in run_searcher(problem, make(problem, 0), trials=40))
 
 
 def test_replay_equals_a_straight_run(make):
     problem = problems()["budget"]
-    straight = list(search(problem, make(problem, 3), trials=50))
+    straight = list(run_searcher(problem, make(problem, 3), trials=50))
     for died_at in (0, 5, 12, 13, 40):
         assert resumed(make, straight, died_at) == 50 - died_at
 
@@ -136,7 +136,7 @@ def resumed(make, straight, died_at):
     """Goes on from the first trials of a straight run; how many measurements that took."""
     calls = []
     counted = Problem(SPACE, [maximize(Graded(lambda arch: calls.append(arch) or quality(arch)))], [budget()])
-    archive = search(counted, make(counted, 3), trials=len(straight), archive=Archive(straight[:died_at]))
+    archive = run_searcher(counted, make(counted, 3), trials=len(straight), archive=Archive(straight[:died_at]))
     assert keys(archive) == keys(straight)
     assert [t.losses for t in archive] == [t.losses for t in straight]
     return len(calls)
@@ -153,7 +153,7 @@ def test_failed_and_infeasible_trials_are_survived(make):
 
     late.cheap = False  # known only once it was measured, so it cannot be avoided beforehand
     problem = Problem(SPACE, [maximize(Graded(moody)), minimize(staged_costs, "macs")], [at_least(late, 0.5), budget(6.0)])
-    trials = list(search(problem, make(problem, 1), trials=80))
+    trials = list(run_searcher(problem, make(problem, 1), trials=80))
     assert len(trials) == 80
     assert any(t.failed for t in trials) and any(t.violation > 0 for t in trials) and any(t.feasible for t in trials)
 
@@ -163,20 +163,20 @@ def test_a_metric_that_always_fails_is_survived(make):
         raise RuntimeError("no")
 
     problem = Problem(SPACE, [maximize(Graded(broken))])
-    trials = list(search(problem, make(problem, 1), trials=40))
+    trials = list(run_searcher(problem, make(problem, 1), trials=40))
     assert len(trials) == 40 and all(t.failed for t in trials)
 
 
 def test_it_asks_for_objectives_only_through_the_loop(make):
     calls = []
     problem = Problem(SPACE, [maximize(Graded(lambda arch: calls.append(arch) or 1.0))], [budget()])
-    archive = search(problem, make(problem, 0), trials=30)
+    archive = run_searcher(problem, make(problem, 0), trials=30)
     assert calls == [t.arch for t in archive]
 
 
 def test_a_space_smaller_than_the_population_is_no_trouble(make):
     problem = Problem(flat(2, 2), [maximize(Graded(lambda a: a["d0"] + 2 * a["d1"], noise=0.0))])
-    archive = search(problem, make(problem, 0), trials=40)
+    archive = run_searcher(problem, make(problem, 0), trials=40)
     assert archive.best.arch == problem.space.extreme()
     assert {t.arch for t in archive} == set(problem.space.architectures())
     # regularized evolution proposes again what it has seen; halving measures the best of four on three more rungs
@@ -186,7 +186,7 @@ def test_a_space_smaller_than_the_population_is_no_trouble(make):
 def test_a_budget_that_nothing_meets_is_an_error_before_any_trial(make):
     problem = Problem(SPACE, [maximize(Graded(quality))], [budget(0.5)])
     with pytest.raises(NothingFits, match="fits with macs<="):
-        search(problem, make(problem, 0), trials=10)
+        run_searcher(problem, make(problem, 0), trials=10)
 
 
 LEARNERS = {
@@ -204,7 +204,7 @@ LEARNERS = {
 
 def least_losses(make):
     problem = Problem(SPACE, [maximize(quality, "quality")], [budget(6.0)])
-    return [search(problem, make(problem, seed), trials=150).best.losses[0] for seed in range(4)]
+    return [run_searcher(problem, make(problem, seed), trials=150).best.losses[0] for seed in range(4)]
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_it_beats_random_search(name, chance):
 def test_a_front_beats_that_of_random_search(name):
     def volume(make, seed):
         problem = Problem(SPACE, [maximize(quality, "quality"), minimize(staged_costs, "macs")])
-        front = search(problem, make(problem, seed), trials=300).pareto()
+        front = run_searcher(problem, make(problem, seed), trials=300).pareto()
         return hypervolume([t.losses for t in front], (0.0, 5e7))
 
     seeds = range(4)
@@ -244,17 +244,17 @@ def test_global_random_states_are_left_alone(make):
     np.random.seed(1)  # noqa: NPY002  the legacy global state is what must not move
     before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     problem = problems()["three"]
-    first = keys(search(problem, make(problem, 1), trials=40))
+    first = keys(run_searcher(problem, make(problem, 1), trials=40))
     assert random.getstate() == before[0]
     assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
     random.seed(2)
     np.random.seed(2)  # noqa: NPY002
-    assert keys(search(problem, make(problem, 1), trials=40)) == first
+    assert keys(run_searcher(problem, make(problem, 1), trials=40)) == first
 
 
 def test_two_searches_side_by_side_do_not_disturb_each_other(make):
     problem = problems()["budget"]
-    alone = list(search(problem, make(problem, 1), trials=40))
+    alone = list(run_searcher(problem, make(problem, 1), trials=40))
     one, two = make(problem, 1), make(problem, 1)
     seen = [[], []]
     for _ in range(20):
@@ -271,7 +271,7 @@ def test_none_of_them_imports_torch():
     code = (
         "import sys; sys.path[:0] = ['src', 'tests', 'tests/contracts']\n"
         "from test_searchers import SEARCHERS, problems\n"
-        "from archsmith.search import search\n"
+        "from archsmith.searchers.loop import run_searcher\n"
         "for make in SEARCHERS.values():\n"
         "    for problem in (problems()['one'], problems()['three']):\n"
         "        search(problem, make(problem, 0), trials=20)\n"

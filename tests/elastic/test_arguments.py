@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from archsmith import elastic
 from archsmith.elastic import Choice, Concat, Derived, OneOf, Parallel, Repeat
+from archsmith.elastic.supernet import active, extract, search_space
 from archsmith.errors import UserError
-from archsmith.supernet import active, extract, search_space
 
 LAYERS = ("Conv2d", "Linear", "BatchNorm1d", "BatchNorm2d", "LayerNorm")
 WIDTHS = st.sampled_from([1, 2, 4, 6, np.int64(4), np.int32(2)])

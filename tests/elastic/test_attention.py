@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from archsmith.elastic import Attention, Choice, SqueezeExcite
-from archsmith.supernet import active, extract, search_space
+from archsmith.elastic.supernet import active, extract, search_space
 
 
 def test_at_its_largest_it_is_torchs_multi_head_attention() -> None:

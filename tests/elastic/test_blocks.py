@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.elastic import Choice, Derived, Linear, OneOf, Parallel, Repeat
+from archsmith.elastic.supernet import active, extract, search_space
 from archsmith.errors import UserError
-from archsmith.supernet import active, extract, search_space
 
 
 class Add(nn.Module):

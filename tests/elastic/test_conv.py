@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from archsmith.elastic import Choice, Conv2d, Derived
+from archsmith.elastic.supernet import active, slices
 from archsmith.errors import UserError
-from archsmith.supernet import active, slices
 
 
 def test_a_smaller_kernel_is_the_center_through_the_matrices() -> None:

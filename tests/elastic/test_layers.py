@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from archsmith.elastic import BatchNorm1d, BatchNorm2d, Choice, Concat, Conv2d, Derived, LayerNorm, Linear
 from archsmith.elastic.layer import is_elastic, shapes
-from archsmith.supernet import active, dimensions, extract, search_space, slices
+from archsmith.elastic.supernet import active, dimensions, extract, search_space, slices
 
 
 @dataclass

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 
 from archsmith.elastic import Choice, Conv2d
 from archsmith.elastic.reading import read
+from archsmith.elastic.supernet import extract, search_space
 from archsmith.elastic.views import NAME, decisions, once, with_views
 from archsmith.export.source import source
+from archsmith.graph.export import exported
+from archsmith.graph.writer import Deployment, write
 from archsmith.metrics.cost import LAYERS, NAMES, Costs, peak_memory
 from archsmith.metrics.latency import LatencyTable
-from archsmith.models.convnet import convnet
-from archsmith.models.loading import execute
-from archsmith.onnx_export import exported
-from archsmith.onnx_graph import Deployment, write
 from archsmith.space import Architecture
-from archsmith.supernet import extract, search_space
+from archsmith.spaces.convnet import convnet
+from archsmith.spaces.loading import execute
 
 SHAPE = (3, 8, 8)
 AROUND = Deployment((0.5,) * 3, (0.25,) * 3)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.elastic import Attention, BatchNorm2d, Choice, Concat, Conv2d, Derived, LayerNorm, Linear, OneOf, Repeat
+from archsmith.elastic.supernet import active, search_space, try_networks
 from archsmith.errors import UserError
-from archsmith.supernet import active, search_space, try_networks
 
 
 class Net(nn.Module):

@@ -49,7 +49,7 @@ def test_hostile_names_make_a_program_and_files_that_still_read(tmp_path) -> Non
 
     from torch import nn
 
-    from archsmith.onnx_graph import annotate, write
+    from archsmith.graph.writer import annotate, write
 
     data = write(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), (3, 2, 2))
     import onnx

@@ -19,15 +19,15 @@ from plain_networks import Moody, Tokens, chain, perturbed
 from torch import nn
 
 from archsmith.data.decode import decode
+from archsmith.elastic.supernet import extract, search_space
 from archsmith.errors import Damaged, EvaluationFailed, UserError
 from archsmith.export import deployment_of, export_file, package, read_architecture, ship, verify
-from archsmith.goals import Classification, Regression
+from archsmith.graph.export import Deployed, exported
+from archsmith.graph.writer import Deployment
 from archsmith.metrics.cost import macs
-from archsmith.models.convnet import convnet
-from archsmith.onnx_export import Deployed, exported
-from archsmith.onnx_graph import Deployment
 from archsmith.space import Architecture
-from archsmith.supernet import extract, search_space
+from archsmith.spaces.convnet import convnet
+from archsmith.tasks import Classification, Regression
 
 CLASSES = ["cat", "dög", 'a "quoted" \\ name', "d", "e"]
 GOAL = Classification(tuple(CLASSES))

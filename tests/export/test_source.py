@@ -11,12 +11,12 @@ import torch
 from plain_networks import Moody, Tokens, chain, perturbed
 from torch import nn
 
+from archsmith.elastic.supernet import extract, search_space
 from archsmith.export.files import safetensors_bytes
 from archsmith.export.source import WIDTH, source
-from archsmith.models.mobilenet import mobilenet
-from archsmith.onnx_graph import Deployment
-from archsmith.supernet import extract, search_space
-from archsmith.tracing import Untraceable
+from archsmith.graph.trace import Untraceable
+from archsmith.graph.writer import Deployment
+from archsmith.spaces.mobilenet import mobilenet
 
 FACTS = {
     "title": "t",

@@ -9,19 +9,21 @@ from typing import Any
 import pytest
 from short_runs import SIZES, Stop, asked, searched, searched_on
 
-from archsmith.cells import NASBENCH201, SHAPES
+from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError
 from archsmith.methods import ddpnas
 from archsmith.methods.ddpnas import groups, worth_of_options
 from archsmith.metrics.cost import Costs
-from archsmith.models import build
-from archsmith.pipeline import again, carry_on, generated, start
 from archsmith.problem import Candidate, Trial, at_most
-from archsmith.run import Run
+from archsmith.run.store import Run
 from archsmith.searchers.categorical import Categorical
 from archsmith.searchers.pruning import evaluations, proposals
 from archsmith.space import Gate, SearchSpace
-from archsmith.supernet import search_space
+from archsmith.spaces import build
+from archsmith.spaces.cells import NASBENCH201, SHAPES
+from archsmith.stages.answers import generated
+from archsmith.stages.pipeline import carry_on
+from archsmith.stages.requests import again, start
 
 QUICK: dict[str, Any] = {"steps": 120, "settings": {"rounds": 1, "rule": "half"}}
 

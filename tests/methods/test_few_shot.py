@@ -10,17 +10,18 @@ import pytest
 import torch
 from short_runs import SIZES, asked, searched
 
+from archsmith.elastic.supernet import search_space
+from archsmith.elastic.tree import Node
 from archsmith.errors import UserError
 from archsmith.methods import METHODS, page_of, settings_of
 from archsmith.methods.estimated import chance
 from archsmith.methods.few_shot import affordable
 from archsmith.methods.gradient import _endless, _half
-from archsmith.models import build
-from archsmith.pipeline import carry_on, open_work, start, task
-from archsmith.run import Run
+from archsmith.run.store import Run
+from archsmith.spaces import build
 from archsmith.stages import look, shared
-from archsmith.supernet import search_space
-from archsmith.tree import Node
+from archsmith.stages.pipeline import carry_on, open_work, task
+from archsmith.stages.requests import start
 
 
 @pytest.fixture(scope="module")

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from archsmith.budget import parse
+from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError
 from archsmith.methods import hand_made
 from archsmith.metrics.cost import LAYERS, Costs
-from archsmith.models.convnet import convnet
-from archsmith.models.reference import BY_HAND, beside, in_space, reference
-from archsmith.pipeline import start
+from archsmith.metrics.limits import constraints_of
 from archsmith.problem import Candidate, Problem
-from archsmith.run import request_from
-from archsmith.supernet import search_space
-from archsmith.survey import constraints_of
+from archsmith.problem.budget import parse
+from archsmith.run.request import request_from
+from archsmith.spaces.convnet import convnet
+from archsmith.spaces.reference import BY_HAND, beside, in_space, reference
+from archsmith.stages.requests import start
 
 BUDGET = "params<=30k, macs<=2M"
 

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 import torch
 
-from archsmith.archive import Archive
+from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError
 from archsmith.methods import auto, ensemble, scored, zico
 from archsmith.methods.task import Task, Training
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Reference
 from archsmith.metrics.proxies.zico import ZiCo
-from archsmith.models import build
 from archsmith.problem import Candidate, Trial, at_most
+from archsmith.searchers.archive import Archive
 from archsmith.space import Architecture
-from archsmith.supernet import search_space
+from archsmith.spaces import build
 from archsmith.training.recipe import Recipe
 
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.elastic import Attention, BatchNorm2d, Choice, Conv2d, Linear, OneOf, Repeat
+from archsmith.elastic.supernet import extract, search_space
 from archsmith.errors import UserError
 from archsmith.metrics import cost
 from archsmith.metrics.cost import LAYERS, NAMES, Costs, _trace_memory, layer_sums, macs, macs_by_module, params, peak_memory
-from archsmith.models import build
-from archsmith.models.mobilenet import mobilenet
 from archsmith.space import Architecture
-from archsmith.supernet import extract, search_space
+from archsmith.spaces import build
+from archsmith.spaces.mobilenet import mobilenet
 
 
 def network(size: int, seed: int = 0) -> nn.Module:

@@ -13,13 +13,13 @@ from plain_networks import Tokens, chain
 from torch import Tensor, nn
 
 from archsmith.elastic import Choice, Conv2d, Linear
+from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError
+from archsmith.graph.writer import write
 from archsmith.metrics import latency
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.latency import LatencyTable, time_onnx
-from archsmith.models.mobilenet import mobilenet
-from archsmith.onnx_graph import write
-from archsmith.supernet import search_space
+from archsmith.spaces.mobilenet import mobilenet
 
 
 @pytest.fixture

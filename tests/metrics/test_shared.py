@@ -10,21 +10,21 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from archsmith.cells import nasbench201_canonical
+from archsmith.elastic.supernet import active, search_space
+from archsmith.elastic.tree import Node, by_decision, grow
 from archsmith.errors import UserError
 from archsmith.metrics import shared
 from archsmith.metrics.shared import SharedAccuracy
-from archsmith.models.cell import nasbench201
 from archsmith.problem import Problem, maximize, minimize
-from archsmith.search import search
 from archsmith.searchers import NEED_FIDELITIES, SEARCHERS, make
 from archsmith.searchers.evolution import regularized_evolution
+from archsmith.searchers.loop import run_searcher
 from archsmith.space import Architecture
-from archsmith.supernet import active, search_space
+from archsmith.spaces.cells import nasbench201_canonical
+from archsmith.spaces.nasbench201 import nasbench201
 from archsmith.training import Recipe, advance, start
 from archsmith.training.samplers import uniform
 from archsmith.training.shared import sharing
-from archsmith.tree import Node, by_decision, grow
 
 
 def images(seed: int, count: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,7 +107,7 @@ def test_a_searcher_searches_on_it_unchanged_and_pays_for_it() -> None:
     root = supernet()
     train(root, 3)
     problem = Problem(root.space, maximize(metric(root)))
-    archive = search(problem, regularized_evolution(problem, 0, population=4), trials=8)
+    archive = run_searcher(problem, regularized_evolution(problem, 0, population=4), trials=8)
     trials = list(archive)
     assert len(trials) == 8 and all("shared_loss" in t.metrics for t in trials)
     assert all(t.cost["forward_images"] == 4 * 24 for t in trials)
@@ -157,7 +157,7 @@ def test_every_searcher_searches_on_a_tree(name: str, two_leaves: SharedAccuracy
     """Unchanged: what it is told is what the leaf that holds a network gives, at the fidelity that it asked for."""
     problem = Problem(two_leaves.root.space, (minimize(two_leaves, name="shared_loss"),))
     asked = f"{name}:population=12" if name == "successive-halving" else name
-    archive = search(problem, make(asked)(problem, 3), trials=24)
+    archive = run_searcher(problem, make(asked)(problem, 3), trials=24)
     leaves, fidelities = set(), set()
     for trial in archive:
         at = trial.candidate.fidelity or 1.0

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from archsmith.problem import Candidate, Trial
-from archsmith.run import STAGES, Request, Run
+from archsmith.run.request import Request
+from archsmith.run.store import STAGES, Run
 from archsmith.space import Architecture
 
 SECONDS = {"look": 1.4, "profile": 3.9, "screen": 12.2, "train": 0.0, "search": 27.6, "finish": 118.4, "ship": 9.7}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from archsmith.errors import UserError
-from archsmith.pareto import dominates
 from archsmith.problem import Candidate, Trial
+from archsmith.problem.pareto import dominates
 from archsmith.report import write_front
 from archsmith.report.front import best_of, costs_of, rows, scored, trained
 from archsmith.report.record import Record, read

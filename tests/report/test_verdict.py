@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archsmith.intervals import wilson
+from archsmith._internal.statistics import wilson
 from archsmith.report.verdict import Comparison, compare
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from toys import flat, staged, staged_costs
 
 from archsmith.problem import Candidate, Problem, Trial, at_most, maximize
-from archsmith.search import search
 from archsmith.searchers.evolution import evolution, regularized_evolution
+from archsmith.searchers.loop import run_searcher
 from archsmith.space import Architecture
 
 SPACE = flat(12, 3)
@@ -32,7 +32,7 @@ def problem():
 
 def test_nothing_is_proposed_twice_and_the_space_is_covered():
     small = Problem(flat(3, 3), [maximize(lambda a: sum(a.values()), "sum")])
-    archs = [t.arch for t in search(small, evolution(small, 0, population=5, offspring=3), trials=1000)]
+    archs = [t.arch for t in run_searcher(small, evolution(small, 0, population=5, offspring=3), trials=1000)]
     assert len(archs) == 27 and len(set(archs)) == 27
 
 
@@ -74,6 +74,6 @@ def test_children_are_mended_into_the_budget():
     limit = 1.5 * staged_costs(space.extreme(0))["macs"]
     tight = Problem(space, [maximize(lambda a: float(sum(a.values())), "sum")], [at_most(staged_costs, limit, "macs")])
     for make in (evolution, regularized_evolution):
-        archive = search(tight, make(tight, 0, population=10), trials=80)
+        archive = run_searcher(tight, make(tight, 0, population=10), trials=80)
         assert all(t.feasible for t in archive)
         assert isinstance(archive.best.candidate, Candidate)

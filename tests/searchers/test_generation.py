@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archsmith.cells import DARTS, NASBENCH201, SHAPES
 from archsmith.errors import NothingFits, UserError
 from archsmith.problem import Term, at_least, at_most
 from archsmith.searchers import generation
 from archsmith.searchers.generation import front, generate, worth_of
 from archsmith.space import Architecture, Gate, SearchSpace
+from archsmith.spaces.cells import DARTS, NASBENCH201, SHAPES
 
 
 class Additive:

@@ -9,8 +9,8 @@ import pytest
 from toys import staged, staged_costs
 
 from archsmith.problem import Problem, at_most, maximize, minimize
-from archsmith.search import search
 from archsmith.searchers.evolution import evolution, regularized_evolution
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.nsga import nsga2, nsga3
 from archsmith.searchers.random import random_search
 
@@ -41,7 +41,7 @@ def digest(name: str) -> str:
         ([score, minimize(staged_costs, "params")], [at_most(staged_costs, limit, "macs")]),
     ):
         problem = Problem(space, objectives, constraints)
-        parts += [t.arch.key for t in search(problem, SEARCHERS[name](problem, 7), trials=80)]
+        parts += [t.arch.key for t in run_searcher(problem, SEARCHERS[name](problem, 7), trials=80)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
 
 

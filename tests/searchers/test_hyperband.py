@@ -10,9 +10,9 @@ from toys import flat
 
 from archsmith.errors import UserError
 from archsmith.problem import Problem, Trial, maximize, rank, total_cost
-from archsmith.search import search
 from archsmith.searchers.bohb import bohb
 from archsmith.searchers.hyperband import brackets, hyperband, ladder, successive_halving
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.random import random_search
 
 SPACE = flat(10, 3)
@@ -116,7 +116,7 @@ def test_it_beats_random_search_at_equal_cost(make):
 
     def best(make, seed):
         found = []
-        search(
+        run_searcher(
             problem(),
             make(problem(), seed),
             trials=10_000,

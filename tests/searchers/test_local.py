@@ -5,8 +5,8 @@ from __future__ import annotations
 from toys import flat
 
 from archsmith.problem import Problem, at_most, maximize, rank
-from archsmith.search import search
 from archsmith.searchers.local import local_search
+from archsmith.searchers.loop import run_searcher
 
 SPACE = flat(4, 4)
 
@@ -76,6 +76,6 @@ def test_it_begins_at_the_best_of_several_starts():
 
 def test_neighbors_beyond_the_budget_are_left_out():
     tight = problem(at_most(lambda a: sum(a.values()), 4, "sum"))
-    archive = search(tight, local_search(tight, 0), trials=500)
+    archive = run_searcher(tight, local_search(tight, 0), trials=500)
     fitting = {a for a in SPACE.architectures() if sum(a.values()) <= 4}
     assert {t.arch for t in archive} == fitting and len(archive) == len(fitting)

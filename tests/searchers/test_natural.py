@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archsmith.archive import Archive
 from archsmith.problem import Problem, maximize
-from archsmith.search import search
 from archsmith.searchers import natural
+from archsmith.searchers.archive import Archive
 from archsmith.searchers.categorical import Categorical
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.natural import Adaptation, asng, by_logarithm, by_steps, direction, fisher_norm
 from archsmith.space import Architecture, SearchSpace
 
@@ -95,7 +95,7 @@ def test_they_find_the_best_and_end_with_their_mode(make: Any) -> None:
     ends = []
     for seed in range(10):
         archive = Archive()
-        search(problem, make(problem, seed, total=60), trials=10**6, archive=archive)
+        run_searcher(problem, make(problem, seed, total=60), trials=10**6, archive=archive)
         trials = list(archive)
         assert trials[-1].candidate.origin == "mode" and 55 <= len(trials) <= 61
         ends.append(value(trials[-1].arch))
@@ -106,7 +106,7 @@ def test_they_find_the_best_and_end_with_their_mode(make: Any) -> None:
 def test_the_pruning_forms_end_with_a_survivor(make: Any) -> None:
     problem = Problem(SPACE, [maximize(value, "value")])
     archive = Archive()
-    search(problem, make(problem, 0, rounds=4), trials=10**6, archive=archive)
+    run_searcher(problem, make(problem, 0, rounds=4), trials=10**6, archive=archive)
     trials = list(archive)
     assert trials[-1].candidate.origin == "survivor" and len(trials) == 4 * (3 + 2) + 1
 
@@ -118,7 +118,7 @@ def test_mdenas_moves_probability_to_what_was_tried_no_more_and_did_better() -> 
     ends = 0
     for seed in range(10):
         archive = Archive()
-        search(problem, natural.mdenas(problem, seed, alpha=0.1, total=40), trials=10**6, archive=archive)
+        run_searcher(problem, natural.mdenas(problem, seed, alpha=0.1, total=40), trials=10**6, archive=archive)
         ends += list(archive)[-1].arch["a"]
     assert ends >= 7
 
@@ -126,5 +126,5 @@ def test_mdenas_moves_probability_to_what_was_tried_no_more_and_did_better() -> 
 def test_without_a_total_they_go_on() -> None:
     problem = Problem(SPACE, [maximize(value, "value")])
     archive = Archive()
-    search(problem, asng(problem, 3), trials=25, archive=archive)
+    run_searcher(problem, asng(problem, 3), trials=25, archive=archive)
     assert len(list(archive)) == 25 and {t.candidate.origin for t in archive} == {"distribution"}

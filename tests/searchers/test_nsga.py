@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from toys import flat, staged
 
-from archsmith.pareto import front
 from archsmith.problem import Problem, maximize, minimize
-from archsmith.search import search
+from archsmith.problem.pareto import front
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.nsga import _genes, nsga2, nsga3, reference_directions
 
 
@@ -45,7 +45,7 @@ def test_a_known_front_is_found(make):
         return 9 - a["d0"] + sum(list(a.values())[1:])
 
     problem = Problem(flat(5, 10), [minimize(first), minimize(second)])
-    archive = search(problem, make(problem, 0, population=24), trials=1200)
+    archive = run_searcher(problem, make(problem, 0, population=24), trials=1200)
     found = {t.losses for t in archive.pareto()}
     assert {(x, 9 - x) for x in range(10)} == found
     assert len(archive) == len({t.arch for t in archive})
@@ -53,6 +53,6 @@ def test_a_known_front_is_found(make):
 
 def test_it_ends_where_everything_was_proposed():
     problem = Problem(flat(2, 3), [maximize(lambda a: a["d0"], "a"), minimize(lambda a: a["d1"], "b")])
-    archive = search(problem, nsga2(problem, 0, population=8), trials=500)
+    archive = run_searcher(problem, nsga2(problem, 0, population=8), trials=500)
     assert len(archive) == 9 and len(front([t.losses for t in archive])) == 1
     assert math.isfinite(archive.best.losses[0])

@@ -10,9 +10,9 @@ from graded import Graded
 from toys import staged, staged_costs
 
 from archsmith.problem import Problem, at_most, maximize, minimize
-from archsmith.search import search
 from archsmith.searchers.hyperband import hyperband, successive_halving
 from archsmith.searchers.local import local_search
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.reinforce import reinforce
 from archsmith.searchers.tpe import tpe
 
@@ -44,7 +44,7 @@ def digest(name: str) -> str:
         ([score, minimize(staged_costs, "params")], [at_most(staged_costs, limit, "macs")]),
     ):
         problem = Problem(space, objectives, constraints)
-        found = search(problem, SEARCHERS[name](problem, 7), trials=80)
+        found = run_searcher(problem, SEARCHERS[name](problem, 7), trials=80)
         parts += [f"{t.arch.key} {t.candidate.fidelity} {t.candidate.origin}" for t in found]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
 

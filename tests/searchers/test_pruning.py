@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from toys import staged
 
-from archsmith.archive import Archive
 from archsmith.errors import Damaged, UserError
 from archsmith.problem import Problem, Trial, maximize
-from archsmith.search import search
+from archsmith.searchers.archive import Archive
 from archsmith.searchers.categorical import Categorical, credited
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.pruning import evaluations, prunable, prune_worst, pruning, softmax
 from archsmith.space import Architecture, SearchSpace
 
@@ -28,7 +28,7 @@ def value(arch: Architecture) -> float:
 def searched(space: SearchSpace, metric: Any = value, **settings: Any) -> list[Trial]:
     problem = Problem(space, [maximize(metric, "value")])
     archive = Archive()
-    search(problem, pruning(problem, **settings), trials=10**6, archive=archive)
+    run_searcher(problem, pruning(problem, **settings), trials=10**6, archive=archive)
     return list(archive)
 
 

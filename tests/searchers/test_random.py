@@ -7,13 +7,13 @@ from collections import Counter
 from toys import chi_square, chi_square_bound, flat
 
 from archsmith.problem import Problem, at_most, maximize
-from archsmith.search import search
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.random import random_search
 
 
 def test_it_covers_a_small_space_once():
     problem = Problem(flat(3, 3), [maximize(lambda a: a["d0"], "d0")])
-    archs = [t.arch for t in search(problem, random_search(problem, 0, batch=4), trials=1000)]
+    archs = [t.arch for t in run_searcher(problem, random_search(problem, 0, batch=4), trials=1000)]
     assert len(archs) == 27 and set(archs) == set(problem.space.architectures())
 
 

@@ -9,7 +9,7 @@ from toys import flat, staged
 
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem, Trial, maximize
-from archsmith.search import search
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.reinforce import Policy, reinforce
 from archsmith.space import Architecture
 
@@ -49,14 +49,14 @@ def test_failures_teach_as_the_worst_and_absent_decisions_learn_nothing():
 def test_the_unit_of_the_reward_does_not_matter():
     def proposals(unit):
         problem = Problem(flat(5, 3), [maximize(lambda a: unit * a["d0"], "d0")])
-        return [t.arch for t in search(problem, reinforce(problem, 0), trials=40)]
+        return [t.arch for t in run_searcher(problem, reinforce(problem, 0), trials=40)]
 
     assert proposals(1.0) == proposals(1024.0)
 
 
 def test_the_policy_finds_what_pays():
     problem = Problem(flat(8, 3), [maximize(lambda a: float(sum(v == 1 for v in a.values())), "ones")])
-    archs = [t.arch for t in search(problem, reinforce(problem, 0), trials=100)]
+    archs = [t.arch for t in run_searcher(problem, reinforce(problem, 0), trials=100)]
     assert len(set(archs)) == 100
     ones = [sum(v == 1 for v in arch.values()) for arch in archs]
     assert sum(ones[:10]) / 10 < 3.5 and max(ones) == 8 and sum(ones[20:]) / 80 > 4.5

@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from archsmith.archive import Archive
 from archsmith.errors import UserError
 from archsmith.problem import Problem, at_most, maximize
-from archsmith.search import search
+from archsmith.searchers.archive import Archive
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.steady import steady_state
 from archsmith.space import Architecture, SearchSpace
 
@@ -29,7 +29,7 @@ def total(arch: Architecture) -> float:
 def run(trials: int, **settings: int) -> list[Architecture]:
     problem = Problem(SPACE, (maximize(total, name="total"),), (at_most(lambda arch: float(arch["x"]), 30, name="x"),))
     archive = Archive()
-    search(problem, steady_state(problem, 3, start=START, propose=propose, **settings), trials=trials, archive=archive)
+    run_searcher(problem, steady_state(problem, 3, start=START, propose=propose, **settings), trials=trials, archive=archive)
     return [trial.arch for trial in archive]
 
 

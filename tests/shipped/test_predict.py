@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from archsmith.data.decode import Preprocessing, decode
 from archsmith.export.package import predict_source
-from archsmith.onnx_export import onnx_bytes
-from archsmith.onnx_graph import Deployment, annotate
+from archsmith.graph.export import onnx_bytes
+from archsmith.graph.writer import Deployment, annotate
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
 

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from short_runs import SIZES
 
-from archsmith.budget import parse
 from archsmith.errors import UserError
-from archsmith.pipeline import best, open_work, start, train
-from archsmith.run import Run, request_from
+from archsmith.problem.budget import parse
+from archsmith.run.request import request_from
+from archsmith.run.store import Run
 from archsmith.stages.finish import rate_for
+from archsmith.stages.networks import best
+from archsmith.stages.pipeline import open_work
+from archsmith.stages.requests import start, train
 
 
 def small(folder: Path, **changes: Any) -> Run:

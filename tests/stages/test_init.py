@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from archsmith.errors import UserError
-from archsmith.pipeline import start
-from archsmith.run import request_from
+from archsmith.run.request import request_from
 from archsmith.stages.init import check, load_into
+from archsmith.stages.requests import start
 
 
 def network() -> nn.Module:

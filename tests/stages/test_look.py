@@ -12,9 +12,11 @@ import pytest
 from pictures import encoded, folder, picture
 
 from archsmith.errors import UserError
-from archsmith.pipeline import absolute, open_work
-from archsmith.run import Run, request_from
+from archsmith.run.request import request_from
+from archsmith.run.store import Run
 from archsmith.stages import look
+from archsmith.stages.pipeline import open_work
+from archsmith.stages.requests import absolute
 
 
 def begun(root: Path) -> tuple[Run, dict[str, Any]]:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from archsmith.pipeline import again, start
-from archsmith.run import request_from
+from archsmith.run.request import request_from
 from archsmith.stages import profile
-from archsmith.survey import fitting_text
+from archsmith.stages.profiling import fitting_text
+from archsmith.stages.requests import again, start
 
 
 @pytest.mark.parametrize(

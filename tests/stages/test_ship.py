@@ -13,12 +13,14 @@ import pytest
 import torch
 from command_line import call
 
-from archsmith.budget import parse
-from archsmith.cli import NO_RESULT
+from archsmith.cli.app import NO_RESULT
 from archsmith.errors import Damaged, UserError
-from archsmith.pipeline import best, start, train
-from archsmith.run import Run, request_from
+from archsmith.problem.budget import parse
+from archsmith.run.request import request_from
+from archsmith.run.store import Run
 from archsmith.space import Architecture
+from archsmith.stages.networks import best
+from archsmith.stages.requests import start, train
 from archsmith.stages.ship import Checked, Contender, _better, verdict
 
 
@@ -173,7 +175,7 @@ def test_a_network_is_trained_further_in_a_run_of_its_own(finished: Run, tmp_pat
 
 
 def test_further_training_whose_checkpoint_is_lost_ends_with_the_same_network(finished: Run, tmp_path: Path) -> None:
-    from archsmith.pipeline import carry_on
+    from archsmith.stages.pipeline import carry_on
 
     new = train(finished, tmp_path / "new", which="reference", epochs=2)
     name = (new.stage("ship") or {})["key"]
@@ -195,7 +197,7 @@ def test_further_training_begins_with_the_weights_that_were_shipped_or_is_refuse
     weights.write_bytes(weights.read_bytes()[:-9])
     new.reopen("finish", "ship")
     (new.folder / "checkpoints" / f"further-{(finished.stage('ship') or {})['key']}.safetensors").unlink()
-    from archsmith.pipeline import carry_on
+    from archsmith.stages.pipeline import carry_on
 
     new._store.forget("decisions", lambda name: not name.startswith("further/"))
     with pytest.raises(Damaged, match="begun-with"):

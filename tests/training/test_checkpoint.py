@@ -17,8 +17,8 @@ import torch
 from safetensors import safe_open
 from tiny_training import network, stream
 
+from archsmith._internal.files import replace_file, write_chunks
 from archsmith.errors import Damaged, UserError
-from archsmith.files import replace_file, write_chunks
 from archsmith.training import Recipe, advance, load, save, start
 from archsmith.training.checkpoint import pack, read, resumed, unpack
 

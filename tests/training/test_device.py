@@ -37,7 +37,7 @@ def test_bad_thread_counts(bad: object, threads: int) -> None:
 def test_freed_memory_is_kept_and_given_back_when_asked() -> None:
     script = """
 import psutil, torch
-from archsmith.machine import return_memory
+from archsmith._internal.hardware import return_memory
 from archsmith.training import set_threads
 set_threads(1)
 used = psutil.Process().memory_info

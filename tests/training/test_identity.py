@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archsmith.models.reference import Reference
+from archsmith.spaces.reference import Reference
 from archsmith.training.identity import pass_on
 
 

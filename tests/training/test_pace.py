@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from archsmith.fitting import fitted
+from archsmith._internal.fitting import fitted
 from archsmith.space import Architecture
 from archsmith.training.pace import COUNTS, Pace, images_per_second, timed
 from archsmith.training.recipe import Recipe

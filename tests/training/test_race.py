@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.errors import EvaluationFailed
-from archsmith.halving import rungs_for, work
 from archsmith.metrics.accuracy import evaluate
+from archsmith.training.halving import rungs_for, work
 from archsmith.training.race import Entrant, Field, _resumed, checkpoint_path, race, trained
 from archsmith.training.recipe import Recipe
 

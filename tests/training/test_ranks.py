@@ -15,7 +15,7 @@ from tiny_training import batch, stream
 from torch import nn
 
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, LayerNorm, Linear, OneOf
-from archsmith.supernet import extract, search_space
+from archsmith.elastic.supernet import extract, search_space
 from archsmith.training import Recipe, advance, start
 from archsmith.training.checkpoint import load
 from archsmith.training.ranks import joined, spread
@@ -74,7 +74,7 @@ from pathlib import Path
 sys.path[:0] = {paths!r}
 import torch
 from test_ranks import CASES, joined, trained
-from archsmith.interrupts import leave
+from archsmith._internal.interrupts import leave
 from archsmith.training.ranks import follow
 torch.set_num_threads(1)
 with joined() as rank:

@@ -12,21 +12,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archsmith.cells import EDGE_NAMES
+from archsmith._internal.seeding import seeded
 from archsmith.elastic import Choice, Mixture, OneOf
+from archsmith.elastic.supernet import active, mixed, relax, search_space
+from archsmith.elastic.tree import at_random
 from archsmith.errors import UserError
 from archsmith.metrics.cost import Costs
-from archsmith.models import build
-from archsmith.models.graph import Partial
-from archsmith.seeding import seeded
 from archsmith.space import SearchSpace
-from archsmith.supernet import active, mixed, relax, search_space
+from archsmith.spaces import build
+from archsmith.spaces.cell import Partial
+from archsmith.spaces.cells import EDGE_NAMES
 from archsmith.training import Recipe, advance, start
 from archsmith.training import relaxed as page
 from archsmith.training.checkpoint import load
 from archsmith.training.relaxed import METHODS, Enas, Relaxation, controlled, learning
 from archsmith.training.state import TrainState
-from archsmith.tree import at_random
 
 SCALES = {"down": -1.0, "nothing": 0.0, "up": 1.5, "slightly": 0.5}
 

@@ -12,11 +12,11 @@ from tiny_training import batch, stream
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith._internal.seeding import mix
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Linear, OneOf
+from archsmith.elastic.supernet import active, extract, search_space, switching
 from archsmith.errors import UserError
-from archsmith.seeding import mix
 from archsmith.space import Architecture
-from archsmith.supernet import active, extract, search_space, switching
 from archsmith.training import Recipe, advance, load, save, start
 from archsmith.training.samplers import Sampler, among, sandwich, uniform
 from archsmith.training.shared import Distillation, sharing

@@ -12,13 +12,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from archsmith.cells import has_path
 from archsmith.elastic import Choice, Conv2d, Linear, OneOf
+from archsmith.elastic.supernet import active, search_space
+from archsmith.elastic.tree import Node
 from archsmith.errors import UserError
-from archsmith.models import build
-from archsmith.models.cell import nasbench201
 from archsmith.space import Architecture, SearchSpace
-from archsmith.supernet import active, search_space
+from archsmith.spaces import build
+from archsmith.spaces.cells import has_path
+from archsmith.spaces.nasbench201 import nasbench201
 from archsmith.training.splits import (
     best_split,
     comparing,
@@ -29,7 +30,6 @@ from archsmith.training.splits import (
     score_distances,
     splittable,
 )
-from archsmith.tree import Node
 
 
 @pytest.mark.parametrize("how", ["gradients", "scores"])

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from archsmith.elastic.supernet import search_space
 from archsmith.errors import EvaluationFailed
-from archsmith.models.convnet import convnet
-from archsmith.supernet import search_space
+from archsmith.spaces.convnet import convnet
 from archsmith.training.loop import advance, start
 from archsmith.training.recipe import Recipe
 from archsmith.training.shared import sharing

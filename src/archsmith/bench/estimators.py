@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from archsmith.cells import CANONICAL, LIVE, STATISTIC
+from archsmith._internal.files import write_text
 from archsmith.errors import UserError, did_you_mean
-from archsmith.files import write_text
 from archsmith.space import Architecture, SearchSpace
+from archsmith.spaces.cells import CANONICAL, LIVE, STATISTIC
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from archsmith.tree import Node
+    from archsmith.elastic.tree import Node
 
 CONTROL, FREE = "longer", "training-free"
 _FAMILIES = 24  # architectures that do not depend on the split decision, judged by every leaf
@@ -226,17 +226,17 @@ def _scored(job: Job, seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 def fresh(job: Job, device: Literal["meta", "cpu"]) -> nn.Module:
-    from archsmith.models import build
+    from archsmith.spaces import build
 
     (name, classes, _), setting = job.network, job.setting
     return build(name, classes, job.data.channels, setting.size, device=device, width=setting.width, cells=setting.cells)
 
 
 def _parent(job: Job, seed: int) -> Node:
-    from archsmith.seeding import mix, seeded
-    from archsmith.supernet import search_space
+    from archsmith._internal.seeding import mix, seeded
+    from archsmith.elastic.supernet import search_space
+    from archsmith.elastic.tree import Node
     from archsmith.training.nodes import train_node
-    from archsmith.tree import Node
 
     setting = job.setting
     with seeded(mix(seed, "weights")):
@@ -250,10 +250,10 @@ def _parent(job: Job, seed: int) -> Node:
 
 def _grow(job: Job, seed: int, name: str, root: Node, grown: Grown) -> None:
     """Children below the parent, level by level, each trained; splits are kept, so that one that goes on has the same."""
-    from archsmith.seeding import mix
+    from archsmith._internal.seeding import mix
+    from archsmith.elastic.tree import grow
     from archsmith.training.nodes import train_node
     from archsmith.training.splits import branching, comparing, parts_of, planned
-    from archsmith.tree import grow
 
     setting = job.setting
     folder = job.out / f"seed{seed}" / name.replace(":", "-").replace("=", "")
@@ -301,8 +301,8 @@ def _across(job: Job, root: Node, calibration: Any, held_out: Any) -> float | No
     Of architectures whose split decision does nothing, so that it may be set to what each leaf holds. None where there are
     none.
     """
+    from archsmith.elastic.supernet import calibrate, extract
     from archsmith.metrics.accuracy import evaluate
-    from archsmith.supernet import calibrate, extract
 
     canonical = CANONICAL.get(job.network[0])
     if canonical is None or any(leaf.parent is not root for leaf in root.leaves):

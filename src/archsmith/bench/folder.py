@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from archsmith._internal.files import write_text
 from archsmith.errors import UserError
-from archsmith.files import write_text
 
 
 def claim(out: Path, fixed: Mapping[str, Any]) -> None:

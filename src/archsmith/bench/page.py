@@ -10,8 +10,8 @@ from typing import Any
 
 import jinja2
 
+from archsmith._internal.files import write_text
 from archsmith.bench.judge import among, told
-from archsmith.files import write_text
 
 _WIDTH, _HEIGHT = 640, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 150, 12, 40

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_complet
 from multiprocessing import resource_tracker
 from typing import Any
 
-from archsmith.interrupts import held
+from archsmith._internal.interrupts import held
 
 
 def results(pool: Executor, futures: Iterable[Future[Any]]) -> Iterator[tuple[Future[Any], Any]]:

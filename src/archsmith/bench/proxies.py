@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
+from archsmith._internal.files import write_text
+from archsmith._internal.hardware import machine_name, physical_cores
+from archsmith._internal.registry import check
 from archsmith.bench.folder import appending, claim, kept
 from archsmith.bench.judge import judge, paired, table, write_table
 from archsmith.bench.pool import processes, results
-from archsmith.benchmarks import BENCHMARKS, load
-from archsmith.benchmarks.recorded import Recorded
-from archsmith.cells import CANONICAL
 from archsmith.errors import EvaluationFailed, UserError, did_you_mean
-from archsmith.files import write_text
-from archsmith.lookup import check
-from archsmith.machine import machine_name, physical_cores
 from archsmith.metrics.proxies import PROXIES
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Ensemble, rank_sum
+from archsmith.recorded import BENCHMARKS, load
+from archsmith.recorded.benchmark import Recorded
 from archsmith.space import Architecture
+from archsmith.spaces.cells import CANONICAL
 
 _CHUNK = 4  # architectures a worker takes at a time
 COLUMNS = (
@@ -34,7 +34,7 @@ COLUMNS = (
     ("spearman_all", "Spearman"), ("kendall_top_half", "top half"), ("kendall_top_tenth", "top tenth"), ("ndcg", "nDCG"),
     ("top_pick", "top pick"),
 )  # fmt: skip
-NETWORKS = {  # the benchmark's networks: (name in archsmith.models.SPACES, classes, pixels)
+NETWORKS = {  # the benchmark's networks: (name in archsmith.spaces.SPACES, classes, pixels)
     "nasbench201:cifar10": ("nasbench201", 10, 32),
     "nasbench201:cifar100": ("nasbench201", 100, 32),
     "nasbench201:imagenet16": ("nasbench201", 120, 16),
@@ -163,7 +163,7 @@ _job: list[Any] = []  # a worker process's model and batches; set by its initial
 def _begin(job: _Job) -> None:
     from archsmith.metrics.cost import Costs
     from archsmith.metrics.proxies.baselines import COUNTED
-    from archsmith.models import build
+    from archsmith.spaces import build
     from archsmith.training.device import set_threads
 
     set_threads(1)
@@ -246,9 +246,9 @@ def _batches(setting: Setting, seed: int, classes: int, size: int) -> list[Any]:
     """Two mini-batches, the same for every network."""
     import torch
 
+    from archsmith._internal.seeding import mix
     from archsmith.data import batches
     from archsmith.data import load as load_images
-    from archsmith.seeding import mix
 
     if setting.data == "noise":
         generator = torch.Generator().manual_seed(mix(seed, "noise images"))

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from archsmith.archive import Archive
+from archsmith._internal.files import write_text
+from archsmith._internal.hardware import machine_name, physical_cores
 from archsmith.bench.folder import appending, claim, kept
 from archsmith.bench.judge import holm
 from archsmith.bench.pool import processes, results
-from archsmith.benchmarks import load
-from archsmith.benchmarks.recorded import SIMULATED, Recorded, faithful
 from archsmith.errors import EvaluationFailed, UserError
-from archsmith.files import write_text
-from archsmith.machine import machine_name, physical_cores
 from archsmith.problem import Problem, Trial, maximize
-from archsmith.search import search
+from archsmith.recorded import load
+from archsmith.recorded.benchmark import SIMULATED, Recorded, faithful
 from archsmith.searchers import make, needs_fidelities
+from archsmith.searchers.archive import Archive
 from archsmith.searchers.categorical import FINAL
+from archsmith.searchers.loop import run_searcher
 
 _POINTS = 40  # of an anytime curve
 _RESAMPLES = 2000
@@ -132,7 +132,7 @@ def run(benchmark: str, name: str, seed: int, budget: int, truthful: bool = Fals
             incumbent = trial
         marks.append((spent, incumbent))
 
-    search(
+    run_searcher(
         problem, make(name)(problem, seed), trials=50 * budget, archive=Archive(), stop=lambda: spent >= whole, on_trial=tell
     )
     curve, place = [], 0

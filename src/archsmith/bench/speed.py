@@ -13,9 +13,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from archsmith.cells import CANONICAL
+from archsmith._internal.hardware import cpu_name, physical_cores, return_memory
 from archsmith.errors import UserError
-from archsmith.machine import cpu_name, physical_cores, return_memory
+from archsmith.spaces.cells import CANONICAL
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
@@ -51,11 +51,11 @@ def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, 
     """
     import torch
 
+    from archsmith.elastic.supernet import search_space
     from archsmith.metrics.proxies import named
     from archsmith.metrics.proxies.fresh import fresh_network
     from archsmith.metrics.proxies.scores import score_network
-    from archsmith.models import build
-    from archsmith.supernet import search_space
+    from archsmith.spaces import build
     from archsmith.training.device import set_threads
 
     set_threads(setting.threads)

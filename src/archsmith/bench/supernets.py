@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from archsmith._internal.files import write_text
+from archsmith._internal.hardware import machine_name, physical_cores
 from archsmith.bench.estimators import CONTROL, FREE, Job, Setting, begin, estimated, within
 from archsmith.bench.folder import appending, claim, kept
 from archsmith.bench.judge import judge, paired, table, write_table
 from archsmith.bench.pool import processes
 from archsmith.bench.proxies import networks_of, truth_of
-from archsmith.benchmarks import load
-from archsmith.cells import CANONICAL, LIVE, longest_convolutions
 from archsmith.errors import UserError
-from archsmith.files import write_text
-from archsmith.machine import machine_name, physical_cores
+from archsmith.recorded import load
 from archsmith.space import Architecture
+from archsmith.spaces.cells import CANONICAL, LIVE, longest_convolutions
 
 COLUMNS = (
     ("kendall_all", "Kendall"), ("kendall_low", "low"), ("kendall_high", "high"), ("kendall_seeds", "seeds sd"),
@@ -214,7 +214,7 @@ def _live(space: str, archs: Sequence[Architecture]) -> np.ndarray:
 def _baselines(setting: Setting, network: tuple[str, int, int], archs: Sequence[Architecture]) -> dict[str, np.ndarray]:
     """What costs nothing: parameters, parameters without those of dead edges, convolutions on the longest path."""
     from archsmith.metrics.cost import Costs
-    from archsmith.models import build
+    from archsmith.spaces import build
 
     space, classes, size = network
     costs = Costs(build(space, classes, 3, size), (3, size, size), ("params",))

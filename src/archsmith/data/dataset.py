@@ -29,7 +29,7 @@ from archsmith.data.preprocessing import decide
 from archsmith.data.split import Split, divide, rows_of
 from archsmith.data.table import list_csv, list_parquet, parquet_files
 from archsmith.errors import UserError, did_you_mean, quoted
-from archsmith.goals import Classification, Goal, Reconstruction, Regression, to_json
+from archsmith.tasks import Classification, Goal, Reconstruction, Regression, to_json
 
 LARGEST_SIZE = 224  # of a suggested input
 BUILT_IN = ("digits",)

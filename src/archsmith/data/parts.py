@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from archsmith._internal.seeding import mix
 from archsmith.data.attempts import attempted
 from archsmith.data.augment import Augment, blend, distort, shift_and_flip
 from archsmith.data.decode import PLAIN, Preprocessing, decode
 from archsmith.errors import UserError
-from archsmith.seeding import mix
 
 Normalization = tuple[Sequence[float], Sequence[float]]  # mean and standard deviation of each channel, pixels in 0..1
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-import archsmith
-from archsmith.budget import human
+from archsmith._version import __version__
 from archsmith.export.files import WHAT
+from archsmith.problem.budget import human
 
 _PURPOSES = {
     "model.onnx": "bytes in, {answer} out; runs in any ONNX runtime (opset 18)",
@@ -82,7 +82,7 @@ def card(
         f"## {'Classes' if task == 'classification' else 'Values'}\n\n{_opening(listed)}" if labels else "",
         _files(files, skipped, differences, answer),
         _list("Be careful", (*(facts.get("caveats") or ()), *(_CAVEATS if task == "classification" else _CAVEATS_ELSE))),
-        f"Made by archsmith {archsmith.__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}.",
+        f"Made by archsmith {__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}.",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archsmith._internal.files import replace_file
 from archsmith.errors import EvaluationFailed, UserError, did_you_mean
-from archsmith.files import replace_file
-from archsmith.goals import Goal, Reconstruction, Regression
-from archsmith.onnx_export import Deployed, exported, onnx_bytes, pt2_bytes, silence
-from archsmith.onnx_fit import PICTURES
-from archsmith.onnx_graph import Deployment, annotate
-from archsmith.tracing import Untraceable, evaluation
+from archsmith.export.fit import PICTURES
+from archsmith.graph.export import Deployed, exported, onnx_bytes, pt2_bytes, silence
+from archsmith.graph.trace import Untraceable, evaluation
+from archsmith.graph.writer import Deployment, annotate
+from archsmith.tasks import Goal, Reconstruction, Regression
 
 WHAT = {"probabilities": "a probability", "values": "a value over its scale", "pixels": "a pixel"}
 TOLERANCE = 1e-4  # of those, between any two forms of one model

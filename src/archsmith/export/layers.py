@@ -10,8 +10,8 @@ from torch import fx, nn
 
 from archsmith.elastic.views import Averaged, Mirrored
 from archsmith.export.source import unit_of
+from archsmith.graph.trace import Untraceable, trace
 from archsmith.metrics.cost import macs_by_module
-from archsmith.tracing import Untraceable, trace
 
 _POOLS = {nn.AdaptiveAvgPool2d: "pooling", nn.AdaptiveMaxPool2d: "pooling of the largest values"}
 _VIEWS = {Mirrored: "the image and its mirror image", Averaged: "the mean of both"}

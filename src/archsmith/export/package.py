@@ -14,22 +14,22 @@ from typing import Any
 
 from torch import Tensor, nn
 
-import archsmith
+from archsmith._internal.files import exchange_folder, sync_folder
+from archsmith._version import __version__
 from archsmith.data.decode import PLAIN, Preprocessing
 from archsmith.elastic.views import looks_twice
 from archsmith.errors import Damaged, UserError
 from archsmith.export.card import TITLES, card
 from archsmith.export.files import deployment_of, safetensors_bytes, verify
+from archsmith.export.fit import PICTURES, with_fit
 from archsmith.export.layers import layers
 from archsmith.export.source import source
-from archsmith.files import exchange_folder, sync_folder
-from archsmith.goals import Classification, Goal
+from archsmith.graph.export import exported, onnx_bytes, pt2_bytes
+from archsmith.graph.trace import Untraceable
+from archsmith.graph.writer import Deployment, annotate
 from archsmith.metrics.latency import time_onnx
-from archsmith.onnx_export import exported, onnx_bytes, pt2_bytes
-from archsmith.onnx_fit import PICTURES, with_fit
-from archsmith.onnx_graph import Deployment, annotate
 from archsmith.space import Architecture
-from archsmith.tracing import Untraceable
+from archsmith.tasks import Classification, Goal
 
 FILES = (
     "model.onnx", "picture.onnx", "predict.py", "model.py", "model.safetensors", "model.pt2",
@@ -144,7 +144,7 @@ def _contents(
         skipped.append({"name": "model.pt2", "why": str(error)})
     try:
         onnx = onnx_bytes(network, shape, deployment, program)
-        notes = {"labels": labels, "task": goal.task, "preprocess": preprocess, "archsmith": archsmith.__version__}
+        notes = {"labels": labels, "task": goal.task, "preprocess": preprocess, "archsmith": __version__}
         written["model.onnx"] = annotate(onnx, notes)
         free = {**preprocess["input"], "name": PICTURES, "shape": ["batch", channels, "height", "width"]}
         notes["preprocess"] = {**preprocess, "input": free}

@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import fx, nn
 
-from archsmith.onnx_graph import Deployment
-from archsmith.tracing import TRACED, Untraceable, constructor, function_name, is_chain, is_stock, literal, parent, trace
+from archsmith.graph.trace import TRACED, Untraceable, constructor, function_name, is_chain, is_stock, literal, parent, trace
+from archsmith.graph.writer import Deployment
 
 WIDTH = 120  # columns of the generated file
 _NAMES = ("x", "y", "z", "u", "v", "w")

@@ -6,7 +6,7 @@ import importlib
 import inspect
 from typing import Any
 
-from archsmith.models import meant
+from archsmith.spaces import meant
 
 _GRADIENT = "archsmith.methods.gradient"
 METHODS = {  # name -> (module, or module:attribute, what it is)

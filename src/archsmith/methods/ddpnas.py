@@ -21,29 +21,29 @@ from typing import Any
 
 from torch import nn
 
-from archsmith.cells import LIVE, SHAPES
+from archsmith._internal.seeding import mix
+from archsmith.elastic.tree import Node
 from archsmith.errors import UserError
+from archsmith.feasibility.violation import Gauge
 from archsmith.methods import estimated, scored
 from archsmith.methods.few_shot import screen as screen
 from archsmith.methods.gradient import listed
 from archsmith.methods.task import Sharing, Task, TooLittleTime
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.problem import Candidate, Constraint, Metric, Problem, Trial, maximize, minimize
-from archsmith.search import search as run_search
 from archsmith.searchers.categorical import Categorical, credited, rewards_of
 from archsmith.searchers.generation import Worth, generate
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.pruning import check_settings, proposals, pruning
 from archsmith.searchers.random import random_search
-from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
+from archsmith.spaces.cells import LIVE, SHAPES
 from archsmith.training.checkpoint import resumed
 from archsmith.training.loop import advance, start
 from archsmith.training.samplers import uniform
 from archsmith.training.shared import in_turn
 from archsmith.training.shared import sharing as single
 from archsmith.training.state import TrainState
-from archsmith.tree import Node
-from archsmith.walk import Gauge
 
 SCORES, WORTHS = ("round", "turn"), ("theta", "log", "reward")
 _GENERATED = 16  # networks looked at with the shared weights, at least
@@ -106,7 +106,7 @@ def weights(
             on_stage=told,
         )  # fmt: skip
         at_once = total if score == "round" else 1
-        run_search(problem, searcher, trials=total, archive=task.archive, evaluate=turns, at_once=at_once, stage="train")
+        run_searcher(problem, searcher, trials=total, archive=task.archive, evaluate=turns, at_once=at_once, stage="train")
         survivor = task.archive.stage("train")[-1].arch
         sharing.kept[asked] = Grown(root, turns.state, seen[0], stages, survivor)
     return sharing.kept[asked]
@@ -160,9 +160,9 @@ def search(task: Task, **settings: Any) -> dict[str, Any]:
     assert grown.survivor is not None
     fits = Gauge(limits).violation(grown.survivor) <= 0
     chosen = list(dict.fromkeys([*([grown.survivor] if fits else []), *archs]))
-    run_search(problem, listed(problem, archs=chosen[:1]), trials=1, archive=task.archive, stage="search")
+    run_searcher(problem, listed(problem, archs=chosen[:1]), trials=1, archive=task.archive, stage="search")
     for stage, searcher in (("search", listed(problem, archs=chosen)), ("search-random", random_search(problem, task.seed))):
-        run_search(
+        run_searcher(
             problem, searcher, trials=len(chosen), archive=task.archive, stage=stage, stop=scored.stop(task, stage)
         )  # fmt: skip
     found = estimated.shortlisted(task, "DDPNAS")

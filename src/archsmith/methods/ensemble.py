@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from archsmith.cells import CANONICAL
 from archsmith.methods import scored
 from archsmith.methods.task import Task
 from archsmith.metrics.proxies import build_all
 from archsmith.metrics.proxies.ensembles import CHOSEN_FOR, ENSEMBLES, Reference, Referred
+from archsmith.spaces.cells import CANONICAL
 
 _REFERENCE = 32  # networks whose scores the ranks are taken among
 _FEWEST = 12  # ... where time is short

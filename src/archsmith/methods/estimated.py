@@ -14,22 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archsmith.cells import CANONICAL
+from archsmith._internal.seeding import mix
+from archsmith.elastic.supernet import active, calibrate, extract
+from archsmith.elastic.tree import Node, route
 from archsmith.methods import scored
 from archsmith.methods.task import Sharing, Task, TooLittleTime
 from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.predictors.ranking import kendall, spearman
 from archsmith.problem import Problem, Trial, minimize
-from archsmith.search import search as run_search
 from archsmith.searchers.guided import guided
+from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.random import random_search
-from archsmith.seeding import mix
 from archsmith.space import Architecture
-from archsmith.supernet import active, calibrate, extract
+from archsmith.spaces.cells import CANONICAL
 from archsmith.training.loop import advance, start
 from archsmith.training.recipe import LOSSES, Recipe
-from archsmith.tree import Node, route
 
 TRAINING = 0.85  # of the budget for shared weights; the rest checks estimates on a few networks trained by themselves
 _CHECKED = 8
@@ -81,7 +81,7 @@ def search(task: Task, root: Node) -> dict[str, Any]:
     half = scored.third_of(task, score) * 3 // 2
     stages = (("search", guided(problem, task.seed)), ("search-random", random_search(problem, task.seed + 1)))
     for stage, searcher in stages:
-        run_search(
+        run_searcher(
             problem, searcher, trials=half, archive=task.archive, stage=stage, stop=scored.stop(task, stage),
             on_trial=_telling(task, half),
         )  # fmt: skip

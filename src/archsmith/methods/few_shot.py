@@ -16,14 +16,16 @@ from typing import Any
 
 from torch import nn
 
-from archsmith.cells import LIVE, STATISTIC
+from archsmith._internal.seeding import mix
+from archsmith.elastic.tree import Node, grow
 from archsmith.errors import NothingFits, UserError
-from archsmith.feasible import feasible_sample
+from archsmith.feasibility.sampler import feasible_sample
+from archsmith.feasibility.violation import Gauge
 from archsmith.methods import estimated
 from archsmith.methods.task import Sharing, Task
 from archsmith.metrics.proxies.zico import ZiCo
-from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
+from archsmith.spaces.cells import LIVE, STATISTIC
 from archsmith.training.nodes import train_node
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import SAMPLINGS, Sampler, among, check_named, named
@@ -41,8 +43,6 @@ from archsmith.training.splits import (
 )
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward
-from archsmith.tree import Node, grow
-from archsmith.walk import Gauge
 
 _LEAST = 4.0  # seconds of training for a part; where time is shorter, there are fewer
 _PARENT = 0.5  # of the training: the supernet of the whole space, where it is split

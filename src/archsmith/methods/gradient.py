@@ -16,16 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from archsmith._internal.seeding import mix
+from archsmith.elastic.supernet import mixed
+from archsmith.elastic.tree import Node
 from archsmith.errors import NothingFits, UserError
+from archsmith.feasibility.descent import Descent
+from archsmith.feasibility.violation import Gauge
 from archsmith.methods import estimated, few_shot, scored
 from archsmith.methods.task import Sharing, Task
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.problem import Candidate, Problem, minimize
-from archsmith.search import Proposals, searcher
-from archsmith.search import search as run_search
-from archsmith.seeding import mix
+from archsmith.searchers.loop import Proposals, run_searcher, searcher
 from archsmith.space import Architecture
-from archsmith.supernet import mixed
 from archsmith.training.relaxed import (
     METHODS,
     Enas,
@@ -39,8 +41,6 @@ from archsmith.training.relaxed import (
 )
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward
-from archsmith.tree import Node
-from archsmith.walk import Descent, Gauge
 
 _PARTS = 4  # PC-DARTS: operations work on a quarter of the channels
 _DRAWN = 24  # networks drawn from what was learned, beside the strongest
@@ -90,7 +90,7 @@ class Page:
             raise NothingFits(f"nothing near the networks that {self.name} found keeps the budget; give a wider one")
         metric = self._metric(task, root)
         problem = Problem(task.space, (minimize(metric, name="shared_loss"),), task.constraints)
-        run_search(
+        run_searcher(
             problem, listed(problem, archs=list(fitting)), trials=len(fitting), archive=task.archive, stage="search",
             stop=scored.stop(task, "search"),
         )  # fmt: skip

@@ -13,7 +13,7 @@ from archsmith.errors import UserError
 from archsmith.methods import zico
 from archsmith.methods.scored import passes_of
 from archsmith.methods.task import Task
-from archsmith.models import meant
+from archsmith.spaces import meant
 
 SCORES = False  # no time for scores
 SEARCHER = "by hand, and neighbors of the first"

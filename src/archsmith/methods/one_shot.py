@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
+from archsmith.elastic.tree import Node
 from archsmith.methods import estimated, few_shot
 from archsmith.methods.few_shot import refuse as refuse
 from archsmith.methods.few_shot import screen as screen
 from archsmith.methods.task import Task
 from archsmith.space import Architecture
-from archsmith.tree import Node
 
 
 def weights(task: Task, *, sampling: str = "uniform", distill: bool = False) -> Node:

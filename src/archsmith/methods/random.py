@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from archsmith.feasible import feasible_sample
+from archsmith.feasibility.sampler import feasible_sample
 from archsmith.methods.task import Task
 
 SCORES = False

@@ -27,22 +27,21 @@ from typing import Any
 
 import torch
 
-from archsmith.archive import Archive
+from archsmith._internal.fitting import fitted
+from archsmith.elastic.supernet import extract
 from archsmith.errors import UserError
-from archsmith.feasible import feasible_sample
-from archsmith.fitting import fitted
+from archsmith.feasibility.sampler import feasible_sample
 from archsmith.methods.task import Task
 from archsmith.metrics.cost import LAYERS, Costs
-from archsmith.pareto import fronts
 from archsmith.problem import Candidate, Constraint, Metric, Objective, Problem, Trial, at_most, maximize, minimize
-from archsmith.search import GeneratorSearcher
-from archsmith.search import search as run_search
+from archsmith.problem.pareto import fronts
+from archsmith.searchers.archive import Archive
 from archsmith.searchers.evolution import evolution
+from archsmith.searchers.loop import GeneratorSearcher, run_searcher
 from archsmith.searchers.nsga import nsga2
 from archsmith.searchers.random import random_search
 from archsmith.searchers.steady import Proposing, steady_state
 from archsmith.space import Architecture
-from archsmith.supernet import extract
 from archsmith.training.pace import COUNTS, Pace, timed
 
 _TIMED = 5  # scores timed to see how many fit
@@ -82,7 +81,7 @@ def screen(task: Task, score: Score | None) -> dict[str, Any]:
         return {"proxy": None, "scored": 0, "best": None, "passes": 0, "seconds_per_score": None, "why": why}
     problem = _problem(task, score, _counts(task))
     sampling = _blind(task, problem, task.seed)
-    run_search(
+    run_searcher(
         problem,
         sampling,
         trials=third,
@@ -124,7 +123,7 @@ def search(task: Task, score: Score | None) -> dict[str, Any]:
         by_hand = list(task.by_hand(limits[:1]))
         start = list(dict.fromkeys([*by_hand, *promising, *foremost]))[: max(8, min(_POPULATION, third))]
         evolving = nsga2(problem, task.seed, population=max(8, len(start)), initial=start)
-    run_search(
+    run_searcher(
         problem,
         evolving,
         trials=third + sum(arch in known for arch in start),
@@ -135,7 +134,7 @@ def search(task: Task, score: Score | None) -> dict[str, Any]:
         on_trial=_telling(task, score, third),
     )
     sampling = _blind(task, problem, task.seed + 1)
-    run_search(
+    run_searcher(
         problem,
         sampling,
         trials=min(third, sum(t.arch not in known for t in task.archive.stage("search"))),
@@ -368,7 +367,7 @@ def _bounded(task: Task, counts: Costs, limits: Sequence[Constraint], trials: in
     objectives = (maximize(counts, name="log_sizes"), _shallow(task, counts))
     problem = Problem(task.space, objectives, (*task.constraints, *limits))
     archive = Archive()
-    run_search(
+    run_searcher(
         problem, _cheaply(task, problem), trials=trials, archive=archive, stop=_enough(task, archive, part),
     )  # fmt: skip
     found = sorted((t for t in archive if not t.failed and t.feasible), key=lambda t: t.losses)
@@ -461,7 +460,7 @@ def _fastest(task: Task, pace: Pace) -> float:
         return pace(smallest)
     cheap = Archive()
     searching = evolution(problem, task.seed) if task.seconds >= LEAST_S else random_search(problem, task.seed)
-    run_search(problem, searching, trials=_CHEAP_FEWEST, archive=cheap, stop=_enough(task, cheap, "pace"))
+    run_searcher(problem, searching, trials=_CHEAP_FEWEST, archive=cheap, stop=_enough(task, cheap, "pace"))
     return cheap.best.losses[0] if cheap.best else 0.0
 
 

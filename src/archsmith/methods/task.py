@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archsmith.archive import Archive, SqliteArchive
 from archsmith.errors import ArchsmithError
-from archsmith.goals import Classification, Goal
 from archsmith.metrics.accuracy import Judge
 from archsmith.problem import Constraint
+from archsmith.searchers.archive import Archive
+from archsmith.searchers.sqlite import SqliteArchive
 from archsmith.space import Architecture, SearchSpace
+from archsmith.tasks import Classification, Goal
 from archsmith.training.recipe import LOSSES, Precision, Recipe
 
 
@@ -82,7 +83,7 @@ class Task:
     trials: int | None
     finalists: int  # how many the finish stage can train
     training: Training | None = None  # None: it counts steps, whatever they take
-    space_name: str = ""  # as in archsmith.models.SPACES
+    space_name: str = ""  # as in archsmith.spaces.SPACES
     sharing: Callable[[], Sharing] | None = None  # for methods that train shared weights
     left: Callable[[], float] = lambda: math.inf
     goal: Goal = Classification(())

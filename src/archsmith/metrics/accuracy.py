@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith._internal.statistics import Z95, wilson
 from archsmith.errors import EvaluationFailed
-from archsmith.intervals import Z95, wilson
 
 Judge = Callable[[Iterable[tuple[Tensor, Tensor]]], dict[str, Any]]  # of outputs and what was wanted, batch by batch
 _EMPTY = "nothing to evaluate: the part of the data has no images"

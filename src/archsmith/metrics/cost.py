@@ -20,11 +20,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from archsmith.elastic.blocks import Repeat
 from archsmith.elastic.layer import is_elastic, shapes
 from archsmith.elastic.reading import Place, Reading, read
+from archsmith.elastic.supernet import extract, parts
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError, did_you_mean
 from archsmith.problem import Term
 from archsmith.space import Architecture, SearchSpace, choices_of, resolve
-from archsmith.supernet import extract, parts
 
 Shape = tuple[int, ...]
 NAMES = ("params", "macs", "memory")

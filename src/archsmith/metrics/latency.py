@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from archsmith._internal.files import append_line
+from archsmith._internal.fitting import fitted
+from archsmith._internal.hardware import machine_name
 from archsmith.elastic.blocks import Repeat
+from archsmith.elastic.supernet import Reading, extract, read
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError
-from archsmith.files import append_line
-from archsmith.fitting import fitted
-from archsmith.machine import machine_name
-from archsmith.onnx_export import onnx_bytes
-from archsmith.onnx_graph import Deployment, Unwritten, write
+from archsmith.graph.export import onnx_bytes
+from archsmith.graph.trace import Untraceable
+from archsmith.graph.writer import Deployment, Unwritten, write
 from archsmith.problem import Term
 from archsmith.space import Architecture, choices_of, resolve
-from archsmith.supernet import Reading, extract, read
-from archsmith.tracing import Untraceable
 
 Shape = tuple[int, ...]
 _WARM_UP_S = 0.05

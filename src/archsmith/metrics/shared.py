@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from archsmith.elastic.supernet import calibrate, extract
+from archsmith.elastic.tree import Node, form_of, route
 from archsmith.errors import UserError
 from archsmith.metrics.accuracy import Judge, classified, evaluate
 from archsmith.space import Architecture
-from archsmith.supernet import calibrate, extract
-from archsmith.tree import Node, form_of, route
 
 
 class SharedAccuracy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archsmith.intervals import wilson
+from archsmith._internal.statistics import wilson
 from archsmith.report.front import write_front
 from archsmith.report.page import write
 from archsmith.report.verdict import Comparison, compare

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from archsmith.intervals import wilson
+from archsmith._internal.statistics import wilson
 from archsmith.report import text
 from archsmith.report.estimates import verdict
 from archsmith.report.record import Record
-from archsmith.run import altered
+from archsmith.run.store import altered
 
 FEW_PHOTOS, PHOTO_SIDE = 2000, 64  # below so many training images from this side on, pretrained networks win
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from archsmith.files import write_text
-from archsmith.pareto import front as non_dominated
+from archsmith._internal.files import write_text
 from archsmith.problem import Trial
+from archsmith.problem.pareto import front as non_dominated
 from archsmith.report import text
 from archsmith.report.record import Record, read
 

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from archsmith.files import write_text
+from archsmith._internal.files import write_text
 from archsmith.report import account, caveats, drawing, estimates, figures, narrowing, results, text
 from archsmith.report.front import rows_of, save
 from archsmith.report.record import STAGES, Record, read

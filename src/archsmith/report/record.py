@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from archsmith.archive import SqliteArchive, explained
-from archsmith.claim import STORE
+from archsmith._internal.seals import reading
 from archsmith.problem import Trial
-from archsmith.run import STAGES, Run
-from archsmith.seals import reading
-from archsmith.store import content, value
+from archsmith.run.claim import STORE
+from archsmith.run.database import content, value
+from archsmith.run.store import STAGES, Run
+from archsmith.searchers.sqlite import SqliteArchive, explained
 
 __all__ = ["STAGES", "Record", "read"]
 

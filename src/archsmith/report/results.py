@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archsmith.budget import Limit
-from archsmith.intervals import wilson
+from archsmith._internal.statistics import wilson
+from archsmith.problem.budget import Limit
 from archsmith.report import text
 from archsmith.report.figures import RANDOM, progress
 from archsmith.report.front import FULL, share, trained

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from archsmith._internal.registry import look_up
 from archsmith.errors import UserError, did_you_mean
-from archsmith.lookup import look_up
 
 if TYPE_CHECKING:
-    from archsmith.search import GeneratorSearcher
+    from archsmith.searchers.loop import GeneratorSearcher
 
 _HERE = "archsmith.searchers"
 SEARCHERS: dict[str, tuple[str, str]] = {  # for one objective: name -> (module:attribute, what it is)

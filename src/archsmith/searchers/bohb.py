@@ -10,9 +10,9 @@ from random import Random
 import numpy as np
 
 from archsmith.problem import Candidate, Problem, Trial, rank
-from archsmith.search import Proposals, searcher
 from archsmith.searchers.fresh import Fresh, at_least_one
 from archsmith.searchers.hyperband import brackets, ladder, promoted
+from archsmith.searchers.loop import Proposals, searcher
 from archsmith.space import INACTIVE, Architecture, SearchSpace
 
 _NARROWEST = 1e-3  # a bandwidth of zero would never propose an option that no good architecture has

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Sequence
 from random import Random
 
-from archsmith.feasible import FeasibleSampler
+from archsmith.feasibility.sampler import FeasibleSampler
 from archsmith.problem import Candidate, Problem, Trial, rank
-from archsmith.search import Proposals, searcher
 from archsmith.searchers.fresh import Fresh, at_least_one
+from archsmith.searchers.loop import Proposals, searcher
 from archsmith.space import Architecture, crossover, mutate
 
 _ATTEMPTS = 20  # at a child that was not proposed before, until a fresh draw takes its place

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from archsmith.errors import UserError
-from archsmith.feasible import FeasibleSampler
+from archsmith.feasibility.sampler import FeasibleSampler
 from archsmith.problem import Problem, Trial
 from archsmith.space import Architecture
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from archsmith.errors import NothingFits, UserError
 from archsmith.problem import Constraint, Metric, Problem, Term, distinct, figure, maximize, name_of, read
-from archsmith.search import search
 from archsmith.searchers.evolution import evolution
+from archsmith.searchers.loop import run_searcher
 from archsmith.space import Architecture, SearchSpace
 
 Worth = Mapping[str, Mapping[Any, float]]  # decision -> option -> what it adds where it is chosen; what is not named adds 0
@@ -144,7 +144,7 @@ def generate(
     if archs:
         return archs, "exact"
     problem = Problem(space, (maximize(lambda arch: worth_of(worth, arch), name="worth"),), tuple(constraints))
-    archive = search(problem, evolution(problem, seed), trials=trials)
+    archive = run_searcher(problem, evolution(problem, seed), trials=trials)
     good = {t.arch.key: t for t in archive if t.feasible and not t.failed}
     if not good:
         raise NothingFits(f"{trials:,} trials found no architecture that keeps {', '.join(map(str, constraints))}")

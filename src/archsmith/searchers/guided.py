@@ -11,9 +11,9 @@ import numpy as np
 from archsmith.predictors.encoding import one_hot
 from archsmith.predictors.predictor import Predictor, mean_and_std, predictor
 from archsmith.problem import Candidate, Problem, Trial, rank
-from archsmith.search import Proposals, searcher
 from archsmith.searchers.acquisition import acquired
 from archsmith.searchers.fresh import Fresh, at_least_one, first_losses
+from archsmith.searchers.loop import Proposals, searcher
 from archsmith.space import Architecture, SearchSpace, mutate
 
 

@@ -8,8 +8,8 @@ from random import Random
 
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem, Trial, name_of, rank
-from archsmith.search import Proposals, searcher
 from archsmith.searchers.fresh import Fresh, at_least_one
+from archsmith.searchers.loop import Proposals, searcher
 
 
 @searcher

@@ -8,9 +8,9 @@ from random import Random
 
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem
-from archsmith.search import Proposals, searcher
 from archsmith.searchers.categorical import FINAL, Categorical, Rows, rewards_of
 from archsmith.searchers.fresh import Fresh, at_least_one
+from archsmith.searchers.loop import Proposals, searcher
 from archsmith.searchers.pruning import prunable, prune_worst
 from archsmith.space import Architecture
 

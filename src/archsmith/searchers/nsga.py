@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from archsmith.errors import UserError
-from archsmith.feasible import FeasibleSampler
+from archsmith.feasibility.sampler import FeasibleSampler
 from archsmith.problem import Candidate, Problem, Trial
-from archsmith.search import Proposals, searcher
+from archsmith.searchers.loop import Proposals, searcher
 from archsmith.space import INACTIVE, Architecture, SearchSpace
 
 _IDLE = 10  # generations without anything new before it is believed that there is nothing

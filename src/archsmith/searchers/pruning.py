@@ -9,9 +9,9 @@ from typing import Any
 
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem
-from archsmith.search import Proposals, searcher
 from archsmith.searchers.categorical import FINAL, Categorical, Rows, credited, rewards_of
 from archsmith.searchers.fresh import Fresh, at_least_one
+from archsmith.searchers.loop import Proposals, searcher
 from archsmith.space import SearchSpace
 
 RULES = ("half", "velocity")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
-from archsmith.feasible import FeasibleSampler
+from archsmith.feasibility.sampler import FeasibleSampler
 from archsmith.problem import Candidate, Problem
-from archsmith.search import Proposals, searcher
+from archsmith.searchers.loop import Proposals, searcher
 
 
 @searcher

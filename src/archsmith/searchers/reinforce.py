@@ -8,9 +8,9 @@ from random import Random
 
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem, Trial
-from archsmith.search import Proposals, searcher
 from archsmith.searchers.categorical import Categorical
 from archsmith.searchers.fresh import Fresh, at_least_one
+from archsmith.searchers.loop import Proposals, searcher
 from archsmith.space import Architecture, SearchSpace
 
 _REPEATS = 100  # draws in a row that were measured before, until a random architecture takes their place

@@ -10,9 +10,9 @@ import numpy as np
 from archsmith.predictors.encoding import one_hot
 from archsmith.predictors.forest import Forest
 from archsmith.problem import Candidate, Problem, Trial, rank
-from archsmith.search import Proposals, searcher
 from archsmith.searchers.acquisition import expected_improvement
 from archsmith.searchers.fresh import Fresh, at_least_one, first_losses
+from archsmith.searchers.loop import Proposals, searcher
 from archsmith.space import Architecture, SearchSpace
 
 Score = Callable[[Sequence[Architecture]], np.ndarray]

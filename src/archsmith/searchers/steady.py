@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem, Trial, rank
-from archsmith.search import Proposals, searcher
+from archsmith.searchers.loop import Proposals, searcher
 from archsmith.space import Architecture
 
 _SEEDED = 10  # so many members come from the start itself

@@ -8,8 +8,8 @@ from functools import partial
 from random import Random
 
 from archsmith.problem import Candidate, Problem, Trial, rank
-from archsmith.search import Proposals, searcher
 from archsmith.searchers.fresh import Fresh, at_least_one
+from archsmith.searchers.loop import Proposals, searcher
 from archsmith.space import Architecture, SearchSpace
 
 Weights = Mapping[str, Mapping[object, float]]

@@ -11,19 +11,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from archsmith import clock
-from archsmith.archive import SqliteArchive
+from archsmith._internal.progress import duration
 from archsmith.errors import UserError
-from archsmith.halving import rungs_for
-from archsmith.halving import work as rounds
 from archsmith.methods.hand_made import places
 from archsmith.methods.task import Training
-from archsmith.models.reference import Reference, costs
 from archsmith.problem import Candidate, Trial
-from archsmith.progress import duration
+from archsmith.searchers.sqlite import SqliteArchive
 from archsmith.space import Architecture
+from archsmith.spaces.reference import Reference, costs
+from archsmith.stages import clock
 from archsmith.stages.profile import scaled
 from archsmith.stages.work import Work
+from archsmith.training.halving import rungs_for
+from archsmith.training.halving import work as rounds
 from archsmith.training.race import Entrant, Field, Standing, paced, race
 from archsmith.training.recipe import Recipe, default_recipe
 

@@ -10,12 +10,12 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import nn
 
+from archsmith.elastic.supernet import extract
 from archsmith.errors import Damaged
-from archsmith.models.reference import HAND_MADE, Reference
 from archsmith.space import Architecture
+from archsmith.spaces.reference import HAND_MADE, Reference
 from archsmith.stages.finish import field_of, passes_of, recipe_for, standing_facts
 from archsmith.stages.work import Work
-from archsmith.supernet import extract
 from archsmith.training.race import Entrant, Field, race, trained
 
 ARM = "further"  # what its checkpoints are called by

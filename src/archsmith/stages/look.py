@@ -8,9 +8,9 @@ from typing import Any
 
 from archsmith.data import Resident, Sizing, load
 from archsmith.errors import UserError, printable, quoted
-from archsmith.goals import of_run, to_json
 from archsmith.stages.sizing import sized
 from archsmith.stages.work import Work
+from archsmith.tasks import of_run, to_json
 
 _NOTES = 12  # so many remarks on the data are shown in the terminal
 

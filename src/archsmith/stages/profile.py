@@ -10,14 +10,14 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from archsmith import clock
-from archsmith.budget import human
 from archsmith.errors import UserError
 from archsmith.metrics.cost import LAYERS
 from archsmith.metrics.latency import LatencyTable, whole_ms
-from archsmith.models.reference import BOUNDING, Reference, reference
+from archsmith.problem.budget import human
+from archsmith.spaces.reference import BOUNDING, Reference, reference
+from archsmith.stages import clock
+from archsmith.stages.profiling import share_text, survey
 from archsmith.stages.work import Work
-from archsmith.survey import share_text, survey
 
 
 def profile(work: Work) -> dict[str, Any]:

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from archsmith._internal.seeding import mix, seeded
 from archsmith.data import Part, batches, chosen, ordered
-from archsmith.feasible import feasible_sample
+from archsmith.feasibility.sampler import feasible_sample
 from archsmith.methods.task import Sharing
-from archsmith.models import build_for
-from archsmith.seeding import mix, seeded
+from archsmith.spaces import build_for
 from archsmith.stages.finish import class_counts, recipe_for
 from archsmith.stages.work import Work
 

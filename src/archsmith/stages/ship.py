@@ -12,22 +12,22 @@ from typing import Any
 from torch import nn
 
 from archsmith import export
-from archsmith.budget import Limit, human
-from archsmith.chance import against_constant, more_time
-from archsmith.intervals import apart
+from archsmith._internal.statistics import apart
+from archsmith.graph.export import onnx_bytes
+from archsmith.metrics.chance import against_constant, more_time
 from archsmith.metrics.cost import LAYERS, OWN, layer_sums
 from archsmith.metrics.latency import time_onnx
-from archsmith.models.reference import HAND_MADE, costs
-from archsmith.onnx_export import onnx_bytes
+from archsmith.metrics.limits import as_json
+from archsmith.problem.budget import Limit, human
 from archsmith.report.front import write_front
 from archsmith.report.verdict import compare
 from archsmith.space import Architecture
+from archsmith.spaces.reference import HAND_MADE, costs
 from archsmith.stages import further
 from archsmith.stages.finish import field_for, recipe_for, reference_entrants, references, shortlisted
 from archsmith.stages.mistakes import mistaken
 from archsmith.stages.sizing import wanted as wanted_images
 from archsmith.stages.work import Work
-from archsmith.survey import as_json
 from archsmith.training.race import trained
 
 _LATE = 0.8  # of a training: looks from there on count where two ends cannot be told apart

@@ -9,14 +9,14 @@ from random import Random
 import torch
 from torch import nn
 
-from archsmith import clock
-from archsmith.budget import Limit, parse
 from archsmith.data import Seen
+from archsmith.elastic.supernet import extract, search_space
 from archsmith.metrics.cost import macs, params
-from archsmith.models import build
-from archsmith.models.convnet import by_hand
+from archsmith.problem.budget import Limit, parse
+from archsmith.spaces import build
+from archsmith.spaces.convnet import by_hand
+from archsmith.stages import clock
 from archsmith.stages.work import PASSES, UPDATES, Work
-from archsmith.supernet import extract, search_space
 from archsmith.training.pace import images_per_second
 from archsmith.training.recipe import Recipe, default_recipe
 

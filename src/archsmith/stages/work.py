@@ -14,26 +14,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archsmith import clock
-from archsmith.budget import Limit, parse
+from archsmith._internal.progress import Watch
+from archsmith._internal.seeding import mix
 from archsmith.data import Data, batches, chosen, ordered
 from archsmith.data.augment import Augment, suggest
 from archsmith.elastic.reading import read
+from archsmith.elastic.supernet import extract, search_space, try_networks
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError
 from archsmith.methods.task import Sharing
 from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.cost import LAYERS, Costs, macs
 from archsmith.metrics.latency import LatencyTable
-from archsmith.models import build_for
-from archsmith.models.reference import Reference, beside, in_space
+from archsmith.metrics.limits import constraints_of, counted
 from archsmith.problem import Candidate, Constraint, Problem
-from archsmith.progress import Watch
-from archsmith.run import Run, Stopwatch
-from archsmith.seeding import mix
+from archsmith.problem.budget import Limit, parse
+from archsmith.run.stopwatch import Stopwatch
+from archsmith.run.store import Run
 from archsmith.space import Architecture, SearchSpace
-from archsmith.supernet import extract, search_space, try_networks
-from archsmith.survey import constraints_of, counted
+from archsmith.spaces import build_for
+from archsmith.spaces.reference import Reference, beside, in_space
+from archsmith.stages import clock
 from archsmith.training.pace import images_per_second
 from archsmith.training.recipe import Precision, Recipe
 

@@ -20,8 +20,8 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as pack_tensors
 from torch import Tensor, nn
 
+from archsmith._internal.files import put_aside, replace_file, write_chunks
 from archsmith.errors import Damaged, UserError
-from archsmith.files import put_aside, replace_file, write_chunks
 from archsmith.training.recipe import Recipe
 from archsmith.training.state import TrainState, make_optimizer
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from archsmith._internal.hardware import keep_memory, physical_cores
 from archsmith.errors import UserError, did_you_mean, shown
-from archsmith.machine import keep_memory, physical_cores
 
 _MOST = 1024  # threads; more than a system may start at once
 _NAMES = ("auto", "cpu", "cuda", "mps")

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archsmith._internal.seeding import mix, seeded
 from archsmith.errors import EvaluationFailed, UserError
-from archsmith.seeding import mix, seeded
 from archsmith.training.checkpoint import save
 from archsmith.training.growing import resized
 from archsmith.training.ranks import ranks, spread

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from archsmith.elastic.tree import Node
 from archsmith.training.checkpoint import resumed
 from archsmith.training.loop import advance, start
 from archsmith.training.recipe import Recipe
@@ -16,7 +17,6 @@ from archsmith.training.samplers import uniform
 from archsmith.training.shared import sharing
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward
-from archsmith.tree import Node
 
 
 def train_node(

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archsmith.chance import against_constant
+from archsmith.elastic.supernet import calibrate
 from archsmith.errors import EvaluationFailed, UserError
-from archsmith.halving import Rung, rungs_for, work
-from archsmith.supernet import calibrate
+from archsmith.metrics.chance import against_constant
 from archsmith.training.checkpoint import resumed
 from archsmith.training.growing import Smaller, takes
+from archsmith.training.halving import Rung, rungs_for, work
 from archsmith.training.identity import pass_on
 from archsmith.training.loop import advance, start
 from archsmith.training.precision import tried

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from archsmith._internal.seeding import mix, seeded
 from archsmith.errors import UserError
-from archsmith.seeding import mix, seeded
 from archsmith.space import Architecture
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward, Step
@@ -180,7 +180,7 @@ def _handed(state: TrainState, step: Step) -> None:
 
 
 def _taken(files: list[str], device: torch.device) -> tuple[TrainState, Any]:
-    from archsmith.models.loading import execute
+    from archsmith.spaces.loading import execute
 
     for file in files:
         execute(Path(file))

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from archsmith._internal.seeding import mix, seeded
 from archsmith.elastic import Mixture
+from archsmith.elastic.supernet import mixed, relaxing, switching
 from archsmith.errors import UserError
-from archsmith.seeding import mix, seeded
 from archsmith.space import Architecture, SearchSpace
-from archsmith.supernet import mixed, relaxing, switching
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward, forward, loss_of
 

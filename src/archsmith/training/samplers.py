@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
+from archsmith._internal.seeding import mix
 from archsmith.errors import UserError, did_you_mean
-from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
 
 _LOOKED = 500  # architectures looked at for the values of a statistic

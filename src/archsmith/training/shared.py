@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith._internal.seeding import mix
+from archsmith.elastic.supernet import switching
 from archsmith.errors import UserError
-from archsmith.seeding import mix
 from archsmith.space import Architecture
-from archsmith.supernet import switching
 from archsmith.training.samplers import Sampler
 from archsmith.training.state import TrainState
 from archsmith.training.step import Step, forward, loss_of

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from archsmith._internal.seeding import mix
+from archsmith.elastic.supernet import reachable, switching
+from archsmith.elastic.tree import Node, at_random, by_decision
 from archsmith.errors import UserError, did_you_mean
-from archsmith.seeding import mix
 from archsmith.space import Architecture, SearchSpace
-from archsmith.supernet import reachable, switching
-from archsmith.tree import Node, at_random, by_decision
 
 POLICIES = ("gradients", "scores", "random", "arbitrary")
 Distances = Callable[[Node, str, Random], np.ndarray]  # (node, decision, rng) -> (options, options), symmetric, diagonal 0

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
+from archsmith._internal.seeding import mix, seeded
 from archsmith.elastic import Choice, Conv2d, Linear, Repeat
+from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError
 from archsmith.metrics.proxies import PROXIES, build
-from archsmith.seeding import mix, seeded
 from archsmith.space import Architecture
-from archsmith.supernet import search_space
 
 
 def model() -> nn.Module:

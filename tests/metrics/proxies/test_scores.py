@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsmith.elastic import Attention, BatchNorm2d, Choice, Conv2d, Linear, Repeat
+from archsmith.elastic.supernet import search_space
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.metrics.proxies import PROXIES, named
 from archsmith.metrics.proxies.az_nas import blocks
 from archsmith.metrics.proxies.codes import hashed, words
 from archsmith.metrics.proxies.reading import Proxy
 from archsmith.metrics.proxies.scores import Scores, score_network
-from archsmith.models.cell import nasbench201
-from archsmith.supernet import search_space
+from archsmith.spaces.nasbench201 import nasbench201
 
 Batches = list[tuple[Tensor, Tensor]]
 SCORED = [name for name, (where, _) in PROXIES.items() if ".baselines:" not in where and name not in ("zico", "dss")]

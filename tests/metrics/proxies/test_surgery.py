@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from archsmith.elastic.supernet import extract, search_space
 from archsmith.errors import UserError
 from archsmith.metrics.proxies.surgery import without_shortcuts, without_squeeze_excite
-from archsmith.models import build
-from archsmith.supernet import extract, search_space
+from archsmith.spaces import build
 
 
 class Net(nn.Module):

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Linear, Repeat
+from archsmith.elastic.supernet import extract, search_space
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.metrics.proxies.fresh import fresh_network
 from archsmith.metrics.proxies.zico import ZiCo, zico
-from archsmith.supernet import extract, search_space
 
 Batches = list[tuple[Tensor, Tensor]]
 

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from archsmith._internal.registry import check, look_up
 from archsmith.errors import UserError, did_you_mean
-from archsmith.lookup import check, look_up
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from archsmith.seeding import mix
+from archsmith._internal.seeding import mix
 from archsmith.space import Architecture
 
 COUNTED = ("params", "macs", "depth")  # what `costs` must give

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from archsmith.elastic.supernet import extract
 from archsmith.metrics.proxies.reading import Init
 from archsmith.space import Architecture
-from archsmith.supernet import extract
 
 _DRAWS: dict[str, Callable[..., Any]] = {
     "kaiming": nn.init.kaiming_normal_,

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith._internal.seeding import mix
 from archsmith.errors import EvaluationFailed, UserError, did_you_mean
 from archsmith.metrics.proxies.fresh import fresh_network
 from archsmith.metrics.proxies.reading import Init, Loss, Proxy, Reading
 from archsmith.metrics.proxies.surgery import without_shortcuts, without_squeeze_excite
 from archsmith.metrics.proxies.untouched import untouched
-from archsmith.seeding import mix
 from archsmith.space import Architecture
 
 

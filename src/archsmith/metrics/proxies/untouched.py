@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from archsmith.seeding import seeded
+from archsmith._internal.seeding import seeded
 
 
 @contextmanager

@@ -1,0 +1,361 @@
+"""Architectures within hard limits, without starving; repair; the share of a space that fits.
+
+Ways to draw, the first that serves:
+
+1. uniform draws, kept where they fit (exactly uniform over what fits);
+2. where that starves and the space is small: enumeration (exactly uniform too);
+3. else descent on the violation from the draws that came nearest, then a Metropolis-Hastings walk over what fits. Its
+   stationary distribution is uniform over the part of the feasible set that it can reach; a finite walk comes near that;
+4. where what fits is too scattered to walk on (a narrow window): descent from fresh draws, then exchanges of up to four
+   decisions that are predicted to hit. Well spread, not uniform.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from archsmith._internal.statistics import wilson
+from archsmith.errors import NothingFits, UserError
+from archsmith.feasibility.descent import Descent, Walk, exchanges
+from archsmith.feasibility.violation import Gauge
+from archsmith.problem import Constraint, Metric, distinct, figure, name_of, read
+from archsmith.space import Architecture, SearchSpace
+
+SMALL = 20_000  # a space of at most so many architectures is enumerated where draws starve
+_FEWEST = 40  # draws that say how much fits, whatever they take
+_PROBES = 2_000  # uniform draws before another way is tried
+_ENOUGH = 1 / 200  # ... which is when fewer of them fit than this
+_CHAINS = 16
+_STUCK = 1 / 50  # a walk of which fewer steps lead anywhere is given up
+_AGREE = 6  # descents that end at the same violation before it is believed to be the least there is
+
+
+def feasible_sample(
+    space: SearchSpace,
+    constraints: Sequence[Constraint],
+    rng: Random,
+    count: int,
+    *,
+    distinct: bool = True,
+    tries: int = 50_000,
+    stop: Callable[[], bool] = lambda: False,
+) -> list[Architecture]:
+    """`count` architectures that meet the constraints; fewer where there are no more (or no more are found).
+
+    Without `distinct` one may come again. `tries` bounds the evaluations spent without finding a first one, and `stop()` ends
+    the looking. Raises NothingFits.
+    """
+    return FeasibleSampler(space, constraints, rng, distinct=distinct, tries=tries, stop=stop).draw(count)
+
+
+def repair(
+    space: SearchSpace, constraints: Sequence[Constraint], arch: Mapping[str, object], rng: Random, *, tries: int = 5_000
+) -> Architecture:
+    """The architecture itself where it fits, else one that descent on the violation reaches from it. Raises NothingFits.
+
+    Decisions that the space does not allow are drawn anew; what the descent has no reason to touch stays.
+    """
+    gauge = Gauge(constraints)
+    inside = space.complete({name: option for name, option in arch.items() if option in space.options.get(name, ())}, rng)
+    descent = Descent(space, gauge, rng)
+    nearest, violation = descent.run(inside, tries)
+    while violation > 0 and gauge.calls < tries:
+        moved, found = descent.run(descent.kick(nearest, 1 + min(4, gauge.calls * 5 // tries)), tries)
+        if found <= violation:
+            nearest, violation = moved, found
+    if violation > 0:
+        raise _nothing_fits(space, gauge, nearest, rng, f"found in {gauge.calls:,} tries around one architecture")
+    return nearest
+
+
+class FeasibleSampler:
+    """Draws from what fits; with `distinct` never the same architecture twice, over all calls of `draw`."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        constraints: Sequence[Constraint],
+        rng: Random,
+        *,
+        distinct: bool = True,
+        tries: int = 50_000,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._space, self._rng, self._distinct, self._tries, self._stop = space, rng, distinct, tries, stop
+        self.gauge = Gauge(constraints)
+        self._descent = Descent(space, self.gauge, rng)
+        self._seen: set[Architecture] = set()
+        self._near: list[tuple[float, int, Architecture]] = []  # a heap of the draws that came nearest, the farthest on top
+        self._stream = self._draws()
+        self._ended = False
+
+    def draw(self, count: int) -> list[Architecture]:
+        """The next `count`; fewer at the end of a small set. Raises NothingFits where nothing was ever found."""
+        drawn: list[Architecture] = []
+        patience = max(5_000, self._tries // 4)
+        fresh = self.gauge.calls
+        while len(drawn) < count and not self._ended:
+            arch = next(self._stream, None)
+            if arch is not None and not (self._distinct and arch in self._seen):
+                drawn.append(arch)
+                self._seen.add(arch)
+                fresh = self.gauge.calls
+            elif arch is None or self.gauge.calls - fresh > patience:
+                self._ended = True
+            if drawn and self._stop():
+                break
+        return drawn
+
+    def mended(self, arch: Architecture) -> Architecture:
+        """The architecture itself where it fits, else the nearest that descent reaches, else a fresh draw."""
+        try:
+            return repair(self._space, self.gauge.constraints, arch, self._rng, tries=2_000)
+        except NothingFits:
+            return next(iter(self.draw(1)), arch)
+
+    # -- the ways, one after the other -----------------------------------------------------------------------------------
+
+    def _draws(self) -> Iterator[Architecture]:
+        size = replace(self._space, predicates=()).size
+        small = size <= SMALL
+        hits: list[Architecture] = []
+        for draws in itertools.count(1):
+            arch = self._space.sample(self._rng, uniform=True)
+            violation = self.gauge.violation(arch) if self.gauge.constraints else 0.0
+            if violation <= 0:
+                hits.append(arch)
+                yield arch
+            else:
+                self._remember(arch, violation, draws)
+            if small and draws >= min(_PROBES, max(64, size // 4)):
+                yield from self._enumerated()
+                return
+            if (draws >= _PROBES and len(hits) < draws * _ENOUGH) or (not hits and self._stop()):
+                break
+        yield from self._walked(hits)
+
+    def _remember(self, arch: Architecture, violation: float, number: int) -> None:
+        entry = (-violation, -number, arch)
+        if len(self._near) < 2 * _CHAINS:
+            heapq.heappush(self._near, entry)
+        else:
+            heapq.heappushpop(self._near, entry)
+
+    def _enumerated(self) -> Iterator[Architecture]:
+        fitting, nearest, least = [], None, math.inf
+        for arch in self._space.architectures():
+            violation = self.gauge.violation(arch) if self.gauge.constraints else 0.0
+            if violation <= 0:
+                fitting.append(arch)
+            elif violation < least or nearest is None:
+                nearest, least = arch, violation
+        if not fitting:
+            raise _nothing_fits(self._space, self.gauge, nearest, self._rng, f"among all {self._space.size:,}")
+        if self._distinct:
+            self._rng.shuffle(fitting)
+            yield from fitting
+        while not self._distinct:
+            yield self._rng.choice(fitting)
+
+    def _walked(self, hits: Sequence[Architecture] = ()) -> Iterator[Architecture]:
+        found = self._found(hits)
+        walk = Walk(self._descent, found)
+        while walk.mobility > _STUCK:
+            for _ in range(walk.thinning):
+                walk.step()
+            yield from walk.states()
+        yield from found
+        while True:
+            start = self._space.sample(self._rng, uniform=True)
+            fitting = self._exchanged(start)[0] or self._reached(start, self._tries // 8)[0]
+            yield from fitting or [self._rng.choice(found)]  # one that is known, so that whoever draws may lose patience
+
+    def _reached(self, start: Architecture, limit: int) -> tuple[list[Architecture], Architecture, float]:
+        """What fits around the end of a descent, that end and its violation."""
+        arch, violation = self._descent.run(start, limit)
+        if violation <= 0:
+            return [arch], arch, violation
+        for _ in range(2):  # the second time from where the first came to
+            fitting, near, found = self._exchanged(arch)
+            if fitting or found >= violation:
+                return fitting, arch, violation
+            arch, violation = near, found
+        return [], arch, violation
+
+    def _exchanged(self, arch: Architecture) -> tuple[list[Architecture], Architecture, float]:
+        """What fits after exchanges, and the nearest met with its violation."""
+        ends = [(self.gauge.violation(other), other) for other in exchanges(self._descent, arch)]
+        violation, near = min(ends, key=lambda end: end[0], default=(math.inf, arch))
+        return [other for found, other in ends if found <= 0], near, violation
+
+    def _found(self, hits: Sequence[Architecture]) -> list[Architecture]:
+        """Feasible architectures to start walks from: hits of the draws, and the ends of descents from many sides."""
+        near = [arch for *_, arch in sorted(self._near, reverse=True)]
+        ends = [self._space.extreme(0), self._space.extreme(-1)]
+        found = list(hits[-_CHAINS:])
+        if not found and self._stop():  # no time to look: the smallest network, or the largest, mostly fits
+            found = [end for end in ends if self._space.contains(end) and self.gauge.violation(end) <= 0]
+        failed: list[tuple[float, int, Architecture]] = []
+        number = -1
+        while len(found) < _CHAINS and not (found and (number >= 2 * _CHAINS or self._stop())):
+            number += 1
+            spent = self.gauge.calls > self._tries or self._agreed(failed) or self._stop()
+            if not found and spent:
+                nearest = min(failed)[2] if failed else next(iter(near), None)
+                raise _nothing_fits(self._space, self.gauge, nearest, self._rng, f"found in {self.gauge.calls:,} tries")
+            start = self._start(number, near, ends, failed)
+            fitting, arch, violation = self._reached(start, self._tries // 8)
+            found.extend(fitting)
+            if not fitting:
+                failed.append((violation, number, arch))
+        return found
+
+    def _start(
+        self, number: int, near: list[Architecture], ends: list[Architecture], failed: list[tuple[float, int, Architecture]]
+    ) -> Architecture:
+        if number < len(near):
+            return near[number]
+        if number < len(near) + len(ends):
+            return ends[number - len(near)]
+        if failed and self._rng.random() < 0.7:
+            return self._descent.kick(min(failed)[2], self._rng.randint(2, 6))
+        return self._space.sample(self._rng)
+
+    def _agreed(self, failed: list[tuple[float, int, Architecture]]) -> bool:
+        """Whether many descents ended at the same least violation, ends of the space among the starts."""
+        if len(failed) < len(self._near) + 2:
+            return False
+        least = min(failed)[0]
+        return sum(violation <= least * (1 + 1e-9) for violation, *_ in failed) >= _AGREE
+
+
+# -- nothing fits -----------------------------------------------------------------------------------------------------------
+
+
+def _nothing_fits(space: SearchSpace, gauge: Gauge, nearest: Architecture | None, rng: Random, how: str) -> NothingFits:
+    wanted = ", ".join(map(str, gauge.constraints))
+    values = gauge.values(nearest) if nearest is not None else {}
+    if nearest is None or len(values) < len({c.name for c in gauge.constraints}):
+        return NothingFits(f"no architecture that fits {wanted} was {how}; the last failure was: {gauge.failure}", nearest)
+    broken = [c for c in gauge.constraints if c.excess(values[c.name]) > 0]
+    relaxed = tuple(_relaxed(c, values[c.name]) for c in broken)
+    message = (
+        f"no architecture fits {wanted} ({'none' if how.startswith('among') else 'none was'} {how}); the nearest has "
+        f"{', '.join(f'{name}={figure(value)}' for name, value in values.items())} and fits with {' and '.join(relaxed)}"
+    )
+    if len(broken) > 1:
+        alone = [text for c in gauge.constraints if (text := _alone(space, gauge, c, nearest, rng))]
+        message += f"; relaxing one limit alone takes {' or '.join(alone)}" if alone else ""
+    return NothingFits(f"{message}; relax that, or choose another --space", nearest, relaxed)
+
+
+def _relaxed(constraint: Constraint, value: float) -> str:
+    """The limit that lets the value in, as a user writes it, rounded to the safe side."""
+    above = value > constraint.high
+    if value != int(value):
+        step = 10.0 ** (math.floor(math.log10(abs(value))) - 3)
+        value = (math.ceil(value / step) if above else math.floor(value / step)) * step
+        value = float(f"{value:.6g}")
+    return f"{constraint.name}{'<=' if above else '>='}{value:.15g}"
+
+
+def _alone(space: SearchSpace, gauge: Gauge, one: Constraint, nearest: Architecture, rng: Random) -> str | None:
+    """What the one limit must become for everything to fit with the others as they are; None where that was not found."""
+    weighed = Gauge(gauge.constraints, [1.0 if c is one else 1e4 for c in gauge.constraints])
+    descent = Descent(space, weighed, rng)
+    ends = [descent.run(start, 2_000) for start in (nearest, space.extreme(0), space.extreme(-1), space.sample(rng))]
+    arch = min(ends, key=lambda end: end[1])[0]
+    values = weighed.values(arch)
+    if len(values) < len({c.name for c in gauge.constraints}):
+        return None
+    met = all(c.excess(values[c.name]) <= 0 for c in gauge.constraints if c is not one)
+    return _relaxed(one, values[one.name]) if met else None
+
+
+# -- how much fits ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Share:
+    """The share of a space that fits with its 95 % interval (low = high where all were counted), and the values seen."""
+
+    share: float
+    low: float
+    high: float
+    draws: int
+    values: Mapping[str, list[float]]
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """min, median and max of each value."""
+        result = {}
+        for name, values in self.values.items():
+            ordered = sorted(values)
+            middle = len(ordered) // 2
+            median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+            result[name] = {"min": ordered[0], "median": median, "max": ordered[-1]}
+        return result
+
+
+def feasible_share(
+    space: SearchSpace,
+    constraints: Sequence[Constraint],
+    rng: Random,
+    draws: int = 2_000,
+    metrics: Sequence[Metric] = (),
+    *,
+    stop: Callable[[], bool] = lambda: False,
+) -> Share:
+    """How much of the space fits, from `draws` uniform architectures (all, where there are no more than that); fewer, but
+    some, once `stop()` is true.
+
+    `values` holds every value of the constraints' metrics and of `metrics`, and of the two ends of the space besides: they are
+    seldom drawn, yet are what minimum and maximum mean.
+    """
+    asked = [*distinct(constraints), *(m for m in metrics if m not in distinct(constraints))]
+    everything = replace(space, predicates=()).size <= draws
+    archs = list(space.architectures()) if everything else [space.sample(rng, uniform=True) for _ in range(draws)]
+    values: dict[str, list[float]] = {}
+    hits = 0
+    for done, arch in enumerate(archs):
+        if done >= _FEWEST and not everything and stop():
+            archs = archs[:done]
+            break
+        hits += _values(arch, asked, constraints, values)
+    for end in () if everything else (space.extreme(0), space.extreme(-1)):
+        if space.contains(end):
+            _values(end, asked, constraints, values)
+    if not archs:
+        return Share(0.0, 0.0, 0.0, 0, values)
+    share = hits / len(archs)
+    low, high = (share, share) if everything else wilson(hits, len(archs))
+    return Share(share, low, high, len(archs), values)
+
+
+def _values(
+    arch: Architecture, metrics: Sequence[Metric], constraints: Sequence[Constraint], into: dict[str, list[float]]
+) -> bool:
+    """Notes the values of one architecture; whether it fits."""
+    fits = True
+    for metric in metrics:
+        own = [c for c in constraints if c.metric == metric]
+        try:
+            answer = metric(arch)
+            parts = (
+                dict(answer)
+                if isinstance(answer, Mapping)
+                else dict.fromkeys([c.name for c in own] or [name_of(metric)], answer)
+            )
+            fits = fits and all(c.excess(read(answer, c.name, metric)) <= 0 for c in own)
+            for name, value in parts.items():
+                if math.isfinite(value):
+                    into.setdefault(name, []).append(float(value))
+        except UserError:
+            raise
+        except Exception:  # what cannot be measured does not fit
+            fits = False
+    return fits

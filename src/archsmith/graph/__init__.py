@@ -1,0 +1,1 @@
+"""Plain networks as graphs: traced, folded, written as ONNX and checked against torch."""

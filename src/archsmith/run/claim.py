@@ -1,0 +1,158 @@
+"""Claiming a folder for a run: one process at a time, never over anybody's files, again after one that died half-way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from archsmith._internal.files import is_partial, remove, sync_folder, write_text
+from archsmith.errors import UserError
+
+RECORD, STORE = "run.json", "trials.sqlite"
+_BEGINNING, _LOCK = ".beginning", ".lock"
+_FIRST = ("checkpoints", "events.jsonl", "latency.json", _BEGINNING, _LOCK)  # what a run writes before it has decided anything
+_PATIENCE = 5  # tenths of a second that another process may have the folder, e.g. to look whether it is taken
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[tuple[Path, ...]]:
+    """Makes the folder, for a run whose record is written inside, last of all; what failed before that leaves nothing.
+
+    Gives the folders it had to make, the innermost first.
+    Raises UserError where the folder holds anything but what a process left that died in here.
+    """
+    _refuse_taken(folder)
+    made = tuple(parent for parent in (folder, *folder.parents) if not parent.exists())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the run folder {folder}: {error.strerror}; choose another --out") from error
+    try:
+        with locked(folder):
+            _refuse_taken(folder)
+            try:
+                clear(folder)
+                write_text(folder / _BEGINNING, "archsmith is making a run here\n")
+                sync_folder(folder.parent)
+                yield made
+                remove(folder / _BEGINNING)
+            except BaseException:
+                if not (folder / RECORD).exists():
+                    clear(folder)
+                    if made:
+                        remove(folder / _LOCK)
+                raise
+    except BaseException:
+        unmake(made)
+        raise
+
+
+def unmake(folders: Iterable[Path]) -> None:
+    """Removes folders that are empty, the innermost first."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def vacant(folder: Path) -> bool:
+    """Whether a run can be made there: nothing is there, an empty folder, or what a process left that died claiming it."""
+    try:
+        if not folder.exists():
+            return True
+        names = {path.name for path in folder.iterdir()} - {_LOCK}
+    except OSError:
+        return False
+    names = {name for name in names if not (name.startswith(_BEGINNING) and is_partial(name))}
+    return not names or (_BEGINNING in names and all(map(_own, names)))
+
+
+def holder(path: Path) -> Path | None:
+    """The run folder that a path lies in, links followed; None where it lies in none."""
+    with contextlib.suppress(OSError, RuntimeError):
+        parents = path.resolve().parents
+        return next((p for p in parents if (p / RECORD).is_file() and (p / STORE).is_file()), None)
+    return None
+
+
+def beginning(folder: Path) -> bool:
+    """Whether a process died while it claimed the folder."""
+    return (folder / _BEGINNING).exists()
+
+
+def unclaimed(folder: Path) -> None:
+    """Takes the claim back, inside `locked`: first the record, then the other files of a run that has decided nothing."""
+    write_text(folder / _BEGINNING, "archsmith is taking a run back\n")
+    remove(folder / RECORD)
+    clear(folder)
+    remove(folder / _LOCK)
+
+
+def clear(folder: Path) -> None:
+    """Removes what a process left that died while claiming; the mark that says so goes last."""
+    if beginning(folder):
+        for path in folder.iterdir():
+            if _own(path.name) and path.name not in (_LOCK, _BEGINNING):
+                remove(path)
+        remove(folder / _BEGINNING)
+
+
+def begun(folder: Path) -> None:
+    """The mark of claiming is of no use once there is a record."""
+    remove(folder / _BEGINNING)
+
+
+def _own(name: str) -> bool:
+    return name in _FIRST or name.startswith(STORE) or is_partial(name)
+
+
+def _refuse_taken(folder: Path) -> None:
+    try:
+        taken = (folder / RECORD).exists()
+    except OSError as error:
+        raise UserError(f"cannot use the run folder {folder}: {error.strerror}; choose another --out") from error
+    if taken:
+        raise UserError(f"{folder} already holds a run; go on with `archsmith resume {folder}`, or choose another --out")
+    if (run := holder(folder)) is not None:
+        raise UserError(f"--out {folder} lies in the folder of another run, {run}; choose a place outside it")
+    if not vacant(folder):
+        raise UserError(f"--out {folder} exists and is not an empty folder; choose another --out")
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Exclusive use; UserError where another process has the folder for longer than a moment.
+
+    The system frees the lock of a killed process.
+    """
+    handle = _locked(folder)
+    try:
+        with contextlib.suppress(OSError):  # whose it is, for messages only: the disk may be full
+            os.ftruncate(handle, 0)
+            os.write(handle, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+def _locked(folder: Path) -> int:
+    """The open and locked file."""
+    import fcntl
+
+    path, owner = folder / _LOCK, "unknown"
+    for left in reversed(range(_PATIENCE)):
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise UserError(f"cannot write in {folder}: {error.strerror}; check its permissions") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), path.stat()):  # else it was removed by who had it, and holds nobody off
+                return handle
+        except OSError:
+            owner = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or owner
+        os.close(handle)
+        time.sleep(0.1 if left else 0.0)
+    raise UserError(f"another process (pid {owner}) is working on {folder}; wait for it; a new search needs another --out")

@@ -1,0 +1,85 @@
+"""Another budget's networks from what a run has learnt: no training, no scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+from archsmith.elastic.supernet import search_space
+from archsmith.errors import NothingFits, UserError
+from archsmith.methods import METHODS, page_of
+from archsmith.metrics.cost import Costs
+from archsmith.metrics.latency import LatencyTable
+from archsmith.metrics.limits import constraints_of, counted
+from archsmith.problem.budget import parse
+from archsmith.run.request import request_from
+from archsmith.run.store import Run
+from archsmith.spaces import build_for
+from archsmith.stages.chosen import check, method_of, name_of
+from archsmith.stages.pipeline import open_work
+from archsmith.tasks import of_run
+
+
+def generated(
+    run: Run, budgets: Sequence[str], count: int = 1, settings: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """For each budget the networks that a run's search gives for it, with their costs: no training, no scoring.
+
+    Rows {"budget", "networks": [{"key", "options", costs by name}], "error": why there are none}. `settings`: of the method,
+    those that say what is generated. Raises UserError for a method that cannot.
+    """
+    page = method_of(run.request)
+    if not hasattr(page, "generated"):
+        able = ", ".join(name for name in METHODS if hasattr(page_of(name), "generated"))
+        raise UserError(
+            f"{run.folder} was searched by '{name_of(run.request)}', which searches anew for another budget: give --time or "
+            f"--steps ({able} gives networks for any budget at once)"
+        )
+    taken_over(run)
+    asked = regenerating(run, settings or {})
+    seen, trained, name = run.stage("look") or {}, run.stage("train") or {}, run.space
+    shape = seen["channels"], seen["size"], seen["size"]
+    model = build_for(of_run(seen), name, seen["channels"], seen["size"], device="meta")
+    limits = [parse(budget) for budget in budgets]
+    costs = Costs(model, shape, counted(limit for row in limits for limit in row))
+    table = None
+    if any(limit.metric == "latency" for row in limits for limit in row):
+        table = LatencyTable(model, shape, threads=open_work(run).threads, path=run.folder / "latency.json")
+        table.calibrate(Random(run.request.seed))
+    rows: list[dict[str, Any]] = []
+    for row in limits:
+        said = ", ".join(map(str, row)) or "none"
+        try:
+            archs = page.generated(
+                search_space(model), name, trained, run.archive.stage("train"), constraints_of(row, costs, table), costs, count,
+                **asked,
+            )  # fmt: skip
+        except NothingFits as error:
+            rows.append({"budget": said, "networks": [], "error": str(error)})
+            continue
+        latency = (lambda arch: {"latency": table(arch)}) if table is not None else lambda arch: {}
+        networks = [{"key": arch.key, "options": dict(arch), **costs(arch), **latency(arch)} for arch in archs]
+        rows.append({"budget": said, "networks": networks, "error": None})
+    return rows
+
+
+def regenerating(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's settings with these changed; UserError for one that its shared weights were trained by."""
+    allowed = getattr(method_of(run.request), "GENERATING", ())
+    for name in settings:
+        if name not in allowed:
+            able = f"only {', '.join(allowed)}" if allowed else "nothing of this method"
+            raise UserError(f"--set {name}: what is trained already cannot be changed, {able} can; begin a new search")
+    merged = {**run.request.settings, **settings}
+    check(request_from(**{**run.request.model_dump(), "settings": merged}))
+    return merged
+
+
+def taken_over(run: Run) -> tuple[str, ...]:
+    """The stages that hold for any budget: of a method without shared weights the look at the images only."""
+    trains = hasattr(method_of(run.request), "train")
+    stages = ("look", "screen", "train") if trains else ("look",)
+    if missing := [name for name in stages if run.stage(name) is None]:
+        raise UserError(f"{run.folder} has not finished '{missing[0]}'; go on with `archsmith resume {run.folder}` first")
+    return stages

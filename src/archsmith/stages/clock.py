@@ -1,0 +1,104 @@
+"""The one clock of a run with --time: what each part may take, planned from what is left so that training comes first.
+
+The only place that knows shares of the time. Whatever comes before training has a deadline of its own and is cut there; what it
+leaves goes to training. The search's side of a run is all of it but the training of the hand-made reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from archsmith.training.halving import rungs_for, work
+
+TRAINED = 0.6  # of the search's side, at least: the training of the network that ships
+_BESIDE = 0.9 * TRAINED  # where a reference leaves less than this for training, none is trained: there is no time for both
+TRIED = 0.92  # of an arm's time for training: the rest is looking at validation images and checkpoints
+IN_HAND = 2.4  # times what it takes, so that shipping ends in time
+SHIP_S = IN_HAND * 2.0  # exporting, verifying, timing and reporting on a quiet core
+_LOOKED = 0.75  # of what is kept for looking at the test images
+_UNSTEADY = 1.3  # a machine that is busy is so by turns, and shipping may meet its worst
+_SHIP = 0.25  # of the time, at most
+_SCORING, _SCORING_S = 1 / 12, 600.0  # of an arm's time, at most: scores before training, or estimates by shared weights
+_SHARED = 0.4  # of an arm's time, at most: training weights that networks share, and checking what they estimate
+_SPARE = 0.3, 0.4  # of what training can do without, at most: scores, shared weights
+_COSTS, _LATENCY, _REFERENCE = 0.05, 0.15, 0.04  # of the time, at most: what the space costs, timing its blocks, the reference
+_MANY = ((7200.0, 8), (1800.0, 6), (0.0, 4))  # seconds left, and how many networks are trained side by side at most
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Seconds, decided once, when the budget and the space are known.
+
+    `search` and `reference`: the two arms, equal; 0 for a reference that is not trained. Of the search's arm `sharing` is for
+    weights that networks share, `scoring` for scores or estimates, the rest for training `finalists` networks, of which
+    the one that ships gets `training`.
+    """
+
+    search: float
+    reference: float
+    sharing: float
+    scoring: float
+    training: float
+    finalists: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Field name -> value."""
+        return asdict(self)
+
+
+def planned(total_s: float, left_s: float, *, reference: bool, shares: bool) -> Plan:
+    """The plan for `left_s` of `total_s` seconds, what shipping takes not among them.
+
+    `reference`: a hand-made network is trained for as long, where the time is enough for both; `shares`: the method trains
+    weights that networks share.
+    """
+    reference = reference and TRIED * left_s / 2 >= _BESIDE * (total_s - left_s / 2)
+    arm = max(1.0, left_s / 2 if reference else left_s)
+    side = total_s - (arm if reference else 0.0)
+    wanted = TRAINED * side  # seconds of training for the network that ships
+    spare = max(0.0, TRIED * arm - wanted)
+    scoring = min(_SCORING_S, _SCORING * arm, _SPARE[0] * spare)
+    sharing = min(_SHARED * arm, _SPARE[1] * spare) if shares else 0.0
+    rest = TRIED * (arm - scoring - sharing)
+    most = next(count for least, count in _MANY if left_s >= least)
+    fits = [count for count in range(1, most + 1) if rest / work(count, rungs_for(count)) >= wanted]
+    finalists = max(fits, default=1)
+    training = max(1.0, rest / work(finalists, rungs_for(finalists)))
+    return Plan(arm, arm if reference else 0.0, sharing, scoring, training, finalists)
+
+
+def first_guess(total_s: float, reference: bool) -> float:
+    """Seconds of training for the network that ships, before anything is known."""
+    side = total_s * (0.5 if reference else 1.0)
+    return max(1.0, (TRAINED + 0.1) * side)
+
+
+def total_for(training_s: float, reference: bool) -> float:
+    """What --time must be for so many seconds of training: the other way round."""
+    return training_s / (TRAINED + 0.1) * (2.0 if reference else 1.0)
+
+
+def shipping(total_s: float, slowdown: float = 1.0, more_s: float = 0.0) -> float:
+    """Seconds to keep for shipping: what it takes on a quiet machine times `slowdown`, and `more_s` beside it."""
+    return min(SHIP_S * max(1.0, slowdown) ** _UNSTEADY + more_s, _SHIP * total_s)
+
+
+def expected_shipping(more_s: float = 0.0) -> float:
+    """Seconds that shipping takes on a quiet machine, `more_s` being kept for looks (benchmarks/predicted.py)."""
+    return SHIP_S / IN_HAND + _LOOKED * more_s
+
+
+def profiling(total_s: float) -> float:
+    """Seconds for counting what a sample of the space costs."""
+    return _COSTS * total_s
+
+
+def timing_blocks(total_s: float) -> float:
+    """Seconds for the latency table, all of it: blocks, whole networks and their error."""
+    return _LATENCY * total_s
+
+
+def scaling_reference(total_s: float) -> float:
+    """Seconds for scaling the hand-made networks to the budget."""
+    return _REFERENCE * total_s

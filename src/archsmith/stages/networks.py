@@ -1,0 +1,180 @@
+"""The trained networks of a run: found by name, rebuilt, verified, exported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from archsmith.elastic.supernet import search_space
+from archsmith.errors import Damaged, UserError, did_you_mean
+from archsmith.run import claim
+from archsmith.run.store import Run, altered
+from archsmith.spaces import build_for
+from archsmith.tasks import of_run
+
+
+def best(run: Run, which: str | None = None) -> nn.Module:
+    """The shipped network, its weights verified against what was shipped; or `which` was trained beside it.
+
+    `which`: "search", "reference", or the key or name (or its beginning) of any that finish trained; from its checkpoint.
+    """
+    run.space  # noqa: B018  refuses a file that this user has not named
+    shipped, seen = run.stage("ship"), run.stage("look")
+    if shipped is None or seen is None:
+        raise UserError(f"{run.folder} has not shipped a network yet; finish it with `archsmith resume {run.folder}`")
+    arm, name, options = named(run, shipped, which)
+    network = _rebuilt(run, seen, arm, options)
+    if name != shipped["key"]:
+        rivals = ((shipped["search"] or {}).get("key"), ((run.stage("finish") or {})["reference"] or {}).get("chosen"))
+        return _from_checkpoint(run, network, f"{arm}-{name}", again=name in rivals)
+    return _from_package(run, shipped, network)
+
+
+def named(run: Run, shipped: Mapping[str, Any], which: str | None) -> tuple[str, str, Mapping[str, Any]]:
+    """(arm, name, options) of a trained network; UserError where there is none, or several, of that name."""
+    finish = run.stage("finish") or {}
+    reference = finish.get("reference") or {}
+    arm = (run.decided("begun-with") or {"arm": "search"})["arm"]  # of a network that was trained further
+    known = {key: (arm, key, found["options"]) for key, found in (finish.get("networks") or {}).items() if not found["failed"]}
+    known.setdefault(shipped["key"], (arm, shipped["key"], shipped["architecture"]["options"]))
+    hand_made = {fields["name"]: fields for fields in _hand_made(run)}
+    known |= {name: ("reference", name, hand_made[name]) for name in reference.get("networks") or {} if name in hand_made}
+    own = (shipped.get("search") or {}).get("key")
+    by_hand = reference.get("chosen") if arm == "search" else shipped["key"]
+    fixed = {None: shipped["key"], "search": own, "reference": by_hand}
+    if which in fixed:
+        if fixed[which] is None:
+            why = "trained no hand-made network (--no-reference, or none fitted)"
+            why = why if which == "reference" else "trained a hand-made network further, none of the search"
+            raise UserError(f"--network {which}: {run.folder} {why}")
+        return known[fixed[which]]
+    found = [entry for name, entry in known.items() if name == which] or [
+        entry for name, entry in known.items() if which and name.startswith(which)
+    ]
+    if len(found) != 1:
+        several = "no network" if not found else f"{len(found)} networks"
+        raise UserError(f"--network {which}: {several} of that name; there are search, reference, {', '.join(known)}")
+    return found[0]
+
+
+def _hand_made(run: Run) -> list[dict[str, Any]]:
+    """The descriptions of the hand-made networks of a run."""
+    found = (run.stage("profile") or {}).get("references")
+    return (found["networks"] if found is not None else run.decided("finish/references")) or []
+
+
+def _rebuilt(run: Run, seen: Mapping[str, Any], arm: str, options: Mapping[str, Any]) -> nn.Module:
+    """The network of an architecture, or of a hand-made one's description; its weights are made up."""
+    import torch
+
+    from archsmith.elastic.supernet import extract
+    from archsmith.space import Architecture
+    from archsmith.spaces.reference import Reference
+
+    goal = of_run(seen)
+    if arm == "reference":
+        return Reference(**options).make(0, goal.headed)
+    model = build_for(goal, run.space, seen["channels"], seen["size"])
+    arch = search_space(model).check(Architecture.from_json(options))
+    return extract(model, arch, "fresh", torch.Generator().manual_seed(0))
+
+
+def _from_package(run: Run, shipped: Mapping[str, Any], network: nn.Module) -> nn.Module:
+    import hashlib
+
+    from safetensors.torch import load as parse
+
+    path = run.folder / "best" / "model.safetensors"
+    expected = next(f["sha256"] for f in shipped["files"] if f["name"] == "model.safetensors")
+    data = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise Damaged(
+            f"{path} is not the file that was shipped (its checksum differs); put it back, or ship it again with "
+            f"`archsmith resume {run.folder}`"
+        )
+    network.load_state_dict(parse(data))
+    return network.eval()
+
+
+def _from_checkpoint(run: Run, network: nn.Module, name: str, *, again: bool) -> nn.Module:
+    """`again`: whether shipping would train it again."""
+    from archsmith.training.checkpoint import load, read
+
+    path = run.folder / "checkpoints" / f"{name}.safetensors"
+    try:
+        if (read(path)[1].get("of") or {}).get("run") != run.record["id"]:
+            raise Damaged(f"{path} is the checkpoint of another run")
+        return load(path, network).network.eval()
+    except UserError as error:
+        why = str(error).partition("; ")[0].partition(". Delete it")[0]
+        on = f", or move {run.folder / 'best'} away and let `archsmith resume {run.folder}` train it again" if again else ""
+        raise Damaged(f"{why}; put back a copy of the file{on}") from error
+
+
+def export(
+    run: Run,
+    path: Path | None = None,
+    format: Literal["onnx", "pt2", "safetensors"] | None = None,
+    *,
+    over: bool = True,
+    which: str | None = None,
+) -> Path:
+    """The shipped network, or `which` (as in `best`), as one file, verified; `format` from the ending where it is not given.
+
+    `path`: NAME.FORMAT beside the run where it is not given, and then never over another file; `over`: whether a file that
+    was named may be replaced. Files of the run itself never are.
+    """
+    from archsmith.export import deployment_of, export_file
+
+    over = over and path is not None
+    path, kind = _exported(run, path, format)
+    _check_package(run)
+    seen = run.stage("look") or {}
+    network = best(run, which)
+    shape = (seen["channels"], seen["size"], seen["size"])
+    goal = of_run(seen)
+    around = deployment_of(goal, seen["mean"], seen["std"])
+    how = seen.get("preprocessing") or {"fit": "crop"}
+    notes = {"labels": list(goal.names), "task": goal.task, "preprocess": how}
+    return export_file(network, path, kind, shape=shape, deployment=around, metadata=notes, over=over)
+
+
+def _check_package(run: Run) -> None:
+    """Damaged where best/ says another thing of the network than the run: what is exported has classes and preprocessing as the
+    run recorded them, which somebody who changed those files would not expect. Notes on the card are anybody's to make."""
+    changed = [path for path in altered(run.folder, run.stage("ship") or {}) if path.suffix not in (".md", ".py")]
+    if changed:
+        raise Damaged(
+            f"{changed[0]} is not the file that was shipped (its checksum differs), and the run has its classes and "
+            f"preprocessing as they were; put it back, or write it again with `archsmith resume {run.folder}`"
+        )
+
+
+def _exported(run: Run, path: Path | None, format: str | None) -> tuple[Path, str]:
+    """Where to, and as what; UserError for what would not be what its name says, or would replace a file of the run."""
+    from archsmith.export import FORMATS
+
+    folder = Path(os.path.abspath(run.folder))  # not resolved: a link is a name for the run
+    if path is not None and path.is_dir():
+        raise UserError(f"{path} is a folder; name the file to write, e.g. {path / f'{folder.name}.onnx'}")
+    ending = path.suffix.lstrip(".").lower() if path is not None else ""
+    kind = format or ending or ("onnx" if path is None else "")
+    if kind not in FORMATS:
+        said = f"cannot export as '{kind}'" if kind else f"'{path}' does not say the format; end it in one, or give --format"
+        raise UserError(f"{said}; formats are {', '.join(FORMATS)}{did_you_mean(kind, FORMATS)}")
+    if ending in FORMATS and ending != kind:
+        raise UserError(f"'{path}' ends in .{ending}, the format asked for is {kind}; give one or the other")
+    if path is None:
+        path = folder.with_name(f"{folder.name}.{kind}")
+    if (holder := claim.holder(path)) is not None and (path.exists() or path.resolve().parent != holder):
+        whose = "the run itself" if holder == folder.resolve() else f"the run {holder}"
+        raise UserError(
+            f"{path} is {'a file of' if path.exists() else 'in a folder that belongs to'} {whose}; give another name"
+        )
+    if path.exists() and path.suffix.lstrip(".").lower() != kind:
+        raise UserError(f"{path} is there already and is no .{kind} file; name one that ends in .{kind}, or remove it first")
+    return path, kind

@@ -1,0 +1,352 @@
+"""The main job: seven stages in order, each committed when done; a run that died goes on where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from archsmith._internal.files import sync_folder
+from archsmith._internal.progress import Silent, Watch, duration
+from archsmith.errors import ArchsmithError, UserError
+from archsmith.methods import auto, page_of, scored
+from archsmith.methods.estimated import FOLLOWED
+from archsmith.methods.task import Sharing, Task, TooLittleTime
+from archsmith.run import trust
+from archsmith.run.request import Request
+from archsmith.run.stopwatch import Stopwatch
+from archsmith.run.store import STAGES, Run
+from archsmith.stages import clock, finish, further, look, profile, shared, ship
+from archsmith.stages.chosen import method_of
+from archsmith.stages.work import Work
+from archsmith.training.device import pick_device, set_threads
+
+Stage = Callable[[Work], dict[str, Any]]
+
+
+Again = Callable[[Work, dict[str, Any]], None]
+
+
+Said = Callable[[dict[str, Any]], str]
+
+
+Predict = Callable[[Work], float | None]
+
+
+_BUSY = 0.05  # of the time lost to other work, from which on it is said
+
+
+_SCORING_S = 60.0  # with --steps, where time plays no part but for what a stage says of itself
+
+
+_REPORTED = ("profile", "search", "finish", "ship")  # the page is drawn anew after these
+
+
+def _noted(run: Run, notes: Sequence[str]) -> None:
+    if notes:
+        run.update(notes=list(notes))
+    for note in notes:
+        run.event("note", said=note)
+
+
+def run_further(run: Run) -> bool:
+    """Whether the run trains a network of another one."""
+    return run.decided("begun-with") is not None
+
+
+def carry_on(run: Run, watch: Watch | None = None, *, ahead_s: float = 0.0, notes: Sequence[str] = ()) -> Run:
+    """Does every stage that is not done yet. A failure leaves all that was done, and its reason in run.json.
+
+    `ahead_s`: seconds that this process has spent on it already, starting up; they count. `notes`: for the record.
+    """
+    began = time.monotonic() - ahead_s
+    watch = watch or Silent()
+    with run.locked():
+        run.space  # noqa: B018  refuses a file that this user has not named, before anything is written
+        run.sign()
+        run.update(status="running", error=None)
+        _noted(run, notes)
+        try:
+            if "signature" in (own := run.record.get("space_file") or {}) and own["signature"] is None:
+                watch.note("there is no place for a key (see archsmith.run.trust): resume, again and export will need --trust")
+            _reopened(run, watch)
+            _stages(run, watch, began)
+        except KeyboardInterrupt:
+            _ended(run, "stopped")
+            raise
+        except Exception as error:
+            _ended(run, "failed", str(error) if isinstance(error, ArchsmithError) else f"{type(error).__name__}: {error}")
+            raise
+        run.update(status="done")
+        _reported(run, watch)
+    return run
+
+
+def _ended(run: Run, status: str, reason: str | None = None) -> None:
+    """Notes how it ended, as far as the disk allows: what ended it is what must be told."""
+    with contextlib.suppress(ArchsmithError):
+        run.update(status=status, error=reason)
+    with contextlib.suppress(ArchsmithError):
+        run.event(status, **({} if reason is None else {"reason": reason}))
+
+
+def _reopened(run: Run, watch: Watch) -> None:
+    """Ships again where best/ is no more what was shipped."""
+    if (lost := _lost(run)) is not None:
+        run.event("ship again", why=lost)
+        aside = _set_aside(run)
+        watch.note(f"{lost}; it is shipped again" + (f", what was there is kept in {aside}" if aside is not None else ""))
+        run.reopen("ship")
+
+
+def _set_aside(run: Run) -> Path | None:
+    """Moves what lies in best/ and is not as it was shipped to a folder beside it: somebody may have written it."""
+    best, shipped = run.folder / "best", {f["name"]: f["sha256"] for f in (run.stage("ship") or {}).get("files", ())}
+    if best.is_dir():
+        there = [path for path in sorted(best.iterdir()) if path.name != "__pycache__"]
+    else:
+        there = [best] if best.exists() else []
+    others = [path for path in there if path.is_dir() or trust.content_hash(path) != shipped.get(path.name, "")]
+    if not others:
+        return None
+    names = ("best.kept", *(f"best.kept{number}" for number in range(2, 10_000)))
+    aside = next(run.folder / name for name in names if not (run.folder / name).exists())
+    try:
+        aside.mkdir()
+        for path in others:
+            os.replace(path, aside / path.name)
+        sync_folder(aside)
+    except OSError as error:
+        raise UserError(f"cannot move {best} to {aside}: {error.strerror or error}; check its permissions") from error
+    return aside
+
+
+def _lost(run: Run) -> str | None:
+    """Which file of best/ is not there as it was shipped."""
+    for entry in (run.stage("ship") or {}).get("files", ()):
+        path = run.folder / "best" / entry["name"]
+        if trust.content_hash(path) != entry["sha256"]:
+            return f"{path} is {'missing' if not path.exists() else 'not the file that was shipped'}"
+    return None
+
+
+def complete(run: Run) -> bool:
+    """Whether nothing is left to do: every stage is done, best/ is as it was shipped, and no trial was changed."""
+    if run.record["status"] != "done" or run.stage("ship") is None:
+        return False
+    len(run.archive)  # Damaged where they are not those that were written
+    return _lost(run) is None
+
+
+def _reported(run: Run, watch: Watch) -> None:
+    """Draws the report; one that cannot be drawn never costs a run."""
+    try:
+        report(run)
+    except Exception as error:
+        said = f"the report could not be written ({type(error).__name__}: {error}); later: archsmith report {run.folder}"
+        watch.note(said)
+        with contextlib.suppress(ArchsmithError):
+            run.event("report", reason=said)
+
+
+def open_work(run: Run, watch: Watch | None = None) -> Work:
+    """A process's view of a run: device and threads set, nothing loaded."""
+    request = run.request
+    device, threads = pick_device(request.device), set_threads(run.record.get("threads") or request.threads)
+    return Work(run, watch or Silent(), device, threads, shares=hasattr(method_of(request), "train"))
+
+
+def _stages(run: Run, watch: Watch, since: float) -> None:
+    """`since`: when this process began, by the monotonic clock; from there on every second belongs to a stage."""
+    work = open_work(run, watch)
+    run.update(device=str(work.device), threads=work.threads)  # a resumed run uses as many, for equal sums
+    table = _table(run.request)
+    for name in STAGES:
+        do, again, said, predict = table[name]
+        payload = run.stage(name)
+        if payload is not None:
+            again(work, payload)
+            watch.end(name, said(payload), run.seconds().get(name, 0.0))
+            continue
+        predicted, known = predict(work) if work.timed else None, run.record.get("predicted_s") or {}
+        if predicted is not None and name not in known:  # as first said; a resumed run has other time left
+            run.update(predicted_s={**known, name: round(predicted, 1)})
+        watch.begin(name, predicted)
+        work.stopwatch = Stopwatch(run, name, since=since)
+        payload = do(work)
+        work.stopwatch.save()
+        run.finish_stage(name, payload)
+        since, seconds, work.stopwatch = time.monotonic(), work.stopwatch.seconds, None
+        run.event("stage", name=name, seconds=round(seconds, 3), said=said(payload))
+        watch.end(name, said(payload), seconds)
+        if name in _REPORTED:
+            _reported(run, watch)
+
+
+def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
+    """Stage -> what does it, what takes it up again, its line, and how long it should take."""
+    page, settings = method_of(request), request.settings
+    scores = getattr(page, "SCORES", True)
+
+    def nothing(work: Work, payload: dict[str, Any]) -> None:
+        return None
+
+    def train(work: Work) -> dict[str, Any]:
+        if not hasattr(page, "train"):
+            return {"skipped": True, "why": "this method trains no shared weights"}
+        try:
+            return page.train(task(work), **settings)
+        except TooLittleTime as error:
+            return {"skipped": True, "why": str(error)}
+
+    def search(work: Work) -> dict[str, Any]:
+        if doubt := _doubt(work):
+            own = page_of(auto(work.space_name))
+            return {**own.search(task(work)), "instead": doubt}
+        return page.search(task(work), **settings)
+
+    def finished(work: Work) -> dict[str, Any]:
+        if run_further(work.run):
+            return further.further(work)
+        with_weights = hasattr(page, "network") and not _doubt(work)
+        work.networks = page.network(task(work), **settings) if with_weights else None
+        return finish.finish(work)
+
+    return {
+        "look": (look.look, look.again, look.said, lambda work: None),
+        "profile": (profile.profile, profile.again, profile.said, lambda work: None),
+        "screen": (
+            lambda work: page.screen(task(work), **settings),
+            nothing,
+            _screened,
+            lambda work: _predicted(work, "screen") if scores else 0.0,
+        ),
+        "train": (train, nothing, _trained, lambda work: shared.budget(work)[0] if hasattr(page, "train") else 0.0),
+        "search": (search, nothing, _searched, lambda work: _predicted(work, "search") if scores else 0.0),
+        "finish": (finished, nothing, finish.said, lambda work: work.left_s),
+        "ship": (ship.ship, nothing, ship.said, _shipping),
+    }
+
+
+def _scoring(work: Work) -> float:
+    """Seconds for scores, or for estimates by shared weights."""
+    return work.plan.scoring if work.timed else _SCORING_S
+
+
+def _predicted(work: Work, stage: str) -> float | None:
+    """Seconds that screening, or the search after it, should take; None where there are too few to say."""
+    whole = _scoring(work)
+    if stage == "screen":
+        return 0.0 if work.shares or whole < scored.LEAST_S else (1 - scored.PARTS["screen"]) * whole
+    return None if whole < scored.LEAST_S else max(0.0, whole - work.run.seconds().get("screen", 0.0))
+
+
+def _shipping(work: Work) -> float:
+    return clock.expected_shipping(work.run.decided("ship/looks") or 0.0)
+
+
+def _doubt(work: Work) -> str | None:
+    """Why what shared weights estimate is not followed, None where it is or where the method has none."""
+    found = work.run.stage("train") or {}
+    if not work.shares:
+        return None
+    if found.get("skipped"):
+        return found["why"]
+    trust = found.get("trust") or {}
+    if work.run.request.follow == "always" or trust.get("kendall", 1.0) >= FOLLOWED:
+        return None
+    return trust.get("why") or (
+        f"the estimates order networks that were trained by themselves with Kendall {trust['kendall']:.2f}, below {FOLLOWED}"
+    )
+
+
+def task(work: Work) -> Task:
+    """What the method is handed."""
+    request = work.run.request
+    trains = work.shares
+    if trains:
+        shared.budget(work)
+    trials = request.trials if request.trials is not None or work.timed else 192
+
+    def left() -> float:
+        """Of the seconds for scores, as far as this run has spent them."""
+        if not work.timed:
+            return math.inf
+        spent = {name: seconds for name, seconds in work.run.seconds().items() if name in ("screen", "search")}
+        if work.stopwatch is not None and work.stopwatch.stage in ("screen", "search"):
+            spent[work.stopwatch.stage] = work.stopwatch.seconds
+        return _scoring(work) - sum(spent.values())
+
+    return Task(
+        work.model, work.space, work.costs, work.constraints, work.scoring_batches, work.run.archive, work.run.decide,
+        work.tell, request.seed, work.device, _scoring(work),
+        lambda: work.stopwatch.seconds if work.stopwatch else 0.0, trials,
+        work.run.decide("finalists", lambda: finish.finalists(work)), finish.training(work), work.space_name,
+        partial(_sharing, work) if trains else None, goal=work.images.goal, left=left,
+        by_hand=work.by_hand,
+        beside=work.beside, referenced=work.referenced,
+    )  # fmt: skip
+
+
+def _sharing(work: Work) -> Sharing:
+    """Its images are read once in a process."""
+    if work.sharing is None:
+        work.sharing = shared.sharing(work)
+    return work.sharing
+
+
+def _screened(payload: dict[str, Any]) -> str:
+    if payload["proxy"] is None:
+        return payload.get("why") or "nothing to score"
+    best = payload["best"]
+    return f"{payload['scored']} networks scored by {payload['proxy']}" + (f", best {best['score']:.1f}" if best else "")
+
+
+def _trained(payload: dict[str, Any]) -> str:
+    if "trust" not in payload:
+        return payload.get("why", "")
+    nodes, trust = payload["nodes"], payload["trust"]
+    text = f"{len(nodes)} supernet{'s' if len(nodes) > 1 else ''} trained on {payload['images']:,} images"
+    if trust.get("why"):
+        return f"{text}; {trust['why']}"
+    return (
+        f"{text}; on {len(trust['networks'])} networks trained by themselves the estimates rank with Kendall "
+        f"{trust['kendall']:.2f} (p {trust['p']:.2g})"
+    )
+
+
+def _searched(payload: dict[str, Any]) -> str:
+    count = len(payload["shortlist"])
+    text = f"{count} network{'s' if count != 1 else ''} short-listed"
+    if payload.get("instead"):
+        text += f" without shared weights: {payload['instead']}"
+    elif not payload["trials"] and payload["searcher"] != "random":
+        how = payload["searcher"]
+        text += f" {how if how.startswith('by ') else f'by the {how}'}, without scores"
+    if payload["best"] and payload["random"] and payload["random"]["best"]:
+        text += (
+            f"; best score {payload['best']['score']:.1f} after {payload['trials']} trials, "
+            f"random search {payload['random']['best']['score']:.1f} after {payload['random']['trials']}"
+        )
+    return text
+
+
+def report(run: Run) -> Path:
+    """Draws report.html from what there is."""
+    from archsmith.report.page import write
+
+    return write(run.folder)
+
+
+def time_text(run: Run) -> str:
+    """Seconds used against seconds given, and what other work on the machine cost."""
+    used, waited = sum(run.seconds().values()), sum(run.waits().values())
+    text = duration(used) + (f" of {duration(run.request.time_s)}" if run.request.time_s and run.request.steps is None else "")
+    if waited > _BUSY * used:
+        text += f"; other work on this machine took {duration(waited)} of it: {duration(used - waited)} of work were done"
+    return text

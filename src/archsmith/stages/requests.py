@@ -1,0 +1,224 @@
+"""What can be asked for: a new run, another budget, further training, images at another place."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import math
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from archsmith._internal.files import replace_file
+from archsmith._internal.progress import Watch
+from archsmith.data.table import pieces
+from archsmith.errors import ArchsmithError, UserError, shown
+from archsmith.export.files import safetensors_bytes
+from archsmith.run.request import Request, request_from
+from archsmith.run.store import STAGES, Run
+from archsmith.spaces import meant
+from archsmith.stages import further, look
+from archsmith.stages.answers import regenerating, taken_over
+from archsmith.stages.chosen import check
+from archsmith.stages.networks import best, named
+from archsmith.stages.pipeline import carry_on, open_work
+from archsmith.training.device import pick_device
+from archsmith.training.recipe import default_recipe
+
+
+def start(
+    request: Request, out: str | Path, watch: Watch | None = None, *, ahead_s: float = 0.0, notes: Sequence[str] = ()
+) -> Run:
+    """A new run in the folder `out`, carried through to the end. One that is refused, for its data, space or budget, leaves no
+    folder, so that the corrected command is taken.
+
+    `ahead_s`: seconds that this has taken already; `notes`: how what was asked for was read, for the record.
+    """
+    check(request)
+    pick_device(request.device)
+    _begun_with(request)
+    _outside(request.data, Path(out))
+    run = Run.create(out, absolute(request))
+    return _unless_refused(run, watch, lambda disk: run.stage("look" if disk else "profile") is not None, ahead_s, notes)
+
+
+def _outside(data: str, out: Path) -> None:
+    """UserError for a run in the folder of its own images: its files would be read as theirs."""
+    folder, inside = Path(data), False
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # what is wrong with it is said when it is read
+        inside = folder.is_dir() and folder.resolve() in (out.resolve(), *out.resolve().parents)
+    if inside:
+        raise UserError(f"--out {out} lies in the folder of the images, {data}; choose a place outside it")
+
+
+def _unless_refused(
+    run: Run, watch: Watch | None, accepted: Callable[[bool], bool], ahead_s: float, notes: Sequence[str]
+) -> Run:
+    """A run that was just made, carried on to its end; where it is refused before it is `accepted`, it is taken back.
+
+    `accepted`: whether what was asked for can be done, as far as the run has come; it is told whether it is the disk that
+    refuses.
+    """
+    try:
+        return carry_on(run, watch, ahead_s=ahead_s, notes=notes)
+    except UserError as error:
+        try:
+            keep = accepted(isinstance(error.__cause__, OSError | sqlite3.Error))
+        except ArchsmithError:  # that cannot be told
+            keep = True
+        if not keep:
+            run.discard()
+        raise
+
+
+def _begun_with(request: Request) -> None:
+    """UserError, before anything is read, for weights that fit no network of the space, whatever the images are."""
+    if request.init is None:
+        return
+    from archsmith.spaces import build
+    from archsmith.stages import init
+
+    name = meant(request.space)
+    sizes = (32, 224, 64, 128, 16, 8) if request.size is None else (request.size,)
+    shapes = ((channels, size) for size in sizes for channels in (3, 1))
+    init.check(Path(request.init), (build(name, 10, channels, size) for channels, size in shapes))
+
+
+def again(
+    run: Run,
+    budget: str,
+    out: str | Path,
+    watch: Watch | None = None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    ahead_s: float = 0.0,
+    notes: Sequence[str] = (),
+    **changes: Any,
+) -> Run:
+    """The same job under another budget: the images are split as before, weights that networks share are not trained again.
+
+    `changes`: of the request, e.g. `time_s`, or `data` where the images lie at another place now; `settings`: of the method,
+    those of generating; `notes`: as of `start`. Raises UserError where the run has not got that far, and leaves no folder
+    where images or budget are refused.
+    """
+    taken = taken_over(run)
+    changes["settings"] = regenerating(run, settings or {})
+    request = _changed(run, **changes, budget=budget)
+    new = run.another(out, request, taken)
+    return _unless_refused(new, watch, lambda disk: new.stage("profile") is not None, ahead_s, notes)
+
+
+def _changed(run: Run, **changes: Any) -> Request:
+    """What was asked of a run, with these changes; UserError where its images are gone."""
+    request = absolute(request_from(**{**run.request.model_dump(), **changes}))
+    in_place(request.data)
+    return request
+
+
+def in_place(data: str) -> None:
+    """UserError, with how to go on, where the images of a run are gone."""
+    if Path(data).is_absolute() and "," not in data and not glob.has_magic(data) and not Path(data).exists():
+        raise UserError(f"the images are not at {shown(data)}; put them back, or say where they are now: --data NEW")
+
+
+def train(
+    run: Run,
+    out: str | Path,
+    watch: Watch | None = None,
+    *,
+    which: str | None = None,
+    epochs: float | None = None,
+    ahead_s: float = 0.0,
+    notes: Sequence[str] = (),
+    **changes: Any,
+) -> Run:
+    """A network of a finished run trained further, shipped in a new run.
+
+    `which`: as in `best`, the shipped one by default. `changes`: of the request: `time_s`, `steps` (`epochs`: so many passes
+    instead), `training` (lr, batch, augment). Where its accuracy on the validation images does not grow, it ships as it was.
+    """
+    request = _changed(run, **changes, reference=False)
+    shipped, seen, finish_ = run.stage("ship"), run.stage("look"), run.stage("finish")
+    network = best(run, which)
+    assert shipped is not None and seen is not None and finish_ is not None
+    arm, name, options = named(run, shipped, which)
+    found = {**((finish_["reference"] or {}).get("networks") or {}), **finish_["networks"]}[name]
+    if epochs is not None:
+        images = sum(seen["counts"]["train"])
+        batch = request.training.get("batch") or default_recipe(images, device=pick_device(request.device)).batch_size
+        request = request_from(
+            **{**request.model_dump(), "steps": max(1, math.ceil(epochs * images / int(batch))), "time_s": None}
+        )
+    searched = shipped["search"] or {}
+    tests = {  # of those that were looked at
+        (finish_["reference"] or {}).get("chosen"): shipped["reference_test"], searched.get("key"): searched.get("test"),
+        shipped["key"]: shipped["test"],
+    }  # fmt: skip
+    looked = tests.get(name)
+    begun = {
+        "key": name, "arm": arm, "options": dict(options), "val_accuracy": found["val_accuracy"], "above": found.get("above"),
+        "origin": found.get("origin", "hand-made"), "costs": {n: found[n] for n in ("params", "macs") if n in found},
+        "test": looked["accuracy"] if looked else None,
+    }  # fmt: skip
+
+    def also(new: Run) -> None:
+        replace_file(further.weights_path(new.folder), safetensors_bytes(network))
+        new.decide("begun-with", lambda: begun)
+
+    taken = tuple(stage for stage in STAGES if stage not in ("finish", "ship"))
+    new = run.another(out, request, taken, also)
+    trained = new.folder / "checkpoints"
+    return _unless_refused(new, watch, lambda disk: any(trained.glob(f"{further.ARM}-*")), ahead_s, notes)
+
+
+def absolute(request: Request) -> Request:
+    """Paths made absolute, so that a run can be resumed from anywhere."""
+    changes: dict[str, Any] = {}
+    changes["data"] = _absolute_data(request.data)
+    if request.init:
+        changes["init"] = str(Path(request.init).absolute())
+    file, colon, name = request.space.rpartition(":")
+    if colon and Path(file).exists():
+        changes["space"] = f"{Path(file).absolute()}:{name}"
+    return request.model_copy(update=changes)
+
+
+def _absolute_data(text: str) -> str:
+    """A path, or a list of paths and patterns, made absolute; a name that is no path is left as it is."""
+    try:
+        if Path(text).expanduser().exists():
+            return str(Path(text).expanduser().absolute())
+        if "," not in text and not glob.has_magic(text):
+            return text
+        return ",".join(_rooted(piece) for piece in pieces(text))
+    except (OSError, RuntimeError, ValueError):  # what is wrong with it is said when it is read
+        return text
+
+
+def _rooted(piece: str) -> str:
+    """A path or pattern from the root on; brackets and stars in the name of the current folder are no pattern."""
+    path = Path(piece).expanduser()
+    if path.is_absolute() or path.exists() or not glob.has_magic(piece):
+        return str(path.absolute())
+    return str(Path(glob.escape(str(Path.cwd()))) / piece)
+
+
+def relocated(run: Run, data: str) -> Run:
+    """The run with its images at another place; that they are the same is checked, and the place kept, in `look`."""
+    return run.asking(_changed(run, data=data))
+
+
+def moved(run: Run, data: str) -> Run:
+    """A run with nothing left to do, whose images are found to be the same at another place, which it keeps."""
+    found = relocated(run, data)
+    with found.locked():
+        look.again(open_work(found), found.stage("look") or {})
+    return found
+
+
+def continued(run: Run, data: str | None, watch: Watch | None = None, *, ahead_s: float = 0.0) -> Run:
+    """A run that is not finished carried on to its end, with its images at another place where `data` says so."""
+    found = run if data is None else relocated(run, data)
+    in_place(found.request.data)
+    return carry_on(found, watch, ahead_s=ahead_s)
