@@ -41,7 +41,7 @@ SPACES: dict[str, tuple[str, str, str, str]] = {
         _IMAGENET,
     ),
     "nasbench201": (
-        f"{_HERE}.cell:nasbench201",
+        f"{_HERE}.nasbench201:nasbench201",
         "a cell of six edges, five operations each, repeated (Dong and Yang, ICLR 2020)",
         "15,625",
         _SMALL,
