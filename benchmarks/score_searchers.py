@@ -48,12 +48,11 @@ def main() -> None:
 
 def one(asked: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
     """All arms with one draw of weights and images."""
-    import torch
 
     from archsmith.data import batches, load
     from archsmith.elastic.supernet import search_space
     from archsmith.methods import scored
-    from archsmith.methods.task import Task
+    from archsmith.methods.job import Job, JobClock, JobData, JobLog, JobSpace
     from archsmith.metrics.cost import Costs
     from archsmith.metrics.limits import constraints_of
     from archsmith.metrics.proxies.zico import ZiCo
@@ -81,10 +80,13 @@ def one(asked: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
         return decided[name]
 
     archive = Archive()
-    given = Task(
-        model, space, costs, constraints, pair, archive, decide, lambda text, share: None, seed, torch.device("cpu"), 60.0,
-        lambda: 0.0, 3 * asked.scores // 2, 5,
-    )  # fmt: skip
+    given = Job(
+        JobData(pair),
+        JobSpace(model, space, costs, constraints),
+        JobClock(seconds=60.0, trials=3 * asked.scores // 2, finalists=5),
+        JobLog(archive, decide),
+        seed=seed,
+    )
     began = time.monotonic()
     scored.screen(given, scored.Score("zico", score, 2)), scored.search(given, scored.Score("zico", score, 2))
     taken = {"own": 2 / 3 * (time.monotonic() - began)}  # a third is its random twin's

@@ -38,6 +38,11 @@ class Result:
         return self.run.record
 
     @property
+    def space(self) -> str:
+        """The space that was searched, 'auto' resolved. UserError where it is a file that this user has not named."""
+        return self.run.space
+
+    @property
     def archive(self) -> SqliteArchive:
         """Every trial."""
         return self.run.archive

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from archsmith._internal.user_code import execute
 from archsmith.elastic import Choice, Conv2d
 from archsmith.elastic.reading import read
 from archsmith.elastic.supernet import extract, search_space
@@ -22,7 +23,6 @@ from archsmith.metrics.cost import LAYERS, NAMES, Costs, peak_memory
 from archsmith.metrics.latency import LatencyTable
 from archsmith.space import Architecture
 from archsmith.spaces.convnet import convnet
-from archsmith.spaces.loading import execute
 
 SHAPE = (3, 8, 8)
 AROUND = Deployment((0.5,) * 3, (0.25,) * 3)

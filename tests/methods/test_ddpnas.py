@@ -11,11 +11,12 @@ from short_runs import SIZES, Stop, asked, searched, searched_on
 
 from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError
-from archsmith.methods import ddpnas
-from archsmith.methods.ddpnas import groups, worth_of_options
+from archsmith.methods.ddpnas import DDPNAS, groups, worth_of_options
+from archsmith.methods.job import Job, JobClock, JobData, JobLog, JobSpace
 from archsmith.metrics.cost import Costs
 from archsmith.problem import Candidate, Trial, at_most
 from archsmith.run.store import Run
+from archsmith.searchers.archive import Archive
 from archsmith.searchers.categorical import Categorical
 from archsmith.searchers.pruning import evaluations, proposals
 from archsmith.space import Gate, SearchSpace
@@ -106,10 +107,10 @@ def test_cells_of_another_shape_without_training() -> None:
     found = {"distribution": {"stages": [distribution.to_json()]}}
     model, shape = build("nasbench201", 10, 3, 32, device="meta"), SHAPES["nasbench201"]
     costs = Costs(model, (3, 32, 32), ("params", "macs"))
+    job = Job(JobData(()), JobSpace(model, NASBENCH201, costs, name="nasbench201"), JobClock(), JobLog(Archive()))
     for free in (0, 3):
-        archs = ddpnas.generated(
-            NASBENCH201, "nasbench201", found, [], [at_most(costs, 60e6, name="macs")], costs, 3, height=1, free=free
-        )
+        method = DDPNAS(height=1, free=free)
+        archs = method.answer(job, found, limits=[at_most(costs, 60e6, name="macs")], count=3)
         for arch in archs:
             counts = shape(arch)
             assert counts["height.cell"] <= 1 and counts["free.cell"] == free and costs(arch)["macs"] <= 60e6

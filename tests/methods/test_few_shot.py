@@ -13,14 +13,15 @@ from short_runs import SIZES, asked, searched
 from archsmith.elastic.supernet import search_space
 from archsmith.elastic.tree import Node
 from archsmith.errors import UserError
-from archsmith.methods import METHODS, page_of, settings_of
+from archsmith.methods import METHODS, method, settings_of
 from archsmith.methods.estimated import chance
 from archsmith.methods.few_shot import affordable
 from archsmith.methods.gradient import _endless, _half
+from archsmith.methods.protocol import Method
 from archsmith.run.store import Run
 from archsmith.spaces import build
 from archsmith.stages import look, shared
-from archsmith.stages.pipeline import carry_on, open_work, task
+from archsmith.stages.pipeline import carry_on, job_of, open_work
 from archsmith.stages.requests import start
 
 
@@ -147,7 +148,7 @@ def test_images_to_judge_by_are_not_trained_on(tmp_path: Path) -> None:
     assert set(trained.ids) | set(held_out.ids) == set(work.images.parts["train"].ids)
     for part in ("val", "test"):
         assert not set(work.images.parts[part].ids) & set(held_out.ids)
-    assert task(work).sharing is not None
+    assert job_of(work).data.sharing is not None
     learned, judged = (_half(handed, which)[0] for which in (0, 1))
     assert len(learned) + len(judged) == len(x) and not any((learned == image).flatten(1).all(1).any() for image in judged[:20])
     first, second = (next(_endless(_half(handed, 0), 8, 0, step))[0] for step in (0, 1))
@@ -190,11 +191,12 @@ def test_settings_are_checked_before_anything_is_done(tmp_path: Path) -> None:
 
 def test_every_method_can_be_found() -> None:
     for name in METHODS:
-        page = page_of(name)
-        assert callable(page.screen) and callable(page.search)
+        assert isinstance(method(name, {}), Method)
         pruned = {"rounds", "rule", "temperature", "warmup", "protect", "score", "worth", "height", "free"}
         tree = {"splits", "split_on", "leaves", "inherit", "sampling", "distill"}
-        assert set(settings_of(page)) <= (tree if name != "ddpnas" else pruned)
+        known = settings_of(name)
+        assert set(known) <= (tree if name != "ddpnas" else pruned)
+        assert all(setting.text and setting.kind for setting in known.values())
 
 
 def test_chance() -> None:

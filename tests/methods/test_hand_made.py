@@ -63,7 +63,7 @@ def test_nothing_fits_nothing_is_beside(small: tuple[Any, Any, Any]) -> None:
 @pytest.mark.parametrize("space", ["mobilenet", "nasbench201", "my_model.py:Net"])
 def test_other_spaces_are_refused(space: str) -> None:
     with pytest.raises(UserError, match="--space convnet"):
-        hand_made.refuse(space)
+        hand_made.HandMade().check(space, "classification")
 
 
 def test_a_run_lists_hand_made_networks_first_then_neighbors(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ import torch
 
 from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError
-from archsmith.methods import auto, ensemble, scored, zico
-from archsmith.methods.task import Task, Training
+from archsmith.methods import auto, scored
+from archsmith.methods.ensemble import Ensemble
+from archsmith.methods.job import Job, JobClock, JobData, JobLog, JobSpace, Training
+from archsmith.methods.zico import ZiCo as Method
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Reference
 from archsmith.metrics.proxies.zico import ZiCo
@@ -70,20 +72,20 @@ def test_limits_on_the_training_time_share_the_places_and_prefer_the_shallow() -
 
 def test_the_lower_bound_is_one() -> None:
     """No ratio is below 1, so ZiCo is at least the sum of the logarithms of the layers' sizes, and ranks alike."""
-    given = task(Archive())
-    score, counts = ZiCo(given.model, given.batches), counts_of(given)
-    archs = [given.space.sample(Random(seed)) for seed in range(30)]
+    given = job(Archive())
+    score, counts = ZiCo(given.space.model, given.data.batches), counts_of(given)
+    archs = [given.space.decisions.sample(Random(seed)) for seed in range(30)]
     pairs = [(score(arch), counts(arch)["log_sizes"]) for arch in archs]
     assert all(value >= bound for value, bound in pairs)
     ranks = [sorted(column).index(x) for column in zip(*pairs, strict=True) for x in column]
     assert abs(sum(a * b for a, b in zip(ranks[:30], ranks[30:], strict=True)) - 8555) < 300  # 8555: equal ranks
 
 
-def counts_of(given: Task) -> Costs:
-    return Costs(given.model, tuple(given.batches[0][0].shape[1:]), ("macs", *LAYERS))
+def counts_of(given: Job) -> Costs:
+    return Costs(given.space.model, tuple(given.data.batches[0][0].shape[1:]), ("macs", *LAYERS))
 
 
-def counted(given: Task) -> tuple[Task, Costs]:
+def counted(given: Job) -> tuple[Job, Costs]:
     return given, counts_of(given)
 
 
@@ -92,16 +94,16 @@ def training(seconds: float, images: int = 1000) -> Training:
 
 
 def test_where_everything_is_fast_enough_there_is_no_limit() -> None:
-    assert scored._limits(*counted(task(Archive()))) == ()
-    assert scored._limits(*counted(task(Archive(), training=training(1e6)))) == ()
+    assert scored._limits(*counted(job(Archive()))) == ()
+    assert scored._limits(*counted(job(Archive(), training=training(1e6)))) == ()
 
 
 def test_where_time_is_short_slow_networks_are_not_short_listed() -> None:
-    given = task(Archive(), trials=24, training=training(2.0))  # 0.25 and 0.5 ms an image
+    given = job(Archive(), trials=24, training=training(2.0))  # 0.25 and 0.5 ms an image
     found = {"weights": {"depth": 0.01}, "slowest": 0.7, "fastest": 0.1}
-    limits = scored._limits(replace(given, decide=lambda name, make: found if name == "pace" else make()), counts_of(given))
+    limits = scored._limits(with_(given, decide=lambda name, make: found if name == "pace" else make()), counts_of(given))
     assert [limit.high for limit in limits] == [0.25, 0.5]
-    archs = [given.space.sample(Random(seed)) for seed in range(20)]
+    archs = [given.space.decisions.sample(Random(seed)) for seed in range(20)]
     counts = counts_of(given)
     for limit in limits:
         assert [limit.metric(arch) for arch in archs] == pytest.approx([0.01 * counts(arch)["depth"] for arch in archs])
@@ -111,20 +113,20 @@ def test_where_time_is_short_slow_networks_are_not_short_listed() -> None:
 
 def test_no_limit_is_below_what_a_fast_network_takes() -> None:
     found = {"weights": {"depth": 0.01}, "slowest": 9.0, "fastest": 3.0}
-    given = task(Archive(), training=training(2.0), decide=lambda name, make: found)
+    given = job(Archive(), training=training(2.0), decide=lambda name, make: found)
     assert [limit.high for limit in scored._limits(given, counts_of(given))] == [4.5, 4.5]
 
 
 def test_how_often_images_are_seen_follows_from_the_pace() -> None:
     found = {"weights": {"depth": 0.01}, "slowest": 9.0, "fastest": 3.0}
-    given = task(Archive(), training=training(2.0, images=500), decide=lambda name, make: found)
-    arch = given.space.sample(Random(0))
+    given = job(Archive(), training=training(2.0, images=500), decide=lambda name, make: found)
+    arch = given.space.decisions.sample(Random(0))
     assert scored.passes_of(given, arch) == pytest.approx(2000 / (0.01 * counts_of(given)(arch)["depth"]) / 500)
-    assert scored.passes_of(replace(given, training=None), arch) == math.inf
+    assert scored.passes_of(with_(given, training=None), arch) == math.inf
 
 
 def test_the_pace_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = task(Archive(), training=training(0.001))
+    given = job(Archive(), training=training(0.001))
     limits = scored._limits(given, counts_of(given))
     monkeypatch.setattr(scored, "timed", lambda *_, **__: pytest.fail("timed again"))
     again = scored._limits(given, counts_of(given))
@@ -133,16 +135,24 @@ def test_the_pace_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("finalists", "by_hand", "first"), [(1, 2, 1), (4, 3, 2), (4, 1, 1), (3, 0, 0)])
 def test_networks_by_hand_take_up_to_half_of_the_short_list_or_its_only_place(finalists: int, by_hand: int, first: int) -> None:
-    space = task(Archive()).space
+    space = job(Archive()).space.decisions
     known = [space.sample(Random(100 + i)) for i in range(by_hand)]
     for seconds in (0.5, 60.0):  # by the sum of ln(weights) alone, and after scores
-        given = task(Archive(), finalists=finalists, by_hand=lambda limits: known, seconds=seconds)
-        listed = scored.unscored(given, "")["shortlist"] if seconds < 1 else zico.search(given)["shortlist"]
+        given = job(Archive(), finalists=finalists, by_hand=lambda limits: known, seconds=seconds)
+        listed = scored.unscored(given, "")["shortlist"] if seconds < 1 else Method().search(given)["shortlist"]
         assert [entry["key"] for entry in listed[:first]] == [arch.key for arch in known[:first]]
         assert len(listed) == len({entry["key"] for entry in listed}) == finalists
 
 
-def task(archive: Archive, **changes: Any) -> Task:
+PARTS = {  # of a job, and what of it tests change
+    "data": ("batches", "task", "sharing"),
+    "space": ("model", "decisions", "costs", "limits", "name", "by_hand", "beside"),
+    "clock": ("seconds", "spent", "left", "trials", "finalists", "training", "referenced"),
+    "log": ("archive", "decide", "tell"),
+}
+
+
+def job(archive: Archive, **changes: Any) -> Job:
     model = build("mobilenet", 4, 1, 8)
     costs = Costs(model, (1, 8, 8), ("params", "macs"))
     generator = torch.Generator().manual_seed(0)
@@ -154,25 +164,35 @@ def task(archive: Archive, **changes: Any) -> Task:
             kept[name] = make()
         return kept[name]
 
-    settings: dict[str, Any] = {
-        "model": model, "space": search_space(model), "costs": costs, "constraints": (at_most(costs, 15e3, name="params"),),
-        "batches": pair, "archive": archive, "decide": decide, "tell": lambda text, share: None, "seed": 0,
-        "device": torch.device("cpu"), "seconds": 60.0, "spent": lambda: 0.0, "trials": 30, "finalists": 3,
-    }  # fmt: skip
-    return Task(**{**settings, **changes})
+    given = Job(
+        JobData(pair),
+        JobSpace(model, search_space(model), costs, (at_most(costs, 15e3, name="params"),)),
+        JobClock(seconds=60.0, trials=30, finalists=3),
+        JobLog(archive, decide),
+    )
+    return with_(given, **changes)
 
 
-PAGES = pytest.mark.parametrize(
-    ("page", "space", "proxy"), [(zico, "", "zico"), (ensemble, "mobilenet", "archsmith-mobile")], ids=["zico", "ensemble"]
+def with_(given: Job, **changes: Any) -> Job:
+    """The job with these fields of its parts changed."""
+    parts = {part: {name: value for name, value in changes.items() if name in names} for part, names in PARTS.items()}
+    assert sum(map(len, parts.values())) == len(changes)
+    return replace(given, **{part: replace(getattr(given, part), **new) for part, new in parts.items()})
+
+
+METHODS = pytest.mark.parametrize(
+    ("method", "space", "proxy"),
+    [(Method(), "", "zico"), (Ensemble(), "mobilenet", "archsmith-mobile")],
+    ids=["zico", "ensemble"],
 )
 
 
-@PAGES
-def test_search_and_random_search_pay_alike(page: Any, space: str, proxy: str) -> None:
+@METHODS
+def test_search_and_random_search_pay_alike(method: Any, space: str, proxy: str) -> None:
     archive = Archive()
-    once = task(archive).decide
-    screened = page.screen(task(archive, decide=once, space_name=space))
-    found = page.search(task(archive, decide=once, space_name=space))
+    once = job(archive).log.decide
+    screened = method.screen(job(archive, decide=once, name=space))
+    found = method.search(job(archive, decide=once, name=space))
     assert screened["scored"] == 10 and screened["proxy"] == proxy
     fresh = {
         stage: [t for t in archive.stage(stage) if t.cost.get("seconds")] for stage in ("screen", "search", "search-random")
@@ -187,9 +207,9 @@ def test_search_and_random_search_pay_alike(page: Any, space: str, proxy: str) -
 
 def test_an_ensemble_ranks_among_the_networks_that_were_looked_at_first() -> None:
     archive, looked = Archive(), {}
-    given = task(archive)
-    decide = given.decide
-    ensemble.screen(replace(given, decide=lambda name, make: looked.setdefault(name, decide(name, make))))
+    given = job(archive)
+    decide = given.log.decide
+    Ensemble().screen(with_(given, decide=lambda name, make: looked.setdefault(name, decide(name, make))))
     rows = looked["reference"]
     assert len(rows) == 32 and set(rows[0]) == {name for name, _ in ENSEMBLES["archsmith"].members}
     reference = Reference(ENSEMBLES["archsmith"], rows)
@@ -199,7 +219,7 @@ def test_an_ensemble_ranks_among_the_networks_that_were_looked_at_first() -> Non
 
 def test_mobile_networks_are_ranked_by_other_scores() -> None:
     archive = Archive()
-    found = ensemble.screen(task(archive, space_name="mobilenet"))
+    found = Ensemble().screen(job(archive, name="mobilenet"))
     assert found["proxy"] == "archsmith-mobile" and found["passes"] == 0
     assert all({"l2_norm", "params", "archsmith-mobile"} <= set(t.metrics) for t in archive)
 
@@ -210,13 +230,13 @@ def test_the_method_is_the_best_known_for_the_space() -> None:
     assert {auto(space) for space in ("nasbench201", "darts", "transnas", "vit-nano", "autoformer-tiny")} == {"ensemble"}
 
 
-@PAGES
-def test_a_search_that_was_cut_off_is_replayed(page: Any, space: str, proxy: str) -> None:
+@METHODS
+def test_a_search_that_was_cut_off_is_replayed(method: Any, space: str, proxy: str) -> None:
     whole, cut = Archive(), Archive()
-    once = task(cut).decide  # what was decided is kept, as the trials are
-    page.screen(task(whole, space_name=space))
-    page.search(task(whole, space_name=space))
-    page.screen(task(cut, decide=once, space_name=space))
+    once = job(cut).log.decide  # what was decided is kept, as the trials are
+    method.screen(job(whole, name=space))
+    method.search(job(whole, name=space))
+    method.screen(job(cut, decide=once, name=space))
     calls = [0]
 
     def dying(text: str, share: float | None) -> None:
@@ -225,8 +245,8 @@ def test_a_search_that_was_cut_off_is_replayed(page: Any, space: str, proxy: str
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        page.search(task(cut, decide=once, space_name=space, tell=dying))
-    page.search(task(cut, decide=once, space_name=space))
+        method.search(job(cut, decide=once, name=space, tell=dying))
+    method.search(job(cut, decide=once, name=space))
     for stage in ("screen", "search", "search-random"):
         assert [(t.arch.key, t.losses) for t in cut.stage(stage)] == [(t.arch.key, t.losses) for t in whole.stage(stage)]
 
@@ -242,26 +262,26 @@ class Seconds:
         return self.seconds
 
 
-def timed(archive: Archive, seconds: float, look: float, **changes: Any) -> tuple[Task, Seconds]:
+def timed(archive: Archive, seconds: float, look: float, **changes: Any) -> tuple[Job, Seconds]:
     clock = Seconds(seconds, look)
-    return task(archive, seconds=seconds, left=clock.left, **{"trials": None, **changes}), clock
+    return job(archive, seconds=seconds, left=clock.left, **{"trials": None, **changes}), clock
 
 
 @pytest.mark.parametrize("asked", [{"decide": lambda name, make: 1000}, {"trials": 3000}, {"trials": 300}])
 def test_scoring_is_cut_where_its_time_ends_however_many_networks_were_asked_for(asked: dict[str, Any]) -> None:
     archive = Archive()
     late, _ = timed(archive, 3.0, 0.2, **asked)
-    zico.screen(late)
+    Method().screen(late)
     assert 0 < len(archive.stage("screen")) < 20
 
 
-@pytest.mark.parametrize("page", [zico, ensemble], ids=["zico", "ensemble"])
+@pytest.mark.parametrize("method", [Method(), Ensemble()], ids=["zico", "ensemble"])
 @pytest.mark.parametrize("seconds", [0.0, 1.9, -5.0])
-def test_with_hardly_any_time_nothing_is_scored_and_there_is_a_short_list_all_the_same(page: Any, seconds: float) -> None:
+def test_with_hardly_any_time_nothing_is_scored_and_there_is_a_short_list_all_the_same(method: Any, seconds: float) -> None:
     archive = Archive()
     late, clock = timed(archive, seconds, 0.01)
-    screened = page.screen(late)
-    found = page.search(late)
+    screened = method.screen(late)
+    found = method.search(late)
     assert screened["proxy"] is None and "too little time" in screened["why"] and not list(archive)
     assert len(found["shortlist"]) == late.finalists and "ln(weights)" in found["searcher"]
     assert all(late.costs(Architecture(row["options"]))["params"] <= 15e3 for row in found["shortlist"])
@@ -271,40 +291,40 @@ def test_with_hardly_any_time_nothing_is_scored_and_there_is_a_short_list_all_th
 @pytest.mark.parametrize("stage", ["screen", "search", "search-random"])
 def test_no_trial_is_begun_that_would_end_after_the_part_of_its_stage(stage: str) -> None:
     clock = Seconds(10.0, 0.0)
-    given = task(Archive(), seconds=10.0, left=clock.left, trials=None)
+    given = job(Archive(), seconds=10.0, left=clock.left, trials=None)
     over = scored.stop(given, stage)
     assert over is not None and not over()
     clock.seconds -= 1.0  # what a trial took
     while not over():
         clock.seconds -= 1.0
     assert clock.seconds - 1.0 <= scored.PARTS[stage] * 10.0 < clock.seconds + 1.0
-    assert scored.stop(task(Archive()), stage) is None  # with --steps time plays no part
+    assert scored.stop(job(Archive()), stage) is None  # with --steps time plays no part
 
 
 def test_depth_may_be_bounded() -> None:
     archive = Archive()
-    given = task(archive)
-    costs = Costs(given.model, (1, 8, 8), ("params", "macs", "depth"))
-    given = replace(given, costs=costs, constraints=(at_most(costs, 40, name="depth"),))
-    zico.screen(given), zico.search(given)
+    given = job(archive)
+    costs = Costs(given.space.model, (1, 8, 8), ("params", "macs", "depth"))
+    given = with_(given, costs=costs, limits=(at_most(costs, 40, name="depth"),))
+    Method().screen(given), Method().search(given)
     assert archive.stage("search") and all(t.metrics["depth"] <= 40 for t in archive)
 
 
-def zen_task(archive: Archive, limit: float = 1.2e6) -> Task:
+def zen_job(archive: Archive, limit: float = 1.2e6) -> Job:
     model = build("zen", 4, 3, 16)
-    given = task(archive, trials=36)
+    given = job(archive, trials=36)
     images = torch.randn(2, 4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(4)
     costs = Costs(model, (3, 16, 16), ("params", "macs", "layers"))
     limits = (at_most(costs, limit, name="macs"), at_most(costs, 11, name="layers"))
     pair = [(x, labels) for x in images]
-    return replace(given, model=model, space=search_space(model), costs=costs, constraints=limits, batches=pair)
+    return with_(given, model=model, decisions=search_space(model), costs=costs, limits=limits, batches=pair)
 
 
 def test_a_model_that_proposes_changes_is_searched_by_them() -> None:
     archive = Archive()
-    given = zen_task(archive)
-    screened, found = zico.screen(given), zico.search(given)
+    given = zen_job(archive)
+    screened, found = Method().screen(given), Method().search(given)
     assert {stage: len(archive.stage(stage)) for stage in ("screen", "search", "search-random")} == dict.fromkeys(
         ("screen", "search", "search-random"), 12
     )
@@ -312,19 +332,19 @@ def test_a_model_that_proposes_changes_is_searched_by_them() -> None:
     trials = list(archive)
     assert all(t.feasible for t in trials if t.metrics.get("zico") is not None)
     for row in found["shortlist"]:
-        assert given.costs(Architecture(row["options"]))["macs"] <= 1.2e6
-        assert given.costs(Architecture(row["options"]))["layers"] <= 11
+        assert given.space.costs(Architecture(row["options"]))["macs"] <= 1.2e6
+        assert given.space.costs(Architecture(row["options"]))["layers"] <= 11
     walked = {t.arch for t in archive.stage("search")}
-    assert given.model.propose(given.model.start, Random(given.seed + 2), 1) in walked  # type: ignore[operator]
+    assert given.space.model.propose(given.space.model.start, Random(given.seed + 2), 1) in walked  # type: ignore[operator]
     again = Archive()
-    zico.screen(zen_task(again)), zico.search(zen_task(again))
+    Method().screen(zen_job(again)), Method().search(zen_job(again))
     assert [(t.arch, t.metrics) for t in again] == [(t.arch, t.metrics) for t in trials]
 
 
 def test_the_number_of_trials_allows_for_rejected_ones_and_a_hopeless_budget_is_said() -> None:
-    given = zen_task(Archive())
+    given = zen_job(Archive())
     archs, share = scored.some(given, 5)
     assert len(archs) == 5 and 0 < share < 1
-    assert all(given.costs(arch)["macs"] <= 1.2e6 for arch in archs)
+    assert all(given.space.costs(arch)["macs"] <= 1.2e6 for arch in archs)
     with pytest.raises(UserError, match="0 keep the budget"):
-        scored.some(zen_task(Archive(), 1e3), 5)
+        scored.some(zen_job(Archive(), 1e3), 5)

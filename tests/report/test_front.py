@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from archsmith.api import Result
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Trial
 from archsmith.problem.pareto import dominates
@@ -43,7 +44,9 @@ def test_csv_can_be_read_back(made: Any) -> None:
     run = made()
     with write_front(run.folder).open(encoding="utf-8", newline="") as handle:
         table = list(csv.DictReader(handle))
-    assert [row["key"] for row in table] == [row["key"] for row in rows(run.folder)] == [row["key"] for row in run.front()]
+    assert (
+        [row["key"] for row in table] == [row["key"] for row in rows(run.folder)] == [row["key"] for row in Result(run).front()]
+    )
     assert all(Architecture.from_json(row["architecture"]).key == row["key"] for row in table)
     assert {row["proxy"] for row in table} == {"zico"}
 

@@ -183,11 +183,11 @@ def test_events_are_lines_of_json(tmp_path: Path) -> None:
 def test_a_record_of_other_kinds_than_a_run_writes_is_damaged_whoever_sealed_it(
     tmp_path: Path, field: str, value: object
 ) -> None:
-    from archsmith.run.store import _digest
+    from archsmith.run.record import digest
 
     run = Run.create(tmp_path / "r", request_from(data="digits"))
     record = {**run.record, field: value}
-    record["sha256"] = _digest(record)
+    record["sha256"] = digest(record)
     (tmp_path / "r" / "run.json").write_text(json.dumps(record))
     with pytest.raises(Damaged, match=f"run.json: {field} is not as a run writes it"):
         Run.open(tmp_path / "r")

@@ -10,6 +10,7 @@ import pytest
 from command_line import call
 
 import archsmith
+from archsmith.api import Result
 from archsmith.errors import UserError
 from archsmith.report.page import write
 from archsmith.run import trust
@@ -38,7 +39,7 @@ def lent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 USES: dict[str, Callable[[Run, Path], object]] = {
     "resume": lambda run, out: carry_on(run),
     "again": lambda run, out: again(run, "params<=20k", out),
-    "export": lambda run, out: run.export(out),
+    "export": lambda run, out: Result(run).export(out),
     "best": lambda run, out: best(run),
 }
 

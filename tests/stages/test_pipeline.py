@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import archsmith
+from archsmith.api import Result
 from archsmith.errors import Damaged, UserError
 from archsmith.report.page import write
 from archsmith.run.request import Request, request_from
@@ -119,19 +120,22 @@ def test_it_learns_and_is_compared_at_equal_cost(finished: Run) -> None:
 
 
 def test_the_model_in_python(finished: Run) -> None:
-    model = finished.best()
+    model = Result(finished).best()
     assert not model.training
     assert all(type(leaf).__module__.startswith("torch.nn") for leaf in model.modules() if not list(leaf.children()))
     with torch.no_grad():
         assert model(torch.zeros(2, 1, 8, 8)).shape == (2, 3)
-    assert finished.front() and finished.summary()["test_accuracy"] == (finished.stage("ship") or {})["test"]["accuracy"]
+    assert (
+        Result(finished).front()
+        and Result(finished).summary()["test_accuracy"] == (finished.stage("ship") or {})["test"]["accuracy"]
+    )
 
 
 def test_export_again(finished: Run, tmp_path: Path) -> None:
     for format in ("onnx", "safetensors"):
-        assert finished.export(tmp_path / f"m.{format}").stat().st_size > 1000
+        assert Result(finished).export(tmp_path / f"m.{format}").stat().st_size > 1000
     with pytest.raises(UserError, match="formats are onnx"):
-        finished.export(tmp_path / "m.tflite")
+        Result(finished).export(tmp_path / "m.tflite")
 
 
 def test_a_finished_run_can_be_opened_and_is_not_done_again(finished: Run, tmp_path: Path) -> None:
@@ -281,13 +285,13 @@ def test_export_writes_over_nothing_that_was_not_named(finished: Run, tmp_path: 
     foreign = tmp_path / "photos.safetensors"
     foreign.write_text("mine")
     with pytest.raises(UserError, match="there already; name it with --out"):
-        Run.open(copy).export(format="safetensors")
+        Result(Run.open(copy)).export(format="safetensors")
     assert foreign.read_text() == "mine"
-    assert Run.open(copy).export(foreign).stat().st_size > 1000  # it was named
-    assert Run.open(copy).export(format="safetensors") == foreign  # the same again is no loss
+    assert Result(Run.open(copy)).export(foreign).stat().st_size > 1000  # it was named
+    assert Result(Run.open(copy)).export(format="safetensors") == foreign  # the same again is no loss
     foreign.unlink()
     monkeypatch.chdir(copy)
-    assert Run.open(".").export(format="safetensors") == foreign and not (copy / ".safetensors").exists()
+    assert Result(Run.open(".")).export(format="safetensors") == foreign and not (copy / ".safetensors").exists()
 
 
 @pytest.mark.parametrize(
@@ -307,7 +311,7 @@ def test_what_cannot_be_meant_is_not_exported(finished: Run, tmp_path: Path, pat
     (tmp_path / "there").mkdir()
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(UserError, match=said):
-        Run.open(copy).export(tmp_path / path, format)
+        Result(Run.open(copy)).export(tmp_path / path, format)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
@@ -324,7 +328,7 @@ def test_a_full_disk_leaves_the_exported_file_as_it_was(
 
     monkeypatch.setattr("archsmith._internal.files.write_chunks", full)
     with pytest.raises(UserError, match="No space left"):
-        finished.export(path)
+        Result(finished).export(path)
     assert path.read_text() == "earlier" and list(tmp_path.iterdir()) == [path]
 
 
@@ -397,7 +401,7 @@ def test_python_interface(tmp_path: Path) -> None:
         bars(tmp_path / "bars.npz"), budget="params<=20k", out=tmp_path / "run", steps=20, trials=9, threads=1, method="random",
         reference=False,
     )  # fmt: skip
-    assert run.summary()["status"] == "done" and (run.stage("screen") or {})["scored"] == 0
+    assert Result(run).summary()["status"] == "done" and (run.stage("screen") or {})["scored"] == 0
     with pytest.raises(UserError, match="colour"):
         archsmith.search("digits", out=tmp_path / "x", colour="red")
 

@@ -62,8 +62,6 @@ ClassesAt = Annotated[
         "--classes-at", min=1, max=100, help="Level of the class folders below DATA, 1: directly in it. [default: seen]"
     ),
 ]
-
-
 _TELL_S = 10.0  # between two lines of a command that takes long
 NO_RESULT = 3  # the exit code of a run whose network is no better than the same answer always
 
@@ -293,12 +291,12 @@ def search(
     json: Json = False,
 ) -> None:
     """Search, train and ship the best network for DATA within a budget."""
+    from archsmith._internal.registry import check
     from archsmith.methods import METHODS
     from archsmith.problem.budget import read, read_seconds
     from archsmith.run.request import request_from
 
-    if method != "auto" and method not in METHODS:
-        raise _unknown("method", method, ["auto", *METHODS])
+    check("method", method, {"auto": ("", ""), **METHODS})
     _check_space(space)
     _one_of(time=time, steps=steps)
     seconds, of_time = (None, ()) if steps is not None else read_seconds("20m" if time is None else time)
@@ -589,18 +587,11 @@ def _free_name(parent: Path, stem: str) -> Path:
     )
 
 
-def _unknown(kind: str, name: str, known: list[str]) -> ArchsmithError:
-    from archsmith.errors import UserError
-
-    return UserError(f"no {kind} '{shown(name)}'; there are {', '.join(known)}{did_you_mean(name, known)}")
-
-
 def _check_space(space: str) -> None:
+    from archsmith._internal.registry import check
     from archsmith.spaces import SPACES
 
-    if space != "auto" and space not in SPACES and ".py" not in space:
-        known = ["auto", *SPACES]
-        raise _unknown("space", space, [*known, "my_model.py:Net"])
+    check("space", space, {"auto": ("", ""), **SPACES})
 
 
 @app.command()
@@ -733,19 +724,34 @@ def spaces(json: Json = False) -> None:
 
 
 @app.command()
-def methods(json: Json = False) -> None:
-    """The methods there are."""
-    from archsmith.methods import METHODS
+def methods(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One of them, or my.py:Mine: its settings.")] = None,
+    json: Json = False,
+) -> None:
+    """The methods there are; with NAME, the settings of one."""
+    from archsmith._internal.registry import listed
+    from archsmith.methods import METHODS, auto, settings_of
 
-    _listing({name: text for name, (_, text) in METHODS.items()}, json)
+    if name is None:
+        _listing({**listed("method", METHODS), "my.py:Mine": "your own, a frozen dataclass with a search(job, trained)"}, json)
+        return
+    name = auto("auto") if name == "auto" else name
+    found = settings_of(name)
+    if json:
+        _print({"method": name, "settings": {k: {"default": s.default, "what": s.text} for k, s in found.items()}})
+        return
+    print(METHODS[name][1] if name in METHODS else name)
+    rows = {f"{s.name}={str(s.default).lower()}": f"{s.text} ({s.kind})" for s in found.values()}
+    _listing(rows, json) if rows else print("no settings")
 
 
 @app.command()
 def proxies(json: Json = False) -> None:
     """The training-free scores there are."""
+    from archsmith._internal.registry import listed
     from archsmith.metrics.proxies import PROXIES
 
-    _listing({name: text for name, (_, text) in PROXIES.items()}, json)
+    _listing({**listed("proxy", PROXIES), "my.py:score": "your own function (network, batches) -> float"}, json)
 
 
 def _listing(rows: dict[str, str], json: bool) -> None:
@@ -760,9 +766,10 @@ def _listing(rows: dict[str, str], json: bool) -> None:
 @app.command()
 def benchmarks(json: Json = False) -> None:
     """List the recorded benchmarks."""
+    from archsmith._internal.registry import listed
     from archsmith.recorded import BENCHMARKS
 
-    _listing({name: text for name, (_, text) in BENCHMARKS.items()}, json)
+    _listing({**listed("benchmark", BENCHMARKS), "my.py:table": "your own, made by recorded.benchmark.tabulated"}, json)
 
 
 @app.command()

@@ -19,8 +19,6 @@ from archsmith.errors import UserError
 # RandAugment (Cubuk et al. 2020, table 6) without Equalize, which needs a histogram of every image
 GEOMETRIC = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
 COLOR = ("brightness", "contrast", "saturation", "sharpness", "solarize", "posterize", "autocontrast")
-
-
 LEVELS = ("auto", "none", "mild", "strong")
 _OFTEN, _FEW = 75.0, 1000  # passes from which on the strong one is better, for up to so many images
 

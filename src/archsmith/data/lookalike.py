@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from archsmith.errors import UNSEEN, UserError, quoted
 
 _TWINS = str.maketrans("АВЕЅІЈКМНОРСТХУаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABESIJKMHOPCTXYaeopcyxijsABEZHIKMNOPTYXo")
-
-
 _QUOTES = "\"'`´“”„‟‘’‚‛«»‹›"
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})")  # what `printable` makes of unseen characters
 

@@ -1,30 +1,35 @@
-"""One paper, one page: each method is a module with the stages it fills in; the table by which the command line finds them."""
+"""One paper, one page: each method is a frozen dataclass of its settings; the table by which the command line finds them."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
+from collections.abc import Mapping
 from typing import Any
 
+from archsmith._internal.registry import look_up
+from archsmith.methods import protocol
+from archsmith.methods.protocol import Method, Setting
 from archsmith.spaces import meant
 
 _GRADIENT = "archsmith.methods.gradient"
-METHODS = {  # name -> (module, or module:attribute, what it is)
-    "zico": ("archsmith.methods.zico", "rank networks by ZiCo without training, search on the score (Li et al., ICLR 2023)"),
+METHODS = {  # name -> (module:attribute, what it is)
+    "zico": (
+        "archsmith.methods.zico:ZiCo",
+        "networks ranked by ZiCo, untrained; search on the score (Li et al., ICLR 2023)",
+    ),
     "ensemble": (
-        "archsmith.methods.ensemble",
+        "archsmith.methods.ensemble:Ensemble",
         "rank networks by a rank sum of scores that were chosen for such spaces, search on it",
     ),
     "one-shot": (
-        "archsmith.methods.one_shot",
+        "archsmith.methods.one_shot:OneShot",
         "one supernet, trained on your data, estimates all networks (Guo et al., ECCV 2020)",
     ),
     "few-shot": (
-        "archsmith.methods.few_shot",
+        "archsmith.methods.few_shot:FewShot",
         "a supernet split into several estimates better than one (Zhao et al., ICML 2021)",
     ),
     "ddpnas": (
-        "archsmith.methods.ddpnas",
+        "archsmith.methods.ddpnas:DDPNAS",
         "one supernet, shared by ever fewer networks; then the best for any budget (Zheng et al., IJCV 2023)",
     ),
     "darts": (f"{_GRADIENT}:darts", "all options at once, their weights learned by gradient (Liu et al., ICLR 2019)"),
@@ -36,10 +41,13 @@ METHODS = {  # name -> (module, or module:attribute, what it is)
     "drnas": (f"{_GRADIENT}:drnas", "samples of a Dirichlet distribution (Chen et al., ICLR 2021)"),
     "enas": (f"{_GRADIENT}:enas", "a recurrent controller, rewarded with accuracy (Pham et al., ICML 2018)"),
     "hand-made": (
-        "archsmith.methods.hand_made",
+        "archsmith.methods.hand_made:HandMade",
         "networks as one would make them by hand, and neighbors of them: training alone decides",
     ),
-    "random": ("archsmith.methods.random", "random feasible networks, no score: the baseline every method has to beat"),
+    "random": (
+        "archsmith.methods.random:RandomSearch",
+        "random feasible networks: the baseline every method has to beat",
+    ),
 }
 _RANK_BETTER = ("archsmith", "archsmith-vit")  # ensembles that rank networks of their kind better than ZiCo does
 
@@ -56,14 +64,17 @@ def auto(space: str) -> str:
     return "ensemble" if CHOSEN_FOR.get(space) in _RANK_BETTER else "zico"
 
 
-def page_of(name: str) -> Any:
-    """The stages that a method fills in: `screen`, `search`, and where it has them `train`, `network`, `weights`, `refuse`."""
-    module, _, attribute = METHODS[name][0].partition(":")
-    page = importlib.import_module(module)
-    return getattr(page, attribute) if attribute else page
+def named(name: str) -> Any:
+    """The class, or what makes one, of a method by name, of an installed plug-in, or of the user's own file: "my.py:Mine"."""
+    return look_up("method", name, METHODS)
 
 
-def settings_of(page: Any) -> dict[str, inspect.Parameter]:
-    """A method's settings: the keyword arguments of the function that trains its weights."""
-    found = inspect.signature(page.weights).parameters if hasattr(page, "weights") else {}
-    return {name: parameter for name, parameter in found.items() if parameter.kind is parameter.KEYWORD_ONLY}
+def settings_of(name: str) -> dict[str, Setting]:
+    """The settings of a method by name: its fields, each with its default and a line about it."""
+    kind = named(name)
+    return protocol.settings_of(getattr(kind, "func", kind))
+
+
+def method(name: str, settings: Mapping[str, Any]) -> Method:
+    """The method of that name with these settings. UserError for an unknown one, or settings it does not have or refuses."""
+    return protocol.made(named(name), name, settings)

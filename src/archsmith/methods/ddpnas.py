@@ -12,12 +12,13 @@ The budget plays no part before the end: networks are generated for it.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -26,9 +27,9 @@ from archsmith.elastic.tree import Node
 from archsmith.errors import UserError
 from archsmith.feasibility.violation import Gauge
 from archsmith.methods import estimated, scored
-from archsmith.methods.few_shot import screen as screen
 from archsmith.methods.gradient import listed
-from archsmith.methods.task import Sharing, Task, TooLittleTime
+from archsmith.methods.job import Job, Sharing
+from archsmith.methods.protocol import TooLittleTime, Trained, setting
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.problem import Candidate, Constraint, Metric, Problem, Trial, maximize, minimize
 from archsmith.searchers.categorical import Categorical, credited, rewards_of
@@ -47,7 +48,6 @@ from archsmith.training.state import TrainState
 
 SCORES, WORTHS = ("round", "turn"), ("theta", "log", "reward")
 _GENERATED = 16  # networks looked at with the shared weights, at least
-GENERATING = ("worth", "height", "free")  # settings that say which networks are generated; another budget may change them
 _WITHOUT = re.compile("none|skip|pool")  # in the names of operations that have no parameters
 
 
@@ -62,118 +62,118 @@ class Grown:
     survivor: Architecture | None = None
 
 
-def weights(
-    task: Task,
-    *,
-    rounds: int = 3,
-    rule: str = "velocity",
-    temperature: float = 1.0,
-    warmup: int = 0,
-    protect: bool = False,
-    score: str = "round",
-    worth: str = "theta",
-    height: int = 0,
-    free: int = -1,
-) -> Grown:
-    """The supernet and what the distribution became, as far as checkpoint and trials do not hold it already.
+@dataclass(frozen=True)
+class DDPNAS:
+    """Pruning while shared weights learn, then networks generated for the budget."""
 
-    `rounds`, `rule`, `temperature` (in points of accuracy), `warmup`: as in `searchers.pruning`. `protect`: of operations with
-    parameters and of those without the last one stays. `score`: after each "round" or after each "turn". `worth`: what an
-    option counts when networks are generated, its "theta", the "log" of it, or the mean "reward" it had. `height`, `free`: of
-    cells, the most intermediate nodes on a path (0: any) and how many operations have no parameters (-1: any).
-    """
-    refuse(task.space_name, rounds, rule, temperature, warmup, score, worth, height, free)
-    assert task.sharing is not None
-    sharing, asked = task.sharing(), (rounds, rule, temperature, warmup, protect, score)
-    if asked not in sharing.kept:
-        space = _alive(task.space, task.space_name)
-        root = Node(space, sharing.make(None))
-        estimated.affordable(task, sharing, root.model)
-        protected = groups(space) if protect else ()
-        total = proposals(space, rounds, warmup, protected)
-        metric = estimated.estimate(task, root)
-        problem = Problem(space, (maximize(points(metric), name="reward"),), ())
-        turns = _Turns(task, sharing, root, total, problem)
-        stages: list[dict[str, Any]] = []
-        seen: list[Categorical] = []
+    rounds: int = setting(3, "looks at every option between two prunings")
+    rule: str = setting("velocity", "how probabilities move: velocity, or half (searchers.pruning)")
+    temperature: float = setting(1.0, "of the update, in points of accuracy")
+    warmup: int = setting(0, "rounds before the first update")
+    protect: bool = setting(False, "of operations with parameters and of those without the last one stays")
+    score: str = setting("round", "networks are scored after each round, or after each turn")
+    worth: str = setting("theta", "what an option counts when networks are generated: theta, the log of it, its mean reward")
+    height: int = setting(0, "of cells: the most intermediate nodes on a path, 0: any")
+    free: int = setting(-1, "of cells: how many operations have no parameters, -1: any")
+    regenerating: ClassVar[tuple[str, ...]] = ("worth", "height", "free")
 
-        def told(distribution: Categorical) -> None:
-            seen[:] = [distribution]
-            stages.append(distribution.to_json())
+    def __post_init__(self) -> None:
+        if self.score not in SCORES or self.worth not in WORTHS:
+            raise UserError(f"score '{self.score}' is one of {', '.join(SCORES)}, worth '{self.worth}' of {', '.join(WORTHS)}")
+        check_settings(self.rounds, self.rule, self.temperature, warmup=self.warmup)
 
-        searcher = pruning(
-            problem, task.seed, rounds=rounds, rule=rule, temperature=temperature, warmup=warmup, protected=protected,
-            on_stage=told,
-        )  # fmt: skip
-        at_once = total if score == "round" else 1
-        run_searcher(problem, searcher, trials=total, archive=task.archive, evaluate=turns, at_once=at_once, stage="train")
-        survivor = task.archive.stage("train")[-1].arch
-        sharing.kept[asked] = Grown(root, turns.state, seen[0], stages, survivor)
-    return sharing.kept[asked]
+    def check(self, space: str, task: str) -> None:
+        """UserError where height or free are given for a space without cells."""
+        self._shape(space)
 
+    def _shape(self, space: str) -> tuple[Constraint, ...]:
+        """The limits that height and free are."""
+        if self.height == 0 and self.free == -1:
+            return ()
+        if space not in SHAPES:
+            raise UserError(f"height and free are of cells; space '{space}' has none, these have: {', '.join(SHAPES)}")
+        return SHAPES[space].limits(self.height or None, None if self.free == -1 else self.free)
 
-def refuse(
-    space_name: str,
-    rounds: int = 3,
-    rule: str = "velocity",
-    temperature: float = 1.0,
-    warmup: int = 0,
-    score: str = "round",
-    worth: str = "theta",
-    height: int = 0,
-    free: int = -1,
-    **others: Any,
-) -> None:
-    """UserError for settings that make no sense, so that they are told before anything is trained."""
-    if score not in SCORES or worth not in WORTHS:
-        raise UserError(f"score '{score}' is one of {', '.join(SCORES)}, worth '{worth}' of {', '.join(WORTHS)}")
-    check_settings(rounds, rule, temperature, warmup=warmup)
-    _shape_limits(space_name, height, free)
+    def train(self, job: Job) -> Trained:
+        """The supernet, how the distribution narrowed, and how far its estimates can be trusted."""
+        grown = self._grown(job)
 
+        def record() -> dict[str, Any]:
+            options = {name: [str(option) for option in row] for name, row in grown.distribution.options.items()}
+            narrowed = {"options": options, "stages": grown.stages, "survivor": dict(grown.survivor or {})}
+            return {**estimated.train(job, grown.root), "distribution": narrowed}
 
-def _shape_limits(space_name: str, height: int = 0, free: int = -1, **others: Any) -> tuple[Constraint, ...]:
-    """Of what `height` and `free` ask; UserError where the space has no cells."""
-    if height == 0 and free == -1:
-        return ()
-    if space_name not in SHAPES:
-        raise UserError(f"height and free are of cells; space '{space_name}' has none, these have: {', '.join(SHAPES)}")
-    return SHAPES[space_name].limits(height or None, None if free == -1 else free)
+        return Trained(grown, record)
 
+    def _grown(self, job: Job) -> Grown:
+        """As far as checkpoint and trials do not hold it already."""
+        assert job.data.sharing is not None
+        sharing, asked = job.data.sharing(), dataclasses.replace(self, worth=WORTHS[0], height=0, free=-1)
+        if asked not in sharing.kept:
+            space = _alive(job.space.decisions, job.space.name)
+            root = Node(space, sharing.make(None))
+            estimated.affordable(job, sharing, root.model)
+            protected = groups(space) if self.protect else ()
+            total = proposals(space, self.rounds, self.warmup, protected)
+            problem = Problem(space, (maximize(points(estimated.estimate(job, root)), name="reward"),), ())
+            turns = _Turns(job, sharing, root, total, problem)
+            stages: list[dict[str, Any]] = []
+            seen: list[Categorical] = []
 
-def train(task: Task, **settings: Any) -> dict[str, Any]:
-    """The supernet, how the distribution narrowed, and how far its estimates can be trusted."""
-    grown = weights(task, **settings)
-    options = {name: [str(option) for option in row] for name, row in grown.distribution.options.items()}
-    narrowed = {"options": options, "stages": grown.stages, "survivor": dict(grown.survivor or {})}
-    return {**estimated.train(task, grown.root), "distribution": narrowed}
+            def told(distribution: Categorical) -> None:
+                seen[:] = [distribution]
+                stages.append(distribution.to_json())
 
+            searcher = pruning(
+                problem, job.seed, rounds=self.rounds, rule=self.rule, temperature=self.temperature, warmup=self.warmup,
+                protected=protected, on_stage=told,
+            )  # fmt: skip
+            at_once = total if self.score == "round" else 1
+            archive = job.log.archive
+            run_searcher(problem, searcher, trials=total, archive=archive, evaluate=turns, at_once=at_once, stage="train")
+            sharing.kept[asked] = Grown(root, turns.state, seen[0], stages, archive.stage("train")[-1].arch)
+        return sharing.kept[asked]
 
-def search(task: Task, **settings: Any) -> dict[str, Any]:
-    """The survivor where it keeps the budget, networks generated for the budget, as many random ones beside them."""
-    grown = weights(task, **settings)
-    count = max(_GENERATED, 2 * task.finalists)
-    trials = task.archive.stage("train")
-    limits = (*task.constraints, *_shape_limits(task.space_name, **settings))
-    archs, how = _generated(grown.root.space, grown.distribution, trials, limits, task.costs, count, **settings)
-    metric = estimated.estimate(task, grown.root)
-    problem = Problem(task.space, (minimize(metric, name="shared_loss"),), limits)
-    assert grown.survivor is not None
-    fits = Gauge(limits).violation(grown.survivor) <= 0
-    chosen = list(dict.fromkeys([*([grown.survivor] if fits else []), *archs]))
-    run_searcher(problem, listed(problem, archs=chosen[:1]), trials=1, archive=task.archive, stage="search")
-    for stage, searcher in (("search", listed(problem, archs=chosen)), ("search-random", random_search(problem, task.seed))):
-        run_searcher(
-            problem, searcher, trials=len(chosen), archive=task.archive, stage=stage, stop=scored.stop(task, stage)
-        )  # fmt: skip
-    found = estimated.shortlisted(task, "DDPNAS")
-    others = [row for row in found["shortlist"] if row["key"] != chosen[0].key]
-    own = next(t for t in task.archive.stage("search") if t.arch == chosen[0])
-    return {**found, "generated": how, "shortlist": [estimated.listing(own), *others][: task.finalists]}
+    def search(self, job: Job, trained: Trained) -> dict[str, Any]:
+        """The survivor where it keeps the budget, networks generated for the budget, as many random ones beside them."""
+        grown: Grown = trained.weights
+        count = max(_GENERATED, 2 * job.clock.finalists)
+        trials = job.log.archive.stage("train")
+        limits = (*job.space.limits, *self._shape(job.space.name))
+        archs, how = self._generated(grown.distribution, trials, limits, costs=job.space.costs, count=count)
+        metric = estimated.estimate(job, grown.root)
+        problem = Problem(job.space.decisions, (minimize(metric, name="shared_loss"),), limits)
+        assert grown.survivor is not None
+        fits = Gauge(limits).violation(grown.survivor) <= 0
+        chosen = list(dict.fromkeys([*([grown.survivor] if fits else []), *archs]))
+        run_searcher(problem, listed(problem, archs=chosen[:1]), trials=1, archive=job.log.archive, stage="search")
+        for stage, searcher in (("search", listed(problem, archs=chosen)), ("search-random", random_search(problem, job.seed))):
+            run_searcher(
+                problem, searcher, trials=len(chosen), archive=job.log.archive, stage=stage, stop=scored.stop(job, stage)
+            )  # fmt: skip
+        found = estimated.shortlisted(job, "DDPNAS")
+        others = [row for row in found["shortlist"] if row["key"] != chosen[0].key]
+        own = next(t for t in job.log.archive.stage("search") if t.arch == chosen[0])
+        return {**found, "generated": how, "shortlist": [estimated.listing(own), *others][: job.clock.finalists]}
 
+    def start(self, job: Job, trained: Trained, arch: Architecture) -> nn.Module:
+        """The network with the weights it shared."""
+        return estimated.network(job, trained.weights.root, arch)
 
-def network(task: Task, **settings: Any) -> Callable[[Architecture], nn.Module]:
-    """What the finish stage trains on: a network with the weights it shared."""
-    return estimated.networks(task, weights(task, **settings).root)
+    def answer(self, job: Job, record: Mapping[str, Any], limits: Sequence[Constraint], count: int) -> list[Architecture]:
+        """Up to so many networks that keep the limits, the worthiest first, from what `train` recorded and its trials."""
+        distribution = Categorical(_alive(job.space.decisions, job.space.name))
+        distribution.restore(record["distribution"]["stages"][-1])
+        limits = (*limits, *self._shape(job.space.name))
+        trials = job.log.archive.stage("train")
+        return self._generated(distribution, trials, limits, costs=job.space.costs, count=count)[0]
+
+    def _generated(
+        self, distribution: Categorical, trials: Sequence[Trial], limits: Sequence[Constraint], *, costs: Metric, count: int
+    ) -> tuple[list[Architecture], str]:
+        """Networks of the distribution's space within the limits, and how they were found."""
+        limits = limits or (Constraint("macs", costs),)  # without a budget: the front from the worthiest down
+        return generate(distribution.space, worth_of_options(distribution, trials, self.worth), limits, count=count)
 
 
 def points(metric: SharedAccuracy) -> Callable[[Architecture], float]:
@@ -188,7 +188,7 @@ def groups(space: SearchSpace) -> list[list[Any]]:
     return [free, [name for name in names if name not in free]]
 
 
-def worth_of_options(distribution: Categorical, trials: Sequence[Trial], worth: str = "theta", **others: Any) -> Worth:
+def worth_of_options(distribution: Categorical, trials: Sequence[Trial], worth: str = "theta") -> Worth:
     """decision -> option -> what it counts. Of decisions that not every network has, beside the mean of the options, so that
     having the decision is worth nothing by itself. `trials`: those of the training."""
     rows = {name: list(row) for name, row in distribution.theta.items()}
@@ -203,37 +203,6 @@ def worth_of_options(distribution: Categorical, trials: Sequence[Trial], worth: 
     return {name: dict(zip(distribution.options[name], row, strict=True)) for name, row in rows.items()}
 
 
-def generated(
-    space: SearchSpace,
-    space_name: str,
-    found: Mapping[str, Any],
-    trials: Sequence[Trial],
-    constraints: Sequence[Constraint],
-    costs: Metric,
-    count: int,
-    **settings: Any,
-) -> list[Architecture]:
-    """Up to so many networks that keep the constraints, the worthiest first, from what `train` recorded and its trials."""
-    space = _alive(space, space_name)
-    distribution = Categorical(space)
-    distribution.restore(found["distribution"]["stages"][-1])
-    limits = (*constraints, *_shape_limits(space_name, **settings))
-    return _generated(space, distribution, trials, limits, costs, count, **settings)[0]
-
-
-def _generated(
-    space: SearchSpace,
-    distribution: Categorical,
-    trials: Sequence[Trial],
-    constraints: Sequence[Constraint],
-    costs: Metric,
-    count: int,
-    **settings: Any,
-) -> tuple[list[Architecture], str]:
-    limits = constraints or (Constraint("macs", costs),)  # without a budget: the front from the worthiest down
-    return generate(space, worth_of_options(distribution, trials, **settings), limits, count=count)
-
-
 def _alive(space: SearchSpace, name: str) -> SearchSpace:
     return space.where(LIVE[name]) if name in LIVE else space
 
@@ -241,16 +210,16 @@ def _alive(space: SearchSpace, name: str) -> SearchSpace:
 class _Turns:
     """Trains architectures in turn, then scores them; the shares of the budget follow from how many are done."""
 
-    def __init__(self, task: Task, sharing: Sharing, root: Node, total: int, problem: Problem) -> None:
-        self._task, self._sharing, self._root, self._total, self._problem = task, sharing, root, total, problem
-        self._step = single(uniform(root.space), macs=lambda arch: task.costs(arch)["macs"])
+    def __init__(self, job: Job, sharing: Sharing, root: Node, total: int, problem: Problem) -> None:
+        self._job, self._sharing, self._root, self._total, self._problem = job, sharing, root, total, problem
+        self._step = single(uniform(root.space), macs=lambda arch: job.space.costs(arch)["macs"])
         self._checkpoint = sharing.folder / "shared-pruned.safetensors"
         self._steps = None if sharing.steps is None else max(1, int(estimated.TRAINING * sharing.steps))
-        self._seconds = None if self._steps is not None else task.decide("train/pruning/seconds", self._reckoned)
+        self._seconds = None if self._steps is not None else job.log.decide("train/pruning/seconds", self._reckoned)
         of = {**sharing.of, "node": "pruned"}
-        state = resumed(self._checkpoint, root.model, device=task.device, tell=sharing.note, of=of)
+        state = resumed(self._checkpoint, root.model, device=job.device, tell=sharing.note, of=of)
         self.state = state or start(
-            root.model, sharing.recipe, seed=mix(task.seed, "shared", "pruned"), device=task.device,
+            root.model, sharing.recipe, seed=mix(job.seed, "shared", "pruned"), device=job.device,
             class_counts=sharing.class_counts, of=of,
         )  # fmt: skip
         root.trained, root.macs = self.state.passes, self.state.macs
@@ -271,7 +240,7 @@ class _Turns:
 
     def __call__(self, candidates: Sequence[Candidate], stage: str) -> list[Trial]:
         """For `search`: a round, or one of its turns."""
-        done = len(self._task.archive.stage(stage)) + len(candidates)
+        done = len(self._job.log.archive.stage(stage)) + len(candidates)
         self._train([candidate.arch for candidate in candidates], done)
         return self._problem.evaluate(candidates, stage)
 
@@ -284,7 +253,7 @@ class _Turns:
             total_seconds=self._seconds,
             until=min(1.0, done / self._total),
             checkpoint=self._checkpoint,
-            on_progress=lambda state, share: self._task.tell(f"network {done} of {self._total}: step {state.step}", share),
+            on_progress=lambda state, share: self._job.log.tell(f"network {done} of {self._total}: step {state.step}", share),
             backward=in_turn(self._step, archs),
         )
         self._root.trained, self._root.macs = state.passes, state.macs

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from archsmith.methods import scored
-from archsmith.methods.task import Task
+from archsmith.methods.job import Job
+from archsmith.methods.protocol import Trained
 from archsmith.metrics.proxies import build_all
 from archsmith.metrics.proxies.ensembles import CHOSEN_FOR, ENSEMBLES, Reference, Referred
 from archsmith.spaces.cells import CANONICAL
@@ -15,34 +17,37 @@ _FEWEST = 12  # ... where time is short
 _PASSES = {"archsmith": 2, "archsmith-mobile": 0, "archsmith-vit": 0}  # of data; MeCo's one image counts nothing
 
 
-def screen(task: Task) -> dict[str, Any]:
-    """Scores random networks."""
-    return scored.screen(task, _score(task))
+@dataclass(frozen=True)
+class Ensemble:
+    """Random networks scored by the rank sum that was chosen for such spaces, evolution on it."""
+
+    def screen(self, job: Job) -> dict[str, Any]:
+        """Scores random networks."""
+        return scored.screen(job, _score(job))
+
+    def search(self, job: Job, trained: Trained | None = None) -> dict[str, Any]:
+        """Evolution on the score."""
+        return scored.search(job, _score(job))
 
 
-def search(task: Task) -> dict[str, Any]:
-    """Evolution on the score."""
-    return scored.search(task, _score(task))
-
-
-def _score(task: Task) -> scored.Score | None:
+def _score(job: Job) -> scored.Score | None:
     """The ensemble that was chosen on networks of the kind, by the benchmark that `ENSEMBLES` names; None where there is too
     little time to score enough networks to take ranks among."""
-    ensemble = ENSEMBLES[CHOSEN_FOR.get(task.space_name, "archsmith")]
+    ensemble = ENSEMBLES[CHOSEN_FOR.get(job.space.name, "archsmith")]
     scores = build_all(
-        ensemble.proxies, task.model, task.batches, costs=task.costs, seed=task.seed, loss=task.loss,
-        canonical=CANONICAL.get(task.space_name),  # as it was chosen and judged: without dead operations
+        ensemble.proxies, job.space.model, job.data.batches, costs=job.space.costs, seed=job.seed, loss=job.data.loss,
+        canonical=CANONICAL.get(job.space.name),  # as it was chosen and judged: without dead operations
     )  # fmt: skip
 
     def reference() -> list[dict[str, float]]:
-        late, found = scored.late(task, "ranks"), []
-        for arch in scored.some(task, _REFERENCE)[0] if task.seconds >= scored.LEAST_S else ():
+        late, found = scored.late(job, "ranks"), []
+        for arch in scored.some(job, _REFERENCE)[0] if job.clock.seconds >= scored.LEAST_S else ():
             if late():
                 break
             found.append(scores(arch))
         return [{name: row[name] for name, _ in ensemble.members} for row in found]
 
-    rows = task.decide("reference", reference)
+    rows = job.log.decide("reference", reference)
     if len(rows) < _FEWEST:
         return None
     return scored.Score(ensemble.name, Referred(scores, Reference(ensemble, rows)), _PASSES[ensemble.name])

@@ -9,8 +9,7 @@ statistics are its own, estimates are made on images held out from training, and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -22,7 +21,8 @@ from archsmith.errors import NothingFits, UserError
 from archsmith.feasibility.sampler import feasible_sample
 from archsmith.feasibility.violation import Gauge
 from archsmith.methods import estimated
-from archsmith.methods.task import Sharing, Task
+from archsmith.methods.job import Job, Sharing
+from archsmith.methods.protocol import Trained, setting
 from archsmith.metrics.proxies.zico import ZiCo
 from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces.cells import LIVE, STATISTIC
@@ -49,122 +49,109 @@ _PARENT = 0.5  # of the training: the supernet of the whole space, where it is s
 _TRIED, _POOL = 20, 300
 _ROUNDS, _FEWEST_ROUNDS = 8, 2  # architectures a split is judged on
 _JUDGING = 0.1  # of the training at most, for that
+SPLIT_ON = "a decision, gradients, scores, random or arbitrary; a+b: one a level, the last for the rest"
+SAMPLING = f"networks of a step: {', '.join(SAMPLINGS)}; a step with several counts as several"
+DISTILL = "the largest network of a step teaches the others (sampling=sandwich)"
 
 
-def weights(
-    task: Task,
-    *,
-    splits: int = 1,
-    split_on: str = "gradients",
-    leaves: int = 8,
-    inherit: bool = True,
-    sampling: str = "uniform",
-    distill: bool = False,
-) -> Node:
-    """The tree of supernets, trained as far as its checkpoints do not hold it already.
+@dataclass(frozen=True)
+class FewShot:
+    """A tree of supernets. A "sandwich" is of the whole space, whatever the budget; its largest may teach the others."""
 
-    `splits`: levels below the supernet of the whole space, 0: none (one-shot). `split_on`: for each level a decision, or
-    "gradients", "scores", "random", "arbitrary" (`training.splits.planned`); with "+" between them, the last for all that
-    follow. `leaves`: at most so many supernets at the end. `inherit`: parts start from what was trained above them, else anew.
-    `sampling`: the networks of a step, of `samplers.SAMPLINGS`; a step with several counts as several. A "sandwich" is
-    of the whole space, whatever the budget. `distill`: its largest teaches the others.
-    """
-    return grown(task, splits=splits, split_on=split_on, leaves=leaves, inherit=inherit, sampling=sampling, distill=distill)[0]
+    splits: int = setting(1, "levels below the supernet of the whole space; 0: none (one-shot)")
+    split_on: str = setting("gradients", SPLIT_ON)
+    leaves: int = setting(8, "supernets at the end, at most")
+    inherit: bool = setting(True, "parts start from what was trained above them, else anew")
+    sampling: str = setting("uniform", SAMPLING)
+    distill: bool = setting(False, DISTILL)
 
+    def __post_init__(self) -> None:
+        if self.splits < 0 or self.leaves < 2:
+            raise UserError(f"splits={self.splits} must be 0 or more, leaves={self.leaves} at least 2")
+        check_named(self.sampling)
+        if self.distill and self.sampling != "sandwich":
+            raise UserError("distill=true: the largest network of a step teaches the others; add sampling=sandwich")
 
-def refuse(
-    space_name: str, *, splits: int = 1, leaves: int = 8, sampling: str = "uniform", distill: bool = False, **others: Any
-) -> None:
-    """UserError for settings that make no sense, so that they are told before anything is trained."""
-    if splits < 0 or leaves < 2:
-        raise UserError(f"splits={splits} must be 0 or more, leaves={leaves} at least 2")
-    check_named(sampling)
-    if distill and sampling != "sandwich":
-        raise UserError("distill=true: the largest network of a step teaches the others; add sampling=sandwich")
+    def train(self, job: Job) -> Trained:
+        """The tree, and how far its estimates can be trusted."""
+        root = grown(job, self)[0]
+        return Trained(root, lambda: estimated.train(job, root))
+
+    def search(self, job: Job, trained: Trained) -> dict[str, Any]:
+        """Guided search on the estimates."""
+        return estimated.search(job, trained.weights)
+
+    def start(self, job: Job, trained: Trained, arch: Architecture) -> nn.Module:
+        """The network with the weights it shared."""
+        return estimated.network(job, trained.weights, arch)
 
 
 def grown(
-    task: Task,
+    job: Job,
+    tree: FewShot,
     *,
-    splits: int,
-    split_on: str,
-    leaves: int,
-    inherit: bool,
-    sampling: str = "uniform",
-    distill: bool = False,
     learn: Callable[[Sharing, Node], Backward] | None = None,
     channels: int | None = None,
 ) -> tuple[Node, dict[str, TrainState]]:
-    """`weights`, and the training of each node by name. `learn`: what a step of a leaf computes, instead of
-    single paths. `channels`: operations work on one in so many (PC-DARTS)."""
-    refuse(task.space_name, splits=splits, leaves=leaves, sampling=sampling, distill=distill)
-    assert task.sharing is not None
-    sharing, asked = task.sharing(), (splits, split_on, leaves, inherit, sampling, distill, channels)
+    """The tree of supernets, and the training of each by name, as far as its checkpoints do not hold it already.
+
+    `learn`: what a step of a leaf computes, instead of single paths. `channels`: operations work on one in so many (PC-DARTS).
+    """
+    assert job.data.sharing is not None
+    sharing, asked = job.data.sharing(), (tree, channels)
     if asked in sharing.kept:
         return sharing.kept[asked]
-    space = task.space.where(LIVE[task.space_name]) if task.space_name in LIVE else task.space
-    levels = split_on.split("+")[:splits]
+    space = job.space.decisions.where(LIVE[job.space.name]) if job.space.name in LIVE else job.space.decisions
+    splits, branches = tree.splits, branching(tree.leaves, tree.splits) if tree.splits else 0
+    levels = tree.split_on.split("+")[:splits]
     levels += [levels[-1]] * (splits - len(levels)) if levels else []
     for how in levels:  # told before anything is trained
-        check(space, how, branching(leaves, splits))
+        check(space, how, branches)
     nodes = [root := Node(space, sharing.make(channels))]
-    estimated.affordable(task, sharing, root.model)
+    estimated.affordable(job, sharing, root.model)
     shares = [_PARENT, *[(1.0 - _PARENT) / splits] * splits] if splits else [1.0]
     states: dict[str, TrainState] = {}
     for level, here in enumerate(shares):
         if level:
-            branches = branching(leaves, splits)
+            most = branches
             if sharing.seconds is not None:
-                branches = min(branches, max(2, int(here * sharing.seconds / (_LEAST * len(nodes)))))
-            how, each = levels[level - 1], _JUDGING / (splits * len(nodes))
-            nodes = [
-                child for node in nodes for child in _split(task, node, how, branches, inherit, _passes(sharing, states, each))
-            ]
+                most = min(most, max(2, int(here * sharing.seconds / (_LEAST * len(nodes)))))
+            how, passes = levels[level - 1], _passes(sharing, states, _JUDGING / (splits * len(nodes)))
+            nodes = [child for node in nodes for child in _split(job, tree, node, how=how, branches=most, passes=passes)]
         rest = sum(shares[level + 1 :])
-        recipe = replace(sharing.recipe, lr=sharing.recipe.lr / 2) if level and inherit else sharing.recipe
+        recipe = replace(sharing.recipe, lr=sharing.recipe.lr / 2) if level and tree.inherit else sharing.recipe
         for position, node in enumerate(nodes):
             share = here / len(nodes)
-            left = share * (len(nodes) - position) + rest
-            state = _train(task, sharing, node, recipe, share, left, sampling, distill, None if rest else learn)
+            part = _Part(share, share * (len(nodes) - position) + rest)
+            state = _train(job, tree, node, recipe=recipe, part=part, learn=None if rest else learn)
             states |= {node.name: state} if state else {}
     sharing.kept[asked] = root, states
     return root, states
 
 
-def screen(task: Task, **options: Any) -> dict[str, Any]:
-    """Nothing to score before the weights are trained."""
-    return {"proxy": None, "scored": 0, "best": None, "passes": 0, "seconds_per_score": None}
+@dataclass(frozen=True)
+class _Part:
+    """A node's share of the training, and of what is not spent yet."""
+
+    share: float
+    rest: float
 
 
-def train(task: Task, **options: Any) -> dict[str, Any]:
-    """The tree, and how far its estimates can be trusted."""
-    return estimated.train(task, weights(task, **options))
-
-
-def search(task: Task, **options: Any) -> dict[str, Any]:
-    """Guided search on the estimates."""
-    return estimated.search(task, weights(task, **options))
-
-
-def network(task: Task, **options: Any) -> Callable[[Architecture], nn.Module]:
-    """What the finish stage trains on: a network with the weights it shared."""
-    return estimated.networks(task, weights(task, **options))
-
-
-def _split(task: Task, node: Node, how: str, branches: int, inherit: bool, passes: int) -> Sequence[Node]:
+def _split(job: Job, tree: FewShot, node: Node, *, how: str, branches: int, passes: int) -> Sequence[Node]:
     """The children under a split that is decided once, and looked for with so many passes."""
 
     def plan() -> dict[str, Any]:
-        decisions, rounds = affordable(node, passes, task.seed)
-        score = ZiCo(task.model, task.batches, seed=task.seed, loss=task.loss)
-        distances = {"gradients": gradient_distances(task.batches, rounds, task.loss), "scores": score_distances(score, rounds)}
-        found = planned(node, how, branches, distances=distances, decisions=decisions, seed=task.seed)
-        return {**found, "compared": comparing(node.space, how, rounds, decisions) * len(task.batches[0][0])}
+        decisions, rounds = affordable(node, passes, job.seed)
+        score = ZiCo(job.space.model, job.data.batches, seed=job.seed, loss=job.data.loss)
+        gradients = gradient_distances(job.data.batches, rounds, job.data.loss)
+        distances = {"gradients": gradients, "scores": score_distances(score, rounds)}
+        found = planned(node, how, branches, distances=distances, decisions=decisions, seed=job.seed)
+        return {**found, "compared": comparing(node.space, how, rounds, decisions) * len(job.data.batches[0][0])}
 
-    task.tell(f"splitting '{node.name}' on {how}", None)
-    found = task.decide(f"train/{node.name}/split", plan)
+    job.log.tell(f"splitting '{node.name}' on {how}", None)
+    found = job.log.decide(f"train/{node.name}/split", plan)
     node.compared = found.get("compared", 0)
-    return grow(node, parts_of(node.space, found), inherit=inherit, seed=mix(task.seed, node.name))
+    return grow(node, parts_of(node.space, found), inherit=tree.inherit, seed=mix(job.seed, node.name))
 
 
 def _passes(sharing: Sharing, states: Mapping[str, TrainState], share: float) -> int:
@@ -193,55 +180,51 @@ def affordable(node: Node, passes: int, seed: int) -> tuple[list[str], int]:
 
 
 def _train(
-    task: Task,
-    sharing: Sharing,
+    job: Job,
+    tree: FewShot,
     node: Node,
+    *,
     recipe: Recipe,
-    share: float,
-    rest: float,
-    sampling: str,
-    distill: bool,
+    part: _Part,
     learn: Callable[[Sharing, Node], Backward] | None,
 ) -> TrainState | None:
-    """With its share of the budget, of which `rest` is not spent yet. None where nothing in the node fits the constraints."""
-    sampler = _sampler(task, node.space, sampling)
+    """With its part of the budget. None where nothing in the node fits the constraints."""
+    sampler = _sampler(job, node.space, tree.sampling)
     if sampler is None:
         return None
+    assert job.data.sharing is not None
+    sharing = job.data.sharing()
     steps = seconds = None
     if sharing.steps is not None:
-        steps = max(1, int(estimated.TRAINING * sharing.steps * share) // SAMPLINGS[sampling])
+        steps = max(1, int(estimated.TRAINING * sharing.steps * part.share) // SAMPLINGS[tree.sampling])
     else:
         assert sharing.seconds is not None
-        left = estimated.TRAINING * sharing.seconds - task.spent()
-        seconds = task.decide(f"train/{node.name}/seconds", partial(max, 1.0, left * share / rest))
-    distillation = Distillation("largest") if distill else None
-    single = shared(sampler, distillation=distillation, macs=lambda arch: task.costs(arch)["macs"])
+        left = estimated.TRAINING * sharing.seconds - job.clock.spent()
+        seconds = job.log.decide(f"train/{node.name}/seconds", lambda: max(1.0, left * part.share / part.rest))
+    distillation = Distillation("largest") if tree.distill else None
+    single = shared(sampler, distillation=distillation, macs=lambda arch: job.space.costs(arch)["macs"])
     return train_node(
         node, recipe, sharing.stream, steps=steps, seconds=seconds,
         backward=learn(sharing, node) if learn else single,
-        seed=mix(task.seed, "shared", node.name), device=task.device, class_counts=sharing.class_counts,
+        seed=mix(job.seed, "shared", node.name), device=job.device, class_counts=sharing.class_counts,
         checkpoint=sharing.folder / f"shared-{mix(node.name):016x}.safetensors", of=sharing.of, tell=sharing.note,
-        on_progress=partial(_told, task, node.name),
+        on_progress=lambda state, share: job.log.tell(f"'{node.name}': step {state.step}", share),
     )  # fmt: skip
 
 
-def _told(task: Task, name: str, state: TrainState, share: float) -> None:
-    task.tell(f"'{name}': step {state.step}", share)
-
-
-def _sampler(task: Task, space: SearchSpace, sampling: str) -> Sampler | None:
+def _sampler(job: Job, space: SearchSpace, sampling: str) -> Sampler | None:
     """Random architectures that keep the budget; of a fixed pool where those are rare, None where there are none."""
-    statistic = STATISTIC.get(task.space_name)
-    if not task.constraints or sampling == "sandwich":
-        return named(sampling, space, statistic, task.seed)
-    gauge, rng = Gauge(task.constraints), Random(task.seed)
+    statistic = STATISTIC.get(job.space.name)
+    if not job.space.limits or sampling == "sandwich":
+        return named(sampling, space, statistic, job.seed)
+    gauge, rng = Gauge(job.space.limits), Random(job.seed)
     fitting = space.where(lambda arch: gauge.violation(arch) <= 0)
     try:
         for _ in range(_TRIED):
             fitting.sample(rng)
-        return named(sampling, fitting, statistic, task.seed)
+        return named(sampling, fitting, statistic, job.seed)
     except UserError:
         try:
-            return among(feasible_sample(space, task.constraints, Random(task.seed), _POOL))
+            return among(feasible_sample(space, job.space.limits, Random(job.seed), _POOL))
         except NothingFits:
             return None

@@ -8,7 +8,7 @@ find is changed as little as needed to keep it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import Any
@@ -23,7 +23,8 @@ from archsmith.errors import NothingFits, UserError
 from archsmith.feasibility.descent import Descent
 from archsmith.feasibility.violation import Gauge
 from archsmith.methods import estimated, few_shot, scored
-from archsmith.methods.task import Sharing, Task
+from archsmith.methods.job import Job, Sharing
+from archsmith.methods.protocol import Trained, setting
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.problem import Candidate, Problem, minimize
 from archsmith.searchers.loop import Proposals, run_searcher, searcher
@@ -48,89 +49,86 @@ _MENDING = 2000  # counts of costs to bring one within the budget
 
 
 @dataclass(frozen=True)
-class Page:
-    """One of the methods, as the pipeline calls it."""
+class Gradient:
+    """One of the methods, alone or in each part of a few-shot tree.
 
-    name: str
+    One that is split is trained by single paths, the method goes on in each part.
+    """
 
-    def weights(
-        self, task: Task, *, splits: int = 0, split_on: str = "gradients", leaves: int = 8, inherit: bool = True
-    ) -> tuple[Node, dict[str, TrainState]]:
-        """The tree, and the training of each node. `splits` and the others: as in few-shot. One that is split is trained by
-        single paths, the method goes on in each part."""
-        _check(task, self.name)
-        return few_shot.grown(
-            task, splits=splits, split_on=split_on, leaves=leaves, inherit=inherit, learn=partial(self._learn, task),
-            channels=_PARTS if self.name == "pc-darts" else None,
-        )  # fmt: skip
+    kind: str = field(metadata={"fixed": True})  # of `training.relaxed.METHODS`, or enas
+    splits: int = setting(0, "levels of supernets below that of the whole space, each part searched by itself")
+    split_on: str = setting("gradients", few_shot.SPLIT_ON)
+    leaves: int = setting(8, "supernets at the end, at most")
+    inherit: bool = setting(True, "parts start from what was trained above them, else anew")
 
-    def refuse(self, space_name: str, **settings: Any) -> None:
-        """UserError for settings of the tree that make no sense."""
-        few_shot.refuse(space_name, **settings)
+    def __post_init__(self) -> None:
+        self._tree()
 
-    def screen(self, task: Task, **settings: Any) -> dict[str, Any]:
-        """Nothing to score before the weights are trained."""
-        return few_shot.screen(task)
+    def _tree(self) -> few_shot.FewShot:
+        return few_shot.FewShot(splits=self.splits, split_on=self.split_on, leaves=self.leaves, inherit=self.inherit)
 
-    def train(self, task: Task, **settings: Any) -> dict[str, Any]:
-        """The tree, and how far its estimates can be trusted."""
-        root = self.weights(task, **settings)[0]
-        return estimated.train(task, root, self._metric(task, root))
+    def train(self, job: Job) -> Trained:
+        """The tree with the training of each node, and how far its estimates can be trusted."""
+        _check(job, self.kind)
+        root, states = few_shot.grown(
+            job, self._tree(), learn=partial(self._learn, job), channels=_PARTS if self.kind == "pc-darts" else None
+        )
+        return Trained((root, states), lambda: estimated.train(job, root, self._metric(job, root)))
 
-    def search(self, task: Task, **settings: Any) -> dict[str, Any]:
+    def search(self, job: Job, trained: Trained) -> dict[str, Any]:
         """What each part found, judged by the held-out loss."""
-        root, states = self.weights(task, **settings)
+        root, states = trained.weights
         archs: dict[Architecture, None] = {}
         for node in root.leaves:
             if node.name in states:
-                archs |= dict.fromkeys(self._found(task, node, states[node.name]))
-        gauge = Gauge(task.constraints)
-        fitting = dict.fromkeys(filter(None, (_mended(task, gauge, arch) for arch in archs)))
+                archs |= dict.fromkeys(self._found(job, node, states[node.name]))
+        gauge = Gauge(job.space.limits)
+        fitting = dict.fromkeys(filter(None, (_mended(job, gauge, arch) for arch in archs)))
         if not fitting:
-            raise NothingFits(f"nothing near the networks that {self.name} found keeps the budget; give a wider one")
-        metric = self._metric(task, root)
-        problem = Problem(task.space, (minimize(metric, name="shared_loss"),), task.constraints)
+            raise NothingFits(f"nothing near the networks that {self.kind} found keeps the budget; give a wider one")
+        metric = self._metric(job, root)
+        problem = Problem(job.space.decisions, (minimize(metric, name="shared_loss"),), job.space.limits)
         run_searcher(
-            problem, listed(problem, archs=list(fitting)), trials=len(fitting), archive=task.archive, stage="search",
-            stop=scored.stop(task, "search"),
+            problem, listed(problem, archs=list(fitting)), trials=len(fitting), archive=job.log.archive, stage="search",
+            stop=scored.stop(job, "search"),
         )  # fmt: skip
-        return estimated.shortlisted(task, self.name)
+        return estimated.shortlisted(job, self.kind)
 
-    def _metric(self, task: Task, root: Node) -> SharedAccuracy:
+    def _metric(self, job: Job, root: Node) -> SharedAccuracy:
         """On the half of the held-out images that no architecture parameter learned from."""
-        assert task.sharing is not None
-        return estimated.estimate(task, root, [_half(task.sharing(), 1)])
+        assert job.data.sharing is not None
+        return estimated.estimate(job, root, [_half(job.data.sharing(), 1)])
 
-    def _learn(self, task: Task, sharing: Sharing, node: Node) -> Backward:
-        held_out = partial(_endless, _half(sharing, 0), sharing.recipe.batch_size, mix(task.seed, "alphas"))
-        if self.name == "enas":
+    def _learn(self, job: Job, sharing: Sharing, node: Node) -> Backward:
+        held_out = partial(_endless, _half(sharing, 0), sharing.recipe.batch_size, mix(job.seed, "alphas"))
+        if self.kind == "enas":
             return controlled(Enas(), node.space, held_out)
         return learning(self._relaxation(node), node.space, held_out)
 
     def _relaxation(self, node: Node) -> Relaxation:
         """PC-DARTS lets edges compete where a cell keeps some of them."""
-        method = METHODS[self.name]
-        return replace(method, edges=True) if self.name == "pc-darts" and hasattr(node.model, "discretize") else method
+        method = METHODS[self.kind]
+        return replace(method, edges=True) if self.kind == "pc-darts" and hasattr(node.model, "discretize") else method
 
-    def _found(self, task: Task, node: Node, state: TrainState) -> list[Architecture]:
+    def _found(self, job: Job, node: Node, state: TrainState) -> list[Architecture]:
         """The strongest network of a part, and some drawn from what it learned."""
-        if self.name == "enas":
-            controller, generator = controller_of(state, node.space), torch.Generator().manual_seed(task.seed)
+        if self.kind == "enas":
+            controller, generator = controller_of(state, node.space), torch.Generator().manual_seed(job.seed)
             with torch.no_grad():
                 return [controller(generator)[0] for _ in range(_DRAWN)]
         found = probabilities(state, self._relaxation(node), mixed(node.model, node.space))
-        drawn = sampled(found, node.space, _DRAWN, task.seed) if set(found) <= set(node.space) else []
+        drawn = sampled(found, node.space, _DRAWN, job.seed) if set(found) <= set(node.space) else []
         return [derived(node.model, node.space, found), *drawn]
 
 
-def _check(task: Task, name: str) -> None:
+def _check(job: Job, name: str) -> None:
     """UserError for a space whose decisions are not operations to weigh, before anything is trained."""
     if name == "enas":
         return
-    found = mixed(task.model, task.space)
-    if not found or not (set(found) <= set(task.space) or hasattr(task.model, "discretize")):
+    found = mixed(job.space.model, job.space.decisions)
+    if not found or not (set(found) <= set(job.space.decisions) or hasattr(job.space.model, "discretize")):
         raise UserError(
-            f"{name} weighs the operations of a OneOf against each other, and in space '{task.space_name}' "
+            f"{name} weighs the operations of a OneOf against each other, and in space '{job.space.name}' "
             f"{'no decision is one' if not found else 'they are not the decisions'}; take few-shot, ddpnas or zico there"
         )
 
@@ -151,11 +149,11 @@ def _endless(images: tuple[Tensor, Tensor], batch: int, seed: int, step: int) ->
         step += 1
 
 
-def _mended(task: Task, gauge: Gauge, arch: Architecture) -> Architecture | None:
+def _mended(job: Job, gauge: Gauge, arch: Architecture) -> Architecture | None:
     """The architecture, or one near it that keeps the budget; None where none is found."""
-    if not task.constraints:
+    if not job.space.limits:
         return arch
-    found, violation = Descent(task.space, gauge, Random(task.seed)).run(arch, _MENDING)
+    found, violation = Descent(job.space.decisions, gauge, Random(job.seed)).run(arch, _MENDING)
     return found if violation <= 0 else None
 
 
@@ -165,5 +163,6 @@ def listed(problem: Problem, seed: int = 0, archs: Any = ()) -> Proposals:
     yield [Candidate(arch, origin="learned") for arch in archs]
 
 
-darts, darts2, pc_darts, gdas = Page("darts"), Page("darts-2"), Page("pc-darts"), Page("gdas")
-snas, setn, drnas, enas = Page("snas"), Page("setn"), Page("drnas"), Page("enas")
+darts, darts2, pc_darts, gdas, snas, setn, drnas, enas = (
+    partial(Gradient, kind) for kind in ("darts", "darts-2", "pc-darts", "gdas", "snas", "setn", "drnas", "enas")
+)

@@ -6,65 +6,65 @@ the family (benchmarks/RESULTS.md), and scoring takes time from training.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from archsmith.elastic.views import NAME as VIEWS
 from archsmith.errors import UserError
-from archsmith.methods import zico
+from archsmith.methods.job import Job
+from archsmith.methods.listing import entry, shortlist
+from archsmith.methods.protocol import NOTHING_SCORED, Shares, Trained
 from archsmith.methods.scored import passes_of
-from archsmith.methods.task import Task
+from archsmith.methods.zico import ZiCo
 from archsmith.spaces import meant
 
-SCORES = False  # no time for scores
 SEARCHER = "by hand, and neighbors of the first"
 _LONG_S, _FEW = 1200.0, 2  # seconds of training from which on the race is a wide one, and the networks of one that is not
 _OFTEN = 30.0  # passes over the training images
 _FAMILY = "convnet"  # the space that has such networks
 
 
-def refuse(space_name: str, **others: Any) -> None:
-    """UserError for a space that has no such networks."""
-    if meant(space_name) != _FAMILY:
-        raise UserError(
-            f"method 'hand-made' knows no hand-made network of the space '{space_name}'; use --space {_FAMILY}, or another "
-            "method (`archsmith methods`)"
-        )
-
-
-def screen(task: Task) -> dict[str, Any]:
-    """Nothing to score; networks by ZiCo where no limit says how large a hand-made one should be."""
-    if not task.by_hand(()):
-        return zico.screen(task)
-    return {"proxy": None, "scored": 0, "best": None, "passes": 0, "seconds_per_score": None}
-
-
-def search(task: Task) -> dict[str, Any]:
+@dataclass(frozen=True)
+class HandMade:
     """Hand-made networks, of the size that the time is good for, in half of the places, neighbors of the first in the others.
 
     Where mirror images mean the same, each is there in a form that looks at both, and the first in the one that does not, too.
     Where the time is short there are two: no third one won a race, and each takes a tenth of the training. One, where networks
     may look at both: in the form that suits the time (`looks`), as the hand-made reference is trained beside it in the other.
     """
-    once = task.by_hand(())
-    if not once:
-        return zico.search(task)
-    views = max(task.space.get(VIEWS, (1,)))
-    seconds = task.training.seconds if task.training is not None else None
-    count = places(task.finalists, seconds, views, referenced=task.referenced)
-    by_hand = (task.by_hand((), views) if views > 1 else ()) or once
-    single = once[:1] if views > 1 else ()
-    likeliest = [*by_hand[:1], *single]
-    if single and looks(passes_of(task, single[0])) == 1:
-        likeliest.reverse()
-    first = list(dict.fromkeys([*likeliest, *by_hand[1:]]))[: -(-count // 2)]
-    near = task.beside(2 * count, views)
-    others = [arch for arch in near if arch not in first][: count - len(first)]
-    listed = [
-        {"key": arch.key, "options": dict(arch), "origin": origin}
-        for archs, origin in ((first, "hand-made"), (others, "neighbor"))
-        for arch in archs
-    ]
-    return {"searcher": SEARCHER, "trials": 0, "best": None, "random": None, "shortlist": listed}
+
+    shares: ClassVar[Shares] = Shares(scoring=False)  # no time for scores
+
+    def check(self, space: str, task: str) -> None:
+        """UserError for a space that has no such networks."""
+        if meant(space) != _FAMILY:
+            raise UserError(
+                f"method 'hand-made' knows no hand-made network of the space '{space}'; use --space {_FAMILY}, or another "
+                "method (`archsmith methods`)"
+            )
+
+    def screen(self, job: Job) -> dict[str, Any]:
+        """Nothing to score; networks by ZiCo where no limit says how large a hand-made one should be."""
+        return dict(NOTHING_SCORED) if job.space.by_hand(()) else ZiCo().screen(job)
+
+    def search(self, job: Job, trained: Trained | None = None) -> dict[str, Any]:
+        """The first ones, and neighbors."""
+        once = job.space.by_hand(())
+        if not once:
+            return ZiCo().search(job)
+        views = max(job.space.decisions.get(VIEWS, (1,)))
+        seconds = job.clock.training.seconds if job.clock.training is not None else None
+        count = places(job.clock.finalists, seconds, views, referenced=job.clock.referenced)
+        by_hand = (job.space.by_hand((), views) if views > 1 else ()) or once
+        single = once[:1] if views > 1 else ()
+        likeliest = [*by_hand[:1], *single]
+        if single and looks(passes_of(job, single[0])) == 1:
+            likeliest.reverse()
+        first = list(dict.fromkeys([*likeliest, *by_hand[1:]]))[: -(-count // 2)]
+        near = job.space.beside(2 * count, views)
+        others = [arch for arch in near if arch not in first][: count - len(first)]
+        listed = [*(entry(arch, "hand-made") for arch in first), *(entry(arch, "neighbor") for arch in others)]
+        return shortlist(SEARCHER, listed)
 
 
 def looks(passes: float) -> int:

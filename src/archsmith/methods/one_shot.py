@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from archsmith.elastic.tree import Node
-from archsmith.methods import estimated, few_shot
-from archsmith.methods.few_shot import refuse as refuse
-from archsmith.methods.few_shot import screen as screen
-from archsmith.methods.task import Task
+from archsmith.methods import estimated
+from archsmith.methods.few_shot import DISTILL, SAMPLING, FewShot, grown
+from archsmith.methods.job import Job
+from archsmith.methods.protocol import Trained, setting
 from archsmith.space import Architecture
 
 
-def weights(task: Task, *, sampling: str = "uniform", distill: bool = False) -> Node:
-    """Few-shot NAS without a split; `sampling` and `distill` as there."""
-    return few_shot.weights(task, splits=0, sampling=sampling, distill=distill)
+@dataclass(frozen=True)
+class OneShot:
+    """Few-shot NAS without a split."""
 
+    sampling: str = setting("uniform", SAMPLING)
+    distill: bool = setting(False, DISTILL)
 
-def train(task: Task, **settings: Any) -> dict[str, Any]:
-    """The supernet, and how far its estimates can be trusted."""
-    return estimated.train(task, weights(task, **settings))
+    def __post_init__(self) -> None:
+        self._tree()
 
+    def _tree(self) -> FewShot:
+        return FewShot(splits=0, sampling=self.sampling, distill=self.distill)
 
-def search(task: Task, **settings: Any) -> dict[str, Any]:
-    """Guided search on the estimates."""
-    return estimated.search(task, weights(task, **settings))
+    def train(self, job: Job) -> Trained:
+        """The supernet, and how far its estimates can be trusted."""
+        root = grown(job, self._tree())[0]
+        return Trained(root, lambda: estimated.train(job, root))
 
+    def search(self, job: Job, trained: Trained) -> dict[str, Any]:
+        """Guided search on the estimates."""
+        return estimated.search(job, trained.weights)
 
-def network(task: Task, **settings: Any) -> Callable[[Architecture], nn.Module]:
-    """What the finish stage trains on: a network with the weights it shared."""
-    return estimated.networks(task, weights(task, **settings))
+    def start(self, job: Job, trained: Trained, arch: Architecture) -> nn.Module:
+        """The network with the weights it shared."""
+        return estimated.network(job, trained.weights, arch)

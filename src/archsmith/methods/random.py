@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from archsmith.feasibility.sampler import feasible_sample
-from archsmith.methods.task import Task
-
-SCORES = False
-
-
-def screen(task: Task) -> dict[str, Any]:
-    """Nothing to score."""
-    return {"proxy": None, "scored": 0, "best": None, "passes": 0, "seconds_per_score": 0.0}
+from archsmith.methods.job import Job
+from archsmith.methods.listing import entry, shortlist
+from archsmith.methods.protocol import Trained
 
 
-def search(task: Task) -> dict[str, Any]:
+@dataclass(frozen=True)
+class RandomSearch:
     """As many feasible architectures as can be trained, each equally likely."""
-    found = feasible_sample(task.space, task.constraints, Random(task.seed), task.finalists)
-    shortlist = [{"key": arch.key, "options": dict(arch), "origin": "random"} for arch in found]
-    return {"searcher": "random", "trials": 0, "best": None, "random": None, "shortlist": shortlist}
+
+    def search(self, job: Job, trained: Trained | None = None) -> dict[str, Any]:
+        """Drawn by the seed; nothing is scored."""
+        found = feasible_sample(job.space.decisions, job.space.limits, Random(job.seed), job.clock.finalists)
+        return shortlist("random", (entry(arch, "random") for arch in found))

@@ -31,7 +31,7 @@ from archsmith._internal.fitting import fitted
 from archsmith.elastic.supernet import extract
 from archsmith.errors import UserError
 from archsmith.feasibility.sampler import feasible_sample
-from archsmith.methods.task import Task
+from archsmith.methods.job import Job
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.problem import Candidate, Constraint, Metric, Objective, Problem, Trial, at_most, maximize, minimize
 from archsmith.problem.pareto import fronts
@@ -73,24 +73,24 @@ class Score:
     passes: int
 
 
-def screen(task: Task, score: Score | None) -> dict[str, Any]:
+def screen(job: Job, score: Score | None) -> dict[str, Any]:
     """Scores a random feasible sample, a third of the trials: the start of the search and of its random twin."""
-    third = third_of(task, score)
+    third = third_of(job, score)
     if not third or score is None:
         why = "too little time to score enough networks; the sum of ln(weights), which costs nothing, takes the place of scores"
         return {"proxy": None, "scored": 0, "best": None, "passes": 0, "seconds_per_score": None, "why": why}
-    problem = _problem(task, score, _counts(task))
-    sampling = _blind(task, problem, task.seed)
+    problem = _problem(job, score, _counts(job))
+    sampling = _blind(job, problem, job.seed)
     run_searcher(
         problem,
         sampling,
         trials=third,
-        archive=task.archive,
+        archive=job.log.archive,
         stage="screen",
-        stop=stop(task, "screen"),
-        on_trial=_telling(task, score, third),
+        stop=stop(job, "screen"),
+        on_trial=_telling(job, score, third),
     )
-    trials = task.archive.stage("screen")
+    trials = job.log.archive.stage("screen")
     seconds = [t.cost["seconds"] for t in trials if not t.failed and "seconds" in t.cost]
     scored = sum(score.name in t.metrics for t in trials)
     return {
@@ -102,53 +102,53 @@ def screen(task: Task, score: Score | None) -> dict[str, Any]:
     }
 
 
-def search(task: Task, score: Score | None) -> dict[str, Any]:
+def search(job: Job, score: Score | None) -> dict[str, Any]:
     """NSGA-II on (score, depth) from the largest sums of ln(weights) and the screened ones; as many random trials beside it."""
-    third = third_of(task, score)
-    counts = _counts(task)
+    third = third_of(job, score)
+    counts = _counts(job)
     if not third or score is None:
-        return unscored(task, "sum of ln(weights)")
-    problem = _problem(task, score, counts)
-    screened = [t for t in task.archive.stage("screen") if not t.failed and t.feasible]
+        return unscored(job, "sum of ln(weights)")
+    problem = _problem(job, score, counts)
+    screened = [t for t in job.log.archive.stage("screen") if not t.failed and t.feasible]
     known = {t.arch: t for t in screened}
     limits: tuple[Constraint, ...] = ()
     by_hand: list[Architecture] = []
-    if isinstance(task.model, Proposing):
-        start = [task.model.start]
-        evolving = steady_state(problem, task.seed + 2, start=task.model.start, propose=task.model.propose)
+    if isinstance(job.space.model, Proposing):
+        start = [job.space.model.start]
+        evolving = steady_state(problem, job.seed + 2, start=job.space.model.start, propose=job.space.model.propose)
     else:
-        limits = _limits(task, counts)
-        promising = [t.arch for t in _promising(task, counts, limits, third // 2)]
+        limits = _limits(job, counts)
+        promising = [t.arch for t in _promising(job, counts, limits, third // 2)]
         foremost = (t.arch for t in _foremost(screened, min(_POPULATION, third)))
-        by_hand = list(task.by_hand(limits[:1]))
+        by_hand = list(job.space.by_hand(limits[:1]))
         start = list(dict.fromkeys([*by_hand, *promising, *foremost]))[: max(8, min(_POPULATION, third))]
-        evolving = nsga2(problem, task.seed, population=max(8, len(start)), initial=start)
+        evolving = nsga2(problem, job.seed, population=max(8, len(start)), initial=start)
     run_searcher(
         problem,
         evolving,
         trials=third + sum(arch in known for arch in start),
-        archive=task.archive,
+        archive=job.log.archive,
         evaluate=lambda candidates, _: _measure(problem, candidates, known),
         stage="search",
-        stop=stop(task, "search"),
-        on_trial=_telling(task, score, third),
+        stop=stop(job, "search"),
+        on_trial=_telling(job, score, third),
     )
-    sampling = _blind(task, problem, task.seed + 1)
+    sampling = _blind(job, problem, job.seed + 1)
     run_searcher(
         problem,
         sampling,
-        trials=min(third, sum(t.arch not in known for t in task.archive.stage("search"))),
-        archive=task.archive,
+        trials=min(third, sum(t.arch not in known for t in job.log.archive.stage("search"))),
+        archive=job.log.archive,
         stage="search-random",
-        stop=stop(task, "search-random"),
-        on_trial=_telling(task, score, third),
+        stop=stop(job, "search-random"),
+        on_trial=_telling(job, score, third),
     )
-    searched, sampled = task.archive.stage("search"), task.archive.stage("search-random")
-    found = shortlist([*screened, *searched], score.name, task.finalists, limits)
+    searched, sampled = job.log.archive.stage("search"), job.log.archive.stage("search-random")
+    found = shortlist([*screened, *searched], score.name, job.clock.finalists, limits)
     if not found:
-        return unscored(task, "no network was scored in the time; by the sum of ln(weights)")
+        return unscored(job, "no network was scored in the time; by the sum of ln(weights)")
     return {
-        "searcher": "evolution" if isinstance(task.model, Proposing) else "nsga2",
+        "searcher": "evolution" if isinstance(job.space.model, Proposing) else "nsga2",
         "trials": len(ranked([*screened, *searched], score.name)),
         "best": _best([*screened, *searched], score),
         "random": {
@@ -157,15 +157,15 @@ def search(task: Task, score: Score | None) -> dict[str, Any]:
         },
         "shortlist": _begun_by_hand(
             by_hand,
-            task.finalists,
+            job.clock.finalists,
             [{"key": t.arch.key, "options": dict(t.arch), "origin": t.stage, score.name: t.metrics[score.name]} for t in found],
         ),
     }
 
 
-def _settled(task: Task) -> bool:
+def _settled(job: Job) -> bool:
     """Whether there is nothing to choose: time for one network, and one that anybody would begin with."""
-    return task.finalists == 1 and len(task.by_hand(())) > 0
+    return job.clock.finalists == 1 and len(job.space.by_hand(())) > 0
 
 
 def _begun_by_hand(by_hand: Sequence[Architecture], count: int, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -183,61 +183,61 @@ def _begun_by_hand(by_hand: Sequence[Architecture], count: int, listed: list[dic
     return [*first, *(entry for entry in listed if entry["key"] not in chosen)][:count]
 
 
-def _blind(task: Task, problem: Problem, seed: int) -> GeneratorSearcher:
+def _blind(job: Job, problem: Problem, seed: int) -> GeneratorSearcher:
     """Uniformly random networks, or the walk without selection of a model that proposes changes itself."""
-    if isinstance(task.model, Proposing):
-        return steady_state(problem, seed, start=task.model.start, propose=task.model.propose, population=None)
+    if isinstance(job.space.model, Proposing):
+        return steady_state(problem, seed, start=job.space.model.start, propose=job.space.model.propose, population=None)
     return random_search(problem, seed)
 
 
-def _counts(task: Task) -> Costs:
-    names = ("macs", "depth") if isinstance(task.model, Proposing) else ("macs", *LAYERS)
-    if isinstance(task.costs, Costs) and set(names) <= set(task.costs.counted):
-        return task.costs.showing(*names)
-    return Costs(task.model, tuple(task.batches[0][0].shape[1:]), names)
+def _counts(job: Job) -> Costs:
+    names = ("macs", "depth") if isinstance(job.space.model, Proposing) else ("macs", *LAYERS)
+    if isinstance(job.space.costs, Costs) and set(names) <= set(job.space.costs.counted):
+        return job.space.costs.showing(*names)
+    return Costs(job.space.model, tuple(job.data.batches[0][0].shape[1:]), names)
 
 
-def _problem(task: Task, score: Score, counts: Costs) -> Problem:
-    return Problem(task.space, (maximize(score.metric, name=score.name), _shallow(task, counts)), task.constraints)
+def _problem(job: Job, score: Score, counts: Costs) -> Problem:
+    return Problem(job.space.decisions, (maximize(score.metric, name=score.name), _shallow(job, counts)), job.space.limits)
 
 
-def _shallow(task: Task, counts: Costs) -> Objective:
+def _shallow(job: Job, counts: Costs) -> Objective:
     """Depth, by the metric that bounds it where one does."""
-    return minimize(next((limit.metric for limit in task.constraints if limit.name == "depth"), counts), name="depth")
+    return minimize(next((limit.metric for limit in job.space.limits if limit.name == "depth"), counts), name="depth")
 
 
-def unscored(task: Task, how: str) -> dict[str, Any]:
+def unscored(job: Job, how: str) -> dict[str, Any]:
     """A short-list without a score, for where time is short or a score is not to be followed: by the sum of ln(weights).
 
     `how`: what the record says of it.
     """
     by_hand: Sequence[Architecture] = ()
-    if isinstance(task.model, Proposing):
-        found = [Trial(Candidate(arch), {"depth": 0.0, "log_sizes": 0.0}) for arch in some(task, task.finalists)[0]]
+    if isinstance(job.space.model, Proposing):
+        found = [Trial(Candidate(arch), {"depth": 0.0, "log_sizes": 0.0}) for arch in some(job, job.clock.finalists)[0]]
     else:
-        counts = _counts(task)
-        limits = _limits(task, counts)
-        by_hand = task.by_hand(limits[:1]) or task.by_hand(())
-        if _settled(task):
+        counts = _counts(job)
+        limits = _limits(job, counts)
+        by_hand = job.space.by_hand(limits[:1]) or job.space.by_hand(())
+        if _settled(job):
             found, how = [], f"{how}; a network as one would make it by hand, the one there is time to train"
         else:
-            found = shortlist(_promising(task, counts, limits, _POPULATION), "log_sizes", task.finalists, limits)
+            found = shortlist(_promising(job, counts, limits, _POPULATION), "log_sizes", job.clock.finalists, limits)
     listed = [{"key": t.arch.key, "options": dict(t.arch), "origin": "bound"} for t in found]
-    chosen = _begun_by_hand(by_hand, task.finalists, listed)
+    chosen = _begun_by_hand(by_hand, job.clock.finalists, listed)
     return {"searcher": how, "trials": 0, "best": None, "random": None, "shortlist": chosen}
 
 
-def stop(task: Task, stage: str) -> Callable[[], bool] | None:
+def stop(job: Job, stage: str) -> Callable[[], bool] | None:
     """True once the part of the seconds that a stage has is over, or would be by the end of one more trial; None where time
     plays no part."""
-    if math.isinf(task.left()):
+    if math.isinf(job.clock.left()):
         return None
-    end, last, count = PARTS[stage] * task.seconds, task.left(), 0
+    end, last, count = PARTS[stage] * job.clock.seconds, job.clock.left(), 0
     slowest = 0.0
 
     def over() -> bool:
         nonlocal last, count, slowest
-        now = task.left()
+        now = job.clock.left()
         if count:  # the time since this was asked last is what a trial, or a piece of several, took
             slowest = max(slowest, min(last - now, _PIECE_S))
         last, count = now, count + 1
@@ -246,9 +246,9 @@ def stop(task: Task, stage: str) -> Callable[[], bool] | None:
     return over
 
 
-def late(task: Task, part: str) -> Callable[[], bool]:
+def late(job: Job, part: str) -> Callable[[], bool]:
     """True once a part's time is over."""
-    return lambda: task.left() <= PARTS[part] * task.seconds
+    return lambda: job.clock.left() <= PARTS[part] * job.clock.seconds
 
 
 def _measure(problem: Problem, candidates: Sequence[Candidate], known: Mapping[Architecture, Trial]) -> list[Trial]:
@@ -260,23 +260,23 @@ def _measure(problem: Problem, candidates: Sequence[Candidate], known: Mapping[A
     ]
 
 
-def third_of(task: Task, score: Score | None) -> int:
+def third_of(job: Job, score: Score | None) -> int:
     """Trials in each of screening, search and its random twin: as asked, or as many as a few timed ones say will fit.
 
     0 where those are fewer than a ranking is worth, or there is no score.
     """
-    if score is None or (task.trials is None and _settled(task)):
+    if score is None or (job.clock.trials is None and _settled(job)):
         return 0
     metric = score.metric
 
     def fit() -> int:
         taken: list[float] = []
-        if task.seconds < LEAST_S:
+        if job.clock.seconds < LEAST_S:
             return 0
-        ended = late(task, "timing")
-        archs, accepted = some(task, _TIMED)
+        ended = late(job, "timing")
+        archs, accepted = some(job, _TIMED)
         for arch in archs:
-            if ended() and (taken or task.left() <= 0):
+            if ended() and (taken or job.clock.left() <= 0):
                 break
             began = time.monotonic()
             metric(arch)
@@ -284,20 +284,20 @@ def third_of(task: Task, score: Score | None) -> int:
         if not taken:
             return 0
         each = sorted(taken)[len(taken) // 2]
-        count = min(_MOST, int(min(_SCORED * task.seconds, max(task.left(), 0.0)) / (each * accepted)))
+        count = min(_MOST, int(min(_SCORED * job.clock.seconds, max(job.clock.left(), 0.0)) / (each * accepted)))
         return count // 3 if count >= _FEWEST else 0
 
-    return task.trials // 3 if task.trials is not None else int(task.decide("trials", fit))
+    return job.clock.trials // 3 if job.clock.trials is not None else int(job.log.decide("trials", fit))
 
 
-def some(task: Task, count: int) -> tuple[list[Architecture], float]:
+def some(job: Job, count: int) -> tuple[list[Architecture], float]:
     """A few feasible networks, always the same, and the share of a search's trials that are feasible."""
-    if not isinstance(task.model, Proposing):
-        return feasible_sample(task.space, task.constraints, Random(task.seed + 7), count), 1.0
-    limits, rng = Problem(task.space, (), task.constraints), Random(task.seed + 7)
+    if not isinstance(job.space.model, Proposing):
+        return feasible_sample(job.space.decisions, job.space.limits, Random(job.seed + 7), count), 1.0
+    limits, rng = Problem(job.space.decisions, (), job.space.limits), Random(job.seed + 7)
     found: list[Architecture] = []
     for tried in range(1, _WALK + 1):
-        arch = task.model.propose(rng.choice([task.model.start, *found]), rng, 1)
+        arch = job.space.model.propose(rng.choice([job.space.model.start, *found]), rng, 1)
         found += [arch] if limits.evaluate([Candidate(arch)])[0].feasible else []
         if len(found) == count:
             return found, count / tried
@@ -362,65 +362,69 @@ def _nearest(front: Sequence[Trial], depths: Sequence[float], taken: Sequence[Tr
 # -- what is known before any score -----------------------------------------------------------------------------------------
 
 
-def _bounded(task: Task, counts: Costs, limits: Sequence[Constraint], trials: int, part: str = "promising") -> list[Trial]:
+def _bounded(job: Job, counts: Costs, limits: Sequence[Constraint], trials: int, part: str = "promising") -> list[Trial]:
     """The front of (sum of ln(weights), depth) under the limits, from the deepest to the shallowest."""
-    objectives = (maximize(counts, name="log_sizes"), _shallow(task, counts))
-    problem = Problem(task.space, objectives, (*task.constraints, *limits))
+    objectives = (maximize(counts, name="log_sizes"), _shallow(job, counts))
+    problem = Problem(job.space.decisions, objectives, (*job.space.limits, *limits))
     archive = Archive()
     run_searcher(
-        problem, _cheaply(task, problem), trials=trials, archive=archive, stop=_enough(task, archive, part),
+        problem, _cheaply(job, problem), trials=trials, archive=archive, stop=_enough(job, archive, part),
     )  # fmt: skip
     found = sorted((t for t in archive if not t.failed and t.feasible), key=lambda t: t.losses)
     return _front(found)
 
 
-def _cheaply(task: Task, problem: Problem) -> GeneratorSearcher:
+def _cheaply(job: Job, problem: Problem) -> GeneratorSearcher:
     """NSGA-II, whose first population alone takes seconds where what fits is rare; random networks where there are none."""
-    if task.seconds >= LEAST_S:
-        return nsga2(problem, task.seed, population=_CHEAP_POPULATION)
-    return random_search(problem, task.seed)
+    if job.clock.seconds >= LEAST_S:
+        return nsga2(problem, job.seed, population=_CHEAP_POPULATION)
+    return random_search(problem, job.seed)
 
 
-def _enough(task: Task, archive: Archive, part: str) -> Callable[[], bool]:
+def _enough(job: Job, archive: Archive, part: str) -> Callable[[], bool]:
     """True where a part's time is over, but not before a first population, or a few where there is hardly any time."""
-    least, ended = _CHEAP_POPULATION if task.seconds >= LEAST_S else _HANDFUL, late(task, part)
+    least, ended = _CHEAP_POPULATION if job.clock.seconds >= LEAST_S else _HANDFUL, late(job, part)
     return lambda: len(archive) >= least and ended()
 
 
-def passes_of(task: Task, arch: Architecture) -> float:
+def passes_of(job: Job, arch: Architecture) -> float:
     """How often it would see each training image in the time that the network which ships gets; infinite where steps count."""
-    if task.training is None:
+    if job.clock.training is None:
         return math.inf
-    counts = _counts(task)
-    pace = Pace(counts.once, _paces(task, counts)["weights"])
-    return 1e3 * task.training.seconds / max(pace(arch), 1e-9) / task.training.images
+    counts = _counts(job)
+    pace = Pace(counts.once, _paces(job, counts)["weights"])
+    return 1e3 * job.clock.training.seconds / max(pace(arch), 1e-9) / job.clock.training.images
 
 
-def _paces(task: Task, counts: Costs) -> dict[str, Any]:
+def _paces(job: Job, counts: Costs) -> dict[str, Any]:
     """What training takes, by a network's counts, and the milliseconds of the slowest timed and of the fastest; found once."""
-    training = task.training
+    training = job.clock.training
     assert training is not None
 
     def measure() -> dict[str, Any]:
-        ended = late(task, "pace")
-        ends = list(task.by_hand(()))
+        ended = late(job, "pace")
+        ends = list(job.space.by_hand(()))
         if ends:  # of every kind of block
             drawn: list[Architecture] = []
         else:
-            front = _bounded(task, counts, (), _CHEAP_FEWEST, "pace")
+            front = _bounded(job, counts, (), _CHEAP_FEWEST, "pace")
             ends = [t.arch for t in reversed(front[:: max(1, len(front) // _PACED)])]  # the shallowest first: all can afford it
-            drawn = [] if ended() else feasible_sample(task.space, task.constraints, Random(task.seed + 11), _PACED, stop=ended)
+            drawn = (
+                []
+                if ended()
+                else feasible_sample(job.space.decisions, job.space.limits, Random(job.seed + 11), _PACED, stop=ended)
+            )
         archs = [arch for pair in itertools.zip_longest(ends, drawn) for arch in pair if arch is not None]
-        networks = (extract(task.model, a, "fresh", torch.Generator().manual_seed(0), device="cpu") for a in archs)
+        networks = (extract(job.space.model, a, "fresh", torch.Generator().manual_seed(0), device="cpu") for a in archs)
         took: list[float] = []
         for milliseconds in timed(
             networks,
-            task.batches,
+            job.data.batches,
             training.recipe,
-            device=task.device,
+            device=job.device,
             precisions=training.precisions,
             class_counts=training.class_counts,
-            images=_FEW_IMAGES if task.seconds < LEAST_S else _IMAGES,
+            images=_FEW_IMAGES if job.clock.seconds < LEAST_S else _IMAGES,
         ):
             took.append(milliseconds)
             if ended() and len(took) >= _PACED_FEWEST:
@@ -428,20 +432,20 @@ def _paces(task: Task, counts: Costs) -> dict[str, Any]:
         # of few networks one count says more than three that are fitted to them (benchmarks/pace_few.py)
         names = COUNTS if len(took) >= _FITTED_FROM else COUNTS[1:2]
         pace = Pace(counts.once, dict.fromkeys(COUNTS, 0.0) | fitted([counts.once(a) for a in archs[: len(took)]], took, names))
-        return {"weights": dict(pace.weights), "slowest": max(took), "fastest": _fastest(task, pace)}
+        return {"weights": dict(pace.weights), "slowest": max(took), "fastest": _fastest(job, pace)}
 
-    return task.decide("pace", measure)
+    return job.log.decide("pace", measure)
 
 
-def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
+def _limits(job: Job, counts: Costs) -> tuple[Constraint, ...]:
     """Upper limits of training milliseconds per image, where time is counted and some networks would see too few images.
 
     None is below what half as much again as the fastest network takes.
     """
-    training = task.training
+    training = job.clock.training
     if training is None:
         return ()
-    found = _paces(task, counts)
+    found = _paces(job, counts)
     pace = Pace(counts.once, found["weights"])
     allowed = [
         1e3 * training.seconds / max(seen * training.images, updates * training.recipe.batch_size)
@@ -452,24 +456,24 @@ def _limits(task: Task, counts: Costs) -> tuple[Constraint, ...]:
     return tuple(at_most(pace, max(limit, 1.5 * found["fastest"])) for limit in allowed)
 
 
-def _fastest(task: Task, pace: Pace) -> float:
+def _fastest(job: Job, pace: Pace) -> float:
     """Milliseconds of the fastest network within the budget: the smallest of the space where that keeps it, or by evolution."""
-    problem = Problem(task.space, (minimize(pace),), task.constraints)
-    smallest = task.space.extreme(0)
+    problem = Problem(job.space.decisions, (minimize(pace),), job.space.limits)
+    smallest = job.space.decisions.extreme(0)
     if problem.evaluate([Candidate(smallest)])[0].feasible:
         return pace(smallest)
     cheap = Archive()
-    searching = evolution(problem, task.seed) if task.seconds >= LEAST_S else random_search(problem, task.seed)
-    run_searcher(problem, searching, trials=_CHEAP_FEWEST, archive=cheap, stop=_enough(task, cheap, "pace"))
+    searching = evolution(problem, job.seed) if job.clock.seconds >= LEAST_S else random_search(problem, job.seed)
+    run_searcher(problem, searching, trials=_CHEAP_FEWEST, archive=cheap, stop=_enough(job, cheap, "pace"))
     return cheap.best.losses[0] if cheap.best else 0.0
 
 
-def _promising(task: Task, counts: Costs, limits: Sequence[Constraint], count: int) -> list[Trial]:
+def _promising(job: Job, counts: Costs, limits: Sequence[Constraint], count: int) -> list[Trial]:
     """Up to `count` architectures, evenly along the fronts of lower bounds, one front for each limit; found once, read back."""
 
     def find() -> list[dict[str, Any]]:
-        trials = max(_CHEAP_FEWEST, min(_CHEAP_MOST, int(_CHEAP * task.seconds)))
-        fronts_ = [_bounded(task, counts, (limit,), trials) for limit in limits] or [_bounded(task, counts, (), trials)]
+        trials = max(_CHEAP_FEWEST, min(_CHEAP_MOST, int(_CHEAP * job.clock.seconds)))
+        fronts_ = [_bounded(job, counts, (limit,), trials) for limit in limits] or [_bounded(job, counts, (), trials)]
         found: list[Trial] = []
         for front in fronts_:
             places = max(1, count // len(fronts_))
@@ -478,7 +482,7 @@ def _promising(task: Task, counts: Costs, limits: Sequence[Constraint], count: i
         unique = {t.arch: t for t in found}
         return [{"options": dict(arch), **{n: t.metrics[n] for n in ("log_sizes", "depth")}} for arch, t in unique.items()]
 
-    rows = task.decide("promising", find)
+    rows = job.log.decide("promising", find)
     return [
         Trial(Candidate(Architecture(row["options"])), {"log_sizes": row["log_sizes"], "depth": row["depth"]}) for row in rows
     ]
@@ -498,7 +502,7 @@ def _best(trials: Iterable[Trial], score: Score) -> dict[str, Any] | None:
     return {"key": found.arch.key, "score": found.metrics[score.name], "depth": found.metrics["depth"]}
 
 
-def _telling(task: Task, score: Score, total: int) -> Callable[[Trial], None]:
+def _telling(job: Job, score: Score, total: int) -> Callable[[Trial], None]:
     count, best = 0, float("-inf")
 
     def tell(trial: Trial) -> None:
@@ -506,6 +510,6 @@ def _telling(task: Task, score: Score, total: int) -> Callable[[Trial], None]:
         count += 1
         best = max(best, trial.metrics.get(score.name, best))
         said = f", best score {best:.1f}" if best > float("-inf") else ""
-        task.tell(f"{count} of {total} networks tried{said}", count / total)
+        job.log.tell(f"{count} of {total} networks tried{said}", count / total)
 
     return tell

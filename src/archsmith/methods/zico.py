@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from archsmith.methods import scored
-from archsmith.methods.task import Task
-from archsmith.metrics.proxies.zico import ZiCo
+from archsmith.methods.job import Job
+from archsmith.methods.protocol import Trained
+from archsmith.metrics.proxies.zico import ZiCo as Metric
 
 
-def screen(task: Task) -> dict[str, Any]:
-    """Scores random networks."""
-    return scored.screen(task, _score(task))
+@dataclass(frozen=True)
+class ZiCo:
+    """Random networks scored, evolution on the score."""
+
+    def screen(self, job: Job) -> dict[str, Any]:
+        """Scores random networks."""
+        return scored.screen(job, _score(job))
+
+    def search(self, job: Job, trained: Trained | None = None) -> dict[str, Any]:
+        """Evolution on the score."""
+        return scored.search(job, _score(job))
 
 
-def search(task: Task) -> dict[str, Any]:
-    """Evolution on the score."""
-    return scored.search(task, _score(task))
-
-
-def _score(task: Task) -> scored.Score:
+def _score(job: Job) -> scored.Score:
     """Without shortcuts where the space says so, as in the paper's own."""
-    drop = bool(getattr(task.model, "score_without_shortcuts", False))
-    metric = ZiCo(task.model, task.batches, seed=task.seed, drop_shortcuts=drop, loss=task.loss)
+    drop = bool(getattr(job.space.model, "score_without_shortcuts", False))
+    metric = Metric(job.space.model, job.data.batches, seed=job.seed, drop_shortcuts=drop, loss=job.data.loss)
     return scored.Score("zico", metric, metric.passes)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archsmith._internal.registry import look_up
+from archsmith._internal.user_code import answered
+from archsmith.errors import UserError
 
 if TYPE_CHECKING:
     from archsmith.recorded.benchmark import Recorded
@@ -46,11 +50,26 @@ BENCHMARKS: dict[str, tuple[str, str]] = {  # name -> (module:attribute, what it
 
 
 def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
-    """The benchmark `name` of BENCHMARKS.
+    """The benchmark `name` of BENCHMARKS, of a plug-in, or of a user's own file ("my.py:table"; see `tabulated`).
 
     `data`: its converted file, or a folder with converted files or the CSV tables; default: the folder that the environment
     variable ARCHSMITH_DATA names. Raises UserError for an unknown name, for missing results (with how to convert them) and
     for a damaged file.
     """
-    recorded: Recorded = look_up("benchmark", name, BENCHMARKS)(name, data)
+    from archsmith.recorded.benchmark import Recorded
+
+    found = look_up("benchmark", name, BENCHMARKS)
+    if name not in BENCHMARKS:  # a plug-in's, or of the user's own file: it, or what makes it
+        with answered(f"benchmark '{name}': making it failed"):
+            found = found if isinstance(found, Recorded) else found(**_taken(found, {"name": name, "data": data}))
+        if not isinstance(found, Recorded):
+            raise UserError(f"benchmark '{name}' gives a {type(found).__name__}; it must be, or return, what `tabulated` makes")
+        return found
+    recorded: Recorded = found(name, data)
     return recorded
+
+
+def _taken(make: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that it has."""
+    known = inspect.signature(make).parameters
+    return {name: value for name, value in given.items() if name in known}

@@ -151,6 +151,61 @@ class Recorded:
         return self.rows.archs
 
 
+def tabulated(
+    name: str,
+    space: SearchSpace,
+    values: Mapping[Architecture, float] | Mapping[float, Mapping[Architecture, float]],
+    *,
+    seconds: Mapping[Architecture, float] | Mapping[float, Mapping[Architecture, float]] | None = None,
+    truth: Mapping[Architecture, float] | None = None,
+    **facts: Any,
+) -> Recorded:
+    """A benchmark from a table: architecture -> accuracy, larger is better, or fidelity -> such a table, the full one last.
+
+    `seconds`: what each took, in the same form; `truth`: what searches are judged by, where that is another table than what
+    they see. `facts`: of `Recorded.facts`, those that you want to say (title, source, licence, unit, ...). Raises UserError for
+    an empty table, architectures that the space does not hold, or tables of different architectures.
+
+    Example: tabulated("mine", space, {arch: accuracy for arch, accuracy in rows})
+    """
+    tables = _by_fidelity(values)
+    archs = list(tables[max(tables)])
+    if not archs:
+        raise UserError(f"benchmark '{name}': the table is empty; give {{architecture: accuracy}}")
+    for arch in archs:
+        space.check(arch)
+    rows = Rows(
+        name, [arch.key for arch in archs], lambda arch: arch.key, [arch.to_json() for arch in archs], Architecture.from_json
+    )
+    columns = {fidelity: _column(name, table, archs) for fidelity, table in tables.items()}
+    took = {} if seconds is None else {f: {SIMULATED: _column(name, t, archs)} for f, t in _by_fidelity(seconds).items()}
+    score = (
+        Curve("accuracy", rows, columns, took) if len(columns) > 1 or took else Lookup("accuracy", rows, columns[max(columns)])
+    )
+    judged = columns[max(columns)] if truth is None else _column(name, truth, archs)
+    known = {
+        "title": name, "source": "a table", "licence": None, "file": None, "sha256": None, "score": "the table", "unit": "",
+        "truth": "the table itself: searches see what they are judged by" if truth is None else "a table of its own",
+        **optimum(judged, rows), "noise": None, "surrogate": None, "simulated_seconds": "as given" if took else None,
+        "complete": space.size == len(archs), "count": len(archs), "truth_fidelity": None,
+    }  # fmt: skip
+    return Recorded(name, space, score, Lookup("accuracy", rows, judged), {**known, **facts}, rows)
+
+
+def _by_fidelity(table: Mapping[Any, Any]) -> dict[float, Mapping[Architecture, float]]:
+    """As it is, or a plain table as that of the only fidelity."""
+    plain = all(isinstance(key, Architecture) for key in table)
+    return {1.0: table} if plain else {float(fidelity): table[fidelity] for fidelity in sorted(table)}
+
+
+def _column(name: str, table: Mapping[Architecture, float], archs: Sequence[Architecture]) -> np.ndarray:
+    if missing := [arch for arch in archs if arch not in table]:
+        raise UserError(
+            f"benchmark '{name}': a table has no value of {dict(missing[0])}, which another one has; give it in all"
+        )
+    return np.array([float(table[arch]) for arch in archs])
+
+
 def faithful(recorded: Recorded) -> Curve:
     """The truth as if a search could pay for it, with the score's fidelities below it: to test a searcher by itself.
 

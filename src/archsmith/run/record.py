@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 FORMAT = 2  # of the run folder
 
 
-class _SpaceFile(BaseModel):
-    """The file of a space, as this user signed it."""
+class _OwnFile(BaseModel):
+    """The file of a space or a method, as this user signed it."""
 
     path: str
     sha256: str
@@ -41,7 +41,8 @@ class _Record(BaseModel):
     versions: dict[str, str]
     machine: dict[str, Any]
     space: str | None = None
-    space_file: _SpaceFile | None = None
+    space_file: _OwnFile | None = None
+    method_file: _OwnFile | None = None
     error: str | None = None
     device: str | None = None
     threads: int | None = Field(default=None, ge=1, le=1024)

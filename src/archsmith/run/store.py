@@ -30,8 +30,6 @@ from archsmith.run.record import FORMAT, digest, first_line, read_record
 from archsmith.run.request import Request
 
 STAGES = ("look", "profile", "screen", "train", "search", "finish", "ship")
-
-
 _RECORDED = ("torch", "numpy", "pillow", "onnx", "onnxruntime", "onnxscript", "pymoo", "scikit-learn", "safetensors")
 
 
@@ -95,7 +93,7 @@ class Run:
         It is there with all of them or not at all, and with what `also` puts into it.
         """
 
-        self.space  # noqa: B018  refuses a file that this user has not named
+        self.trusting()
 
         def fill(new: Run) -> None:
             taken = {name: payload for name, _, payload in self._store.rows("stages")}
@@ -157,25 +155,38 @@ class Run:
         """The space asked for, 'auto' resolved. UserError where building it would run a file that this user has not named."""
         asked = self.request.space
         space = self._record.get("space") or ("mobilenet" if asked == "auto" else asked)  # runs of before did not say
-        file = trust.file_of(space)
+        return self._trusting("space", space)
+
+    @property
+    def method(self) -> str:
+        """The method asked for. UserError where it would run a file that this user has not named."""
+        return self._trusting("method", self.request.method)
+
+    def _trusting(self, kind: str, name: str) -> str:
+        file = trust.file_of(name)
         if file is None or self._trusted:
-            return space
-        content, known = trust.content_hash(file), self._record.get("space_file") or {}
+            return name
+        content, known = trust.content_hash(file), self._record.get(f"{kind}_file") or {}
         if content is None:
-            raise UserError(f"{self.folder} has the space {space}, and {file} cannot be read; put the file back")
+            raise UserError(f"{self.folder} has the {kind} {name}, and {file} cannot be read; put the file back")
         if content != known.get("sha256") or not trust.signed(self._record["id"], file, content, known.get("signature")):
-            raise trust.refuse(self.folder, space, changed=content != known.get("sha256"))
-        return space
+            raise trust.refuse(self.folder, kind, name, changed=content != known.get("sha256"))
+        return name
+
+    def trusting(self) -> None:
+        """UserError where going on would run a file that this user has not named."""
+        self.space, self.method  # noqa: B018
 
     def sign(self) -> None:
-        """Where this user named the file of the space, or trusts it: as it is now it is the run's from here on."""
+        """Where this user named the files of space and method, or trusts them: as they are now they are the run's from here."""
         if not self._trusted:
             return
-        file = trust.file_of(self.request.space)
-        content = trust.content_hash(file) if file is not None else None
-        if file is not None and content is not None:
-            found = trust.signature(self._record["id"], file, content)
-            self._record["space_file"] = {"path": str(file.absolute()), "sha256": content, "signature": found}
+        for kind, name in (("space", self.request.space), ("method", self.request.method)):
+            file = trust.file_of(name)
+            content = trust.content_hash(file) if file is not None else None
+            if file is not None and content is not None:
+                found = trust.signature(self._record["id"], file, content)
+                self._record[f"{kind}_file"] = {"path": str(file.absolute()), "sha256": content, "signature": found}
 
     # -- stages and decisions -----------------------------------------------------------------------------------------
 

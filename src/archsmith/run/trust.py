@@ -1,4 +1,4 @@
-"""Whose code a run may execute: `--space FILE.py:Name` runs that file, so a run that names one is signed by who began it.
+"""Whose code a run may execute: `--space` or `--method FILE.py:Name` runs that file, so a run that names one is signed.
 
 The signature is an HMAC of the file's path and content, and of the run's name, by a key that only this user on this machine has
 (`~/.config/archsmith/key`). A run folder from elsewhere, or a file that is another by now, does not verify.
@@ -16,11 +16,11 @@ from archsmith.errors import UserError
 _LENGTH = 32
 
 
-def file_of(space: str) -> Path | None:
-    """The file that a space names; None for a space of the table."""
-    if ".py" not in space and ":" not in space:
+def file_of(name: str) -> Path | None:
+    """The file that a space or a method names; None for one of a table."""
+    if ".py" not in name and ":" not in name:
         return None
-    return Path(space.rpartition(":")[0] or space).expanduser()
+    return Path(name.rpartition(":")[0] or name).expanduser()
 
 
 def content_hash(file: Path) -> str | None:
@@ -43,11 +43,11 @@ def signed(run: str, file: Path, content: str, given: str | None) -> bool:
     return key is not None and given is not None and hmac.compare_digest(_signed(key, run, file, content), given)
 
 
-def refuse(folder: Path, space: str, *, changed: bool) -> UserError:
-    """What is said instead of running the file."""
+def refuse(folder: Path, kind: str, name: str, *, changed: bool) -> UserError:
+    """What is said instead of running the file. `kind`: space or method."""
     why = "is not the file that the run began with" if changed else "would be run, and this run was not begun here by you"
     return UserError(
-        f"{folder} has the space {space}: that file {why}. Read the file and what it imports; if you trust it, give --trust "
+        f"{folder} has the {kind} {name}: that file {why}. Read the file and what it imports; if you trust it, give --trust "
         "(in Python open_run(folder, trust=True))"
     )
 

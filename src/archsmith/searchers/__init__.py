@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from archsmith._internal.registry import look_up
+from archsmith._internal.user_code import is_file
 from archsmith.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -47,8 +48,12 @@ def make(name: str) -> Callable[..., GeneratorSearcher]:
     "regularized-evolution:population=50:tournament=10" has settings other than the searcher's own. UserError for an unknown
     name or setting, and for a value that is no number.
     """
-    base, *given = name.split(":")
+    base, given = _split(name)
     found: Callable[..., GeneratorSearcher] = look_up("searcher", base, SEARCHERS)
+    if inspect.isgeneratorfunction(found):  # of a plug-in or a user's file
+        from archsmith.searchers.loop import searcher
+
+        found = searcher(found)
     if not given:
         return found
     known = [key for key in inspect.signature(found).parameters if key not in ("problem", "seed")]
@@ -69,6 +74,13 @@ def make(name: str) -> Callable[..., GeneratorSearcher]:
     return partial(found, **settings)
 
 
+def _split(name: str) -> tuple[str, list[str]]:
+    """The name and its settings; of a user's own, "my.py:mine:population=9", the name has a colon."""
+    parts = name.split(":")
+    own = 2 if is_file(name) and len(parts) > 1 else 1
+    return ":".join(parts[:own]), parts[own:]
+
+
 def needs_fidelities(name: str) -> bool:
     """Whether the searcher `name`, with or without settings, is of no use where nothing cheaper than the whole is measured."""
-    return name.partition(":")[0] in NEED_FIDELITIES
+    return _split(name)[0] in NEED_FIDELITIES

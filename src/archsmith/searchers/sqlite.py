@@ -17,8 +17,6 @@ from archsmith.searchers.archive import Archive, bound_to
 from archsmith.space import Architecture, SearchSpace
 
 _APPLICATION = 0x41524348  # "ARCH" in the file's header
-
-
 _SCHEMA = (
     """
 create table if not exists trials (
@@ -29,8 +27,6 @@ create table if not exists meta (name text primary key, value text not null);
 """
     + seals.SCHEMA
 )
-
-
 _COLUMNS = "key, arch, fidelity, origin, metrics, losses, violation, cost, stage, measured, reason, created"
 
 

@@ -28,11 +28,7 @@ class _Inactive:
 
 
 INACTIVE_OPTION = _Inactive()
-
-
 Clause = tuple[Gate, ...]  # all of them
-
-
 Condition = tuple[Clause, ...]  # any of them; an unconditional decision has no entry
 
 

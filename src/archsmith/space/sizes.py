@@ -11,8 +11,6 @@ from archsmith.errors import UserError
 from archsmith.space.options import checked, short
 
 Option = int | float | str | bool | tuple | None  # anything hashable that JSON can hold; a list becomes a tuple
-
-
 _TABULATED = 1 << 16  # a Derived over at most so many combinations is kept as a table and pickles without its function
 
 
@@ -120,8 +118,6 @@ class Concat:
 
 
 Size = int | Choice | Derived | Concat
-
-
 Elastic = Choice | Derived | Concat
 
 

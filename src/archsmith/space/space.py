@@ -19,8 +19,6 @@ from archsmith.space.moves import redraw
 from archsmith.space.options import frozen, options_of, short
 
 INACTIVE = -1  # the vector entry of a decision that an architecture does not have
-
-
 _DRAWS = 100_000  # tries of rejection sampling under `where` before giving up
 
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from types import MappingProxyType, ModuleType
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import nn
 
+from archsmith._internal.registry import look_up, plugins
+from archsmith._internal.user_code import answered, attribute_of
 from archsmith.errors import UserError, did_you_mean, shown
-
-_TEXT = "__archsmith_text__"  # what of a user's file was run
 
 
 def load(
@@ -37,90 +33,32 @@ def load(
         make = getattr(importlib.import_module(module), attribute)
     elif ".py" in name_or_file or ":" in name_or_file:
         make = _from_file(name_or_file)
+    elif name_or_file in plugins("space"):
+        make = look_up("space", name_or_file, table)
     else:
+        known = [*table, *plugins("space")]
         raise UserError(
-            f"unknown space '{shown(name_or_file)}'{did_you_mean(name_or_file, table)}; known are {', '.join(table)}, "
+            f"unknown space '{shown(name_or_file)}'{did_you_mean(name_or_file, known)}; known are {', '.join(known)}, "
             "or give your own as my_model.py:Net"
         )
     passed = _accepted(make, {**arguments, **asked}, name_or_file)
     passed |= {name: value for name, value in told.items() if name in inspect.signature(make).parameters}
     if refused := [name for name in asked if name not in passed]:
         raise UserError(f"{name_or_file} has no parameter {', '.join(refused)}; leave it out, or give one that has it")
-    with _answered(f"{name_or_file}: building it with {passed} failed"), torch.device(device):
+    with answered(f"{name_or_file}: building it with {passed} failed"), torch.device(device):
         model = make(**passed)
     if not isinstance(model, nn.Module):
         raise UserError(f"{name_or_file} gives a {type(model).__name__}; it must be, or return, a torch.nn.Module")
     return model
 
 
-@contextmanager
-def _answered(what: str) -> Iterator[None]:
-    """Whatever a user's code raises, `sys.exit` and exceptions of its own included, is a UserError."""
-    try:
-        yield
-    except (UserError, KeyboardInterrupt):
-        raise
-    except SystemExit as error:
-        raise UserError(
-            f"{what}: it calls sys.exit({shown(error.code)}); keep that under `if __name__ == '__main__':`"
-        ) from error
-    except BaseException as error:
-        raise UserError(f"{what}: {type(error).__name__}: {shown(error, 300)}") from error
-
-
 def _from_file(name_or_file: str) -> Callable[..., Any]:
-    file, _, attribute = name_or_file.rpartition(":") if ":" in name_or_file else (name_or_file, "", "")
-    if not attribute:
-        raise UserError(f"'{name_or_file}' does not say which module to build; write it as {file or name_or_file}:Net")
-    try:
-        path = Path(file).expanduser()
-    except RuntimeError as error:
-        raise UserError(f"--space {shown(name_or_file)}: there is no such user's home; give the whole path") from error
-    if not path.is_file():
-        raise UserError(
-            f"no file '{path}' for the space '{name_or_file}'; give the path of a Python file and a name: my_model.py:Net"
-        )
-    module = execute(path)
-    if not hasattr(module, attribute):
-        own = ((name, value) for name, value in vars(module).items() if callable(value))
-        known = sorted(name for name, value in own if getattr(value, "__module__", "") == module.__name__)
-        raise UserError(
-            f"{path} has no '{attribute}'{did_you_mean(attribute, known)}; "
-            f"it defines {', '.join(known) or 'no class or function'}"
-        )
-    make = getattr(module, attribute)
+    make = attribute_of(name_or_file, "space")
     if not callable(make):
         raise UserError(
             f"{name_or_file} is a {type(make).__name__}; it must be a class or function that makes a torch.nn.Module"
         )
     return make
-
-
-def execute(path: Path) -> ModuleType:
-    """Runs the file as a module, once unless it has changed, its folder importable meanwhile.
-
-    Pickles of its classes need it in sys.modules, and the classes to be the same ones.
-    """
-    text, known = path.read_bytes(), sys.modules.get(f"archsmith_user_{path.stem}")
-    if known is not None and known.__file__ == str(path.resolve()) and getattr(known, _TEXT, None) == text:
-        return known
-    spec = importlib.util.spec_from_file_location(f"archsmith_user_{path.stem}", path.resolve())
-    if spec is None or spec.loader is None:
-        raise UserError(f"{path} cannot be loaded as Python; its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    setattr(module, _TEXT, text)
-    sys.modules[spec.name] = module
-    sys.path.insert(0, str(path.resolve().parent))
-    try:
-        with _answered(f"{path} cannot be run"):
-            spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(spec.name, None)
-        raise
-    finally:
-        with suppress(ValueError):  # the file may have changed it
-            sys.path.remove(str(path.resolve().parent))
-    return module
 
 
 def _accepted(make: Callable[..., Any], arguments: Mapping[str, int], name: str) -> dict[str, int]:

@@ -36,8 +36,6 @@ _HEAD_STEP = 64
 _WIDEST = 16.0
 _COUNT = {"params": lambda network, shape: params(network), "macs": macs, "memory": peak_memory}
 BOUNDING = (*_COUNT, "latency")  # what it is scaled to; its depth is what it is
-
-
 Headed = Callable[[nn.Module], nn.Module]
 
 

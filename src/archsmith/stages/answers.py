@@ -8,7 +8,9 @@ from typing import Any
 
 from archsmith.elastic.supernet import search_space
 from archsmith.errors import NothingFits, UserError
-from archsmith.methods import METHODS, page_of
+from archsmith.methods import METHODS, named
+from archsmith.methods.job import Job, JobClock, JobData, JobLog, JobSpace
+from archsmith.methods.protocol import answer, has
 from archsmith.metrics.cost import Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.metrics.limits import constraints_of, counted
@@ -16,7 +18,7 @@ from archsmith.problem.budget import parse
 from archsmith.run.request import request_from
 from archsmith.run.store import Run
 from archsmith.spaces import build_for
-from archsmith.stages.chosen import check, method_of, name_of
+from archsmith.stages.chosen import method_of, name_of
 from archsmith.stages.pipeline import open_work
 from archsmith.tasks import of_run
 
@@ -29,15 +31,15 @@ def generated(
     Rows {"budget", "networks": [{"key", "options", costs by name}], "error": why there are none}. `settings`: of the method,
     those that say what is generated. Raises UserError for a method that cannot.
     """
-    page = method_of(run.request)
-    if not hasattr(page, "generated"):
-        able = ", ".join(name for name in METHODS if hasattr(page_of(name), "generated"))
+    run.trusting()
+    if not has(method_of(run.request), "answer"):
+        able = ", ".join(name for name in METHODS if hasattr(named(name), "answer"))
         raise UserError(
             f"{run.folder} was searched by '{name_of(run.request)}', which searches anew for another budget: give --time or "
             f"--steps ({able} gives networks for any budget at once)"
         )
     taken_over(run)
-    asked = regenerating(run, settings or {})
+    method = method_of(run.request.model_copy(update={"settings": regenerating(run, settings or {})}))
     seen, trained, name = run.stage("look") or {}, run.stage("train") or {}, run.space
     shape = seen["channels"], seen["size"], seen["size"]
     model = build_for(of_run(seen), name, seen["channels"], seen["size"], device="meta")
@@ -47,14 +49,13 @@ def generated(
     if any(limit.metric == "latency" for row in limits for limit in row):
         table = LatencyTable(model, shape, threads=open_work(run).threads, path=run.folder / "latency.json")
         table.calibrate(Random(run.request.seed))
+    space = JobSpace(model, search_space(model), costs, name=name)
+    job = Job(JobData(()), space, JobClock(), JobLog(run.archive, run.decide), seed=run.request.seed)
     rows: list[dict[str, Any]] = []
     for row in limits:
         said = ", ".join(map(str, row)) or "none"
         try:
-            archs = page.generated(
-                search_space(model), name, trained, run.archive.stage("train"), constraints_of(row, costs, table), costs, count,
-                **asked,
-            )  # fmt: skip
+            archs = answer(method, job, trained, limits=constraints_of(row, costs, table), count=count)
         except NothingFits as error:
             rows.append({"budget": said, "networks": [], "error": str(error)})
             continue
@@ -66,19 +67,21 @@ def generated(
 
 def regenerating(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The run's settings with these changed; UserError for one that its shared weights were trained by."""
-    allowed = getattr(method_of(run.request), "GENERATING", ())
+    run.trusting()
+    allowed = getattr(method_of(run.request), "regenerating", ())
     for name in settings:
         if name not in allowed:
             able = f"only {', '.join(allowed)}" if allowed else "nothing of this method"
             raise UserError(f"--set {name}: what is trained already cannot be changed, {able} can; begin a new search")
     merged = {**run.request.settings, **settings}
-    check(request_from(**{**run.request.model_dump(), "settings": merged}))
+    method_of(request_from(**{**run.request.model_dump(), "settings": merged}))
     return merged
 
 
 def taken_over(run: Run) -> tuple[str, ...]:
     """The stages that hold for any budget: of a method without shared weights the look at the images only."""
-    trains = hasattr(method_of(run.request), "train")
+    run.trusting()
+    trains = has(method_of(run.request), "train")
     stages = ("look", "screen", "train") if trains else ("look",)
     if missing := [name for name in stages if run.stage(name) is None]:
         raise UserError(f"{run.folder} has not finished '{missing[0]}'; go on with `archsmith resume {run.folder}` first")

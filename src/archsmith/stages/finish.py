@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,21 +15,23 @@ from torch import nn
 from archsmith._internal.progress import duration
 from archsmith.errors import UserError
 from archsmith.methods.hand_made import places
-from archsmith.methods.task import Training
+from archsmith.methods.job import Training
+from archsmith.methods.protocol import FinishPlan
 from archsmith.problem import Candidate, Trial
+from archsmith.run import clock
 from archsmith.searchers.sqlite import SqliteArchive
 from archsmith.space import Architecture
 from archsmith.spaces.reference import Reference, costs
-from archsmith.stages import clock
 from archsmith.stages.profile import scaled
 from archsmith.stages.work import Work
 from archsmith.training.halving import rungs_for
 from archsmith.training.halving import work as rounds
-from archsmith.training.race import Entrant, Field, Standing, paced, race
+from archsmith.training.race import Entrant, Field, Standing, paced, race, served
 from archsmith.training.recipe import Recipe, default_recipe
 
 _GROWING, _GROW = 24, 0.5  # images of so many pixels grow while a network trains, from so much (benchmarks/recipe.py)
 _LEAST_RATE, _PASSES = 1 / 3, (20.0, 30.0)
+Start = Callable[[Architecture], nn.Module | None]  # the network that the training of an architecture begins with
 _LOOKED = 32  # images, to see how long looking takes
 
 
@@ -92,19 +95,25 @@ def rate_for(passes: float | None) -> float:
     return _LEAST_RATE + (1 - _LEAST_RATE) * min(1.0, max(0.0, (passes - low) / (high - low)))
 
 
-def finish(work: Work) -> dict[str, Any]:
-    """Both arms of the comparison. Nothing here looks at the test images."""
+def finish(work: Work, start: Start | None = None, how: FinishPlan = FinishPlan()) -> dict[str, Any]:  # noqa: B008  frozen
+    """Both arms of the comparison. Nothing here looks at the test images.
+
+    `start`: what a network of the short-list begins with instead of fresh weights; `how` it is finished.
+    """
     shortlist = (work.run.stage("search") or {})["shortlist"]
     recipe = recipe_for(work)
-    entrants = shortlisted(work, shortlist)
+    entrants = shortlisted(work, shortlist, start)
     if work.timed:
         work.run.decide("ship/looks", lambda: _looks_seconds(work, entrants[0].make()))
     plan = work.run.decide("finish/plan", lambda: _plan(work))
-    field = field_of(work, "search", recipe, plan["search"], 0.0)
+    fresh = start is None and work.run.request.init is None
+    field = replace(field_of(work, "search", recipe, plan["search"]), fresh=fresh)
     work.run.decide("finish/passes", lambda: passes_of(work, entrants, field))
     recipe = recipe_for(work)  # which they decide, too
-    field = field_of(work, "search", recipe, plan["search"], 0.0)
-    standings = race(entrants, field)
+    if how.how == "fine-tune":
+        recipe = replace(recipe, lr=round(recipe.lr * how.rate, 6))
+    field = replace(field_of(work, "search", recipe, plan["search"]), fresh=fresh)
+    standings = served(entrants, field) if how.how == "calibrate" else race(entrants, field)
     _record(work, shortlist, standings)
     chosen = standings[0].name
     by_key = {entry["key"]: entry for entry in shortlist}
@@ -132,13 +141,15 @@ def passes_of(work: Work, entrants: Sequence[Entrant], field: Field) -> float:
     return clock.TRIED * length / each / len(work.images.parts["train"])
 
 
-def shortlisted(work: Work, shortlist: Sequence[dict[str, Any]]) -> list[Entrant]:
+def shortlisted(work: Work, shortlist: Sequence[dict[str, Any]], start: Start | None = None) -> list[Entrant]:
     """The short-list as entrants; the architectures are checked against the space."""
-    found = []
-    for entry in shortlist:
-        arch = work.space.check(Architecture.from_json(entry["options"]))
-        found.append(Entrant(arch.key, lambda a=arch: work.plain(a)))  # type: ignore[misc]
-    return found
+
+    def make(arch: Architecture) -> nn.Module:
+        network = None if start is None else start(arch)
+        return work.plain(arch) if network is None else network
+
+    archs = [work.space.check(Architecture.from_json(entry["options"])) for entry in shortlist]
+    return [Entrant(arch.key, partial(make, arch)) for arch in archs]
 
 
 def _looks_seconds(work: Work, network: nn.Module) -> float:
@@ -192,7 +203,7 @@ def field_of(work: Work, arm: str, recipe: Recipe, budget: float, began: float =
         folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device, note=work.note,
         of={**work.identity, "run": work.run.record["id"]},
         seed=work.run.request.seed, class_counts=class_counts(work),
-        fresh=work.run.request.init is None and work.networks is None, precisions=work.precisions,
+        fresh=work.run.request.init is None, precisions=work.precisions,
         spent=lambda: (watch.seconds if watch is not None else 0.0) - began,
         tell=lambda text, share: work.tell(f"{arm}: {text}", min(1.0, watch.seconds / whole) if whole and watch else share),
     )  # fmt: skip

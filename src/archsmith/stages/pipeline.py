@@ -14,36 +14,27 @@ from typing import Any
 from archsmith._internal.files import sync_folder
 from archsmith._internal.progress import Silent, Watch, duration
 from archsmith.errors import ArchsmithError, UserError
-from archsmith.methods import auto, page_of, scored
+from archsmith.methods import auto, scored
+from archsmith.methods import method as named_method
 from archsmith.methods.estimated import FOLLOWED
-from archsmith.methods.task import Sharing, Task, TooLittleTime
-from archsmith.run import trust
+from archsmith.methods.job import Job, JobClock, JobData, JobLog, JobSpace, Sharing
+from archsmith.methods.protocol import TooLittleTime, Trained, has, screen, shares_of, start
+from archsmith.methods.protocol import finish as plan_of
+from archsmith.run import clock, trust
 from archsmith.run.request import Request
 from archsmith.run.stopwatch import Stopwatch
 from archsmith.run.store import STAGES, Run
-from archsmith.stages import clock, finish, further, look, profile, shared, ship
+from archsmith.stages import finish, further, look, profile, shared, ship
 from archsmith.stages.chosen import method_of
 from archsmith.stages.work import Work
 from archsmith.training.device import pick_device, set_threads
 
 Stage = Callable[[Work], dict[str, Any]]
-
-
 Again = Callable[[Work, dict[str, Any]], None]
-
-
 Said = Callable[[dict[str, Any]], str]
-
-
 Predict = Callable[[Work], float | None]
-
-
 _BUSY = 0.05  # of the time lost to other work, from which on it is said
-
-
 _SCORING_S = 60.0  # with --steps, where time plays no part but for what a stage says of itself
-
-
 _REPORTED = ("profile", "search", "finish", "ship")  # the page is drawn anew after these
 
 
@@ -67,12 +58,13 @@ def carry_on(run: Run, watch: Watch | None = None, *, ahead_s: float = 0.0, note
     began = time.monotonic() - ahead_s
     watch = watch or Silent()
     with run.locked():
-        run.space  # noqa: B018  refuses a file that this user has not named, before anything is written
+        run.trusting()  # before anything is written
         run.sign()
         run.update(status="running", error=None)
         _noted(run, notes)
         try:
-            if "signature" in (own := run.record.get("space_file") or {}) and own["signature"] is None:
+            own = [run.record.get(f"{kind}_file") or {} for kind in ("space", "method")]
+            if any("signature" in file and file["signature"] is None for file in own):
                 watch.note("there is no place for a key (see archsmith.run.trust): resume, again and export will need --trust")
             _reopened(run, watch)
             _stages(run, watch, began)
@@ -156,9 +148,10 @@ def _reported(run: Run, watch: Watch) -> None:
 
 def open_work(run: Run, watch: Watch | None = None) -> Work:
     """A process's view of a run: device and threads set, nothing loaded."""
+    run.trusting()
     request = run.request
     device, threads = pick_device(request.device), set_threads(run.record.get("threads") or request.threads)
-    return Work(run, watch or Silent(), device, threads, shares=hasattr(method_of(request), "train"))
+    return Work(run, watch or Silent(), device, threads, shares=shares_of(method_of(request)).sharing)
 
 
 def _stages(run: Run, watch: Watch, since: float) -> None:
@@ -190,44 +183,53 @@ def _stages(run: Run, watch: Watch, since: float) -> None:
 
 def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
     """Stage -> what does it, what takes it up again, its line, and how long it should take."""
-    page, settings = method_of(request), request.settings
-    scores = getattr(page, "SCORES", True)
+    method = method_of(request)
+    shares = shares_of(method)
 
     def nothing(work: Work, payload: dict[str, Any]) -> None:
         return None
 
     def train(work: Work) -> dict[str, Any]:
-        if not hasattr(page, "train"):
+        if not has(method, "train"):
             return {"skipped": True, "why": "this method trains no shared weights"}
         try:
-            return page.train(task(work), **settings)
+            return trained(work).record()
         except TooLittleTime as error:
             return {"skipped": True, "why": str(error)}
 
+    def trained(work: Work) -> Trained:
+        return method.train(job_of(work))  # type: ignore[attr-defined]
+
     def search(work: Work) -> dict[str, Any]:
         if doubt := _doubt(work):
-            own = page_of(auto(work.space_name))
-            return {**own.search(task(work)), "instead": doubt}
-        return page.search(task(work), **settings)
+            own = named_method(auto(work.space_name), {})
+            return {**own.search(job_of(work), None), "instead": doubt}
+        return method.search(job_of(work), trained(work) if has(method, "train") else None)
 
     def finished(work: Work) -> dict[str, Any]:
         if run_further(work.run):
             return further.further(work)
-        with_weights = hasattr(page, "network") and not _doubt(work)
-        work.networks = page.network(task(work), **settings) if with_weights else None
-        return finish.finish(work)
+        if _doubt(work):
+            return finish.finish(work)
+        weights = trained(work) if has(method, "start") and has(method, "train") else None
+        return finish.finish(work, start(method, job_of(work), weights), plan_of(method))
 
     return {
         "look": (look.look, look.again, look.said, lambda work: None),
         "profile": (profile.profile, profile.again, profile.said, lambda work: None),
         "screen": (
-            lambda work: page.screen(task(work), **settings),
+            lambda work: screen(method, job_of(work)),
             nothing,
             _screened,
-            lambda work: _predicted(work, "screen") if scores else 0.0,
+            lambda work: _predicted(work, "screen") if shares.scoring else 0.0,
         ),
-        "train": (train, nothing, _trained, lambda work: shared.budget(work)[0] if hasattr(page, "train") else 0.0),
-        "search": (search, nothing, _searched, lambda work: _predicted(work, "search") if scores else 0.0),
+        "train": (train, nothing, _trained, lambda work: shared.budget(work)[0] if shares.sharing else 0.0),
+        "search": (
+            search,
+            nothing,
+            _searched,
+            lambda work: _predicted(work, "search") if shares.scoring or shares.sharing else 0.0,
+        ),
         "finish": (finished, nothing, finish.said, lambda work: work.left_s),
         "ship": (ship.ship, nothing, ship.said, _shipping),
     }
@@ -265,32 +267,39 @@ def _doubt(work: Work) -> str | None:
     )
 
 
-def task(work: Work) -> Task:
+def job_of(work: Work) -> Job:
     """What the method is handed."""
-    request = work.run.request
-    trains = work.shares
-    if trains:
+    request, run, watch = work.run.request, work.run, work.stopwatch
+    if work.shares:
         shared.budget(work)
-    trials = request.trials if request.trials is not None or work.timed else 192
 
     def left() -> float:
         """Of the seconds for scores, as far as this run has spent them."""
         if not work.timed:
             return math.inf
-        spent = {name: seconds for name, seconds in work.run.seconds().items() if name in ("screen", "search")}
-        if work.stopwatch is not None and work.stopwatch.stage in ("screen", "search"):
-            spent[work.stopwatch.stage] = work.stopwatch.seconds
+        spent = {name: seconds for name, seconds in run.seconds().items() if name in ("screen", "search")}
+        if watch is not None and watch.stage in ("screen", "search"):
+            spent[watch.stage] = watch.seconds
         return _scoring(work) - sum(spent.values())
 
-    return Task(
-        work.model, work.space, work.costs, work.constraints, work.scoring_batches, work.run.archive, work.run.decide,
-        work.tell, request.seed, work.device, _scoring(work),
-        lambda: work.stopwatch.seconds if work.stopwatch else 0.0, trials,
-        work.run.decide("finalists", lambda: finish.finalists(work)), finish.training(work), work.space_name,
-        partial(_sharing, work) if trains else None, goal=work.images.goal, left=left,
-        by_hand=work.by_hand,
-        beside=work.beside, referenced=work.referenced,
-    )  # fmt: skip
+    return Job(
+        data=JobData(work.scoring_batches, work.images.goal, partial(_sharing, work) if work.shares else None),
+        space=JobSpace(
+            work.model, work.space, work.costs, work.constraints, name=work.space_name, by_hand=work.by_hand, beside=work.beside
+        ),
+        clock=JobClock(
+            seconds=_scoring(work),
+            spent=lambda: watch.seconds if watch is not None else 0.0,
+            left=left,
+            trials=request.trials if request.trials is not None or work.timed else 192,
+            finalists=run.decide("finalists", lambda: finish.finalists(work)),
+            training=finish.training(work),
+            referenced=work.referenced,
+        ),
+        log=JobLog(run.archive, run.decide, work.tell),
+        seed=request.seed,
+        device=work.device,
+    )
 
 
 def _sharing(work: Work) -> Sharing:

@@ -14,8 +14,8 @@ from archsmith.errors import UserError
 from archsmith.metrics.cost import LAYERS
 from archsmith.metrics.latency import LatencyTable, whole_ms
 from archsmith.problem.budget import human
+from archsmith.run import clock
 from archsmith.spaces.reference import BOUNDING, Reference, reference
-from archsmith.stages import clock
 from archsmith.stages.profiling import share_text, survey
 from archsmith.stages.work import Work
 

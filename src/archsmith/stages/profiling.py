@@ -23,17 +23,9 @@ from archsmith.spaces import build, meant
 from archsmith.training.device import set_threads
 
 Shape = tuple[int, int, int]
-
-
 _DRAWS, _DRAWS_TIMED = 400, 80  # each drawn network has some fifteen blocks, and a new one takes 35 ms to time
-
-
 _LOOKING_S = 20.0  # for a first network that fits
-
-
 _FOUND = 4  # networks looked for where no draw fits
-
-
 _TIMING_S = 25.0  # the latency table of `archsmith profile`
 
 

@@ -20,7 +20,7 @@ from archsmith.run.store import STAGES, Run
 from archsmith.spaces import meant
 from archsmith.stages import further, look
 from archsmith.stages.answers import regenerating, taken_over
-from archsmith.stages.chosen import check
+from archsmith.stages.chosen import method_of
 from archsmith.stages.networks import best, named
 from archsmith.stages.pipeline import carry_on, open_work
 from archsmith.training.device import pick_device
@@ -35,7 +35,7 @@ def start(
 
     `ahead_s`: seconds that this has taken already; `notes`: how what was asked for was read, for the record.
     """
-    check(request)
+    method_of(request)  # refuses what it cannot do, before anything is read
     pick_device(request.device)
     _begun_with(request)
     _outside(request.data, Path(out))
@@ -178,9 +178,10 @@ def absolute(request: Request) -> Request:
     changes["data"] = _absolute_data(request.data)
     if request.init:
         changes["init"] = str(Path(request.init).absolute())
-    file, colon, name = request.space.rpartition(":")
-    if colon and Path(file).exists():
-        changes["space"] = f"{Path(file).absolute()}:{name}"
+    for kind in ("space", "method"):
+        file, colon, name = getattr(request, kind).rpartition(":")
+        if colon and Path(file).exists():
+            changes[kind] = f"{Path(file).absolute()}:{name}"
     return request.model_copy(update=changes)
 
 

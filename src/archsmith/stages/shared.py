@@ -17,7 +17,7 @@ from torch import nn
 from archsmith._internal.seeding import mix, seeded
 from archsmith.data import Part, batches, chosen, ordered
 from archsmith.feasibility.sampler import feasible_sample
-from archsmith.methods.task import Sharing
+from archsmith.methods.job import Sharing
 from archsmith.spaces import build_for
 from archsmith.stages.finish import class_counts, recipe_for
 from archsmith.stages.work import Work

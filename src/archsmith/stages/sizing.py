@@ -13,9 +13,9 @@ from archsmith.data import Seen
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.metrics.cost import macs, params
 from archsmith.problem.budget import Limit, parse
+from archsmith.run import clock
 from archsmith.spaces import build
 from archsmith.spaces.convnet import by_hand
-from archsmith.stages import clock
 from archsmith.stages.work import PASSES, UPDATES, Work
 from archsmith.training.pace import images_per_second
 from archsmith.training.recipe import Recipe, default_recipe

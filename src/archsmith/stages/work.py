@@ -22,19 +22,19 @@ from archsmith.elastic.reading import read
 from archsmith.elastic.supernet import extract, search_space, try_networks
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError
-from archsmith.methods.task import Sharing
+from archsmith.methods.job import Sharing
 from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.cost import LAYERS, Costs, macs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.metrics.limits import constraints_of, counted
 from archsmith.problem import Candidate, Constraint, Problem
 from archsmith.problem.budget import Limit, parse
+from archsmith.run import clock
 from archsmith.run.stopwatch import Stopwatch
 from archsmith.run.store import Run
 from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces import build_for
 from archsmith.spaces.reference import Reference, beside, in_space
-from archsmith.stages import clock
 from archsmith.training.pace import images_per_second
 from archsmith.training.recipe import Precision, Recipe
 
@@ -74,7 +74,6 @@ class Work:
     data: Data | None = None
     stopwatch: Stopwatch | None = None
     latency: LatencyTable | None = None
-    networks: Callable[[Architecture], nn.Module] | None = None  # a method's own weights to start training from
     sharing: Sharing | None = None  # for methods that train shared weights
     shares: bool = False  # whether the method is one of those
 
@@ -309,9 +308,7 @@ class Work:
         return lambda arch: bounds.evaluate([Candidate(arch)])[0].feasible
 
     def plain(self, arch: Architecture) -> nn.Module:
-        """A network for training, on the CPU: fresh weights by seed and architecture, the method's own, or those of --init."""
-        if self.networks is not None:
-            return self.networks(arch)
+        """A network for training, on the CPU: fresh weights by seed and architecture, or those of --init."""
         if self.run.request.init:
             return extract(self.model, arch, "shared")
         return extract(self.model, arch, "fresh", torch.Generator().manual_seed(mix(self.run.request.seed, arch.key)))

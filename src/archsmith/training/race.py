@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from archsmith.elastic.supernet import calibrate
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.metrics.chance import against_constant
-from archsmith.training.checkpoint import resumed
+from archsmith.training.checkpoint import resumed, save
 from archsmith.training.growing import Smaller, takes
 from archsmith.training.halving import Rung, rungs_for, work
 from archsmith.training.identity import pass_on
@@ -238,6 +238,40 @@ def _calibrated(state: TrainState, field: Field, share: float) -> nn.Module:
     """
     first = itertools.islice(field.stream(0), _CALIBRATION)
     return calibrate(Smaller(copy.deepcopy(state.network), state.recipe, share), (x for x, _ in first))
+
+
+def served(entrants: Sequence[Entrant], field: Field) -> list[Standing]:
+    """Networks that are good as they are, best first: BatchNorm's statistics set anew, nothing trained, each looked at once.
+
+    Their weights are kept as those of a race, so that `trained` gives them back. Raises EvaluationFailed where all failed.
+    """
+    standings = [
+        Standing(**field.decide(f"{field.arm}/served/{entrant.name}", lambda one=entrant: vars(_serve(one, field))))  # type: ignore[misc]
+        for entrant in entrants
+    ]
+    if all(standing.failed for standing in standings):
+        raise EvaluationFailed("no network could be looked at: " + "; ".join(f"{s.name}: {s.failed}" for s in standings))
+    return sorted(standings, key=lambda s: (s.failed is not None, -(s.val_accuracy or 0.0)))
+
+
+def _serve(entrant: Entrant, field: Field) -> Standing:
+    recipe = replace(field.recipe, ema=0.0, whiten=False, identity=False, grow=1.0)
+    began = field.now()
+    try:
+        network = entrant.make().to(field.device)
+        calibrate(network, (x for x, _ in itertools.islice(field.stream(0), _CALIBRATION)))
+        found = field.evaluate(network.eval())
+        of = {**field.of, "arm": field.arm, "network": entrant.name}
+        state = start(
+            network, recipe, seed=field.seed, device=field.device, class_counts=field.class_counts, fresh=False, of=of
+        )  # fmt: skip
+        save(state, checkpoint_path(field, entrant.name))
+    except UserError:
+        raise
+    except (EvaluationFailed, RuntimeError, ValueError, TypeError) as error:
+        return Standing(entrant.name, failed=f"{type(error).__name__}: {error}")
+    above = against_constant(found)["above"] if "interval" in found else None
+    return Standing(entrant.name, 1.0, 0, field.now() - began, found["accuracy"], above)
 
 
 def trained(entrant: Entrant, field: Field, entrants: int, standing: Mapping[str, Any]) -> nn.Module:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from archsmith._internal.seeding import mix, seeded
+from archsmith._internal.user_code import PREFIX
 from archsmith.errors import UserError
 from archsmith.space import Architecture
 from archsmith.training.state import TrainState
@@ -164,7 +165,7 @@ def _summed(module: nn.Module, loss: Tensor, share: float) -> Tensor:
 def _files(module: nn.Module) -> list[str]:
     """The user's own, which a process must have run before it can read the network."""
     names = {type(part).__module__ for part in module.modules()}
-    return [str(sys.modules[name].__file__) for name in sorted(names) if name.startswith("archsmith_user_")]
+    return [str(sys.modules[name].__file__) for name in sorted(names) if name.startswith(PREFIX)]
 
 
 def _handed(state: TrainState, step: Step) -> None:
@@ -180,7 +181,7 @@ def _handed(state: TrainState, step: Step) -> None:
 
 
 def _taken(files: list[str], device: torch.device) -> tuple[TrainState, Any]:
-    from archsmith.spaces.loading import execute
+    from archsmith._internal.user_code import execute
 
     for file in files:
         execute(Path(file))

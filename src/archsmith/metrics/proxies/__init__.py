@@ -52,7 +52,7 @@ PROXIES: dict[str, tuple[str, str]] = {  # name -> (module:attribute, what it is
 
 def named(name: str) -> Proxy:
     """The proxy `name` as `Scores` and `score_network` take it; UserError for a baseline, which reads no network."""
-    found = look_up("proxy", name, PROXIES)
+    found = _looked_up(name)
     if name == "zico":
         found = found.proxy
     if inspect.isclass(found):
@@ -60,9 +60,25 @@ def named(name: str) -> Proxy:
     return found
 
 
+def _looked_up(name: str) -> Any:
+    """As `look_up`; a plain function (network, batches) -> float of a plug-in or a user's file is a proxy that needs no pass
+    of ours."""
+    found = look_up("proxy", name, PROXIES)
+    if name in PROXIES or inspect.isclass(found) or not callable(found):
+        return found
+    from archsmith.metrics.proxies.reading import Proxy
+
+    return Proxy(label_of(name), lambda reading: found(reading.network, reading.batches))
+
+
+def label_of(name: str) -> str:
+    """What the scores of a proxy are called: "width" for "my.py:width"."""
+    return name.rpartition(":")[2]
+
+
 def lower_is_better(name: str) -> bool:
     """Whether the smaller value of this proxy is the better one."""
-    found = look_up("proxy", name, PROXIES)
+    found = _looked_up(name)
     return not inspect.isclass(found) and bool(found.lower)
 
 
@@ -83,7 +99,7 @@ def build(
     `costs` (arch -> {"params", "macs", "depth"}) and `seed`; `settings` are its own. Raises UserError for an unknown name or
     setting.
     """
-    factory = look_up("proxy", name, PROXIES)
+    factory = _looked_up(name)
     given = {"model": model, "batches": batches, "costs": costs, "seed": seed}
     if not inspect.isclass(factory):
         from archsmith.metrics.proxies.scores import Scores
@@ -131,7 +147,7 @@ def build_all(
 
     for name in names:
         check("proxy", name, PROXIES)
-    counted = [name for name in names if ".baselines:" in PROXIES[name][0]]
+    counted = [name for name in names if ".baselines:" in PROXIES.get(name, ("",))[0]]
     metrics = {name: build(name, model, batches, costs=costs, seed=seed) for name in counted}
     scored = [named(name) for name in names if name not in counted]
     options: dict[str, Any] = {} if loss is None else {"loss": loss}
@@ -140,7 +156,7 @@ def build_all(
     def scores(arch: Architecture) -> dict[str, float]:
         found: dict[str, float] = {} if together is None else together(arch)  # type: ignore[assignment]
         found |= {name: float(metric(arch)) for name, metric in metrics.items()}
-        order = {name: position for position, name in enumerate(names)}
+        order = {label_of(name): position for position, name in enumerate(names)}
         return dict(sorted(found.items(), key=lambda item: order[item[0].partition(".")[0]]))
 
     return scores

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archsmith.stages import clock
+from archsmith.run import clock
 from archsmith.training.halving import rungs_for, work
 
 TIMES = st.floats(20, 86_400)
