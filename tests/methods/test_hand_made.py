@@ -12,14 +12,18 @@ import torch
 from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError
 from archsmith.methods import hand_made
+from archsmith.methods.job import Job, JobClock, JobData, JobLog, JobSpace, Training
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.limits import constraints_of
 from archsmith.problem import Candidate, Problem
 from archsmith.problem.budget import parse
 from archsmith.run.request import request_from
+from archsmith.searchers.archive import Archive
+from archsmith.space import Architecture
 from archsmith.spaces.convnet import convnet
 from archsmith.spaces.reference import BY_HAND, beside, in_space, reference
 from archsmith.stages.requests import start
+from archsmith.training.recipe import Recipe
 
 BUDGET = "params<=30k, macs<=2M"
 
@@ -94,7 +98,7 @@ def test_where_time_is_short_few_networks_race(seconds: float | None, views: int
     assert hand_made.places(1, seconds, views, referenced=referenced) == 1
 
 
-@pytest.mark.parametrize(("passes", "views"), [(5, 1), (25, 1), (40, 2), (400, 2), (float("inf"), 2)])
+@pytest.mark.parametrize(("passes", "views"), [(5, 1), (25, 1), (80, 2), (400, 2), (float("inf"), 2)])
 def test_images_that_are_seen_often_are_looked_at_twice(passes: float, views: int) -> None:
     """One look won on 42,500 images (13 and 21 passes), two on 3,068 (80); on 4,250 (70) they are level."""
     assert hand_made.looks(passes) == views
@@ -108,3 +112,30 @@ def test_networks_look_at_mirror_images_where_those_mean_the_same(tmp_path: Path
     networks = (run.stage("finish") or {})["networks"]
     assert all(5e5 < networks[entry["key"]]["macs"] <= 8e5 for entry in listed)  # what looks twice is narrower
     assert (run.stage("ship") or {})["budget"][0]["met"]
+
+
+@pytest.mark.parametrize(
+    ("referenced", "expected"),
+    [(True, [2]), (False, [2, 1])],  # the reference looks once; without one both forms race, and no neighbor takes a place
+)
+def test_both_forms_race_where_no_reference_has_the_other_one(referenced: bool, expected: list[int]) -> None:
+    with torch.device("meta"):
+        model = convnet(5, 1, 16, mirrors=True)
+    space, costs = search_space(model), Costs(model, (1, 16, 16), ("params", "macs", *LAYERS))
+    made = reference(5, 1, 16, {"params": 30e3, "macs": 2e6})[0]
+
+    def by_hand(limits: Any, views: int = 1) -> list[Architecture]:
+        found = in_space(space, made, lambda arch: costs(arch)["macs"] <= 2e6, views)
+        return [] if found is None else [found]
+
+    images = torch.zeros(8, 1, 16, 16), torch.zeros(8, dtype=torch.long)
+    training = Training(seconds=200.0, images=500, class_counts=(100,) * 5, recipe=Recipe())
+    job = Job(
+        JobData((images, images)),
+        JobSpace(model, space, costs, by_hand=by_hand, beside=lambda count, views=1: [space.extreme(0)]),
+        JobClock(finalists=4, training=training, referenced=referenced),
+        JobLog(Archive(), lambda name, make: {"weights": {"depth": 0.0, "outputs": 1e-9, "macs": 0.0}}),
+    )
+    listed = hand_made.HandMade().search(job)["shortlist"]
+    assert [entry["options"]["views"] for entry in listed if entry["origin"] == "hand-made"] == expected
+    assert len(listed) == len(expected)

@@ -20,7 +20,7 @@ from archsmith.spaces import meant
 
 SEARCHER = "by hand, and neighbors of the first"
 _LONG_S, _FEW = 1200.0, 2  # seconds of training from which on the race is a wide one, and the networks of one that is not
-_OFTEN = 30.0  # passes over the training images
+_OFTEN = 45.0  # passes over the training images
 _FAMILY = "convnet"  # the space that has such networks
 
 
@@ -60,7 +60,8 @@ class HandMade:
         likeliest = [*by_hand[:1], *single]
         if single and looks(passes_of(job, single[0])) == 1:
             likeliest.reverse()
-        first = list(dict.fromkeys([*likeliest, *by_hand[1:]]))[: -(-count // 2)]
+        own = len(likeliest) if single and not job.clock.referenced else 1  # both forms, where no reference has the other one
+        first = list(dict.fromkeys([*likeliest, *by_hand[1:]]))[: max(-(-count // 2), min(own, count))]
         near = job.space.beside(2 * count, views)
         others = [arch for arch in near if arch not in first][: count - len(first)]
         listed = [*(entry(arch, "hand-made") for arch in first), *(entry(arch, "neighbor") for arch in others)]

@@ -43,6 +43,7 @@ from archsmith.searchers.random import random_search
 from archsmith.searchers.steady import Proposing, steady_state
 from archsmith.space import Architecture
 from archsmith.training.pace import COUNTS, Pace, timed
+from archsmith.training.recipe import growth
 
 _TIMED = 5  # scores timed to see how many fit
 _FEWEST, _MOST = 24, 3000
@@ -393,7 +394,8 @@ def passes_of(job: Job, arch: Architecture) -> float:
         return math.inf
     counts = _counts(job)
     pace = Pace(counts.once, _paces(job, counts)["weights"])
-    return 1e3 * job.clock.training.seconds / max(pace(arch), 1e-9) / job.clock.training.images
+    training = job.clock.training
+    return 1e3 * training.seconds * growth(training.recipe) / max(pace(arch), 1e-9) / training.images
 
 
 def _paces(job: Job, counts: Costs) -> dict[str, Any]:

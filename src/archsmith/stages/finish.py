@@ -27,7 +27,7 @@ from archsmith.stages.work import Work
 from archsmith.training.halving import rungs_for
 from archsmith.training.halving import work as rounds
 from archsmith.training.race import Entrant, Field, Standing, paced, race, served
-from archsmith.training.recipe import Recipe, default_recipe
+from archsmith.training.recipe import Recipe, default_recipe, growth
 
 _GROWING, _GROW = 24, 0.5  # images of so many pixels grow while a network trains, from so much (benchmarks/recipe.py)
 _LEAST_RATE, _PASSES = 1 / 3, (20.0, 30.0)
@@ -138,7 +138,8 @@ def passes_of(work: Work, entrants: Sequence[Entrant], field: Field) -> float:
     if not work.timed:
         return length * field.recipe.batch_size / len(work.images.parts["train"])
     each = min(paced(entrants[0], field)["ms"].values()) / 1e3
-    return clock.TRIED * length / each / len(work.images.parts["train"])
+    grown = growth(field.recipe) if field.fresh else 1.0
+    return clock.TRIED * length * grown / each / len(work.images.parts["train"])
 
 
 def shortlisted(work: Work, shortlist: Sequence[dict[str, Any]], start: Start | None = None) -> list[Entrant]:

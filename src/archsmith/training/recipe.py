@@ -18,6 +18,7 @@ from archsmith.training.device import bf16_pays
 Loss = Literal["cross-entropy", "squared error"]
 Precision = Literal["float32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
+_FIXED = 1 / 8  # of the time of a training step on whole images, what does not fall with their size
 GROWN = 0.7  # of the training, from which on images have their whole size
 _STEP = 4  # pixels by which they grow
 LOSSES: dict[Loss, Callable[..., Tensor]] = {"cross-entropy": F.cross_entropy, "squared error": F.mse_loss}
@@ -151,6 +152,16 @@ def side_at(recipe: Recipe, side: int, progress: float) -> int:
         return side
     share = recipe.grow + (1 - recipe.grow) * max(progress, 0.0) / GROWN
     return min(side, max(_STEP, round(side * share / _STEP) * _STEP))
+
+
+def growth(recipe: Recipe) -> float:
+    """How many times as many images a training sees in its time for their growing; 1 where they do not grow.
+
+    A step takes an eighth of its time whatever the size, the rest as the pixels. Of trainings on one thread it was 1.5 to 1.6.
+    """
+    points = 100
+    shares = [min(1.0, recipe.grow + (1 - recipe.grow) * (i + 0.5) / points / GROWN) for i in range(points)]
+    return sum(1.0 / (_FIXED + (1 - _FIXED) * share**2) for share in shares) / points
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:
