@@ -1,8 +1,8 @@
 """What was measured: `benchmarks/results/TOPIC.jsonl`, a line a result; how it is read, checked, and quoted elsewhere.
 
-A text quotes a result as `NUMBERS (result ID)`, e.g. `90.80 % (result cifar10-15m-any-size-1)`: the numbers right before the
-bracket (several with `,` `/` `to` `and` `+-` or brackets between them, a unit after them) stand in the value, the detail or the
-spread of that record, digit for digit. `(results ID, ID)` cites several; a citation after words alone quotes nothing.
+A text quotes a result as `NUMBERS (result ID)`, e.g. `90.66 % (result cifar10-15m-any-size-2)`: the numbers right before the
+bracket (several with `,` `/` `to` `and` `+-` or brackets between them, a unit after them) stand in the claim, the value, the
+detail or the spread of that record, digit for digit. `(results ID, ID)` cites several; after words alone it quotes nothing.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Result:
     @property
     def numbers(self) -> set[Decimal]:
         """What may be quoted."""
-        return numbers(f"{self.value} | {self.detail} | {self.spread}")
+        return numbers(f"{self.claim} | {self.value} | {self.detail} | {self.spread}")
 
 
 FIELDS = tuple(field.name for field in fields(Result))[1:]  # of a line; the topic is the file's name
@@ -196,7 +196,12 @@ def quotations(text: str) -> Iterator[tuple[tuple[str, ...], set[Decimal]]]:
 def misquoted(text: str, results: Iterable[Result]) -> list[str]:
     """What a text says of results that they do not say."""
     by_id: dict[str, Any] = {result.id: result for result in results}
-    faults = []
+    loose = [
+        cited
+        for cited in re.findall(r"\(results? [^()]*\)", " ".join(text.split()))
+        if "-" in cited and not _CITED.match(cited)
+    ]
+    faults = [f"{cited} is not of the form (result ID) or (results ID, ID)" for cited in loose]
     for ids, quoted in quotations(text):
         faults += [f"{id} is no result" for id in ids if id not in by_id]
         recorded: set[Decimal] = set().union(*(by_id[id].numbers for id in ids if id in by_id))
