@@ -11,8 +11,9 @@ PAGE = Path(__file__).with_name("RESULTS.md")
 _TOP = """# Results
 
 Every number we claim, with the command that gave it: wins, ties, losses and nulls alike. This page is made of
-`benchmarks/results/*.jsonl` by `python benchmarks/run.py render`; edit those. Texts quote a result by its id, and a test
-compares them. What a result told, and what was changed for it, stands in [docs/notes](../docs/notes/README.md).
+`benchmarks/results/*.jsonl` by `python benchmarks/run.py render`; edit those: a line a result, its fields are described in
+`benchmarks/results.py`. Texts quote a result by its id, and a test compares them. What a result told, and what was changed
+for it, stands in [docs/notes](../docs/notes/README.md).
 
 Hardware "2-core EPYC": AMD EPYC, 2 cores, 24 GiB, no GPU, Python 3.11, torch 2.13.0 (CPU). Seconds are wall clock unless
 they say CPU. Verdicts: won, tie, lost (against something), met, missed (a target), null (it makes no difference), fact.
