@@ -1,4 +1,4 @@
-"""Bad command lines and files: each ends with its exit code and one message; the whole list is benchmarks/bad_inputs.py."""
+"""Bad command lines and files: each ends with its exit code and one message; all are in benchmarks/robustness/bad_inputs.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "bad_inputs.py"
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "robustness" / "bad_inputs.py"
 _SLOW = ("bench supernets", "images", "data", "search --group")  # what begins to read images, or imports most
 
 

@@ -24,7 +24,7 @@ from archsmith.spaces.reference import BY_HAND
 from archsmith.stages.pipeline import carry_on
 from archsmith.stages.requests import start
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "campaign.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "robustness" / "campaign.py"
 sys.path.insert(0, str(SCRIPT.parent))
 MAKE_IMAGES = runpy.run_path(str(SCRIPT))["make_images"]
 

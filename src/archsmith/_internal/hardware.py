@@ -61,7 +61,7 @@ def keep_memory() -> bool:
     """Has this process keep freed memory for what it allocates next, up to its own peak; whether the system could be told.
 
     By default glibc hands each tensor of some megabytes back to the kernel, which has to clear its pages again for the next
-    one: up to a quarter of a training step on a CPU (benchmarks/memory.py). Elsewhere than on glibc nothing is changed.
+    one: up to a quarter of a training step on a CPU (result kept-memory). Elsewhere than on glibc nothing is changed.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -73,12 +73,12 @@ def suggest(data: Described, level: str = "auto", *, passes: float = 0.0) -> Aug
 
     level: "none" for nothing at all, "mild", "strong" for two RandAugment-like operations and erasing beside it, "auto" for one
     of these two by `passes`, how often a training sees each image: the more images there are, the oftener
-    (benchmarks/recipe.py, benchmarks/plain_stacks.py).
+    (results recipe-lr-x2-strong, strong-augmentation).
     Whether to flip was decided while loading, from the images; `data.facts["flip"]` says why. Grey images that must not be
-    flipped are characters, mostly: shifting them by a pixel harms when there are only 8 (built-in digits, validation images,
-    `benchmarks/recipe.py`: shifts 1.6 +- 0.4 points below rotation, both together 1.9 +- 0.4 below it). The slight rotation
-    itself made no difference there (-0.4 +- 0.5 points after 500 steps, -0.2 +- 0.2 after 2,000); it is kept for sets where
-    characters lean.
+    flipped are characters, mostly: shifting them by a pixel harms when there are only 8 (built-in digits, validation images:
+    beside rotation shifts have -1.6 +- 0.4, both together -1.9 +- 0.4 points (result recipe-digits-500-steps)). The slight
+    rotation itself made no difference there: without it +0.4 +- 0.5 points (result recipe-digits-500-steps), after 2,000 steps
+    +0.2 +- 0.2 (result recipe-digits-2000-steps); it is kept for sets where characters lean.
     """
     if level not in LEVELS:
         raise UserError(f"augmentation '{level}' is one of {', '.join(LEVELS)}")

@@ -53,7 +53,7 @@ _RANK_BETTER = ("archsmith", "archsmith-vit")  # ensembles that rank networks of
 
 
 def auto(space: str) -> str:
-    """What `--method auto` stands for, as benchmarks/RESULTS.md has it.
+    """What `--method auto` stands for, as measured (results decider-hand-made, nasbench201-archsmith, vit-no-score).
 
     Hand-made networks and neighbors where the space has such, else the score that ranks its networks best.
     """

@@ -72,8 +72,9 @@ def search(job: Job, root: Node) -> dict[str, Any]:
     """Predictor-guided search on the held-out loss, as many random networks beside it; the best of all are short-listed.
 
     By loss rather than accuracy: where weights are shared by many and trained shortly it ranks better. Guided by a predictor
-    because that search is first in a large space and among the first in a small one (both in benchmarks/RESULTS.md), and needs
-    no more trials than there are to make a difference, where a population would be all of them.
+    because that search is first in a large space and among the first in a small one (results ofa-guided,
+    nasbench201-200-guided), and needs no more trials than there are to make a difference, where a population would be all of
+    them.
     """
     metric = estimate(job, root)
     score = scored.Score("shared_accuracy", metric, 0)

@@ -1,7 +1,7 @@
 """Networks as one would make them by hand, and neighbors of the best of them: nothing is scored, training alone decides.
 
 What `--method auto` is where the space has such networks: with minutes to train, no score that was tried found better ones in
-the family (benchmarks/RESULTS.md), and scoring takes time from training.
+the family (result decider-hand-made), and scoring takes time from training.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def looks(passes: float) -> int:
     """How often a hand-made network looks at an image, by how often it would see each in its training.
 
     Seldom: there are many images, and a network of twice the width gains more from them. Often: two looks at half the width are
-    level or better (benchmarks/RESULTS.md).
+    level or better (result look-once-or-twice).
     """
     return 2 if passes >= _OFTEN else 1
 

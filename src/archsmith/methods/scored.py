@@ -173,7 +173,7 @@ def _begun_by_hand(by_hand: Sequence[Architecture], count: int, listed: list[dic
     """The short-list with networks that anybody would begin with in up to half of its places, or in its only one.
 
     What wins the race has then beaten them; where there is time for one training alone nothing has shown that a network by a
-    score is better (benchmarks/by_hand.py).
+    score is better (result hand-made-kinds).
     """
     known = {entry["key"]: entry for entry in listed}
     first = [
@@ -431,7 +431,7 @@ def _paces(job: Job, counts: Costs) -> dict[str, Any]:
             took.append(milliseconds)
             if ended() and len(took) >= _PACED_FEWEST:
                 break
-        # of few networks one count says more than three that are fitted to them (benchmarks/pace_few.py)
+        # of few networks one count says more than three that are fitted to them (results pace-few-mobilenet, pace-few-convnet)
         names = COUNTS if len(took) >= _FITTED_FROM else COUNTS[1:2]
         pace = Pace(counts.once, dict.fromkeys(COUNTS, 0.0) | fitted([counts.once(a) for a in archs[: len(took)]], took, names))
         return {"weights": dict(pace.weights), "slowest": max(took), "fastest": _fastest(job, pace)}

@@ -85,7 +85,7 @@ def shipping(total_s: float, slowdown: float = 1.0, more_s: float = 0.0) -> floa
 
 
 def expected_shipping(more_s: float = 0.0) -> float:
-    """Seconds that shipping takes on a quiet machine, `more_s` being kept for looks (benchmarks/predicted.py)."""
+    """Seconds that shipping takes on a quiet machine, `more_s` being kept for looks (result stage-times-ship)."""
     return SHIP_S / IN_HAND + _LOOKED * more_s
 
 

@@ -27,7 +27,7 @@ _BLOCKS = {
     "inverted": "inverted residuals", "basic": "residual blocks", "conv": "convolutions", "fused": "fused residuals",
     "pooled": "convolutions and pooling",
 }  # fmt: skip
-# (block, blocks a stage, at the stem's resolution), what is worth trying first where time is short (benchmarks/by_hand.py)
+# (block, blocks a stage, at the stem's resolution), what is worth trying first where time is short (result hand-made-kinds)
 BY_HAND = (("pooled", 2, 0), ("conv", 2, 0), ("basic", 1, 0), ("inverted", 3, 1))
 _DENSE = ("pooled", "conv", "basic")
 _FINEST = 0.01  # steps of the width multiplier

@@ -29,7 +29,7 @@ from archsmith.training.halving import work as rounds
 from archsmith.training.race import Entrant, Field, Standing, paced, race, served
 from archsmith.training.recipe import Recipe, default_recipe, growth
 
-_GROWING, _GROW = 24, 0.5  # images of so many pixels grow while a network trains, from so much (benchmarks/recipe.py)
+_GROWING, _GROW = 24, 0.5  # images of so many pixels grow in training, from so much (result recipe-growing-whitening)
 _LEAST_RATE, _PASSES = 1 / 3, (20.0, 30.0)
 Start = Callable[[Architecture], nn.Module | None]  # the network that the training of an architecture begins with
 _LOOKED = 32  # images, to see how long looking takes
@@ -87,7 +87,7 @@ def recipe_for(work: Work) -> Recipe:
 def rate_for(passes: float | None) -> float:
     """The part of the recipe's learning rate for so many passes over the training images: a third up to 20, all from 30 on.
 
-    Images that are seldom seen twice need no noise against learning them by heart (benchmarks/RESULTS.md).
+    Images that are seldom seen twice need no noise against learning them by heart (results rate-cifar10, rate-by-passes).
     """
     if passes is None:
         return 1.0

@@ -61,7 +61,7 @@ def wanted(images: int, recipe: Recipe, *, dense: bool) -> float:
     """Images that a network should see in its training, of so many that there are.
 
     `dense`: stacks of dense convolutions, which learn from fewer passes, the fewer, the more images there are
-    (benchmarks/RESULTS.md).
+    (results size-cifar10, size-cifar10-500).
     """
     passes = min(PASSES, _DENSE_PASSES * (_IMAGES / images) ** _FEWER) if dense else PASSES
     return max(passes * images, UPDATES * recipe.batch_size)

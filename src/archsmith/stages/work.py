@@ -40,7 +40,7 @@ from archsmith.training.recipe import Precision, Recipe
 
 PASSES = 25  # over the training images; fewer teach a small network little
 UPDATES = 400  # ... and batches at least, where images are few
-_PER_IMAGE = 480.0  # MACs of a stack of dense convolutions for each image that it is to see (benchmarks/RESULTS.md)
+_PER_IMAGE = 480.0  # MACs of a stack of dense convolutions for each image that it is to see (result size-cifar10)
 _HEAD = 256  # of the one that is timed
 _GLANCE = 1000  # validation images behind each point of a learning curve, and behind a cut
 _FEWEST_GLANCE = 64  # ... fewer where looking takes long, but not below this

@@ -118,13 +118,14 @@ def default_recipe(images: int, *, imbalance: float = 1.0, device: torch.device 
         batch 128: lr 0.4 62.3, lr 0.8 61.4; AdamW lr 3e-3 61.6
         batch 64:  lr 0.2 64.9, lr 0.4 62.9, lr 0.4 with label smoothing 0.1 64.8, that with `zero_gamma` 64.9
 
-    Digits, the hand-made reference below 20 k parameters, on validation images only (`benchmarks/recipe.py`; 500 steps, six
-    splits, difference to this recipe in points and its standard error): lr 0.2 -0.4 +- 0.5, lr 0.4 -0.1 +- 0.6, lr 0.6
-    -0.1 +- 0.6, no label smoothing -0.6 +- 0.6, AdamW 5e-3 -0.9 +- 0.2. 2,000 steps, ten splits: lr 0.2 +0.3 +- 0.2.
+    Digits, the hand-made reference below 20 k parameters, on validation images only (500 steps, six splits, difference
+    to this recipe in points and its standard error): lr 0.2 -0.4 +- 0.5, lr 0.4 -0.1 +- 0.6, lr 0.6 -0.1 +- 0.6, no label
+    smoothing -0.6 +- 0.6, AdamW 5e-3 -0.9 +- 0.2 (result recipe-digits-500-steps). 2,000 steps, ten splits: lr 0.2
+    +0.3 +- 0.2 (result recipe-digits-2000-steps).
 
-    Dense networks, several sets, validation images (`benchmarks/recipe.py`; the table is in benchmarks/RESULTS.md): lr 0.6 is
-    better than 0.3 where images are seen 30 times and more, 0.2 better than 0.6 or 0.4 where 5 to 13 times
-    (`stages.finish.rate_for`); balancing the classes gained nothing.
+    Dense networks, several sets, validation images: lr 0.6 is better than 0.3 where images are seen 34 times and
+    more (result recipe-lr-x2), 0.2 better than 0.6 or 0.4 where 5 to 13 times (results rate-cifar10, rate-by-passes),
+    as `stages.finish.rate_for` has it; balancing the classes gained nothing.
 
     So: batches of 64 on a CPU; label smoothing 0.1; no zero start, which made no difference. The scaling of lr by the root of
     the batch is not measured. The average counts most half way: at 30 % of the training it was 4 to 10 points above the live

@@ -32,11 +32,13 @@ _OWN = tuple((name, 1.0) for name in ("az_nas.expressivity", "effective_params",
 ENSEMBLES = {
     ensemble.name: ensemble
     for ensemble in (
-        Ensemble("archsmith", _OWN, "benchmarks/choose_ensemble.py on TransNAS, NAS-Bench-1Shot1 and DARTS cells"),
+        Ensemble("archsmith", _OWN, "benchmarks/proxies/choose_ensemble.py on TransNAS, NAS-Bench-1Shot1 and DARTS cells"),
         Ensemble(
-            "archsmith-mobile", (("l2_norm", 1.0), ("params", 1.0)), "benchmarks/mobile_scores.py on the Once-For-All space"
+            "archsmith-mobile",
+            (("l2_norm", 1.0), ("params", 1.0)),
+            "benchmarks/proxies/mobile_scores.py on the Once-For-All space",
         ),
-        Ensemble("archsmith-vit", (("params", 1.0),), "benchmarks/vit_scores.py on small Vision Transformers"),
+        Ensemble("archsmith-vit", (("params", 1.0),), "benchmarks/proxies/vit_scores.py on small Vision Transformers"),
         Ensemble("az-nas", _AZ, "Lee and Ham, CVPR 2024, equation 10"),
         Ensemble("az-nas+synflow", (*_AZ, ("synflow", 1.0)), "Lee and Ham, CVPR 2024, table 5"),
         Ensemble("az-nas+zico", (*_AZ, ("zico", 1.0)), "Lee and Ham, CVPR 2024, table 5"),

@@ -1,10 +1,10 @@
 """What should decide the short-list where minutes train: a score without training, size, pace, chance, or one's own hand?
 
-`python benchmarks/deciders.py cifar-500-judged --networks 20 --seconds 40` draws networks of the family of all blocks under the
-budget, half of them with two blocks a stage at most, scores them, trains each for equal CPU seconds of one thread (as a run
-would: no network gets more for being slow) and ranks what could have decided: Kendall's tau with the accuracy on validation
-images, and the accuracy of its first three. The hand-made networks of the reference are trained alike. A JSON line a network,
-kept and not repeated; then the table.
+`python benchmarks/training/deciders.py cifar-500-judged --networks 20 --seconds 40` draws networks of the family of all blocks
+under the budget, half of them with two blocks a stage at most, scores them, trains each for equal CPU seconds of one thread (as
+a run would: no network gets more for being slow) and ranks what could have decided: Kendall's tau with the accuracy on
+validation images, and the accuracy of its first three. The hand-made networks of the reference are trained alike. A JSON line a
+network, kept and not repeated; then the table.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """What one would write by hand: a ResNet-like and an airbench-like CNN within the budget, trained for the whole time.
 
-`python benchmarks/plain_cnn.py clothes --kind airbench --seconds 600` prints one JSON object. Of archsmith it uses the reading
-of images alone, so that split and pixels are those of the search. Learning rate, decay and input size were chosen by short
-trainings, on validation images (benchmarks/RESULTS.md). airbench (K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single GPU,
-2024): its whitening of patches, its identities to begin with, its GELU and scaled outputs, without its test-time augmentation.
+`python benchmarks/training/plain_cnn.py clothes --kind airbench --seconds 600` prints one JSON object. Of archsmith it uses the
+reading of images alone, so that split and pixels are those of the search. Learning rate, decay and input size were chosen by
+short trainings, on validation images (benchmarks/RESULTS.md). airbench (K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single
+GPU, 2024): its whitening of patches, its identities to begin with, its GELU and scaled outputs, without its test-time
+augmentation.
 """
 
 from __future__ import annotations

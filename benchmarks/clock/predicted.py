@@ -1,7 +1,7 @@
 """How far off the stage times were that runs had said beforehand: finished run folders, made on a quiet machine.
 
-`python benchmarks/predicted.py runs/outcome/*-search-600-*/` prints a row a stage: runs, what was said and taken (medians), and
-how many were within 30 %. Stages that took less than two seconds are left out: nobody waits for them.
+`python benchmarks/clock/predicted.py runs/outcome/*-search-600-*/` prints a row a stage: runs, what was said and taken
+(medians), and how many were within 30 %. Stages that took less than two seconds are left out: nobody waits for them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is open on a GPU, in one call under nine minutes: the job on CUDA, speed, ZiCo of all cells, its search; prints JSON.
 
-    python benchmarks/gpu.py --data FOLDER_WITH/cifar10_jpeg.parquet [--minutes 3]
+    python benchmarks/speed/gpu.py --data FOLDER_WITH/cifar10_jpeg.parquet [--minutes 3]
 
 Needs torch with CUDA; everything else as on a CPU. Runs on a CPU too (`--device cpu`), for trying it out.
 """
@@ -96,9 +96,10 @@ def cells(data: Path, device: torch.device, workers: int, count: int | None) -> 
 def zen(data: Path, device: str, iterations: int) -> dict[str, Any]:
     """ZiCo's search in its exact setting but for the images and how long: `zen_search.EXACT` says what the whole takes.
 
-    The whole: `python benchmarks/zen_search.py --iterations 100000 --batch 128 --pixels 224 --device cuda --data IMAGENET`.
+    The whole: `benchmarks/run.py zen_search --iterations 100000 --batch 128 --pixels 224 --device cuda --data IMAGENET`.
     """
-    import zen_search  # beside this file
+    sys.path.insert(0, str(Path(__file__).parents[1] / "searchers"))
+    import zen_search
 
     out = tempfile.mkdtemp(prefix="archsmith-zen-")
     words = (*zen_search.EXACT, "--data", str(data), "--device", device, "--out", out, "--iterations", str(iterations))
@@ -108,7 +109,7 @@ def zen(data: Path, device: str, iterations: int) -> dict[str, Any]:
     return {**found, "hours_for_100000": round(100_000 / iterations * seconds / 3600, 1)}
 
 
-# DDPNAS at full size, by itself: python benchmarks/ddpnas.py --whole --device cuda --data FOLDER --updates 100000 --workers 1.
+# DDPNAS at full size, by itself: benchmarks/run.py ddpnas --whole --device cuda --data FOLDER --updates 100000 --workers 1.
 # Few-shot NAS at the size of its paper on one large GPU, by itself: python -m archsmith bench supernets, and these words.
 FEW_SHOT = (
     "--data", "FOLDER", "--device", "cuda", "--precision", "bf16", "--size", "32", "--width", "16", "--cells", "5",

@@ -1,7 +1,7 @@
 """Recipe and augmentation, one setting changed at a time: a hand-made network on several sets, judged on validation images.
 
-`python benchmarks/recipe.py --sets clothes cifar-100 --seconds 120 --shape conv 2 0` trains for equal CPU seconds of one
-thread, so that other processes matter little; `--steps` for equal steps. A JSON line a training, kept and not repeated.
+`python benchmarks/training/recipe.py --sets clothes cifar-100 --seconds 120 --shape conv 2 0` trains for equal CPU seconds of
+one thread, so that other processes matter little; `--steps` for equal steps. A JSON line a training, kept and not repeated.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How fast hand-made networks train in float32 and in bfloat16 on this CPU, and whether the losses agree: one thread.
 
-`python benchmarks/precision.py` prints a row a network and size: images a second in each, by CPU time, so that other processes
-matter little; the median of rounds that take turns.
+`python benchmarks/speed/precision.py` prints a row a network and size: images a second in each, by CPU time, so that other
+processes matter little; the median of rounds that take turns.
 """
 
 from __future__ import annotations

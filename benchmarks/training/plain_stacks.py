@@ -1,13 +1,13 @@
 """What a hand-made stack of pooled convolutions should look like: widths, activation, MACs, one view of an image or two.
 
-`python benchmarks/plain_stacks.py cifar --seconds 120 --try "1,3,4 gelu 10" "1,2,4 relu 20 stem24 max"` trains each form:
-widths of the groups relative to each other, activation, millions of MACs. Further words: `stemN`, channels of the stem;
-`whitened`, a stem of 2 x 2 filters that whiten and stay as they are, `padded` one whose map is as large as the image;
-`max`, the largest value of the last map instead of its mean, outputs over 3 (both as airbench); `headN`, a 1 x 1
-convolution to N channels before it; `strong`, that augmentation; `whole`, images that do not grow; `drawn`, convolutions that
-begin as drawn, not as the identity; `bf16`, that precision. Each gets equal CPU seconds of one thread and is as wide as
-`--params` and its MACs allow. A JSON line each: accuracy on validation images, of the images alone and of the mean with their
-mirror images; the test images are never read. Finished ones are kept and not repeated.
+`python benchmarks/training/plain_stacks.py cifar --seconds 120 --try "1,3,4 gelu 10" "1,2,4 relu 20 stem24 max"` trains each
+form: widths of the groups relative to each other, activation, millions of MACs. Further words: `stemN`, channels of the stem;
+`whitened`, a stem of 2 x 2 filters that whiten and stay as they are, `padded` one whose map is as large as the image; `max`,
+the largest value of the last map instead of its mean, outputs over 3 (both as airbench); `headN`, a 1 x 1 convolution to N
+channels before it; `strong`, that augmentation; `whole`, images that do not grow; `drawn`, convolutions that begin as drawn,
+not as the identity; `bf16`, that precision. Each gets equal CPU seconds of one thread and is as wide as `--params` and its MACs
+allow. A JSON line each: accuracy on validation images, of the images alone and of the mean with their mirror images; the test
+images are never read. Finished ones are kept and not repeated.
 """
 
 from __future__ import annotations

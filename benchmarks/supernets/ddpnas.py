@@ -1,6 +1,6 @@
 """DDPNAS on shared weights against one-shot and few-shot search at equal training: true accuracy of the picks.
 
-Cells of NAS-Bench-201 (a sub-space in which weights this small rank: "Shared weights" in RESULTS.md), real CIFAR-10. Every arm
+Cells of NAS-Bench-201 (a part in which weights this small rank: docs/notes/supernet-and-parts.md), real CIFAR-10. Every arm
 trains the same number of updates in all, one architecture a mini-batch. Arms:
 
 one-shot       uniform sampling; picks from its estimates: the best of as many random ones as DDPNAS scores, of evolution over

@@ -1,7 +1,8 @@
 """Training with two threads: OpenMP threads that wait against threads that spin, beside a busy process, and batches in parts.
 
-`python benchmarks/threads.py` compares the waiting; `python benchmarks/threads.py --parts` images a second of hand-made ones
-where two threads share each operation, where each has half of the batch (`training/threads.py`), and of one thread.
+`python benchmarks/speed/threads.py` compares the waiting; `python benchmarks/speed/threads.py --parts` images a second of
+hand-made ones where two threads share each operation, where each has half of the batch (`training/threads.py`), and of one
+thread.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Whether a teacher helps a network within the budget: one that is trained in the same time, one that costs nothing, none.
 
-`python benchmarks/distilled.py cifar-500-judged --seconds 200` trains the pooled hand-made network of the budget for equal CPU
-seconds of one thread: alone; with a teacher of twice its MACs and parameters that takes `--share` of these seconds for its own
-training (`paid`); with one that was trained for as many seconds before they began (`given`), as a user's own would be. What the
-teacher makes of each batch is paid for in both. A JSON line each: accuracy on validation images; kept and not repeated.
+`python benchmarks/training/distilled.py cifar-500-judged --seconds 200` trains the pooled hand-made network of the budget for
+equal CPU seconds of one thread: alone; with a teacher of twice its MACs and parameters that takes `--share` of these seconds
+for its own training (`paid`); with one that was trained for as many seconds before they began (`given`), as a user's own would
+be. What the teacher makes of each batch is paid for in both. A JSON line each: accuracy on validation images; kept and not
+repeated.
 """
 
 from __future__ import annotations

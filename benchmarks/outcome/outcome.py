@@ -1,9 +1,9 @@
 """Is what comes out better than by hand? The search, its hand-made reference and plain scripts, at equal wall time.
 
-`python benchmarks/outcome.py --seconds 600 --seeds 0 1 2` runs jobs of one thread, two at a time (`--beside`), so that all have
-the same machine: per set and seed the search (its reference included), the search `alone` (no reference: all of the time is its
-own, as it is a script's), and each plain script of `plain_cnn.py`. Finished jobs are kept and not repeated. Prints a table:
-accuracy on the test images, each looked at once, at the end.
+`python benchmarks/outcome/outcome.py --seconds 600 --seeds 0 1 2` runs jobs of one thread, two at a time (`--beside`), so that
+all have the same machine: per set and seed the search (its reference included), the search `alone` (no reference: all of the
+time is its own, as it is a script's), and each plain script of `plain_cnn.py`. Finished jobs are kept and not repeated. Prints
+a table: accuracy on the test images, each looked at once, at the end.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+import plain_cnn
 from image_sets import GROUPS, SETS, source
-from plain_cnn import KINDS
 
 BUDGET = "params<=300k, macs<=20M"
 SEARCHES = {"search": (), "alone": ("--no-reference",)}  # job -> options
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SEVEN), choices=list(SETS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--jobs", nargs="+", default=[*SEARCHES, *KINDS], choices=[*SEARCHES, *KINDS])
+    parser.add_argument("--jobs", nargs="+", default=[*SEARCHES, *plain_cnn.KINDS], choices=[*SEARCHES, *plain_cnn.KINDS])
     parser.add_argument("--beside", type=int, default=2, help="jobs at a time, of one thread each")
     parser.add_argument("--options", default="", help="more of `archsmith search`, as one string")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
@@ -62,7 +63,7 @@ def _done(asked: argparse.Namespace, name: str, seed: int, job: str) -> dict[str
         ]  # fmt: skip
     else:
         command = [
-            *(str(Path(__file__).parent / "plain_cnn.py"), name, "--kind", job, "--seconds", str(asked.seconds)),
+            *(plain_cnn.__file__, name, "--kind", job, "--seconds", str(asked.seconds)),
             *("--seed", str(seed), "--data", str(asked.data), "--work", str(asked.work)),
         ]
     began = time.monotonic()
@@ -100,7 +101,7 @@ def _found(folder: Path) -> dict[str, Any]:
 def _print(rows: list[dict[str, Any]]) -> None:
     by = {(row["set"], row["seed"], row["job"]): row for row in rows if row["rc"] in (0, 3)}
     sets, seeds = list(dict.fromkeys(row["set"] for row in rows)), sorted({row["seed"] for row in rows})
-    shown = ("search", "reference", "ships", "alone", *KINDS, "search - reference", "ships - plain", "alone - plain")
+    shown = ("search", "reference", "ships", "alone", *plain_cnn.KINDS, "search - reference", "ships - plain", "alone - plain")
     print("| set | " + " | ".join(shown) + " |")
     print("|---" * (len(shown) + 1) + "|")
     for name in sets:
@@ -113,8 +114,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 def _values(jobs: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Column -> what it says of one set and seed; "plain": the script that is better on validation, as one would choose."""
-    found = {kind: jobs[kind]["test"] for kind in KINDS if kind in jobs}
-    plain = max((jobs[kind] for kind in KINDS if kind in jobs), key=lambda row: row["val"], default=None)
+    found = {kind: jobs[kind]["test"] for kind in plain_cnn.KINDS if kind in jobs}
+    plain = max((jobs[kind] for kind in plain_cnn.KINDS if kind in jobs), key=lambda row: row["val"], default=None)
     if "search" in jobs:
         found |= {"search": jobs["search"]["search"], "ships": jobs["search"]["test"]}
         if jobs["search"]["reference"] is not None:

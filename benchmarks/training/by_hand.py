@@ -1,7 +1,7 @@
 """Which hand-made network is best for a budget: kinds of block and depths, trained for equal CPU seconds, validation only.
 
-`python benchmarks/by_hand.py --sets clothes cells --seconds 60` prints a line a training and a table. The clock is CPU time of
-one thread, so that other processes matter little.
+`python benchmarks/training/by_hand.py --sets clothes cells --seconds 60` prints a line a training and a table. The clock is CPU
+time of one thread, so that other processes matter little.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def main() -> None:
-    """Reads the scores that benchmarks/nasbench201_proxies.py left; scores nothing itself."""
+    """Reads the scores that benchmarks/proxies/nasbench201_proxies.py left; scores nothing itself."""
     from archsmith.bench.judge import paired
     from archsmith.bench.proxies import Setting, columns_of, sampled, truth_of
     from archsmith.metrics.proxies.ensembles import ENSEMBLES, Judged, rank_sum, selected

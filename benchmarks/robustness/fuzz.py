@@ -1,7 +1,8 @@
 """Damaged, hostile and random input to every reader: whatever is wrong must come as an error of archsmith's own, and soon.
 
-`python benchmarks/fuzz.py --reader csv --minutes 10` changes valid files (bytes, values, types, structure) by hypothesis;
-without --reader all take turns. A table of what came out; exit code 1 where anything but an archsmith.errors.* got through.
+`python benchmarks/robustness/fuzz.py --reader csv --minutes 10` changes valid files (bytes, values, types, structure) by
+hypothesis; without --reader all take turns. A table of what came out; exit code 1 where anything but an archsmith.errors.* got
+through.
 """
 
 from __future__ import annotations
