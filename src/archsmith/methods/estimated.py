@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archsmith._internal.onednn import sound
 from archsmith._internal.seeding import mix
 from archsmith.elastic.supernet import active, calibrate, extract
 from archsmith.elastic.tree import Node, route
@@ -191,7 +192,7 @@ def affordable(job: Job, sharing: Sharing, model: nn.Module) -> None:
         for _ in range(2):
             x, y = next(stream)
             began = time.monotonic()
-            with active(model, job.space.decisions.sample(rng)):
+            with active(model, job.space.decisions.sample(rng)), sound(model):
                 loss(model(x), y).backward()
             taken.append(time.monotonic() - began)
         model.zero_grad(set_to_none=True)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archsmith._internal.onednn import sound
 from archsmith._internal.seeding import mix, seeded
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.training.checkpoint import save
@@ -43,7 +44,7 @@ def train_step(state: TrainState, x: Tensor, y: Tensor, lr: float, *, backward: 
     recipe = state.recipe
     for group in state.optimizer.param_groups:
         group["lr"] = lr
-    with seeded(mix(state.seed, state.step), x.device):
+    with seeded(mix(state.seed, state.step), x.device), sound(state.module):
         loss = backward(state, x, y, share)
     if recipe.clip_norm > 0:
         nn.utils.clip_grad_norm_(state.module.parameters(), recipe.clip_norm, foreach=True)

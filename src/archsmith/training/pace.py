@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from archsmith._internal.onednn import sound
 from archsmith.space import Architecture
 from archsmith.training.precision import tried
 from archsmith.training.recipe import Precision, Recipe
@@ -52,7 +53,7 @@ def images_per_second(
     state = start(network, recipe, device=device)
     x = torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
     x, taken = x.to(device, memory_format=torch.channels_last), []
-    with threaded(Step(_learn), state.module) as step:
+    with threaded(Step(_learn), state.module) as step, sound(state.module):
         for _ in range(1 + _STEPS):
             began = now()
             step(state, x, x, 0.0)

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from archsmith._internal.onednn import sound
 from archsmith._internal.seeding import mix, seeded
 from archsmith._internal.user_code import PREFIX
 from archsmith.errors import UserError
@@ -132,7 +133,7 @@ def follow() -> None:
         x, y = (torch.empty(shape, dtype=dtype, device=device) for shape, dtype in shapes[2 * rank : 2 * rank + 2])
         for tensor in (x, y):
             distributed.recv(tensor, 0)
-        with seeded(mix(seed, rank), device):
+        with seeded(mix(seed, rank), device), sound(state.module):
             loss = learn(state, _like(x, x), y, [Architecture(options) for options in drawn])
         _summed(state.module, loss, len(x) / images)
         state.module.zero_grad(set_to_none=True)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from archsmith._internal.onednn import sound
 from archsmith._internal.seeding import seeded
 
 
@@ -23,7 +24,7 @@ def untouched(module: nn.Module, seed: int = 0) -> Iterator[nn.Module]:
     buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     try:
-        with seeded(seed, device):
+        with seeded(seed, device), sound(module):
             module.train()
             for parameter in wanted:
                 parameter.requires_grad_(True)
