@@ -197,7 +197,8 @@ class _Tracks(TorchFunctionMode):
         if source == _INPUT:
             advice = "let the first layer take what the images have: a class or function gets `channels` where it has it"
         elif kind in _ELASTIC:
-            advice = f"write the same Choice in both (or a Derived of it, or what is joined as Concat): elastic.{kind}({_ELASTIC[kind]})"
+            written = f"elastic.{kind}({_ELASTIC[kind]})"
+            advice = f"write the same Choice in both (or a Derived of it, or what is joined as Concat): {written}"
         else:
             advice = f"{kind} has no elastic form: give it a fixed width, or take elastic.BatchNorm2d, GroupNorm or LayerNorm"
         # Features that stem from a layer's maps are a multiple of its channels, whatever the size of the maps.

@@ -56,7 +56,7 @@ def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
     with counter, _Quick(), torch.no_grad():
         module(image)
     root, counts = f"{type(module).__name__}.", counter.get_flop_counts()
-    total = {"": sum(counts["Global"].values())}
+    total = {"": sum(counts.get("Global", {}).values())}  # none of it where nothing spends any
     total |= {name.removeprefix(root): sum(of.values()) for name, of in counts.items() if name.startswith(root)}
     own = dict(total)
     for path, count in total.items():
@@ -356,7 +356,8 @@ class Costs:
         total, agrees = sum(found.values()), len(counted) == len(found)
         views, given = [arch[name] for name in self._views], _given(plain, self.shape) if self._layers else {}
         for path, numbers in given.items():
-            area = numbers // plain.get_submodule(path).out_channels
+            layer: Any = plain.get_submodule(path)
+            area = numbers // layer.out_channels
             agrees = agrees and self._areas.setdefault((origins.get(path, path), *views), area) == area
         for place in self._reading.places:
             clause = self._reading.along[place.path]
