@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from archsmith._internal.seeding import seeded
 from archsmith.elastic.layer import Index, is_elastic, shapes, width
 from archsmith.elastic.reading import TORCH_INTERNAL, read
-from archsmith.elastic.supernet import active, extract, search_space, slices
+from archsmith.elastic.supernet import active, dimensions, extract, search_space, slices
 from archsmith.metrics.cost import NAMES, Costs
 from archsmith.space import Architecture, Choice, SearchSpace, choices_of
 
@@ -294,11 +294,15 @@ def _pulled_back(layer: Any, arch: Architecture, wanted: Mapping[str, Tensor | N
 
 
 def _check_slices(case: _Case) -> None:
+    governed = {(d.tensor, d.axis) for found in dimensions(case.layer).values() for d in found}
     for arch in case.architectures:
         where, plain = slices(case.layer, arch), _held(extract(case.layer, arch))
         spoilt = copy.deepcopy(case.layer)
         for name, tensor in _held(case.layer).items():
             part = tensor.detach()[_grid(where[name])]
+            for axis, (kept, length) in enumerate(zip(part.shape, tensor.shape, strict=True)):
+                told = f"a part of '{name}' along axis {axis} is taken, which no decision governs, in {dict(arch)}"
+                _require(kept == length or (name, axis) in governed, told)
             if name in plain and not (name == "weight" and hasattr(case.layer, "region")):  # kernels go through matrices
                 wanted = plain[name].detach()
                 told = f"'{name}' is {tuple(part.shape)} by `axes`, {tuple(wanted.shape)} in the network {dict(arch)}"

@@ -203,7 +203,7 @@ def test_what_is_broken_is_told_by_its_rule(name: str) -> None:
         check_layer(make, lambda sizes: torch.randn(2, 3, sizes.get("width", 8)))
 
 
-def test_every_rule_has_a_layer_that_breaks_it_alone() -> None:
+def test_every_rule_is_broken_by_some_layer_here() -> None:
     assert {rule for _, rule, _ in BROKEN.values()} == set(RULES)
 
 
