@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from archsmith._internal.seeding import seeded
 from archsmith.elastic.layer import Index, is_elastic, shapes, width
 from archsmith.elastic.reading import TORCH_INTERNAL, read
-from archsmith.elastic.supernet import active, dimensions, extract, search_space, slices
+from archsmith.elastic.supernet import active, dimensions, extract, slices
 from archsmith.metrics.cost import NAMES, Costs
 from archsmith.space import Architecture, Choice, SearchSpace, choices_of
 
@@ -81,7 +81,7 @@ class _Case:
 
     @cached_property
     def space(self) -> SearchSpace:
-        return search_space(self.layer)
+        return read(self.layer).space
 
     @cached_property
     def largest(self) -> Architecture:
@@ -398,7 +398,7 @@ def _check_copies(case: _Case) -> None:
     with torch.no_grad(), active(case.layer.eval(), arch):
         wanted = _run(case.layer, inputs)
     for what, twin in (("pickled", pickle.loads(pickle.dumps(case.layer))), ("copied", copy.deepcopy(case.layer))):
-        _require(dict(search_space(twin)) == dict(case.space), f"once {what} it has other decisions")
+        _require(dict(read(twin).space) == dict(case.space), f"once {what} it has other decisions")
         with torch.no_grad(), active(twin, arch):
             same = all(map(torch.equal, _run(twin, inputs), wanted))
         _require(same, f"once {what} it computes something else")

@@ -238,17 +238,22 @@ def convolutions(draw: Any, kind: Any) -> tuple[Callable[[], nn.Module], Callabl
     else:
         rest["padding_mode"] = draw(st.sampled_from(["zeros", "replicate"]))
     per_group = draw(st.integers(1, 3))
+    fixed = draw(
+        st.sampled_from([None, *((k, p) for k in (2, (1, 3), (2, 4)) for p in ("valid", 1, (0, 1)))])
+    )  # kernel, padding
+    if fixed is not None:
+        dilations = dilations[:1]
 
     def make() -> nn.Module:
         width = Choice(*widths, name="in")
         inputs: Any = Derived(lambda c: c * per_group, width) if form == "grouped" else width
         outputs = {"dense": _choice(outs, "out"), "depthwise": inputs}.get(form, Derived(lambda c: 2 * c, width))
-        kernel, dilation = _choice(kernels, "kernel"), _choice(dilations, "dilation")
-        groups = 1 if form == "dense" else width
-        return kind(inputs, outputs, kernel, strides, "same", dilation=dilation, groups=groups, **rest)
+        kernel, padding = fixed or (_choice(kernels, "kernel"), "same")
+        groups, dilation = 1 if form == "dense" else width, _choice(dilations, "dilation")
+        return kind(inputs, outputs, kernel, strides, padding, dilation=dilation, groups=groups, **rest)
 
     times = per_group if form == "grouped" else 1
-    return make, lambda sizes: torch.randn(2, times * sizes["in"], 7, 6)
+    return make, lambda sizes: torch.randn(2, times * sizes["in"], 10, 11)
 
 
 @pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
