@@ -238,9 +238,8 @@ def convolutions(draw: Any, kind: Any) -> tuple[Callable[[], nn.Module], Callabl
     else:
         rest["padding_mode"] = draw(st.sampled_from(["zeros", "replicate"]))
     per_group = draw(st.integers(1, 3))
-    fixed = draw(
-        st.sampled_from([None, *((k, p) for k in (2, (1, 3), (2, 4)) for p in ("valid", 1, (0, 1)))])
-    )  # kernel, padding
+    pairs = [(kernel, padding) for kernel in (2, (1, 3), (2, 4)) for padding in ("valid", 1, (0, 1))]
+    fixed = draw(st.sampled_from([None, *pairs]))
     if fixed is not None:
         dilations = dilations[:1]
 

@@ -34,7 +34,7 @@ LEGAL: dict[str, st.SearchStrategy[Any]] = {
     "num_channels": WIDTHS, "num_groups": st.sampled_from([1, 2, np.int64(2)]), "num_embeddings": st.sampled_from([3, 5]),
     "embedding_dim": WIDTHS, "padding_idx": st.sampled_from([None, 0, 2, -1, np.int64(1)]),
     "max_norm": st.sampled_from([None, 1.0]), "norm_type": st.sampled_from([2.0, 1]),
-    "scale_grad_by_freq": st.booleans(), "sparse": FLAGS, "_freeze": FLAGS,
+    "scale_grad_by_freq": FLAGS, "sparse": FLAGS, "_freeze": FLAGS,
     "_weight": st.sampled_from([None, torch.ones(5, 4), torch.ones(3, 2, dtype=torch.float64)]),
     "output_padding": st.sampled_from([0, 1, (0, 1), [1, 0]]),
     "kernel_size": PAIRS, "stride": PAIRS, "dilation": PAIRS,
@@ -104,6 +104,8 @@ def check(name: str, given: dict[str, Any]) -> None:
     reference = getattr(nn, name)
     if isinstance(given.get("padding"), str):  # ours goes with a stride too, and torch's transposed ones know no words
         given = given | {"padding": layer.padding}
+    if "scale_grad_by_freq" in given:  # numpy's flags, 0 and 1 too, which torch takes for others only
+        given = given | {"scale_grad_by_freq": layer.scale_grad_by_freq}
     twin = reference(**given)
     twin.load_state_dict(layer.state_dict())
     dtype = next(iter(layer.parameters()), torch.zeros(0, dtype=given.get("dtype"))).dtype

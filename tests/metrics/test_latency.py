@@ -68,9 +68,9 @@ def test_equal_blocks_are_timed_once_and_add_up(clock):
 
 def test_blocks_that_differ_in_a_dilation_or_in_groups_alone_are_timed_each(clock):
     model = nn.Sequential(
-        Conv2d(3, 8, 3, padding="same", dilation=Choice(1, 2)),
-        GroupNorm(Choice(1, 2), 8),
-        ConvTranspose2d(8, 4, Choice(1, 3), 2, "same", 1),
+        nn.Sequential(Conv2d(3, 8, 3, padding="same", dilation=Choice(1, 2))),
+        nn.Sequential(GroupNorm(Choice(1, 2), 8)),
+        nn.Sequential(ConvTranspose2d(8, 4, Choice(1, 3), 2, "same", 1)),
     )
     table = LatencyTable(model, (3, 8, 8))
     for arch in search_space(model).architectures():
