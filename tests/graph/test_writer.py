@@ -11,6 +11,8 @@ from plain_networks import Tokens, Upwards, chain, perturbed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith import elastic
+from archsmith.elastic import Choice, Derived
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.graph.writer import Unwritten, write
 from archsmith.metrics.latency import open_session
@@ -60,6 +62,20 @@ def test_up_and_down_with_an_embedding():
     assert difference(perturbed(Upwards()), (3, 10, 8)) < 1e-5
     plain = Upwards().to("meta").eval()
     assert write(plain, (3, 10, 8), batch=1)
+
+
+def test_networks_of_elastic_dilations_groups_and_transposed_convolutions():
+    width, kernel = Choice(8, 16, name="width"), Choice(3, 5, name="kernel")
+    model = nn.Sequential(
+        elastic.Conv2d(3, width, kernel, 2, "same", Choice(1, 2, name="dilation")),
+        elastic.GroupNorm(Derived(lambda c: c // 4, width), width),
+        elastic.ConvTranspose2d(width, width, kernel, 2, "same", 1, groups=width, bias=False),
+        elastic.BatchNorm2d(width),
+        elastic.ConvTranspose2d(width, 4, kernel, 1, "same", bias=False, dilation=Choice(1, 3, name="last")),
+        elastic.BatchNorm2d(4),
+    )
+    for architecture in search_space(model).architectures():
+        assert difference(perturbed(extract(model, architecture)), (3, 12, 8)) < 1e-5
 
 
 class Functions(nn.Module):

@@ -15,7 +15,10 @@ Index = slice | Tensor
 
 
 class ElasticLayer(Protocol):
-    """A layer with tensors allocated at their largest; its sizes are plain attributes that `active` resolves to numbers."""
+    """A layer with tensors allocated at their largest; its sizes are plain attributes that `active` resolves to numbers.
+
+    docs/elastic-layers.md has one of somebody's own; `archsmith.testing.check_layer` tells whether a layer keeps the contract.
+    """
 
     def axes(self) -> Axes:
         """The size along each axis of each parameter and buffer."""
