@@ -15,7 +15,10 @@ from archsmith.elastic import (
     Choice,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Derived,
+    Embedding,
+    GroupNorm,
     LayerNorm,
     Linear,
     OneOf,
@@ -93,10 +96,32 @@ class Tangle(nn.Module):
         return self.head2(self.tokens(x).mean(1))
 
 
+class Decoder(nn.Module):
+    """Down and up again: elastic dilations, groups, transposed convolutions, an embedding of how bright it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width, narrow = Choice(4, 8, 12, name="width"), Choice(2, 4, name="narrow")
+        kernel, dilation = Choice(1, 3, 5, name="kernel"), Choice(1, 2, name="dilation")
+        self.down = Conv2d(3, width, 3, 2, "same", dilation)
+        self.norm = GroupNorm(Derived(lambda c: c // 4, width), width)
+        self.deep = ConvTranspose2d(width, width, kernel, 1, "same", groups=width, dilation=dilation)
+        self.groups = GroupNorm(Choice(1, 2, 4, name="groups"), width)
+        self.up = ConvTranspose2d(width, narrow, kernel, 2, "same", 1, bias=False)
+        self.out = Conv2d(narrow, 3, 1)
+        self.levels = Embedding(Choice(3, 5, name="entries"), 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        levels = (torch.sigmoid(x.mean((2, 3))) * 3).long()
+        y = torch.relu(self.groups(self.deep(torch.relu(self.norm(self.down(x))))))
+        return (self.out(self.up(y)).mean((2, 3))[:, None] + self.levels(levels)).flatten(1)
+
+
 _CLASS_TOKEN = Transformer((8, 12), (1, 2), (1, 2), (1, 1.5), head_width=4, patch=4, reach=1)
 _PATCHES_ONLY = Transformer((8, 12, 16), (1, 2, 3), (1, 2), (1, 2), head_width=4, patch=2, class_token=False, reach=None)
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int]] = {  # make, input shape, architectures to try
+    "decoder": (Decoder, (3, 8, 6), 60),
     "tangle": (Tangle, (3, 6, 6), 200),
     "convnet-8": (lambda: convnet(10, 1, 8), (1, 8, 8), 40),
     "convnet-96": (lambda: convnet(10, 3, 96), (3, 33, 33), 8),

@@ -88,6 +88,26 @@ class Tokens(nn.Module):
         return self.out(torch.cat([left, right], dim=-1))
 
 
+class Upwards(nn.Module):
+    """Down and up again as decoders do: group norms, dilation, transposed convolutions, an embedding of how bright it is."""
+
+    def __init__(self, classes: int = 5) -> None:
+        super().__init__()
+        self.down = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 2, 2), nn.GroupNorm(2, 8, bias=False), nn.ReLU())
+        self.up = nn.Sequential(
+            nn.ConvTranspose2d(8, 6, 3, (2, 1), 1, (1, 0), dilation=1, bias=False), nn.BatchNorm2d(6), nn.GroupNorm(3, 6)
+        )
+        self.wide = nn.ConvTranspose2d(6, 6, 5, 2, 4, 1, 3, True, 2)
+        self.norm = nn.GroupNorm(1, 6, affine=False)
+        self.levels = nn.Embedding(3, 4, padding_idx=0)
+        self.out = nn.Linear(6 + 12, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        levels = (torch.sigmoid(x.mean((2, 3))) * 3).long()
+        maps = self.norm(self.wide(self.up(self.down(x))))
+        return self.out(torch.cat([maps.mean((2, 3)), self.levels(levels).flatten(1)], dim=1))
+
+
 class Moody(nn.Module):
     """Its control flow depends on the data."""
 

@@ -32,7 +32,7 @@ _NAMES = {  # looked up when first used, so that torch is imported only by what 
 _WHERE = {name: module for module, names in _NAMES.items() for name in names}
 _PACKAGES = (
     "data", "elastic", "errors", "export", "feasibility", "graph", "methods", "metrics", "predictors", "problem", "recorded",
-    "searchers", "space", "spaces", "tasks", "training",
+    "searchers", "space", "spaces", "tasks", "testing", "training",
 )  # fmt: skip
 
 __all__ = [

@@ -18,7 +18,7 @@ from archsmith.elastic import Choice, Concat, Derived, OneOf, Parallel, Repeat
 from archsmith.elastic.supernet import active, extract, search_space
 from archsmith.errors import UserError
 
-LAYERS = ("Conv2d", "Linear", "BatchNorm1d", "BatchNorm2d", "LayerNorm")
+LAYERS = ("Conv2d", "ConvTranspose2d", "Linear", "BatchNorm1d", "BatchNorm2d", "GroupNorm", "LayerNorm", "Embedding")
 WIDTHS = st.sampled_from([1, 2, 4, 6, np.int64(4), np.int32(2)])
 FLAGS = st.sampled_from([True, False, np.True_, 0, 1])
 PAIRS = st.one_of(
@@ -31,6 +31,12 @@ ODD = st.sampled_from(
 # what torch itself takes for each argument, by its name
 LEGAL: dict[str, st.SearchStrategy[Any]] = {
     "in_channels": WIDTHS, "out_channels": WIDTHS, "in_features": WIDTHS, "out_features": WIDTHS, "num_features": WIDTHS,
+    "num_channels": WIDTHS, "num_groups": st.sampled_from([1, 2, np.int64(2)]), "num_embeddings": st.sampled_from([3, 5]),
+    "embedding_dim": WIDTHS, "padding_idx": st.sampled_from([None, 0, 2, -1, np.int64(1)]),
+    "max_norm": st.sampled_from([None, 1.0]), "norm_type": st.sampled_from([2.0, 1]),
+    "scale_grad_by_freq": FLAGS, "sparse": FLAGS, "_freeze": FLAGS,
+    "_weight": st.sampled_from([None, torch.ones(5, 4), torch.ones(3, 2, dtype=torch.float64)]),
+    "output_padding": st.sampled_from([0, 1, (0, 1), [1, 0]]),
     "kernel_size": PAIRS, "stride": PAIRS, "dilation": PAIRS,
     "padding": st.one_of(PAIRS, st.sampled_from([0, (0, 1), "same", "valid"])), "groups": st.sampled_from([1, 2]),
     "padding_mode": st.sampled_from(["zeros", "reflect", "replicate", "circular"]),
@@ -55,8 +61,11 @@ def drawn(data: st.DataObject, name: str, *, odd: str | None = None) -> dict[str
 
 
 def image(layer: nn.Module, name: str, dtype: torch.dtype, width: int | None = None) -> Tensor:
+    if isinstance(layer, nn.Embedding):
+        return torch.arange(2 * layer.num_embeddings).remainder(layer.num_embeddings).view(2, -1)
     sizes = {"Conv2d": ("in_channels", 9, 8), "Linear": ("in_features",), "BatchNorm1d": ("num_features",), "BatchNorm2d":
-             ("num_features", 3, 4), "LayerNorm": ("normalized_shape",)}  # fmt: skip
+             ("num_features", 3, 4), "LayerNorm": ("normalized_shape",), "ConvTranspose2d": ("in_channels", 5, 4),
+             "GroupNorm": ("num_channels", 3, 2)}  # fmt: skip
     attribute, *rest = sizes[name]
     given = getattr(layer, attribute)
     channels = width or (given[0] if isinstance(given, tuple) else given)
@@ -93,11 +102,13 @@ def check(name: str, given: dict[str, Any]) -> None:
     except UserError:
         return
     reference = getattr(nn, name)
-    if given.get("padding") == "same":  # ours goes with a stride too
+    if isinstance(given.get("padding"), str):  # ours goes with a stride too, and torch's transposed ones know no words
         given = given | {"padding": layer.padding}
+    if "scale_grad_by_freq" in given:  # numpy's flags, 0 and 1 too, which torch takes for others only
+        given = given | {"scale_grad_by_freq": layer.scale_grad_by_freq}
     twin = reference(**given)
     twin.load_state_dict(layer.state_dict())
-    dtype = given.get("dtype") or torch.float32
+    dtype = next(iter(layer.parameters()), torch.zeros(0, dtype=given.get("dtype"))).dtype
     for training in (False, True):
         x = image(twin, name, dtype)
         ours = outcome(lambda: layer.train(training)(x))  # noqa: B023
@@ -128,21 +139,22 @@ def test_every_argument_of_torch_is_one_of_the_elastic_layer_in_the_same_place(n
     assert [a for a in ours if a in arguments(name)] == list(arguments(name))
 
 
-WIDE = ("in_channels", "out_channels", "in_features", "out_features", "num_features", "normalized_shape")
+WIDE = (
+    "in_channels", "out_channels", "in_features", "out_features", "num_features", "normalized_shape", "num_groups",
+    "num_channels", "num_embeddings", "embedding_dim", "kernel_size", "groups", "dilation",
+)  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("name", "argument"), [(n, a) for n in LAYERS for a in arguments(n) if a not in (*WIDE, "kernel_size", "groups")]
-)
+@pytest.mark.parametrize(("name", "argument"), [(n, a) for n in LAYERS for a in arguments(n) if a not in WIDE])
 def test_a_choice_where_none_is_taken_is_told_at_construction(name: str, argument: str) -> None:
     required = {a: 4 for a, p in arguments(name).items() if p.default is p.empty} | (
         {"kernel_size": 3} if "Conv" in name else {}
     )
-    if argument in ("device", "dtype"):
+    if argument in ("device", "dtype", "max_norm", "_weight"):
         with pytest.raises((UserError, TypeError)):
             getattr(elastic, name)(**required, **{argument: Choice(1, 2)})
         return
-    for value in (Choice(1, 2), Derived(lambda c: c + 1, Choice(1, 2)), *([(1, Choice(1, 2))] if name == "Conv2d" else ())):
+    for value in (Choice(1, 2), Derived(lambda c: c + 1, Choice(1, 2)), *([(1, Choice(1, 2))] if "Conv" in name else ())):
         with pytest.raises(UserError, match=f"{name}\\({argument}=.*takes no Choice"):
             getattr(elastic, name)(**required, **{argument: value})
 
@@ -153,6 +165,8 @@ GEOMETRY = [
     {"kernel_size": 3, "dilation": (1, 2), "padding": (1, 2)}, {"kernel_size": (3, 3), "dilation": (2, 1), "padding": "same"},
     {"kernel_size": Choice(3, 5, name="k"), "padding": "same", "dilation": (1, 2), "stride": (2, 1)},
     {"kernel_size": Choice(1, 3, name="k"), "padding": "same", "padding_mode": "reflect"},
+    {"kernel_size": (3, 5), "padding": "same", "dilation": Choice(1, 2, 3, name="d")},
+    {"kernel_size": Choice(3, 5, name="k"), "padding": "same", "dilation": Choice(1, 2, name="d"), "padding_mode": "circular"},
     {"kernel_size": (2, 3), "padding": (0, 1), "padding_mode": "circular"}, {"kernel_size": 2, "padding": "valid"},
 ]  # fmt: skip
 
@@ -181,6 +195,28 @@ def test_pairs_are_the_same_in_the_supernet_the_twin_and_the_counts(given: dict[
         (lambda: elastic.Conv2d(3, 8, Choice((1, 3), (3, 3))), "elastic kernels are square"),
         (lambda: elastic.Conv2d(3, 8, (1, Choice(3, 5))), "takes no Choice"),
         (lambda: elastic.Conv2d(3, 8, 2, padding="same"), "is even"),
+        (lambda: elastic.Conv2d(3, 8, 3, dilation=(1, Choice(1, 2))), "a pair takes no Choice"),
+        (lambda: elastic.Conv2d(3, 8, 3, dilation=Choice((1, 2), (1, 1)), padding="same"), "same along height and width"),
+        (lambda: elastic.Conv2d(3, 8, 3, padding=1, dilation=Choice(1, 2)), "elastic dilation .* use padding='same'"),
+        (lambda: elastic.Conv2d(3, 8, 3, padding="same", dilation=Choice(0, 2)), "may become 0"),
+        (lambda: elastic.ConvTranspose2d(3, 8, Choice(2, 4), padding="same"), "must be odd"),
+        (lambda: elastic.ConvTranspose2d(3, 8, Choice(3, 5), padding=1), "use padding='same'"),
+        (lambda: elastic.ConvTranspose2d(3, 8, 3, 2, output_padding=2), "must be less than the stride"),
+        (
+            lambda: elastic.ConvTranspose2d(3, 8, 3, output_padding=1, padding="same", dilation=Choice(1, 2)),
+            "must be less than",
+        ),
+        (lambda: elastic.ConvTranspose2d(3, 8, 3, padding_mode="reflect"), "give one of 'zeros'"),
+        (lambda: elastic.ConvTranspose2d(Choice(4, 6), 6, 3, groups=2), "channels per group"),
+        (lambda: elastic.GroupNorm(4, Choice(8, 10)), "10 channels are not to be had in 4 equal groups"),
+        (lambda: elastic.GroupNorm(Choice(2, 3), Choice(6, 8)), "8 channels are not to be had in 3 equal groups"),
+        (lambda: elastic.GroupNorm(Concat(2, 2), 8), "give a number"),
+        (lambda: elastic.Embedding(Concat(4, Choice(2, 4)), 8), "rows are a prefix"),
+        (lambda: elastic.Embedding(Choice(4, 6), 8, padding_idx=4), "the smallest table has 4 rows"),
+        (lambda: elastic.Embedding(Choice(4, 6), 8, padding_idx=-1), "0 or more"),
+        (lambda: elastic.Embedding(4, 8, max_norm=1.0), "other networks share"),
+        (lambda: elastic.Embedding(4, 8, sparse=True), "dense"),
+        (lambda: elastic.Embedding(Choice(4, 6), 8, _weight=torch.ones(4, 8)), r"give a tensor \(6, 8\), the largest"),
         (lambda: elastic.Conv2d(3, 8, 3, padding="half"), "give one of 'same', 'valid'"),
         (lambda: elastic.Conv2d(3, 8, 3, padding_mode="mirror"), "give one of 'zeros'"),
         (lambda: elastic.Conv2d(3, True, 3), "neither a number nor a size"),

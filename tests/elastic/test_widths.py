@@ -10,7 +10,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archsmith.elastic import Attention, BatchNorm2d, Choice, Concat, Conv2d, Derived, LayerNorm, Linear, OneOf, Repeat
+from archsmith.elastic import (
+    Attention,
+    BatchNorm2d,
+    Choice,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Derived,
+    Embedding,
+    LayerNorm,
+    Linear,
+    OneOf,
+    Repeat,
+)
 from archsmith.elastic.supernet import active, search_space, try_networks
 from archsmith.errors import UserError
 
@@ -82,7 +95,11 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], tuple[str, ...]]] = {  # model, 
     "other options": (lambda: Net(width(), Linear(Choice(8, 32), 9)), ("'stem' gives 16", "'head' (Linear) takes 8")),
     "norm": (lambda: Net(W, Linear(W, 9), BatchNorm2d(32)), ("'between' (BatchNorm2d) takes 32", "elastic.BatchNorm2d(width")),
     "norm of torch.nn": (lambda: Net(W, Linear(W, 9), nn.BatchNorm2d(24)), ("'between' (BatchNorm2d) takes 24",)),
-    "groups": (lambda: Net(W, Linear(W, 9), nn.GroupNorm(4, 32)), ("'between' (GroupNorm) takes 32", "no elastic form")),
+    "groups": (lambda: Net(W, Linear(W, 9), nn.GroupNorm(4, 32)), ("'between' (GroupNorm) takes 32", "GroupNorm(groups, ")),
+    "slopes": (lambda: Net(W, Linear(W, 9), nn.PReLU(32)), ("'between' (PReLU) takes 32", "no elastic form")),
+    "upwards": (lambda: nn.Sequential(Conv2d(3, W, 1), ConvTranspose2d(32, 4, 2, 2)), ("'1' (ConvTranspose2d) takes 32",)),
+    "from upwards": (lambda: nn.Sequential(ConvTranspose2d(3, W, 2, 2), nn.Conv2d(32, 4, 1)), ("'0' gives 16", "takes 32")),
+    "entries": (lambda: nn.Sequential(Embedding(9, W), Linear(32, 4)), ("'0' gives 16", "'1' (Linear) takes 32")),
     "parameter": (lambda: Net(W, Linear(W, 9), Scaled(32)), ("'between.scale' is (1, 32, 1, 1)", "self.scale[:, :width]")),
     "shortcut": (lambda: Net(W, Linear(W, 9), None, Conv2d(3, 32, 1)), ("'beside' gives", "'stem' gives", "add cannot join")),
     "shortcut, decided": (lambda: Net(W, Linear(W, 9), None, Conv2d(3, Choice(16, 32), 1)), ("'beside' gives", "'stem' gives")),

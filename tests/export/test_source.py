@@ -8,7 +8,7 @@ import re
 
 import pytest
 import torch
-from plain_networks import Moody, Tokens, chain, perturbed
+from plain_networks import Moody, Tokens, Upwards, chain, perturbed
 from torch import nn
 
 from archsmith.elastic.supernet import extract, search_space
@@ -78,6 +78,13 @@ def test_attention_parameters_sizes_and_functions(tmp_path):
     assert "F.scaled_dot_product_attention(" in text
     assert "self.register_parameter" in text and "self.register_buffer" in text
     assert not re.search(r"getitem|getattr", text)
+
+
+def test_group_norms_transposed_convolutions_and_embeddings(tmp_path):
+    text = agree(perturbed(Upwards()), (3, 10, 8), tmp_path)
+    assert "nn.ConvTranspose2d(8, 6, 3, stride=(2, 1), padding=1, output_padding=(1, 0), bias=False)" in text
+    assert "nn.ConvTranspose2d(6, 6, 5, stride=2, padding=4, output_padding=1, groups=3, dilation=2)" in text
+    assert "nn.GroupNorm(3, 6)" in text and "nn.Embedding(3, 4, padding_idx=0)" in text
 
 
 class Wide(nn.Module):

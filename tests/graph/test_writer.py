@@ -7,10 +7,12 @@ import random
 import numpy as np
 import pytest
 import torch
-from plain_networks import Tokens, chain, perturbed
+from plain_networks import Tokens, Upwards, chain, perturbed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith import elastic
+from archsmith.elastic import Choice, Derived
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.graph.writer import Unwritten, write
 from archsmith.metrics.latency import open_session
@@ -45,6 +47,8 @@ LAYERS = [
     nn.BatchNorm2d(6, affine=False), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(2, ceil_mode=True), nn.AvgPool2d(3, 2, 1),
     nn.AvgPool2d((3, 2), 1, 1, count_include_pad=False), nn.AdaptiveAvgPool2d((1, 1)), nn.AdaptiveMaxPool2d(1),
     nn.ZeroPad2d((0, 1, 2, 3)), nn.LayerNorm(9),
+    nn.ConvTranspose2d(6, 4, 3), nn.ConvTranspose2d(6, 6, (3, 5), (2, 3), (2, 1), (1, 2), 3, False, (2, 1)),
+    nn.GroupNorm(3, 6), nn.GroupNorm(2, 6, eps=0.1, bias=False), nn.GroupNorm(6, 6, affine=False),
     nn.LayerNorm((6, 9, 9), eps=0.1), nn.Linear(9, 4), nn.Linear(9, 4, bias=False),
 ]  # fmt: skip
 
@@ -52,6 +56,26 @@ LAYERS = [
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_each_layer(layer):
     assert difference(nn.Sequential(layer), (6, 9, 9)) < 1e-5
+
+
+def test_up_and_down_with_an_embedding():
+    assert difference(perturbed(Upwards()), (3, 10, 8)) < 1e-5
+    plain = Upwards().to("meta").eval()
+    assert write(plain, (3, 10, 8), batch=1)
+
+
+def test_networks_of_elastic_dilations_groups_and_transposed_convolutions():
+    width, kernel = Choice(8, 16, name="width"), Choice(3, 5, name="kernel")
+    model = nn.Sequential(
+        elastic.Conv2d(3, width, kernel, 2, "same", Choice(1, 2, name="dilation")),
+        elastic.GroupNorm(Derived(lambda c: c // 4, width), width),
+        elastic.ConvTranspose2d(width, width, kernel, 2, "same", 1, groups=width, bias=False),
+        elastic.BatchNorm2d(width),
+        elastic.ConvTranspose2d(width, 4, kernel, 1, "same", bias=False, dilation=Choice(1, 3, name="last")),
+        elastic.BatchNorm2d(4),
+    )
+    for architecture in search_space(model).architectures():
+        assert difference(perturbed(extract(model, architecture)), (3, 12, 8)) < 1e-5
 
 
 class Functions(nn.Module):
@@ -66,6 +90,15 @@ def test_functions_and_operators():
     assert difference(nn.Sequential(Functions(), nn.Linear(2 * 6 * 81 + 24, 3)), (6, 9, 9)) < 1e-5
 
 
+class Levels(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 2, max_norm=1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.table(x.long())
+
+
 @pytest.mark.parametrize(
     ("network", "name"),
     [
@@ -75,6 +108,7 @@ def test_functions_and_operators():
         (nn.Sequential(nn.GELU(approximate="tanh")), "approximate GELU"),
         (nn.Sequential(nn.Flatten(2)), r"Flatten\(2, -1\)"),
         (nn.Sequential(nn.Softplus()), "nn.Softplus at '0'"),
+        (nn.Sequential(nn.Flatten(), Levels()), "Embedding with max_norm at '1.table'"),
         (nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False)), "batch statistics"),
         (Tokens(), "flatten"),
     ],

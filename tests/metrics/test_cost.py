@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 import torch
+from elastic_models import Decoder
 from torch import Tensor, nn
 
 from archsmith.elastic import Attention, BatchNorm2d, Choice, Conv2d, Linear, OneOf, Repeat
@@ -29,16 +30,20 @@ def network(size: int, seed: int = 0) -> nn.Module:
 @pytest.mark.parametrize("size", [16, 32, 96])
 def test_macs_agree_with_fvcore(size: int) -> None:
     plain = network(size).eval()
+    counts = fvcore_counts(plain, (3, size, size))
+    assert macs(plain, (3, size, size)) == counts["conv"] + counts["linear"]
+
+
+def fvcore_counts(plain: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from fvcore.nn import FlopCountAnalysis
 
-            counts = FlopCountAnalysis(plain, torch.zeros(1, 3, size, size)).by_operator()
+            return FlopCountAnalysis(plain, torch.zeros(1, *shape)).by_operator()
     finally:
         logging.disable(logging.NOTSET)
-    assert macs(plain, (3, size, size)) == counts["conv"] + counts["linear"]
 
 
 def test_sums_over_layers_by_hand() -> None:
@@ -48,6 +53,31 @@ def test_sums_over_layers_by_hand() -> None:
     found = layer_sums(net, (3, 8, 8))
     assert found["depth"] == 3 and found["outputs"] == 4 * 64 + 4 * 16 + 5
     assert found["log_sizes"] == pytest.approx(math.log(108) + math.log(36) + math.log(320))
+
+
+def test_transposed_convolutions_count_as_others_do() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, dilation=1), nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, groups=2))
+    found = layer_sums(net, (3, 8, 8))
+    assert found["depth"] == 2 and found["outputs"] == 4 * 64 + 6 * 256
+    assert found["log_sizes"] == pytest.approx(math.log(108) + math.log(108))
+    assert macs(net, (3, 8, 8)) == 108 * 64 + 108 * 64  # each weight once for each place of the input
+
+
+def test_a_network_that_multiplies_nothing_has_no_macs() -> None:
+    assert macs(nn.Sequential(nn.GroupNorm(1, 3), nn.ReLU()), (3, 8, 8)) == 0
+
+
+def test_networks_with_transposed_convolutions_groups_and_embeddings_are_tabulated() -> None:
+    model = Decoder()
+    costs = Costs(model, (3, 8, 6), (*NAMES, *LAYERS))
+    assert costs.additive
+    for seed in range(20):
+        arch = search_space(model).sample(Random(seed))
+        plain = extract(model, arch).eval()
+        counts = fvcore_counts(plain, (3, 8, 6))
+        assert costs(arch) == pytest.approx(costs.exact(arch), rel=1e-12)
+        assert costs(arch)["macs"] == counts["conv"] and costs(arch)["params"] == sum(p.numel() for p in plain.parameters())
+        assert costs(arch)["depth"] == 4
 
 
 def test_sums_over_layers_are_tabulated_like_counts() -> None:

@@ -12,7 +12,7 @@ import torch
 from plain_networks import Tokens, chain
 from torch import Tensor, nn
 
-from archsmith.elastic import Choice, Conv2d, Linear
+from archsmith.elastic import Choice, Conv2d, ConvTranspose2d, GroupNorm, Linear
 from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError
 from archsmith.graph.writer import write
@@ -64,6 +64,18 @@ def test_equal_blocks_are_timed_once_and_add_up(clock):
         total, blocks, _ = table._sums(arch)
         depth = sum(option for name, option in arch.items() if name.endswith(".depth"))
         assert value == total and blocks == depth + 2
+
+
+def test_blocks_that_differ_in_a_dilation_or_in_groups_alone_are_timed_each(clock):
+    model = nn.Sequential(
+        nn.Sequential(Conv2d(3, 8, 3, padding="same", dilation=Choice(1, 2))),
+        nn.Sequential(GroupNorm(Choice(1, 2), 8)),
+        nn.Sequential(ConvTranspose2d(8, 4, Choice(1, 3), 2, "same", 1)),
+    )
+    table = LatencyTable(model, (3, 8, 8))
+    for arch in search_space(model).architectures():
+        table(arch)
+    assert table.errors()["entries"] == 6
 
 
 def test_an_option_outside_a_block_does_not_matter_to_it(clock):

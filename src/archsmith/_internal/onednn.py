@@ -35,8 +35,8 @@ def sound(network: nn.Module) -> Iterator[None]:
 def _affected(module: nn.Module) -> bool:
     """Whether it is such a convolution, or an elastic one that can be."""
     stride = getattr(module, "stride", None)
-    channels = getattr(module, "in_channels", getattr(module, "width_in", None))
-    kernel = getattr(module, "kernel_size", getattr(module, "kernel", None))
+    channels = getattr(module, "width_in", getattr(module, "in_channels", None))
+    kernel = getattr(module, "kernel", getattr(module, "kernel_size", None))
     if channels is None or kernel is None or stride in (None, 1, (1, 1)):
         return False
     return min(_options(channels)) < _CHANNELS and any(side in (1, (1, 1)) for side in _options(kernel))

@@ -2,9 +2,10 @@
 
 from archsmith.elastic.attention import Attention, SqueezeExcite
 from archsmith.elastic.blocks import Mixture, OneOf, Parallel, Repeat
-from archsmith.elastic.conv import Conv2d
+from archsmith.elastic.conv import Conv2d, ConvTranspose2d
+from archsmith.elastic.embedding import Embedding
 from archsmith.elastic.linear import Linear
-from archsmith.elastic.norm import BatchNorm1d, BatchNorm2d, LayerNorm
+from archsmith.elastic.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from archsmith.space import Choice, Concat, Derived, make_divisible
 
 __all__ = [
@@ -14,7 +15,10 @@ __all__ = [
     "Choice",
     "Concat",
     "Conv2d",
+    "ConvTranspose2d",
     "Derived",
+    "Embedding",
+    "GroupNorm",
     "LayerNorm",
     "Linear",
     "Mixture",

@@ -112,8 +112,9 @@ def _fixed(value: Any, allowed: str) -> str:
     """What to do: where a decision stands in a place that takes none, how to decide it all the same."""
     parts = value if isinstance(value, list | tuple) else (value,)
     if any(isinstance(part, Choice | Derived | Concat) for part in parts):
+        place = "a pair" if isinstance(value, list | tuple) else "this argument"
         return (
-            f"this argument takes no Choice, only widths, groups and kernel sizes do; {allowed}, or decide between whole "
+            f"{place} takes no Choice, only widths, groups, kernel sizes and dilations do; {allowed}, or decide between whole "
             "layers with OneOf"
         )
     return allowed

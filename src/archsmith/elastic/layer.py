@@ -15,7 +15,10 @@ Index = slice | Tensor
 
 
 class ElasticLayer(Protocol):
-    """A layer with tensors allocated at their largest; its sizes are plain attributes that `active` resolves to numbers."""
+    """A layer with tensors allocated at their largest; its sizes are plain attributes that `active` resolves to numbers.
+
+    docs/elastic-layers.md has one of somebody's own; `archsmith.testing.check_layer` tells whether a layer keeps the contract.
+    """
 
     def axes(self) -> Axes:
         """The size along each axis of each parameter and buffer."""
@@ -38,7 +41,7 @@ def width(size: Size) -> int:
 
 
 def taps(kernel: int | tuple[int, int] | Choice | Derived) -> tuple[int, int]:
-    """(height, width) of a kernel: of a pair, or square; an unresolved one at its largest."""
+    """(height, width) of a kernel or dilation: of a pair, or square; an unresolved one at its largest."""
     return kernel if isinstance(kernel, tuple) else (width(kernel), width(kernel))
 
 
@@ -77,7 +80,7 @@ def shapes(layer: Any, values: Mapping[Choice, Any]) -> dict[str, tuple[int, ...
         if tensor is None or (name.startswith("to") and name[2:].isdigit()):  # kernel matrices are the supernet's only
             continue
         shape = [whole if size is None else int(resolve(size, values)) for size, whole in zip(sizes, tensor.shape, strict=True)]
-        if name == "weight" and hasattr(layer, "kernel"):
+        if name == "weight" and hasattr(layer, "region"):  # convolutions, whose kernel is cropped apart
             shape[2:] = taps(resolve(layer.kernel, values))
         found[name] = tuple(shape)
     return found

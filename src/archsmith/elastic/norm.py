@@ -1,8 +1,8 @@
-"""BatchNorm and LayerNorm with elastic width."""
+"""BatchNorm, GroupNorm and LayerNorm with elastic width."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,19 +11,7 @@ from torch.nn import functional as F
 from archsmith.elastic import arguments
 from archsmith.elastic.layer import Axes, sliced, width
 from archsmith.errors import UserError
-from archsmith.space import Size
-
-_Norm = TypeVar("_Norm", nn.BatchNorm1d, nn.BatchNorm2d)
-
-
-def _given(layer: str, eps: Any, momentum: Any, affine: Any, tracking: Any) -> tuple[float, float | None, bool, bool]:
-    """The arguments that all BatchNorms share, checked."""
-    return (
-        arguments.number(layer, "eps", eps),
-        None if momentum is None else arguments.number(layer, "momentum", momentum),
-        arguments.flag(layer, "affine", affine),
-        arguments.flag(layer, "track_running_stats", tracking),
-    )
+from archsmith.space import Choice, Concat, Derived, Size
 
 
 def _without_bias(layer: nn.Module, bias: Any) -> None:
@@ -32,107 +20,138 @@ def _without_bias(layer: nn.Module, bias: Any) -> None:
         layer.register_parameter("bias", None)
 
 
-def _batch_axes(layer: BatchNorm1d | BatchNorm2d) -> Axes:
-    return {name: (layer.width,) for name in ("weight", "bias", "running_mean", "running_var")}
+class _BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """What BatchNorms of maps and of vectors share: all but the torch layer that they are twins of."""
+
+    twin: ClassVar[type[nn.modules.batchnorm._BatchNorm]]
+
+    def __init__(
+        self,
+        num_features: Size,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        name = type(self).__name__
+        num_features = arguments.size(name, "num_features", num_features)
+        eps = arguments.number(name, "eps", eps)
+        momentum = None if momentum is None else arguments.number(name, "momentum", momentum)
+        flags = arguments.flag(name, "affine", affine), arguments.flag(name, "track_running_stats", track_running_stats)
+        with arguments.building(name):
+            super().__init__(width(num_features), eps, momentum, *flags, device, dtype)
+        self.width = num_features
+        _without_bias(self, bias)
+
+    def axes(self) -> Axes:
+        """Everything per channel."""
+        return {name: (self.width,) for name in ("weight", "bias", "running_mean", "running_var")}
+
+    def weights(self) -> dict[str, Tensor]:
+        """Affine parameters and running statistics of the plain twin."""
+        return sliced(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, ...) -> the same. Batch statistics in train mode, never written back: those of a mixture of networks fit none
+        (use `calibrate`)."""
+        self._check_input_dim(input)
+        tensors = self.weights()
+        by_batch = self.training or "running_mean" not in tensors
+        mean, variance = (None, None) if by_batch else (tensors["running_mean"], tensors["running_var"])
+        return F.batch_norm(input, mean, variance, tensors.get("weight"), tensors.get("bias"), by_batch, 0.0, self.eps)
+
+    def plain(self) -> nn.modules.batchnorm._BatchNorm:
+        """The torch layer of the current width, on `meta`."""
+        dtype = next((t.dtype for t in (self.weight, self.running_mean) if t is not None), None)
+        flags = self.affine, self.track_running_stats
+        twin = self.twin(width(self.width), self.eps, self.momentum, *flags, "meta", dtype)
+        _without_bias(twin, self.bias is not None)
+        return twin
 
 
-def _batch_twin(kind: type[_Norm], layer: BatchNorm1d | BatchNorm2d) -> _Norm:
-    held = next((t for t in (layer.weight, layer.running_mean) if t is not None), None)
-    twin = kind(
-        width(layer.width), layer.eps, layer.momentum, layer.affine, layer.track_running_stats, "meta",
-        None if held is None else held.dtype,
-    )  # fmt: skip
-    _without_bias(twin, layer.bias is not None)
-    return twin
-
-
-def _batch_norm(layer: BatchNorm1d | BatchNorm2d, input: Tensor) -> Tensor:
-    """Batch statistics in train mode, never written back: those of a mixture of networks fit none (use `calibrate`)."""
-    layer._check_input_dim(input)
-    tensors = sliced(layer)
-    by_batch = layer.training or "running_mean" not in tensors
-    mean, variance = (None, None) if by_batch else (tensors["running_mean"], tensors["running_var"])
-    return F.batch_norm(input, mean, variance, tensors.get("weight"), tensors.get("bias"), by_batch, 0.0, layer.eps)
-
-
-class BatchNorm2d(nn.BatchNorm2d):
+class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
     """`torch.nn.BatchNorm2d(features)` of elastic width; its running statistics are only ever loaded, not updated."""
 
-    def __init__(
-        self,
-        num_features: Size,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: torch.dtype | None = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        name = type(self).__name__
-        num_features = arguments.size(name, "num_features", num_features)
-        given = _given(name, eps, momentum, affine, track_running_stats)
-        with arguments.building(name):
-            super().__init__(width(num_features), *given, device, dtype)
-        self.width = num_features
-        _without_bias(self, bias)
-
-    def axes(self) -> Axes:
-        """Everything per channel."""
-        return _batch_axes(self)
-
-    def weights(self) -> dict[str, Tensor]:
-        """Affine parameters and running statistics of the plain twin."""
-        return sliced(self)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same."""
-        return _batch_norm(self, input)
-
-    def plain(self) -> nn.BatchNorm2d:
-        """The torch layer of the current width, on `meta`."""
-        return _batch_twin(nn.BatchNorm2d, self)
+    twin = nn.BatchNorm2d
 
 
-class BatchNorm1d(nn.BatchNorm1d):
+class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
     """`torch.nn.BatchNorm1d(features)` of elastic width; see BatchNorm2d."""
 
+    twin = nn.BatchNorm1d
+
+
+class GroupNorm(nn.GroupNorm):
+    """`torch.nn.GroupNorm(num_groups, num_channels)` of elastic width, in groups of elastic number.
+
+    num_groups: a number or Choice for any width, or what follows from it, so that groups keep their width:
+    `GroupNorm(Derived(lambda c: c // 8, channels), channels)`. (Wu and He, ECCV 2018, equation 7.) Raises UserError where some
+    width is no multiple of its number of groups.
+    """
+
     def __init__(
         self,
-        num_features: Size,
+        num_groups: Size,
+        num_channels: Size,
         eps: float = 1e-5,
-        momentum: float | None = 0.1,
         affine: bool = True,
-        track_running_stats: bool = True,
         device: Any = None,
         dtype: torch.dtype | None = None,
         *,
         bias: bool = True,
     ) -> None:
-        name = type(self).__name__
-        num_features = arguments.size(name, "num_features", num_features)
-        given = _given(name, eps, momentum, affine, track_running_stats)
+        name = "GroupNorm"
+        num_groups = arguments.size(name, "num_groups", num_groups)
+        num_channels = arguments.size(name, "num_channels", num_channels)
+        if isinstance(num_groups, Concat):
+            raise UserError(f"{name}(num_groups={num_groups!r}): give a number, a Choice or a Derived")
+        _check_groups(num_groups, num_channels)
+        eps = arguments.number(name, "eps", eps)
+        affine = arguments.flag(name, "affine", affine)
         with arguments.building(name):
-            super().__init__(width(num_features), *given, device, dtype)
-        self.width = num_features
+            super().__init__(width(num_groups), width(num_channels), eps, affine, device, dtype)
+        self.group_count, self.width = num_groups, num_channels
         _without_bias(self, bias)
 
     def axes(self) -> Axes:
-        """Everything per channel."""
-        return _batch_axes(self)
+        """weight and bias (width)."""
+        return {"weight": (self.width,), "bias": (self.width,)}
 
     def weights(self) -> dict[str, Tensor]:
-        """Affine parameters and running statistics of the plain twin."""
+        """weight and bias of the plain twin."""
         return sliced(self)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C) or (B, C, L) -> the same."""
-        return _batch_norm(self, input)
+        """(B, C, ...) -> the same."""
+        tensors = self.weights()
+        return F.group_norm(input, width(self.group_count), tensors.get("weight"), tensors.get("bias"), self.eps)
 
-    def plain(self) -> nn.BatchNorm1d:
-        """The torch layer of the current width, on `meta`."""
-        return _batch_twin(nn.BatchNorm1d, self)
+    def plain(self) -> nn.GroupNorm:
+        """The torch layer of the current sizes, on `meta`."""
+        dtype = self.weight.dtype if self.affine else None
+        twin = nn.GroupNorm(width(self.group_count), width(self.width), self.eps, self.affine, "meta", dtype)
+        _without_bias(twin, self.bias is not None)
+        return twin
+
+
+def _check_groups(groups: int | Choice | Derived, channels: Size) -> None:
+    """UserError where some number of channels is no multiple of the number of groups that it can come with."""
+    pairs = [*Derived(_together, channels, groups).options, (width(channels), width(groups))]
+    wrong = next((pair for pair in pairs if pair[0] % pair[1]), None)
+    if wrong is not None:
+        raise UserError(
+            f"GroupNorm(num_groups={groups!r}, num_channels={channels!r}): {wrong[0]} channels are not to be had in {wrong[1]} "
+            "equal groups; give a number of groups that divides every width, or let it follow from the width, e.g. "
+            "GroupNorm(Derived(lambda c: c // 8, channels), channels)"
+        )
+
+
+def _together(channels: int, groups: int) -> tuple[int, int]:
+    return int(channels), int(groups)
 
 
 class LayerNorm(nn.LayerNorm):

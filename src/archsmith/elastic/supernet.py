@@ -228,7 +228,8 @@ def dimensions(model: nn.Module) -> dict[str, tuple[Dimension, ...]]:
             continue
         for tensor, sizes in module.axes().items():
             axes = list(enumerate(sizes))
-            if tensor == "weight" and choices_of(kernel := getattr(module, "kernel", None)):
+            if tensor == "weight" and hasattr(module, "region"):  # convolutions, whose kernel is cropped apart
+                kernel: Any = vars(module)["kernel"]
                 axes += [(2, kernel), (3, kernel)]
             for axis, size in axes:
                 for choice in choices_of(size):

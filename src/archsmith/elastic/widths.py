@@ -18,7 +18,10 @@ _PIXELS = (32, 64, 28, 224, 16, 8)  # tried in turn where nobody says how large 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm)
 _FORMS = ("view", "reshape", "unflatten", "expand")
-_ELASTIC = ("Linear", "Conv2d", "BatchNorm1d", "BatchNorm2d", "LayerNorm")
+_ELASTIC = {  # what to write
+    **dict.fromkeys(("Linear", "Conv2d", "ConvTranspose2d", "BatchNorm1d", "BatchNorm2d", "LayerNorm"), "width, ..."),
+    "GroupNorm": "groups, width",
+}
 
 
 class Unmet(UserError):
@@ -194,11 +197,10 @@ class _Tracks(TorchFunctionMode):
         if source == _INPUT:
             advice = "let the first layer take what the images have: a class or function gets `channels` where it has it"
         elif kind in _ELASTIC:
-            advice = (
-                f"write the same Choice in both (or a Derived of it, or what is joined as Concat): elastic.{kind}(width, ...)"
-            )
+            written = f"elastic.{kind}({_ELASTIC[kind]})"
+            advice = f"write the same Choice in both (or a Derived of it, or what is joined as Concat): {written}"
         else:
-            advice = f"{kind} has no elastic form: give it a fixed width, or take elastic.BatchNorm2d or elastic.LayerNorm"
+            advice = f"{kind} has no elastic form: give it a fixed width, or take elastic.BatchNorm2d, GroupNorm or LayerNorm"
         # Features that stem from a layer's maps are a multiple of its channels, whatever the size of the maps.
         fixed = gives is not None and (width % gives != 0 if isinstance(module, nn.Linear) else has == gives)
         return Unmet(f"widths do not meet: {given}, '{path}' ({kind}) takes {width}{taken}; {advice}", fixed, source == _INPUT)

@@ -56,6 +56,7 @@ def _is_add(node: fx.Node) -> bool:
 def _text(called: list[nn.Module], adds: bool) -> str:
     """`5x5 depthwise, expand 4, squeeze-excite, stride 2, 24 channels, shortcut` or `3x3 convolution, 16 channels`."""
     convolutions = [layer for layer in called if isinstance(layer, nn.Conv2d)]
+    larger = [layer for layer in called if isinstance(layer, nn.ConvTranspose2d)]
     linear = [layer for layer in called if isinstance(layer, nn.Linear)]
     depthwise = next((c for c in convolutions if c.groups == c.in_channels > 1), None)
     words = []
@@ -72,14 +73,22 @@ def _text(called: list[nn.Module], adds: bool) -> str:
         if len(convolutions) > 1:
             words = [f"{len(convolutions)} convolutions {' '.join(dict.fromkeys(map(_kernel, convolutions)))}"]
     stride = max((c.stride for c in convolutions), key=math.prod, default=(1, 1))
-    words += [f"stride {stride[0] if len(set(stride)) == 1 else 'x'.join(map(str, stride))}"] if math.prod(stride) > 1 else []
+    dilation = max((c.dilation for c in convolutions), key=math.prod, default=(1, 1))
+    words += [f"stride {_by(stride)}"] if math.prod(stride) > 1 else []
+    words += [f"dilation {_by(dilation)}"] if math.prod(dilation) > 1 else []
     words += [f"{convolutions[-1].out_channels} channels"] if convolutions else []
+    words += [f"{_kernel(c)} transposed convolution, stride {_by(c.stride)}, {c.out_channels} channels" for c in larger]
     pools = [word for kind, word in _POOLS.items() if any(isinstance(layer, kind) for layer in called)]
     words += pools if convolutions and depthwise is None else []
+    words += [f"embedding {e.num_embeddings}x{e.embedding_dim}" for e in called if isinstance(e, nn.Embedding)]
     words += [f"linear {layer.out_features}" for layer in linear]
     words += ["shortcut"] if adds else []
     return ", ".join(words) or ", ".join(dict.fromkeys(type(layer).__name__ for layer in called)) or "no layers"
 
 
-def _kernel(layer: nn.Conv2d) -> str:
+def _kernel(layer: nn.Conv2d | nn.ConvTranspose2d) -> str:
     return "x".join(str(k) for k in layer.kernel_size)
+
+
+def _by(pair: Sequence[int]) -> str:
+    return str(pair[0]) if len(set(pair)) == 1 else "x".join(map(str, pair))

@@ -48,8 +48,8 @@ class _Tracer(fx.Tracer):
 
 
 _KEEP_SHAPE = (
-    nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.Dropout, nn.Dropout2d, nn.Identity, nn.ReLU, nn.ReLU6, nn.Hardswish,
-    nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.Sigmoid, nn.Tanh,
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm, nn.Dropout, nn.Dropout2d, nn.Identity, nn.ReLU, nn.ReLU6,
+    nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.Sigmoid, nn.Tanh,
 )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def constructor(module: nn.Module) -> str:
         raise Untraceable(f"{kind.__module__}.{kind.__name__} is not a layer of torch.nn")
     positional, keywords = [], []
     for name, parameter in inspect.signature(kind).parameters.items():
-        if name in ("device", "dtype"):
+        if name in ("device", "dtype") or name.startswith("_"):  # torch's own: how the tensors came to be
             continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             if kind is nn.Identity:
@@ -146,16 +146,15 @@ def constructor(module: nn.Module) -> str:
     return f"nn.{kind.__name__}({', '.join(positional + keywords)})"
 
 
+_PAIRS = ("kernel_size", "stride", "padding", "output_padding", "dilation", "output_size")  # one number stands for both
+
+
 def _plain(name: str, value: Any) -> Any:
     if name == "bias" and not isinstance(value, bool):
         return value is not None
     if isinstance(value, tuple | list) and value and all(isinstance(v, int) for v in value):
-        square = name in ("kernel_size", "stride", "padding", "dilation", "output_size", "normalized_shape")
-        return (
-            value[0]
-            if square and len(set(value)) == 1 and not (name == "normalized_shape" and len(value) > 1)
-            else tuple(value)
-        )
+        alike = name in _PAIRS or (name == "normalized_shape" and len(value) == 1)
+        return value[0] if alike and len(set(value)) == 1 else tuple(value)
     if value is None or isinstance(value, int | float | str | bool):
         return value
     raise Untraceable(f"argument {name}={value!r} of a layer is not a plain value")

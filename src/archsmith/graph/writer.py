@@ -185,6 +185,16 @@ def _conv(writer: _Writer, layer: nn.Conv2d, x: str, place: _Place) -> str:
     )  # fmt: skip
 
 
+def _conv_transpose(writer: _Writer, layer: nn.ConvTranspose2d, x: str, place: _Place) -> str:
+    inputs = [x, writer.tensor(f"{place.path}.weight", layer.weight)]
+    if layer.bias is not None:
+        inputs.append(writer.tensor(f"{place.path}.bias", layer.bias))
+    return writer.emit(
+        "ConvTranspose", inputs, place.name, kernel_shape=layer.kernel_size, strides=layer.stride, pads=[*layer.padding] * 2,
+        output_padding=layer.output_padding, dilations=layer.dilation, group=layer.groups,
+    )  # fmt: skip
+
+
 def _batch_norm(writer: _Writer, layer: nn.BatchNorm2d, x: str, place: _Place) -> str:
     if layer.running_mean is None or layer.running_var is None:
         raise Unwritten(f"batch statistics of '{place.path}'")
@@ -215,6 +225,31 @@ def _layer_norm(writer: _Writer, layer: nn.LayerNorm, x: str, place: _Place) -> 
     if layer.bias is not None:
         inputs.append(writer.tensor(f"{place.path}.bias", layer.bias))
     return writer.emit("LayerNormalization", inputs, place.name, axis=-len(layer.normalized_shape), epsilon=layer.eps)
+
+
+def _group_norm(writer: _Writer, layer: nn.GroupNorm, x: str, place: _Place) -> str:
+    """Each group as one channel of an InstanceNormalization: GroupNormalization scales by group before opset 21."""
+    groups, (channels, *rest) = layer.num_groups, place.shape[1:]
+    form = writer.constant(f"{place.path}.groups", np.asarray([0, groups, -1], np.int64))  # 0: the batch, as it is
+    apart = writer.emit("Reshape", [x, form], f"{place.name}.apart")
+    unit = [writer.constant(f"{place.path}.{n}", v(groups, np.float32)) for n, v in (("ones", np.ones), ("zeros", np.zeros))]
+    normed = writer.emit("InstanceNormalization", [apart, *unit], f"{place.name}.normed", epsilon=layer.eps)
+    back = writer.constant(f"{place.path}.shape", np.asarray([0, channels, *rest], np.int64))
+    result = writer.emit("Reshape", [normed, back], place.name if layer.weight is None else f"{place.name}.together")
+    if layer.weight is None:
+        return result
+    by_channel = (-1, *(1,) * len(rest))
+    scale = writer.tensor(f"{place.path}.weight", layer.weight.reshape(by_channel))
+    scaled = writer.emit("Mul", [result, scale], place.name if layer.bias is None else f"{place.name}.scaled")
+    if layer.bias is None:
+        return scaled
+    return writer.emit("Add", [scaled, writer.tensor(f"{place.path}.bias", layer.bias.reshape(by_channel))], place.name)
+
+
+def _embedding(writer: _Writer, layer: nn.Embedding, x: str, place: _Place) -> str:
+    if layer.max_norm is not None:
+        raise Unwritten(f"Embedding with max_norm at '{place.path}'")
+    return writer.emit("Gather", [writer.tensor(f"{place.path}.weight", layer.weight), x], place.name, axis=0)
 
 
 def _adaptive_pool(writer: _Writer, layer: nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d, x: str, place: _Place) -> str:
@@ -320,10 +355,13 @@ def _same(writer: _Writer, layer: nn.Module, x: str, place: _Place) -> str:
 
 _LAYERS: dict[type[nn.Module], _Layer] = {
     nn.Conv2d: _conv,
+    nn.ConvTranspose2d: _conv_transpose,
     nn.BatchNorm2d: _batch_norm,
     nn.BatchNorm1d: _batch_norm,
     nn.Linear: _linear,
     nn.LayerNorm: _layer_norm,
+    nn.GroupNorm: _group_norm,
+    nn.Embedding: _embedding,
     nn.AdaptiveAvgPool2d: _adaptive_pool,
     nn.AdaptiveMaxPool2d: _adaptive_pool,
     nn.ZeroPad2d: _pad,
@@ -363,6 +401,8 @@ def _function(writer: _Writer, node: fx.Node, values: dict[fx.Node, str]) -> str
     if target in (torch.cat, torch.concat) and isinstance(source, tuple | list) and all(isinstance(s, fx.Node) for s in source):
         axis = args[1] if len(args) > 1 else kwargs.get("dim", 0)
         return writer.emit("Concat", [values[s] for s in source], node.name, axis=axis)
+    if target == "long" and isinstance(source, fx.Node) and len(args) == 1 and not kwargs:
+        return writer.emit("Cast", [values[source]], node.name, to=7)  # int64
     if target is torch.flip and isinstance(source, fx.Node):
         return _flipped(writer, values[source], args[1] if len(args) > 1 else kwargs["dims"], node.name)
     if target == "unflatten" and args[1:2] == (0,) and isinstance(args[2], tuple) and isinstance(source, fx.Node):

@@ -32,6 +32,7 @@ LAYERS = ("depth", "log_sizes", "outputs")  # see `layer_sums`
 OWN = ("layers",)  # what only a model's own `counts` can say
 _ELEMENTWISE_IN_PLACE = frozenset({"relu_", "hardswish_", "hardsigmoid_", "hardtanh_", "silu_", "gelu_", "sigmoid_"})
 _INSTEAD = ": only a model that does so in its own `counts` has them, as `zen` has; bound depth instead"
+_WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)  # whose MACs are so many for each element of the weight
 _TABLE_LIMIT = 500_000  # entries of one table; then it starts anew
 
 
@@ -55,7 +56,7 @@ def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
     with counter, _Quick(), torch.no_grad():
         module(image)
     root, counts = f"{type(module).__name__}.", counter.get_flop_counts()
-    total = {"": sum(counts["Global"].values())}
+    total = {"": sum(counts.get("Global", {}).values())}  # none of it where nothing spends any
     total |= {name.removeprefix(root): sum(of.values()) for name, of in counts.items() if name.startswith(root)}
     own = dict(total)
     for path, count in total.items():
@@ -68,22 +69,42 @@ def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
 
 
 def layer_sums(module: nn.Module, shape: Shape) -> dict[str, float]:
-    """Sums over the Conv2d and Linear layers of a module, for one input of `shape` (C, H, W).
+    """Sums over the Conv2d, ConvTranspose2d and Linear layers of a module, for one input of `shape` (C, H, W).
 
     `depth`: how many there are. `log_sizes`: of ln(elements of the weight). `outputs`: of the numbers they give.
     """
-    spent, total = macs_by_module(module, shape), dict.fromkeys(LAYERS, 0.0)
+    spent, given, total = macs_by_module(module, shape), _given(module, shape), dict.fromkeys(LAYERS, 0.0)
     for path, layer in module.named_modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, _WEIGHTED):
             size = tuple(layer.weight.shape)
-            for name, value in zip(LAYERS, _layer(size, spent.get(path, 0) // math.prod(size)), strict=True):
+            numbers = given.get(path, spent.get(path, 0) // math.prod(size) * size[0])
+            for name, value in zip(LAYERS, _layer(size, numbers), strict=True):
                 total[name] += value
     return total
 
 
-def _layer(weight: Shape, rate: int) -> tuple[float, ...]:
-    """One layer's part of each of LAYERS; `rate`: MACs per element of its weight."""
-    return 1.0, math.log(math.prod(weight)), float(rate * weight[0])
+def _layer(weight: Shape, numbers: int) -> tuple[float, ...]:
+    """One layer's part of each of LAYERS; `numbers`: how many it gives."""
+    return 1.0, math.log(math.prod(weight)), float(numbers)
+
+
+def _given(module: nn.Module, shape: Shape) -> dict[str, int]:
+    """Path -> numbers that a transposed convolution gives; those of other layers follow from their MACs."""
+    module, given = _on_meta(module), dict[str, int]()
+
+    def note(path: str, output: Tensor) -> None:
+        given[path] = given.get(path, 0) + output.numel()
+
+    layers = [(path, layer) for path, layer in module.named_modules() if isinstance(layer, nn.ConvTranspose2d)]
+    hooks = [layer.register_forward_hook(lambda _, __, output, path=path: note(path, output)) for path, layer in layers]
+    try:
+        if hooks:
+            with _Quick(), torch.no_grad():
+                module(torch.empty(1, *shape, device="meta"))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return given
 
 
 def peak_memory(module: nn.Module, shape: Shape) -> int:
@@ -198,9 +219,10 @@ class Costs:
         self._memo: dict[Architecture, dict[str, float]] = {}
         self._views = decisions(self._reading)
         self._rates: dict[tuple, int] = {}  # path of a layer with a weight, views -> MACs per element of it
+        self._areas: dict[tuple, int] = {}  # the same of transposed convolutions -> numbers per channel that they give
         self._own: dict[tuple, int] = {}  # path, views and sizes of any other module that spends some -> MACs
         self._spending: set[str] = set()  # those modules' paths
-        self._weighted = {p.path: p for p in self._reading.places if isinstance(p.module, nn.Linear | nn.Conv2d)}
+        self._weighted = {p.path: p for p in self._reading.places if isinstance(p.module, _WEIGHTED)}
         self._groups = _grouped(self._reading, self._views)
         self._own_counts = self._checked(getattr(model, "counts", None))
         self.additive = (
@@ -314,7 +336,8 @@ class Costs:
                 if (at := (place.path, *views)) not in self._rates:
                     self._learn(arch)
                 multiplications += self._rates[at] * math.prod(found["weight"])
-                for name, value in zip(LAYERS, _layer(found["weight"], self._rates[at]), strict=True):
+                numbers = self._areas.get(at, self._rates[at]) * _channels(place, found["weight"], values)
+                for name, value in zip(LAYERS, _layer(found["weight"], numbers), strict=True):
                     sums[name] += value
             elif place.path in self._spending:
                 key = (place.path, *views, _sizes(place, values))
@@ -331,7 +354,11 @@ class Costs:
         found = macs_by_module(plain, self.shape)
         counted = {origins.get(path, path): n for path, n in found.items()}
         total, agrees = sum(found.values()), len(counted) == len(found)
-        views = [arch[name] for name in self._views]
+        views, given = [arch[name] for name in self._views], _given(plain, self.shape) if self._layers else {}
+        for path, numbers in given.items():
+            layer: Any = plain.get_submodule(path)
+            area = numbers // layer.out_channels
+            agrees = agrees and self._areas.setdefault((origins.get(path, path), *views), area) == area
         for place in self._reading.places:
             clause = self._reading.along[place.path]
             if clause is None or not all(gate.open(arch) for gate in clause):
@@ -369,6 +396,13 @@ def _parameter_shapes(place: Place, values: Mapping[Any, Any]) -> dict[str, tupl
     if is_elastic(place.module):
         return shapes(place.module, values)
     return {name: tuple(p.shape) for name, p in place.module._parameters.items() if p is not None}
+
+
+def _channels(place: Place, weight: Shape, values: Mapping[Any, Any]) -> int:
+    """How many channels or features a layer with such a weight gives."""
+    if not isinstance(place.module, nn.ConvTranspose2d):
+        return weight[0]
+    return weight[1] * int(resolve(getattr(place.module, "group_count", place.module.groups), values))
 
 
 def _grouped(reading: Reading, always: Sequence[str]) -> list[_Group]:

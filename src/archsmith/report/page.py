@@ -187,7 +187,7 @@ def _lede(record: Record) -> str:
             parts.append(f"No network was scored: {screen['why']}.")
         elif search.get("searcher") == "random":
             parts.append("It chose networks at random, without scores.")
-        elif all(entry.get("origin") not in ("hand-made", "neighbor") for entry in search.get("shortlist") or ({},)):
+        elif not {"hand-made", "neighbor"} & {entry["origin"] for entry in search.get("shortlist") or ()}:
             parts.append(f"It chose networks by its own rule ({search.get('searcher') or 'not done yet'}), without scores.")
         else:
             parts.append(

@@ -112,11 +112,11 @@ class Patches(nn.Module):
 class Tokens(nn.Module):
     """A class token in front, where `class_token`, and learned positions added: (B, T, width) -> (B, T or T + 1, width)."""
 
-    def __init__(self, count: int, width: int, class_token: bool, device: Any = None) -> None:
+    def __init__(self, count: int, width: int, class_token: bool, device: Any = None, dtype: torch.dtype | None = None) -> None:
         super().__init__()
-        token = nn.Parameter(torch.empty(1, 1, width, device=device)) if class_token else None
+        token = nn.Parameter(torch.empty(1, 1, width, device=device, dtype=dtype)) if class_token else None
         self.register_parameter("token", token)
-        self.position = nn.Parameter(torch.empty(1, count, width, device=device))
+        self.position = nn.Parameter(torch.empty(1, count, width, device=device, dtype=dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -151,7 +151,8 @@ class ElasticTokens(Tokens):
 
     def plain(self) -> Tokens:
         """The module of the current width, on `meta`."""
-        return Tokens(self.position.shape[1], width_of(self.width), self.token is not None, device="meta")
+        count, dtype = self.position.shape[1], self.position.dtype
+        return Tokens(count, width_of(self.width), self.token is not None, device="meta", dtype=dtype)
 
 
 def _with_positions(x: Tensor, token: Tensor | None, position: Tensor) -> Tensor:
