@@ -177,7 +177,7 @@ def _peak(run: Callable[[], Any], device: Any) -> float | None:
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     with suppress(OSError):
         return_memory()  # what lies freed in the process would hide what is taken now
-        _CLEAR.write_text("5")
+        _CLEAR.write_text("5", encoding="utf-8")
         resident = _kib("VmRSS")
         run()
         peak = _kib("VmHWM")
@@ -187,5 +187,5 @@ def _peak(run: Callable[[], Any], device: Any) -> float | None:
 
 
 def _kib(name: str) -> int | None:
-    found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(), re.M)
+    found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(encoding="utf-8"), re.M)
     return int(found[1]) if found else None

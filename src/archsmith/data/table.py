@@ -7,6 +7,7 @@ import glob
 import io
 import os
 import tempfile
+import threading
 import weakref
 import zlib
 from collections.abc import Mapping, Sequence
@@ -95,6 +96,7 @@ class Blobs:
         self._spans: list[tuple[int, int]] = []
         self._total = 0
         self._file: Any = None
+        self._reading = threading.Lock()
 
     def append(self, blob: bytes) -> None:
         self._spans.append((self._total, len(blob)))
@@ -118,7 +120,9 @@ class Blobs:
         if self._file is None:
             return self._held[row]
         offset, length = self._spans[row]
-        return os.pread(self._file.fileno(), length, offset)
+        with self._reading:  # threads decode at the same time
+            self._file.seek(offset)
+            return self._file.read(length)
 
     def __len__(self) -> int:
         return len(self._spans)
@@ -320,7 +324,7 @@ def _beside(path: Path, name: str, where: str, row: int) -> str:
     """The file that a row names instead of holding the image; it lies in the folder of the table or below it."""
     folder = os.path.abspath(path.parent)
     full = os.path.normpath(os.path.join(folder, name))
-    if "\0" in name or os.path.commonpath([folder, full]) != folder:
+    if "\0" in name or not Path(full).is_relative_to(folder):
         raise UserError(
             f"{where}, row {row + 1}: its image is the path {printable(name)!r}, outside the folder of the file; such images "
             "are read from beside it only. For images elsewhere give a CSV file with the columns path and label."
