@@ -24,7 +24,7 @@ from archsmith.data.features import Columns, columns_of, is_split, named_labels,
 from archsmith.data.listing import PART_NAMES, PARTS, ROW, UNLABELLED, Listing, label_name, part_of, printable, unique_ids
 from archsmith.data.rows import located, read_rows
 from archsmith.data.several import joined, one_each
-from archsmith.errors import UserError, quoted
+from archsmith.errors import UserError, first_line, quoted
 
 
 def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
@@ -311,9 +311,8 @@ def _read_parquet(
             raise UserError(
                 f"no space left in {tempfile.gettempdir()} to lay out the images of {where}; set TMPDIR to a larger disk."
             ) from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{where} cannot be read as parquet ({reason}); it may be truncated: fetch or write it again."
+            f"{where} cannot be read as parquet ({first_line(error)}); it may be truncated: fetch or write it again."
         ) from error
     for name, names in named.items():  # numbers with names, as a split may be
         table[name] = list(named_labels(table[name], names, f"{where}, column {quoted(name)}"))
