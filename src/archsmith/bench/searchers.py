@@ -14,6 +14,7 @@ import numpy as np
 
 from archsmith._internal.files import write_text
 from archsmith._internal.hardware import machine_name, physical_cores
+from archsmith._internal.statistics import middle_95, resampled
 from archsmith.bench.folder import appending, claim, kept
 from archsmith.bench.judge import holm
 from archsmith.bench.pool import processes, results
@@ -229,11 +230,7 @@ def _adjusted(rows: Sequence[dict[str, Any]]) -> int:
 def _interval(values: np.ndarray) -> tuple[float, float]:
     """95 % bootstrap interval of the mean."""
     values = values[np.isfinite(values)]
-    if not len(values):
-        return math.nan, math.nan
-    drawn = np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))
-    low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
-    return float(low), float(high)
+    return middle_95(np.array([values[rows].mean() for rows in resampled(len(values), _RESAMPLES)] if len(values) else []))
 
 
 def _ranks(finals: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, float]:
