@@ -26,6 +26,7 @@ from archsmith.errors import UserError
 from archsmith.graph.export import onnx_bytes
 from archsmith.graph.trace import Untraceable
 from archsmith.graph.writer import Deployment, Unwritten, write
+from archsmith.predictors.ranking import spearman
 from archsmith.problem import Term
 from archsmith.space import Architecture, choices_of, resolve
 
@@ -270,7 +271,7 @@ class LatencyTable:
             "fitted_on": fit,
             "mape": float(misses.mean()),
             "max_error": float(misses.max()),
-            "spearman": _spearman(predicted, right),
+            "spearman": _rank_correlation(predicted, right),
             **rough,
             "measured_ms": {"min": float(right.min()), "median": float(np.median(right)), "max": float(right.max())},
         }
@@ -461,10 +462,12 @@ def _quick(session: Any, feed: dict[str, np.ndarray]) -> float:
     return sorted(times[2:])[int(_QUANTILE * runs)]
 
 
-def _spearman(left: np.ndarray, right: np.ndarray) -> float:
-    """Rank correlation; measured times have no ties."""
-    first, second = (np.argsort(np.argsort(v)).astype(float) for v in (left, right))
-    return float(np.corrcoef(first, second)[0, 1]) if len(left) > 1 else 1.0
+def _rank_correlation(left: np.ndarray, right: np.ndarray) -> float:
+    """Spearman's; 1 of one network, 0 where all are predicted alike."""
+    if len(left) < 2:
+        return 1.0
+    found = spearman(left, right)
+    return found if math.isfinite(found) else 0.0
 
 
 def _is_layer(module: nn.Module) -> bool:
