@@ -15,7 +15,18 @@ from archsmith.elastic import Attention, BatchNorm2d, Choice, Conv2d, Linear, On
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.errors import UserError
 from archsmith.metrics import cost
-from archsmith.metrics.cost import LAYERS, NAMES, Costs, _trace_memory, layer_sums, macs, macs_by_module, params, peak_memory
+from archsmith.metrics.cost import (
+    LAYERS,
+    NAMES,
+    Costs,
+    _trace_memory,
+    layer_sums,
+    macs,
+    macs_by_module,
+    macs_while,
+    params,
+    peak_memory,
+)
 from archsmith.space import Architecture
 from archsmith.spaces import build
 from archsmith.spaces.mobilenet import mobilenet
@@ -24,6 +35,12 @@ from archsmith.spaces.mobilenet import mobilenet
 def network(size: int, seed: int = 0) -> nn.Module:
     model = mobilenet(10, 3, size)
     return extract(model, search_space(model).sample(Random(seed)), "fresh")
+
+
+def test_macs_while_something_runs_are_those_of_all_it_computes() -> None:
+    plain, image = network(16).eval(), torch.zeros(3, 3, 16, 16)
+    assert macs_while(lambda: (plain(image), plain(image[:1]))) == 4 * macs(plain, (3, 16, 16))
+    assert macs_while(lambda: image + 1) == 0
 
 
 @pytest.mark.parametrize("size", [16, 32, 96])

@@ -30,6 +30,7 @@ Shape = tuple[int, ...]
 NAMES = ("params", "macs", "memory")
 LAYERS = ("depth", "log_sizes", "outputs")  # see `layer_sums`
 OWN = ("layers",)  # what only a model's own `counts` can say
+_FLOPS_PER_MAC = 2  # as torch counts them
 _ELEMENTWISE_IN_PLACE = frozenset({"relu_", "hardswish_", "hardsigmoid_", "hardtanh_", "silu_", "gelu_", "sigmoid_"})
 _INSTEAD = ": only a model that does so in its own `counts` has them, as `zen` has; bound depth instead"
 _TABLE_LIMIT = 500_000  # entries of one table; then it starts anew
@@ -48,6 +49,14 @@ def macs(module: nn.Module, shape: Shape) -> int:
     return sum(macs_by_module(module, shape).values())
 
 
+def macs_while(run: Callable[[], object]) -> int:
+    """Multiply-accumulates of what torch computes while `run` does."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        run()
+    return counter.get_total_flops() // _FLOPS_PER_MAC
+
+
 def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
     """Path -> MACs that this module spends itself, outside its children ("" is the module)."""
     module, image = _on_meta(module), torch.empty(1, *shape, device="meta")
@@ -64,7 +73,7 @@ def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
             while parent not in total:
                 parent = parent.rpartition(".")[0]
             own[parent] -= count
-    return {path: count // 2 for path, count in own.items() if count}  # a multiply-accumulate is two of torch's FLOPs
+    return {path: count // _FLOPS_PER_MAC for path, count in own.items() if count}
 
 
 def layer_sums(module: nn.Module, shape: Shape) -> dict[str, float]:

@@ -158,6 +158,23 @@ def resumed(
         return None
 
 
+def resumed_or_started(
+    path: Path | None,
+    network: Callable[[], nn.Module],
+    begin: Callable[[], TrainState],
+    *,
+    device: torch.device | str = "cpu",
+    tell: Callable[[str], None] = lambda text: None,
+    of: Mapping[str, Any] | None = None,
+) -> TrainState:
+    """What `resumed` finds, in the `network` that is made for it; where it finds nothing, what `begin` starts."""
+    if path is not None and path.exists():
+        state = resumed(path, network(), device=device, tell=tell, of=of)
+        if state is not None:
+            return state
+    return begin()
+
+
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The verified tensors ("module.NAME", "ema.NAME", "optimizer.NAME.KEY", "extra.NAME") and the counters of a checkpoint."""
     try:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from archsmith.elastic.supernet import calibrate
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.metrics.chance import against_constant
-from archsmith.training.checkpoint import resumed
+from archsmith.training.checkpoint import resumed_or_started
 from archsmith.training.growing import Smaller, takes
 from archsmith.training.halving import Rung, rungs_for, work
 from archsmith.training.identity import pass_on
@@ -150,11 +150,13 @@ def checkpoint_path(field: Field, name: str) -> Path:
 
 def _resumed(entrant: Entrant, field: Field) -> TrainState:
     """The entrant's training as far as it came; a torn or changed checkpoint is put aside and the training starts anew."""
-    path = checkpoint_path(field, entrant.name)
     of = {**field.of, "arm": field.arm, "network": entrant.name}
-    state = resumed(path, entrant.make(), device=field.device, tell=field.note, of=of) if path.exists() else None
-    if state is not None:
-        return state
+    begin = partial(_started, entrant, field, of)
+    path = checkpoint_path(field, entrant.name)
+    return resumed_or_started(path, entrant.make, begin, device=field.device, tell=field.note, of=of)
+
+
+def _started(entrant: Entrant, field: Field, of: Mapping[str, Any]) -> TrainState:
     network, recipe = entrant.make(), _recipe(entrant, field)
     if recipe.identity and field.fresh:
         pass_on(network)

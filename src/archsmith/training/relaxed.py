@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from archsmith._internal.seeding import mix, seeded
 from archsmith.elastic import Mixture
 from archsmith.elastic.supernet import mixed, relaxing, switching
 from archsmith.errors import UserError
+from archsmith.metrics.cost import macs_while
 from archsmith.space import Architecture, SearchSpace
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward, forward, loss_of
@@ -367,11 +367,9 @@ def _enter(state: TrainState, kind: str, images: int, x: Tensor, run: Callable[[
     """Enters images in the ledger, each `passes` forward passes dear. What one costs is counted now and then, on two images."""
     name = f"macs.{kind}"
     if name not in state.extra or state.step % _COUNTED == 0:
-        counter = FlopCounterMode(display=False)
-        with counter, torch.no_grad(), seeded(0, state.device):
-            run(x[:2])
-        flops = counter.get_total_flops() / len(x[:2])
-        state.extra[name] = torch.tensor(flops / 2.0, dtype=torch.float64)  # a multiply-accumulate is two of torch's FLOPs
+        with seeded(0, state.device):
+            macs = macs_while(lambda: run(x[:2]))
+        state.extra[name] = torch.tensor(macs / len(x[:2]), dtype=torch.float64)
     state.passes += images
     state.macs += passes * images * float(state.extra[name])
 
