@@ -171,7 +171,7 @@ def estimated(seed: int, name: str, which: Sequence[int]) -> tuple[list[dict[str
     root = _parent(job, seed)
     grown = parsed(name)
     if grown is not None:
-        _grow(job, seed, name, root, grown)
+        _grow(job, seed, name, root=root, grown=grown)
     trained = time.perf_counter() - began
     canonical = CANONICAL.get(job.network[0])
     calibration, held_out = images(job, seed)

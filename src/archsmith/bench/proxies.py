@@ -220,7 +220,7 @@ def score(
     with appending(path) as add:
         for wanted, pairs in missing.items():
             done = 0
-            job = _Job(space, classes, size, wanted, setting.width, batches, device)
+            job = _Job(space, classes, size, proxies=wanted, width=setting.width, batches=batches, device=device)
             pairs.sort(key=lambda pair: _network_key(space, pair[1]))  # those that compute the same in a row: scored once
             with processes(workers or physical_cores(), _begin, job) as pool:
                 for _, found in results(pool, _submitted(pool, pairs)):

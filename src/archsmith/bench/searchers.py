@@ -72,7 +72,7 @@ def compare(
         raise UserError(f"{', '.join(setting.searchers)} need cheaper fidelities, which {', '.join(fit)} does not have")
     claim(out, {"budget": setting.budget, "truthful": setting.truthful})
     jobs = [(b, s, seed) for b, names in fit.items() for s in names for seed in range(setting.seeds)]
-    done = _searched(setting, jobs, out / "searches.jsonl", recorded_data, workers, tell)
+    done = _searched(setting, jobs, out / "searches.jsonl", recorded_data=recorded_data, workers=workers, tell=tell)
     curves = {b: {s: [done[b, s, seed] for seed in range(setting.seeds)] for s in names} for b, names in fit.items()}
     finals = {b: {s: [curve[-1] for curve in seeds] for s, seeds in by.items()} for b, by in curves.items()}
     found: dict[str, Any] = {**asdict(setting), "machine": machine_name(), "benchmarks": {}}
@@ -104,7 +104,9 @@ def _searched(
     done = {(row["benchmark"], row["searcher"], row["seed"]): row["curve"] for row in kept(path)}
     missing = [job for job in jobs if job not in done]
     with processes(workers or physical_cores(), fork=True) as pool, appending(path) as add:
-        waiting = {pool.submit(run, *job, setting.budget, setting.truthful, recorded_data): job for job in missing}
+        waiting = {
+            pool.submit(run, *job, budget=setting.budget, truthful=setting.truthful, data=recorded_data): job for job in missing
+        }
         for count, (future, curve) in enumerate(results(pool, waiting), start=1):
             benchmark, name, seed = job = waiting[future]
             done[job] = curve

@@ -59,7 +59,7 @@ def compare(
     _run(setting, network, archs, out, workers=workers, device=device, tell=tell)
     truth = truth_of(recorded, archs)
     found = {**asdict(setting), "networks": len(archs), "machine": machine_name(), "truth": setting.benchmark}
-    found |= _judged(setting, network, archs, truth, out)
+    found |= _judged(setting, network, archs, truth=truth, out=out)
     write_text(out / "table.json", json.dumps(found, indent=1))
     write_table(out / "table.csv", ("estimator",), {(name,): row for name, row in found["scores"].items()})
     return found
@@ -115,7 +115,7 @@ def _run(
 
     tell("reading the images", 0.0)
     data = load_data(setting.data, size=setting.size)
-    job = Job(setting, network, data, tuple(map(dict, archs)), out, device)
+    job = Job(setting, network, data, archs=tuple(map(dict, archs)), out=out, device=device)
     count = min(workers or physical_cores(), len(missing)) if device == "cpu" else 1
     done, waiting, pending = 0, dict(missing), dict[Future[Any], tuple[int, str]]()
     with (

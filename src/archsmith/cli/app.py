@@ -462,7 +462,7 @@ def again(
 
         with watch(STAGES) as watching:
             new = begin(
-                found, budget[0], folder, watching, _settings(settings), ahead_s=_ahead(), notes=notes, **changes
+                found, budget[0], folder, watch=watching, settings=_settings(settings), ahead_s=_ahead(), notes=notes, **changes
             )  # fmt: skip
     _finished(new, json)
 

@@ -129,46 +129,68 @@ def load(
         suggested = _suggested(list(headers.values()), how.fit, listing)
         side = _sized(size, Seen(suggested, channels, max(1, count), outputs), listing)
     pictures = _pictures(listing, headers, contents, side=side, channels=channels, how=how, threads=threads, most=limit_bytes)
-    kept, channels = pictures.kept, pictures.channels
-    digests = contents.digests(threads)
-    hashed = data_hash(listing, digests)
-    labels = labels[kept]
-    strata: Sequence[str] = classes
-    if task == "classification":
-        check_classes(labels, classes, listing)
-    else:
-        labels = strata_by_value(None if values is None else values[kept, 0], len(kept))
-        strata = [f"{share + 1} of {labels.max() + 1} by value" for share in range(labels.max() + 1)]
-    shares = {"val_share": val_share, "test_share": test_share}
-    saved, rows = _divided(
-        listing, kept, labels, saved=saved, strata=strata, by_class=task == "classification", seed=seed, **shares
-    )
+    asked = _Asked(source, task, seed=seed, val_share=val_share, test_share=test_share, saved=saved, flip=flip, before=before)
+    known = _Known(classes, labels, values=values, headers=headers, digests=contents.digests(threads))
+    return _assembled(asked, pictures, known, preprocessing)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What `load` was asked for, its defaults resolved."""
+
+    source: str | Path
+    task: str
+    seed: int
+    val_share: float
+    test_share: float
+    saved: Split | None
+    flip: str
+    before: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of every image of the listing: its class or values, its header, the hash of its file."""
+
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    values: np.ndarray | None
+    headers: Mapping[int, scan.Header]
+    digests: Sequence[str]
+
+
+def _assembled(asked: _Asked, pictures: _Pictures, known: _Known, preprocessing: Any) -> Data:
+    """Splits what was read and says what is to be said of it."""
+    listing, kept, classes, values = pictures.listing, pictures.kept, known.classes, known.values
+    hashed = data_hash(listing, known.digests)  # of the listing as it was read: the split may forget declared parts
+    labels, strata = _strata(asked, pictures, known)
+    saved, rows = _divided(asked, listing, kept, labels, strata=strata)
     wanted, own = None, None
     if values is not None:
         wanted, own = standardized(values[kept], rows["train"], listing.target)
-    itself = task == "reconstruction"
+    itself = asked.task == "reconstruction"
     parts = {
         part: _part(pictures, rows[part], labels, names=saved.parts[part], classes=len(strata), wanted=wanted, itself=itself)
         for part in PARTS
     }
-    mean, std = _statistics(parts["train"])
+    side, channels, (mean, std) = pictures.side, pictures.channels, _statistics(parts["train"])
     facts = facts_of(
-        source,
+        asked.source,
         listing,
         classes=classes,
         parts=parts,
         split=saved,
-        headers=headers,
+        headers=known.headers,
         side=side,
         channels=channels,
         hashed=hashed,
     )
-    ids, files = [listing.ids[row] for row in kept], [digests[row].encode() for row in kept]
+    ids, files = [listing.ids[row] for row in kept], [known.digests[row].encode() for row in kept]
     facts["duplicates"] = copies(pictures.pixels, labels, rows=rows, ids=ids, digests=files)
     facts["preprocessing"] = preprocessing
-    facts["flip"] = before.get("flip") or left_and_right(parts["train"], parts["val"], classes, asked=flip)
-    known = before.get("goal")
-    mirrors = known.get("mirrors", False) if known else facts["flip"]["suggested"]
+    facts["flip"] = asked.before.get("flip") or left_and_right(parts["train"], parts["val"], classes, asked=asked.flip)
+    old = asked.before.get("goal")
+    mirrors = old.get("mirrors", False) if old else facts["flip"]["suggested"]
     goal = own or (Classification(classes, mirrors) if classes else Reconstruction(channels, side, mean, std))
     facts["goal"] = to_json(goal)
     facts["notes"] += masks_beside(listing, kept.tolist())
@@ -186,8 +208,19 @@ def load(
         std=std,
         facts=facts,
         goal=goal,
-        how=how,
+        how=pictures.how,
     )
+
+
+def _strata(asked: _Asked, pictures: _Pictures, known: _Known) -> tuple[np.ndarray, Sequence[str]]:
+    """Labels (n,) of the images that were read, and the names of what each part of a split gets its share of."""
+    labels = known.labels[pictures.kept]
+    if asked.task == "classification":
+        check_classes(labels, known.classes, pictures.listing)
+        return labels, known.classes
+    values = None if known.values is None else known.values[pictures.kept, 0]
+    labels = strata_by_value(values, len(pictures.kept))
+    return labels, [f"{share + 1} of {labels.max() + 1} by value" for share in range(labels.max() + 1)]
 
 
 @dataclass(frozen=True)
@@ -235,36 +268,27 @@ def _sized(size: Sizing | None, seen: Seen, listing: Listing) -> int:
 
 
 def _divided(
-    listing: Listing,
-    kept: np.ndarray,
-    labels: np.ndarray,
-    *,
-    saved: Split | None,
-    strata: Sequence[str],
-    by_class: bool,
-    seed: int,
-    val_share: float,
-    test_share: float,
+    asked: _Asked, listing: Listing, kept: np.ndarray, labels: np.ndarray, *, strata: Sequence[str]
 ) -> tuple[Split, Mapping[str, np.ndarray]]:
     """The split, that of before where there is one, and the rows of `kept` that each part has."""
     if listing.declared and len(set(listing.declared)) == 1:
         listing.notes.append(f"all images are declared as {listing.declared[0]}: taken as not split")
         listing.declared = None
     ids = [listing.ids[row] for row in kept]
-    if saved is not None:
-        return saved, rows_of(saved, ids)
+    if asked.saved is not None:
+        return asked.saved, rows_of(asked.saved, ids)
+    shares = {"val_share": asked.val_share, "test_share": asked.test_share}
     rows, how = divide(
         labels,
         classes=strata,
-        strata=not by_class,
-        seed=seed,
-        val_share=val_share,
-        test_share=test_share,
+        strata=asked.task != "classification",
+        seed=asked.seed,
         declared=[listing.declared[row] for row in kept] if listing.declared else None,
         groups=[listing.groups[row] for row in kept] if listing.groups else None,
+        **shares,
     )
     parts = {part: tuple(ids[row] for row in rows[part]) for part in PARTS}
-    return Split(parts, seed, how, val_share=val_share, test_share=test_share), rows
+    return Split(parts, asked.seed, how, **shares), rows
 
 
 def _part(

@@ -89,7 +89,7 @@ def pixels(
         return True
 
     names = indices.tolist()
-    good = [place for place, done in _each(one, range(len(indices)), listing, threads, names) if done]
+    good = [place for place, done in _each(one, range(len(indices)), listing, threads=threads, rows=names) if done]
     if len(good) == len(indices):
         return result, indices
     for target, place in enumerate(good):  # in place: the array may fill half of the memory

@@ -176,7 +176,7 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
     found: list[tuple[str, tuple[str, ...] | None, list[str | None]]] = []
     first: Columns | None = None
     for path in files:
-        own, table = _read_parquet(path, group, blobs, pins, beside, labelled)
+        own, table = _read_parquet(path, group, blobs, pins=pins, beside=beside, labelled=labelled)
         if columns and (table.keys() != columns.keys() or own.label != (first or own).label):
             raise UserError(
                 f"{printable(str(path))} has the columns {', '.join((own.image, *table))}, {printable(str(files[0]))} "

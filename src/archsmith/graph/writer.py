@@ -352,7 +352,7 @@ _UNARY = {
 
 def _function(writer: _Writer, node: fx.Node, values: dict[fx.Node, str]) -> str:
     """A function's or method's node; the first of the writers that knows the call as it is made."""
-    call = _Call(node.target, node.name, tuple(node.args), dict(node.kwargs), values)
+    call = _Call(node.target, node.name, tuple(node.args), kwargs=dict(node.kwargs), values=values)
     for form in (_binary, _unary, _flat, _joined, _flip, _parted, _mean):
         written = form(writer, call)
         if written is not None:

@@ -46,7 +46,10 @@ def guided(
         trials += yield [Candidate(arch, origin=origin) for arch in archs]
         best = [trial.arch for trial in sorted(trials, key=rank)[:parents]]
         pool = fresh.pool(partial(_mutant, problem.space, best, rng), mutants)
-        archs, origin = fresh.taken(_ranked(problem.space, trials, pool, model, acquisition, rng)[:batch]), "model"
+        archs, origin = (
+            fresh.taken(_ranked(problem.space, trials, pool, model=model, acquisition=acquisition, rng=rng)[:batch]),
+            "model",
+        )
         if not archs:
             archs, origin = fresh.draw(batch), "random"
 
@@ -71,5 +74,5 @@ def _ranked(
     losses = np.array(first_losses(trials))
     made.fit(one_hot(space, [trial.arch for trial in trials]), losses)
     mean, std = mean_and_std(made, one_hot(space, pool))
-    worth = acquired(acquisition, mean, std, losses.min(), np.random.default_rng(seed))
+    worth = acquired(acquisition, mean, std, best=losses.min(), rng=np.random.default_rng(seed))
     return [pool[i] for i in np.argsort(-worth, kind="stable")]

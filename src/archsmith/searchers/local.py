@@ -31,7 +31,7 @@ def local_search(problem: Problem, seed: int = 0, starts: int = 1, first: bool =
         while here is not before:
             near = [arch for arch in problem.space.neighbors(here.arch) if arch in known or fresh.fits(arch)]
             rng.shuffle(near)
-            here, before = (yield from _best(here, near, known, fresh, first)), here
+            here, before = (yield from _best(here, near, known, fresh=fresh, first=first)), here
 
 
 def _best(

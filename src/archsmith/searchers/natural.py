@@ -78,14 +78,14 @@ def sng(problem: Problem, seed: int = 0, samples: int = 2, step: float = 1.0, to
     `samples` architectures from theta a step; probabilities stay above a bound. `total`: after so many evaluations the mode is
     proposed ("mode") and the search ends; 0: it never does.
     """
-    return (yield from _natural(problem, seed, samples, total, lambda d, a, r: _moved(d, a, by_steps(r), step)))
+    return (yield from _natural(problem, seed, samples, total=total, move=lambda d, a, r: _moved(d, a, by_steps(r), step)))
 
 
 @searcher
 def asng(problem: Problem, seed: int = 0, samples: int = 2, alpha: float = 1.5, total: int = 0) -> Proposals:
     """SNG whose trust region adapts to the signal in the steps (Akimoto and others, ICML 2019, algorithm 1)."""
     adapted = Adaptation(alpha)
-    return (yield from _natural(problem, seed, samples, total, lambda d, a, r: adapted.move(d, a, by_steps(r))))
+    return (yield from _natural(problem, seed, samples, total=total, move=lambda d, a, r: adapted.move(d, a, by_steps(r))))
 
 
 @searcher
@@ -106,7 +106,7 @@ def migo(
             distribution.theta[name] = [t + v for t, v in zip(distribution.theta[name], velocity[name], strict=True)]
         distribution.bound()
 
-    return (yield from _natural(problem, seed, samples, total, move))
+    return (yield from _natural(problem, seed, samples, total=total, move=move))
 
 
 @searcher
@@ -149,7 +149,7 @@ def mdenas(problem: Problem, seed: int = 0, alpha: float = 0.01, total: int = 0)
                         theta[i] -= given
                         theta[j] += given
 
-    return (yield from _natural(problem, seed, 1, total, move))
+    return (yield from _natural(problem, seed, 1, total=total, move=move))
 
 
 class Adaptation:

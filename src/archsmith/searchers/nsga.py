@@ -24,7 +24,7 @@ def nsga2(problem: Problem, seed: int = 0, population: int = 64, initial: Sequen
     """Deb et al. (2002): survival by front, then crowding. `initial`: the first population, filled up by random draws."""
     from pymoo.algorithms.moo.nsga2 import NSGA2
 
-    yield from _generations(problem, seed, population, initial, lambda **settings: NSGA2(**settings))
+    yield from _generations(problem, seed, population, initial=initial, make=lambda **settings: NSGA2(**settings))
 
 
 @searcher
@@ -33,7 +33,9 @@ def nsga3(problem: Problem, seed: int = 0, population: int = 64, initial: Sequen
     from pymoo.algorithms.moo.nsga3 import NSGA3
 
     directions = reference_directions(len(problem.objectives), population)
-    yield from _generations(problem, seed, population, initial, lambda **settings: NSGA3(ref_dirs=directions, **settings))
+    yield from _generations(
+        problem, seed, population, initial=initial, make=lambda **settings: NSGA3(ref_dirs=directions, **settings)
+    )
 
 
 def reference_directions(objectives: int, count: int) -> np.ndarray:
@@ -60,7 +62,7 @@ def _generations(problem: Problem, seed: int, population: int, initial: Sequence
     sampler = FeasibleSampler(space, problem.cheap, rng)
     first = list(dict.fromkeys([*initial[:population], *sampler.draw(population)]))[:population]
     vectors = np.array([_genes(space, arch, None, rng) for arch in first])
-    algorithm = _set_up(problem, make, vectors, population, seed)
+    algorithm = _set_up(problem, make, vectors, population=population, seed=seed)
     known: dict[Architecture, Trial] = {}
     idle = 0
     while algorithm.has_next() and idle < _IDLE:

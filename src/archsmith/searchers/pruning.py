@@ -42,7 +42,7 @@ def pruning(
     of options (shorter lists are dealt again within a round) and need not exist in every architecture (an option that nothing
     was learned about has the mean of the others), what breaks a cheap constraint is mended and counts for what it became.
     """
-    check_settings(rounds, rule, temperature, momentum, warmup)
+    check_settings(rounds, rule, temperature, momentum=momentum, warmup=warmup)
     rng = Random(seed)
     fresh = Fresh(problem, rng)
     distribution = Categorical(problem.space)

@@ -50,7 +50,7 @@ def smac(
         archs = []
         if not random_every or len(trials) % random_every:
             forest = Forest(rng.getrandbits(32), trees=trees, split=split, features=5 / 6)
-            archs, origin = _proposal(space, fresh, trials, forest, climbs, draws, rng), "model"
+            archs, origin = _proposal(space, fresh, trials, forest=forest, climbs=climbs, draws=draws, rng=rng), "model"
         if not archs:
             archs, origin = fresh.draw(1), "random"
 

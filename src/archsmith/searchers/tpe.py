@@ -42,7 +42,10 @@ def tpe(
     archs, origin = fresh.draw(initial), "random"
     while archs:
         trials += yield [Candidate(arch, origin=origin) for arch in archs]
-        archs, origin = fresh.taken(_promising(space, fresh, trials, good_share, max(samples, batch), rng)[:batch]), "model"
+        archs, origin = (
+            fresh.taken(_promising(space, fresh, trials, good_share=good_share, samples=max(samples, batch), rng=rng)[:batch]),
+            "model",
+        )
         if not archs:
             archs, origin = fresh.draw(batch), "random"
 

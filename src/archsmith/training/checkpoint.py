@@ -192,7 +192,9 @@ def _blank(module: nn.Module, recipe: Recipe, device: torch.device | str, tensor
     average = copy.deepcopy(module).requires_grad_(False).eval() if recipe.ema > 0 else None
     weights = torch.empty_like(tensors["class_weights"], device=device) if "class_weights" in tensors else None
     extra = {name.partition(".")[2]: t.to(device) for name, t in tensors.items() if name.startswith("extra.")}
-    return TrainState(module, average, make_optimizer(module, recipe), recipe, 0, weights, extra=extra)
+    return TrainState(
+        module, average, make_optimizer(module, recipe), recipe=recipe, seed=0, class_weights=weights, extra=extra
+    )
 
 
 def _same_training(path: Path, of: Mapping[str, Any], stored: Any) -> None:
