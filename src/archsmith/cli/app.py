@@ -88,7 +88,7 @@ def _main(several: bool) -> None:
         if not several:
             _run()
             return
-        from archsmith.training.ranks import follow, joined
+        from archsmith.training.distributed import follow, joined
 
         with joined() as rank, _told(stop):  # what ends the first process is told before the others are
             follow() if rank else _run()

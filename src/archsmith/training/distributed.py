@@ -37,7 +37,7 @@ def joined() -> Iterator[int]:
 
     On GPUs by NCCL, on the CPU by gloo. The others must `follow`; when the first one leaves, they are told to end.
     """
-    if ranks() == 1:
+    if process_count() == 1:
         yield 0
         return
     accelerated = torch.cuda.is_available()
@@ -60,7 +60,7 @@ def _left() -> None:
     distributed.destroy_process_group()
 
 
-def ranks() -> int:
+def process_count() -> int:
     """How many processes torchrun started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 

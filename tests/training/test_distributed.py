@@ -18,7 +18,7 @@ from archsmith.elastic import BatchNorm2d, Choice, Conv2d, LayerNorm, Linear, On
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.training import Recipe, advance, start
 from archsmith.training.checkpoint import load
-from archsmith.training.ranks import joined, spread
+from archsmith.training.distributed import joined, spread
 from archsmith.training.recipe import learning_rate
 from archsmith.training.samplers import sandwich, uniform
 from archsmith.training.shared import Distillation, sharing
@@ -73,9 +73,9 @@ import sys
 from pathlib import Path
 sys.path[:0] = {paths!r}
 import torch
-from test_ranks import CASES, joined, trained
+from test_distributed import CASES, joined, trained
 from archsmith._internal.interrupts import leave
-from archsmith.training.ranks import follow
+from archsmith.training.distributed import follow
 torch.set_num_threads(1)
 with joined() as rank:
     if rank:
