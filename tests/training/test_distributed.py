@@ -96,7 +96,7 @@ def torchrun(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("ranks")
+    place = tmp_path_factory.mktemp("processes")
     script = place / "both.py"
     tests = Path(__file__).parent
     script.write_text(SCRIPT.format(paths=[str(tests), str(tests.parent)], folder=str(place)))
@@ -178,4 +178,4 @@ def test_the_main_command_under_torchrun(tmp_path: Path) -> None:
     wrong = archsmith("search", "digits", "--space", "own.py:Network", "--out", "other", folder=tmp_path)
     assert wrong.returncode != 0
     assert "has no 'Network'" in wrong.stderr
-    assert "archsmith/training/ranks.py" not in wrong.stderr, "the other process ends without a traceback"
+    assert "archsmith/training/distributed.py" not in wrong.stderr, "the other process ends without a traceback"
