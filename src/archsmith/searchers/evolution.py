@@ -8,11 +8,11 @@ from random import Random
 
 from archsmith.feasibility.sampler import FeasibleSampler
 from archsmith.problem import Candidate, Problem, Trial, rank
-from archsmith.searchers.fresh import Fresh, at_least_one
 from archsmith.searchers.loop import Proposals, searcher
+from archsmith.searchers.untried import Untried, at_least_one
 from archsmith.space import Architecture, crossover, mutate
 
-_ATTEMPTS = 20  # at a child that was not proposed before, until a fresh draw takes its place
+_ATTEMPTS = 20  # at a child that was not proposed before, until a new draw takes its place
 
 
 @searcher
@@ -32,20 +32,20 @@ def evolution(
     """
     at_least_one(population=population, offspring=offspring, tournament=tournament, mutations=mutations)
     rng = Random(seed)
-    fresh = Fresh(problem, rng)
+    untried = Untried(problem, rng)
 
     def child(alive: Sequence[Trial]) -> Architecture:
         parent = _winner(alive, tournament, rng).arch
         if rng.random() < crossover_share:
             parent = crossover(problem.space, parent, _winner(alive, tournament, rng).arch, rng)
-        return fresh.mended(mutate(problem.space, parent, rng, count=rng.randint(1, mutations)))
+        return untried.mended(mutate(problem.space, parent, rng, count=rng.randint(1, mutations)))
 
     def batch(alive: Sequence[Trial], count: int) -> list[Candidate]:
         candidates: list[Candidate] = []
         while len(candidates) < count:
             children = (child(alive) for _ in range(_ATTEMPTS if alive else 0))
-            bred = next((arch for arch in children if fresh.is_new(arch)), None)
-            archs, origin = (fresh.draw(1), "random") if bred is None else (fresh.taken([bred]), "evolution")
+            bred = next((arch for arch in children if untried.is_new(arch)), None)
+            archs, origin = (untried.draw(1), "random") if bred is None else (untried.taken([bred]), "evolution")
             if not archs:
                 break
             candidates.append(Candidate(archs[0], origin=origin))

@@ -9,9 +9,9 @@ from random import Random
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem
 from archsmith.searchers.categorical import FINAL, Categorical, Rows, rewards_of
-from archsmith.searchers.fresh import Fresh, at_least_one
 from archsmith.searchers.loop import Proposals, searcher
 from archsmith.searchers.pruning import prunable, prune_worst
+from archsmith.searchers.untried import Untried, at_least_one
 from archsmith.space import Architecture
 
 Utility = Callable[[Sequence[float]], list[float]]  # rewards -> utilities
@@ -201,23 +201,23 @@ def _natural(problem: Problem, seed: int, samples: int, total: int, move: Move) 
     """`samples` architectures from theta, one move, again; the mode at the end."""
     at_least_one(samples=samples)
     rng = Random(seed)
-    fresh, distribution, spent = Fresh(problem, rng), Categorical(problem.space), 0
+    untried, distribution, spent = Untried(problem, rng), Categorical(problem.space), 0
     while distribution.options and (not total or spent + samples <= total):
-        trials = yield [Candidate(fresh.mended(distribution.draw(rng)), origin="distribution") for _ in range(samples)]
+        trials = yield [Candidate(untried.mended(distribution.draw(rng)), origin="distribution") for _ in range(samples)]
         spent += len(trials)
         move(distribution, [trial.arch for trial in trials], rewards_of(trials))
-    yield [Candidate(fresh.mended(distribution.mode()), origin=FINAL[1])]
+    yield [Candidate(untried.mended(distribution.mode()), origin=FINAL[1])]
 
 
 def _dynamic(problem: Problem, seed: int, rounds: int, move: Move) -> Proposals:
     """Latin rounds with a move after each, a pruning after every `rounds` of them; the survivor at the end."""
     at_least_one(rounds=rounds)
     rng = Random(seed)
-    fresh, distribution = Fresh(problem, rng), Categorical(problem.space)
+    untried, distribution = Untried(problem, rng), Categorical(problem.space)
     while names := [name for name in distribution.options if prunable(distribution, name)]:
         for _ in range(rounds):
-            trials = yield [Candidate(fresh.mended(arch), origin="dealt") for arch in distribution.deal(rng)]
+            trials = yield [Candidate(untried.mended(arch), origin="dealt") for arch in distribution.deal(rng)]
             move(distribution, [trial.arch for trial in trials], rewards_of(trials))
         for name in names:
             prune_worst(distribution, name, (), rng)
-    yield [Candidate(fresh.mended(distribution.mode()), origin=FINAL[0])]
+    yield [Candidate(untried.mended(distribution.mode()), origin=FINAL[0])]

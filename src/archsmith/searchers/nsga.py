@@ -71,11 +71,11 @@ def _generations(problem: Problem, seed: int, population: int, initial: Sequence
             return
         archs = [sampler.mended(space.decode(vector)) for vector in offspring.get("X")]
         offspring.set("X", np.array([_genes(space, a, x, rng) for a, x in zip(archs, offspring.get("X"), strict=True)]))
-        fresh = [arch for arch in dict.fromkeys(archs) if arch not in known]
-        idle = 0 if fresh else idle + 1
-        if fresh:
-            trials = yield [Candidate(arch, origin="evolution" if known else "random") for arch in fresh]
-            known.update(zip(fresh, trials, strict=True))
+        untried = [arch for arch in dict.fromkeys(archs) if arch not in known]
+        idle = 0 if untried else idle + 1
+        if untried:
+            trials = yield [Candidate(arch, origin="evolution" if known else "random") for arch in untried]
+            known.update(zip(untried, trials, strict=True))
         _tell(algorithm, offspring, [known[arch] for arch in archs], len(problem.objectives))
 
 

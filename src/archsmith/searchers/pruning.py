@@ -10,8 +10,8 @@ from typing import Any
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem
 from archsmith.searchers.categorical import FINAL, Categorical, Rows, credited, rewards_of
-from archsmith.searchers.fresh import Fresh, at_least_one
 from archsmith.searchers.loop import Proposals, searcher
+from archsmith.searchers.untried import Untried, at_least_one
 from archsmith.space import SearchSpace
 
 RULES = ("half", "velocity")
@@ -44,18 +44,18 @@ def pruning(
     """
     check_settings(rounds, rule, temperature, momentum=momentum, warmup=warmup)
     rng = Random(seed)
-    fresh = Fresh(problem, rng)
+    untried = Untried(problem, rng)
     distribution = Categorical(problem.space)
     velocity: Rows = {name: [0.0] * len(row) for name, row in distribution.theta.items()}
 
     if on_stage is not None:
         on_stage(distribution)
     for _ in range(warmup):
-        yield [Candidate(fresh.mended(arch), origin="warm-up") for arch in distribution.deal(rng)]
+        yield [Candidate(untried.mended(arch), origin="warm-up") for arch in distribution.deal(rng)]
     while names := [name for name in distribution.options if prunable(distribution, name, protected)]:
         expected: Rows = {name: [0.0] * len(row) for name, row in distribution.theta.items()}
         for _ in range(rounds):
-            trials = yield [Candidate(fresh.mended(arch), origin="dealt") for arch in distribution.deal(rng)]
+            trials = yield [Candidate(untried.mended(arch), origin="dealt") for arch in distribution.deal(rng)]
             rows = credited(distribution, [trial.arch for trial in trials], rewards_of(trials))
             for name, alive in distribution.alive.items():
                 for place, share in softmax(rows[name], alive, temperature).items():
@@ -71,7 +71,7 @@ def pruning(
             prune_worst(distribution, name, protected, rng)
         if on_stage is not None:
             on_stage(distribution)
-    yield [Candidate(fresh.mended(distribution.mode()), origin=FINAL[0])]
+    yield [Candidate(untried.mended(distribution.mode()), origin=FINAL[0])]
 
 
 def check_settings(rounds: int, rule: str, temperature: float, momentum: float = 0.0, warmup: int = 0) -> None:

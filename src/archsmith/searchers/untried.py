@@ -13,7 +13,7 @@ from archsmith.space import Architecture
 _RARE = 8  # where fewer than one in so many children fits, those that do not are mended
 
 
-class Fresh:
+class Untried:
     """Architectures that fit the cheap constraints, each given out once."""
 
     def __init__(self, problem: Problem, rng: Random) -> None:
