@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from archsmith._internal.registry import look_up
+from archsmith._internal.registry import load_named
 
 if TYPE_CHECKING:
     from archsmith.recorded.benchmark import Recorded
@@ -52,5 +52,5 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     variable ARCHSMITH_DATA names. Raises UserError for an unknown name, for missing results (with how to convert them) and
     for a damaged file.
     """
-    recorded: Recorded = look_up("benchmark", name, BENCHMARKS)(name, data)
+    recorded: Recorded = load_named("benchmark", name, BENCHMARKS)(name, data)
     return recorded

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from archsmith._internal.registry import look_up
+from archsmith._internal.registry import load_named
 from archsmith.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def make(name: str) -> Callable[..., GeneratorSearcher]:
     name or setting, and for a value that is no number.
     """
     base, *given = name.split(":")
-    found: Callable[..., GeneratorSearcher] = look_up("searcher", base, SEARCHERS)
+    found: Callable[..., GeneratorSearcher] = load_named("searcher", base, SEARCHERS)
     if not given:
         return found
     known = [key for key in inspect.signature(found).parameters if key not in ("problem", "seed")]

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from archsmith._internal.registry import check, look_up
+from archsmith._internal.registry import load_named, require_known
 from archsmith.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ PROXIES: dict[str, tuple[str, str]] = {  # name -> (module:attribute, what it is
 
 def named(name: str) -> Proxy:
     """The proxy `name` as `Scores` and `score_network` take it; UserError for a baseline, which reads no network."""
-    found = look_up("proxy", name, PROXIES)
+    found = load_named("proxy", name, PROXIES)
     if name == "zico":
         found = found.proxy
     if inspect.isclass(found):
@@ -62,7 +62,7 @@ def named(name: str) -> Proxy:
 
 def lower_is_better(name: str) -> bool:
     """Whether the smaller value of this proxy is the better one."""
-    found = look_up("proxy", name, PROXIES)
+    found = load_named("proxy", name, PROXIES)
     return not inspect.isclass(found) and bool(found.lower)
 
 
@@ -83,7 +83,7 @@ def build(
     `costs` (arch -> {"params", "macs", "depth"}) and `seed`; `settings` are its own. Raises UserError for an unknown name or
     setting.
     """
-    factory = look_up("proxy", name, PROXIES)
+    factory = load_named("proxy", name, PROXIES)
     given = {"model": model, "batches": batches, "costs": costs, "seed": seed}
     if not inspect.isclass(factory):
         from archsmith.metrics.proxies.scores import Scores
@@ -130,7 +130,7 @@ def build_all(
     from archsmith.metrics.proxies.scores import Scores
 
     for name in names:
-        check("proxy", name, PROXIES)
+        require_known("proxy", name, PROXIES)
     counted = [name for name in names if ".baselines:" in PROXIES[name][0]]
     metrics = {name: build(name, model, batches, costs=costs, seed=seed) for name in counted}
     scored = [named(name) for name in names if name not in counted]
