@@ -111,7 +111,7 @@ class FeasibleSampler:
                 break
         return drawn
 
-    def mended(self, arch: Architecture) -> Architecture:
+    def repaired(self, arch: Architecture) -> Architecture:
         """The architecture itself where it fits, else the nearest that descent reaches, else a fresh draw."""
         try:
             return repair(self._space, self.gauge.constraints, arch, self._rng, tries=2_000)

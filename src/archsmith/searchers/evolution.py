@@ -28,7 +28,7 @@ def evolution(
     """(mu+lambda): of the `population` and its `offspring` the best survive, by the first objective; nothing is proposed twice.
 
     Parents win a tournament of `tournament`. A child is the uniform crossover of two parents (with probability
-    `crossover_share`) or a copy of one, with 1 to `mutations` decisions re-drawn, mended where it breaks a cheap constraint.
+    `crossover_share`) or a copy of one, with 1 to `mutations` decisions re-drawn, repaired where it breaks a cheap constraint.
     """
     at_least_one(population=population, offspring=offspring, tournament=tournament, mutations=mutations)
     rng = Random(seed)
@@ -38,7 +38,7 @@ def evolution(
         parent = _winner(alive, tournament, rng).arch
         if rng.random() < crossover_share:
             parent = crossover(problem.space, parent, _winner(alive, tournament, rng).arch, rng)
-        return untried.mended(mutate(problem.space, parent, rng, count=rng.randint(1, mutations)))
+        return untried.repaired(mutate(problem.space, parent, rng, count=rng.randint(1, mutations)))
 
     def batch(alive: Sequence[Trial], count: int) -> list[Candidate]:
         candidates: list[Candidate] = []
@@ -60,7 +60,7 @@ def evolution(
 def regularized_evolution(problem: Problem, seed: int = 0, population: int = 100, tournament: int = 10) -> Proposals:
     """Real et al. (AAAI 2019), algorithm 1: mutate one decision of the best of a random tournament, retire the oldest.
 
-    Deviation: a child that breaks a cheap constraint is mended. As in the paper a child may have been seen before.
+    Deviation: a child that breaks a cheap constraint is repaired. As in the paper a child may have been seen before.
     """
     at_least_one(population=population, tournament=tournament)
     rng = Random(seed)
@@ -69,7 +69,7 @@ def regularized_evolution(problem: Problem, seed: int = 0, population: int = 100
     alive = deque((yield first), maxlen=population)
     while True:
         parent = _winner(list(alive), tournament, rng)
-        arch = sampler.mended(mutate(problem.space, parent.arch, rng))
+        arch = sampler.repaired(mutate(problem.space, parent.arch, rng))
         alive.extend((yield [Candidate(arch, origin="evolution")]))
 
 

@@ -203,10 +203,10 @@ def _natural(problem: Problem, seed: int, samples: int, total: int, move: Move) 
     rng = Random(seed)
     untried, distribution, spent = Untried(problem, rng), Categorical(problem.space), 0
     while distribution.options and (not total or spent + samples <= total):
-        trials = yield [Candidate(untried.mended(distribution.draw(rng)), origin="distribution") for _ in range(samples)]
+        trials = yield [Candidate(untried.repaired(distribution.draw(rng)), origin="distribution") for _ in range(samples)]
         spent += len(trials)
         move(distribution, [trial.arch for trial in trials], rewards_of(trials))
-    yield [Candidate(untried.mended(distribution.mode()), origin=FINAL[1])]
+    yield [Candidate(untried.repaired(distribution.mode()), origin=FINAL[1])]
 
 
 def _dynamic(problem: Problem, seed: int, rounds: int, move: Move) -> Proposals:
@@ -216,8 +216,8 @@ def _dynamic(problem: Problem, seed: int, rounds: int, move: Move) -> Proposals:
     untried, distribution = Untried(problem, rng), Categorical(problem.space)
     while names := [name for name in distribution.options if prunable(distribution, name)]:
         for _ in range(rounds):
-            trials = yield [Candidate(untried.mended(arch), origin="dealt") for arch in distribution.deal(rng)]
+            trials = yield [Candidate(untried.repaired(arch), origin="dealt") for arch in distribution.deal(rng)]
             move(distribution, [trial.arch for trial in trials], rewards_of(trials))
         for name in names:
             prune_worst(distribution, name, (), rng)
-    yield [Candidate(untried.mended(distribution.mode()), origin=FINAL[0])]
+    yield [Candidate(untried.repaired(distribution.mode()), origin=FINAL[0])]

@@ -51,7 +51,7 @@ def reference_directions(objectives: int, count: int) -> np.ndarray:
 
 
 def _generations(problem: Problem, seed: int, population: int, initial: Sequence[Architecture], make: Any) -> Proposals:
-    """Uniform crossover and polynomial mutation of option indices, offspring mended where they break a cheap constraint.
+    """Uniform crossover and polynomial mutation of option indices, offspring repaired where they break a cheap constraint.
 
     Options of decisions that an architecture lacks drift along in its vector. No architecture is proposed twice.
     """
@@ -69,7 +69,7 @@ def _generations(problem: Problem, seed: int, population: int, initial: Sequence
         offspring = algorithm.ask()
         if offspring is None or len(offspring) == 0:
             return
-        archs = [sampler.mended(space.decode(vector)) for vector in offspring.get("X")]
+        archs = [sampler.repaired(space.decode(vector)) for vector in offspring.get("X")]
         offspring.set("X", np.array([_genes(space, a, x, rng) for a, x in zip(archs, offspring.get("X"), strict=True)]))
         untried = [arch for arch in dict.fromkeys(archs) if arch not in known]
         idle = 0 if untried else idle + 1

@@ -25,7 +25,7 @@ def reinforce(problem: Problem, seed: int = 0, batch: int = 1, rate: float = 0.2
     independent logits per decision, of which those that an architecture has are moved, where Zoph and Le have a recurrent
     network. Deviations: the advantage is divided by a moving standard deviation, so that `rate` does not depend on the unit;
     an architecture that comes again teaches with the trial it has and is not measured again; one that breaks a cheap
-    constraint is mended first.
+    constraint is repaired first.
     """
     at_least_one(batch=batch)
     if rate <= 0 or not 0 <= momentum < 1:
@@ -37,7 +37,7 @@ def reinforce(problem: Problem, seed: int = 0, batch: int = 1, rate: float = 0.2
 
     def proposal() -> Candidate | None:
         for _ in range(_REPEATS if known else 0):
-            arch = untried.mended(policy.distribution.draw(rng))
+            arch = untried.repaired(policy.distribution.draw(rng))
             if arch in known:
                 policy.learn(known[arch])
             elif untried.fits(arch) and untried.taken([arch]):  # else it waits in this batch

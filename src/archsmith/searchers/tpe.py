@@ -33,7 +33,7 @@ def tpe(
 
     Written out here rather than taken from Optuna: on spaces of categories alone it is these few lines, resuming asks for
     draws that no library's next version may change, and constraints and conditions are the space's own. Deviation: nothing is
-    proposed twice, and what breaks a cheap constraint is left out (mended where nearly all do).
+    proposed twice, and what breaks a cheap constraint is left out (repaired where nearly all do).
     """
     at_least_one(initial=initial, samples=samples, batch=batch)
     rng = Random(seed)
