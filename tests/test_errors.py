@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archsmith.errors import did_you_mean, printable, quoted
+from archsmith.errors import did_you_mean, first_line, printable, quoted
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,16 @@ def test_long_values_are_shortened(value: str, limit: int) -> None:
 @pytest.mark.parametrize("word", ["traim", "train\n", "train" + "n" * 100_000])
 def test_a_suggestion_is_printed_safely_too(word: str) -> None:
     assert "\n" not in did_you_mean(word, ["train\x1b", "test"]) and "\x1b" not in did_you_mean(word, ["train\x1b"])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("\n one\ntwo"), "one"),
+        (KeyError("k"), "'k'"),
+        (ValueError(), "ValueError"),
+        (RuntimeError(" \n "), "RuntimeError"),
+    ],
+)
+def test_the_first_line_of_an_error_is_never_empty(error: BaseException, said: str) -> None:
+    assert first_line(error) == said

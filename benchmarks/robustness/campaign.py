@@ -297,7 +297,8 @@ def files(bench: Bench) -> Iterator[Case]:
 
             child(doomed)
         names = sorted(str(p.relative_to(there)) for p in there.rglob("*") if p.is_file())
-        cases = [(name, kind) for name in names if name != ".lock" and not name.endswith("-shm") for kind in KINDS]
+        names = [name for name in names if not name.startswith(".lock") and not name.endswith("-shm")]
+        cases = [(name, kind) for name in names for kind in KINDS]
         for name, kind in cases[:: max(1, len(cases) // 3)] if bench.short else cases:
             folder = bench.scratch()
             shutil.copytree(there, folder)

@@ -35,7 +35,7 @@ from archsmith.searchers.archive import Archive
 from archsmith.searchers.categorical import Categorical, credited
 from archsmith.searchers.evolution import regularized_evolution
 from archsmith.searchers.loop import run_searcher
-from archsmith.searchers.natural import asng, dynamic_asng, dynamic_sng, mdenas, migo, sng
+from archsmith.searchers.natural_gradient import asng, dynamic_asng, dynamic_sng, mdenas, migo, sng
 from archsmith.searchers.pruning import evaluations, pruning
 from archsmith.searchers.random import random_search
 from archsmith.space import Architecture, SearchSpace

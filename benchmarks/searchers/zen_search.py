@@ -50,7 +50,7 @@ def found(asked: argparse.Namespace) -> dict[str, Any]:
     from archsmith.problem import Problem, at_most, maximize
     from archsmith.searchers.loop import run_searcher
     from archsmith.searchers.sqlite import SqliteArchive
-    from archsmith.searchers.steady import steady_state
+    from archsmith.searchers.steady_state import steady_state
     from archsmith.spaces.zen import zen_scored
     from archsmith.spaces.zen_blocks import SEED, counts, propose, text
 

@@ -206,7 +206,7 @@ class Arm:
 
     def uniformly(self, node: Any, steps: int, rate: float) -> None:
         """Uniform sampling, as `bench supernets` trains."""
-        from archsmith.training.nodes import train_node
+        from archsmith.training.supernet_node import train_node
 
         how = est._how(self.job, node, self.seed)
         train_node(node, est.recipe(self.job.setting, rate), est.stream(self.job, self.seed), steps=steps, **how)

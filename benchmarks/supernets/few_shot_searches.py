@@ -160,8 +160,8 @@ def learn(method: str, split: str, seed: int, steps: int) -> dict[str, Any]:
     from archsmith.metrics.shared import SharedAccuracy
     from archsmith.spaces import build
     from archsmith.spaces.cells import CANONICAL
-    from archsmith.training.nodes import train_node
-    from archsmith.training.relaxed import METHODS, derived, learning, probabilities
+    from archsmith.training.relaxation import METHODS, derived, learning, probabilities
+    from archsmith.training.supernet_node import train_node
 
     job, began = est._job[0], time.perf_counter()
     setting, (name, classes, _) = job.setting, job.network

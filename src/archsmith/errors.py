@@ -44,6 +44,11 @@ class EvaluationFailed(ArchsmithError):
     """An architecture could not be measured; the trial that records it carries the reason."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line that is never empty."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """'; did you mean 'x'?' for the closest known word, or ''."""
     close = difflib.get_close_matches(word[:200], list(known), n=1, cutoff=0.5)

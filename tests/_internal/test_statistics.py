@@ -1,12 +1,13 @@
-"""Intervals against published ones."""
+"""Intervals against published ones, the bootstrap against what is known in closed form."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archsmith._internal.statistics import apart, wilson
+from archsmith._internal.statistics import apart, middle_95, resampled, wilson
 
 
 def test_wilson_against_published_values() -> None:
@@ -37,3 +38,23 @@ def test_apart_is_symmetric_and_more_images_tell_more_apart(first: float, second
 @pytest.mark.parametrize(("n", "answer"), [(100, False), (300, False), (5_000, True)])
 def test_apart_by_a_standard_error(n: int, answer: bool) -> None:
     assert apart(0.80, 0.82, n) is answer
+
+
+def test_the_bootstrap_of_a_mean_is_as_wide_as_its_standard_error() -> None:
+    values = np.random.default_rng(5).standard_normal(400)
+    low, high = middle_95(np.array([values[rows].mean() for rows in resampled(len(values), 4000, seed=1)]))
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.05)
+    assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.01)
+
+
+def test_rows_are_drawn_with_replacement_and_come_again() -> None:
+    rows = list(resampled(50, 20, seed=3))
+    assert len(rows) == 20 and all(drawn.shape == (50,) and drawn.min() >= 0 and drawn.max() < 50 for drawn in rows)
+    assert len(set(rows[0].tolist())) < 50
+    assert np.array_equal(rows, list(resampled(50, 20, seed=3))) and not np.array_equal(rows, list(resampled(50, 20)))
+
+
+def test_what_is_not_finite_has_no_part_in_an_interval() -> None:
+    values = np.array([np.nan, *range(101), np.inf])
+    assert middle_95(values) == pytest.approx((2.5, 97.5))
+    assert all(map(np.isnan, middle_95(np.array([np.nan]))))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from archsmith.bench.pool import results
+from archsmith.bench.pool import processes, results
 
 
 def test_every_future_comes_with_its_result() -> None:
@@ -38,6 +38,12 @@ def test_after_a_failure_what_has_not_begun_is_dropped() -> None:
             list(results(pool, futures))
         go_on.set()
     assert len(begun) < 20 and sum(future.cancelled() for future in futures) > 0
+
+
+def test_where_python_has_no_process_that_tidies_up_none_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archsmith.bench.pool.WINDOWS", True)
+    monkeypatch.setattr("multiprocessing.resource_tracker.ensure_running", lambda: pytest.fail("started"))
+    processes(1).shutdown()
 
 
 PARENT = """

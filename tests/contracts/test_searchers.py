@@ -21,12 +21,12 @@ from archsmith.problem.pareto import hypervolume
 from archsmith.searchers.archive import Archive
 from archsmith.searchers.bohb import bohb
 from archsmith.searchers.evolution import evolution, regularized_evolution
-from archsmith.searchers.guided import guided
 from archsmith.searchers.hyperband import hyperband, successive_halving
 from archsmith.searchers.local import local_search
 from archsmith.searchers.loop import run_searcher
-from archsmith.searchers.natural import asng, dynamic_asng, dynamic_sng, mdenas, migo, sng
+from archsmith.searchers.natural_gradient import asng, dynamic_asng, dynamic_sng, mdenas, migo, sng
 from archsmith.searchers.nsga import nsga2, nsga3
+from archsmith.searchers.predictor_guided import guided
 from archsmith.searchers.pruning import pruning
 from archsmith.searchers.random import random_search
 from archsmith.searchers.reinforce import reinforce

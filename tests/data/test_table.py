@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,15 @@ def test_blobs_move_to_a_file_beyond_the_limit() -> None:
     assert [blobs[i] for i in (49, 0, 7, 20, 20)] == [held[i] for i in (49, 0, 7, 20, 20)]
     assert blobs._held == []
     assert len(blobs) == 50
+
+
+def test_blobs_in_a_file_are_read_by_several_threads() -> None:
+    blobs, held = Blobs(0), [bytes([i % 251]) * (i * 7 % 900 + 1) for i in range(400)]
+    for blob in held:
+        blobs.append(blob)
+    blobs.close()
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(blobs.__getitem__, [*range(400)] * 5)) == held * 5
 
 
 @pytest.mark.parametrize(

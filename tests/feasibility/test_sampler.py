@@ -289,12 +289,12 @@ def test_repair_leaves_what_fits_alone_and_changes_little_else():
     rng, distances = Random(0), []
     for _ in range(40):
         arch = space.sample(rng)
-        mended = repair(space, constraints, arch, rng)
-        assert space.contains(mended) and fits(constraints, mended)
+        repaired = repair(space, constraints, arch, rng)
+        assert space.contains(repaired) and fits(constraints, repaired)
         if fits(constraints, arch):
-            assert mended == arch
+            assert repaired == arch
         else:
-            distances.append(sum(arch.get(name) != option for name, option in mended.items()))
+            distances.append(sum(arch.get(name) != option for name, option in repaired.items()))
     assert distances and sum(distances) / len(distances) < 8
 
 

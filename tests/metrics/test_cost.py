@@ -15,8 +15,19 @@ from torch import Tensor, nn
 from archsmith.elastic import Attention, BatchNorm2d, Choice, Conv2d, Linear, OneOf, Repeat
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.errors import UserError
-from archsmith.metrics import cost
-from archsmith.metrics.cost import LAYERS, NAMES, Costs, _trace_memory, layer_sums, macs, macs_by_module, params, peak_memory
+from archsmith.metrics import cost, memory
+from archsmith.metrics.cost import (
+    LAYERS,
+    NAMES,
+    Costs,
+    layer_sums,
+    macs,
+    macs_by_module,
+    macs_while,
+    params,
+    peak_memory,
+)
+from archsmith.metrics.memory import traced_memory
 from archsmith.space import Architecture
 from archsmith.spaces import build
 from archsmith.spaces.mobilenet import mobilenet
@@ -25,6 +36,12 @@ from archsmith.spaces.mobilenet import mobilenet
 def network(size: int, seed: int = 0) -> nn.Module:
     model = mobilenet(10, 3, size)
     return extract(model, search_space(model).sample(Random(seed)), "fresh")
+
+
+def test_macs_while_something_runs_are_those_of_all_it_computes() -> None:
+    plain, image = network(16).eval(), torch.zeros(3, 3, 16, 16)
+    assert macs_while(lambda: (plain(image), plain(image[:1]))) == 4 * macs(plain, (3, 16, 16))
+    assert macs_while(lambda: image + 1) == 0
 
 
 @pytest.mark.parametrize("size", [16, 32, 96])
@@ -147,7 +164,7 @@ def test_a_shortcut_keeps_its_input_alive() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_meta_and_real_tensors_give_the_same_peak(seed: int) -> None:
     plain = network(16, seed).eval()
-    assert peak_memory(plain, (3, 16, 16)) == _trace_memory(plain, torch.zeros(1, 3, 16, 16))[0]
+    assert peak_memory(plain, (3, 16, 16)) == traced_memory(plain, torch.zeros(1, 3, 16, 16))[0]
 
 
 # -- Costs ------------------------------------------------------------------------------------------------------------------
@@ -183,8 +200,8 @@ def test_memory_is_traced_only_where_it_is_asked_for(names: tuple[str, ...] | No
     def traced(*_: object) -> None:
         raise AssertionError("memory was traced")
 
-    monkeypatch.setattr(cost, "_trace_memory", traced)
-    monkeypatch.setattr(cost, "_Memory", traced)
+    monkeypatch.setattr(memory, "traced_memory", traced)
+    monkeypatch.setattr(cost, "PeakMemory", traced)
     model = mobilenet(10, 1, 8)
     costs = Costs(model, (1, 8, 8)) if names is None else Costs(model, (1, 8, 8), names)
     arch = search_space(model).sample(Random(0))

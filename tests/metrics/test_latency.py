@@ -19,6 +19,7 @@ from archsmith.graph.writer import write
 from archsmith.metrics import latency
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.latency import LatencyTable, time_onnx
+from archsmith.predictors.ranking import spearman
 from archsmith.spaces.mobilenet import mobilenet
 
 
@@ -192,7 +193,7 @@ def test_when_measuring_has_had_its_time_networks_with_new_blocks_are_reckoned_f
     assert len(clock) == measured and 0 <= found["rough_mape"] < 0.5
     assert [table(arch) for arch in known] == exact  # what was measured stays so
     truth = [LatencyTable(model, (3, 8, 8))(arch) for arch in archs]
-    assert latency._spearman(np.array(values), np.array(truth)) > 0.8
+    assert spearman(np.array(values), np.array(truth)) > 0.8
     again = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.json", counts=counts)  # read back, never anew
     again.allow(0.0)
     assert [again(arch) for arch in archs] == values

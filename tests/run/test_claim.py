@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from archsmith.errors import UserError
-from archsmith.run.claim import vacant
+from archsmith.run.claim import locked, vacant
 from archsmith.run.request import request_from
 from archsmith.run.store import Run
 from archsmith.stages.requests import start
@@ -18,6 +20,29 @@ REQUEST = request_from(data="digits", budget="params<=20k", steps=10, time_s=Non
 
 class Killed(BaseException):
     """As if the process had died: nothing is cleared."""
+
+
+def test_a_lock_that_a_killed_process_left_holds_nobody_off_and_whoever_has_one_is_told(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom archsmith.run.claim import locked\n"
+        "with locked(Path(sys.argv[1])):\n    print('mine', flush=True)\n    time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "mine\n"
+        with pytest.raises(UserError, match=rf"another process \(pid {other.pid}\) is working on"), locked(tmp_path):
+            pass
+        other.kill()
+        other.wait()
+    with locked(tmp_path):
+        assert vacant(tmp_path)
+    assert vacant(tmp_path)
+
+
+def test_a_lock_file_that_was_removed_holds_nobody_off(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        (tmp_path / ".lock").unlink()
+        with locked(tmp_path):
+            pass
 
 
 def die_while_claiming(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 from toys import flat
 
 from archsmith.problem import Problem, at_most, maximize
-from archsmith.searchers.fresh import Fresh
 from archsmith.searchers.smac import climbed, smac
+from archsmith.searchers.untried import Untried
 
 SPACE = flat(4, 4)
 
@@ -24,14 +24,14 @@ def score(archs):
 
 def test_climbing_passes_over_what_is_known_and_stays_within_limits():
     start = SPACE.extreme(0)
-    fresh = Fresh(problem(), Random(0))
+    fresh = Untried(problem(), Random(0))
     top = SPACE.extreme(-1)
     fresh.taken([start, top])
     found = climbed(SPACE, fresh, [start, top], score)
     assert top not in found and start not in found
     assert max(score(found)) == 11  # next to the top, which is known
     tight = problem(at_most(lambda a: sum(a.values()), 7, "limit"))
-    assert max(score(climbed(SPACE, Fresh(tight, Random(0)), [start], score))) == 7
+    assert max(score(climbed(SPACE, Untried(tight, Random(0)), [start], score))) == 7
 
 
 def test_every_second_is_random_and_the_others_are_of_the_model():

@@ -20,7 +20,7 @@ from tiny_training import network, stream
 from archsmith._internal.files import replace_file, write_chunks
 from archsmith.errors import Damaged, UserError
 from archsmith.training import Recipe, advance, load, save, start
-from archsmith.training.checkpoint import pack, read, resumed, unpack
+from archsmith.training.checkpoint import pack, read, resumed, resumed_or_started, unpack
 
 
 @pytest.fixture
@@ -216,3 +216,15 @@ def test_a_checkpoint_that_is_of_no_use_is_put_aside_not_a_dead_end(tmp_path: Pa
     path.write_bytes(spoiled.get(spoil, data))
     assert resumed(path, network(), of=OF) is None
     assert not path.exists() and path.with_suffix(".damaged").exists()
+
+
+def test_a_training_goes_on_where_there_is_a_checkpoint_and_begins_where_there_is_none_of_use(saved: Path) -> None:
+    told: list[str] = []
+    begun = lambda: start(network(), Recipe(), seed=77)  # noqa: E731
+    never = lambda: pytest.fail("not asked for")  # noqa: E731
+    assert resumed_or_started(saved, network, never, tell=told.append).step == load(saved, network()).step > 0
+    for nowhere in (None, saved.with_name("other.safetensors")):
+        assert resumed_or_started(nowhere, never, begun, tell=told.append).seed == 77
+    assert told == []
+    saved.write_bytes(b"torn")
+    assert resumed_or_started(saved, network, begun, tell=told.append).seed == 77 and len(told) == 1

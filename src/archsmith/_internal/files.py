@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from archsmith._internal.processes import WINDOWS, alive
 from archsmith.errors import UserError
 
 _CHUNK = 1 << 20
@@ -75,16 +76,7 @@ def clear_partials(folder: Path, name: str = "") -> None:
 
 def _abandoned(name: str) -> bool:
     match = _PARTIAL.search(name)
-    if match is None:
-        return False
-    try:
-        os.kill(int(match[1]), 0)
-        status = Path(f"/proc/{int(match[1])}/stat")
-        return status.exists() and status.read_text().rpartition(")")[2].split()[:1] == ["Z"]  # dead, not yet waited for
-    except PermissionError:
-        return False
-    except (OSError, OverflowError):
-        return True
+    return match is not None and not alive(int(match[1]))
 
 
 def is_partial(name: str) -> bool:
@@ -103,7 +95,7 @@ def remove(path: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """The names in it reach the disk (a folder cannot be opened on Windows; there a rename is durable by itself)."""
-    if os.name == "nt":
+    if WINDOWS:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

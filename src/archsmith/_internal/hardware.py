@@ -12,7 +12,7 @@ from pathlib import Path
 def cpu_name() -> str:
     """The processor as the system names it."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
@@ -50,7 +50,7 @@ def waited_s() -> float | None:
     What others' work on the same machine costs this process (Linux, /proc/self/schedstat).
     """
     with contextlib.suppress(OSError, ValueError, IndexError):
-        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+        return int(Path("/proc/self/schedstat").read_text(encoding="utf-8").split()[1]) / 1e9
     return None
 
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from archsmith._internal.processes import interrupt_self
+
 CODE = 130
 _ONE_KEY = 0.3  # seconds in which two signals are one Ctrl-C, sent to the group and passed on by a wrapper
 _PATIENCE = 20.0  # seconds that ending may take, e.g. until threads have read the images they are at
@@ -56,7 +58,7 @@ class Interrupts:
 
     def _again(self) -> None:
         self._resent = True
-        os.kill(os.getpid(), signal.SIGINT)
+        interrupt_self()
 
     def _soon(self, seconds: float, do: Callable[[], None]) -> None:
         timer = threading.Timer(seconds, do)
@@ -145,7 +147,10 @@ def handled() -> Iterator[Interrupts | None]:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Within it SIGINT waits, and processes that are started never see one: who started them ends them."""
+    """Within it SIGINT waits, and processes that are started never see one: who started them ends them.
+
+    Where a system cannot hold signals back nothing is held, and a process that is started calls `deaf`.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -154,3 +159,9 @@ def held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def deaf() -> None:
+    """Has a worker see no Ctrl-C where `held` could not keep it away."""
+    if not hasattr(signal, "pthread_sigmask"):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from archsmith.errors import printable
 
@@ -141,20 +141,23 @@ class Live:
         for width in (2, 8, 11, 18):
             table.add_column(width=width, no_wrap=True)
         table.add_column(ratio=1)
+        cells: list[Any]  # sign, stage, time, bar, text
         for stage, row in self._rows.items():
             if row.status == "done":
-                table.add_row(Text("✓", "green"), stage, duration(row.seconds), "", Text(_lines(row.text), overflow="fold"))
+                cells = [Text("✓", "green"), stage, duration(row.seconds), "", Text(_lines(row.text), overflow="fold")]
             elif row.status == "running":
                 spent = time.monotonic() - row.started
                 share = row.share
                 if share is None and row.predicted_s:
                     share = min(0.99, spent / row.predicted_s)
                 bar = ProgressBar(total=1.0, completed=share or 0.0, width=18, pulse=share is None)
-                table.add_row(Spinner("dots"), Text(stage, "bold"), duration(spent), bar, Text(printable(row.text), "dim"))
+                cells = [Spinner("dots"), Text(stage, "bold"), duration(spent), bar, Text(printable(row.text), "dim")]
             else:
-                table.add_row(Text("·", "dim"), Text(stage, "dim"), "", "", "")
+                cells = [Text("·", "dim"), Text(stage, "dim"), "", "", ""]
+            table.add_row(*cells)
         for note in self._notes:
-            table.add_row(Text("!", "yellow"), Text("note"), "", "", Text(note, overflow="fold"))
+            cells = [Text("!", "yellow"), Text("note"), "", "", Text(note, overflow="fold")]
+            table.add_row(*cells)
         return table
 
 

@@ -30,7 +30,7 @@ def plural(kind: str) -> str:
     return kind[:-1] + "ies" if kind.endswith("y") else kind + "s"
 
 
-def check(kind: str, name: str, table: Table) -> None:
+def require_known(kind: str, name: str, table: Table) -> None:
     """UserError, with what was perhaps meant, for a name that is neither of the table nor a plug-in nor "FILE.py:NAME"."""
     if name in table or is_file(name) or name in plugins(kind):
         return
@@ -40,9 +40,9 @@ def check(kind: str, name: str, table: Table) -> None:
     )
 
 
-def look_up(kind: str, name: str, table: Table) -> Any:
-    """What the name stands for; UserError as `check`, or for a file or plug-in that cannot be loaded."""
-    check(kind, name, table)
+def load_named(kind: str, name: str, table: Table) -> Any:
+    """What the name stands for; UserError as `require_known`, or for a file or plug-in that cannot be loaded."""
+    require_known(kind, name, table)
     if name in table:
         module, _, attribute = table[name][0].partition(":")
         return getattr(importlib.import_module(module), attribute)

@@ -1,8 +1,11 @@
-"""How far a share seen in a sample may be from the true one."""
+"""How far what is seen in a sample may be from the truth: intervals of shares, the bootstrap."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+
+import numpy as np
 
 Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
@@ -22,3 +25,19 @@ def wilson(successes: float, n: int, z: float = Z95) -> tuple[float, float]:
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     low = 0.0 if successes <= 0 else max(0.0, center - half)  # exact at the ends, where rounding would leave a trace
     return low, 1.0 if successes >= n else min(1.0, center + half)
+
+
+def resampled(n: int, times: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Rows (n,) of a sample of `n` drawn with replacement, so many times: the bootstrap (Efron, Ann. Statist. 1979)."""
+    rng = np.random.default_rng(seed)
+    for _ in range(times):
+        yield rng.integers(0, n, n)
+
+
+def middle_95(values: np.ndarray) -> tuple[float, float]:
+    """Between which the middle 95 % of the finite values lie; nan where there are none."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return math.nan, math.nan
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)

@@ -171,7 +171,7 @@ def estimated(seed: int, name: str, which: Sequence[int]) -> tuple[list[dict[str
     root = _parent(job, seed)
     grown = parsed(name)
     if grown is not None:
-        _grow(job, seed, name, root, grown)
+        _grow(job, seed, name, root=root, grown=grown)
     trained = time.perf_counter() - began
     canonical = CANONICAL.get(job.network[0])
     calibration, held_out = images(job, seed)
@@ -236,7 +236,7 @@ def _parent(job: Job, seed: int) -> Node:
     from archsmith._internal.seeding import mix, seeded
     from archsmith.elastic.supernet import search_space
     from archsmith.elastic.tree import Node
-    from archsmith.training.nodes import train_node
+    from archsmith.training.supernet_node import train_node
 
     setting = job.setting
     with seeded(mix(seed, "weights")):
@@ -252,8 +252,8 @@ def _grow(job: Job, seed: int, name: str, root: Node, grown: Grown) -> None:
     """Children below the parent, level by level, each trained; splits are kept, so that one that goes on has the same."""
     from archsmith._internal.seeding import mix
     from archsmith.elastic.tree import grow
-    from archsmith.training.nodes import train_node
     from archsmith.training.splits import branching, comparing, parts_of, planned
+    from archsmith.training.supernet_node import train_node
 
     setting = job.setting
     folder = job.out / f"seed{seed}" / name.replace(":", "-").replace("=", "")

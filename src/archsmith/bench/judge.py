@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from archsmith._internal.statistics import middle_95, resampled
 from archsmith.predictors.ranking import kendall, ndcg, precision_at, spearman, top_regret
 
 SLICES = {"all": 1.0, "top_half": 0.5, "top_tenth": 0.1}
@@ -53,7 +54,7 @@ def judge(scores: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> dic
     found["best_of_ten"] = _mean([float(truth.max()) - top_regret(column, truth, ten) for column in columns])
     found["top_pick"] = _mean([float(truth[column == column.max()].mean()) for column in columns])
     found["kendall_seeds"] = float(np.std([kendall(column, truth) for column in columns], ddof=1)) if len(columns) > 1 else None
-    found["kendall_low"], found["kendall_high"] = _interval(_resampled(columns, truth, seed))
+    found["kendall_low"], found["kendall_high"] = middle_95(_resampled(columns, truth, seed))
     return found
 
 
@@ -61,24 +62,15 @@ def paired(first: Sequence[np.ndarray], second: Sequence[np.ndarray], truth: np.
     """Kendall of the first minus that of the second on the same networks, with a paired 95 % bootstrap interval."""
     a, b = ([ranked_last(column) for column in columns] for columns in (first, second))
     difference = _resampled(a, truth, seed) - _resampled(b, truth, seed)
-    low, high = _interval(difference)
+    low, high = middle_95(difference)
     mean = _mean([kendall(c, truth) for c in a]) - _mean([kendall(c, truth) for c in b])
     return {"difference": mean, "low": low, "high": high}
 
 
 def _resampled(columns: Sequence[np.ndarray], truth: np.ndarray, seed: int) -> np.ndarray:
     """Kendall, mean over seeds, on networks drawn with replacement."""
-    rng = np.random.default_rng(seed)
-    drawn = [rng.integers(0, len(truth), len(truth)) for _ in range(_RESAMPLES)]
+    drawn = resampled(len(truth), _RESAMPLES, seed)
     return np.array([_mean([kendall(column[rows], truth[rows]) for column in columns]) for rows in drawn])
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return math.nan, math.nan
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _mean(values: Sequence[float]) -> float:

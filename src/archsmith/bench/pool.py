@@ -10,7 +10,8 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_complet
 from multiprocessing import resource_tracker
 from typing import Any
 
-from archsmith._internal.interrupts import held
+from archsmith._internal.interrupts import deaf, held
+from archsmith._internal.processes import WINDOWS, start_method
 
 
 def results(pool: Executor, futures: Iterable[Future[Any]]) -> Iterator[tuple[Future[Any], Any]]:
@@ -36,13 +37,15 @@ class _Pool(ProcessPoolExecutor):
 
 def processes(count: int, begin: Callable[..., None] | None = None, *given: Any, fork: bool = False) -> ProcessPoolExecutor:
     """`count` new processes (torch does not bear a fork), each of which first calls `begin(*given)`."""
-    context = multiprocessing.get_context("fork" if fork else "spawn")
+    context = multiprocessing.get_context(start_method(fork=fork))
     _silent_tracker()
     return _Pool(count, context, _begun, (begin, given))
 
 
 def _silent_tracker() -> None:
     """Python's own process that tidies up after Ctrl-C must not say so on our standard error; it is started with this."""
+    if WINDOWS:  # which has none
+        return
     before = os.environ.get("PYTHONWARNINGS")
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker:UserWarning")))
     try:
@@ -55,6 +58,7 @@ def _silent_tracker() -> None:
 
 
 def _begun(begin: Callable[..., None] | None, given: tuple[Any, ...]) -> None:
+    deaf()
     end_with_parent()
     if begin is not None:
         begin(*given)

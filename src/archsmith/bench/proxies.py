@@ -16,7 +16,7 @@ import numpy as np
 
 from archsmith._internal.files import write_text
 from archsmith._internal.hardware import machine_name, physical_cores
-from archsmith._internal.registry import check
+from archsmith._internal.registry import require_known
 from archsmith.bench.folder import appending, claim, kept
 from archsmith.bench.judge import judge, paired, table, write_table
 from archsmith.bench.pool import processes, results
@@ -65,7 +65,7 @@ class Setting:
 
     def __post_init__(self) -> None:
         for name in self.proxies:
-            check("proxy", name, PROXIES)
+            require_known("proxy", name, PROXIES)
         for what, value in (("--sample", self.sample), ("--batch", self.batch), ("--width", self.width)):
             if value is not None and value < 2:
                 raise UserError(f"{what} {value}: give at least 2")
@@ -220,7 +220,7 @@ def score(
     with appending(path) as add:
         for wanted, pairs in missing.items():
             done = 0
-            job = _Job(space, classes, size, wanted, setting.width, batches, device)
+            job = _Job(space, classes, size, proxies=wanted, width=setting.width, batches=batches, device=device)
             pairs.sort(key=lambda pair: _network_key(space, pair[1]))  # those that compute the same in a row: scored once
             with processes(workers or physical_cores(), _begin, job) as pool:
                 for _, found in results(pool, _submitted(pool, pairs)):

@@ -14,6 +14,7 @@ import numpy as np
 
 from archsmith._internal.files import write_text
 from archsmith._internal.hardware import machine_name, physical_cores
+from archsmith._internal.statistics import middle_95, resampled
 from archsmith.bench.folder import appending, claim, kept
 from archsmith.bench.judge import holm
 from archsmith.bench.pool import processes, results
@@ -71,7 +72,7 @@ def compare(
         raise UserError(f"{', '.join(setting.searchers)} need cheaper fidelities, which {', '.join(fit)} does not have")
     claim(out, {"budget": setting.budget, "truthful": setting.truthful})
     jobs = [(b, s, seed) for b, names in fit.items() for s in names for seed in range(setting.seeds)]
-    done = _searched(setting, jobs, out / "searches.jsonl", recorded_data, workers, tell)
+    done = _searched(setting, jobs, out / "searches.jsonl", recorded_data=recorded_data, workers=workers, tell=tell)
     curves = {b: {s: [done[b, s, seed] for seed in range(setting.seeds)] for s in names} for b, names in fit.items()}
     finals = {b: {s: [curve[-1] for curve in seeds] for s, seeds in by.items()} for b, by in curves.items()}
     found: dict[str, Any] = {**asdict(setting), "machine": machine_name(), "benchmarks": {}}
@@ -103,7 +104,9 @@ def _searched(
     done = {(row["benchmark"], row["searcher"], row["seed"]): row["curve"] for row in kept(path)}
     missing = [job for job in jobs if job not in done]
     with processes(workers or physical_cores(), fork=True) as pool, appending(path) as add:
-        waiting = {pool.submit(run, *job, setting.budget, setting.truthful, recorded_data): job for job in missing}
+        waiting = {
+            pool.submit(run, *job, budget=setting.budget, truthful=setting.truthful, data=recorded_data): job for job in missing
+        }
         for count, (future, curve) in enumerate(results(pool, waiting), start=1):
             benchmark, name, seed = job = waiting[future]
             done[job] = curve
@@ -229,11 +232,7 @@ def _adjusted(rows: Sequence[dict[str, Any]]) -> int:
 def _interval(values: np.ndarray) -> tuple[float, float]:
     """95 % bootstrap interval of the mean."""
     values = values[np.isfinite(values)]
-    if not len(values):
-        return math.nan, math.nan
-    drawn = np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))
-    low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
-    return float(low), float(high)
+    return middle_95(np.array([values[rows].mean() for rows in resampled(len(values), _RESAMPLES)] if len(values) else []))
 
 
 def _ranks(finals: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, float]:

@@ -53,7 +53,7 @@ def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, 
 
     from archsmith.elastic.supernet import search_space
     from archsmith.metrics.proxies import named
-    from archsmith.metrics.proxies.fresh import fresh_network
+    from archsmith.metrics.proxies.initialization import initialized_network
     from archsmith.metrics.proxies.scores import score_network
     from archsmith.spaces import build
     from archsmith.training.device import set_threads
@@ -82,13 +82,13 @@ def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, 
     for position in range(setting.networks):
         arch = space.sample(rng)
         for round_ in range(setting.rounds + 1):  # the first warms up
-            bare = [_bare(fresh_network(model, arch, "default", 0).to(device), [one], device) for one in plain]
+            bare = [_bare(initialized_network(model, arch, "default", 0).to(device), [one], device) for one in plain]
             with torch.no_grad():
-                network = placed(fresh_network(model, arch, "default", 0))
+                network = placed(initialized_network(model, arch, "default", 0))
                 forward = _timed(partial(network, last[0][0]), device)
             for proxy in proxies:
                 making = time.perf_counter()
-                network = placed(fresh_network(model, canonical(arch), proxy.needs.init, 0))
+                network = placed(initialized_network(model, canonical(arch), proxy.needs.init, 0))
                 making = time.perf_counter() - making
                 score = _timed(partial(score_network, network, [proxy], last), device)
                 if round_:
@@ -98,7 +98,7 @@ def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, 
     rows = {name: _row(values) for name, values in taken.items()}
     arch = space.sample(rng)
     for proxy in proxies:
-        network = placed(fresh_network(model, canonical(arch), proxy.needs.init, 0))
+        network = placed(initialized_network(model, canonical(arch), proxy.needs.init, 0))
         rows[proxy.name]["peak_mib"] = _peak(partial(score_network, network, [proxy], last), device)
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
@@ -177,7 +177,7 @@ def _peak(run: Callable[[], Any], device: Any) -> float | None:
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     with suppress(OSError):
         return_memory()  # what lies freed in the process would hide what is taken now
-        _CLEAR.write_text("5")
+        _CLEAR.write_text("5", encoding="utf-8")
         resident = _kib("VmRSS")
         run()
         peak = _kib("VmHWM")
@@ -187,5 +187,5 @@ def _peak(run: Callable[[], Any], device: Any) -> float | None:
 
 
 def _kib(name: str) -> int | None:
-    found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(), re.M)
+    found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(encoding="utf-8"), re.M)
     return int(found[1]) if found else None

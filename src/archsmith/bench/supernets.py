@@ -59,7 +59,7 @@ def compare(
     _run(setting, network, archs, out, workers=workers, device=device, tell=tell)
     truth = truth_of(recorded, archs)
     found = {**asdict(setting), "networks": len(archs), "machine": machine_name(), "truth": setting.benchmark}
-    found |= _judged(setting, network, archs, truth, out)
+    found |= _judged(setting, network, archs, truth=truth, out=out)
     write_text(out / "table.json", json.dumps(found, indent=1))
     write_table(out / "table.csv", ("estimator",), {(name,): row for name, row in found["scores"].items()})
     return found
@@ -115,7 +115,7 @@ def _run(
 
     tell("reading the images", 0.0)
     data = load_data(setting.data, size=setting.size)
-    job = Job(setting, network, data, tuple(map(dict, archs)), out, device)
+    job = Job(setting, network, data, archs=tuple(map(dict, archs)), out=out, device=device)
     count = min(workers or physical_cores(), len(missing)) if device == "cpu" else 1
     done, waiting, pending = 0, dict(missing), dict[Future[Any], tuple[int, str]]()
     with (
@@ -148,40 +148,23 @@ def _run(
 
 
 def _judged(
-    setting: Setting, network: tuple[str, int, int], archs: Sequence[Architecture], truth: np.ndarray, out: Path
+    setting: Setting, network: tuple[str, int, int], archs: Sequence[Architecture], *, truth: np.ndarray, out: Path
 ) -> dict[str, Any]:
-    place = {arch.key: i for i, arch in enumerate(archs)}
-    columns: dict[str, list[np.ndarray]] = {}
-    nodes: dict[str, list[list[str]]] = {}
-    for row in kept(out / "estimates.jsonl"):
-        name = row["estimator"]
-        if name not in setting.estimators or row["seed"] not in setting.seeds or row["key"] not in place:
-            continue
-        which, i = setting.seeds.index(row["seed"]), place[row["key"]]
-        for kind, value in (("", -row["loss"]), (" by accuracy", row["accuracy"]))[: 1 if name == FREE else 2]:
-            columns.setdefault(name + kind, [np.full(len(archs), np.nan) for _ in setting.seeds])[which][i] = value
-        nodes.setdefault(name, [[""] * len(archs) for _ in setting.seeds])[which][i] = row["node"]
+    """Everything the table and the text show, of what the folder holds."""
+    columns, nodes = _estimates(setting, archs, out)
     costs = {(row["seed"], row["estimator"]): row for row in kept(out / "costs.jsonl")}
     baselines = {name: [column] for name, column in _baselines(setting, network, archs).items()}
     live = _live(network[0], archs)
-    rows: dict[str, dict[str, Any]] = {}
+    rows = {}
     for name, seeds in (columns | baselines).items():
-        rows[name] = judge(seeds, truth)
         alive = judge([column[live] for column in seeds], truth[live])
-        rows[name] |= {"kendall_live": alive["kendall_all"], "spearman_live": alive["spearman_all"]}
-        known = [costs[s, e] for s in setting.seeds if (s, e := name.removesuffix(" by accuracy")) in costs]
-        rows[name]["updates"] = float(np.mean([cost["updates"] for cost in known])) if known else 0.0
-        for what in ("train_seconds", "macs"):
-            rows[name][what] = float(np.mean([cost.get(what, 0.0) for cost in known])) if known else 0.0
+        rows[name] = judge(seeds, truth) | {"kendall_live": alive["kendall_all"], "spearman_live": alive["spearman_all"]}
+        rows[name] |= _mean_costs(setting, name.removesuffix(" by accuracy"), costs)
     order = sorted(rows, key=lambda name: -rows[name]["kendall_all"] if math.isfinite(rows[name]["kendall_all"]) else 2.0)
     differences, leaves = {}, {}
     for name in setting.estimators:
         if name not in (CONTROL, "one-shot", FREE) and CONTROL in columns:
-            per_seed = [
-                judge([a], truth)["kendall_all"] - judge([b], truth)["kendall_all"]
-                for a, b in zip(columns[name], columns[CONTROL], strict=True)
-            ]
-            differences[name] = {**paired(columns[name], columns[CONTROL], truth), "seeds": per_seed}
+            differences[name] = _difference(columns[name], columns[CONTROL], truth)
         if len({node for seed in nodes[name] for node in seed}) > 1:
             leaves[name] = _within_leaves(nodes[name][0], columns[name][0], truth)
     across = {
@@ -191,9 +174,45 @@ def _judged(
     }
     splits = {f"{e}, seed {s}": c["splits"] for (s, e), c in costs.items() if c["splits"] and e != CONTROL}
     return {
-        "scores": {name: rows[name] for name in order}, "differences": differences, "leaves": leaves,
-        "calibration_across_leaves": across, "splits": splits,
-    }  # fmt: skip
+        "scores": {name: rows[name] for name in order},
+        "differences": differences,
+        "leaves": leaves,
+        "calibration_across_leaves": across,
+        "splits": splits,
+    }
+
+
+def _estimates(
+    setting: Setting, archs: Sequence[Architecture], out: Path
+) -> tuple[dict[str, list[np.ndarray]], dict[str, list[list[str]]]]:
+    """Estimator -> for each seed the estimates (n,), nan where one is missing, and which node of its tree judged each."""
+    place = {arch.key: i for i, arch in enumerate(archs)}
+    columns: dict[str, list[np.ndarray]] = {}
+    nodes: dict[str, list[list[str]]] = {}
+    for row in kept(out / "estimates.jsonl"):
+        name = row["estimator"]
+        if name not in setting.estimators or row["seed"] not in setting.seeds or row["key"] not in place:
+            continue
+        seed, i = setting.seeds.index(row["seed"]), place[row["key"]]
+        found = {name: -row["loss"]} if name == FREE else {name: -row["loss"], f"{name} by accuracy": row["accuracy"]}
+        for column, value in found.items():
+            columns.setdefault(column, [np.full(len(archs), np.nan) for _ in setting.seeds])[seed][i] = value
+        nodes.setdefault(name, [[""] * len(archs) for _ in setting.seeds])[seed][i] = row["node"]
+    return columns, nodes
+
+
+def _mean_costs(setting: Setting, name: str, costs: Mapping[tuple[int, str], Mapping[str, Any]]) -> dict[str, float]:
+    """What training an estimator took, mean over its seeds; 0 where nothing was trained."""
+    known = [costs[seed, name] for seed in setting.seeds if (seed, name) in costs]
+    whats = ("updates", "train_seconds", "macs")
+    return {what: float(np.mean([cost.get(what, 0.0) for cost in known])) if known else 0.0 for what in whats}
+
+
+def _difference(mine: Sequence[np.ndarray], control: Sequence[np.ndarray], truth: np.ndarray) -> dict[str, Any]:
+    """Kendall less that of the control, over all seeds and seed by seed."""
+    pairs = zip(mine, control, strict=True)
+    seeds = [judge([a], truth)["kendall_all"] - judge([b], truth)["kendall_all"] for a, b in pairs]
+    return {**paired(mine, control, truth), "seeds": seeds}
 
 
 def _within_leaves(nodes: Sequence[str], column: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, float]]:

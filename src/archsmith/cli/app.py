@@ -86,7 +86,7 @@ def _main(several: bool) -> None:
         if not several:
             _run()
             return
-        from archsmith.training.ranks import follow, joined
+        from archsmith.training.distributed import follow, joined
 
         with joined() as rank, _told(stop):  # what ends the first process is told before the others are
             follow() if rank else _run()
@@ -291,12 +291,12 @@ def search(
     json: Json = False,
 ) -> None:
     """Search, train and ship the best network for DATA within a budget."""
-    from archsmith._internal.registry import check
+    from archsmith._internal.registry import require_known
     from archsmith.methods import METHODS
     from archsmith.problem.budget import read, read_seconds
     from archsmith.run.request import request_from
 
-    check("method", method, {"auto": ("", ""), **METHODS})
+    require_known("method", method, {"auto": ("", ""), **METHODS})
     _check_space(space)
     _one_of(time=time, steps=steps)
     seconds, of_time = (None, ()) if steps is not None else read_seconds("20m" if time is None else time)
@@ -460,7 +460,7 @@ def again(
 
         with watch(STAGES) as watching:
             new = begin(
-                found, budget[0], folder, watching, _settings(settings), ahead_s=_ahead(), notes=notes, **changes
+                found, budget[0], folder, watch=watching, settings=_settings(settings), ahead_s=_ahead(), notes=notes, **changes
             )  # fmt: skip
     _finished(new, json)
 
@@ -588,10 +588,10 @@ def _free_name(parent: Path, stem: str) -> Path:
 
 
 def _check_space(space: str) -> None:
-    from archsmith._internal.registry import check
+    from archsmith._internal.registry import require_known
     from archsmith.spaces import SPACES
 
-    check("space", space, {"auto": ("", ""), **SPACES})
+    require_known("space", space, {"auto": ("", ""), **SPACES})
 
 
 @app.command()

@@ -78,7 +78,9 @@ def proxies(
 
     chosen = str(pick_device(device))
     names = tuple(_list(proxies, "--proxies"))
-    setting = grid.Setting(benchmark, names, sample or None, data, batch, tuple(range(seeds)), width=width)
+    setting = grid.Setting(
+        benchmark, names, sample=sample or None, data=data, batch=batch, seeds=tuple(range(seeds)), width=width
+    )
     compare = partial(
         grid.compare, setting, out, recorded_data=None if recorded is None else str(recorded), workers=workers, device=chosen
     )
@@ -114,7 +116,7 @@ def searchers(
     from archsmith.searchers import SEARCHERS
 
     names = list(SEARCHERS) if searchers == "all" else _list(searchers, "--searchers")
-    setting = grid.Setting(tuple(_list(benchmark, "--benchmark")), tuple(names), budget, seeds, truthful)
+    setting = grid.Setting(tuple(_list(benchmark, "--benchmark")), tuple(names), budget=budget, seeds=seeds, truthful=truthful)
     compare = partial(grid.compare, setting, out, recorded_data=None if recorded is None else str(recorded), workers=workers)
     found = _watched("search", lambda tell: compare(tell=tell), lambda _: f"{len(names)} searchers, {seeds} seeds")
     page.write_searchers(found, json_module.loads((out / "curves.json").read_text(encoding="utf-8")), out / "page.html")
@@ -203,10 +205,26 @@ def supernets(
     small = benchmark.startswith(("nasbench201", "toy"))
     width, cells = (8 if small else 0) if width is None else width, int(small) if cells is None else cells
     setting = Setting(
-        data, benchmark, tuple(_list(estimators, "--estimators")), sample or None, tuple(range(seeds)), updates, extra,
-        batch, lr, weight_decay, ema, precision, size, width or None, cells or None, sampling, _restrictions(within),  # type: ignore[arg-type]
-        calibration, held_out,
-    )  # fmt: skip
+        data,
+        benchmark,
+        estimators=tuple(_list(estimators, "--estimators")),
+        sample=sample or None,
+        seeds=tuple(range(seeds)),
+        updates=updates,
+        extra=extra,
+        batch=batch,
+        lr=lr,
+        weight_decay=weight_decay,
+        ema=ema,
+        precision=precision,  # type: ignore[arg-type]
+        size=size,
+        width=width or None,
+        cells=cells or None,
+        sampling=sampling,
+        within=_restrictions(within),
+        calibration=calibration,
+        held_out=held_out,
+    )
     chosen = str(pick_device(device))
     compare = partial(
         grid.compare, setting, out, recorded_data=None if recorded is None else str(recorded), workers=workers, device=chosen

@@ -58,7 +58,7 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
         scale = scale or _scale(shaped, images, where, notes)
         read = scale.read(shaped, images, where, notes)
         given = arrays[labels] if labelled else np.full(len(shaped), UNLABELLED)
-        pairs[part] = read, _labels(given, f"{where}: {labels}", task, notes, several)
+        pairs[part] = read, _labels(given, f"{where}: {labels}", task, notes=notes, several=several)
         if len(read) != len(pairs[part][1]):
             raise UserError(f"{where}: {images} holds {len(read)} images, {labels} {len(given)} labels; they must agree.")
     assert scale is not None
@@ -263,7 +263,7 @@ def _scale(images: np.ndarray, name: str, where: str, notes: list[str]) -> _Scal
     if images.dtype == np.uint8 and high != 1:
         if 0 < high < _DIM:
             notes.append(f"{name} are bytes of at most {high:g}, read as 0..255: the images are dark")
-        return _Scale(0.0, 255.0, "", name, images.dtype)
+        return _Scale(0.0, 255.0, "", train=name, dtype=images.dtype)
     floats = images.dtype.kind == "f"
     scale = scale_of(low, high, floats)
     if floats:

@@ -6,6 +6,7 @@ The draws are made on the CPU, a few numbers an image, so that a seed gives the 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Any, Protocol
@@ -198,9 +199,10 @@ def _matrix(augment: Augment, levels: dict[str, Tensor], count: int, generator: 
     if augment.rotate > 0:
         angle = angle + (2 * _uniform(generator, count) - 1) * math.radians(augment.rotate)
     cosine, sine = angle.cos(), angle.sin()
-    turn = _stacked(cosine, -sine, zero, sine, cosine, zero)
+    turn = _stacked((cosine, -sine, zero), (sine, cosine, zero))
     shear = _stacked(
-        one, 0.3 * levels["shear_x"], 0.9 * levels["translate_x"], 0.3 * levels["shear_y"], one, 0.9 * levels["translate_y"]
+        (one, 0.3 * levels["shear_x"], 0.9 * levels["translate_x"]),
+        (0.3 * levels["shear_y"], one, 0.9 * levels["translate_y"]),
     )
     matrix = turn @ shear
     if augment.zoom < 1:
@@ -208,14 +210,15 @@ def _matrix(augment: Augment, levels: dict[str, Tensor], count: int, generator: 
         area = augment.zoom + (1 - augment.zoom) * draws[0]
         aspect = torch.exp((2 * draws[1] - 1) * math.log(4 / 3))
         wide, tall = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
-        zoom = _stacked(wide, zero, (1 - wide) * (2 * draws[2] - 1), zero, tall, (1 - tall) * (2 * draws[3] - 1))
+        zoom = _stacked((wide, zero, (1 - wide) * (2 * draws[2] - 1)), (zero, tall, (1 - tall) * (2 * draws[3] - 1)))
         matrix = zoom @ matrix
     return matrix
 
 
-def _stacked(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor) -> Tensor:
-    zero, one = torch.zeros_like(a), torch.ones_like(a)
-    return torch.stack([a, b, c, d, e, f, zero, zero, one], dim=1).view(-1, 3, 3)
+def _stacked(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+    """(B, 3, 3) of its first two rows, each of three entries (B,); the third row is 0, 0, 1."""
+    zero, one = torch.zeros_like(first[0]), torch.ones_like(first[0])
+    return torch.stack([*first, *second, zero, zero, one], dim=1).view(-1, 3, 3)
 
 
 def _recolored(name: str, x: Tensor, level: Tensor) -> Tensor:

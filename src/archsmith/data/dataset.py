@@ -14,14 +14,15 @@ import numpy as np
 import psutil
 import torch
 
-from archsmith.data import duplicates, scan
+from archsmith.data import scan
 from archsmith.data.arrays import list_digits, list_npz
 from archsmith.data.contents import Contents, data_hash
 from archsmith.data.decode import PLAIN, Preprocessing
+from archsmith.data.facts import advise, copies, facts_of
 from archsmith.data.folder import list_folder
+from archsmith.data.labels import check_classes, labels_of, standardized, strata_by_value
 from archsmith.data.layout import NoImages
-from archsmith.data.listing import PARTS, Listing, class_order, printable
-from archsmith.data.lookalike import check_names
+from archsmith.data.listing import PARTS, Listing, printable
 from archsmith.data.masks import masks_beside
 from archsmith.data.mirror import left_and_right
 from archsmith.data.parts import Part, Resident, Streamed
@@ -29,20 +30,13 @@ from archsmith.data.preprocessing import decide
 from archsmith.data.split import Split, divide, rows_of
 from archsmith.data.table import list_csv, list_parquet, parquet_files
 from archsmith.errors import UserError, did_you_mean, quoted
-from archsmith.tasks import Classification, Goal, Reconstruction, Regression, to_json
+from archsmith.tasks import Classification, Goal, Reconstruction, to_json
 
 LARGEST_SIZE = 224  # of a suggested input
 BUILT_IN = ("digits",)
 _GIB = 1 << 30
-_VALIDATED, _VALIDATED_IMAGES, _VALIDATED_LEAST = (
-    0.15,
-    500,
-    0.05,
-)  # the share for validation, of so many images at most; at least
-_LARGEST = 1e19  # of a value to predict: its square is a number in 32 bits
-_FINEST = 2.0**-20  # of the values' deviation over their mean, in 32 bits
-_ABSENT = frozenset(("na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "missing", "?", "-", "--"))
-_SHOWN = 1000  # so many unreadable images are named in the facts; Data.unreadable has them all
+_VALIDATED, _VALIDATED_LEAST = 0.15, 0.05  # the share for validation, and the least of it
+_VALIDATED_IMAGES = 500  # that tell good networks apart
 
 
 @dataclass(frozen=True)
@@ -112,89 +106,219 @@ def load(
     limit_bytes = _memory_limit() if memory_limit_bytes is None else memory_limit_bytes
     listing = _listing(source, group, limit_bytes, task, classes_at=classes_at)
     saved = Split.from_json(split) if split is not None else None
+    before = before or {}
     test_share = (0.3 if listing.kind == "digits" else 0.2) if test_share is None else test_share
     _check_request(size if isinstance(size, int) else None, val_share, test_share)
     contents = Contents(listing)
-    classes, labels, values = _labels(listing, task)
+    classes, labels, values = labels_of(listing, task)
     headers = scan.headers(listing, [i for i, label in enumerate(labels) if label >= 0], threads)
     if not headers:
         raise UserError(
             f"{_shown(source)}: not one image can be read; the first: {listing.unreadable[0][0]}: {listing.unreadable[0][1]}."
         )
+    to_train = listing.declared.count("train") if listing.declared else None
     if val_share is None:
-        val_share = share_to_validate(listing.declared.count("train") if listing.declared else len(headers))
-    read, preprocessing = decide(listing, headers, fit=fit, threads=threads, before=(before or {}).get("preprocessing"))
+        val_share = share_to_validate(len(headers) if to_train is None else to_train)
+    how, preprocessing = decide(listing, headers, fit=fit, threads=threads, before=before.get("preprocessing"))
     channels = 1 if all(header.grey for header in headers.values()) else 3
     if isinstance(size, int):
         side = size
     else:
-        side = _suggested(list(headers.values()), read.fit, listing)
-        if size is not None:
-            count = listing.declared.count("train") if listing.declared else int(len(headers) * (1 - val_share - test_share))
-            outputs = len(classes) or (1 if values is None else values.shape[1])
-            side, why = size(Seen(side, channels, max(1, count), outputs))
-            listing.notes += [why] if why else []
-    kept = np.array(sorted(headers), dtype=np.int64)
-    need = len(kept) * channels * side * side
-    pixels: np.ndarray | None = None
-    if need <= limit_bytes:
-        pixels, kept = scan.pixels(replace(listing, open=contents.open), kept, channels, side, threads, how=read)
-        if channels == 3 and scan.colorless(pixels):
-            pixels, channels = np.ascontiguousarray(pixels[:, :1]), 1
-            listing.notes.append("all images are grey although stored in color: one input channel")
-    digests = contents.digests(threads)
-    hashed = data_hash(listing, digests)
-    labels = labels[kept]
-    ids = [listing.ids[row] for row in kept]
-    strata: Sequence[str] = classes
-    if task == "classification":
-        _check_classes(labels, classes, listing)
-    else:
-        labels = _strata(None if values is None else values[kept, 0], len(kept))
-        strata = [f"{share + 1} of {labels.max() + 1} by value" for share in range(labels.max() + 1)]
-    if listing.declared and len(set(listing.declared)) == 1:
-        listing.notes.append(f"all images are declared as {listing.declared[0]}: taken as not split")
-        listing.declared = None
-    if saved is None:
-        rows, how = divide(
-            labels,
-            classes=strata,
-            strata=task != "classification",
-            seed=seed,
-            val_share=val_share,
-            test_share=test_share,
-            declared=[listing.declared[row] for row in kept] if listing.declared else None,
-            groups=[listing.groups[row] for row in kept] if listing.groups else None,
-        )
-        saved = Split({part: tuple(ids[row] for row in rows[part]) for part in PARTS}, seed, how, val_share, test_share)
-    else:
-        rows = rows_of(saved, ids)
-    parts: dict[str, Part] = {}
+        count = int(len(headers) * (1 - val_share - test_share)) if to_train is None else to_train
+        outputs = len(classes) or (1 if values is None else values.shape[1])
+        suggested = _suggested(list(headers.values()), how.fit, listing)
+        side = _sized(size, Seen(suggested, channels, max(1, count), outputs), listing)
+    pictures = _pictures(listing, headers, contents, side=side, channels=channels, how=how, threads=threads, most=limit_bytes)
+    asked = _Asked(source, task, seed=seed, val_share=val_share, test_share=test_share, saved=saved, flip=flip, before=before)
+    known = _Known(classes, labels, values=values, headers=headers, digests=contents.digests(threads))
+    return _assembled(asked, pictures, known, preprocessing)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What `load` was asked for, its defaults resolved."""
+
+    source: str | Path
+    task: str
+    seed: int
+    val_share: float
+    test_share: float
+    saved: Split | None
+    flip: str
+    before: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of every image of the listing: its class or values, its header, the hash of its file."""
+
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    values: np.ndarray | None
+    headers: Mapping[int, scan.Header]
+    digests: Sequence[str]
+
+
+def _assembled(asked: _Asked, pictures: _Pictures, known: _Known, preprocessing: Any) -> Data:
+    """Splits what was read and says what is to be said of it."""
+    listing, kept, classes, values = pictures.listing, pictures.kept, known.classes, known.values
+    hashed = data_hash(listing, known.digests)  # of the listing as it was read: the split may forget declared parts
+    labels, strata = _strata(asked, pictures, known)
+    saved, rows = _divided(asked, listing, kept, labels, strata=strata)
     wanted, own = None, None
     if values is not None:
-        wanted, own = _standardized(values[kept], rows["train"], listing.target)
-    for part in PARTS:
-        chosen, names = rows[part], saved.parts[part]
-        common: Any = {"values": None if wanted is None else wanted[chosen], "itself": task == "reconstruction"}
-        if pixels is not None:
-            held = torch.from_numpy(pixels), torch.from_numpy(chosen)
-            parts[part] = Resident(*held, labels[chosen], names, len(strata), **common)
-        else:
-            which = kept[chosen], labels[chosen], names, len(strata)
-            parts[part] = Streamed(listing.open, *which, channels, side, how=read, shown=listing.shown, **common)
-    mean, std = _statistics(parts["train"])
-    facts = _facts(source, listing, classes, parts, saved, headers, side, channels, hashed)
-    facts["duplicates"] = _duplicates(pixels, labels, rows, ids, [digests[row].encode() for row in kept])
+        wanted, own = standardized(values[kept], rows["train"], listing.target)
+    itself = asked.task == "reconstruction"
+    parts = {
+        part: _part(pictures, rows[part], labels, names=saved.parts[part], classes=len(strata), wanted=wanted, itself=itself)
+        for part in PARTS
+    }
+    side, channels, (mean, std) = pictures.side, pictures.channels, _statistics(parts["train"])
+    facts = facts_of(
+        asked.source,
+        listing,
+        classes=classes,
+        parts=parts,
+        split=saved,
+        headers=known.headers,
+        side=side,
+        channels=channels,
+        hashed=hashed,
+    )
+    ids, files = [listing.ids[row] for row in kept], [known.digests[row].encode() for row in kept]
+    facts["duplicates"] = copies(pictures.pixels, labels, rows=rows, ids=ids, digests=files)
     facts["preprocessing"] = preprocessing
-    facts["flip"] = (before or {}).get("flip") or left_and_right(parts["train"], parts["val"], classes, asked=flip)
-    known = (before or {}).get("goal")
-    mirrors = known.get("mirrors", False) if known else facts["flip"]["suggested"]
+    facts["flip"] = asked.before.get("flip") or left_and_right(parts["train"], parts["val"], classes, asked=asked.flip)
+    old = asked.before.get("goal")
+    mirrors = old.get("mirrors", False) if old else facts["flip"]["suggested"]
     goal = own or (Classification(classes, mirrors) if classes else Reconstruction(channels, side, mean, std))
     facts["goal"] = to_json(goal)
     facts["notes"] += masks_beside(listing, kept.tolist())
-    _advise(facts, listing, mean)
-    unreadable = tuple(listing.unreadable)
-    return Data(facts["name"], listing.kind, classes, channels, side, parts, saved, unreadable, mean, std, facts, goal, read)
+    advise(facts, listing, mean)
+    return Data(
+        name=facts["name"],
+        kind=listing.kind,
+        classes=classes,
+        channels=channels,
+        size=side,
+        parts=parts,
+        split=saved,
+        unreadable=tuple(listing.unreadable),
+        mean=mean,
+        std=std,
+        facts=facts,
+        goal=goal,
+        how=pictures.how,
+    )
+
+
+def _strata(asked: _Asked, pictures: _Pictures, known: _Known) -> tuple[np.ndarray, Sequence[str]]:
+    """Labels (n,) of the images that were read, and the names of what each part of a split gets its share of."""
+    labels = known.labels[pictures.kept]
+    if asked.task == "classification":
+        check_classes(labels, known.classes, pictures.listing)
+        return labels, known.classes
+    values = None if known.values is None else known.values[pictures.kept, 0]
+    labels = strata_by_value(values, len(pictures.kept))
+    return labels, [f"{share + 1} of {labels.max() + 1} by value" for share in range(labels.max() + 1)]
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """The images that can be read: their rows in the listing, and their pixels (n, C, side, side) where memory holds them."""
+
+    listing: Listing
+    kept: np.ndarray
+    pixels: np.ndarray | None
+    channels: int
+    side: int
+    how: Preprocessing
+
+
+def _pictures(
+    listing: Listing,
+    headers: Mapping[int, scan.Header],
+    contents: Contents,
+    *,
+    side: int,
+    channels: int,
+    how: Preprocessing,
+    threads: int | None,
+    most: int,
+) -> _Pictures:
+    """Reads them, where all take at most so many bytes; others are decoded when needed."""
+    kept = np.array(sorted(headers), dtype=np.int64)
+    if len(kept) * channels * side * side > most:
+        return _Pictures(listing, kept, None, channels=channels, side=side, how=how)
+    opened = replace(listing, open=contents.open)
+    pixels, kept = scan.pixels(opened, kept, channels=channels, size=side, threads=threads, how=how)
+    if channels == 3 and scan.colorless(pixels):
+        pixels, channels = np.ascontiguousarray(pixels[:, :1]), 1
+        listing.notes.append("all images are grey although stored in color: one input channel")
+    return _Pictures(listing, kept, pixels, channels=channels, side=side, how=how)
+
+
+def _sized(size: Sizing | None, seen: Seen, listing: Listing) -> int:
+    """The side that `size` decides on, with its remark; the suggested one where nobody decides."""
+    if size is None:
+        return seen.suggested
+    side, why = size(seen)
+    listing.notes += [why] if why else []
+    return side
+
+
+def _divided(
+    asked: _Asked, listing: Listing, kept: np.ndarray, labels: np.ndarray, *, strata: Sequence[str]
+) -> tuple[Split, Mapping[str, np.ndarray]]:
+    """The split, that of before where there is one, and the rows of `kept` that each part has."""
+    if listing.declared and len(set(listing.declared)) == 1:
+        listing.notes.append(f"all images are declared as {listing.declared[0]}: taken as not split")
+        listing.declared = None
+    ids = [listing.ids[row] for row in kept]
+    if asked.saved is not None:
+        return asked.saved, rows_of(asked.saved, ids)
+    shares = {"val_share": asked.val_share, "test_share": asked.test_share}
+    rows, how = divide(
+        labels,
+        classes=strata,
+        strata=asked.task != "classification",
+        seed=asked.seed,
+        declared=[listing.declared[row] for row in kept] if listing.declared else None,
+        groups=[listing.groups[row] for row in kept] if listing.groups else None,
+        **shares,
+    )
+    parts = {part: tuple(ids[row] for row in rows[part]) for part in PARTS}
+    return Split(parts, asked.seed, how, **shares), rows
+
+
+def _part(
+    pictures: _Pictures,
+    chosen: np.ndarray,
+    labels: np.ndarray,
+    *,
+    names: tuple[str, ...],
+    classes: int,
+    wanted: np.ndarray | None,
+    itself: bool,
+) -> Part:
+    """The images of some rows, with what is wanted of them."""
+    values = None if wanted is None else wanted[chosen]
+    if pictures.pixels is not None:
+        held = torch.from_numpy(pictures.pixels), torch.from_numpy(chosen)
+        return Resident(*held, labels[chosen], names, classes, values=values, itself=itself)
+    listing, which = pictures.listing, (pictures.kept[chosen], labels[chosen])
+    return Streamed(
+        listing.open,
+        *which,
+        names,
+        classes=classes,
+        channels=pictures.channels,
+        size=pictures.side,
+        how=pictures.how,
+        shown=listing.shown,
+        values=values,
+        itself=itself,
+    )
 
 
 def _shown(source: str | Path) -> str:
@@ -205,7 +329,7 @@ def _memory_limit() -> int:
     free = psutil.virtual_memory().available
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     with contextlib.suppress(OSError, ValueError):  # a container may have less than the machine
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
+        free = min(free, int(limit.read_text(encoding="utf-8")) - int(used.read_text(encoding="utf-8")))
     return max(min(free // 2, 8 * _GIB), 0)
 
 
@@ -309,132 +433,6 @@ def _check_request(size: int | None, val_share: float | None, test_share: float)
         )
 
 
-def _classes(listing: Listing) -> tuple[tuple[str, ...], np.ndarray]:
-    """The class names and the label of each image, -1 where the source gives none (those are listed as unreadable)."""
-    if listing.several:
-        raise UserError(listing.several)
-    present = {label for label in listing.labels if label is not None}
-    _without(listing, [row for row, label in enumerate(listing.labels) if label is None], "no label (empty or NaN)")
-    if strange := next((name for name in sorted(present) if "\0" in name), None):
-        raise UserError(f"class name {strange!r} holds a NUL character, which no file can be named after; correct that label.")
-    if not present:
-        raise UserError(f"all {len(listing.ids)} labels are empty or NaN; give every image a class.")
-    if len(present) > 20 and any("." in name and _is_number(name) for name in present):
-        raise UserError(
-            f"the labels are {len(present)} different numbers such as {quoted(sorted(present)[0])}: "
-            "that is regression; ask for it with --task regression, or give class names or whole numbers."
-        )
-    classes = listing.classes or class_order(present)
-    listing.notes += check_names(classes)
-    for name in sorted(name for name in present if name.casefold() in _ABSENT):
-        listing.notes.append(
-            f"{quoted(name)} ({listing.labels.count(name)} images) counted as a class; if it says that there is no label, "
-            "leave these images out"
-        )
-    empty = [name for name in classes if name not in present]
-    if empty:
-        listing.notes.append(f"{len(empty)} classes that the source names have no image: {', '.join(map(quoted, empty[:5]))}")
-        classes = tuple(name for name in classes if name in present)
-    if len(classes) > 1000 and len(classes) > len(listing.ids) / 3:
-        raise UserError(f"{len(classes)} classes for {len(listing.ids)} images; is the label column the right one?")
-    index = {name: place for place, name in enumerate(classes)}
-    return classes, np.array([-1 if label is None else index[label] for label in listing.labels], dtype=np.int64)
-
-
-def _without(listing: Listing, rows: Sequence[int], why: str) -> None:
-    """Lists images as of no use for lack of a label, and says so."""
-    listing.unreadable += [(listing.shown(row), why) for row in rows]
-    if rows:
-        listing.notes.append(f"{len(rows)} images have {why} and were left out, such as {listing.spot(rows[0])}")
-
-
-def _labels(listing: Listing, task: str) -> tuple[tuple[str, ...], np.ndarray, np.ndarray | None]:
-    """Classes (of classification), labels, -1 for an image that cannot be used, and values (of regression)."""
-    if task == "classification":
-        return *_classes(listing), None
-    if task == "regression":
-        values = _values(listing)
-        return (), np.where(np.isnan(values[:, 0]), -1, 0), values
-    return (), np.zeros(len(listing.ids), dtype=np.int64), None
-
-
-def _values(listing: Listing) -> np.ndarray:
-    """(n, targets), NaN where the source gives none (those are listed as unreadable)."""
-    rows: list[list[float] | None] = []
-    for index, label in enumerate(listing.labels):
-        try:
-            row = None if label is None else [float(word) for word in label.split()]
-        except ValueError:
-            raise UserError(
-                f"{listing.spot(index)}: its label {quoted(label)} is not a number; for --task regression give one, "
-                "or several with spaces between."
-            ) from None
-        large = next((value for value in row or () if abs(value) > _LARGEST), None)
-        if large is not None:
-            raise UserError(
-                f"{listing.spot(index)}: its label {large:g} is too large to train on; numbers from -{_LARGEST:g} to "
-                f"{_LARGEST:g} are not: correct it, or give all labels in a larger unit."
-            )
-        rows.append(None if row is None or any(map(np.isnan, row)) else row)
-    _without(listing, [index for index, row in enumerate(rows) if row is None], "no value (empty or NaN)")
-    lengths = {len(row) for row in rows if row is not None}
-    if len(lengths) != 1:
-        why = "all labels are empty or NaN" if not lengths else f"some images have {min(lengths)}, some {max(lengths)} values"
-        raise UserError(f"{why}; give every image the same number of values.")
-    return np.array([row or [np.nan] * max(lengths) for row in rows], dtype=np.float64)
-
-
-def _strata(values: np.ndarray | None, count: int) -> np.ndarray:
-    """Up to ten groups of equal size by value, that each part gets its share of; one group where there are no values."""
-    if values is None:
-        return np.zeros(count, dtype=np.int64)
-    groups = max(1, min(10, count // 30))
-    places = np.empty(count, dtype=np.int64)
-    places[np.argsort(values, kind="stable")] = np.arange(count)
-    return places * groups // count
-
-
-def _standardized(values: np.ndarray, train: np.ndarray, name: str) -> tuple[np.ndarray, Regression]:
-    """(n, targets) float32 with mean 0 and deviation 1 over the rows `train`, and the goal that knows both."""
-    mean, std = values[train].mean(axis=0), values[train].std(axis=0)
-    if not (std > 0).all():
-        raise UserError(f"all training images have the same {name}, {mean[np.argmin(std)]:g}; there is nothing to predict.")
-    if not (std > np.maximum(_FINEST * np.abs(mean), 1 / _LARGEST)).all():
-        place = int(np.argmin(std / np.maximum(np.abs(mean), 1 / _LARGEST)))
-        raise UserError(
-            f"the values of {name} are about {mean[place]:g} and differ by {std[place]:.2g} only, which the 32-bit numbers of "
-            "a network cannot tell apart: subtract a constant from them, or give them in a smaller unit."
-        )
-    targets = (name,) if len(std) == 1 else tuple(f"{name} {place}" for place in range(1, len(std) + 1))
-    goal = Regression(targets, tuple(map(float, mean)), tuple(map(float, std)))
-    return ((values - mean) / std).astype(np.float32), goal
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _check_classes(labels: np.ndarray, classes: Sequence[str], listing: Listing) -> None:
-    counts = np.bincount(labels, minlength=len(classes))
-    lost = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if lost:
-        name, reason = listing.unreadable[0]
-        raise UserError(
-            f"class {', '.join(map(quoted, lost[:3]))} has no image that can be read (for instance {name}: {reason}); "
-            "replace the files or remove the class."
-        )
-    if len(classes) < 2:
-        inner = "".join(f" {note}." for note in listing.notes if "nested" in note)
-        raise UserError(
-            f"only one class, {quoted(classes[0])}, with {counts[0]} image{'s' if counts[0] != 1 else ''}; "
-            f"at least two classes are needed to tell apart.{inner}"
-        )
-
-
 def _suggested(headers: Sequence[scan.Header], fit: str, listing: Listing) -> int:
     """The median side of the square that holds what is seen, up to 224; where sizes differ a multiple of 8 (below 64) or 32.
 
@@ -471,95 +469,3 @@ def _statistics(train: Part) -> tuple[tuple[float, ...], tuple[float, ...]]:
     variance = histogram @ values**2 / histogram.sum(axis=1) - mean**2
     std = np.sqrt(np.maximum(variance, (1 / 255) ** 2))  # a channel without any contrast stays finite
     return tuple(round(float(v), 6) for v in mean), tuple(round(float(v), 6) for v in std)
-
-
-def _duplicates(
-    pixels: np.ndarray | None,
-    labels: np.ndarray,
-    rows: Mapping[str, np.ndarray],
-    ids: Sequence[str],
-    digests: Sequence[bytes],
-) -> dict[str, Any]:
-    if pixels is not None:
-        return duplicates.across(pixels, labels, rows, ids)
-    return duplicates.across_files(digests, labels, rows, ids)
-
-
-def _facts(
-    source: str | Path,
-    listing: Listing,
-    classes: Sequence[str],
-    parts: Mapping[str, Part],
-    split: Split,
-    headers: Mapping[int, scan.Header],
-    side: int,
-    channels: int,
-    hashed: str,
-) -> dict[str, Any]:
-    held = {part: parts[part].labels if classes else np.zeros(len(parts[part]), np.int64) for part in PARTS}
-    counts = {part: np.bincount(held[part], minlength=len(classes)) for part in PARTS}
-    total = np.sum(list(counts.values()), axis=0)
-    ordered = sorted(headers.values(), key=lambda header: (header.width * header.height, header.width))
-    return {
-        "name": source
-        if isinstance(source, str) and listing.kind == "digits"
-        else printable(Path(str(source)).expanduser().resolve().stem),
-        "kind": listing.kind,
-        "source": _shown(source),
-        "images": int(total.sum()),
-        "classes": list(classes),
-        "counts": {part: counts[part].tolist() for part in PARTS},
-        "channels": channels,
-        "size": side,
-        "original_sizes": {
-            name: [header.width, header.height]
-            for name, header in (("min", ordered[0]), ("median", ordered[len(ordered) // 2]), ("max", ordered[-1]))
-        },
-        "unreadable": [{"path": name, "reason": reason} for name, reason in listing.unreadable[:_SHOWN]],
-        "split": {
-            "sha256": split.sha256,
-            "seed": split.seed,
-            "how": split.how,
-            "val_share": split.val_share,
-            "test_share": split.test_share,
-        },
-        "data_hash": hashed,
-        "resident": parts["train"].resident,
-        "imbalance": round(float(total.max() / total.min()), 3),
-        "notes": listing.notes,
-    }
-
-
-def _advise(facts: dict[str, Any], listing: Listing, mean: Sequence[float]) -> None:
-    """Remarks on what may mislead."""
-    notes = facts["notes"]
-    found = facts["duplicates"]
-    if listing.unreadable:
-        notes.append(f"{len(listing.unreadable)} of {len(listing.ids)} images could not be used and were skipped")
-    if found["exact"] or found["near"]:
-        notes.append(
-            f"{found['exact']} exact and {found['near']} near copies of training or validation images in a later part: "
-            "the result looks better than it is"
-        )
-    if not found["searched"]:
-        why = "the pictures are too small" if facts["size"] < duplicates.SMALLEST else "there are too many images"
-        notes.append(f"near copies across the split were not looked for: {why}")
-    if max(mean) < 0.03:
-        notes.append(
-            "the images are nearly black; 16-bit files that hold 12-bit values, say, should be scaled to the full range"
-        )
-    if found["conflicting"]:
-        notes.append(f"{found['conflicting']} images occur several times with different labels")
-    if facts["imbalance"] >= 3:
-        notes.append(
-            f"the largest class has {facts['imbalance']:.3g} times the images of the smallest: look at balanced accuracy"
-        )
-    for part in ("val", "test"):
-        absent = [name for name, count in zip(facts["classes"], facts["counts"][part], strict=False) if not count]
-        if absent:
-            notes.append(
-                f"no {part} image of {', '.join(printable(name, 60) for name in absent[:5])}{' ...' if len(absent) > 5 else ''}"
-            )
-        total = sum(facts["counts"][part])
-        if total < 200 and facts["classes"]:
-            notes.append(f"only {total} {part} images: accuracies are good to about {100 / total**0.5:.0f} points")

@@ -29,7 +29,7 @@ def across(pixels: np.ndarray, labels: np.ndarray, rows: Mapping[str, np.ndarray
     comparisons = len(rows["val"]) * len(rows["train"]) + len(rows["test"]) * (len(rows["train"]) + len(rows["val"]))
     searched = pixels.shape[-1] >= SMALLEST and comparisons <= MOST_COMPARISONS
     near = _near(pixels, rows, {row for row, _ in exact}) if searched else []
-    return _summary(exact, near, searched, conflicting, ids)
+    return _summary(exact, near, searched, conflicting=conflicting, ids=ids)
 
 
 def across_files(
@@ -37,7 +37,7 @@ def across_files(
 ) -> dict[str, Any]:
     """The same from digests of whole files, for sets that are not in memory; near copies are not looked for."""
     exact, conflicting = _exact(digests, labels, rows)
-    return _summary(exact, [], False, conflicting, ids)
+    return _summary(exact, [], False, conflicting=conflicting, ids=ids)
 
 
 def _summary(

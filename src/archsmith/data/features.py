@@ -44,7 +44,9 @@ def columns_of(schema: Any, where: str, labelled: bool) -> Columns:
     if unused or rivals or label.lower() not in LABEL or image.lower() not in IMAGE:
         left = f"; {', '.join(rivals)} left aside (to take another one, name it label)" if rivals else ""
         notes.append(f"{where}: the images are those of column {image}, the labels those of column {label}{left}{unused}")
-    return Columns(image, label, _names(features.get(label), where, label), tuple(notes), named, tuple(schema.names))
+    return Columns(
+        image, label, _names(features.get(label), where, label), notes=tuple(notes), others=named, rest=tuple(schema.names)
+    )
 
 
 def is_split(names: Sequence[str] | None) -> bool:

@@ -182,7 +182,7 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
         said = ", ".join(part for part in PARTS if part in used.values())
         where = f" in {some(sorted(set(names_of(held))))}" if down else ""
         notes = [*notes, f"classes are the {len(tops)} folders in {_place(top, base)}"]
-        return _Plan(base, 1, down + 2, used, [*notes, f"{said}{where} below each class were taken as parts"])
+        return _Plan(base, 1, down + 2, used=used, notes=[*notes, f"{said}{where} below each class were taken as parts"])
     if any(len(parts) > 1 and "train" in parts for parts in inner):
         why = "they hold parts such as train at different levels" if all(inner) else "some of them hold parts such as train"
         raise _ambiguous(top, base, why, _INTO)
@@ -199,7 +199,7 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
     if named:
         taken = some([folder.name for folder in tops if part_of(folder.name)])
         notes.append(f"{taken} counted as a class, like the folders beside it, not as a part")
-    return _Plan(base, 1, 0, {}, notes)
+    return _Plan(base, 1, 0, used={}, notes=notes)
 
 
 def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str], *, known: Mapping[str, str]) -> _Plan:
@@ -230,7 +230,7 @@ def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str], *, kn
     said = ", ".join(f"{printable(by_part[part].name)} as {part}" for part in PARTS if part in by_part)
     notes = [*notes, f"folders taken as parts: {said}; classes are the folders in them"]
     notes += _fewer(train, _depth(top, base) + level + 1)
-    return _Plan(base, level, 1, used, notes)
+    return _Plan(base, level, 1, used=used, notes=notes)
 
 
 def _fewer(classes: Sequence[Tree], level: int) -> list[str]:
@@ -276,7 +276,7 @@ def _asked(top: Tree, level: int) -> _Plan:
             if depth
             else f"--classes-at {level}: {printable(top.path)} holds no folders with images."
         )
-    plan = _Plan(top, level, 0, {}, [f"classes are the folders at level {level}, as asked for"], asked=True)
+    plan = _Plan(top, level, 0, used={}, notes=[f"classes are the folders at level {level}, as asked for"], asked=True)
     passed: set[str] = set()
     for place in (*range(1, level), *range(level + 1, depth + 1)):
         folders = [folder for folder in at(top, place) if folder.count]

@@ -170,7 +170,7 @@ def batches(
         part = part.to(device)
     scale, shift = _affine(data, device)
     wanted = _wanted(part)
-    steps = _schedule(len(part), batch_size, seed, start, shuffle)
+    steps = _schedule(len(part), batch_size, seed, start=start, shuffle=shuffle)
     for step, (indices, pixels) in enumerate(_fetched(part, steps, workers), start=start):
         generator = torch.Generator().manual_seed(mix(seed, "step", step))
         pixels = pixels.to(device, non_blocking=True)
@@ -179,7 +179,7 @@ def batches(
             yield x, wanted(indices, x)
             continue
         x = _normalized(distort(augment, shift_and_flip(augment, pixels, generator), generator), scale, shift)
-        yield blend(augment, x, wanted(indices, x), part.classes, generator)
+        yield blend(augment, x, wanted(indices, x), classes=part.classes, generator=generator)
 
 
 def ordered(

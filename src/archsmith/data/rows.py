@@ -66,7 +66,7 @@ def read_rows(path: Path) -> Rows:
                 f"{where}, line {line}: {len(row)} cells where the header has {len(header)}; "
                 f"quote cells that hold {_SEPARATORS.get(separator, quoted(separator))}."
             )
-    return Rows(header, found[1:], lines[1:], encoding, notes)
+    return Rows(header, found[1:], lines[1:], encoding=encoding, notes=notes)
 
 
 def _parsed(text: str, separator: str, where: str, skipped: int, *, spaced: bool = False) -> tuple[list[list[str]], list[int]]:

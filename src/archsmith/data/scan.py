@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from archsmith.data.attempts import attempted
 from archsmith.data.decode import GREY_MODES, MAX_PIXELS, PLAIN, Preprocessing, decode, deep, orientation
 from archsmith.data.listing import Listing
-from archsmith.errors import UserError
+from archsmith.errors import UserError, first_line
 
 _CHUNK = 64
 _TAILS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
@@ -89,7 +89,7 @@ def pixels(
         return True
 
     names = indices.tolist()
-    good = [place for place, done in _each(one, range(len(indices)), listing, threads, names) if done]
+    good = [place for place, done in _each(one, range(len(indices)), listing, threads=threads, rows=names) if done]
     if len(good) == len(indices):
         return result, indices
     for target, place in enumerate(good):  # in place: the array may fill half of the memory
@@ -153,8 +153,7 @@ def reason(error: BaseException) -> str:
         return f"more than the {MAX_PIXELS} pixels that are accepted"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return first_line(error)
 
 
 def _cut_off(path: str, kind: str | None) -> bool:

@@ -50,7 +50,13 @@ class Split:
         """The split that was saved; Damaged where it is not what its hash says."""
         try:
             parts = {part: tuple(str(name) for name in saved["parts"][part]) for part in PARTS}
-            split = cls(parts, int(saved["seed"]), str(saved["how"]), float(saved["val_share"]), float(saved["test_share"]))
+            split = cls(
+                parts,
+                int(saved["seed"]),
+                str(saved["how"]),
+                val_share=float(saved["val_share"]),
+                test_share=float(saved["test_share"]),
+            )
             expected = saved["sha256"]
         except (KeyError, TypeError, ValueError) as error:
             raise Damaged(f"the saved split lacks or garbles {error}; restore the file, or start a new run.") from error
@@ -117,10 +123,10 @@ def divide(
         rows = {"train": pool}
     elif groups is None:
         how += "" if len(classes) < 2 else f", stratified by {by}"
-        rows = _stratified(labels, pool, shares, seed, classes)
+        rows = _stratified(labels, pool, shares, seed=seed, classes=classes)
     else:
         how += f", {len({groups[i] for i in pool.tolist()})} groups kept together, stratified by {by} as far as they allow"
-        rows = _grouped(labels, pool, shares, seed, groups)
+        rows = _grouped(labels, pool, shares, seed=seed, groups=groups)
     rows |= fixed
     _check(labels, rows, () if strata else classes)
     return {part: np.sort(rows[part]) for part in PARTS}, how

@@ -7,6 +7,7 @@ import glob
 import io
 import os
 import tempfile
+import threading
 import weakref
 import zlib
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from archsmith.data.features import Columns, columns_of, is_split, named_labels,
 from archsmith.data.listing import PART_NAMES, PARTS, ROW, UNLABELLED, Listing, label_name, part_of, printable, unique_ids
 from archsmith.data.rows import located, read_rows
 from archsmith.data.several import joined, one_each
-from archsmith.errors import UserError, quoted
+from archsmith.errors import UserError, first_line, quoted
 
 
 def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
@@ -95,6 +96,7 @@ class Blobs:
         self._spans: list[tuple[int, int]] = []
         self._total = 0
         self._file: Any = None
+        self._reading = threading.Lock()
 
     def append(self, blob: bytes) -> None:
         self._spans.append((self._total, len(blob)))
@@ -118,7 +120,9 @@ class Blobs:
         if self._file is None:
             return self._held[row]
         offset, length = self._spans[row]
-        return os.pread(self._file.fileno(), length, offset)
+        with self._reading:  # threads decode at the same time
+            self._file.seek(offset)
+            return self._file.read(length)
 
     def __len__(self) -> int:
         return len(self._spans)
@@ -172,7 +176,7 @@ def list_parquet(files: Sequence[Path], group: str | None, memory_limit_bytes: i
     found: list[tuple[str, tuple[str, ...] | None, list[str | None]]] = []
     first: Columns | None = None
     for path in files:
-        own, table = _read_parquet(path, group, blobs, pins, beside, labelled)
+        own, table = _read_parquet(path, group, blobs, pins=pins, beside=beside, labelled=labelled)
         if columns and (table.keys() != columns.keys() or own.label != (first or own).label):
             raise UserError(
                 f"{printable(str(path))} has the columns {', '.join((own.image, *table))}, {printable(str(files[0]))} "
@@ -307,9 +311,8 @@ def _read_parquet(
             raise UserError(
                 f"no space left in {tempfile.gettempdir()} to lay out the images of {where}; set TMPDIR to a larger disk."
             ) from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{where} cannot be read as parquet ({reason}); it may be truncated: fetch or write it again."
+            f"{where} cannot be read as parquet ({first_line(error)}); it may be truncated: fetch or write it again."
         ) from error
     for name, names in named.items():  # numbers with names, as a split may be
         table[name] = list(named_labels(table[name], names, f"{where}, column {quoted(name)}"))
@@ -320,7 +323,7 @@ def _beside(path: Path, name: str, where: str, row: int) -> str:
     """The file that a row names instead of holding the image; it lies in the folder of the table or below it."""
     folder = os.path.abspath(path.parent)
     full = os.path.normpath(os.path.join(folder, name))
-    if "\0" in name or os.path.commonpath([folder, full]) != folder:
+    if "\0" in name or not Path(full).is_relative_to(folder):
         raise UserError(
             f"{where}, row {row + 1}: its image is the path {printable(name)!r}, outside the folder of the file; such images "
             "are read from beside it only. For images elsewhere give a CSV file with the columns path and label."

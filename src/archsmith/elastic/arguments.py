@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
-from archsmith.errors import UserError, did_you_mean
+from archsmith.errors import UserError, did_you_mean, first_line
 from archsmith.space import Choice, Concat, Derived, Size
 
 _SIZES = "a whole number of 1 or more, or a Choice, Derived or Concat of such"
@@ -22,7 +22,7 @@ def building(layer: str) -> Iterator[None]:
     except UserError:
         raise
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{layer}: {str(error).strip().splitlines()[0]}") from error
+        raise UserError(f"{layer}: {first_line(error)}") from error
 
 
 def whole(layer: str, what: str, value: Any, least: int = 1) -> int:

@@ -81,7 +81,7 @@ def ship(
         differences = verify(partial, network, shape=shape, deployment=deployment, images=images)
         onnx = partial / "model.onnx"
         latency = time_onnx(onnx, tuple(shape), threads=threads) if onnx.exists() else None
-        written["card.md"] = card(facts, written, skipped, differences, latency).encode()
+        written["card.md"] = card(facts, written, skipped, differences=differences, latency=latency).encode()
         _put(partial / "card.md", written["card.md"])
         exchange_folder(partial, folder, old)
     except OSError as error:

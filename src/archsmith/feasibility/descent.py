@@ -5,10 +5,15 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 
-from archsmith.feasibility.violation import _EXCURSION, Gauge
+from archsmith.feasibility.violation import Gauge
 from archsmith.space import Architecture, SearchSpace
+
+_MEASURED = 160  # single changes around one architecture
+_EXCURSION = 12  # moves of a walk outside before it is called back
 
 
 class Descent:
@@ -72,50 +77,73 @@ class Descent:
         return arch, violation
 
 
+@dataclass(frozen=True)
+class _Change:
+    """Other options for some decisions, and what they are predicted to add to each constrained value."""
+
+    options: Mapping[str, object]
+    effect: Mapping[str, float]
+
+    def meets(self, other: _Change) -> bool:
+        """Whether both change the same decision."""
+        return bool(self.options.keys() & other.options.keys())
+
+    def and_(self, other: _Change) -> _Change:
+        """Both at once, as if their effects added up."""
+        effect = {name: self.effect[name] + other.effect[name] for name in self.effect}
+        return _Change({**self.options, **other.options}, effect)
+
+
 def exchanges(descent: Descent, arch: Architecture, limit: int = 32) -> list[Architecture]:
-    """Architectures up to four decisions away that would fit if the effects of decisions added up, at most `limit`.
+    """Architectures up to four decisions away that would fit if the effects of decisions added up, at most about `limit`.
 
     The effect of each single change is measured; sums of two pairs of them are matched by bisection against the limit that is
     broken most, then held against the others. Only decisions that bring no others into being are changed.
     """
-    gauge, rng = descent.gauge, descent.rng
-    base = gauge.values(arch)
-    if len(base) < len({c.name for c in gauge.constraints}):
+    constraints, rng = descent.gauge.constraints, descent.rng
+    base = descent.gauge.values(arch)
+    if not descent.gauge.complete(base):
         return []
-    target = max(gauge.constraints, key=lambda c: c.excess(base[c.name]))
-    singles: list[tuple[dict[str, object], dict[str, float]]] = []
-    moves = [(n, o) for n in arch if n in descent.free and n not in descent.gating for o in descent.others[n][arch[n]]]
-    for name, option in rng.sample(moves, min(len(moves), 160)):
-        values = gauge.values(descent.moved(arch, name, option))
-        if len(values) == len(base):
-            singles.append(({name: option}, {n: values[n] - base[n] for n in base}))
-    nothing: tuple[dict[str, object], dict[str, float]] = ({}, dict.fromkeys(base, 0.0))
-    pairs = [nothing, *singles, *(_both(a, b) for a, b in itertools.combinations(singles, 2) if not a[0].keys() & b[0].keys())]
-    pairs.sort(key=lambda pair: pair[1][target.name])
-    gains = [pair[1][target.name] for pair in pairs]
-    slack = 1e-9 * abs(base[target.name])
-    low, high = target.low - base[target.name] - slack, target.high - base[target.name] + slack
-    chosen: dict[Architecture, None] = {}
-    for first in rng.sample(pairs, len(pairs)):
-        begin = bisect.bisect_left(gains, low - first[1][target.name])
-        end = bisect.bisect_right(gains, high - first[1][target.name])
-        for second in pairs[begin:end] if end - begin <= 2 else (pairs[rng.randrange(begin, end)] for _ in range(2)):
-            if first[0].keys() & second[0].keys():
+    worst = max(constraints, key=lambda c: c.excess(base[c.name]))
+    changes = _pairs(_single_changes(descent, arch, base), _Change({}, dict.fromkeys(base, 0.0)))
+    changes.sort(key=lambda change: change.effect[worst.name])
+    effects = [change.effect[worst.name] for change in changes]
+    slack = 1e-9 * abs(base[worst.name])
+    low, high = worst.low - base[worst.name] - slack, worst.high - base[worst.name] + slack
+    found: dict[Architecture, None] = {}
+    for first in rng.sample(changes, len(changes)):
+        own = first.effect[worst.name]
+        begin, end = bisect.bisect_left(effects, low - own), bisect.bisect_right(effects, high - own)
+        few = end - begin <= 2
+        for second in changes[begin:end] if few else [changes[rng.randrange(begin, end)] for _ in range(2)]:
+            if first.meets(second):
                 continue
-            changes, gain = _both(first, second)
-            if all(c.excess(base[c.name] + gain[c.name]) <= 1e-9 for c in gauge.constraints):
-                other = Architecture({**arch, **changes})
+            both = first.and_(second)
+            if all(c.excess(base[c.name] + both.effect[c.name]) <= 1e-9 for c in constraints):
+                other = Architecture({**arch, **both.options})
                 if descent.allowed(other):
-                    chosen[other] = None
-        if len(chosen) >= limit:
+                    found[other] = None
+        if len(found) >= limit:
             break
-    return list(chosen)
+    return list(found)
 
 
-def _both(
-    a: tuple[dict[str, object], dict[str, float]], b: tuple[dict[str, object], dict[str, float]]
-) -> tuple[dict[str, object], dict[str, float]]:
-    return {**a[0], **b[0]}, {name: a[1][name] + b[1][name] for name in a[1]}
+def _single_changes(descent: Descent, arch: Architecture, base: Mapping[str, float]) -> list[_Change]:
+    """One decision changed each, their effects measured; of many moves a sample."""
+    free = [name for name in arch if name in descent.free and name not in descent.gating]
+    moves = [(name, option) for name in free for option in descent.others[name][arch[name]]]
+    changes = []
+    for name, option in descent.rng.sample(moves, min(len(moves), _MEASURED)):
+        values = descent.gauge.values(descent.moved(arch, name, option))
+        if len(values) == len(base):
+            changes.append(_Change({name: option}, {n: values[n] - base[n] for n in base}))
+    return changes
+
+
+def _pairs(changes: Sequence[_Change], nothing: _Change) -> list[_Change]:
+    """No change, each by itself, and every two of different decisions."""
+    pairs = [a.and_(b) for a, b in itertools.combinations(changes, 2) if not a.meets(b)]
+    return [nothing, *changes, *pairs]
 
 
 class Walk:

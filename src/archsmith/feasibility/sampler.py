@@ -69,7 +69,7 @@ def repair(
         if found <= violation:
             nearest, violation = moved, found
     if violation > 0:
-        raise _nothing_fits(space, gauge, nearest, rng, f"found in {gauge.calls:,} tries around one architecture")
+        raise _nothing_fits(space, gauge, nearest, rng=rng, how=f"found in {gauge.calls:,} tries around one architecture")
     return nearest
 
 
@@ -111,7 +111,7 @@ class FeasibleSampler:
                 break
         return drawn
 
-    def mended(self, arch: Architecture) -> Architecture:
+    def repaired(self, arch: Architecture) -> Architecture:
         """The architecture itself where it fits, else the nearest that descent reaches, else a fresh draw."""
         try:
             return repair(self._space, self.gauge.constraints, arch, self._rng, tries=2_000)
@@ -155,7 +155,7 @@ class FeasibleSampler:
             elif violation < least or nearest is None:
                 nearest, least = arch, violation
         if not fitting:
-            raise _nothing_fits(self._space, self.gauge, nearest, self._rng, f"among all {self._space.size:,}")
+            raise self._nothing_fits(nearest, f"among all {self._space.size:,}")
         if self._distinct:
             self._rng.shuffle(fitting)
             yield from fitting
@@ -163,84 +163,100 @@ class FeasibleSampler:
             yield self._rng.choice(fitting)
 
     def _walked(self, hits: Sequence[Architecture] = ()) -> Iterator[Architecture]:
-        found = self._found(hits)
-        walk = Walk(self._descent, found)
+        """Where walks over what fits stand, as long as they move; then what exchanges around fresh draws find."""
+        known = self._starts(hits)
+        walk = Walk(self._descent, known)
         while walk.mobility > _STUCK:
             for _ in range(walk.thinning):
                 walk.step()
             yield from walk.states()
-        yield from found
+        yield from known
         while True:
             start = self._space.sample(self._rng, uniform=True)
-            fitting = self._exchanged(start)[0] or self._reached(start, self._tries // 8)[0]
-            yield from fitting or [self._rng.choice(found)]  # one that is known, so that whoever draws may lose patience
+            fitting = self._exchanged(start).fitting or self._reached(start).fitting
+            yield from fitting or [self._rng.choice(known)]  # one that is known, so that whoever draws may lose patience
 
-    def _reached(self, start: Architecture, limit: int) -> tuple[list[Architecture], Architecture, float]:
-        """What fits around the end of a descent, that end and its violation."""
-        arch, violation = self._descent.run(start, limit)
+    def _reached(self, start: Architecture) -> _End:
+        """Where a descent from `start` ends, and what fits around that."""
+        arch, violation = self._descent.run(start, self._tries // 8)
         if violation <= 0:
-            return [arch], arch, violation
+            return _End(arch, violation, [arch])
         for _ in range(2):  # the second time from where the first came to
-            fitting, near, found = self._exchanged(arch)
-            if fitting or found >= violation:
-                return fitting, arch, violation
-            arch, violation = near, found
-        return [], arch, violation
+            near = self._exchanged(arch)
+            if near.fitting or near.violation >= violation:
+                return _End(arch, violation, near.fitting)
+            arch, violation = near.arch, near.violation
+        return _End(arch, violation, [])
 
-    def _exchanged(self, arch: Architecture) -> tuple[list[Architecture], Architecture, float]:
-        """What fits after exchanges, and the nearest met with its violation."""
-        ends = [(self.gauge.violation(other), other) for other in exchanges(self._descent, arch)]
-        violation, near = min(ends, key=lambda end: end[0], default=(math.inf, arch))
-        return [other for found, other in ends if found <= 0], near, violation
+    def _exchanged(self, arch: Architecture) -> _End:
+        """The nearest that exchanges meet around `arch`, and all of them that fit."""
+        met = [(self.gauge.violation(other), other) for other in exchanges(self._descent, arch)]
+        violation, near = min(met, key=lambda pair: pair[0], default=(math.inf, arch))
+        return _End(near, violation, [other for found, other in met if found <= 0])
 
-    def _found(self, hits: Sequence[Architecture]) -> list[Architecture]:
-        """Feasible architectures to start walks from: hits of the draws, and the ends of descents from many sides."""
+    def _starts(self, hits: Sequence[Architecture]) -> list[Architecture]:
+        """Feasible architectures to start walks from: hits of the draws, and what descents from many sides reach.
+
+        Raises NothingFits where they reach none.
+        """
         near = [arch for *_, arch in sorted(self._near, reverse=True)]
         ends = [self._space.extreme(0), self._space.extreme(-1)]
-        found = list(hits[-_CHAINS:])
-        if not found and self._stop():  # no time to look: the smallest network, or the largest, mostly fits
-            found = [end for end in ends if self._space.contains(end) and self.gauge.violation(end) <= 0]
-        failed: list[tuple[float, int, Architecture]] = []
-        number = -1
-        while len(found) < _CHAINS and not (found and (number >= 2 * _CHAINS or self._stop())):
+        known = list(hits[-_CHAINS:])
+        if not known and self._stop():  # no time to look: the smallest network, or the largest, mostly fits
+            known = [end for end in ends if self._space.contains(end) and self.gauge.violation(end) <= 0]
+        missed: list[_End] = []
+        number = 0
+        while len(known) < _CHAINS and not (known and (number > 2 * _CHAINS or self._stop())):
+            if not known and (self.gauge.calls > self._tries or self._agree(missed) or self._stop()):
+                nearest = _nearest(missed).arch if missed else next(iter(near), None)
+                raise self._nothing_fits(nearest, f"found in {self.gauge.calls:,} tries")
+            reached = self._reached(self._side(number, [*near, *ends], missed))
+            known += reached.fitting
+            if not reached.fitting:
+                missed.append(reached)
             number += 1
-            spent = self.gauge.calls > self._tries or self._agreed(failed) or self._stop()
-            if not found and spent:
-                nearest = min(failed)[2] if failed else next(iter(near), None)
-                raise _nothing_fits(self._space, self.gauge, nearest, self._rng, f"found in {self.gauge.calls:,} tries")
-            start = self._start(number, near, ends, failed)
-            fitting, arch, violation = self._reached(start, self._tries // 8)
-            found.extend(fitting)
-            if not fitting:
-                failed.append((violation, number, arch))
-        return found
+        return known
 
-    def _start(
-        self, number: int, near: list[Architecture], ends: list[Architecture], failed: list[tuple[float, int, Architecture]]
-    ) -> Architecture:
-        if number < len(near):
-            return near[number]
-        if number < len(near) + len(ends):
-            return ends[number - len(near)]
-        if failed and self._rng.random() < 0.7:
-            return self._descent.kick(min(failed)[2], self._rng.randint(2, 6))
+    def _side(self, number: int, sides: Sequence[Architecture], missed: Sequence[_End]) -> Architecture:
+        """Where descent `number` begins: at the given sides, then around the nearest that was missed, or anywhere."""
+        if number < len(sides):
+            return sides[number]
+        if missed and self._rng.random() < 0.7:
+            return self._descent.kick(_nearest(missed).arch, self._rng.randint(2, 6))
         return self._space.sample(self._rng)
 
-    def _agreed(self, failed: list[tuple[float, int, Architecture]]) -> bool:
+    def _agree(self, missed: Sequence[_End]) -> bool:
         """Whether many descents ended at the same least violation, ends of the space among the starts."""
-        if len(failed) < len(self._near) + 2:
+        if len(missed) < len(self._near) + 2:
             return False
-        least = min(failed)[0]
-        return sum(violation <= least * (1 + 1e-9) for violation, *_ in failed) >= _AGREE
+        least = _nearest(missed).violation
+        return sum(end.violation <= least * (1 + 1e-9) for end in missed) >= _AGREE
+
+    def _nothing_fits(self, nearest: Architecture | None, how: str) -> NothingFits:
+        return _nothing_fits(self._space, self.gauge, nearest, rng=self._rng, how=how)
+
+
+@dataclass(frozen=True)
+class _End:
+    """Where looking led: an architecture, its violation, and what fits around it."""
+
+    arch: Architecture
+    violation: float
+    fitting: list[Architecture]
+
+
+def _nearest(ends: Sequence[_End]) -> _End:
+    """The one that breaks least, the first of several."""
+    return min(ends, key=lambda end: end.violation)
 
 
 # -- nothing fits -----------------------------------------------------------------------------------------------------------
 
 
-def _nothing_fits(space: SearchSpace, gauge: Gauge, nearest: Architecture | None, rng: Random, how: str) -> NothingFits:
+def _nothing_fits(space: SearchSpace, gauge: Gauge, nearest: Architecture | None, *, rng: Random, how: str) -> NothingFits:
     wanted = ", ".join(map(str, gauge.constraints))
     values = gauge.values(nearest) if nearest is not None else {}
-    if nearest is None or len(values) < len({c.name for c in gauge.constraints}):
+    if nearest is None or not gauge.complete(values):
         return NothingFits(f"no architecture that fits {wanted} was {how}; the last failure was: {gauge.failure}", nearest)
     broken = [c for c in gauge.constraints if c.excess(values[c.name]) > 0]
     relaxed = tuple(_relaxed(c, values[c.name]) for c in broken)
@@ -249,7 +265,7 @@ def _nothing_fits(space: SearchSpace, gauge: Gauge, nearest: Architecture | None
         f"{', '.join(f'{name}={figure(value)}' for name, value in values.items())} and fits with {' and '.join(relaxed)}"
     )
     if len(broken) > 1:
-        alone = [text for c in gauge.constraints if (text := _alone(space, gauge, c, nearest, rng))]
+        alone = [text for c in gauge.constraints if (text := _alone(space, gauge, c, nearest=nearest, rng=rng))]
         message += f"; relaxing one limit alone takes {' or '.join(alone)}" if alone else ""
     return NothingFits(f"{message}; relax that, or choose another --space", nearest, relaxed)
 
@@ -264,14 +280,14 @@ def _relaxed(constraint: Constraint, value: float) -> str:
     return f"{constraint.name}{'<=' if above else '>='}{value:.15g}"
 
 
-def _alone(space: SearchSpace, gauge: Gauge, one: Constraint, nearest: Architecture, rng: Random) -> str | None:
+def _alone(space: SearchSpace, gauge: Gauge, one: Constraint, *, nearest: Architecture, rng: Random) -> str | None:
     """What the one limit must become for everything to fit with the others as they are; None where that was not found."""
     weighed = Gauge(gauge.constraints, [1.0 if c is one else 1e4 for c in gauge.constraints])
     descent = Descent(space, weighed, rng)
     ends = [descent.run(start, 2_000) for start in (nearest, space.extreme(0), space.extreme(-1), space.sample(rng))]
     arch = min(ends, key=lambda end: end[1])[0]
     values = weighed.values(arch)
-    if len(values) < len({c.name for c in gauge.constraints}):
+    if not weighed.complete(values):
         return None
     met = all(c.excess(values[c.name]) <= 0 for c in gauge.constraints if c is not one)
     return _relaxed(one, values[one.name]) if met else None
@@ -330,10 +346,10 @@ def feasible_share(
         if space.contains(end):
             _values(end, asked, constraints, values)
     if not archs:
-        return Share(0.0, 0.0, 0.0, 0, values)
+        return Share(0.0, low=0.0, high=0.0, draws=0, values=values)
     share = hits / len(archs)
     low, high = (share, share) if everything else wilson(hits, len(archs))
-    return Share(share, low, high, len(archs), values)
+    return Share(share, low=low, high=high, draws=len(archs), values=values)
 
 
 def _values(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from archsmith.errors import UserError
 from archsmith.problem import Constraint, Metric, distinct, name_of, read, reason_of
 from archsmith.space import Architecture
-
-_EXCURSION = 12  # steps of a walk outside before it is called back
 
 
 class Gauge:
@@ -40,6 +38,10 @@ class Gauge:
                 self.failure = f"{name_of(metric)}: {reason_of(error)}"
                 return math.inf
         return total
+
+    def complete(self, values: Mapping[str, float]) -> bool:
+        """Whether `values` holds every constrained one: no metric failed."""
+        return len(values) == len({constraint.name for constraint in self.constraints})
 
     def values(self, arch: Architecture) -> dict[str, float]:
         """The constrained values, without those that a metric fails to give as a finite number."""

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archsmith.errors import first_line
 from archsmith.graph.fold import fold_model
 from archsmith.graph.trace import Untraceable, evaluation
 from archsmith.graph.writer import BATCH, OPSET, Deployment, Unwritten, write
@@ -71,8 +72,7 @@ def exported(network: nn.Module, shape: Sequence[int], deployment: Deployment | 
         try:
             return torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
         except Exception as error:
-            line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise Untraceable(f"torch.export cannot trace {type(network).__name__}: {line}") from error
+            raise Untraceable(f"torch.export cannot trace {type(network).__name__}: {first_line(error)}") from error
 
 
 def pt2_bytes(program: Any) -> bytes:
@@ -103,8 +103,7 @@ def onnx_bytes(network: nn.Module, shape: Sequence[int], deployment: Deployment 
                 input_names=["images"], output_names=[output],
             )  # fmt: skip
         except Exception as error:
-            line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise Untraceable(f"torch.onnx cannot write {type(network).__name__}: {line}") from error
+            raise Untraceable(f"torch.onnx cannot write {type(network).__name__}: {first_line(error)}") from error
     assert result is not None
     return _cleaned(result.model_proto)
 

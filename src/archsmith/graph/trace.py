@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from archsmith.errors import ArchsmithError
+from archsmith._internal.modes import modes_kept
+from archsmith.errors import ArchsmithError, first_line
 
 TRACED = 2  # inputs in the batch that a network is traced with
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -71,12 +72,8 @@ class _Shapes(fx.Interpreter):
 @contextmanager
 def evaluation(network: nn.Module) -> Iterator[nn.Module]:
     """Within it the network is in evaluation mode; afterwards every module has its own mode again."""
-    modes = {module: module.training for module in network.modules()}
-    try:
+    with modes_kept(network):
         yield network.eval()
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def is_stock(module: nn.Module) -> bool:
@@ -102,7 +99,7 @@ def trace(network: nn.Module, shape: tuple[int, ...], batch: int = TRACED, chain
         except Exception as error:
             path, module = tracer.inside[-1] if tracer.inside else ("", network)
             where = f"at '{path}'" if path else "itself"
-            raise Untraceable(f"{type(module).__name__} {where} cannot be traced by torch.fx: {_first_line(error)}") from error
+            raise Untraceable(f"{type(module).__name__} {where} cannot be traced by torch.fx: {first_line(error)}") from error
         device = next((p.device for p in (*network.parameters(), *network.buffers())), torch.device("cpu"))
         interpreter = _Shapes(fx.GraphModule(network, graph))
         interpreter.extra_traceback = False
@@ -110,13 +107,9 @@ def trace(network: nn.Module, shape: tuple[int, ...], batch: int = TRACED, chain
             interpreter.run(torch.zeros(batch, *shape, device=device))
         except Exception as error:
             raise Untraceable(
-                f"{type(network).__name__} does not take an input of shape {shape}: {_first_line(error)}"
+                f"{type(network).__name__} does not take an input of shape {shape}: {first_line(error)}"
             ) from error
     return graph
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def constructor(module: nn.Module) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -115,7 +115,7 @@ def write(network: nn.Module, shape: Sequence[int], *, batch: int | None = None,
     nodes = folded(writer.nodes, writer.constants, [last])
     initializers = [numpy_helper.from_array(value, name) for name, value in writer.constants.items()]
     model = helper.make_model(
-        helper.make_graph(nodes, type(network).__name__, [image], [answer], initializers),
+        helper.make_graph(nodes, type(network).__name__, [image], [answer], initializer=initializers),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="archsmith",
@@ -389,36 +389,103 @@ _UNARY = {
 
 
 def _function(writer: _Writer, node: fx.Node, values: dict[fx.Node, str]) -> str:
-    target, args, kwargs = node.target, node.args, dict(node.kwargs)
-    if target in _BINARY and len(args) == 2 and not kwargs:
-        operands = [values[a] if isinstance(a, fx.Node) and a in values else _number(writer, a, node) for a in args]
-        return writer.emit(_BINARY[target], operands, node.name)
-    source = args[0] if args else None
-    if target in _UNARY and isinstance(source, fx.Node) and len(args) == 1 and set(kwargs) <= {"inplace"}:
-        return _POINTWISE[_UNARY[target]](writer, values[source], node.name)
-    if target in (torch.flatten, "flatten") and (args[1:], kwargs) in (((1,), {}), ((), {"start_dim": 1})):
-        return writer.emit("Flatten", [values[source]], node.name, axis=1)  # type: ignore[index]
-    if target in (torch.cat, torch.concat) and isinstance(source, tuple | list) and all(isinstance(s, fx.Node) for s in source):
-        axis = args[1] if len(args) > 1 else kwargs.get("dim", 0)
-        return writer.emit("Concat", [values[s] for s in source], node.name, axis=axis)
-    if target == "long" and isinstance(source, fx.Node) and len(args) == 1 and not kwargs:
-        return writer.emit("Cast", [values[source]], node.name, to=7)  # int64
-    if target is torch.flip and isinstance(source, fx.Node):
-        return _flipped(writer, values[source], args[1] if len(args) > 1 else kwargs["dims"], node.name)
-    if target == "unflatten" and args[1:2] == (0,) and isinstance(args[2], tuple) and isinstance(source, fx.Node):
-        form = writer.constant(f"{node.name}.form", np.asarray((*args[2], *source.meta["shape"][1:]), np.int64))
-        return writer.emit("Reshape", [values[source], form], node.name)
-    averages = target in ("mean", torch.mean) and set(kwargs) <= {"dim", "keepdim"}
-    if averages and isinstance(source, fx.Node) and (args[1:], kwargs) in (((0,), {}), ((), {"dim": 0})):
-        first = writer.constant(f"{node.name}.axes", np.asarray([0], np.int64))
-        return writer.emit("ReduceMean", [values[source], first], node.name, keepdims=0)
-    if averages and isinstance(source, fx.Node) and len(source.meta["shape"]) == 4:
-        axes = args[1] if len(args) > 1 else kwargs.get("dim")
-        if isinstance(axes, tuple | list) and sorted(a % 4 for a in axes) == [2, 3]:
-            pooled = writer.emit("GlobalAveragePool", [values[source]], f"{node.name}.pooled")
-            keep = args[2] if len(args) > 2 else kwargs.get("keepdim", False)
-            return pooled if keep else writer.emit("Flatten", [pooled], node.name, axis=1)
-    raise Unwritten(f"{getattr(target, '__name__', target)} (node {node.name})")
+    """A function's or method's node; the first of the writers that knows the call as it is made."""
+    call = _Call(node.target, node.name, tuple(node.args), kwargs=dict(node.kwargs), values=values)
+    for form in (_binary, _unary, _flat, _joined, _whole, _flip, _parted, _mean):
+        written = form(writer, call)
+        if written is not None:
+            return written
+    raise Unwritten(f"{getattr(node.target, '__name__', node.target)} (node {node.name})")
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call of a function or of a tensor's method: the tensor is its first argument."""
+
+    target: Any
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    values: Mapping[fx.Node, str]  # the names of the tensors that are there
+
+    @property
+    def tensor(self) -> fx.Node | None:
+        """The first argument; None where it is no tensor."""
+        return self.args[0] if self.args and isinstance(self.args[0], fx.Node) else None
+
+    def given(self, place: int, name: str, default: Any = None) -> Any:
+        """An argument, by its place or by its name."""
+        return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
+
+    def just(self, name: str, value: Any) -> bool:
+        """Whether this is the only argument after the tensor."""
+        return (self.args[1:], self.kwargs) in (((value,), {}), ((), {name: value}))
+
+
+def _binary(writer: _Writer, call: _Call) -> str | None:
+    if call.target not in _BINARY or len(call.args) != 2 or call.kwargs:
+        return None
+    known = call.values
+    operands = [known[a] if isinstance(a, fx.Node) and a in known else _number(writer, a, call.name) for a in call.args]
+    return writer.emit(_BINARY[call.target], operands, call.name)
+
+
+def _unary(writer: _Writer, call: _Call) -> str | None:
+    if call.target not in _UNARY or call.tensor is None or len(call.args) != 1 or not set(call.kwargs) <= {"inplace"}:
+        return None
+    return _POINTWISE[_UNARY[call.target]](writer, call.values[call.tensor], call.name)
+
+
+def _flat(writer: _Writer, call: _Call) -> str | None:
+    if call.target not in (torch.flatten, "flatten") or call.tensor is None or not call.just("start_dim", 1):
+        return None
+    return writer.emit("Flatten", [call.values[call.tensor]], call.name, axis=1)
+
+
+def _joined(writer: _Writer, call: _Call) -> str | None:
+    parts = call.args[0] if call.args else None
+    if call.target not in (torch.cat, torch.concat) or not isinstance(parts, tuple | list):
+        return None
+    if not all(isinstance(part, fx.Node) for part in parts):
+        return None
+    return writer.emit("Concat", [call.values[part] for part in parts], call.name, axis=call.given(1, "dim", 0))
+
+
+def _whole(writer: _Writer, call: _Call) -> str | None:
+    """`x.long()`: as whole numbers of 64 bits."""
+    if call.target != "long" or call.tensor is None or len(call.args) != 1 or call.kwargs:
+        return None
+    return writer.emit("Cast", [call.values[call.tensor]], call.name, to=7)
+
+
+def _flip(writer: _Writer, call: _Call) -> str | None:
+    if call.target is not torch.flip or call.tensor is None:
+        return None
+    return _flipped(writer, call.values[call.tensor], call.given(1, "dims"), call.name)
+
+
+def _parted(writer: _Writer, call: _Call) -> str | None:
+    """`x.unflatten(0, (a, b))`: the batch as several."""
+    if call.target != "unflatten" or call.tensor is None or call.args[1:2] != (0,) or not isinstance(call.args[2], tuple):
+        return None
+    form = np.asarray((*call.args[2], *call.tensor.meta["shape"][1:]), np.int64)
+    return writer.emit("Reshape", [call.values[call.tensor], writer.constant(f"{call.name}.form", form)], call.name)
+
+
+def _mean(writer: _Writer, call: _Call) -> str | None:
+    """Over the batch, or over height and width."""
+    if call.target not in ("mean", torch.mean) or call.tensor is None or not set(call.kwargs) <= {"dim", "keepdim"}:
+        return None
+    x = call.values[call.tensor]
+    if call.just("dim", 0):
+        first = writer.constant(f"{call.name}.axes", np.asarray([0], np.int64))
+        return writer.emit("ReduceMean", [x, first], call.name, keepdims=0)
+    axes = call.given(1, "dim")
+    spatial = len(call.tensor.meta["shape"]) == 4 and isinstance(axes, tuple | list) and sorted(a % 4 for a in axes) == [2, 3]
+    if not spatial:
+        return None
+    pooled = writer.emit("GlobalAveragePool", [x], f"{call.name}.pooled")
+    return pooled if call.given(2, "keepdim", False) else writer.emit("Flatten", [pooled], call.name, axis=1)
 
 
 def _flipped(writer: _Writer, x: str, axes: Any, name: str) -> str:
@@ -430,10 +497,10 @@ def _flipped(writer: _Writer, x: str, axes: Any, name: str) -> str:
     return writer.emit("Slice", [x, *inputs], name)
 
 
-def _number(writer: _Writer, value: Any, node: fx.Node) -> str:
+def _number(writer: _Writer, value: Any, name: str) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return writer.scalar(float(value))
-    raise Unwritten(f"operand {value!r} of {node.name}")
+    raise Unwritten(f"operand {value!r} of {name}")
 
 
 def annotate(data: bytes, facts: dict[str, Any]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from archsmith._internal.registry import look_up
+from archsmith._internal.registry import load_named
 from archsmith.methods import protocol
 from archsmith.methods.protocol import Method, Setting
 from archsmith.spaces import meant
@@ -66,7 +66,7 @@ def auto(space: str) -> str:
 
 def named(name: str) -> Any:
     """The class, or what makes one, of a method by name, of an installed plug-in, or of the user's own file: "my.py:Mine"."""
-    return look_up("method", name, METHODS)
+    return load_named("method", name, METHODS)
 
 
 def settings_of(name: str) -> dict[str, Setting]:

@@ -25,8 +25,8 @@ from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.predictors.ranking import kendall, spearman
 from archsmith.problem import Problem, Trial, minimize
-from archsmith.searchers.guided import guided
 from archsmith.searchers.loop import run_searcher
+from archsmith.searchers.predictor_guided import guided
 from archsmith.searchers.random import random_search
 from archsmith.space import Architecture
 from archsmith.spaces.cells import CANONICAL

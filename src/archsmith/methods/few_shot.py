@@ -26,7 +26,6 @@ from archsmith.methods.protocol import Trained, setting
 from archsmith.metrics.proxies.zico import ZiCo
 from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces.cells import LIVE, STATISTIC
-from archsmith.training.nodes import train_node
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import SAMPLINGS, Sampler, among, check_named, named
 from archsmith.training.shared import Distillation
@@ -43,6 +42,7 @@ from archsmith.training.splits import (
 )
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward
+from archsmith.training.supernet_node import train_node
 
 _LEAST = 4.0  # seconds of training for a part; where time is shorter, there are fewer
 _PARENT = 0.5  # of the training: the supernet of the whole space, where it is split

@@ -29,7 +29,7 @@ from archsmith.metrics.shared import SharedAccuracy
 from archsmith.problem import Candidate, Problem, minimize
 from archsmith.searchers.loop import Proposals, run_searcher, searcher
 from archsmith.space import Architecture
-from archsmith.training.relaxed import (
+from archsmith.training.relaxation import (
     METHODS,
     Enas,
     Relaxation,

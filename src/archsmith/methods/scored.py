@@ -40,7 +40,7 @@ from archsmith.searchers.evolution import evolution
 from archsmith.searchers.loop import GeneratorSearcher, run_searcher
 from archsmith.searchers.nsga import nsga2
 from archsmith.searchers.random import random_search
-from archsmith.searchers.steady import Proposing, steady_state
+from archsmith.searchers.steady_state import Proposing, steady_state
 from archsmith.space import Architecture
 from archsmith.training.pace import COUNTS, Pace, timed
 from archsmith.training.recipe import growth

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith._internal.modes import modes_kept
 from archsmith._internal.statistics import Z95, wilson
 from archsmith.errors import EvaluationFailed
 
@@ -90,18 +91,14 @@ def evaluate(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], judge:
 
     Raises EvaluationFailed where an output is not finite or there are no images.
     """
-    modes = {part: part.training for part in module.modules()}
 
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
         for x, y in batches:
             yield module(x).float(), y
 
-    try:
+    with modes_kept(module):
         module.eval()
         return judge(pairs())
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
 
 
 def _finite(loss: float) -> float:

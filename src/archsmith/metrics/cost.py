@@ -1,11 +1,10 @@
-"""Parameters, MACs, peak activation memory, depth: exact counts of a plain module, `Costs` of architectures, equal and fast."""
+"""Parameters, MACs, depth: exact counts of a plain module, and `Costs` of architectures (memory too), equal and fast."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -13,16 +12,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from archsmith.elastic.blocks import Repeat
 from archsmith.elastic.layer import is_elastic, shapes
 from archsmith.elastic.reading import Place, Reading, read
 from archsmith.elastic.supernet import extract, parts
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError, did_you_mean
+from archsmith.metrics.memory import TABLE_LIMIT, PeakMemory, Quick, on_meta, peak_memory
 from archsmith.problem import Term
 from archsmith.space import Architecture, SearchSpace, choices_of, resolve
 
@@ -30,10 +27,9 @@ Shape = tuple[int, ...]
 NAMES = ("params", "macs", "memory")
 LAYERS = ("depth", "log_sizes", "outputs")  # see `layer_sums`
 OWN = ("layers",)  # what only a model's own `counts` can say
-_ELEMENTWISE_IN_PLACE = frozenset({"relu_", "hardswish_", "hardsigmoid_", "hardtanh_", "silu_", "gelu_", "sigmoid_"})
+_FLOPS_PER_MAC = 2  # as torch counts them
 _INSTEAD = ": only a model that does so in its own `counts` has them, as `zen` has; bound depth instead"
 _WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)  # whose MACs are so many for each element of the weight
-_TABLE_LIMIT = 500_000  # entries of one table; then it starts anew
 
 
 # -- exact counts of a plain module ---------------------------------------------------------------------------------------
@@ -49,11 +45,19 @@ def macs(module: nn.Module, shape: Shape) -> int:
     return sum(macs_by_module(module, shape).values())
 
 
+def macs_while(run: Callable[[], object]) -> int:
+    """Multiply-accumulates of what torch computes while `run` does."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        run()
+    return counter.get_total_flops() // _FLOPS_PER_MAC
+
+
 def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
     """Path -> MACs that this module spends itself, outside its children ("" is the module)."""
-    module, image = _on_meta(module), torch.empty(1, *shape, device="meta")
+    module, image = on_meta(module), torch.empty(1, *shape, device="meta")
     counter = FlopCounterMode(display=False)
-    with counter, _Quick(), torch.no_grad():
+    with counter, Quick(), torch.no_grad():
         module(image)
     root, counts = f"{type(module).__name__}.", counter.get_flop_counts()
     total = {"": sum(counts.get("Global", {}).values())}  # none of it where nothing spends any
@@ -65,7 +69,7 @@ def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
             while parent not in total:
                 parent = parent.rpartition(".")[0]
             own[parent] -= count
-    return {path: count // 2 for path, count in own.items() if count}  # a multiply-accumulate is two of torch's FLOPs
+    return {path: count // _FLOPS_PER_MAC for path, count in own.items() if count}
 
 
 def layer_sums(module: nn.Module, shape: Shape) -> dict[str, float]:
@@ -90,7 +94,7 @@ def _layer(weight: Shape, numbers: int) -> tuple[float, ...]:
 
 def _given(module: nn.Module, shape: Shape) -> dict[str, int]:
     """Path -> numbers that a transposed convolution gives; those of other layers follow from their MACs."""
-    module, given = _on_meta(module), dict[str, int]()
+    module, given = on_meta(module), dict[str, int]()
 
     def note(path: str, output: Tensor) -> None:
         given[path] = given.get(path, 0) + output.numel()
@@ -99,87 +103,12 @@ def _given(module: nn.Module, shape: Shape) -> dict[str, int]:
     hooks = [layer.register_forward_hook(lambda _, __, output, path=path: note(path, output)) for path, layer in layers]
     try:
         if hooks:
-            with _Quick(), torch.no_grad():
+            with Quick(), torch.no_grad():
                 module(torch.empty(1, *shape, device="meta"))
     finally:
         for hook in hooks:
             hook.remove()
     return given
-
-
-def peak_memory(module: nn.Module, shape: Shape) -> int:
-    """Peak bytes of live activations during eager float32 inference of one input (C, H, W), the input included.
-
-    What PyTorch really keeps alive, variables of its `forward` functions included; weights and work space are not counted.
-    """
-    return _trace_memory(_on_meta(module), torch.empty(1, *shape, device="meta"))[0]
-
-
-def _on_meta(module: nn.Module) -> nn.Module:
-    """The module in eval mode on `meta`; a copy, unless it is that already. No weight is copied."""
-    tensors = [*module.parameters(), *module.buffers()]
-    if all(t.is_meta for t in tensors) and not any(m.training for m in module.modules()):
-        return module
-    memo: dict[int, Any] = {}
-    for tensor in tensors:
-        twin = torch.empty_like(tensor, device="meta")
-        memo[id(tensor)] = nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
-    return copy.deepcopy(module, memo).eval()
-
-
-def _quick(func: Any, args: tuple[Any, ...]) -> Any:
-    """What an operation gives on `meta` where that is plain to see, None elsewhere; torch takes milliseconds to find out."""
-    name = func.overloadpacket.__name__
-    if name in _ELEMENTWISE_IN_PLACE:
-        return args[0]
-    if name == "_native_batch_norm_legit_no_training" or (name == "native_batch_norm" and args[5] is False):
-        return torch.empty_like(args[0]), torch.empty(0, device="meta"), torch.empty(0, device="meta")
-    return None
-
-
-class _Quick(TorchDispatchMode):
-    """Answers for torch where `_quick` can."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = _quick(func, args)
-        return func(*args, **(kwargs or {})) if result is None else result
-
-
-class _Allocations(TorchDispatchMode):
-    """Adds up the storages that are alive after each operation."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self._seen = {StorageWeakRef(t.untyped_storage()).cdata for t in (*module.parameters(), *module.buffers())}
-        self._live: dict[int, tuple[StorageWeakRef, int]] = {}
-        self.peak = 0
-
-    def add(self, tensor: Tensor) -> None:
-        """Counts a tensor's storage as long as it lives."""
-        storage = tensor.untyped_storage()
-        reference = StorageWeakRef(storage)
-        if reference.cdata not in self._seen:
-            self._live.setdefault(reference.cdata, (reference, storage.nbytes()))
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self._live = {key: entry for key, entry in self._live.items() if not entry[0].expired()}
-        result = _quick(func, args)
-        if result is None:
-            result = func(*args, **(kwargs or {}))
-        for output in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(output, Tensor):
-                self.add(output)
-        self.peak = max(self.peak, sum(size for _, size in self._live.values()))
-        return result
-
-
-def _trace_memory(module: nn.Module, image: Tensor) -> tuple[int, Tensor]:
-    """Peak bytes with the input alive throughout, and the output."""
-    with torch.no_grad(), _Allocations(module) as allocations:
-        allocations.add(image)
-        allocations.peak = image.untyped_storage().nbytes()
-        output = module(image)
-    return allocations.peak, output
 
 
 # -- counts of a model's architectures ------------------------------------------------------------------------------------
@@ -214,7 +143,7 @@ class Costs:
         self.counted = self.names  # what it can show
         self.name = "costs"
         self._reading = read(model)
-        self._memory = _Memory(model, self.shape, self._reading) if "memory" in self.names else None
+        self._memory = PeakMemory(model, self.shape, self._reading) if "memory" in self.names else None
         self._layers = tuple(name for name in LAYERS if name in self.names)
         self._memo: dict[Architecture, dict[str, float]] = {}
         self._views = decisions(self._reading)
@@ -235,7 +164,7 @@ class Costs:
         """The costs named at the start; all but `log_sizes` are whole numbers."""
         known = self._memo.get(arch)
         if known is None:
-            if len(self._memo) >= _TABLE_LIMIT:
+            if len(self._memo) >= TABLE_LIMIT:
                 self._memo.clear()
             known = self._memo[arch] = self._count(arch) if self.additive else self._one_by_one(arch)
         return dict(known)
@@ -313,7 +242,7 @@ class Costs:
             key = tuple([get(name) for name in group.names])
             entry = group.table.get(key)
             if entry is None:
-                if len(group.table) >= _TABLE_LIMIT:
+                if len(group.table) >= TABLE_LIMIT:
                     group.table.clear()
                 entry = group.table[key] = self._entry(group, arch)
             weights += entry[0]
@@ -323,54 +252,69 @@ class Costs:
         return {"params": weights, "macs": multiplications, **dict(zip(self._layers, sums, strict=True))}
 
     def _entry(self, group: _Group, arch: Architecture) -> tuple[int, int, tuple[float, ...]]:
-        values = {choice: arch[name] for choice, name in self._reading.names.items() if name in arch}
+        """Parameters, MACs and layer sums of a group's modules."""
+        values = self._values(arch)
         weights = multiplications = 0
-        sums, views = dict.fromkeys(LAYERS, 0.0), [arch[name] for name in self._views]
-        for place in group.places:
-            clause = self._reading.along[place.path]
-            if clause is None or not all(gate.open(arch) for gate in clause):
-                continue
+        sums = dict.fromkeys(LAYERS, 0.0)
+        for place in self._present(group.places, arch):
             found = _parameter_shapes(place, values)
             weights += sum(map(math.prod, found.values()))
-            if place.path in self._weighted:
-                if (at := (place.path, *views)) not in self._rates:
-                    self._learn(arch)
-                multiplications += self._rates[at] * math.prod(found["weight"])
-                numbers = self._areas.get(at, self._rates[at]) * _channels(place, found["weight"], values)
+            weighted = place.path in self._weighted
+            if not weighted and place.path not in self._spending:
+                continue
+            key = self._key(place, arch, values)
+            if key not in self._rates:
+                self._learn(arch)
+            rate = self._rates[key]
+            multiplications += rate * math.prod(found["weight"]) if weighted else rate
+            if weighted:
+                numbers = self._areas.get(key, rate) * _channels(place, found["weight"], values)
                 for name, value in zip(LAYERS, _layer(found["weight"], numbers), strict=True):
                     sums[name] += value
-            elif place.path in self._spending:
-                key = (place.path, *views, _sizes(place, values))
-                if key not in self._own:
-                    self._learn(arch)
-                multiplications += self._own[key]
         return weights, multiplications, tuple(sums[name] for name in self._layers)
 
     def _learn(self, arch: Architecture) -> int | None:
-        """How often each layer is applied, from one exact count; the MACs, or None where that contradicts earlier counts."""
-        values = {choice: arch[name] for choice, name in self._reading.names.items() if name in arch}
+        """The rates of an architecture's modules, from one exact count; its MACs, or None where earlier rates contradict."""
+        values = self._values(arch)
         with parts(self.model, self._reading, arch) as part:
             plain, origins = part("")
         found = macs_by_module(plain, self.shape)
-        counted = {origins.get(path, path): n for path, n in found.items()}
-        total, agrees = sum(found.values()), len(counted) == len(found)
-        views, given = [arch[name] for name in self._views], _given(plain, self.shape) if self._layers else {}
-        for path, numbers in given.items():
+        left = {origins.get(path, path): count for path, count in found.items()}
+        agrees = len(left) == len(found) and self._learn_areas(arch, plain, origins)
+        for place in self._present(self._reading.places, arch):
+            count, rest = left.pop(place.path, 0), 0
+            if place.path in self._weighted:
+                count, rest = divmod(count, math.prod(_parameter_shapes(place, values)["weight"]))
+            elif count or place.path in self._spending:
+                self._spending.add(place.path)
+            else:
+                continue
+            agrees = agrees and rest == 0 and self._rates.setdefault(self._key(place, arch, values), count) == count
+        return sum(found.values()) if agrees and not left else None  # left over: modules that are nobody's twin
+
+    def _learn_areas(self, arch: Architecture, plain: nn.Module, origins: Mapping[str, str]) -> bool:
+        """The places that transposed convolutions give numbers for; False where earlier ones contradict."""
+        agrees, views = True, [arch[name] for name in self._views]
+        for path, numbers in (_given(plain, self.shape) if self._layers else {}).items():
             layer: Any = plain.get_submodule(path)
             area = numbers // layer.out_channels
             agrees = agrees and self._areas.setdefault((origins.get(path, path), *views), area) == area
-        for place in self._reading.places:
+        return agrees
+
+    def _values(self, arch: Architecture) -> dict[Any, Any]:
+        return {choice: arch[name] for choice, name in self._reading.names.items() if name in arch}
+
+    def _present(self, places: Sequence[Place], arch: Architecture) -> Iterator[Place]:
+        """Those that the architecture has."""
+        for place in places:
             clause = self._reading.along[place.path]
-            if clause is None or not all(gate.open(arch) for gate in clause):
-                continue
-            count = counted.pop(place.path, 0)
-            if place.path in self._weighted:
-                rate, rest = divmod(count, math.prod(_parameter_shapes(place, values)["weight"]))
-                agrees = agrees and rest == 0 and self._rates.setdefault((place.path, *views), rate) == rate
-            elif count or place.path in self._spending:
-                self._spending.add(place.path)
-                agrees = agrees and self._own.setdefault((place.path, *views, _sizes(place, values)), count) == count
-        return total if agrees and not counted else None  # left over: modules that are nobody's twin
+            if clause is not None and all(gate.open(arch) for gate in clause):
+                yield place
+
+    def _key(self, place: Place, arch: Architecture, values: Mapping[Any, Any]) -> tuple:
+        """What a module's rate rests on: how often images are looked at and, where it has no weight, its sizes."""
+        views = [arch[name] for name in self._views]
+        return (place.path, *views) if place.path in self._weighted else (place.path, *views, _sizes(place, values))
 
     def _check(self) -> bool:
         """Whether additive and exact counts agree on architectures that together hold every option."""
@@ -438,83 +382,3 @@ def _covering(space: SearchSpace, draws: int = 4) -> Iterator[Architecture]:
         for name, option in arch.items():
             missing[name].discard(option)
         yield arch
-
-
-# -- peak memory of chains ------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Link:
-    """A member of a chain that is no chain itself: (peak bytes, output shape, output is input's storage) as measured."""
-
-    path: str
-    names: tuple[str, ...]
-    table: dict[tuple, tuple[int, Shape, bool]] = field(default_factory=dict)
-
-
-class _Memory:
-    """Peak memory of architectures; links of a chain (nested nn.Sequential and Repeat) are measured once per setting."""
-
-    def __init__(self, model: nn.Module, shape: Shape, reading: Reading) -> None:
-        self._model, self._shape, self._reading = model, (1, *shape), reading
-        self._measured: dict[tuple, tuple[int, Shape, bool]] = {}  # by what the link is, wherever it is
-        self._root = self._chain("", model, reading)
-
-    def _chain(self, path: str, module: nn.Module, reading: Reading) -> _Link | tuple[list, Any]:
-        if type(module) in (nn.Sequential, Repeat):
-            children = [self._chain(f"{path}.{n}" if path else n, m, reading) for n, m in module.named_children()]
-            return children, module.depth if isinstance(module, Repeat) else len(children)
-        within = [p for p in reading.places if p.path == path or p.path.startswith(f"{path}.") or not path]
-        sizes = [value for p in within for value in (*(v for _, v in p.sizes), *(d for d, _ in p.gates.values()))]
-        names = {reading.names[c] for value in sizes for c in choices_of(value)}
-        return _Link(path, tuple(name for name in reading.space if name in names))
-
-    def __call__(self, arch: Architecture) -> int:
-        with ExitStack() as stack:
-            part: list[Callable[[str], tuple[nn.Module, Any]]] = []  # opened when a link is met that was not measured yet
-
-            def measure(link: _Link, shape: Shape) -> tuple[int, Shape, bool]:
-                key = (shape, *[arch._options.get(name) for name in link.names])
-                if key not in link.table:
-                    if not part:
-                        part.append(stack.enter_context(parts(self._model, self._reading, arch)))
-                    if len(link.table) >= _TABLE_LIMIT:
-                        link.table.clear()
-                    link.table[key] = self._link(part[0](link.path)[0], shape)
-                return link.table[key]
-
-            return self._run(self._root, self._shape, 0, arch, measure)[0]
-
-    def _run(
-        self, part: _Link | tuple[list, Any], shape: Shape, held: int, arch: Architecture, measure: Callable[..., Any]
-    ) -> tuple[int, Shape, bool]:
-        """Peak bytes while `held` bytes of callers' variables are alive, and what `measure` gives."""
-        if isinstance(part, _Link):
-            peak, output, alias = measure(part, shape)
-            return peak + held, output, alias
-        children, depth = part
-        values = {c: arch[self._reading.names[c]] for c in choices_of(depth)}
-        own = 4 * math.prod(shape)
-        peak, same = own + held, True
-        for child in children[: resolve(depth, values)]:
-            # a sequence's input stays alive in its caller; it is counted already while a child works on that very storage
-            inner, shape, alias = self._run(child, shape, held if same else held + own, arch, measure)
-            peak, same = max(peak, inner), same and alias
-        return peak, shape, same
-
-    def _link(self, module: nn.Module, shape: Shape) -> tuple[int, Shape, bool]:
-        key = (_signature(module), shape)
-        if key not in self._measured:
-            image = torch.empty(shape, device="meta")
-            peak, output = _trace_memory(module, image)
-            alias = output.untyped_storage()._cdata == image.untyped_storage()._cdata
-            self._measured[key] = (peak, tuple(output.shape), alias)
-        return self._measured[key]
-
-
-def _signature(module: nn.Module) -> tuple:
-    """What tells one plain module's memory from another's: classes, what their `extra_repr` says, parameter shapes."""
-    return tuple(
-        (path, type(part), part.extra_repr(), *(tuple(p.shape) for p in part._parameters.values() if p is not None))
-        for path, part in module.named_modules()
-    )

@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -19,15 +20,16 @@ from torch import nn
 from archsmith._internal.files import append_line
 from archsmith._internal.fitting import fitted
 from archsmith._internal.hardware import machine_name
-from archsmith.elastic.blocks import Repeat
-from archsmith.elastic.supernet import Reading, extract, read
+from archsmith.elastic.supernet import extract, read
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError
 from archsmith.graph.export import onnx_bytes
 from archsmith.graph.trace import Untraceable
 from archsmith.graph.writer import Deployment, Unwritten, write
+from archsmith.metrics.chain import Block, blocks_in, chain_of, every_block, is_sequence
+from archsmith.predictors.ranking import spearman
 from archsmith.problem import Term
-from archsmith.space import Architecture, choices_of, resolve
+from archsmith.space import Architecture
 
 Shape = tuple[int, ...]
 _WARM_UP_S = 0.05
@@ -123,15 +125,6 @@ def whole_ms(network: nn.Module, shape: Shape, *, threads: int = 1) -> float:
 # -- a table of blocks ----------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Link:
-    """A block: the decisions it rests on; under each combination of them and input shape, what it is and its output shape."""
-
-    path: str
-    names: tuple[str, ...]
-    table: dict[tuple, tuple[str, Shape]] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
 class _Fit:
     """latency = scale x sum of entries + block x number of blocks + value x numbers passed between blocks + constant, ms."""
@@ -171,7 +164,8 @@ class LatencyTable:
             raise UserError(f"latency: threads={threads} and batch={batch} must be at least 1")
         self.model, self.shape, self.threads, self.batch = model, tuple(shape), threads, batch
         self._reading = read(model)
-        self._root, self._views = self._chain("", model), decisions(self._reading)
+        self._chain, self._views = chain_of(model, self._reading, apart=_apart), decisions(self._reading)
+        self._tables: dict[str, dict[tuple, tuple[str, Shape]]] = defaultdict(dict)  # by a block's path
         self._entries: dict[str, tuple[float, Shape]] = {}  # what the block is -> ms, output shape
         self._counts, self._rough = counts, dict[str, float]()
         self._allowed, self._measuring = math.inf, 0.0
@@ -199,35 +193,25 @@ class LatencyTable:
         if not math.isinf(self._allowed):
             return None  # there is no time for all that would have to be measured
         space = self._reading.space
-        blocks = list(self._blocks(self._root, ()))
+        blocks = list(every_block(self._chain))
         if sum(math.prod(len(space[name]) for name in names) for _, names in blocks) > _FEW:
             return None
-        return [
-            Term((), lambda arch: {self.name: self._fit.constant}),
-            *(Term(tuple(dict.fromkeys((*names, *self._views))), partial(self._term, link)) for link, names in blocks),
-        ]
+        terms = [Term((), lambda arch: {self.name: self._fit.constant})]
+        for block, names in blocks:
+            asked = dict.fromkeys((*(name for name in space if name in names), *self._views))
+            terms.append(Term(tuple(asked), partial(self._term, block)))
+        return terms
 
-    def _term(self, link: _Link, arch: Architecture) -> dict[str, float]:
+    def _term(self, block: Block, arch: Architecture) -> dict[str, float]:
         self._sums(arch)  # times what was not met yet
-        times, links, met = self._times(arch), list(self._links(self._root, arch)), self._met(arch)
-        place = next((i for i, other in enumerate(links) if other is link), None)
-        if place is None or met is None:
+        times, blocks, met = self._times(arch), list(blocks_in(self._chain, arch)), self._met(arch)
+        if block not in blocks or met is None:
             return {self.name: 0.0}
+        place = blocks.index(block)
         kind, shape = met[place]
-        passed = math.prod(shape) * self.batch if place + 1 < len(links) else 0
+        passed = math.prod(shape) * self.batch if place + 1 < len(blocks) else 0
         entry = self._fit.scale * self._entries[kind][0] + self._fit.value * passed
         return {self.name: times * entry + self._fit.block}
-
-    def _blocks(self, part: _Link | tuple[list[Any], Any], above: tuple[str, ...]) -> Iterator[tuple[_Link, tuple[str, ...]]]:
-        """Every block there can be, and the decisions that it and its being there rest on."""
-        if isinstance(part, _Link):
-            names = {*part.names, *above}
-            yield part, tuple(name for name in self._reading.space if name in names)
-            return
-        children, depth = part
-        deciding = (*above, *(self._reading.names[choice] for choice in choices_of(depth)))
-        for child in children:
-            yield from self._blocks(child, deciding)
 
     def errors(self) -> dict[str, Any]:
         """What `calibrate` found on held-out networks: mape and max_error (shares of the measured time), spearman, counts."""
@@ -270,7 +254,7 @@ class LatencyTable:
             "fitted_on": fit,
             "mape": float(misses.mean()),
             "max_error": float(misses.max()),
-            "spearman": _spearman(predicted, right),
+            "spearman": _rank_correlation(predicted, right),
             **rough,
             "measured_ms": {"min": float(right.min()), "median": float(np.median(right)), "max": float(right.max())},
         }
@@ -310,8 +294,8 @@ class LatencyTable:
         """What each block of the architecture is and its output shape; None where a block was not met yet."""
         arch = once(arch, self._views)
         met, shape = [], self.shape
-        for link in self._links(self._root, arch):
-            entry = link.table.get((shape, *[arch.get(name) for name in link.names]))
+        for block in blocks_in(self._chain, arch):
+            entry = self._tables[block.path].get((shape, block.key(arch)))
             if entry is None:
                 return None
             met.append(entry)
@@ -323,20 +307,20 @@ class LatencyTable:
         arch = once(arch, self._views)
         plain, shape, began = extract(self.model, arch, "fresh", device="meta").eval(), self.shape, self._now()
         new: list[tuple[str, dict[str, Any], bytes]] = []
-        for link in self._links(self._root, arch):
-            block = plain.get_submodule(link.path)
-            kind, known = _kind(block, shape), dict(new_entry[:2] for new_entry in new)
+        for block in blocks_in(self._chain, arch):
+            module = plain.get_submodule(block.path)
+            kind, known = _kind(module, shape), dict(new_entry[:2] for new_entry in new)
             if kind in self._entries:
                 output = self._entries[kind][1]
             elif kind in known:
                 output = tuple(known[kind]["out"])
-            elif _computes(block):
-                data = self._file(block, shape, arch, link.path)
+            elif _computes(module):
+                data = self._file(module, shape, arch, path=block.path)
                 output = tuple(open_session(data, 1).get_outputs()[0].shape[1:])
-                new.append((kind, {"met_at": link.path, "in": list(shape), "out": list(output)}, data))
+                new.append((kind, {"met_at": block.path, "in": list(shape), "out": list(output)}, data))
             else:
                 self._entries[kind], output = (0.0, shape), shape
-            link.table[(shape, *[arch.get(name) for name in link.names])] = (kind, output)
+            self._tables[block.path][shape, block.key(arch)] = (kind, output)
             shape = output
         times = self._time([(data, tuple(entry["in"])) for _, entry, data in new], rounds=3)
         for (kind, entry, _), milliseconds in zip(new, times, strict=True):
@@ -362,7 +346,7 @@ class LatencyTable:
         return [min(found) for found in times]
 
     def _file(
-        self, block: nn.Module, shape: Shape, arch: Architecture, path: str, deployment: Deployment | None = None
+        self, block: nn.Module, shape: Shape, arch: Architecture, *, path: str = "", deployment: Deployment | None = None
     ) -> bytes:
         try:
             return write(block, shape, batch=self.batch, deployment=deployment)
@@ -374,27 +358,10 @@ class LatencyTable:
         times: list[float] = []
         for start in range(0, len(archs), 8):  # a few at a time, for the memory
             plain = [extract(self.model, arch, "fresh", device="meta").eval() for arch in archs[start : start + 8]]
-            files = [self._file(p, self.shape, a, "", self._shipped) for p, a in zip(plain, archs[start:], strict=False)]
+            pairs = zip(plain, archs[start:], strict=False)
+            files = [self._file(network, self.shape, arch, deployment=self._shipped) for network, arch in pairs]
             times += self._time([(data, self.shape) for data in files], rounds=5)
         return times
-
-    # -- the model's blocks
-
-    def _chain(self, path: str, module: nn.Module) -> _Link | tuple[list[Any], Any]:
-        """A sequence is its members and how many of them there are; the rest is blocks. A sequence of layers is a block too."""
-        if type(module) in (nn.Sequential, Repeat) and any(not _is_layer(child) for child in module.children()):
-            children = [self._chain(f"{path}.{name}" if path else name, child) for name, child in module.named_children()]
-            return children, module.depth if isinstance(module, Repeat) else len(children)
-        return _Link(path, _names_below(self._reading, path))
-
-    def _links(self, part: _Link | tuple[list[Any], Any], arch: Architecture) -> Iterator[_Link]:
-        if isinstance(part, _Link):
-            yield part
-            return
-        children, depth = part
-        known = {choice: arch[self._reading.names[choice]] for choice in choices_of(depth)}
-        for child in children[: resolve(depth, known)]:
-            yield from self._links(child, arch)
 
     # -- the file
 
@@ -461,39 +428,26 @@ def _quick(session: Any, feed: dict[str, np.ndarray]) -> float:
     return sorted(times[2:])[int(_QUANTILE * runs)]
 
 
-def _spearman(left: np.ndarray, right: np.ndarray) -> float:
-    """Rank correlation; measured times have no ties."""
-    first, second = (np.argsort(np.argsort(v)).astype(float) for v in (left, right))
-    return float(np.corrcoef(first, second)[0, 1]) if len(left) > 1 else 1.0
+def _rank_correlation(left: np.ndarray, right: np.ndarray) -> float:
+    """Spearman's; 1 of one network, 0 where all are predicted alike."""
+    if len(left) < 2:
+        return 1.0
+    found = spearman(left, right)
+    return found if math.isfinite(found) else 0.0
 
 
 def _is_layer(module: nn.Module) -> bool:
     """Whether it is a layer, not a block of several."""
-    return next(module.children(), None) is None and type(module) not in (nn.Sequential, Repeat)
+    return next(module.children(), None) is None and not is_sequence(module)
+
+
+def _apart(module: nn.Module) -> bool:
+    """Whether a sequence is its members; one of layers only is a block itself."""
+    return is_sequence(module) and any(not _is_layer(child) for child in module.children())
 
 
 def _computes(module: nn.Module) -> bool:
     return not isinstance(module, nn.Identity) and not (type(module) is nn.Sequential and len(module) == 0)
-
-
-def _names_below(reading: Reading, path: str) -> tuple[str, ...]:
-    """The decisions that a module and everything below it rests on."""
-    names: set[str] = set()
-    for place in reading.places:
-        if place.path == path or path == "" or place.path.startswith(f"{path}."):
-            sizes = [value for _, value in place.sizes] + [decision for decision, _ in place.gates.values()]
-            names |= {reading.names[choice] for size in sizes for choice in _choices(size)}
-    return tuple(name for name in reading.space if name in names)
-
-
-def _choices(value: Any) -> Iterator[Any]:
-    if isinstance(value, tuple | list):
-        for part in value:
-            yield from _choices(part)
-    elif isinstance(value, dict):
-        yield from _choices(list(value.values()))
-    else:
-        yield from choices_of(value)
 
 
 def _kind(block: nn.Module, shape: Shape) -> str:

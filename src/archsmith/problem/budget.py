@@ -209,7 +209,7 @@ def _advice(rest: str) -> str:
 
 def _limit(part: str, words: tuple[str, str, str, str], notes: list[str]) -> Limit:
     name, op, number, unit = words
-    metric, tag = _metric(part, name, number, unit, notes)
+    metric, tag = _metric(part, name, number, unit=unit, notes=notes)
     if op not in _OPS:
         raise UserError(f"budget '{shown(part)}': use <= or >= instead of {op}")
     if op in ("<", ">"):
@@ -218,7 +218,7 @@ def _limit(part: str, words: tuple[str, str, str, str], notes: list[str]) -> Lim
         raise UserError(f"budget '{shown(part)}' allows nothing; give a positive limit")
     if "," in number:
         notes.append(f"{number} is read as {_value(number):.15g} (commas between thousands)")
-    factor = _factor(part, metric, tag, unit, notes)
+    factor = _factor(part, metric, tag, unit=unit, notes=notes)
     return Limit(metric, _OPS[op], _value(number) * factor)
 
 

@@ -73,7 +73,15 @@ class Problem:
     def _trial(self, draft: _Draft, stage: str) -> Trial:
         complete = draft.reason is None and draft.violation <= 0
         losses = self.losses(draft.metrics) if complete else ()
-        return Trial(draft.candidate, draft.everything(), losses, draft.violation, draft.cost, stage, reason=draft.reason)
+        return Trial(
+            draft.candidate,
+            draft.everything(),
+            losses,
+            violation=draft.violation,
+            cost=draft.cost,
+            stage=stage,
+            reason=draft.reason,
+        )
 
 
 def _checked(given: Any, kind: type, makers: str) -> tuple[Any, ...]:

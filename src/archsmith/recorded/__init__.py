@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from archsmith._internal.registry import look_up
+from archsmith._internal.registry import load_named
 from archsmith._internal.user_code import answered
 from archsmith.errors import UserError
 
@@ -58,7 +58,7 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     """
     from archsmith.recorded.benchmark import Recorded
 
-    found = look_up("benchmark", name, BENCHMARKS)
+    found = load_named("benchmark", name, BENCHMARKS)
     if name not in BENCHMARKS:  # a plug-in's, or of the user's own file: it, or what makes it
         with answered(f"benchmark '{name}': making it failed"):
             found = found if isinstance(found, Recorded) else found(**_taken(found, {"name": name, "data": data}))

@@ -41,7 +41,7 @@ def convert(kind: str, source: Path, out: Path) -> dict[str, Any]:
     if out.suffix != ".npz":
         raise UserError(f"{out} does not end in .npz; write to {out.with_suffix('.npz')}")
     arrays = _arrays(KINDS[kind], source)
-    digest = columns.write(out, KINDS[kind], arrays, source.name, _sha256(source))
+    digest = columns.write(out, KINDS[kind], arrays, source=source.name, source_sha256=_sha256(source))
     rows = max((len(array) for array in arrays.values() if array.ndim), default=0)
     return {"kind": kind, "rows": rows, "columns": len(arrays), "file": str(out), "bytes": out.stat().st_size, "sha256": digest}
 

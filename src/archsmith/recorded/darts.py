@@ -23,7 +23,7 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     first, place = np.unique([darts_text(arch) for arch in archs], return_index=True, return_inverse=True)[1:]
     order = np.argsort(first)  # np.unique sorts; the rows keep the order of the file
     texts = [darts_text(archs[row]) for row in first[order]]
-    rows = Rows(name, texts, darts_text, texts, darts_arch)
+    rows = Rows(name, texts, darts_text, texts=texts, read=darts_arch)
 
     def mean(column: str) -> np.ndarray:
         sums = np.bincount(place, weights=columns[column])
@@ -48,7 +48,7 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     found = {"params_m": "params", "flops_m": "flops"}  # millions, counted as the file does
     records = {n: Lookup(n, rows, mean(c)) for n, c in found.items() if c in columns}
     metric = Lookup("accuracy", rows, values)
-    return Recorded(name, DARTS, metric, metric, facts, rows, records=records)
+    return Recorded(name, DARTS, metric, truth=metric, facts=facts, rows=rows, records=records)
 
 
 def _arch(columns: Mapping[str, Any], row: int) -> Architecture:

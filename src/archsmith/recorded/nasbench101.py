@@ -65,7 +65,7 @@ def load_1shot1(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     keys, first = list(dict.fromkeys(classes)), {key: row for row, key in reversed(list(enumerate(classes)))}
     kept = kept[[first[key] for key in keys]]  # isomorphic cells are listed apart, with the results of the one training
     texts = _texts(columns, "adjacency_7x7", "operations_7", kept)
-    rows = Rows(name, keys, nasbench1shot1_class, texts, partial(_read_1shot1, which))
+    rows = Rows(name, keys, nasbench1shot1_class, texts=texts, read=partial(_read_1shot1, which))
     valid = [columns[column][kept] for repeat in _REPEATS if (column := f"valid_acc_{repeat}") in columns]
     test = [columns[column][kept] for repeat in _REPEATS if (column := f"test_acc_{repeat}") in columns]
     truth = np.nanmean(np.stack(test), axis=0)
@@ -97,7 +97,7 @@ def load_1shot1(name: str, data: str | PathLike[str] | None = None) -> Recorded:
         "truth_fidelity": _EPOCHS,
     }
     space = NASBENCH1SHOT1[which].where(rows.__contains__)
-    return Recorded(name, space, repeats[0], Lookup("accuracy", rows, truth), facts, rows, repeats)
+    return Recorded(name, space, repeats[0], truth=Lookup("accuracy", rows, truth), facts=facts, rows=rows, repeats=repeats)
 
 
 def _read_1shot1(which: int, text: str) -> Architecture:
@@ -118,7 +118,7 @@ def load_ecnas(name: str, data: str | PathLike[str] | None = None) -> Recorded:
         raise UserError(f"{columns.path} holds no rows of benchmark '{nodes}V9E'")
     order, index = _by_setting(columns, mine, epochs, repeats)
     texts = _texts(columns, "module_adjacency", "module_operations", index[epochs[0], repeats[0]])
-    rows = Rows(name, _classes(texts), nasbench101_class, texts, partial(_read_small, nodes))
+    rows = Rows(name, _classes(texts), nasbench101_class, texts=texts, read=partial(_read_small, nodes))
 
     def percent(column: str, epoch: float, repeat: float) -> np.ndarray:
         return 100.0 * columns[column][index[epoch, repeat]]
@@ -153,7 +153,16 @@ def load_ecnas(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     last = index[epochs[-1], repeats[0]]
     records = {"energy_kwh": "energy_kwh", "train_seconds": "train_time_s", "params": "params"}
     lookups = {n: Lookup(n, rows, columns[c][last]) for n, c in records.items() if c in columns}
-    return Recorded(name, NASBENCH101_SMALL[nodes], runs[0], Lookup("accuracy", rows, truth), facts, rows, runs, lookups)
+    return Recorded(
+        name,
+        NASBENCH101_SMALL[nodes],
+        runs[0],
+        truth=Lookup("accuracy", rows, truth),
+        facts=facts,
+        rows=rows,
+        repeats=runs,
+        records=lookups,
+    )
 
 
 def _by_setting(

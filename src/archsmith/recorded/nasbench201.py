@@ -19,7 +19,7 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     prefix = _PREFIX[name.partition(":")[2]]
     columns = read(KINDS["nasbench201"], data)
     texts = columns["arch_str"].tolist()
-    rows = Rows(name, texts, nasbench201_text, texts, nasbench201_arch)
+    rows = Rows(name, texts, nasbench201_text, texts=texts, read=nasbench201_arch)
     cheap, full = columns[f"{prefix}_valid_acc_12ep"], columns[f"{prefix}_test_acc_200ep"]
     costs, costs_are = _costs(columns, prefix)
     score = Curve("accuracy", rows, {_CHEAP: cheap}, {_CHEAP: costs} if costs else {})
@@ -37,7 +37,7 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
         "count": len(rows.keys),
         "truth_fidelity": _FULL,
     }
-    return Recorded(name, NASBENCH201, score, truth, facts, rows, records=_records(columns, prefix, rows))
+    return Recorded(name, NASBENCH201, score, truth=truth, facts=facts, rows=rows, records=_records(columns, prefix, rows))
 
 
 def _costs(columns: Columns, prefix: str) -> tuple[dict[str, np.ndarray], str | None]:

@@ -80,7 +80,7 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     for table in tables:
         _collect(table, size, measured)
     archs = list(dict.fromkeys(arch for values in measured.values() for arch in values))
-    rows = Rows(name, [arch.key for arch in archs], attrgetter("key"), archs, _itself)
+    rows = Rows(name, [arch.key for arch in archs], attrgetter("key"), texts=archs, read=_itself)
     records = {}
     for record, values in measured.items():
         column = np.array([float(np.mean(values[arch])) if arch in values else np.nan for arch in archs])
@@ -101,7 +101,7 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
         "truth_fidelity": None,
         "image_size": size,
     }
-    return Recorded(name, OFA, oracle, oracle, facts, rows, records=records)
+    return Recorded(name, OFA, oracle, truth=oracle, facts=facts, rows=rows, records=records)
 
 
 def _itself(arch: Architecture) -> Architecture:

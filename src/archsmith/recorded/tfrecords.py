@@ -75,7 +75,16 @@ def _training(record: bytes) -> Training:
     last = {field: value for field, value in _fields(evaluations[-1]) if isinstance(value, float)}
     train, valid, test = (last[field] for field in (3, 4, 5))
     return Training(
-        cell, int(epochs), matrix, operations, params, train, valid, test, last.get(2, math.nan), last.get(6, math.nan)
+        cell,
+        int(epochs),
+        matrix,
+        operations=operations,
+        params=params,
+        train=train,
+        valid=valid,
+        test=test,
+        seconds=last.get(2, math.nan),
+        energy=last.get(6, math.nan),
     )
 
 

@@ -25,7 +25,7 @@ def load(name: str = "toy", data: str | PathLike[str] | None = None) -> Recorded
     space = NASBENCH201.restrict(dict.fromkeys(EDGE_NAMES, _OPS))
     archs = list(space.architectures())
     texts = [nasbench201_text(arch) for arch in archs]
-    rows = Rows(name, texts, nasbench201_text, texts, nasbench201_arch)
+    rows = Rows(name, texts, nasbench201_text, texts=texts, read=nasbench201_arch)
     limits, delays, efforts = (np.array(column) for column in zip(*map(_figures, archs), strict=True))
     costs = {epochs: {SIMULATED: epochs * efforts} for epochs in _EPOCHS}
     runs = []
@@ -53,7 +53,7 @@ def load(name: str = "toy", data: str | PathLike[str] | None = None) -> Recorded
         "count": len(archs),
         "truth_fidelity": _EPOCHS[-1],
     }
-    return Recorded(name, space, runs[0], Lookup("accuracy", rows, limits), facts, rows, tuple(runs))
+    return Recorded(name, space, runs[0], truth=Lookup("accuracy", rows, limits), facts=facts, rows=rows, repeats=tuple(runs))
 
 
 def _figures(arch: Architecture) -> tuple[float, float, float]:

@@ -24,7 +24,7 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     task = name.partition(":")[2]
     columns = read(KINDS["transnas"], data)
     texts = columns["arch_str"].tolist()
-    rows = Rows(name, texts, transnas_text, texts, transnas_arch)
+    rows = Rows(name, texts, transnas_text, texts=texts, read=transnas_arch)
     values = columns[f"{task}_valid"]
     only = "validation metric after the last epoch, one run"
     facts = {
@@ -41,4 +41,4 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
         "truth_fidelity": None,
     }
     metric = Lookup("accuracy", rows, values)
-    return Recorded(name, TRANSNAS, metric, metric, facts, rows)
+    return Recorded(name, TRANSNAS, metric, truth=metric, facts=facts, rows=rows)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from archsmith._internal.files import is_partial, remove, sync_folder, write_text
+from archsmith._internal.processes import WINDOWS
 from archsmith.errors import UserError
 
 RECORD, STORE = "run.json", "trials.sqlite"
 _BEGINNING, _LOCK = ".beginning", ".lock"
-_FIRST = ("checkpoints", "events.jsonl", "latency.json", _BEGINNING, _LOCK)  # what a run writes before it has decided anything
-_PATIENCE = 5  # tenths of a second that another process may have the folder, e.g. to look whether it is taken
+_OWNER = ".lock.pid"  # who has the lock: beside it, since Windows lets nobody read a locked file
+_FIRST = ("checkpoints", "events.jsonl", "latency.json", _BEGINNING, _LOCK, _OWNER)  # written before anything is decided
+_PATIENCE_S = 0.5  # that another process may have the folder, e.g. to look whether it is taken
 
 
 @contextlib.contextmanager
@@ -54,6 +57,8 @@ def unmake(folders: Iterable[Path]) -> None:
     """Removes folders that are empty, the innermost first."""
     for folder in folders:
         with contextlib.suppress(OSError):
+            if WINDOWS:  # where nobody can remove a lock that he holds; one that somebody has by now stays
+                (folder / _LOCK).unlink(missing_ok=True)
             folder.rmdir()
 
 
@@ -62,7 +67,7 @@ def vacant(folder: Path) -> bool:
     try:
         if not folder.exists():
             return True
-        names = {path.name for path in folder.iterdir()} - {_LOCK}
+        names = {path.name for path in folder.iterdir()} - {_LOCK, _OWNER}
     except OSError:
         return False
     names = {name for name in names if not (name.startswith(_BEGINNING) and is_partial(name))}
@@ -94,7 +99,7 @@ def clear(folder: Path) -> None:
     """Removes what a process left that died while claiming; the mark that says so goes last."""
     if beginning(folder):
         for path in folder.iterdir():
-            if _own(path.name) and path.name not in (_LOCK, _BEGINNING):
+            if _own(path.name) and path.name not in (_LOCK, _OWNER, _BEGINNING):
                 remove(path)
         remove(folder / _BEGINNING)
 
@@ -125,34 +130,27 @@ def _refuse_taken(folder: Path) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Exclusive use; UserError where another process has the folder for longer than a moment.
 
-    The system frees the lock of a killed process.
+    The system frees the lock of a killed process. A lock file that was removed holds nobody off.
     """
-    handle = _locked(folder)
+    lock = FileLock(folder / _LOCK, timeout=_PATIENCE_S, thread_local=False)
     try:
-        with contextlib.suppress(OSError):  # whose it is, for messages only: the disk may be full
-            os.ftruncate(handle, 0)
-            os.write(handle, str(os.getpid()).encode())
+        lock.acquire(poll_interval=_PATIENCE_S / 5)
+    except Timeout as error:
+        raise UserError(
+            f"another process (pid {_owner(folder)}) is working on {folder}; wait for it; a new search needs another --out"
+        ) from error
+    except OSError as error:
+        raise UserError(f"cannot write in {folder}: {error.strerror or error}; check its permissions") from error
+    try:
+        with contextlib.suppress(OSError):  # for messages only: the disk may be full
+            (folder / _OWNER).write_text(str(os.getpid()), encoding="ascii")
         yield
     finally:
-        os.close(handle)
+        remove(folder / _OWNER)
+        lock.release()
 
 
-def _locked(folder: Path) -> int:
-    """The open and locked file."""
-    import fcntl
-
-    path, owner = folder / _LOCK, "unknown"
-    for left in reversed(range(_PATIENCE)):
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        except OSError as error:
-            raise UserError(f"cannot write in {folder}: {error.strerror}; check its permissions") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(handle), path.stat()):  # else it was removed by who had it, and holds nobody off
-                return handle
-        except OSError:
-            owner = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or owner
-        os.close(handle)
-        time.sleep(0.1 if left else 0.0)
-    raise UserError(f"another process (pid {owner}) is working on {folder}; wait for it; a new search needs another --out")
+def _owner(folder: Path) -> str:
+    with contextlib.suppress(OSError):
+        return (folder / _OWNER).read_bytes()[:20].decode("ascii", "replace").strip() or "unknown"
+    return "unknown"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from archsmith._version import __version__
-from archsmith.errors import Damaged, UserError, printable
+from archsmith.errors import Damaged, UserError, first_line, printable
 
 if TYPE_CHECKING:
     pass
@@ -85,7 +85,3 @@ def read_record(path: Path) -> dict[str, Any]:
         name = ".".join(map(str, first["loc"]))
         raise Damaged(f"{path}: {printable(name, 60)} is not as a run writes it ({first['msg']}); {restore}") from error
     return record
-
-
-def first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

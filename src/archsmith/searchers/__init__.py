@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from archsmith._internal.registry import look_up
+from archsmith._internal.registry import load_named
 from archsmith._internal.user_code import is_file
 from archsmith.errors import UserError, did_you_mean
 
@@ -49,7 +49,7 @@ def make(name: str) -> Callable[..., GeneratorSearcher]:
     name or setting, and for a value that is no number.
     """
     base, given = _split(name)
-    found: Callable[..., GeneratorSearcher] = look_up("searcher", base, SEARCHERS)
+    found: Callable[..., GeneratorSearcher] = load_named("searcher", base, SEARCHERS)
     if inspect.isgeneratorfunction(found):  # of a plug-in or a user's file
         from archsmith.searchers.loop import searcher
 

@@ -10,9 +10,9 @@ from random import Random
 import numpy as np
 
 from archsmith.problem import Candidate, Problem, Trial, rank
-from archsmith.searchers.fresh import Fresh, at_least_one
 from archsmith.searchers.hyperband import brackets, ladder, promoted
 from archsmith.searchers.loop import Proposals, searcher
+from archsmith.searchers.untried import Untried, at_least_one
 from archsmith.space import INACTIVE, Architecture, SearchSpace
 
 _NARROWEST = 1e-3  # a bandwidth of zero would never propose an option that no good architecture has
@@ -40,7 +40,7 @@ def bohb(
     at_least_one(samples=samples, batch=batch)
     rungs = ladder(problem, eta)
     rng = Random(seed)
-    fresh = Fresh(problem, rng)
+    untried = Untried(problem, rng)
     grid = Grid.of(problem.space)
     least = sum(len(options) > 1 for options in grid.allowed) + 1
     seen: dict[float, list[Trial]] = {fidelity: [] for fidelity in rungs}
@@ -52,13 +52,13 @@ def bohb(
             size = max(least, int(good_share * len(trials)))
             good = Density.of(vectors[:size], grid)
             rest = Density.of(vectors[-max(least, len(trials) - size) :], grid)
-            pool = fresh.pool(lambda: grid.architecture(good.draw(rng, widening), rng), samples)
+            pool = untried.pool(lambda: grid.architecture(good.draw(rng, widening), rng), samples)
             if pool:
                 drawn = np.array([problem.space.encode(arch) for arch in pool])
                 best = int(np.argmax(good.log(drawn) - rest.log(drawn)))
-                (arch,) = fresh.taken([pool[best]])
+                (arch,) = untried.taken([pool[best]])
                 return Candidate(arch, origin="model")
-        return next((Candidate(arch, origin="random") for arch in fresh.draw(1)), None)
+        return next((Candidate(arch, origin="random") for arch in untried.draw(1)), None)
 
     while True:
         for start, count in brackets(len(rungs), eta):

@@ -9,7 +9,7 @@ from typing import Any
 
 from archsmith.errors import Damaged
 from archsmith.problem import Trial
-from archsmith.searchers.fresh import first_losses
+from archsmith.searchers.untried import first_losses
 from archsmith.space import Architecture, SearchSpace
 
 FINAL = ("survivor", "mode")  # origins of what a search by a distribution ends with: its answer, whatever scored better before

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -71,49 +72,23 @@ def front(space: SearchSpace, worth: Worth, constraints: Sequence[Constraint] = 
     is not looked at. Raises NotAdditive, and NothingFits where the limits leave nothing.
     """
     space = replace(space, predicates=())
-    columns = tuple(dict.fromkeys(c.name for c in constraints))
-    sums = _Sums(space, constraints, columns)
-    order = space.order
-    trail: list[tuple[np.ndarray, np.ndarray]] = []  # for each decision: the point it came from, the option taken (-1: absent)
-    layer: dict[tuple[Any, ...], _Points] = {(): _Points(np.zeros((1, len(columns))), np.zeros(1), np.zeros(1, np.int64))}
+    metrics = tuple(dict.fromkeys(c.name for c in constraints))
+    sums = _Sums(space, constraints, metrics)
+    trail: list[_Step] = []
+    layer: dict[_State, _Points] = {(): _Points(np.zeros((1, len(metrics))), np.zeros(1), np.zeros(1, np.int64))}
     exact = True
-    for place, name in enumerate(order):
-        arrivals: dict[tuple[Any, ...], list[tuple[_Points, int]]] = {}
-        own = worth.get(name, {})
-        for state, points in layer.items():
-            known: dict[str, Any] = dict(state)
-            for taken, now in _taken(space, name, known):
-                kept = tuple((n, now[n]) for n in order[: place + 1] if n in now and sums.until[n] > place)
-                moved = _Points(
-                    points.costs + sums.added(place, now),
-                    points.worths + (own.get(now[name], 0.0) if taken >= 0 else 0.0),
-                    points.ids,
-                )
-                arrivals.setdefault(kept, []).append((moved, taken))
-        layer, parents, options, count = {}, [], [], 0
-        for state, parts in arrivals.items():
-            costs = np.concatenate([p.costs for p, _ in parts])
-            worths = np.concatenate([p.worths for p, _ in parts])
-            best, whole = _unbeaten(costs, worths)
-            exact = exact and whole
-            parents.append(np.concatenate([p.ids for p, _ in parts])[best])
-            options.append(np.concatenate([np.full(len(p.ids), taken) for p, taken in parts])[best])
-            layer[state] = _Points(costs[best], worths[best], np.arange(count, count + len(best)))
-            count += len(best)
-        trail.append((np.concatenate(parents), np.concatenate(options)))
+    for place, name in enumerate(space.order):
+        layer, step, whole = _kept(_arrivals(layer, space, sums, place=place, worth=worth.get(name, {})))
+        trail.append(step)
+        exact = exact and whole
     (points,) = layer.values()
-    highs = np.array([min((c.high for c in constraints if c.name == n), default=math.inf) for n in columns])
-    inside = np.asarray((points.costs <= highs).all(axis=1))
+    highs = np.array([min((c.high for c in constraints if c.name == n), default=math.inf) for n in metrics])
     falling = np.argsort(-points.worths, kind="stable")
-
-    def made(ids: np.ndarray) -> Callable[[int], Architecture]:
-        return lambda i: _traced(space, trail, int(ids[i]))
-
-    if not inside.any():  # says what is nearest
-        everything = Front(columns, points.worths[falling], points.costs[falling], exact, made(points.ids[falling]))
-        everything.within(dict(zip(columns, highs.tolist(), strict=True)))
-    chosen = falling[inside[falling]]
-    return Front(columns, points.worths[chosen], points.costs[chosen], exact, made(points.ids[chosen]))
+    everything = _front_of(points.taken(falling), metrics, exact=exact, arch=partial(_traced, space, trail))
+    inside = np.asarray((everything.costs <= highs).all(axis=1))
+    if not inside.any():
+        everything.within(dict(zip(metrics, highs.tolist(), strict=True)))  # raises, and says what is nearest
+    return _front_of(points.taken(falling[inside]), metrics, exact=exact, arch=partial(_traced, space, trail))
 
 
 def generate(
@@ -159,11 +134,59 @@ def worth_of(worth: Worth, arch: Mapping[str, Any]) -> float:
 # -- the parts --------------------------------------------------------------------------------------------------------------
 
 
+_State = tuple[tuple[str, Any], ...]  # the decisions that are still asked for, each with its option
+_Step = tuple[np.ndarray, np.ndarray]  # for each point of a layer: the one of the layer before it came from, the option taken
+
+
 @dataclass(frozen=True)
 class _Points:
+    """Partial architectures in the same state: `costs` (n, metrics) and `worths` (n,) so far, `ids` (n,) in their layer."""
+
     costs: np.ndarray
     worths: np.ndarray
     ids: np.ndarray
+
+    def taken(self, positions: np.ndarray) -> _Points:
+        """Those at these positions."""
+        return _Points(self.costs[positions], self.worths[positions], self.ids[positions])
+
+
+_Arrivals = dict[_State, list[tuple[_Points, int]]]  # state -> what comes there, and by which option (-1: none)
+
+
+def _arrivals(
+    layer: Mapping[_State, _Points], space: SearchSpace, sums: _Sums, *, place: int, worth: Mapping[Any, float]
+) -> _Arrivals:
+    """Every point of a layer with every option of the decision at `place`, by the state that this leads to."""
+    order = space.order
+    found: _Arrivals = {}
+    for state, points in layer.items():
+        for option, now in _taken(space, order[place], dict(state)):
+            after = tuple((n, now[n]) for n in order[: place + 1] if n in now and sums.until[n] > place)
+            gain = worth.get(now[order[place]], 0.0) if option >= 0 else 0.0
+            moved = _Points(points.costs + sums.added(place, now), points.worths + gain, points.ids)
+            found.setdefault(after, []).append((moved, option))
+    return found
+
+
+def _kept(arrivals: _Arrivals) -> tuple[dict[_State, _Points], _Step, bool]:
+    """The next layer: of each state what nothing beats; where its points came from; and whether nothing else was left out."""
+    layer: dict[_State, _Points] = {}
+    parents, options, count, exact = [], [], 0, True
+    for state, parts in arrivals.items():
+        costs = np.concatenate([points.costs for points, _ in parts])
+        worths = np.concatenate([points.worths for points, _ in parts])
+        best, whole = _unbeaten(costs, worths)
+        exact = exact and whole
+        parents.append(np.concatenate([points.ids for points, _ in parts])[best])
+        options.append(np.concatenate([np.full(len(points.ids), option) for points, option in parts])[best])
+        layer[state] = _Points(costs[best], worths[best], np.arange(count, count + len(best)))
+        count += len(best)
+    return layer, (np.concatenate(parents), np.concatenate(options)), exact
+
+
+def _front_of(points: _Points, metrics: tuple[str, ...], *, exact: bool, arch: Callable[[int], Architecture]) -> Front:
+    return Front(metrics, worths=points.worths, costs=points.costs, exact=exact, arch=lambda i: arch(int(points.ids[i])))
 
 
 class _Sums:
@@ -281,7 +304,7 @@ def _thinned(costs: np.ndarray, order: np.ndarray) -> np.ndarray:
     return order[np.sort(np.union1d(first, own.argmin(axis=0)))]
 
 
-def _traced(space: SearchSpace, trail: Sequence[tuple[np.ndarray, np.ndarray]], point: int) -> Architecture:
+def _traced(space: SearchSpace, trail: Sequence[_Step], point: int) -> Architecture:
     known: dict[str, Any] = {}
     for name, (parents, options) in zip(reversed(space.order), reversed(trail), strict=True):
         if options[point] >= 0:

@@ -8,8 +8,8 @@ from random import Random
 
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem, Trial, name_of, rank
-from archsmith.searchers.fresh import Fresh, at_least_one
 from archsmith.searchers.loop import Proposals, searcher
+from archsmith.searchers.untried import Untried, at_least_one
 
 
 @searcher
@@ -21,8 +21,8 @@ def successive_halving(problem: Problem, seed: int = 0, population: int = 27, et
     """
     at_least_one(population=population)
     rungs = ladder(problem, eta)
-    fresh = Fresh(problem, Random(seed))
-    while archs := fresh.draw(population):
+    untried = Untried(problem, Random(seed))
+    while archs := untried.draw(population):
         trials = yield [Candidate(arch, rungs[0], origin="random") for arch in archs]
         yield from promoted(trials, rungs[1:], eta)
 
@@ -36,10 +36,10 @@ def hyperband(problem: Problem, seed: int = 0, eta: int = 3) -> Proposals:
     bracket draws architectures that none had before.
     """
     rungs = ladder(problem, eta)
-    fresh = Fresh(problem, Random(seed))
+    untried = Untried(problem, Random(seed))
     while True:
         for start, count in brackets(len(rungs), eta):
-            archs = fresh.draw(count)
+            archs = untried.draw(count)
             if not archs:
                 return
             trials = yield [Candidate(arch, rungs[start], origin="random") for arch in archs]

@@ -6,8 +6,8 @@ from collections.abc import Generator, Sequence
 from random import Random
 
 from archsmith.problem import Candidate, Problem, Trial, rank
-from archsmith.searchers.fresh import Fresh, at_least_one
 from archsmith.searchers.loop import Proposals, searcher
+from archsmith.searchers.untried import Untried, at_least_one
 from archsmith.space import Architecture
 
 
@@ -22,20 +22,20 @@ def local_search(problem: Problem, seed: int = 0, starts: int = 1, first: bool =
     """
     at_least_one(starts=starts)
     rng = Random(seed)
-    fresh = Fresh(problem, rng)
+    untried = Untried(problem, rng)
     known: dict[Architecture, Trial] = {}
-    while archs := fresh.draw(starts):
+    while archs := untried.draw(starts):
         trials = yield [Candidate(arch, origin="random") for arch in archs]
         known.update(zip(archs, trials, strict=True))
         here, before = min(trials, key=rank), None
         while here is not before:
-            near = [arch for arch in problem.space.neighbors(here.arch) if arch in known or fresh.fits(arch)]
+            near = [arch for arch in problem.space.neighbors(here.arch) if arch in known or untried.fits(arch)]
             rng.shuffle(near)
-            here, before = (yield from _best(here, near, known, fresh, first)), here
+            here, before = (yield from _best(here, near, known, untried=untried, first=first)), here
 
 
 def _best(
-    here: Trial, near: Sequence[Architecture], known: dict[Architecture, Trial], fresh: Fresh, first: bool
+    here: Trial, near: Sequence[Architecture], known: dict[Architecture, Trial], untried: Untried, first: bool
 ) -> Generator[list[Candidate], list[Trial], Trial]:
     """The best of `here` and its neighbors; with `first`, the first found that is better than `here`."""
     best = min([here, *(known[arch] for arch in near if arch in known)], key=rank)
@@ -43,7 +43,7 @@ def _best(
     for batch in ([arch] for arch in unknown) if first else [unknown] if unknown else []:
         if first and rank(best) < rank(here):
             break
-        trials = yield [Candidate(arch, origin="neighbor") for arch in fresh.taken(batch)]
+        trials = yield [Candidate(arch, origin="neighbor") for arch in untried.taken(batch)]
         known.update(zip(batch, trials, strict=True))
         best = min([best, *trials], key=rank)
     return best

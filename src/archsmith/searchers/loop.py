@@ -101,10 +101,10 @@ def run_searcher(
                 )
             break
         known = _replayed(recorded, batch, stage)
-        fresh = list(batch[len(known) : trials - done])
-        for candidate in fresh:
+        untried = list(batch[len(known) : trials - done])
+        for candidate in untried:
             problem.space.check(candidate.arch)
-        for piece in _pieces(fresh, stop, at_once):
+        for piece in _pieces(untried, stop, at_once):
             measured = (evaluate or problem.evaluate)(piece, stage)
             archive.extend(measured)
             known.extend(measured)

@@ -24,7 +24,7 @@ def nsga2(problem: Problem, seed: int = 0, population: int = 64, initial: Sequen
     """Deb et al. (2002): survival by front, then crowding. `initial`: the first population, filled up by random draws."""
     from pymoo.algorithms.moo.nsga2 import NSGA2
 
-    yield from _generations(problem, seed, population, initial, lambda **settings: NSGA2(**settings))
+    yield from _generations(problem, seed, population, initial=initial, make=lambda **settings: NSGA2(**settings))
 
 
 @searcher
@@ -33,7 +33,9 @@ def nsga3(problem: Problem, seed: int = 0, population: int = 64, initial: Sequen
     from pymoo.algorithms.moo.nsga3 import NSGA3
 
     directions = reference_directions(len(problem.objectives), population)
-    yield from _generations(problem, seed, population, initial, lambda **settings: NSGA3(ref_dirs=directions, **settings))
+    yield from _generations(
+        problem, seed, population, initial=initial, make=lambda **settings: NSGA3(ref_dirs=directions, **settings)
+    )
 
 
 def reference_directions(objectives: int, count: int) -> np.ndarray:
@@ -49,7 +51,7 @@ def reference_directions(objectives: int, count: int) -> np.ndarray:
 
 
 def _generations(problem: Problem, seed: int, population: int, initial: Sequence[Architecture], make: Any) -> Proposals:
-    """Uniform crossover and polynomial mutation of option indices, offspring mended where they break a cheap constraint.
+    """Uniform crossover and polynomial mutation of option indices, offspring repaired where they break a cheap constraint.
 
     Options of decisions that an architecture lacks drift along in its vector. No architecture is proposed twice.
     """
@@ -60,20 +62,20 @@ def _generations(problem: Problem, seed: int, population: int, initial: Sequence
     sampler = FeasibleSampler(space, problem.cheap, rng)
     first = list(dict.fromkeys([*initial[:population], *sampler.draw(population)]))[:population]
     vectors = np.array([_genes(space, arch, None, rng) for arch in first])
-    algorithm = _set_up(problem, make, vectors, population, seed)
+    algorithm = _set_up(problem, make, vectors, population=population, seed=seed)
     known: dict[Architecture, Trial] = {}
     idle = 0
     while algorithm.has_next() and idle < _IDLE:
         offspring = algorithm.ask()
         if offspring is None or len(offspring) == 0:
             return
-        archs = [sampler.mended(space.decode(vector)) for vector in offspring.get("X")]
+        archs = [sampler.repaired(space.decode(vector)) for vector in offspring.get("X")]
         offspring.set("X", np.array([_genes(space, a, x, rng) for a, x in zip(archs, offspring.get("X"), strict=True)]))
-        fresh = [arch for arch in dict.fromkeys(archs) if arch not in known]
-        idle = 0 if fresh else idle + 1
-        if fresh:
-            trials = yield [Candidate(arch, origin="evolution" if known else "random") for arch in fresh]
-            known.update(zip(fresh, trials, strict=True))
+        untried = [arch for arch in dict.fromkeys(archs) if arch not in known]
+        idle = 0 if untried else idle + 1
+        if untried:
+            trials = yield [Candidate(arch, origin="evolution" if known else "random") for arch in untried]
+            known.update(zip(untried, trials, strict=True))
         _tell(algorithm, offspring, [known[arch] for arch in archs], len(problem.objectives))
 
 

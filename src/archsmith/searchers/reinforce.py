@@ -9,8 +9,8 @@ from random import Random
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem, Trial
 from archsmith.searchers.categorical import Categorical
-from archsmith.searchers.fresh import Fresh, at_least_one
 from archsmith.searchers.loop import Proposals, searcher
+from archsmith.searchers.untried import Untried, at_least_one
 from archsmith.space import Architecture, SearchSpace
 
 _REPEATS = 100  # draws in a row that were measured before, until a random architecture takes their place
@@ -25,24 +25,24 @@ def reinforce(problem: Problem, seed: int = 0, batch: int = 1, rate: float = 0.2
     independent logits per decision, of which those that an architecture has are moved, where Zoph and Le have a recurrent
     network. Deviations: the advantage is divided by a moving standard deviation, so that `rate` does not depend on the unit;
     an architecture that comes again teaches with the trial it has and is not measured again; one that breaks a cheap
-    constraint is mended first.
+    constraint is repaired first.
     """
     at_least_one(batch=batch)
     if rate <= 0 or not 0 <= momentum < 1:
         raise UserError(f"rate={rate}, momentum={momentum}; give a rate above 0 and a momentum from 0 to below 1")
     rng = Random(seed)
-    fresh = Fresh(problem, rng)
+    untried = Untried(problem, rng)
     policy = Policy(problem.space, rate, momentum)
     known: dict[Architecture, Trial] = {}
 
     def proposal() -> Candidate | None:
         for _ in range(_REPEATS if known else 0):
-            arch = fresh.mended(policy.distribution.draw(rng))
+            arch = untried.repaired(policy.distribution.draw(rng))
             if arch in known:
                 policy.learn(known[arch])
-            elif fresh.fits(arch) and fresh.taken([arch]):  # else it waits in this batch
+            elif untried.fits(arch) and untried.taken([arch]):  # else it waits in this batch
                 return Candidate(arch, origin="policy")
-        return next((Candidate(arch, origin="random") for arch in fresh.draw(1)), None)
+        return next((Candidate(arch, origin="random") for arch in untried.draw(1)), None)
 
     while candidates := [candidate for candidate in (proposal() for _ in range(batch)) if candidate]:
         for trial in (yield candidates):

@@ -11,8 +11,8 @@ from archsmith.predictors.encoding import one_hot
 from archsmith.predictors.forest import Forest
 from archsmith.problem import Candidate, Problem, Trial, rank
 from archsmith.searchers.acquisition import expected_improvement
-from archsmith.searchers.fresh import Fresh, at_least_one, first_losses
 from archsmith.searchers.loop import Proposals, searcher
+from archsmith.searchers.untried import Untried, at_least_one, first_losses
 from archsmith.space import Architecture, SearchSpace
 
 Score = Callable[[Sequence[Architecture]], np.ndarray]
@@ -42,21 +42,21 @@ def smac(
     """
     at_least_one(initial=initial, trees=trees, climbs=climbs, draws=draws)
     rng = Random(seed)
-    space, fresh = problem.space, Fresh(problem, rng)
+    space, untried = problem.space, Untried(problem, rng)
     trials: list[Trial] = []
-    archs, origin = fresh.draw(initial), "random"
+    archs, origin = untried.draw(initial), "random"
     while archs:
         trials += yield [Candidate(arch, origin=origin) for arch in archs]
         archs = []
         if not random_every or len(trials) % random_every:
             forest = Forest(rng.getrandbits(32), trees=trees, split=split, features=5 / 6)
-            archs, origin = _proposal(space, fresh, trials, forest, climbs, draws, rng), "model"
+            archs, origin = _proposal(space, untried, trials, forest=forest, climbs=climbs, draws=draws, rng=rng), "model"
         if not archs:
-            archs, origin = fresh.draw(1), "random"
+            archs, origin = untried.draw(1), "random"
 
 
 def _proposal(
-    space: SearchSpace, fresh: Fresh, trials: Sequence[Trial], forest: Forest, climbs: int, draws: int, rng: Random
+    space: SearchSpace, untried: Untried, trials: Sequence[Trial], forest: Forest, climbs: int, draws: int, rng: Random
 ) -> list[Architecture]:
     """The new architecture of the largest expected improvement found; none where all that was looked at is known."""
     measured = [trial.arch for trial in trials]
@@ -69,13 +69,13 @@ def _proposal(
 
     worth = score(measured)
     best = sorted(range(len(trials)), key=lambda i: (-worth[i], rank(trials[i])))[:climbs]
-    ends = climbed(space, fresh, [measured[i] for i in best], score)
+    ends = climbed(space, untried, [measured[i] for i in best], score)
     pool = [*ends, *(space.sample(rng) for _ in range(draws))]
     order = np.argsort(-score(pool), kind="stable")
-    return next((fresh.taken([pool[i]]) for i in order if fresh.is_new(pool[i]) and fresh.fits(pool[i])), [])
+    return next((untried.taken([pool[i]]) for i in order if untried.is_new(pool[i]) and untried.fits(pool[i])), [])
 
 
-def climbed(space: SearchSpace, fresh: Fresh, starts: Sequence[Architecture], score: Score) -> list[Architecture]:
+def climbed(space: SearchSpace, untried: Untried, starts: Sequence[Architecture], score: Score) -> list[Architecture]:
     """The best new neighbor of each architecture on the way from a start by one-decision moves, each to the best that fits.
 
     All starts at once. Where a way ends may well be known; there its neighbors are what there is to measure.
@@ -90,9 +90,9 @@ def climbed(space: SearchSpace, fresh: Fresh, starts: Sequence[Architecture], sc
         moved = []
         for i, archs in zip(alive, near, strict=True):
             ranked = sorted(((float(next(worth)), arch) for arch in archs), key=lambda pair: -pair[0])
-            best = next((pair for pair in ranked if fresh.fits(pair[1])), None)
+            best = next((pair for pair in ranked if untried.fits(pair[1])), None)
             if best is not None:
-                new = next((arch for _, arch in ranked if fresh.is_new(arch) and fresh.fits(arch)), None)
+                new = next((arch for _, arch in ranked if untried.is_new(arch) and untried.fits(arch)), None)
                 found += [new] if new else []
                 if best[0] > values[i]:
                     values[i], ends[i] = best

@@ -240,11 +240,11 @@ def _trial(row: list[Any], where: str) -> Trial:
             Candidate(architecture, fidelity, origin),
             dict(json.loads(metrics)),
             tuple(json.loads(losses)),
-            float(violation),
-            dict(json.loads(cost)),
-            stage,
-            bool(measured),
-            reason,
+            violation=float(violation),
+            cost=dict(json.loads(cost)),
+            stage=stage,
+            measured=bool(measured),
+            reason=reason,
         )
     except (ValueError, TypeError) as error:
         raise Damaged(f"{where} was changed from outside ({error}); put back a copy of the file, or start a new run") from error

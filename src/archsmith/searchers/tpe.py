@@ -8,8 +8,8 @@ from functools import partial
 from random import Random
 
 from archsmith.problem import Candidate, Problem, Trial, rank
-from archsmith.searchers.fresh import Fresh, at_least_one
 from archsmith.searchers.loop import Proposals, searcher
+from archsmith.searchers.untried import Untried, at_least_one
 from archsmith.space import Architecture, SearchSpace
 
 Weights = Mapping[str, Mapping[object, float]]
@@ -33,22 +33,23 @@ def tpe(
 
     Written out here rather than taken from Optuna: on spaces of categories alone it is these few lines, resuming asks for
     draws that no library's next version may change, and constraints and conditions are the space's own. Deviation: nothing is
-    proposed twice, and what breaks a cheap constraint is left out (mended where nearly all do).
+    proposed twice, and what breaks a cheap constraint is left out (repaired where nearly all do).
     """
     at_least_one(initial=initial, samples=samples, batch=batch)
     rng = Random(seed)
-    space, fresh = problem.space, Fresh(problem, rng)
+    space, untried = problem.space, Untried(problem, rng)
     trials: list[Trial] = []
-    archs, origin = fresh.draw(initial), "random"
+    archs, origin = untried.draw(initial), "random"
     while archs:
         trials += yield [Candidate(arch, origin=origin) for arch in archs]
-        archs, origin = fresh.taken(_promising(space, fresh, trials, good_share, max(samples, batch), rng)[:batch]), "model"
+        best = _promising(space, untried, trials, good_share=good_share, samples=max(samples, batch), rng=rng)
+        archs, origin = untried.taken(best[:batch]), "model"
         if not archs:
-            archs, origin = fresh.draw(batch), "random"
+            archs, origin = untried.draw(batch), "random"
 
 
 def _promising(
-    space: SearchSpace, fresh: Fresh, trials: Sequence[Trial], good_share: float, samples: int, rng: Random
+    space: SearchSpace, untried: Untried, trials: Sequence[Trial], good_share: float, samples: int, rng: Random
 ) -> list[Architecture]:
     """New architectures drawn from the density of the good ones, by descending l/g; none where no trial was feasible."""
     ordered = sorted(trials, key=rank)
@@ -56,7 +57,7 @@ def _promising(
         return []
     size = math.ceil(good_share * len(ordered))
     good, rest = weights(space, ordered[:size]), weights(space, ordered[size:])
-    pool = fresh.pool(partial(drawn, space, good, rng), samples)
+    pool = untried.pool(partial(drawn, space, good, rng), samples)
     return sorted(pool, key=lambda arch: log_density(rest, arch) - log_density(good, arch))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archsmith._internal.registry import look_up, plugins
+from archsmith._internal.registry import load_named, plugins
 from archsmith._internal.user_code import answered, attribute_of
 from archsmith.errors import UserError, did_you_mean, shown
 
@@ -34,7 +34,7 @@ def load(
     elif ".py" in name_or_file or ":" in name_or_file:
         make = _from_file(name_or_file)
     elif name_or_file in plugins("space"):
-        make = look_up("space", name_or_file, table)
+        make = load_named("space", name_or_file, table)
     else:
         known = [*table, *plugins("space")]
         raise UserError(

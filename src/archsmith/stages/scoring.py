@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from archsmith._internal.registry import check
+from archsmith._internal.registry import require_known
 from archsmith.data import batches, load
 from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError, shown
@@ -47,7 +47,7 @@ def score_space(
     if not proxies:
         raise UserError(f"--proxies names none; there are {', '.join(PROXIES)}")
     for proxy in proxies:  # before anything is read
-        check("proxy", proxy, PROXIES)
+        require_known("proxy", proxy, PROXIES)
     limits, given = parse(budget), None if architecture is None else _read(architecture)
     if any(limit.metric == "latency" for limit in limits):
         raise UserError("score: a latency limit needs a latency table; bound params, macs or memory instead")

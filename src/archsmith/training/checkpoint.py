@@ -158,6 +158,23 @@ def resumed(
         return None
 
 
+def resumed_or_started(
+    path: Path | None,
+    network: Callable[[], nn.Module],
+    begin: Callable[[], TrainState],
+    *,
+    device: torch.device | str = "cpu",
+    tell: Callable[[str], None] = lambda text: None,
+    of: Mapping[str, Any] | None = None,
+) -> TrainState:
+    """What `resumed` finds, in the `network` that is made for it; where it finds nothing, what `begin` starts."""
+    if path is not None and path.exists():
+        state = resumed(path, network(), device=device, tell=tell, of=of)
+        if state is not None:
+            return state
+    return begin()
+
+
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The verified tensors ("module.NAME", "ema.NAME", "optimizer.NAME.KEY", "extra.NAME") and the counters of a checkpoint."""
     try:
@@ -175,7 +192,9 @@ def _blank(module: nn.Module, recipe: Recipe, device: torch.device | str, tensor
     average = copy.deepcopy(module).requires_grad_(False).eval() if recipe.ema > 0 else None
     weights = torch.empty_like(tensors["class_weights"], device=device) if "class_weights" in tensors else None
     extra = {name.partition(".")[2]: t.to(device) for name, t in tensors.items() if name.startswith("extra.")}
-    return TrainState(module, average, make_optimizer(module, recipe), recipe, 0, weights, extra=extra)
+    return TrainState(
+        module, average, make_optimizer(module, recipe), recipe=recipe, seed=0, class_weights=weights, extra=extra
+    )
 
 
 def _same_training(path: Path, of: Mapping[str, Any], stored: Any) -> None:

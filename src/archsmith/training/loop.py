@@ -20,8 +20,8 @@ from archsmith._internal.onednn import sound
 from archsmith._internal.seeding import mix, seeded
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.training.checkpoint import save
+from archsmith.training.distributed import process_count, spread
 from archsmith.training.growing import resized
-from archsmith.training.ranks import ranks, spread
 from archsmith.training.recipe import learning_rate
 from archsmith.training.state import TrainState, start
 from archsmith.training.step import Backward, whole
@@ -98,7 +98,7 @@ def advance(
     further `evaluate_every` of the budget (e.g. 0.1) and at `until`; its numbers join `history` as "val_...". `checkpoint`:
     written every `every` seconds of `now`, after each evaluation and at the end. `on_progress(state, share)` after each step.
     `backward`: what a step computes (`shared.sharing`: some of the networks that share the weights); where torchrun started
-    several processes they share its work (`training.ranks`), under a budget of seconds threads do (`training.threads`).
+    several processes they share its work (`training.distributed`), under a budget of seconds threads do (`training.threads`).
 
     Raises EvaluationFailed, naming the step, where the loss is not finite; UserError for a bad budget or a stream that ends.
     """
@@ -138,7 +138,7 @@ def advance(
 @contextmanager
 def _shared_out(backward: Backward, state: TrainState, *, timed: bool) -> Iterator[Backward]:
     """The step with its work shared among processes, or threads; with steps the result must not depend on the latter."""
-    if ranks() > 1 or not timed:
+    if process_count() > 1 or not timed:
         yield spread(backward)
         return
     with threaded(backward, state.module) as together:

@@ -57,14 +57,14 @@ def tried(
     losses = {precision: _loss(state, precision, *ready[0]) for precision in others}
     expected = _loss(state, recipe.precision, *ready[0]) if others else 0.0
     with threaded(whole, state.module) as step:
-        timed = partial(_timed, state, ready, (now, judge or now), step)
-        first, judged = timed(recipe.precision)
+        timed = partial(_timed, state, ready, clocks=(now, judge or now), backward=step)
+        first, judged = timed(precision=recipe.precision)
         ms: dict[str, float] = {recipe.precision: first}
         fastest = recipe.precision
         for precision in others:
             if not abs(losses[precision] - expected) <= _SAME * abs(expected):  # nan too
                 continue
-            ms[precision], other = timed(precision, most=_SLOWER * first)
+            ms[precision], other = timed(precision=precision, most=_SLOWER * first)
             if other < _PAYS * judged:
                 fastest, judged = precision, other
     return Tried(ms, fastest)
@@ -73,10 +73,10 @@ def tried(
 def _timed(
     state: TrainState,
     batches: Sequence[tuple[Tensor, Tensor]],
+    *,
     clocks: tuple[Callable[[], float], Callable[[], float]],
     backward: Backward,
     precision: Precision,
-    *,
     most: float = float("inf"),
 ) -> tuple[float, float]:
     """Milliseconds per image by two clocks; of the first step where that takes more than `most`."""

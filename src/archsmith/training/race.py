@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from archsmith.elastic.supernet import calibrate
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.metrics.chance import against_constant
-from archsmith.training.checkpoint import resumed, save
+from archsmith.training.checkpoint import resumed_or_started, save
 from archsmith.training.growing import Smaller, takes
 from archsmith.training.halving import Rung, rungs_for, work
 from archsmith.training.identity import pass_on
@@ -96,11 +96,11 @@ def race(entrants: Sequence[Entrant], field: Field, rungs: Sequence[Rung] | None
     standings = {entrant.name: Standing(entrant.name) for entrant in entrants}
     alive = list(entrants)
     for position, rung in enumerate(rungs):
-        length = _length(field, standings, alive, rungs, position)
+        length = _length(field, standings, alive, rungs=rungs, position=position)
         for order, entrant in enumerate(alive):
             share = (order + 0.5) / len(alive)
             field.tell(f"rung {position + 1} of {len(rungs)}: {entrant.name} ({order + 1} of {len(alive)})", share)
-            train = partial(_run, entrant, field, rung.until, length)
+            train = partial(_run, entrant, field, until=rung.until, length=length)
             outcome = field.decide(f"{field.arm}/rung{position}/{entrant.name}", lambda run=train: vars(run()))  # type: ignore[misc]
             standings[entrant.name] = Standing(**outcome)
         running = [entrant for entrant in alive if standings[entrant.name].failed is None]
@@ -150,11 +150,13 @@ def checkpoint_path(field: Field, name: str) -> Path:
 
 def _resumed(entrant: Entrant, field: Field) -> TrainState:
     """The entrant's training as far as it came; a torn or changed checkpoint is put aside and the training starts anew."""
-    path = checkpoint_path(field, entrant.name)
     of = {**field.of, "arm": field.arm, "network": entrant.name}
-    state = resumed(path, entrant.make(), device=field.device, tell=field.note, of=of) if path.exists() else None
-    if state is not None:
-        return state
+    begin = partial(_started, entrant, field, of)
+    path = checkpoint_path(field, entrant.name)
+    return resumed_or_started(path, entrant.make, begin, device=field.device, tell=field.note, of=of)
+
+
+def _started(entrant: Entrant, field: Field, of: Mapping[str, Any]) -> TrainState:
     network, recipe = entrant.make(), _recipe(entrant, field)
     if recipe.identity and field.fresh:
         pass_on(network)
@@ -220,8 +222,15 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
         above = against_constant(found)["above"] if "interval" in found else None
         progress = min(until, share(state))
         return Standing(
-            entrant.name, progress, state.step, state.seconds, found["accuracy"], above, state.recipe.precision, state.history
-        )  # fmt: skip
+            entrant.name,
+            progress,
+            state.step,
+            seconds=state.seconds,
+            val_accuracy=found["accuracy"],
+            above=above,
+            precision=state.recipe.precision,
+            curve=state.history,
+        )
     except UserError:
         raise
     except (EvaluationFailed, RuntimeError, ValueError, TypeError) as error:
@@ -287,7 +296,7 @@ def trained(entrant: Entrant, field: Field, entrants: int, standing: Mapping[str
         for position, rung in enumerate(rungs):
             if rung.until > standing["progress"] + 1e-6 and position:
                 break
-            length = _length(field, dict.fromkeys(range(entrants)), [entrant], rungs, position)  # type: ignore[arg-type]
+            length = _length(field, dict.fromkeys(range(entrants)), [entrant], rungs=rungs, position=position)  # type: ignore[arg-type]
             found = _run(entrant, field, rung.until, length)
             if found.failed is not None:
                 raise EvaluationFailed(f"{entrant.name} could not be trained again: {found.failed}")

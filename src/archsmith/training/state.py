@@ -104,7 +104,9 @@ def start(
     average = None
     if recipe.ema > 0:
         average = copy.deepcopy(module).requires_grad_(False).eval()
-    return TrainState(module, average, make_optimizer(module, recipe), recipe, seed, weights, of=dict(of or {}))
+    return TrainState(
+        module, average, make_optimizer(module, recipe), recipe=recipe, seed=seed, class_weights=weights, of=dict(of or {})
+    )
 
 
 def _balance(counts: Sequence[int]) -> Tensor:

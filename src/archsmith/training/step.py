@@ -18,7 +18,7 @@ Backward = Callable[[TrainState, Tensor, Tensor, float], Tensor]
 
 @dataclass(frozen=True)
 class Step:
-    """A Backward in two, so that several processes can share the work of a batch (`training.ranks`).
+    """A Backward in two, so that several processes can share the work of a batch (`training.distributed`).
 
     `draw(state, share)`: the architectures it trains, none for a network that stands as it is; a matter of seed and step.
     `learn(state, x, y, drawn)` leaves the gradients of the mean loss over x in the weights and gives that loss, detached; it

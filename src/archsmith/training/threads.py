@@ -96,7 +96,7 @@ def _twin(state: TrainState) -> TrainState:
     module = copy.deepcopy(state.module)
     for own, shared_one in zip(module.parameters(), state.module.parameters(), strict=True):
         own.data, own.grad = shared_one.data, None
-    return TrainState(module, None, state.optimizer, state.recipe, state.seed, state.class_weights)
+    return TrainState(module, None, state.optimizer, recipe=state.recipe, seed=state.seed, class_weights=state.class_weights)
 
 
 def _learnt(threads: int, learn: Callable[[], Tensor]) -> Tensor:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Linear, Repeat
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.errors import EvaluationFailed, UserError
-from archsmith.metrics.proxies.fresh import fresh_network
+from archsmith.metrics.proxies.initialization import initialized_network
 from archsmith.metrics.proxies.zico import ZiCo, zico
 
 Batches = list[tuple[Tensor, Tensor]]
@@ -255,10 +255,10 @@ def test_initialisations_have_their_deviation() -> None:
         ("kaiming", math.sqrt(2 / 576)),
         ("xavier", math.sqrt(2 / 1152)),
     ):
-        net = fresh_network(model, arch, init, seed=3)  # type: ignore[arg-type]
+        net = initialized_network(model, arch, init, seed=3)  # type: ignore[arg-type]
         assert net.weight.std().item() == pytest.approx(deviation, rel=0.02)
         assert (net.bias.abs().max().item() == 0.0) == (init != "default")
-        again = fresh_network(model, arch, init, seed=3)  # type: ignore[arg-type]
+        again = initialized_network(model, arch, init, seed=3)  # type: ignore[arg-type]
         assert torch.equal(net.weight, again.weight)
 
 

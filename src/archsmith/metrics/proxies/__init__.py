@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from archsmith._internal.registry import check, look_up
+from archsmith._internal.registry import load_named, require_known
 from archsmith.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def named(name: str) -> Proxy:
 
 
 def _looked_up(name: str) -> Any:
-    """As `look_up`; a plain function (network, batches) -> float of a plug-in or a user's file is a proxy that needs no pass
+    """As `load_named`; a plain function (network, batches) -> float of a plug-in or a user's file is a proxy that needs no pass
     of ours."""
-    found = look_up("proxy", name, PROXIES)
+    found = load_named("proxy", name, PROXIES)
     if name in PROXIES or inspect.isclass(found) or not callable(found):
         return found
     from archsmith.metrics.proxies.reading import Proxy
@@ -146,7 +146,7 @@ def build_all(
     from archsmith.metrics.proxies.scores import Scores
 
     for name in names:
-        check("proxy", name, PROXIES)
+        require_known("proxy", name, PROXIES)
     counted = [name for name in names if ".baselines:" in PROXIES.get(name, ("",))[0]]
     metrics = {name: build(name, model, batches, costs=costs, seed=seed) for name in counted}
     scored = [named(name) for name in names if name not in counted]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from archsmith._internal.seeding import mix
 from archsmith.errors import EvaluationFailed, UserError, did_you_mean
-from archsmith.metrics.proxies.fresh import fresh_network
+from archsmith.metrics.proxies.initialization import initialized_network
 from archsmith.metrics.proxies.reading import Init, Loss, Proxy, Reading
 from archsmith.metrics.proxies.surgery import without_shortcuts, without_squeeze_excite
 from archsmith.metrics.proxies.untouched import untouched
@@ -137,7 +137,7 @@ class Scores:
         return found
 
     def _network(self, arch: Architecture, init: Init, seed: int) -> nn.Module:
-        network = fresh_network(self.model, arch, init, seed).to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        network = initialized_network(self.model, arch, init, seed).to(memory_format=self.memory_format)  # type: ignore[call-overload]
         network = network.to(self.batches[0][0].device) if self.batches else network
         if self.drop_squeeze_excite:
             network = without_squeeze_excite(network)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from archsmith._internal.modes import modes_kept
 from archsmith._internal.onednn import sound
 from archsmith._internal.seeding import seeded
 
@@ -19,12 +20,11 @@ def untouched(module: nn.Module, seed: int = 0) -> Iterator[nn.Module]:
 
     Gradients are to be taken with torch.autograd.grad, which leaves `.grad` alone.
     """
-    modes = {part: part.training for part in module.modules()}
     wanted = {parameter: parameter.requires_grad for parameter in module.parameters()}
     buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     try:
-        with seeded(seed, device), sound(module):
+        with modes_kept(module), seeded(seed, device), sound(module):
             module.train()
             for parameter in wanted:
                 parameter.requires_grad_(True)
@@ -35,5 +35,3 @@ def untouched(module: nn.Module, seed: int = 0) -> Iterator[nn.Module]:
                 buffer.copy_(before)
         for parameter, flag in wanted.items():
             parameter.requires_grad_(flag)
-        for part, mode in modes.items():
-            part.training = mode

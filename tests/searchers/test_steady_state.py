@@ -10,7 +10,7 @@ from archsmith.errors import UserError
 from archsmith.problem import Problem, at_most, maximize
 from archsmith.searchers.archive import Archive
 from archsmith.searchers.loop import run_searcher
-from archsmith.searchers.steady import steady_state
+from archsmith.searchers.steady_state import steady_state
 from archsmith.space import Architecture, SearchSpace
 
 SPACE = SearchSpace({"x": tuple(range(100)), "y": tuple(range(100))})

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from archsmith.problem import Problem, maximize
-from archsmith.searchers import natural
+from archsmith.searchers import natural_gradient as natural
 from archsmith.searchers.archive import Archive
 from archsmith.searchers.categorical import Categorical
 from archsmith.searchers.loop import run_searcher
-from archsmith.searchers.natural import Adaptation, asng, by_logarithm, by_steps, direction, fisher_norm
+from archsmith.searchers.natural_gradient import Adaptation, asng, by_logarithm, by_steps, direction, fisher_norm
 from archsmith.space import Architecture, SearchSpace
 
 SPACE = SearchSpace({"a": (0, 1, 2), "b": (0, 1)})

@@ -12,8 +12,8 @@ from archsmith.predictors.encoding import one_hot
 from archsmith.predictors.predictor import Predictor, mean_and_std, predictor
 from archsmith.problem import Candidate, Problem, Trial, rank
 from archsmith.searchers.acquisition import acquired
-from archsmith.searchers.fresh import Fresh, at_least_one, first_losses
 from archsmith.searchers.loop import Proposals, searcher
+from archsmith.searchers.untried import Untried, at_least_one, first_losses
 from archsmith.space import Architecture, SearchSpace, mutate
 
 
@@ -39,16 +39,17 @@ def guided(
     """
     at_least_one(initial=initial, batch=batch, parents=parents, mutants=mutants)
     rng = Random(seed)
-    fresh = Fresh(problem, rng)
+    untried = Untried(problem, rng)
     trials: list[Trial] = []
-    archs, origin = fresh.draw(initial), "random"
+    archs, origin = untried.draw(initial), "random"
     while archs:
         trials += yield [Candidate(arch, origin=origin) for arch in archs]
         best = [trial.arch for trial in sorted(trials, key=rank)[:parents]]
-        pool = fresh.pool(partial(_mutant, problem.space, best, rng), mutants)
-        archs, origin = fresh.taken(_ranked(problem.space, trials, pool, model, acquisition, rng)[:batch]), "model"
+        pool = untried.pool(partial(_mutant, problem.space, best, rng), mutants)
+        best = _ranked(problem.space, trials, pool, model=model, acquisition=acquisition, rng=rng)
+        archs, origin = untried.taken(best[:batch]), "model"
         if not archs:
-            archs, origin = fresh.draw(batch), "random"
+            archs, origin = untried.draw(batch), "random"
 
 
 def _mutant(space: SearchSpace, parents: Sequence[Architecture], rng: Random) -> Architecture:
@@ -71,5 +72,5 @@ def _ranked(
     losses = np.array(first_losses(trials))
     made.fit(one_hot(space, [trial.arch for trial in trials]), losses)
     mean, std = mean_and_std(made, one_hot(space, pool))
-    worth = acquired(acquisition, mean, std, losses.min(), np.random.default_rng(seed))
+    worth = acquired(acquisition, mean, std, best=losses.min(), rng=np.random.default_rng(seed))
     return [pool[i] for i in np.argsort(-worth, kind="stable")]

@@ -23,9 +23,9 @@ from archsmith.spaces import build
 from archsmith.spaces.cell import Partial
 from archsmith.spaces.cells import EDGE_NAMES
 from archsmith.training import Recipe, advance, start
-from archsmith.training import relaxed as page
+from archsmith.training import relaxation as page
 from archsmith.training.checkpoint import load
-from archsmith.training.relaxed import METHODS, Enas, Relaxation, controlled, learning
+from archsmith.training.relaxation import METHODS, Enas, Relaxation, controlled, learning
 from archsmith.training.state import TrainState
 
 SCALES = {"down": -1.0, "nothing": 0.0, "up": 1.5, "slightly": 0.5}

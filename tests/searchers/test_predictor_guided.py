@@ -9,7 +9,7 @@ from toys import flat
 from archsmith.errors import UserError
 from archsmith.predictors.encoding import one_hot
 from archsmith.problem import Problem, maximize, rank
-from archsmith.searchers.guided import guided
+from archsmith.searchers.predictor_guided import guided
 
 SPACE = flat(6, 4)
 

@@ -9,9 +9,9 @@ from random import Random
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem
 from archsmith.searchers.categorical import FINAL, Categorical, Rows, rewards_of
-from archsmith.searchers.fresh import Fresh, at_least_one
 from archsmith.searchers.loop import Proposals, searcher
 from archsmith.searchers.pruning import prunable, prune_worst
+from archsmith.searchers.untried import Untried, at_least_one
 from archsmith.space import Architecture
 
 Utility = Callable[[Sequence[float]], list[float]]  # rewards -> utilities
@@ -78,14 +78,14 @@ def sng(problem: Problem, seed: int = 0, samples: int = 2, step: float = 1.0, to
     `samples` architectures from theta a step; probabilities stay above a bound. `total`: after so many evaluations the mode is
     proposed ("mode") and the search ends; 0: it never does.
     """
-    return (yield from _natural(problem, seed, samples, total, lambda d, a, r: _moved(d, a, by_steps(r), step)))
+    return (yield from _natural(problem, seed, samples, total=total, move=lambda d, a, r: _moved(d, a, by_steps(r), step)))
 
 
 @searcher
 def asng(problem: Problem, seed: int = 0, samples: int = 2, alpha: float = 1.5, total: int = 0) -> Proposals:
     """SNG whose trust region adapts to the signal in the steps (Akimoto and others, ICML 2019, algorithm 1)."""
     adapted = Adaptation(alpha)
-    return (yield from _natural(problem, seed, samples, total, lambda d, a, r: adapted.move(d, a, by_steps(r))))
+    return (yield from _natural(problem, seed, samples, total=total, move=lambda d, a, r: adapted.move(d, a, by_steps(r))))
 
 
 @searcher
@@ -106,7 +106,7 @@ def migo(
             distribution.theta[name] = [t + v for t, v in zip(distribution.theta[name], velocity[name], strict=True)]
         distribution.bound()
 
-    return (yield from _natural(problem, seed, samples, total, move))
+    return (yield from _natural(problem, seed, samples, total=total, move=move))
 
 
 @searcher
@@ -149,7 +149,7 @@ def mdenas(problem: Problem, seed: int = 0, alpha: float = 0.01, total: int = 0)
                         theta[i] -= given
                         theta[j] += given
 
-    return (yield from _natural(problem, seed, 1, total, move))
+    return (yield from _natural(problem, seed, 1, total=total, move=move))
 
 
 class Adaptation:
@@ -201,23 +201,23 @@ def _natural(problem: Problem, seed: int, samples: int, total: int, move: Move) 
     """`samples` architectures from theta, one move, again; the mode at the end."""
     at_least_one(samples=samples)
     rng = Random(seed)
-    fresh, distribution, spent = Fresh(problem, rng), Categorical(problem.space), 0
+    untried, distribution, spent = Untried(problem, rng), Categorical(problem.space), 0
     while distribution.options and (not total or spent + samples <= total):
-        trials = yield [Candidate(fresh.mended(distribution.draw(rng)), origin="distribution") for _ in range(samples)]
+        trials = yield [Candidate(untried.repaired(distribution.draw(rng)), origin="distribution") for _ in range(samples)]
         spent += len(trials)
         move(distribution, [trial.arch for trial in trials], rewards_of(trials))
-    yield [Candidate(fresh.mended(distribution.mode()), origin=FINAL[1])]
+    yield [Candidate(untried.repaired(distribution.mode()), origin=FINAL[1])]
 
 
 def _dynamic(problem: Problem, seed: int, rounds: int, move: Move) -> Proposals:
     """Latin rounds with a move after each, a pruning after every `rounds` of them; the survivor at the end."""
     at_least_one(rounds=rounds)
     rng = Random(seed)
-    fresh, distribution = Fresh(problem, rng), Categorical(problem.space)
+    untried, distribution = Untried(problem, rng), Categorical(problem.space)
     while names := [name for name in distribution.options if prunable(distribution, name)]:
         for _ in range(rounds):
-            trials = yield [Candidate(fresh.mended(arch), origin="dealt") for arch in distribution.deal(rng)]
+            trials = yield [Candidate(untried.repaired(arch), origin="dealt") for arch in distribution.deal(rng)]
             move(distribution, [trial.arch for trial in trials], rewards_of(trials))
         for name in names:
             prune_worst(distribution, name, (), rng)
-    yield [Candidate(fresh.mended(distribution.mode()), origin=FINAL[0])]
+    yield [Candidate(untried.repaired(distribution.mode()), origin=FINAL[0])]

@@ -18,7 +18,7 @@ from archsmith.elastic import BatchNorm2d, Choice, Conv2d, LayerNorm, Linear, On
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.training import Recipe, advance, start
 from archsmith.training.checkpoint import load
-from archsmith.training.ranks import joined, spread
+from archsmith.training.distributed import joined, spread
 from archsmith.training.recipe import learning_rate
 from archsmith.training.samplers import sandwich, uniform
 from archsmith.training.shared import Distillation, sharing
@@ -73,9 +73,9 @@ import sys
 from pathlib import Path
 sys.path[:0] = {paths!r}
 import torch
-from test_ranks import CASES, joined, trained
+from test_distributed import CASES, joined, trained
 from archsmith._internal.interrupts import leave
-from archsmith.training.ranks import follow
+from archsmith.training.distributed import follow
 torch.set_num_threads(1)
 with joined() as rank:
     if rank:
@@ -96,7 +96,7 @@ def torchrun(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("ranks")
+    place = tmp_path_factory.mktemp("processes")
     script = place / "both.py"
     tests = Path(__file__).parent
     script.write_text(SCRIPT.format(paths=[str(tests), str(tests.parent)], folder=str(place)))
@@ -178,4 +178,4 @@ def test_the_main_command_under_torchrun(tmp_path: Path) -> None:
     wrong = archsmith("search", "digits", "--space", "own.py:Network", "--out", "other", folder=tmp_path)
     assert wrong.returncode != 0
     assert "has no 'Network'" in wrong.stderr
-    assert "archsmith/training/ranks.py" not in wrong.stderr, "the other process ends without a traceback"
+    assert "archsmith/training/distributed.py" not in wrong.stderr, "the other process ends without a traceback"

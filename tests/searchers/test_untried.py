@@ -9,7 +9,7 @@ from toys import flat, staged, staged_costs
 
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Problem, Trial, at_most, maximize
-from archsmith.searchers.fresh import Fresh, at_least_one, first_losses
+from archsmith.searchers.untried import Untried, at_least_one, first_losses
 from archsmith.space import mutate
 
 
@@ -19,7 +19,7 @@ def limited(limit):
 
 def test_draws_leave_out_what_was_taken_and_what_does_not_fit():
     problem = limited(2)
-    fresh = Fresh(problem, Random(0))
+    fresh = Untried(problem, Random(0))
     fitting = {a for a in problem.space.architectures() if sum(a.values()) <= 2}
     given = fresh.taken([*list(fitting)[:3], list(fitting)[0]])
     assert len(given) == 3 and fresh.taken(given) == []
@@ -30,7 +30,7 @@ def test_draws_leave_out_what_was_taken_and_what_does_not_fit():
 def test_a_pool_is_new_different_and_fits():
     problem = limited(3)
     rng = Random(1)
-    fresh = Fresh(problem, rng)
+    fresh = Untried(problem, rng)
     (parent,) = fresh.draw(1)
     pool = fresh.pool(lambda: mutate(problem.space, parent, rng), 4)
     assert len(pool) == len(set(pool)) == 4 and parent not in pool
@@ -46,7 +46,7 @@ def test_children_are_mended_where_nearly_none_fits():
         [at_most(staged_costs, 1.05 * staged_costs(space.extreme(0))["macs"], "macs")],
     )
     rng = Random(2)
-    fresh = Fresh(problem, rng)
+    fresh = Untried(problem, rng)
     pool = fresh.pool(lambda: space.sample(rng), 5)
     assert pool and all(fresh.fits(arch) for arch in pool)
 

@@ -7,19 +7,21 @@ what the two steps are. What it learned is in `TrainState.extra`, so a training 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from archsmith._internal.seeding import mix, seeded
 from archsmith.elastic import Mixture
 from archsmith.elastic.supernet import mixed, relaxing, switching
 from archsmith.errors import UserError
+from archsmith.metrics.cost import macs_while
 from archsmith.space import Architecture, SearchSpace
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward, forward, loss_of
@@ -118,48 +120,102 @@ def learning(
     `space`: what the alphas are of, a restricted one for a leaf of a tree: a decision with one option has no alpha.
     `options`: those of the mixtures, default `mixed(model, space)`.
     """
-    kept: list[Any] = []  # of the module it was made for: module, relaxed, alphas, switch
+
+    def prepared(state: TrainState) -> _Relaxed:
+        found = mixed(state.module, space) if options is None else options
+        return _Relaxed(relaxing(state.module), Alphas(state, found, method), switching(state.module))
+
+    relaxed_for = _once_for_a_module(prepared)
 
     def backward(state: TrainState, x: Tensor, y: Tensor, share: float) -> Tensor:
-        if not kept or kept[0] is not state.module:
-            found = mixed(state.module, space) if options is None else options
-            kept[:] = [state.module, relaxing(state.module), Alphas(state, found, method), switching(state.module)]
-        _, relaxed, alphas, switch = kept
-        generator = torch.Generator().manual_seed(mix(state.seed, "mixtures", state.step))
-
-        def loss(x: Tensor, y: Tensor) -> Tensor:
-            with relaxed(alphas.mixtures(share, generator)):
-                return loss_of(state, forward(state, x), y)
-
-        def mixture(some: Tensor) -> Tensor:
-            with relaxed(alphas.mixtures(share, torch.Generator().manual_seed(state.step))):
-                return forward(state, some)
-
+        step = _RelaxedStep(relaxed_for(state), state, share)
         if method.bilevel:
-            xv, yv = next(held_out(state.step))
-            _enter(state, "mixture", len(xv) + (3 * len(x) if method.order == 2 else 0), x, mixture)
-            if method.order == 2:
-                weights = [p for p in state.module.parameters() if p.requires_grad]
-                rate = float(state.optimizer.param_groups[0]["lr"])
-                alphas.learn(hypergradient(lambda: loss(x, y), lambda: loss(xv, yv), weights, alphas.tensors, rate))
-            else:
-                alphas.learn(torch.autograd.grad(alphas.penalized(loss(xv, yv)), alphas.tensors, allow_unused=True))
+            step.learn_alphas((x, y), next(held_out(state.step)))
         if method.paths:
-            with switch(space.sample(Random(mix(state.seed, "architectures", state.step)))):
-                _enter(state, "path", len(x), x, lambda some: forward(state, some))
-                value = loss_of(state, forward(state, x), y)
-                value.backward()
-            return value.detach()
-        _enter(state, "mixture", len(x), x, mixture)
-        value = loss(x, y)
+            return step.learn_path(x, y, space.sample(Random(mix(state.seed, "architectures", state.step))))
+        return step.learn_weights(x, y)
+
+    return backward
+
+
+T = TypeVar("T")
+
+
+def _once_for_a_module(make: Callable[[TrainState], T]) -> Callable[[TrainState], T]:
+    """What `make` gives, made anew only where the training's module is another one."""
+    kept: list[tuple[nn.Module, T]] = []
+
+    def get(state: TrainState) -> T:
+        if not kept or kept[0][0] is not state.module:
+            kept[:] = [(state.module, make(state))]
+        return kept[0][1]
+
+    return get
+
+
+@dataclass(frozen=True)
+class _Relaxed:
+    """A module under training: how it is run as a mixture and as one architecture, and its alphas."""
+
+    mixed: Callable[[Mapping[str, Mixture]], AbstractContextManager[Any]]
+    alphas: Alphas
+    switch: Callable[[Architecture], AbstractContextManager[Any]]
+
+
+class _RelaxedStep:
+    """The parts of one step; all mixtures of a step are drawn by one generator, in the order in which they are asked for."""
+
+    def __init__(self, relaxed: _Relaxed, state: TrainState, share: float) -> None:
+        self._relaxed, self._alphas, self._state, self._share = relaxed, relaxed.alphas, state, share
+        self._generator = torch.Generator().manual_seed(mix(state.seed, "mixtures", state.step))
+
+    def learn_alphas(self, train: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor]) -> None:
+        """The architecture step, on a held-out batch; of second order it looks one weight step ahead."""
+        second, state, alphas = self._alphas.method.order == 2, self._state, self._alphas
+        self._enter(len(held_out[0]) + (3 * len(train[0]) if second else 0), train[0])
+        if not second:
+            alphas.learn(torch.autograd.grad(alphas.penalized(self._loss(*held_out)), alphas.tensors, allow_unused=True))
+            return
+        weights = [p for p in state.module.parameters() if p.requires_grad]
+        rate = float(state.optimizer.param_groups[0]["lr"])
+        losses = (lambda: self._loss(*train)), (lambda: self._loss(*held_out))
+        alphas.learn(hypergradient(*losses, weights=weights, alphas=alphas.tensors, rate=rate))
+
+    def learn_weights(self, x: Tensor, y: Tensor) -> Tensor:
+        """Gradients of the weights under a mixture; where there is no bilevel step the alphas learn from the same ones."""
+        self._enter(len(x), x)
+        value = self._loss(x, y)
         value.backward()
-        if not method.bilevel:
-            alphas.learn([a.grad for a in alphas.tensors])
-        for tensor in alphas.tensors:
+        if not self._alphas.method.bilevel:
+            self._alphas.learn([a.grad for a in self._alphas.tensors])
+        for tensor in self._alphas.tensors:
             tensor.grad = None
         return value.detach()
 
-    return backward
+    def learn_path(self, x: Tensor, y: Tensor, arch: Architecture) -> Tensor:
+        """Gradients of the weights of one architecture."""
+        with self._relaxed.switch(arch):
+            return _learn_path(self._state, x, y)
+
+    def _loss(self, x: Tensor, y: Tensor) -> Tensor:
+        with self._relaxed.mixed(self._alphas.mixtures(self._share, self._generator)):
+            return loss_of(self._state, forward(self._state, x), y)
+
+    def _enter(self, images: int, x: Tensor) -> None:
+        def mixture(some: Tensor) -> Tensor:
+            own = torch.Generator().manual_seed(self._state.step)  # counting must not move the step's draws
+            with self._relaxed.mixed(self._alphas.mixtures(self._share, own)):
+                return forward(self._state, some)
+
+        _enter(self._state, "mixture", images, run=mixture, x=x)
+
+
+def _learn_path(state: TrainState, x: Tensor, y: Tensor) -> Tensor:
+    """Gradients of the weights of the architecture that the module is switched to."""
+    _enter(state, "path", len(x), run=partial(forward, state), x=x)
+    value = loss_of(state, forward(state, x), y)
+    value.backward()
+    return value.detach()
 
 
 class Alphas:
@@ -223,7 +279,18 @@ def entered(names: Mapping[str, Any]) -> dict[str, list[str]]:
     return {node: members for node, members in found.items() if len(members) > 1}
 
 
-def adam(state: TrainState, tensors: Mapping[str, Tensor], method: Relaxation) -> torch.optim.Adam:
+class _Rates(Protocol):
+    """What Adam is told."""
+
+    @property
+    def lr(self) -> float: ...
+    @property
+    def betas(self) -> tuple[float, float]: ...
+    @property
+    def weight_decay(self) -> float: ...
+
+
+def adam(state: TrainState, tensors: Mapping[str, Tensor], method: _Rates) -> torch.optim.Adam:
     """Adam over tensors of `state.extra`; its moments are kept there too."""
     optimizer = torch.optim.Adam(
         [*tensors.values()], lr=method.lr, betas=method.betas, weight_decay=method.weight_decay, foreach=True
@@ -339,39 +406,38 @@ class Enas:
 
 def controlled(settings: Enas, space: SearchSpace, held_out: Stream) -> Backward:
     """For `advance(backward=...)`: weights learn from one architecture of the controller a step; now and then it learns too."""
-    kept: list[Any] = []
+
+    def prepared(state: TrainState) -> tuple[Controller, torch.optim.Adam, Any]:
+        controller = controller_of(state, space)
+        tensors = {f"controller.{name}": p for name, p in controller.named_parameters()}
+        return controller, adam(state, tensors, settings), switching(state.module)
+
+    controller_for = _once_for_a_module(prepared)
 
     def backward(state: TrainState, x: Tensor, y: Tensor, share: float) -> Tensor:
-        if not kept or kept[0] is not state.module:
-            controller = controller_of(state, space)
-            tensors = {f"controller.{name}": p for name, p in controller.named_parameters()}
-            optimizer = adam(state, tensors, settings)  # type: ignore[arg-type]
-            kept[:] = [state.module, controller, optimizer, switching(state.module)]
-        _, controller, optimizer, switch = kept
+        controller, optimizer, switch = controller_for(state)
         generator = torch.Generator().manual_seed(mix(state.seed, "controller", state.step))
         if state.step and state.step % settings.every == 0:
-            xv, yv = next(held_out(state.step // settings.every))
-            _reward(settings, state, controller, optimizer, switch, (xv, yv), generator)
+            batch = next(held_out(state.step // settings.every))
+            total = _reward(settings, state, partial(controller, generator), switch=switch, batch=batch)
+            total.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             arch = controller(generator)[0]
         with switch(arch):
-            _enter(state, "path", len(x), x, lambda some: forward(state, some))
-            value = loss_of(state, forward(state, x), y)
-            value.backward()
-        return value.detach()
+            return _learn_path(state, x, y)
 
     return backward
 
 
-def _enter(state: TrainState, kind: str, images: int, x: Tensor, run: Callable[[Tensor], Any], passes: float = 3.0) -> None:
+def _enter(state: TrainState, kind: str, images: int, *, run: Callable[[Tensor], Any], x: Tensor, passes: float = 3.0) -> None:
     """Enters images in the ledger, each `passes` forward passes dear. What one costs is counted now and then, on two images."""
     name = f"macs.{kind}"
     if name not in state.extra or state.step % _COUNTED == 0:
-        counter = FlopCounterMode(display=False)
-        with counter, torch.no_grad(), seeded(0, state.device):
-            run(x[:2])
-        flops = counter.get_total_flops() / len(x[:2])
-        state.extra[name] = torch.tensor(flops / 2.0, dtype=torch.float64)  # a multiply-accumulate is two of torch's FLOPs
+        with seeded(0, state.device):
+            macs = macs_while(lambda: run(x[:2]))
+        state.extra[name] = torch.tensor(macs / len(x[:2]), dtype=torch.float64)
     state.passes += images
     state.macs += passes * images * float(state.extra[name])
 
@@ -388,10 +454,14 @@ def controller_of(state: TrainState, space: SearchSpace) -> Controller:
 
 
 def _reward(
-    settings: Enas, state: TrainState, controller: Controller, optimizer: torch.optim.Adam, switch: Any,
-    batch: tuple[Tensor, Tensor], generator: torch.Generator,
-) -> None:  # fmt: skip
-    """One controller step (Williams, 1992): the mean over samples of -(reward - baseline) * log p - entropy.
+    settings: Enas,
+    state: TrainState,
+    draw: Callable[[], tuple[Architecture, Tensor, Tensor]],
+    *,
+    switch: Callable[[Architecture], AbstractContextManager[Any]],
+    batch: tuple[Tensor, Tensor],
+) -> Tensor:
+    """The loss of one controller step (Williams, 1992): the mean over samples of -(reward - baseline) * log p - entropy.
 
     The reward is the accuracy; where there are no classes, minus the loss.
     """
@@ -399,9 +469,9 @@ def _reward(
     total = torch.zeros(())
     baseline = state.extra.setdefault("controller baseline", torch.full((), float("nan")))
     for _ in range(settings.samples):
-        arch, log, entropy = controller(generator)
+        arch, log, entropy = draw()
         with torch.no_grad(), switch(arch):
-            _enter(state, "path", len(x), x, lambda some: forward(state, some), passes=1.0)
+            _enter(state, "path", len(x), run=partial(forward, state), x=x, passes=1.0)
             outputs = forward(state, x)
             if state.recipe.loss == "cross-entropy":
                 reward = float((outputs.argmax(1) == (y if y.dim() == 1 else y.argmax(1))).float().mean())
@@ -410,9 +480,7 @@ def _reward(
         reward += settings.entropy * float(entropy.detach())
         baseline.copy_(torch.where(baseline.isnan(), reward, settings.baseline * baseline + (1 - settings.baseline) * reward))
         total = total - (reward - float(baseline)) * log
-    (total / settings.samples).backward()
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    return total / settings.samples
 
 
 # -- what was found -----------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ _DRAWS: dict[str, Callable[..., Any]] = {
 }
 
 
-def fresh_network(model: nn.Module, arch: Architecture, init: Init, seed: int) -> nn.Module:
+def initialized_network(model: nn.Module, arch: Architecture, init: Init, seed: int) -> nn.Module:
     """The extracted network with newly drawn weights; for all but "default" the biases of Conv2d and Linear are 0."""
     generator = torch.Generator().manual_seed(seed)
     network = extract(model, arch, weights="fresh", generator=generator, device="cpu")

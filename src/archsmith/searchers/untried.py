@@ -10,10 +10,10 @@ from archsmith.feasibility.sampler import FeasibleSampler
 from archsmith.problem import Problem, Trial
 from archsmith.space import Architecture
 
-_RARE = 8  # where fewer than one in so many children fits, those that do not are mended
+_RARE = 8  # where fewer than one in so many children fits, those that do not are repaired
 
 
-class Fresh:
+class Untried:
     """Architectures that fit the cheap constraints, each given out once."""
 
     def __init__(self, problem: Problem, rng: Random) -> None:
@@ -42,9 +42,9 @@ class Fresh:
         """Whether it keeps the cheap constraints."""
         return not self._problem.cheap or self._sampler.gauge.violation(arch) <= 0
 
-    def mended(self, arch: Architecture) -> Architecture:
+    def repaired(self, arch: Architecture) -> Architecture:
         """The architecture itself where it fits, else one near it that does."""
-        return self._sampler.mended(arch)
+        return self._sampler.repaired(arch)
 
     def pool(self, make: Callable[[], Architecture], count: int) -> list[Architecture]:
         """Up to `count` different new ones that fit, of at most four times as many made; they remain free to be given out."""
@@ -58,7 +58,7 @@ class Fresh:
             if not self.fits(arch):
                 if len(found) * _RARE > tries:
                     continue
-                arch = self.mended(arch)
+                arch = self.repaired(arch)
                 if arch in self._given or not self.fits(arch):
                     continue
             found[arch] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from archsmith.elastic.tree import Node
-from archsmith.training.checkpoint import resumed
+from archsmith.training.checkpoint import resumed_or_started
 from archsmith.training.loop import advance, start
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import uniform
@@ -44,9 +45,8 @@ def train_node(
     told to `tell`. Raises EvaluationFailed where the loss is not finite.
     """
     whose = {**(of or {}), "node": node.name, "own seed": seed}
-    state = resumed(checkpoint, node.model, device=device, tell=tell, of=whose)
-    if state is None:
-        state = start(node.model, recipe, seed=seed, device=device, class_counts=class_counts, of=whose)
+    begin = partial(start, node.model, recipe, seed=seed, device=device, class_counts=class_counts, of=whose)
+    state = resumed_or_started(checkpoint, lambda: node.model, begin, device=device, tell=tell, of=whose)
     advance(
         state,
         stream(state.step),

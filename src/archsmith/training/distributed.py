@@ -11,9 +11,9 @@ import copy
 import os
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def joined() -> Iterator[int]:
 
     On GPUs by NCCL, on the CPU by gloo. The others must `follow`; when the first one leaves, they are told to end.
     """
-    if ranks() == 1:
+    if process_count() == 1:
         yield 0
         return
     accelerated = torch.cuda.is_available()
@@ -62,7 +62,7 @@ def _left() -> None:
     distributed.destroy_process_group()
 
 
-def ranks() -> int:
+def process_count() -> int:
     """How many processes torchrun started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
@@ -76,67 +76,105 @@ def spread(backward: Backward) -> Backward:
     """
     if not distributed.is_initialized() or not isinstance(backward, Step):
         return backward
-    count, step = distributed.get_world_size(), backward
-    behind: list[str] | None = None  # weights that the others have not got; None: everything
+    return _Shared(backward)
 
-    def together(state: TrainState, x: Tensor, y: Tensor, share: float) -> Tensor:
-        nonlocal behind
+
+@dataclass(frozen=True)
+class _Order:
+    """What the first process says of a step to all of them."""
+
+    files: list[str] | None  # the user's own, before a network that comes with this order; None: none comes
+    behind: list[str]  # weights that are sent, since they moved while the first process computed alone
+    drawn: list[dict[str, Any]]  # the architectures
+    shapes: list[tuple[tuple[int, ...], torch.dtype]]  # of the images and the labels of each process in turn
+    images: int
+    seed: int
+    kind: str  # of device
+
+    @property
+    def device(self) -> torch.device:
+        """This process's own."""
+        return torch.device(self.kind, torch.cuda.current_device()) if self.kind == "cuda" else torch.device(self.kind)
+
+
+class _Shared:
+    """In the first process: a step whose batch is computed by all. It knows which weights the others have not got."""
+
+    def __init__(self, step: Step) -> None:
+        self._step, self._count = step, distributed.get_world_size()
+        self._behind: list[str] | None = None  # None: the others have nothing yet
+
+    def __call__(self, state: TrainState, x: Tensor, y: Tensor, share: float) -> Tensor:
         if state.device.type not in ("cpu", "cuda"):
-            return step(state, x, y, share)
-        drawn = step.draw(state, share)
-        if len(x) < _LEAST * count:
-            loss = step.learn(state, x, y, drawn)
-        else:
-            files = _files(state.module) if behind is None else None
-            shapes = [(tuple(t[r::count].shape), t.dtype) for r in range(count) for t in (x, y)]
-            seed = mix(state.seed, "rank", state.step)
-            _told((files, behind or [], [dict(arch) for arch in drawn], shapes, len(x), seed, state.device.type))
-            if behind is None:
-                _handed(state, step)
-            weights = dict(state.module.named_parameters())
-            for name in behind or []:
-                distributed.broadcast(weights[name].data, 0)
-            behind = []
-            for rank in range(1, count):
-                for tensor in (x, y):
-                    distributed.send(tensor[rank::count].contiguous(), rank)
-            loss = step.learn(state, _like(x, x[::count]), y[::count], drawn)
-            loss = _summed(state.module, loss, len(x[::count]) / len(x))
-        step.count(state, len(x), drawn)
-        moved = [name for name, p in state.module.named_parameters() if p.grad is not None]
-        behind = None if behind is None else sorted({*behind, *moved})
+            return self._step(state, x, y, share)
+        drawn = self._step.draw(state, share)
+        small = len(x) < _LEAST * self._count
+        loss = self._step.learn(state, x, y, drawn) if small else self._together(state, x, y, drawn)
+        self._step.count(state, len(x), drawn)
+        if self._behind is not None:
+            moved = [name for name, p in state.module.named_parameters() if p.grad is not None]
+            self._behind = sorted({*self._behind, *moved})
         return loss
 
-    return together
+    def _together(self, state: TrainState, x: Tensor, y: Tensor, drawn: Sequence[Architecture]) -> Tensor:
+        count = self._count
+        order = _Order(
+            files=_files(state.module) if self._behind is None else None,
+            behind=self._behind or [],
+            drawn=[dict(arch) for arch in drawn],
+            shapes=[(tuple(t[process::count].shape), t.dtype) for process in range(count) for t in (x, y)],
+            images=len(x),
+            seed=mix(state.seed, "rank", state.step),
+            kind=state.device.type,
+        )
+        _told(order)
+        if order.files is not None:
+            _handed(state, self._step)
+        _send_weights(state.module, order.behind)
+        self._behind = []
+        for process in range(1, count):
+            for tensor in (x, y):
+                distributed.send(tensor[process::count].contiguous(), process)
+        loss = self._step.learn(state, _like(x, x[::count]), y[::count], drawn)
+        return _summed(state.module, loss, len(x[::count]) / len(x))
 
 
 def follow() -> None:
     """Takes part in the first process's steps until that one ends."""
-    rank = distributed.get_rank()
     state: TrainState | None = None
     learn: Any = None
     while True:
         try:
-            order = _told(None)
+            order: _Order | None = _told(None)
         except RuntimeError:  # the first process is gone, and has said why
             return
         if order is None:
             return
-        files, behind, drawn, shapes, images, seed, kind = order
-        device = torch.device(kind, torch.cuda.current_device()) if kind == "cuda" else torch.device(kind)
-        if files is not None:
-            state, learn = _taken(files, device)
+        if order.files is not None:
+            state, learn = _taken(order.files, order.device)
         assert state is not None
-        weights = dict(state.module.named_parameters())
-        for name in behind:
-            distributed.broadcast(weights[name].data, 0)
-        x, y = (torch.empty(shape, dtype=dtype, device=device) for shape, dtype in shapes[2 * rank : 2 * rank + 2])
-        for tensor in (x, y):
-            distributed.recv(tensor, 0)
-        with seeded(mix(seed, rank), device), sound(state.module):
-            loss = learn(state, _like(x, x), y, [Architecture(options) for options in drawn])
-        _summed(state.module, loss, len(x) / images)
-        state.module.zero_grad(set_to_none=True)
+        _take_part(state, learn, order)
+
+
+def _take_part(state: TrainState, learn: Any, order: _Order) -> None:
+    """One step: this process's part of the batch."""
+    number = distributed.get_rank()
+    _send_weights(state.module, order.behind)
+    own = order.shapes[2 * number : 2 * number + 2]
+    x, y = (torch.empty(shape, dtype=dtype, device=order.device) for shape, dtype in own)
+    for tensor in (x, y):
+        distributed.recv(tensor, 0)
+    with seeded(mix(order.seed, number), order.device), sound(state.module):
+        loss = learn(state, _like(x, x), y, [Architecture(options) for options in order.drawn])
+    _summed(state.module, loss, len(x) / order.images)
+    state.module.zero_grad(set_to_none=True)
+
+
+def _send_weights(module: nn.Module, names: Sequence[str]) -> None:
+    """From the first process to the others, which call it too."""
+    weights = dict(module.named_parameters())
+    for name in names:
+        distributed.broadcast(weights[name].data, 0)
 
 
 def _like(x: Tensor, part: Tensor) -> Tensor:
@@ -189,4 +227,5 @@ def _taken(files: list[str], device: torch.device) -> tuple[TrainState, Any]:
     module, recipe, weights, learn = _told(None)
     module = module.to(device=device, memory_format=torch.channels_last).train()
     idle = torch.optim.SGD(module.parameters(), lr=0.0)  # the first process's takes the steps
-    return TrainState(module, None, idle, replace(recipe, ema=0.0), 0, None if weights is None else weights.to(device)), learn
+    held = None if weights is None else weights.to(device)
+    return TrainState(module, None, idle, replace(recipe, ema=0.0), seed=0, class_weights=held), learn
