@@ -75,6 +75,13 @@ def flag(layer: str, what: str, value: Any) -> bool:
     return bool(number)
 
 
+def truth(layer: str, what: str, value: Any) -> bool:
+    """True or False and nothing that counts as one of them: where torch hands it on to a function that takes no number."""
+    if not isinstance(value, bool):
+        raise UserError(f"{layer}({what}={value!r}): {_fixed(value, 'give True or False')}")
+    return value
+
+
 def number(layer: str, what: str, value: Any) -> float:
     """A plain finite number of 0 or more."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < float("inf"):

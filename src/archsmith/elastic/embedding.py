@@ -47,7 +47,7 @@ class Embedding(nn.Embedding):
                 f"{_NAME}(max_norm={max_norm!r}): it writes into weights that other networks share; leave it out, or take "
                 "torch.nn.Embedding where nothing is elastic"
             )
-        if arguments.flag(_NAME, "sparse", sparse):
+        if arguments.truth(_NAME, "sparse", sparse):
             raise UserError(f"{_NAME}(sparse=True): gradients of a part of a table are dense; leave it out")
         shape = (width(count), width(embedding_dim))
         if _weight is not None and (not isinstance(_weight, Tensor) or tuple(_weight.shape) != shape):
@@ -59,7 +59,7 @@ class Embedding(nn.Embedding):
                 _row(padding_idx, count),
                 None,
                 arguments.number(_NAME, "norm_type", norm_type),
-                arguments.flag(_NAME, "scale_grad_by_freq", scale_grad_by_freq),
+                arguments.truth(_NAME, "scale_grad_by_freq", scale_grad_by_freq),
                 False,
                 _weight,
                 arguments.flag(_NAME, "_freeze", _freeze),
