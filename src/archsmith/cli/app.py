@@ -725,10 +725,9 @@ def spaces(json: Json = False) -> None:
     from archsmith.spaces import SPACES
 
     if json:
-        keys = ("what", "networks", "images")
-        _print({name: dict(zip(keys, entry[1:], strict=True)) for name, entry in SPACES.items()})
+        _print({name: {"what": s.what, "networks": s.networks, "images": s.images} for name, s in SPACES.items()})
         return
-    rows = {name: f"{what}; {networks} networks; {images}" for name, (_, what, networks, images) in SPACES.items()}
+    rows = {name: f"{space.what}; {space.networks} networks; {space.images}" for name, space in SPACES.items()}
     _listing({**rows, "my_model.py:Net": "your own torch.nn.Module, which holds a Choice where torch takes a number"}, json)
 
 

@@ -37,7 +37,7 @@ from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.pruning import check_settings, proposals, pruning
 from archsmith.searchers.random import random_search
 from archsmith.space import Architecture, SearchSpace
-from archsmith.spaces.cells import LIVE, SHAPES
+from archsmith.spaces import SPACES, described
 from archsmith.training.checkpoint import resumed
 from archsmith.training.loop import advance, start
 from archsmith.training.samplers import uniform
@@ -135,9 +135,11 @@ def _shape_limits(space_name: str, height: int = 0, free: int = -1, **others: An
     """Of what `height` and `free` ask; UserError where the space has no cells."""
     if height == 0 and free == -1:
         return ()
-    if space_name not in SHAPES:
-        raise UserError(f"height and free are of cells; space '{space_name}' has none, these have: {', '.join(SHAPES)}")
-    return SHAPES[space_name].limits(height or None, None if free == -1 else free)
+    shape = described(space_name).shape
+    if shape is None:
+        known = ", ".join(space.name for space in SPACES.values() if space.shape is not None)
+        raise UserError(f"height and free are of cells; space '{space_name}' has none, these have: {known}")
+    return shape.limits(height or None, None if free == -1 else free)
 
 
 def train(task: Task, **settings: Any) -> dict[str, Any]:
@@ -235,7 +237,7 @@ def _generated(
 
 
 def _alive(space: SearchSpace, name: str) -> SearchSpace:
-    return space.where(LIVE[name]) if name in LIVE else space
+    return space if (live := described(name).live) is None else space.where(live)
 
 
 class _Turns:

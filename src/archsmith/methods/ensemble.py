@@ -7,8 +7,8 @@ from typing import Any
 from archsmith.methods import scored
 from archsmith.methods.task import Task
 from archsmith.metrics.proxies import build_all
-from archsmith.metrics.proxies.ensembles import CHOSEN_FOR, ENSEMBLES, Reference, Referred
-from archsmith.spaces.cells import CANONICAL
+from archsmith.metrics.proxies.ensembles import ENSEMBLES, Reference, Referred
+from archsmith.spaces import described
 
 _REFERENCE = 32  # networks whose scores the ranks are taken among
 _FEWEST = 12  # ... where time is short
@@ -28,10 +28,10 @@ def search(task: Task) -> dict[str, Any]:
 def _score(task: Task) -> scored.Score | None:
     """The ensemble that was chosen on networks of the kind, by the benchmark that `ENSEMBLES` names; None where there is too
     little time to score enough networks to take ranks among."""
-    ensemble = ENSEMBLES[CHOSEN_FOR.get(task.space_name, "archsmith")]
+    ensemble = ENSEMBLES[described(task.space_name).ensemble or "archsmith"]
     scores = build_all(
         ensemble.proxies, task.model, task.batches, costs=task.costs, seed=task.seed, loss=task.loss,
-        canonical=CANONICAL.get(task.space_name),  # as it was chosen and judged: without dead operations
+        canonical=described(task.space_name).canonical,  # as it was chosen and judged: without dead operations
     )  # fmt: skip
 
     def reference() -> list[dict[str, float]]:

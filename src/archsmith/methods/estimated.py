@@ -27,7 +27,7 @@ from archsmith.searchers.guided import guided
 from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.random import random_search
 from archsmith.space import Architecture
-from archsmith.spaces.cells import CANONICAL
+from archsmith.spaces import described
 from archsmith.training.loop import advance, start
 from archsmith.training.recipe import LOSSES, Recipe
 
@@ -44,7 +44,7 @@ def estimate(task: Task, root: Node, held_out: Sequence[tuple[Tensor, Tensor]] |
     assert task.sharing is not None
     sharing = task.sharing()
     judged = sharing.held_out if held_out is None else held_out
-    return SharedAccuracy(root, sharing.calibration, judged, canonical=CANONICAL.get(task.space_name), judge=task.judge)
+    return SharedAccuracy(root, sharing.calibration, judged, canonical=described(task.space_name).canonical, judge=task.judge)
 
 
 def train(task: Task, root: Node, metric: SharedAccuracy | None = None) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def train(task: Task, root: Node, metric: SharedAccuracy | None = None) -> dict[
 
 def networks(task: Task, root: Node) -> Callable[[Architecture], nn.Module]:
     """arch -> its network with the weights of the node that estimates it."""
-    canonical = CANONICAL.get(task.space_name)
+    canonical = described(task.space_name).canonical
     return lambda arch: extract(route(root, arch, canonical).model, arch, device="cpu")
 
 

@@ -25,7 +25,7 @@ from archsmith.methods import estimated
 from archsmith.methods.task import Sharing, Task
 from archsmith.metrics.proxies.zico import ZiCo
 from archsmith.space import Architecture, SearchSpace
-from archsmith.spaces.cells import LIVE, STATISTIC
+from archsmith.spaces import described
 from archsmith.training.nodes import train_node
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import SAMPLINGS, Sampler, among, check_named, named
@@ -102,7 +102,8 @@ def grown(
     sharing, asked = task.sharing(), (splits, split_on, leaves, inherit, sampling, distill, channels)
     if asked in sharing.kept:
         return sharing.kept[asked]
-    space = task.space.where(LIVE[task.space_name]) if task.space_name in LIVE else task.space
+    live = described(task.space_name).live
+    space = task.space if live is None else task.space.where(live)
     levels = split_on.split("+")[:splits]
     levels += [levels[-1]] * (splits - len(levels)) if levels else []
     for how in levels:  # told before anything is trained
@@ -231,7 +232,7 @@ def _told(task: Task, name: str, state: TrainState, share: float) -> None:
 
 def _sampler(task: Task, space: SearchSpace, sampling: str) -> Sampler | None:
     """Random architectures that keep the budget; of a fixed pool where those are rare, None where there are none."""
-    statistic = STATISTIC.get(task.space_name)
+    statistic = described(task.space_name).statistic
     if not task.constraints or sampling == "sandwich":
         return named(sampling, space, statistic, task.seed)
     gauge, rng = Gauge(task.constraints), Random(task.seed)

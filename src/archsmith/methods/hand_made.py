@@ -13,20 +13,20 @@ from archsmith.errors import UserError
 from archsmith.methods import zico
 from archsmith.methods.scored import passes_of
 from archsmith.methods.task import Task
-from archsmith.spaces import meant
+from archsmith.spaces import SPACES, described
 
 SCORES = False  # no time for scores
 SEARCHER = "by hand, and neighbors of the first"
 _LONG_S, _FEW = 1200.0, 2  # seconds of training from which on the race is a wide one, and the networks of one that is not
 _OFTEN = 30.0  # passes over the training images
-_FAMILY = "convnet"  # the space that has such networks
 
 
 def refuse(space_name: str, **others: Any) -> None:
     """UserError for a space that has no such networks."""
-    if meant(space_name) != _FAMILY:
+    if not described(space_name).hand_made:
+        own = " or ".join(space.name for space in SPACES.values() if space.hand_made)
         raise UserError(
-            f"method 'hand-made' knows no hand-made network of the space '{space_name}'; use --space {_FAMILY}, or another "
+            f"method 'hand-made' knows no hand-made network of the space '{space_name}'; use --space {own}, or another "
             "method (`archsmith methods`)"
         )
 

@@ -12,7 +12,7 @@ from archsmith.errors import UserError
 from archsmith.recorded.benchmark import SIMULATED, Curve, Lookup, Recorded, Rows, optimum, spread
 from archsmith.recorded.columns import KINDS, Columns, read
 from archsmith.space import Architecture
-from archsmith.spaces.cells import (
+from archsmith.spaces.catalog.nasbench101 import (
     NASBENCH1SHOT1,
     NASBENCH101_SMALL,
     cell_class,

@@ -16,13 +16,14 @@ import torch
 from torch import nn
 
 from archsmith.errors import UserError, did_you_mean, shown
+from archsmith.spaces.catalog.entry import Space
 
 _TEXT = "__archsmith_text__"  # what of a user's file was run
 
 
 def load(
     name_or_file: str,
-    table: Mapping[str, tuple[str, ...]],
+    table: Mapping[str, Space],
     arguments: Mapping[str, int],
     device: str,
     asked: Mapping[str, int] = MappingProxyType({}),
@@ -33,7 +34,7 @@ def load(
     It must have those that are `asked` for, and is `told` what its signature names (`**kwargs` does not).
     """
     if name_or_file in table:
-        module, attribute = table[name_or_file][0].split(":")
+        module, attribute = table[name_or_file].network.split(":")
         make = getattr(importlib.import_module(module), attribute)
     elif ".py" in name_or_file or ":" in name_or_file:
         make = _from_file(name_or_file)
