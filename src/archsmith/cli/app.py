@@ -690,8 +690,12 @@ def score(
     ] = None,
     sample: Annotated[int, typer.Option(min=1, max=10**6, help="How many random networks.")] = 20,
     architecture: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", parser=arguments.place, help="Score this architecture.json instead."),
+        str | None,
+        typer.Option(
+            metavar="FILE|TEXT",
+            parser=arguments.given,
+            help="Score this architecture.json instead, or a network as its publishers write it, e.g. '8:16:24:32:40'.",
+        ),
     ] = None,
     budget: Budget = "",
     classes: Annotated[int, typer.Option(min=1, max=100_000, help="Number of classes, without --data.")] = 10,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from random import Random
 
 import pytest
@@ -11,12 +12,14 @@ from archsmith.errors import UserError
 from archsmith.spaces.catalog.nasbench101 import (
     NASBENCH1SHOT1,
     NASBENCH101_SMALL,
+    SPACE1,
     cell_class,
     live_nodes,
     nasbench1shot1_arch,
     nasbench1shot1_canonical,
     nasbench1shot1_cell,
     nasbench1shot1_class,
+    nasbench1shot1_read,
     nasbench101_arch,
     nasbench101_canonical,
     nasbench101_class,
@@ -95,3 +98,57 @@ def test_ninety_one_cells_of_at_most_four_nodes() -> None:
     assert space.contains(arch) and nasbench101_class(arch) == cell_class(matrix, operations)
     with pytest.raises(UserError, match="2 to 4 nodes"):
         nasbench101_arch(4, [[0] * 5] * 5, ["input", CONV, CONV, CONV, "output"])
+
+
+# -- texts ------------------------------------------------------------------------------------------------------------------
+
+IO = ("input", "output")
+
+
+def test_smaller_and_larger_cells_find_their_places() -> None:
+    rng = Random(6)
+    for which, space in NASBENCH1SHOT1.items():
+        for _ in range(40):
+            matrix, operations = nasbench1shot1_cell(space.sample(rng))
+            live = live_nodes(matrix)
+            small, named = permuted(matrix, operations, list(live))
+            found = nasbench1shot1_read(which, small, named)
+            assert space.contains(found) and nasbench1shot1_class(found) == cell_class(small, named)
+            seven = [[*row[:5], 0, row[5]] for row in matrix[:5]] + [[0] * 7] * 2
+            if seven[0][1]:
+                read = nasbench1shot1_read(which, seven, [*operations[:5], POOL, "output"])
+                assert nasbench1shot1_class(read) == cell_class(matrix, operations)
+
+
+def test_a_cell_is_read_however_it_is_written() -> None:
+    matrix, operations = [[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["input", CONV, "output"]
+    texts = [
+        json.dumps({"module_adjacency": matrix, "module_operations": operations, "trainable_parameters": 8}),
+        f"ModelSpec(matrix={matrix}, ops={operations})",
+        f"ModelSpec(\n    matrix={matrix},\n    ops={operations},\n)",
+        f"{json.dumps(matrix)} {json.dumps(operations)}",
+        str({"matrix": matrix, "ops": operations}),
+    ]
+    found = {SPACE1.read(text).arch for text in texts}
+    (arch,) = found
+    assert nasbench1shot1_class(arch) == cell_class(matrix, operations)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ({"matrix": [[0, 1], [0, 0, 0]], "ops": [*IO]}, "a square matrix of 2 to 7 nodes"),
+        ({"matrix": [[0, 1], [1, 0]], "ops": [*IO]}, "on or below its diagonal"),
+        ({"matrix": [[0, 1], [0, 0]], "ops": ["input"]}, "from 'input' to 'output'"),
+        ({"matrix": [[0, 1, 0], [0, 0, 1], [0, 0, 0]], "ops": ["input", "conv5x5", "output"]}, "operation 1 is 'conv5x5'"),
+        ({"matrix": [[0, 1, 0], [0, 0, 0], [0, 0, 0]], "ops": ["input", CONV, "output"]}, "no path from input to output"),
+        (
+            {"matrix": [[0, 1], [0, 0]], "ops": [*IO]},
+            "its nodes 1 to 4 and the output read 1, 2, 2, 2, 2 nodes",
+        ),
+        ({"matrix": [[0, 1], [0, 0]]}, "is no cell; write"),
+    ],
+)
+def test_what_the_space_cannot_say_is_named(text: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        SPACE1.read(str(text))

@@ -118,9 +118,7 @@ def _check_cell(matrix: Any, operations: Any) -> None:
     if any(matrix[a][b] for a in range(len(matrix)) for b in range(a + 1)):
         raise UserError("the matrix has entries on or below its diagonal; nodes are listed after those that they read")
     if len(operations) != len(matrix) or (operations[0], operations[-1]) != ("input", "output"):
-        raise UserError(
-            f"the operations are {shown(operations)}; there is one for each node, the first 'input', the last 'output'"
-        )
+        raise UserError(f"the operations are {shown(operations)}; there is one a node, from 'input' to 'output'")
     for node, operation in enumerate(operations[1:-1], start=1):
         among(f"operation {node}", operation, NASBENCH101_OPS)
 
@@ -143,7 +141,7 @@ def nasbench101_cell_of(text: str) -> tuple[Any, Any]:
     matrix, operations = (next((said[n] for n in names if n in said), None) for names in (_MATRIX, _OPERATIONS))
     if not isinstance(operations, list) or not isinstance(matrix, list) or not all(isinstance(row, list) for row in matrix):
         raise UserError(
-            f"'{shown(text, 80)}' is no cell: write "
+            f"'{shown(text, 80)}' is no cell; write "
             '{"module_adjacency": [[0, 1, ...], ...], "module_operations": ["input", ...]}'
         )
     return matrix, operations
@@ -261,6 +259,10 @@ def nasbench101_class(arch: Mapping[str, Any]) -> str:
     return cell_class(*nasbench101_cell(arch))
 
 
+def _means_a_cell(text: str) -> bool:
+    return re.match(r"\s*(ModelSpec\(|\[\s*\[)", text) is not None or any(name in mapping_of(text) for name in _MATRIX)
+
+
 def _space(which: int, what: str) -> Space:
     return Space(
         f"nasbench1shot1-space{which}",
@@ -273,7 +275,7 @@ def _space(which: int, what: str) -> Space:
                 "matrix and operations of NAS-Bench-101",
                 nasbench1shot1_text,
                 lambda text: nasbench1shot1_read(which, *nasbench101_cell_of(text)),
-                lambda text: re.search(r"\[\s*\[", text) is not None,
+                _means_a_cell,
             ),
         ),
         canonical=nasbench1shot1_canonical,

@@ -41,7 +41,14 @@ SPACE = Space(
     "a cell of six edges, five operations each, repeated (Dong and Yang, ICLR 2020)",
     "15,625",
     "small images, made for 32 pixels",
-    (Format("string of NAS-Bench-201", nasbench201_text, nasbench201_arch, lambda text: "~" in text),),
+    (
+        Format(
+            "string of NAS-Bench-201",
+            nasbench201_text,
+            nasbench201_arch,
+            lambda text: re.match(r"\s*\|[^|]*~0\|", text) is not None,
+        ),
+    ),
     live=has_path,
     canonical=edges_canonical,
     shape=CELL,

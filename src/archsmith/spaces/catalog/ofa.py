@@ -169,21 +169,26 @@ def _size(text: str) -> int | None:
     return next((size for name in ("r", "img_size", "resolution") if isinstance(size := said.get(name), int)), None)
 
 
+def _listed(text: str) -> int | None:
+    """How many kernels the lists of a text have; None where it has no such lists."""
+    said = mapping_of(text)
+    return len(said["ks"]) if all(isinstance(said.get(name), list | tuple) for name in ("ks", "e", "d")) else None
+
+
 def _formats(width: float) -> tuple[Format, ...]:
-    listed = lambda text: {"ks", "e", "d"} <= mapping_of(text).keys()  # noqa: E731
     return (
         Format(
             "net.subnet (ks, e, d) of Once-For-All and Neural Architecture Transfer",
             partial(subnet_text, width),
             partial(subnet_arch, width),
-            lambda text: listed(text) and len(mapping_of(text)["ks"]) < 20,
+            lambda text: (count := _listed(text)) is not None and (count != 20 or mapping_of(text)["d"] == [4] * 5),
             _size,
         ),
         Format(
             "ks, e, d of Once-For-All in 20 slots",
             partial(subnet_text, width, live=False),
             partial(subnet_arch, width),
-            listed,
+            lambda text: _listed(text) == 20,
             _size,
         ),
         Format(
