@@ -729,7 +729,11 @@ def spaces(json: Json = False) -> None:
     from archsmith.spaces import SPACES
 
     if json:
-        _print({name: {"what": s.what, "networks": s.networks, "images": s.images} for name, s in SPACES.items()})
+        entries = {}
+        for name, space in SPACES.items():
+            forms = [form.name for form in space.formats]
+            entries[name] = {"what": space.what, "networks": space.networks, "images": space.images, "formats": forms}
+        _print(entries)
         return
     rows = {name: f"{space.what}; {space.networks} networks; {space.images}" for name, space in SPACES.items()}
     _listing({**rows, "my_model.py:Net": "your own torch.nn.Module, which holds a Choice where torch takes a number"}, json)
