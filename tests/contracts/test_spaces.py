@@ -25,7 +25,7 @@ SMALL = {"width": 8, "cells": 1, "layers": 3}  # of what there is for a paramete
 GROWING = ("convnet", "mobilenet")  # spaces that depend on the size of the images
 
 
-@pytest.fixture(params=SPACES)
+@pytest.fixture(scope="module", params=SPACES)
 def space(request: pytest.FixtureRequest) -> Space:
     return SPACES[request.param]
 
@@ -150,16 +150,8 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def cases() -> dict[str, Case]:
-    return {}
-
-
-@pytest.fixture
-def case(space: Space, cases: dict[str, Case]) -> Case:
-    if space.name not in cases:
-        cases.clear()  # one at a time
-        cases[space.name] = Case(space)
-    return cases[space.name]
+def case(space: Space) -> Case:
+    return Case(space)
 
 
 def test_networks_that_live_compute_something_and_the_others_nothing(space: Space, case: Case) -> None:
