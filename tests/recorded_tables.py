@@ -9,7 +9,10 @@ from random import Random
 
 import numpy as np
 
-from archsmith.spaces import cells
+from archsmith.spaces.catalog.darts import DARTS, darts_genotype
+from archsmith.spaces.catalog.nasbench101 import live_nodes
+from archsmith.spaces.catalog.nasbench201 import NASBENCH201, nasbench201_text
+from archsmith.spaces.catalog.transnas import TRANSNAS, transnas_text
 
 
 def table(path: Path, rows: list[dict]) -> Path:
@@ -24,10 +27,10 @@ def table(path: Path, rows: list[dict]) -> Path:
 
 def nasbench201_rows(count: int = 8) -> list[dict]:
     """Cells with distinct made-up results; the second run of every other cell is missing, the third of all."""
-    archs = list(dict.fromkeys(cells.NASBENCH201.sample(Random(i)) for i in range(count)))
+    archs = list(dict.fromkeys(NASBENCH201.sample(Random(i)) for i in range(count)))
     rows = []
     for i, arch in enumerate(archs):
-        row = {"index": i, "arch_str": cells.nasbench201_text(arch)}
+        row = {"index": i, "arch_str": nasbench201_text(arch)}
         for j, prefix in enumerate(("c10", "c100", "in16")):
             row |= {f"params_{prefix}": 1000 + i + j, f"macs_{prefix}": 2000 + i}
             row |= {f"{prefix}_valid_acc_12ep": 50 + i - 10 * j, f"{prefix}_test_acc_200ep": 90 - 2 * i - 10 * j}
@@ -51,7 +54,7 @@ def oneshot_rows() -> list[dict]:
     for cell, inner, edges in placed:
         seven = [[int((a, b) in edges) for b in range(7)] for a in range(7)]
         operations = ["input", *(inner.get(node, "conv1x1-bn-relu") for node in range(1, 6)), "output"]
-        live = cells.live_nodes(seven)
+        live = live_nodes(seven)
         texts = {
             "module_adjacency": [[seven[a][b] for b in live] for a in live],
             "module_operations": [operations[node] for node in live],
@@ -95,10 +98,9 @@ def ecnas_rows() -> list[dict]:
 
 def transnas_rows(count: int = 5) -> list[dict]:
     """Cells with a made-up metric on two tasks."""
-    archs = [cells.TRANSNAS.sample(Random(i)) for i in range(count)]
+    archs = [TRANSNAS.sample(Random(i)) for i in range(count)]
     return [
-        {"arch_str": cells.transnas_text(a), "jigsaw_valid": 90 - i, "room_layout_valid": -1 + i / 10}
-        for i, a in enumerate(archs)
+        {"arch_str": transnas_text(a), "jigsaw_valid": 90 - i, "room_layout_valid": -1 + i / 10} for i, a in enumerate(archs)
     ]
 
 
@@ -106,7 +108,7 @@ def darts_rows() -> list[dict]:
     """Two cells, the first listed twice, once with the inputs of its nodes the other way round."""
     rows = []
     for i, seed in enumerate((0, 1, 0)):
-        genotype = cells.darts_genotype(cells.DARTS.sample(Random(seed)))
+        genotype = darts_genotype(DARTS.sample(Random(seed)))
         if i == 2:
             genotype = {cell: [pairs[k ^ 1] for k in range(8)] for cell, pairs in genotype.items()}
         texts = {cell: json.dumps(pairs) for cell, pairs in genotype.items()}

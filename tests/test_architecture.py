@@ -38,8 +38,9 @@ LAYERS = [
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 SEARCH_SIDE = {  # parts, and modules of parts that have both sides
     *("errors", "_version", "_internal", "space", "problem", "predictors", "feasibility", "searchers", "recorded", "bench"),
-    *("run", "report", "api", "cli", "__init__", "metrics.chance", "spaces.cells"),
+    *("run", "report", "api", "cli", "__init__", "metrics.chance"),
 }
+CATALOG = "archsmith.spaces.catalog"  # all that is known of spaces beside their networks
 WHEN_USED = {"pymoo", "onnx", "onnxruntime", "onnxscript", "plotly", "sklearn", "pyarrow", "scipy", "optuna", "ray", "lightgbm"}
 
 
@@ -65,7 +66,7 @@ def part(module: str) -> str:
 
 
 def on_the_search_side(module: str) -> bool:
-    return part(module) in SEARCH_SIDE or module.removeprefix("archsmith.") in SEARCH_SIDE
+    return part(module) in SEARCH_SIDE or module.removeprefix("archsmith.") in SEARCH_SIDE or module.startswith(CATALOG)
 
 
 def imports(path: Path, *, lazy: bool) -> Iterator[str]:

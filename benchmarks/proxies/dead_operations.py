@@ -24,8 +24,7 @@ def main() -> None:
     from archsmith.metrics.proxies.baselines import COUNTED
     from archsmith.metrics.proxies.ensembles import ENSEMBLES, rank_sum
     from archsmith.recorded import load
-    from archsmith.spaces import build
-    from archsmith.spaces.cells import CANONICAL
+    from archsmith.spaces import build, described
     from archsmith.training.device import set_threads
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -44,7 +43,7 @@ def main() -> None:
     if networks is None:
         sys.exit(f"the networks of {setting.benchmark} cannot be built")
     space, classes, size = networks
-    canonical = CANONICAL[space]
+    canonical = described(space).canonical
     images = _batches(setting, 0, classes, size)
     model = build(space, classes, 3, size, device="meta", width=setting.width)
     costs = Costs(model, (3, size, size), COUNTED)

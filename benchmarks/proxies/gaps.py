@@ -32,7 +32,7 @@ def main() -> None:
     from archsmith.metrics.proxies.reading import Needs, Proxy
     from archsmith.metrics.proxies.scores import Scores
     from archsmith.recorded import load
-    from archsmith.spaces.cells import nasbench201_canonical
+    from archsmith.spaces.catalog.edges import edges_canonical
     from archsmith.spaces.nasbench201 import nasbench201
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -114,7 +114,7 @@ def main() -> None:
     columns, rows = {}, {}
     for name, (proxy, pair, canonical) in readings.items():
         model = narrow if "3 channels" in name else wide
-        scores = Scores(model, pair, [proxy], seed=asked.seed, canonical=nasbench201_canonical if canonical else None)
+        scores = Scores(model, pair, [proxy], seed=asked.seed, canonical=edges_canonical if canonical else None)
         started = time.monotonic()
         sign = -1.0 if proxy.lower else 1.0
         columns[name] = np.array([sign * float(scores(arch)[proxy.name]) for arch in archs])  # type: ignore[index]
@@ -137,7 +137,7 @@ def counts() -> dict[str, dict[str, list[float]]]:
     from archsmith.predictors.ranking import kendall
     from archsmith.recorded import load
     from archsmith.space import Architecture
-    from archsmith.spaces.cells import EDGE_NAMES, live_edges, nasbench201_canonical
+    from archsmith.spaces.catalog.edges import EDGE_NAMES, edges_canonical, live_edges
 
     space = load(TRUTHS[0]).space
     archs = [Architecture(dict(zip(space, options, strict=True))) for options in itertools.product(*space.values())]
@@ -145,7 +145,7 @@ def counts() -> dict[str, dict[str, list[float]]]:
     weights = {"nor_conv_1x1": 1.0, "nor_conv_3x3": 9.0}
     parameters = np.array([sum(weights.get(arch[e], 0.0) for e in EDGE_NAMES) for arch in archs])
     pooling = np.array([sum(arch[e] == "avg_pool_3x3" for e in EDGE_NAMES) for arch in archs])
-    alive = np.array([arch == nasbench201_canonical(arch) for arch in archs])
+    alive = np.array([arch == edges_canonical(arch) for arch in archs])
     counted = {
         "parameters or MACs": parameters,
         "MACs, pooling a little": parameters + 1e-3 * pooling,

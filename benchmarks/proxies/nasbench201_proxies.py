@@ -63,11 +63,11 @@ def on_parts(setting: Any, out: Path) -> dict[str, dict[str, list[float]]]:
     from archsmith.bench.proxies import columns_of, sampled, truth_of
     from archsmith.predictors.ranking import kendall
     from archsmith.recorded import load
-    from archsmith.spaces.cells import nasbench201_canonical
+    from archsmith.spaces.catalog.edges import edges_canonical
 
     archs = sampled(load(TRUTHS[0]), setting)
     whole = np.ones(len(archs), bool)
-    parts = {WHOLE: whole, "nothing dead": np.array([arch == nasbench201_canonical(arch) for arch in archs])}
+    parts = {WHOLE: whole, "nothing dead": np.array([arch == edges_canonical(arch) for arch in archs])}
     parts["first 200"] = np.arange(len(archs)) < 200
     truths = [truth_of(load(name), archs) for name in TRUTHS]
     return {

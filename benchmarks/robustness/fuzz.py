@@ -157,7 +157,8 @@ def architecture() -> Reader:
     from random import Random
 
     from archsmith.space import Architecture
-    from archsmith.spaces.cells import NASBENCH201, OFA
+    from archsmith.spaces.catalog.nasbench201 import NASBENCH201
+    from archsmith.spaces.catalog.ofa import OFA
 
     valid = dict(OFA.sample(Random(0)))
 

@@ -51,8 +51,8 @@ def found(asked: argparse.Namespace) -> dict[str, Any]:
     from archsmith.searchers.loop import run_searcher
     from archsmith.searchers.sqlite import SqliteArchive
     from archsmith.searchers.steady_state import steady_state
+    from archsmith.spaces.catalog.zen import SEED, counts, propose, text
     from archsmith.spaces.zen import zen_scored
-    from archsmith.spaces.zen_blocks import SEED, counts, propose, text
 
     data = asked.data or str(Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")) / "images/cifar10_lossless_test.parquet")
     images = load(data, size=asked.pixels, seed=asked.seed)

@@ -170,14 +170,15 @@ class Arm:
         from archsmith.elastic.supernet import search_space
         from archsmith.elastic.tree import Node
         from archsmith.metrics.shared import SharedAccuracy
-        from archsmith.spaces.cells import CANONICAL
+        from archsmith.spaces import described
 
         self.job, self.seed, self.rounds, self.truth = est._job[0], seed, rounds, truth
         with seeded(mix(seed, "weights")):
             model = est.fresh(self.job, "cpu")
         self.root = Node(est.within(search_space(model), self.job.setting.within), model)
         calibration, held_out = est.images(self.job, seed)
-        self._judged = lambda: SharedAccuracy(self.root, calibration, held_out, canonical=CANONICAL[self.job.network[0]])
+        canonical = described(self.job.network[0]).canonical
+        self._judged = lambda: SharedAccuracy(self.root, calibration, held_out, canonical=canonical)
         self.metric = self._judged()
 
     @property

@@ -158,8 +158,7 @@ def learn(method: str, split: str, seed: int, steps: int) -> dict[str, Any]:
     from archsmith.elastic.supernet import mixed, search_space
     from archsmith.elastic.tree import Node, by_decision, grow
     from archsmith.metrics.shared import SharedAccuracy
-    from archsmith.spaces import build
-    from archsmith.spaces.cells import CANONICAL
+    from archsmith.spaces import build, described
     from archsmith.training.relaxation import METHODS, derived, learning, probabilities
     from archsmith.training.supernet_node import train_node
 
@@ -181,7 +180,7 @@ def learn(method: str, split: str, seed: int, steps: int) -> dict[str, Any]:
             backward=learning(METHODS[method], node.space, alphas),
         )  # fmt: skip
         found.append(derived(node.model, node.space, probabilities(state, METHODS[method], mixed(node.model, node.space))))
-    metric = SharedAccuracy(root, calibration, held_out, canonical=None if split else CANONICAL.get(name))
+    metric = SharedAccuracy(root, calibration, held_out, canonical=None if split else described(name).canonical)
     best = min(found, key=lambda arch: metric(arch)["shared_loss"])
     return {"found": dict(best), "candidates": [dict(arch) for arch in found], "seconds": round(time.perf_counter() - began, 1)}
 

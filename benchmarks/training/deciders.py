@@ -33,10 +33,11 @@ from archsmith.feasibility.sampler import feasible_sample
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.limits import constraints_of
 from archsmith.metrics.proxies import build_all
-from archsmith.metrics.proxies.ensembles import CHOSEN_FOR, ENSEMBLES, Reference, Referred
+from archsmith.metrics.proxies.ensembles import ENSEMBLES, Reference, Referred
 from archsmith.predictors.ranking import kendall
 from archsmith.problem.budget import parse
 from archsmith.space import Architecture
+from archsmith.spaces import described
 from archsmith.spaces.convnet import convnet
 from archsmith.spaces.reference import reference
 
@@ -55,7 +56,7 @@ def scored(model: nn.Module, archs: list[Architecture], data: Data, costs: Costs
     part = data.parts["train"]
     stream = batches(part, 64, data=data, seed=1, augment=None, device="cpu", workers=0)
     two = [next(stream), next(stream)]
-    ensemble = ENSEMBLES[CHOSEN_FOR.get("convnet", "archsmith")]
+    ensemble = ENSEMBLES[described("convnet").ensemble or "archsmith"]
     names = list(dict.fromkeys(["zico", *ensemble.proxies]))
     scores = build_all(names, model, two, costs=costs, seed=0)
     rows = [scores(arch) for arch in archs]

@@ -195,13 +195,14 @@ def score(
     """What `archsmith score` does: training-free scores of `sample` networks that keep the budget, or of one given.
 
     Returns a row a network, best first by the first proxy: key, options, costs, `scores` by proxy. `architecture`: an
-    architecture.json. Raises UserError for unknown names and what cannot be read.
+    architecture.json, or a file or text in a form that the space's publishers write.
+    Raises UserError for unknown names and what cannot be read.
     """
     from archsmith.stages.scoring import score_space
 
     found = score_space(
         space, list(proxies), data=None if data is None else str(data), sample=sample,
-        architecture=None if architecture is None else Path(architecture), budget=budget, classes=classes, channels=channels,
+        architecture=architecture, budget=budget, classes=classes, channels=channels,
         size=size, batch=batch, threads=threads, seed=seed,
     )  # fmt: skip
     return found["networks"]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import re
 from pathlib import Path
 from random import Random
 
 import pytest
 import torch
 
-import archsmith
 from archsmith.bench import page, proxies
 from archsmith.bench.proxies import Setting, _begin, _Job, _job, _network_key, _work, compare
 from archsmith.elastic.supernet import search_space
@@ -19,7 +16,6 @@ from archsmith.errors import UserError
 from archsmith.recorded import load
 from archsmith.space import Architecture
 from archsmith.spaces import SPACES, build
-from archsmith.spaces.cells import CANONICAL
 
 
 def test_scored_judged_and_gone_on_with(tmp_path: Path) -> None:
@@ -74,21 +70,10 @@ def test_bad_settings_are_named() -> None:
         Setting("toy", ("zico",), seeds=())
 
 
-def test_what_computes_the_same_is_told_in_one_table() -> None:
-    """No other file has one of its own, and models and table agree."""
-    source = Path(archsmith.__file__).parent
-    assert [p.name for p in source.rglob("*.py") if re.search(r"^\s*_?CANONICAL\b[^=\n]*=[^=]", p.read_text(), re.M)] == [
-        "cells.py"
-    ]
-    for space, canonical in CANONICAL.items():
-        model = importlib.import_module(SPACES[space][0].partition(":")[0])
-        assert model.canonical is canonical
-
-
-@pytest.mark.parametrize("space", sorted(CANONICAL))
+@pytest.mark.parametrize("space", [space.name for space in SPACES.values() if space.canonical])
 def test_a_cell_goes_by_its_form_without_dead_operations(space: str) -> None:
     dead = _with_dead_operations(space)
-    assert _network_key(space, dead) == CANONICAL[space](dead).key == _network_key(space, CANONICAL[space](dead))
+    assert _network_key(space, dead) == SPACES[space].form(dead).key == _network_key(space, SPACES[space].form(dead))
 
 
 def test_a_cell_is_scored_without_its_dead_operations() -> None:
@@ -96,7 +81,7 @@ def test_a_cell_is_scored_without_its_dead_operations() -> None:
     images = [(torch.randn(4, 3, 32, 32), torch.randint(0, 10, (4,))) for _ in range(2)]
     _begin(_Job("transnas", 10, 32, ("naswot",), 4, {0: images}, "cpu"))
     try:
-        (_, _, whole, _), (_, _, lean, _) = _work(0, [dict(dead), dict(CANONICAL["transnas"](dead))])
+        (_, _, whole, _), (_, _, lean, _) = _work(0, [dict(dead), dict(SPACES["transnas"].form(dead))])
     finally:
         _job.clear()
     assert whole == lean
@@ -104,4 +89,4 @@ def test_a_cell_is_scored_without_its_dead_operations() -> None:
 
 def _with_dead_operations(space: str) -> Architecture:
     cells, rng = search_space(build(space, 10, 3, 32)), Random(0)
-    return next(arch for arch in (cells.sample(rng) for _ in range(1000)) if CANONICAL[space](arch) != arch)
+    return next(arch for arch in (cells.sample(rng) for _ in range(1000)) if SPACES[space].form(arch) != arch)

@@ -14,7 +14,7 @@ from archsmith.bench import page
 from archsmith.bench.estimators import FREE, Setting, within
 from archsmith.bench.supernets import compare, text
 from archsmith.errors import UserError
-from archsmith.spaces.cells import NASBENCH201
+from archsmith.spaces.catalog.nasbench201 import NASBENCH201
 
 SMALL: dict[str, Any] = {
     "data": "digits", "benchmark": "toy", "sample": 24, "updates": 10, "batch": 8, "size": 8, "width": 4, "calibration": 32,

@@ -16,7 +16,7 @@ from archsmith.elastic.supernet import active, extract, reachable, search_space,
 from archsmith.elastic.tree import Node, at_random, by_decision, by_predicate, grow, route
 from archsmith.errors import OutOfSpace, UserError
 from archsmith.space import Architecture, SearchSpace
-from archsmith.spaces.cells import nasbench201_canonical
+from archsmith.spaces.catalog.edges import edges_canonical
 from archsmith.spaces.mobilenet import mobilenet
 from archsmith.spaces.nasbench201 import nasbench201
 from archsmith.training import Recipe, advance, start
@@ -226,7 +226,7 @@ def test_what_computes_the_same_goes_to_the_same_node() -> None:
     dead = {"edge0to2": "nor_conv_3x3", "edge1to2": "none", "edge0to3": "none", "edge1to3": "none", "edge2to3": "skip_connect"}
     twins = [Architecture({"edge0to1": option, **dead}) for option in root.space["edge0to1"]]
     assert len({route(root, arch).name for arch in twins}) == 5
-    assert len({route(root, arch, nasbench201_canonical).name for arch in twins}) == 1
+    assert len({route(root, arch, edges_canonical).name for arch in twins}) == 1
 
 
 def test_from_scratch_starts_elsewhere_and_the_same_again() -> None:

@@ -20,8 +20,8 @@ from archsmith.searchers.archive import Archive
 from archsmith.searchers.categorical import Categorical
 from archsmith.searchers.pruning import evaluations, proposals
 from archsmith.space import Gate, SearchSpace
-from archsmith.spaces import build
-from archsmith.spaces.cells import NASBENCH201, SHAPES
+from archsmith.spaces import build, described
+from archsmith.spaces.catalog.nasbench201 import NASBENCH201
 from archsmith.stages.answers import generated
 from archsmith.stages.pipeline import carry_on
 from archsmith.stages.requests import again, start
@@ -105,7 +105,7 @@ def test_cells_of_another_shape_without_training() -> None:
     distribution = Categorical(NASBENCH201)
     distribution.theta["edge0to3"] = [0.1, 0.1, 0.1, 0.6, 0.1]
     found = {"distribution": {"stages": [distribution.to_json()]}}
-    model, shape = build("nasbench201", 10, 3, 32, device="meta"), SHAPES["nasbench201"]
+    model, shape = build("nasbench201", 10, 3, 32, device="meta"), described("nasbench201").shape
     costs = Costs(model, (3, 32, 32), ("params", "macs"))
     job = Job(JobData(()), JobSpace(model, NASBENCH201, costs, name="nasbench201"), JobClock(), JobLog(Archive()))
     for free in (0, 3):

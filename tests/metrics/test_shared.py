@@ -20,7 +20,7 @@ from archsmith.searchers import NEED_FIDELITIES, SEARCHERS, make
 from archsmith.searchers.evolution import regularized_evolution
 from archsmith.searchers.loop import run_searcher
 from archsmith.space import Architecture
-from archsmith.spaces.cells import nasbench201_canonical
+from archsmith.spaces.catalog.edges import edges_canonical
 from archsmith.spaces.nasbench201 import nasbench201
 from archsmith.training import Recipe, advance, start
 from archsmith.training.samplers import uniform
@@ -97,7 +97,7 @@ def test_what_computes_the_same_is_looked_at_once(monkeypatch: pytest.MonkeyPatc
     calls: list[int] = []
     real = shared.calibrate
     monkeypatch.setattr(shared, "calibrate", lambda *args: calls.append(1) or real(*args))
-    found = metric(root, canonical=nasbench201_canonical)
+    found = metric(root, canonical=edges_canonical)
     dead = {"edge0to2": "skip_connect", "edge1to2": "none", "edge0to3": "none", "edge1to3": "none", "edge2to3": "skip_connect"}
     values = [found(Architecture({"edge0to1": option, **dead})) for option in root.space["edge0to1"]]
     assert all(value == values[0] for value in values) and len(calls) == 1
@@ -137,8 +137,8 @@ def test_a_form_outside_of_the_space_is_not_taken() -> None:
     arch = part.space.check(
         {**dict.fromkeys(part.space, "skip_connect"), "edge0to1": "nor_conv_3x3", "edge1to2": "none", "edge1to3": "none"}
     )
-    assert nasbench201_canonical(arch)["edge0to1"] == "none"
-    assert metric(part, canonical=nasbench201_canonical)(arch)["shared_loss"] > 0
+    assert edges_canonical(arch)["edge0to1"] == "none"
+    assert metric(part, canonical=edges_canonical)(arch)["shared_loss"] > 0
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def two_leaves() -> SharedAccuracy:
     for child in grow(root, by_decision(root.space, "edge0to1", groups)):
         train(child, 2)
     held_out = [images(2000 + i) for i in range(4)]
-    return SharedAccuracy(root, [images(1000)[0]], held_out, canonical=nasbench201_canonical, fidelities=(0.25, 0.5, 1.0))
+    return SharedAccuracy(root, [images(1000)[0]], held_out, canonical=edges_canonical, fidelities=(0.25, 0.5, 1.0))
 
 
 @pytest.mark.parametrize("name", SEARCHERS)
@@ -163,7 +163,7 @@ def test_every_searcher_searches_on_a_tree(name: str, two_leaves: SharedAccuracy
         at = trial.candidate.fidelity or 1.0
         leaf = two_leaves.node(trial.arch)
         alone = SharedAccuracy(leaf, two_leaves.calibration, two_leaves.held_out, fidelities=(0.25, 0.5, 1.0))
-        form = nasbench201_canonical(trial.arch)
+        form = edges_canonical(trial.arch)
         if leaf.holds(form):
             assert trial.losses == (alone.at(form, at)["shared_loss"],)
         leaves.add(leaf.name)

@@ -22,7 +22,7 @@ from archsmith.recorded import load
 from archsmith.recorded.columns import KINDS, read
 from archsmith.recorded.convert import convert, main
 from archsmith.recorded.pickles import read_pickle
-from archsmith.spaces import cells
+from archsmith.spaces.catalog.nasbench201 import nasbench201_arch
 
 CELLS = [row["arch_str"] for row in nasbench201_rows(4)]
 
@@ -161,8 +161,8 @@ def nasbench201_content(short: str = "12", full: str = "200", number=float) -> d
 
 def check_nasbench201(path: Path) -> None:
     recorded = load("nasbench201:cifar10", path)
-    second = cells.nasbench201_arch(CELLS[1])
-    assert recorded.archs() == (cells.nasbench201_arch(CELLS[0]), second)
+    second = nasbench201_arch(CELLS[1])
+    assert recorded.archs() == (nasbench201_arch(CELLS[0]), second)
     assert recorded.score(second) == 81.0
     assert recorded.truth(second) == pytest.approx(91 + (0.777 + 0.888) / 2)
     assert recorded.records["accuracy_seed1"](second) == pytest.approx(91.777)

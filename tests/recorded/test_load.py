@@ -15,7 +15,9 @@ from archsmith.errors import EvaluationFailed, UserError
 from archsmith.problem import Candidate, Problem, maximize
 from archsmith.recorded import BENCHMARKS, load
 from archsmith.recorded.benchmark import SIMULATED, Curve, Lookup, faithful
-from archsmith.spaces import cells
+from archsmith.spaces.catalog.darts import DARTS
+from archsmith.spaces.catalog.nasbench201 import NASBENCH201, nasbench201_arch
+from archsmith.spaces.catalog.ofa import OFA, ofa_arch
 
 FACTS = {
     *("title", "source", "licence", "file", "sha256", "score", "truth", "unit", "optimum", "best", "noise", "surrogate"),
@@ -67,7 +69,7 @@ def test_a_search_over_a_benchmark_charges_what_was_recorded(name: str, folder: 
 def test_what_was_not_recorded_fails_and_is_not_made_up(folder: Path) -> None:
     recorded = load("nasbench201:cifar10", folder)
     known = set(recorded.archs())
-    missing = next(arch for arch in map(cells.NASBENCH201.sample, map(Random, range(100, 200))) if arch not in known)
+    missing = next(arch for arch in map(NASBENCH201.sample, map(Random, range(100, 200))) if arch not in known)
     with pytest.raises(EvaluationFailed, match="no record"):
         recorded.score(missing)
     trial = Problem(recorded.space, [maximize(recorded.truth)]).evaluate([Candidate(missing)])[0]
@@ -85,7 +87,7 @@ def test_nasbench201_reads_the_columns_of_its_data_set(folder: Path) -> None:
     for name, prefix in (("cifar10", "c10"), ("cifar100", "c100"), ("imagenet16", "in16")):
         recorded = load(f"nasbench201:{name}", folder)
         for row in (first, last):
-            arch = cells.nasbench201_arch(row["arch_str"])
+            arch = nasbench201_arch(row["arch_str"])
             assert recorded.score(arch) == row[f"{prefix}_valid_acc_12ep"]
             assert recorded.truth(arch) == row[f"{prefix}_test_acc_200ep"]
             assert recorded.score.cost(arch) == {SIMULATED: row["c10_train_valid_time_12ep_s"]}
@@ -134,7 +136,7 @@ def test_ecnas_has_real_fidelities_with_their_seconds_and_energy(folder: Path) -
 
 def test_darts_cells_listed_twice_are_averaged(folder: Path) -> None:
     recorded = load("darts:surrogate", folder)
-    first, second = (cells.DARTS.sample(Random(seed)) for seed in (0, 1))
+    first, second = (DARTS.sample(Random(seed)) for seed in (0, 1))
     assert recorded.archs() == (first, second)
     assert (recorded.truth(first), recorded.truth(second)) == (93.0, 93.0)
     assert recorded.records["flops_m"](first) == 101.0
@@ -155,7 +157,7 @@ def test_the_ofa_oracle_is_the_network_of_its_file(folder: Path) -> None:
     recorded = load("ofa", folder)
     with np.load(folder / "nas" / "ofa_mbv3_accuracy_predictor.npz") as file:
         arrays = {name: file[name].astype(np.float64) for name in file.files}
-    arch = cells.OFA.sample(Random(3))
+    arch = OFA.sample(Random(3))
     x = np.zeros(128)
     for slot in range(20):
         name = f"stage{slot // 4 + 1}.block{slot % 4 + 1}"
@@ -172,8 +174,8 @@ def test_the_ofa_oracle_is_the_network_of_its_file(folder: Path) -> None:
 
 
 def test_ofa_latencies_and_evaluations_belong_to_recorded_networks_alone(folder: Path) -> None:
-    small = cells.ofa_arch([3] * 20, [4] * 20, [2] * 5)
-    deep = cells.ofa_arch([7] * 20, [6] * 20, [4] * 5)
+    small = ofa_arch([3] * 20, [4] * 20, [2] * 5)
+    deep = ofa_arch([7] * 20, [6] * 20, [4] * 5)
     recorded = load("ofa", folder)
     assert recorded.archs() == (small, deep)
     assert recorded.records["top1_evaluated"](small) == 75.25
@@ -181,7 +183,7 @@ def test_ofa_latencies_and_evaluations_belong_to_recorded_networks_alone(folder:
     with pytest.raises(EvaluationFailed, match="latency_ms_v100_1"):
         recorded.records["latency_ms_v100_1"](small)  # timed at 160 pixels only
     with pytest.raises(EvaluationFailed, match="no record"):
-        recorded.records["latency_ms_v100_1"](cells.OFA.sample(Random(0)))
+        recorded.records["latency_ms_v100_1"](OFA.sample(Random(0)))
     at160 = load("ofa:160", folder)
     assert at160.archs() == (small,) and at160.records["latency_ms_v100_1"](small) == 4.5
     assert "top1_evaluated" not in at160.records
@@ -194,7 +196,7 @@ def test_the_toy_needs_no_data_and_is_the_same_every_time(monkeypatch) -> None:
     assert len(archs) == first.space.size == 729 and first.facts["complete"]
     assert all(first.score.at(arch, 4) == second.score.at(arch, 4) for arch in archs[::50])
     assert first.facts["noise"]["validation, one run"] == pytest.approx(0.3, abs=0.03)
-    unconnected = cells.nasbench201_arch("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
+    unconnected = nasbench201_arch("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     assert first.truth(unconnected) == 10.0 and 85 < first.facts["optimum"] < 95
     # Fidelities disagree: the best at 4 epochs is not the best at 108.
     best = {epochs: max(archs, key=lambda arch, e=epochs: first.score.at(arch, e)) for epochs in (4, 108)}

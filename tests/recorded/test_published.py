@@ -15,7 +15,9 @@ import pytest
 from archsmith.recorded import BENCHMARKS, load
 from archsmith.recorded.columns import KINDS, read
 from archsmith.recorded.convert import convert
-from archsmith.spaces import cells
+from archsmith.spaces.catalog.edges import edges_canonical, live_edges
+from archsmith.spaces.catalog.nasbench101 import NASBENCH1SHOT1, cell_class, live_nodes, nasbench1shot1_cell
+from archsmith.spaces.catalog.nasbench201 import nasbench201_arch
 
 DATA = os.environ.get("ARCHSMITH_DATA", "")
 pytestmark = pytest.mark.skipif(
@@ -33,7 +35,7 @@ def test_nasbench201_has_its_published_optima(name: str, optimum: float) -> None
     recorded = load(f"nasbench201:{name}", DATA)
     assert recorded.facts["complete"] and recorded.facts["count"] == 15625
     assert recorded.facts["optimum"] == pytest.approx(optimum, abs=0.005)
-    best = cells.nasbench201_arch(recorded.facts["best"])
+    best = nasbench201_arch(recorded.facts["best"])
     assert recorded.truth(best) == recorded.facts["optimum"]
     rng = Random(0)
     for _ in range(100):
@@ -46,9 +48,9 @@ def test_cells_with_one_canonical_form_differ_by_the_noise_of_training() -> None
     recorded = load("nasbench201:cifar10", DATA)
     groups = defaultdict(list)
     for arch, truth in zip(recorded.archs(), recorded.truth.values, strict=True):
-        assert (truth > 10.01) == bool(cells.live_edges(arch))
-        if cells.live_edges(arch):
-            groups[cells.nasbench201_canonical(arch)].append(truth)
+        assert (truth > 10.01) == bool(live_edges(arch))
+        if live_edges(arch):
+            groups[edges_canonical(arch)].append(truth)
     squares = sum(np.var(group) * len(group) for group in groups.values())
     assert np.sqrt(squares / sum(len(group) - 1 for group in groups.values())) == pytest.approx(0.27, abs=0.01)
     noise = recorded.facts["noise"]
@@ -61,7 +63,7 @@ def test_isomorphism_classes_are_those_of_the_tables() -> None:
     for matrix, operations, cell in zip(
         columns["module_adjacency"], columns["module_operations"], columns["cell_id"], strict=True
     ):
-        pairs.add((cells.cell_class(json.loads(matrix), json.loads(operations)), cell))
+        pairs.add((cell_class(json.loads(matrix), json.loads(operations)), cell))
     assert len(pairs) == len({key for key, _ in pairs}) == len({cell for _, cell in pairs}) == 5385
 
 
@@ -80,9 +82,9 @@ def test_1shot1_records_exactly_the_cells_whose_nodes_read_the_one_before(which:
     recorded = load(f"nasbench1shot1:{which}", DATA)
     rng = Random(2)
     for _ in range(150):
-        arch = cells.NASBENCH1SHOT1[which].sample(rng)
-        matrix, _ = cells.nasbench1shot1_cell(arch)
-        chain = all(matrix[a][b] for a, b in pairwise(cells.live_nodes(matrix)))
+        arch = NASBENCH1SHOT1[which].sample(rng)
+        matrix, _ = nasbench1shot1_cell(arch)
+        chain = all(matrix[a][b] for a, b in pairwise(live_nodes(matrix)))
         assert recorded.space.contains(arch) == (arch in recorded.rows) == chain
 
 

@@ -14,7 +14,13 @@ from archsmith.errors import UserError
 from archsmith.recorded import load
 from archsmith.recorded.convert import convert
 from archsmith.recorded.tfrecords import trainings
-from archsmith.spaces import cells
+from archsmith.spaces.catalog.nasbench101 import (
+    NASBENCH1SHOT1,
+    live_nodes,
+    nasbench1shot1_canonical,
+    nasbench1shot1_cell,
+    nasbench1shot1_class,
+)
 
 CONV, POOL = "conv3x3-bn-relu", "maxpool3x3"
 
@@ -56,9 +62,9 @@ def evaluation(epochs: int, seconds: float, valid: float, test: float) -> list[t
 
 def test_one_shot_cells_come_out_of_nasbench101(tmp_path: Path) -> None:
     """A cell listed under any order of its nodes serves every architecture that computes it; other sizes and epochs do not."""
-    arch = cells.NASBENCH1SHOT1[2].sample(Random(1))
-    matrix, operations = cells.nasbench1shot1_cell(cells.nasbench1shot1_canonical(arch))
-    live = cells.live_nodes(matrix)
+    arch = NASBENCH1SHOT1[2].sample(Random(1))
+    matrix, operations = nasbench1shot1_cell(nasbench1shot1_canonical(arch))
+    live = live_nodes(matrix)
     small = [[matrix[a][b] for b in live] for a in live]
     names = [operations[node] for node in live]
     content = b""
@@ -76,7 +82,7 @@ def test_one_shot_cells_come_out_of_nasbench101(tmp_path: Path) -> None:
     assert [run(arch) for run in recorded.repeats] == pytest.approx([90.0, 91.0, 92.0])
     assert recorded.truth(arch) == pytest.approx(81.0)
     assert recorded.repeats[2].cost(arch) == {"simulated_seconds": 1002.0}
-    assert cells.nasbench1shot1_class(recorded.archs()[0]) == cells.nasbench1shot1_class(arch)
+    assert nasbench1shot1_class(recorded.archs()[0]) == nasbench1shot1_class(arch)
 
 
 def test_ecnas_with_its_energy(tmp_path: Path) -> None:

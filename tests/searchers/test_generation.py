@@ -17,7 +17,9 @@ from archsmith.problem import Term, at_least, at_most
 from archsmith.searchers import generation
 from archsmith.searchers.generation import front, generate, worth_of
 from archsmith.space import Architecture, Gate, SearchSpace
-from archsmith.spaces.cells import DARTS, NASBENCH201, SHAPES
+from archsmith.spaces import described
+from archsmith.spaces.catalog.darts import DARTS
+from archsmith.spaces.catalog.nasbench201 import NASBENCH201
 
 
 class Additive:
@@ -191,7 +193,7 @@ def test_21_blocks_of_7_options() -> None:
 @pytest.mark.parametrize(("height", "free"), [(1, None), (2, 2), (None, 4), (1, 0)])
 def test_cells_of_a_height_with_so_many_operations_without_parameters(height: int | None, free: int | None) -> None:
     """The worthiest of all 15,625 cells that are so, by brute force."""
-    rng, shape = Random(7), SHAPES["nasbench201"]
+    rng, shape = Random(7), described("nasbench201").shape
     worth = random_worth(NASBENCH201, rng)
     found, how = generate(NASBENCH201, worth, shape.limits(height, free), count=2)
 
@@ -205,7 +207,7 @@ def test_cells_of_a_height_with_so_many_operations_without_parameters(height: in
 
 def test_darts_cells_by_height_and_operations_without_parameters() -> None:
     """As DDPNAS's generator has it: of every edge the best operation of either kind, the best way to connect them."""
-    rng, shape = Random(1), SHAPES["darts"]
+    rng, shape = Random(1), described("darts").shape
     worth = {name: {option: rng.random() for option in options} for name, options in DARTS.items()}
     (found,), how = generate(DARTS, worth, shape.limits(2, 4))
     total = 0.0

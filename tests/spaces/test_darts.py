@@ -14,7 +14,7 @@ from torch import nn
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.errors import UserError
 from archsmith.metrics.cost import params
-from archsmith.spaces.cells import DARTS, darts_arch, darts_arch_of
+from archsmith.spaces.catalog.darts import DARTS, darts_arch, darts_arch_of
 from archsmith.spaces.darts import darts, darts_small
 
 RECORDS = Path(os.environ.get("ARCHSMITH_DATA", "/nowhere")) / "nas" / "nasbench301_darts_subset.csv"

@@ -15,9 +15,10 @@ from archsmith.elastic import OneOf
 from archsmith.elastic.supernet import active, extract, search_space
 from archsmith.metrics.cost import Costs, macs, params
 from archsmith.space import Architecture
+from archsmith.spaces.catalog.edges import EDGE_NAMES, edges_canonical
+from archsmith.spaces.catalog.nasbench201 import NASBENCH201, nasbench201_arch
 from archsmith.spaces.cell import Cell, Nothing, relu_conv_norm
-from archsmith.spaces.cells import EDGE_NAMES, NASBENCH201, nasbench201_arch
-from archsmith.spaces.nasbench201 import canonical, nasbench201
+from archsmith.spaces.nasbench201 import nasbench201
 
 RECORDS = Path(os.environ.get("ARCHSMITH_DATA", "/nowhere")) / "nas" / "nasbench201.csv"
 
@@ -73,7 +74,7 @@ def test_without_its_dead_operations_a_cell_computes_the_same() -> None:
     x, rng, pruned = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)), Random(0), 0
     while pruned < 3:
         arch = NASBENCH201.sample(rng)
-        whole, lean = extract(model, arch), extract(model, canonical(arch))
+        whole, lean = extract(model, arch), extract(model, edges_canonical(arch))
         with torch.no_grad():
             assert torch.equal(whole(x), lean(x))
         pruned += params(lean) < params(whole)
@@ -84,7 +85,7 @@ def test_dead_operations_exist_unless_the_architecture_is_canonical() -> None:
     model = nasbench201(5, 3, 8, width=4, cells=1)
     names = [name for name, _ in extract(model, arch).stage1.cell1.named_children()]
     assert names == ["edge0to1", "edge0to3"]
-    assert [name for name, _ in extract(model, canonical(arch)).stage1.cell1.named_children()] == ["edge0to3"]
+    assert [name for name, _ in extract(model, edges_canonical(arch)).stage1.cell1.named_children()] == ["edge0to3"]
 
 
 def test_a_node_without_edges_is_zero_and_an_operation_on_it_is_computed() -> None:

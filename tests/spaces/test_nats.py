@@ -6,7 +6,7 @@ import torch
 
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.metrics.cost import params
-from archsmith.spaces.cells import NATS_SIZE, nats_size_arch
+from archsmith.spaces.catalog.nats import NATS_SIZE, nats_size_arch
 from archsmith.spaces.nats import nats_size
 
 with torch.device("meta"):

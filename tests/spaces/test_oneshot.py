@@ -16,8 +16,8 @@ from archsmith.elastic.supernet import extract, search_space
 from archsmith.errors import UserError
 from archsmith.metrics.cost import params
 from archsmith.space import Architecture
-from archsmith.spaces.cells import NASBENCH1SHOT1, live_nodes, nasbench1shot1_cell
-from archsmith.spaces.oneshot import canonical, nasbench1shot1
+from archsmith.spaces.catalog.nasbench101 import NASBENCH1SHOT1, live_nodes, nasbench1shot1_canonical, nasbench1shot1_cell
+from archsmith.spaces.oneshot import nasbench1shot1
 
 RECORDS = Path(os.environ.get("ARCHSMITH_DATA", "/nowhere")) / "nas" / "ecnas_nb101_small_cells.csv"
 
@@ -80,7 +80,7 @@ def test_the_channels_of_the_output_are_divided_among_the_nodes_it_reads() -> No
 def test_nodes_that_the_output_does_not_read_do_not_exist() -> None:
     chosen = arch(1, {"node2": (0, 1), "node3": (0, 1), "node4": (0, 1), "output": (0, 2)})
     model = nasbench1shot1(5, 3, 8, width=4, cells=1).eval()
-    whole, lean = extract(model, chosen), extract(model, canonical(chosen))
+    whole, lean = extract(model, chosen), extract(model, nasbench1shot1_canonical(chosen))
     assert not list(whole.stack1.cell1.node3.parameters()) and not list(whole.stack1.cell1.node4.parameters())
     assert whole.stack1.cell1.node2.apply_operation.norm.num_features == 4
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))

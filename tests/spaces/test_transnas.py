@@ -6,9 +6,10 @@ import torch
 
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.metrics.cost import params
+from archsmith.spaces.catalog.edges import edges_canonical
+from archsmith.spaces.catalog.transnas import TRANSNAS, transnas_arch
 from archsmith.spaces.cell import FactorizedReduce
-from archsmith.spaces.cells import TRANSNAS, transnas_arch
-from archsmith.spaces.transnas import canonical, transnas
+from archsmith.spaces.transnas import transnas
 
 with torch.device("meta"):
     MODEL = transnas()
@@ -61,6 +62,6 @@ def test_a_skip_connection_halves_the_map_by_two_convolutions() -> None:
 
 def test_dead_edges_of_a_cell_of_stride_two() -> None:
     arch = transnas_arch("64-41414-0_00_030")  # a convolution on node 1, which has no input, gives the output
-    assert params(extract(MODEL, canonical(arch), "fresh", device="meta")) == STEM + HEAD
+    assert params(extract(MODEL, edges_canonical(arch), "fresh", device="meta")) == STEM + HEAD
     network = plain("64-41414-0_00_030").eval()
     assert network(torch.empty(2, 3, 64, 64, device="meta")).shape == (2, 75)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.metrics.cost import macs, params
+from archsmith.spaces.catalog.zen import SEED, counts, parse, propose
 from archsmith.spaces.zen import NormedExcite, zen, zen_scored
-from archsmith.spaces.zen_blocks import SEED, counts, parse, propose
 
 SHAPE = (3, 224, 224)
 # Li et al., ICLR 2023, released networks: structure; million MACs with one per BatchNorm output, without and with

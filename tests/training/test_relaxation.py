@@ -20,8 +20,8 @@ from archsmith.errors import UserError
 from archsmith.metrics.cost import Costs
 from archsmith.space import SearchSpace
 from archsmith.spaces import build
+from archsmith.spaces.catalog.edges import EDGE_NAMES
 from archsmith.spaces.cell import Partial
-from archsmith.spaces.cells import EDGE_NAMES
 from archsmith.training import Recipe, advance, start
 from archsmith.training import relaxation as page
 from archsmith.training.checkpoint import load

@@ -18,7 +18,7 @@ from archsmith.elastic.tree import Node
 from archsmith.errors import UserError
 from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces import build
-from archsmith.spaces.cells import has_path
+from archsmith.spaces.catalog.edges import has_path
 from archsmith.spaces.nasbench201 import nasbench201
 from archsmith.training.splits import (
     best_split,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def plural(kind: str) -> str:
     return kind[:-1] + "ies" if kind.endswith("y") else kind + "s"
 
 
-def require_known(kind: str, name: str, table: Table) -> None:
+def require_known(kind: str, name: str, table: Collection[str]) -> None:
     """UserError, with what was perhaps meant, for a name that is neither of the table nor a plug-in nor "FILE.py:NAME"."""
     if name in table or is_file(name) or name in plugins(kind):
         return

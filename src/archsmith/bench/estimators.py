@@ -14,7 +14,7 @@ import numpy as np
 from archsmith._internal.files import write_text
 from archsmith.errors import UserError, did_you_mean
 from archsmith.space import Architecture, SearchSpace
-from archsmith.spaces.cells import CANONICAL, LIVE, STATISTIC
+from archsmith.spaces import described
 
 if TYPE_CHECKING:
     from torch import nn
@@ -173,7 +173,7 @@ def estimated(seed: int, name: str, which: Sequence[int]) -> tuple[list[dict[str
     if grown is not None:
         _grow(job, seed, name, root=root, grown=grown)
     trained = time.perf_counter() - began
-    canonical = CANONICAL.get(job.network[0])
+    canonical = described(job.network[0]).canonical
     calibration, held_out = images(job, seed)
     metric = SharedAccuracy(root, calibration, held_out, canonical=canonical)
     rows, began = [], time.perf_counter()
@@ -214,7 +214,7 @@ def _scored(job: Job, seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     images = [next(source) for _ in range(4)]
     batches = [(torch.cat([x for x, _ in pair]), torch.cat([y for _, y in pair])) for pair in (images[:2], images[2:])]
     costs = Costs(model, (job.data.channels, setting.size, setting.size), ("params", "macs"))
-    scores = build_all(ensemble.proxies, model, batches, costs=costs, seed=seed, canonical=CANONICAL.get(job.network[0]))
+    scores = build_all(ensemble.proxies, model, batches, costs=costs, seed=seed, canonical=described(job.network[0]).canonical)
     values = [scores(Architecture(options)) for options in job.archs]
     total = rank_sum(ensemble, {name: np.array([row[name] for row in values]) for name, _ in ensemble.members})
     rows = [
@@ -304,7 +304,7 @@ def _across(job: Job, root: Node, calibration: Any, held_out: Any) -> float | No
     from archsmith.elastic.supernet import calibrate, extract
     from archsmith.metrics.accuracy import evaluate
 
-    canonical = CANONICAL.get(job.network[0])
+    canonical = described(job.network[0]).canonical
     if canonical is None or any(leaf.parent is not root for leaf in root.leaves):
         return None
     decision = [n for n in root.space if len({leaf.space.options[n] for leaf in root.leaves}) > 1]
@@ -343,10 +343,10 @@ def _how(job: Job, node: Node, seed: int) -> dict[str, Any]:
     from archsmith.training.samplers import named
     from archsmith.training.shared import sharing
 
-    space, alive = node.space, LIVE.get(job.network[0])
+    space, alive = node.space, described(job.network[0]).live
     if job.setting.sampling != "uniform" and alive is not None:
         space = space.where(alive)
-    sampler = named("balanced" if job.setting.sampling == "balanced" else "uniform", space, STATISTIC.get(job.network[0]))
+    sampler = named("balanced" if job.setting.sampling == "balanced" else "uniform", space, described(job.network[0]).statistic)
     shape = (job.data.channels, job.setting.size, job.setting.size)
     costs = Costs(fresh(job, "meta"), shape, ("macs",))
     return {"seed": seed, "device": job.device, "backward": sharing(sampler, macs=lambda arch: costs(arch)["macs"])}

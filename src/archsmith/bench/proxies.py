@@ -26,7 +26,7 @@ from archsmith.metrics.proxies.ensembles import ENSEMBLES, Ensemble, rank_sum
 from archsmith.recorded import BENCHMARKS, load
 from archsmith.recorded.benchmark import Recorded
 from archsmith.space import Architecture
-from archsmith.spaces.cells import CANONICAL
+from archsmith.spaces import described
 
 _CHUNK = 4  # architectures a worker takes at a time
 COLUMNS = (
@@ -177,7 +177,7 @@ def _work(seed: int, options: Sequence[Mapping[str, Any]]) -> list[tuple[int, st
     from archsmith.metrics.proxies import build_all
 
     job, batches, model, costs = _job
-    scores = build_all(job.proxies, model, batches[seed], costs=costs, seed=seed, canonical=CANONICAL.get(job.space))
+    scores = build_all(job.proxies, model, batches[seed], costs=costs, seed=seed, canonical=described(job.space).canonical)
     rows = []
     for each in options:
         arch, began = Architecture(each), time.perf_counter()
@@ -231,7 +231,7 @@ def score(
 
 
 def _network_key(space: str, arch: Architecture) -> str:
-    canonical = CANONICAL.get(space)
+    canonical = described(space).canonical
     return arch.key if canonical is None else canonical(arch).key
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from archsmith._internal.hardware import cpu_name, physical_cores, return_memory
 from archsmith.errors import UserError
-from archsmith.spaces.cells import CANONICAL
+from archsmith.spaces import described
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
@@ -61,7 +61,7 @@ def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, 
     set_threads(setting.threads)
     device = torch.device(setting.device)
     model = build(setting.space, setting.classes, setting.channels, setting.size, device="meta")
-    space, canonical = search_space(model), CANONICAL.get(setting.space, lambda arch: arch)
+    space, canonical = search_space(model), described(setting.space).form
     generator = torch.Generator().manual_seed(setting.seed)
     shape = (setting.batch, setting.channels, setting.size, setting.size)
     plain = [

@@ -23,7 +23,8 @@ from archsmith.bench.proxies import networks_of, truth_of
 from archsmith.errors import UserError
 from archsmith.recorded import load
 from archsmith.space import Architecture
-from archsmith.spaces.cells import CANONICAL, LIVE, longest_convolutions
+from archsmith.spaces import described
+from archsmith.spaces.catalog.edges import longest_convolutions
 
 COLUMNS = (
     ("kendall_all", "Kendall"), ("kendall_low", "low"), ("kendall_high", "high"), ("kendall_seeds", "seeds sd"),
@@ -226,8 +227,8 @@ def _within_leaves(nodes: Sequence[str], column: np.ndarray, truth: np.ndarray) 
 
 def _live(space: str, archs: Sequence[Architecture]) -> np.ndarray:
     """Which have a path from input to output."""
-    alive = LIVE.get(space, lambda arch: True)
-    return np.array([alive(arch) for arch in archs])
+    live = described(space).live
+    return np.array([live is None or live(arch) for arch in archs])
 
 
 def _baselines(setting: Setting, network: tuple[str, int, int], archs: Sequence[Architecture]) -> dict[str, np.ndarray]:
@@ -237,7 +238,7 @@ def _baselines(setting: Setting, network: tuple[str, int, int], archs: Sequence[
 
     space, classes, size = network
     costs = Costs(build(space, classes, 3, size), (3, size, size), ("params",))
-    canonical = CANONICAL.get(space, lambda arch: arch)
+    canonical = described(space).form
     found = {
         "params": np.array([costs(arch)["params"] for arch in archs], dtype=float),
         "effective params": np.array([costs(canonical(arch))["params"] for arch in archs], dtype=float),

@@ -296,7 +296,7 @@ def search(
     from archsmith.problem.budget import read, read_seconds
     from archsmith.run.request import request_from
 
-    require_known("method", method, {"auto": ("", ""), **METHODS})
+    require_known("method", method, ["auto", *METHODS])
     _check_space(space)
     _one_of(time=time, steps=steps)
     seconds, of_time = (None, ()) if steps is not None else read_seconds("20m" if time is None else time)
@@ -591,7 +591,7 @@ def _check_space(space: str) -> None:
     from archsmith._internal.registry import require_known
     from archsmith.spaces import SPACES
 
-    require_known("space", space, {"auto": ("", ""), **SPACES})
+    require_known("space", space, ["auto", *SPACES])
 
 
 @app.command()
@@ -681,8 +681,12 @@ def score(
     ] = None,
     sample: Annotated[int, typer.Option(min=1, max=10**6, help="How many random networks.")] = 20,
     architecture: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", parser=arguments.place, help="Score this architecture.json instead."),
+        str | None,
+        typer.Option(
+            metavar="FILE|TEXT",
+            parser=arguments.given,
+            help="Score this architecture.json instead, or a network as its publishers write it, e.g. '8:16:24:32:40'.",
+        ),
     ] = None,
     budget: Budget = "",
     classes: Annotated[int, typer.Option(min=1, max=100_000, help="Number of classes, without --data.")] = 10,
@@ -716,10 +720,13 @@ def spaces(json: Json = False) -> None:
     from archsmith.spaces import SPACES
 
     if json:
-        keys = ("what", "networks", "images")
-        _print({name: dict(zip(keys, entry[1:], strict=True)) for name, entry in SPACES.items()})
+        entries = {}
+        for name, space in SPACES.items():
+            forms = [form.name for form in space.formats]
+            entries[name] = {"what": space.what, "networks": space.networks, "images": space.images, "formats": forms}
+        _print(entries)
         return
-    rows = {name: f"{what}; {networks} networks; {images}" for name, (_, what, networks, images) in SPACES.items()}
+    rows = {name: f"{space.what}; {space.networks} networks; {space.images}" for name, space in SPACES.items()}
     _listing({**rows, "my_model.py:Net": "your own torch.nn.Module, which holds a Choice where torch takes a number"}, json)
 
 

@@ -43,6 +43,13 @@ def place(text: str | Path) -> Path:
     return _expanded(text)
 
 
+def given(text: str) -> str:
+    """A file or a text; ~ at its beginning replaced by the home folder."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty; give a file, or the text of a network")
+    return str(_expanded(text)) if text.startswith("~") else text
+
+
 def source(text: str) -> str:
     """The name of data: files may stand in a list with commas."""
     if not text.strip(" ,"):

@@ -8,7 +8,7 @@ from typing import Any
 from archsmith._internal.registry import load_named
 from archsmith.methods import protocol
 from archsmith.methods.protocol import Method, Setting
-from archsmith.spaces import meant
+from archsmith.spaces import described
 
 _GRADIENT = "archsmith.methods.gradient"
 METHODS = {  # name -> (module:attribute, what it is)
@@ -57,11 +57,9 @@ def auto(space: str) -> str:
 
     Hand-made networks and neighbors where the space has such, else the score that ranks its networks best.
     """
-    if meant(space) == "convnet":
+    if described(space).hand_made:
         return "hand-made"
-    from archsmith.metrics.proxies.ensembles import CHOSEN_FOR
-
-    return "ensemble" if CHOSEN_FOR.get(space) in _RANK_BETTER else "zico"
+    return "ensemble" if described(space).ensemble in _RANK_BETTER else "zico"
 
 
 def named(name: str) -> Any:

@@ -38,7 +38,7 @@ from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.pruning import check_settings, proposals, pruning
 from archsmith.searchers.random import random_search
 from archsmith.space import Architecture, SearchSpace
-from archsmith.spaces.cells import LIVE, SHAPES
+from archsmith.spaces import SPACES, described
 from archsmith.training.checkpoint import resumed
 from archsmith.training.loop import advance, start
 from archsmith.training.samplers import uniform
@@ -90,9 +90,11 @@ class DDPNAS:
         """The limits that height and free are."""
         if self.height == 0 and self.free == -1:
             return ()
-        if space not in SHAPES:
-            raise UserError(f"height and free are of cells; space '{space}' has none, these have: {', '.join(SHAPES)}")
-        return SHAPES[space].limits(self.height or None, None if self.free == -1 else self.free)
+        shape = described(space).shape
+        if shape is None:
+            known = ", ".join(one.name for one in SPACES.values() if one.shape is not None)
+            raise UserError(f"height and free are of cells; space '{space}' has none, these have: {known}")
+        return shape.limits(self.height or None, None if self.free == -1 else self.free)
 
     def train(self, job: Job) -> Trained:
         """The supernet, how the distribution narrowed, and how far its estimates can be trusted."""
@@ -204,7 +206,7 @@ def worth_of_options(distribution: Categorical, trials: Sequence[Trial], worth: 
 
 
 def _alive(space: SearchSpace, name: str) -> SearchSpace:
-    return space.where(LIVE[name]) if name in LIVE else space
+    return space if (live := described(name).live) is None else space.where(live)
 
 
 class _Turns:

@@ -9,8 +9,8 @@ from archsmith.methods import scored
 from archsmith.methods.job import Job
 from archsmith.methods.protocol import Trained
 from archsmith.metrics.proxies import build_all
-from archsmith.metrics.proxies.ensembles import CHOSEN_FOR, ENSEMBLES, Reference, Referred
-from archsmith.spaces.cells import CANONICAL
+from archsmith.metrics.proxies.ensembles import ENSEMBLES, Reference, Referred
+from archsmith.spaces import described
 
 _REFERENCE = 32  # networks whose scores the ranks are taken among
 _FEWEST = 12  # ... where time is short
@@ -33,10 +33,10 @@ class Ensemble:
 def _score(job: Job) -> scored.Score | None:
     """The ensemble that was chosen on networks of the kind, by the benchmark that `ENSEMBLES` names; None where there is too
     little time to score enough networks to take ranks among."""
-    ensemble = ENSEMBLES[CHOSEN_FOR.get(job.space.name, "archsmith")]
+    ensemble = ENSEMBLES[described(job.space.name).ensemble or "archsmith"]
     scores = build_all(
         ensemble.proxies, job.space.model, job.data.batches, costs=job.space.costs, seed=job.seed, loss=job.data.loss,
-        canonical=CANONICAL.get(job.space.name),  # as it was chosen and judged: without dead operations
+        canonical=described(job.space.name).canonical,  # as it was chosen and judged: without dead operations
     )  # fmt: skip
 
     def reference() -> list[dict[str, float]]:

@@ -29,7 +29,7 @@ from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.predictor_guided import guided
 from archsmith.searchers.random import random_search
 from archsmith.space import Architecture
-from archsmith.spaces.cells import CANONICAL
+from archsmith.spaces import described
 from archsmith.training.loop import advance, start
 from archsmith.training.recipe import LOSSES, Recipe
 
@@ -46,7 +46,9 @@ def estimate(job: Job, root: Node, held_out: Sequence[tuple[Tensor, Tensor]] | N
     assert job.data.sharing is not None
     sharing = job.data.sharing()
     judged = sharing.held_out if held_out is None else held_out
-    return SharedAccuracy(root, sharing.calibration, judged, canonical=CANONICAL.get(job.space.name), judge=job.data.judge)
+    return SharedAccuracy(
+        root, sharing.calibration, judged, canonical=described(job.space.name).canonical, judge=job.data.judge
+    )
 
 
 def train(job: Job, root: Node, metric: SharedAccuracy | None = None) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def train(job: Job, root: Node, metric: SharedAccuracy | None = None) -> dict[st
 
 def network(job: Job, root: Node, arch: Architecture) -> nn.Module:
     """The architecture's network with the weights of the node that estimates it."""
-    return extract(route(root, arch, CANONICAL.get(job.space.name)).model, arch, device="cpu")
+    return extract(route(root, arch, described(job.space.name).canonical).model, arch, device="cpu")
 
 
 def search(job: Job, root: Node) -> dict[str, Any]:

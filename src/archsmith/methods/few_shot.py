@@ -25,7 +25,7 @@ from archsmith.methods.job import Job, Sharing
 from archsmith.methods.protocol import Trained, setting
 from archsmith.metrics.proxies.zico import ZiCo
 from archsmith.space import Architecture, SearchSpace
-from archsmith.spaces.cells import LIVE, STATISTIC
+from archsmith.spaces import described
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import SAMPLINGS, Sampler, among, check_named, named
 from archsmith.training.shared import Distillation
@@ -101,7 +101,8 @@ def grown(
     sharing, asked = job.data.sharing(), (tree, channels)
     if asked in sharing.kept:
         return sharing.kept[asked]
-    space = job.space.decisions.where(LIVE[job.space.name]) if job.space.name in LIVE else job.space.decisions
+    live = described(job.space.name).live
+    space = job.space.decisions if live is None else job.space.decisions.where(live)
     splits, branches = tree.splits, branching(tree.leaves, tree.splits) if tree.splits else 0
     levels = tree.split_on.split("+")[:splits]
     levels += [levels[-1]] * (splits - len(levels)) if levels else []
@@ -214,7 +215,7 @@ def _train(
 
 def _sampler(job: Job, space: SearchSpace, sampling: str) -> Sampler | None:
     """Random architectures that keep the budget; of a fixed pool where those are rare, None where there are none."""
-    statistic = STATISTIC.get(job.space.name)
+    statistic = described(job.space.name).statistic
     if not job.space.limits or sampling == "sandwich":
         return named(sampling, space, statistic, job.seed)
     gauge, rng = Gauge(job.space.limits), Random(job.seed)

@@ -16,12 +16,11 @@ from archsmith.methods.listing import entry, shortlist
 from archsmith.methods.protocol import NOTHING_SCORED, Shares, Trained
 from archsmith.methods.scored import passes_of
 from archsmith.methods.zico import ZiCo
-from archsmith.spaces import meant
+from archsmith.spaces import SPACES, described
 
 SEARCHER = "by hand, and neighbors of the first"
 _LONG_S, _FEW = 1200.0, 2  # seconds of training from which on the race is a wide one, and the networks of one that is not
 _OFTEN = 45.0  # passes over the training images
-_FAMILY = "convnet"  # the space that has such networks
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,10 @@ class HandMade:
 
     def check(self, space: str, task: str) -> None:
         """UserError for a space that has no such networks."""
-        if meant(space) != _FAMILY:
+        if not described(space).hand_made:
+            own = " or ".join(one.name for one in SPACES.values() if one.hand_made)
             raise UserError(
-                f"method 'hand-made' knows no hand-made network of the space '{space}'; use --space {_FAMILY}, or another "
+                f"method 'hand-made' knows no hand-made network of the space '{space}'; use --space {own}, or another "
                 "method (`archsmith methods`)"
             )
 

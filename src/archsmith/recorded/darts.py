@@ -13,7 +13,7 @@ from archsmith.errors import UserError
 from archsmith.recorded.benchmark import Lookup, Recorded, Rows, optimum
 from archsmith.recorded.columns import KINDS, Columns, read
 from archsmith.space import Architecture
-from archsmith.spaces.cells import DARTS, darts_arch, darts_arch_of, darts_text
+from archsmith.spaces.catalog.darts import DARTS, darts_arch, darts_arch_of, darts_text
 
 
 def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from os import PathLike
 
@@ -12,29 +11,19 @@ from archsmith.errors import UserError
 from archsmith.recorded.benchmark import SIMULATED, Curve, Lookup, Recorded, Rows, optimum, spread
 from archsmith.recorded.columns import KINDS, Columns, read
 from archsmith.space import Architecture
-from archsmith.spaces.cells import (
+from archsmith.spaces.catalog.nasbench101 import (
     NASBENCH1SHOT1,
     NASBENCH101_SMALL,
     cell_class,
     nasbench1shot1_arch,
     nasbench1shot1_class,
     nasbench101_arch,
+    nasbench101_cell_of,
     nasbench101_class,
 )
 
 _EPOCHS = 108.0
 _REPEATS = (1, 2, 3)
-
-
-def _cell(text: str) -> tuple[list[list[int]], list[str]]:
-    """The matrix and operations of "MATRIX OPERATIONS", two JSON texts."""
-    matrix, _, operations = text.partition(" ")
-    try:
-        return json.loads(matrix), json.loads(operations)
-    except ValueError as error:
-        raise UserError(
-            f"{text!r:.200} is no cell: {error}; expected the JSON of a matrix and of a list of operations"
-        ) from error
 
 
 def _texts(columns: Columns, matrix: str, operations: str, kept: np.ndarray) -> list[str]:
@@ -44,7 +33,7 @@ def _texts(columns: Columns, matrix: str, operations: str, kept: np.ndarray) -> 
 
 
 def _classes(texts: list[str]) -> list[str]:
-    return [cell_class(*_cell(text)) for text in texts]
+    return [cell_class(*nasbench101_cell_of(text)) for text in texts]
 
 
 # -- NAS-Bench-1Shot1 ------------------------------------------------------------------------------------------------------
@@ -101,7 +90,7 @@ def load_1shot1(name: str, data: str | PathLike[str] | None = None) -> Recorded:
 
 
 def _read_1shot1(which: int, text: str) -> Architecture:
-    return nasbench1shot1_arch(which, *_cell(text))
+    return nasbench1shot1_arch(which, *nasbench101_cell_of(text))
 
 
 # -- EC-NAS ----------------------------------------------------------------------------------------------------------------
@@ -183,4 +172,4 @@ def _by_setting(
 
 
 def _read_small(nodes: int, text: str) -> Architecture:
-    return nasbench101_arch(nodes, *_cell(text))
+    return nasbench101_arch(nodes, *nasbench101_cell_of(text))

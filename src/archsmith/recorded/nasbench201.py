@@ -8,7 +8,7 @@ import numpy as np
 
 from archsmith.recorded.benchmark import SIMULATED, Curve, Lookup, Recorded, Rows, optimum, spread
 from archsmith.recorded.columns import KINDS, Columns, read
-from archsmith.spaces.cells import NASBENCH201, nasbench201_arch, nasbench201_text
+from archsmith.spaces.catalog.nasbench201 import NASBENCH201, nasbench201_arch, nasbench201_text
 
 _PREFIX = {"cifar10": "c10", "cifar100": "c100", "imagenet16": "in16"}
 _CHEAP, _FULL = 12.0, 200.0  # epochs

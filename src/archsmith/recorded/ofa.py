@@ -15,7 +15,7 @@ from archsmith.errors import UserError
 from archsmith.recorded.benchmark import Lookup, Recorded, Rows
 from archsmith.recorded.columns import KINDS, Columns, located, read
 from archsmith.space import Architecture
-from archsmith.spaces.cells import OFA, OFA_EXPANSIONS, OFA_KERNELS, ofa_arch, ofa_settings
+from archsmith.spaces.catalog.ofa import OFA, OFA_EXPANSIONS, OFA_KERNELS, ofa_arch, ofa_settings
 
 _SLOTS = 20
 _FULL_SIZE = 224

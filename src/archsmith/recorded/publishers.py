@@ -9,7 +9,8 @@ from typing import Any
 
 from archsmith.errors import UserError
 from archsmith.recorded.pickles import read_pickle
-from archsmith.spaces.cells import nasbench201_arch, nasbench201_text, transnas_arch, transnas_text
+from archsmith.spaces.catalog.nasbench201 import nasbench201_arch, nasbench201_text
+from archsmith.spaces.catalog.transnas import transnas_arch, transnas_text
 
 Table = dict[str, list[Any]]
 

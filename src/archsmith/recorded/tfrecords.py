@@ -14,7 +14,13 @@ from typing import IO
 
 from archsmith.errors import UserError
 from archsmith.recorded.publishers import Table
-from archsmith.spaces.cells import NASBENCH1SHOT1, cell_class, live_nodes, nasbench1shot1_canonical, nasbench1shot1_cell
+from archsmith.spaces.catalog.nasbench101 import (
+    NASBENCH1SHOT1,
+    cell_class,
+    live_nodes,
+    nasbench1shot1_canonical,
+    nasbench1shot1_cell,
+)
 
 # A file is a sequence of: length (8 bytes, little-endian), its checksum (4), that many bytes, their checksum (4). Each record
 # is the JSON list [hash, epochs, matrix as 0s and 1s, operations with commas, base64 of a protocol-buffer message]:

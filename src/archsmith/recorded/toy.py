@@ -10,7 +10,8 @@ import numpy as np
 
 from archsmith.recorded.benchmark import SIMULATED, Curve, Lookup, Recorded, Rows, optimum, spread
 from archsmith.space import Architecture
-from archsmith.spaces.cells import EDGE_NAMES, NASBENCH201, nasbench201_arch, nasbench201_canonical, nasbench201_text
+from archsmith.spaces.catalog.edges import EDGE_NAMES, edges_canonical
+from archsmith.spaces.catalog.nasbench201 import NASBENCH201, nasbench201_arch, nasbench201_text
 
 _OPS = ("none", "skip_connect", "nor_conv_3x3")
 _EPOCHS = (4.0, 12.0, 36.0, 108.0)
@@ -61,7 +62,7 @@ def _figures(arch: Architecture) -> tuple[float, float, float]:
 
     Convolutions help with diminishing returns, a skip connection around them helps, deep chains learn slowly.
     """
-    form = nasbench201_canonical(arch)
+    form = edges_canonical(arch)
     convs = sum(option == "nor_conv_3x3" for option in form.values())
     paths = [route for route in _ROUTES if all(form[name] != "none" for name in route)]
     if not paths:

@@ -6,7 +6,7 @@ from os import PathLike
 
 from archsmith.recorded.benchmark import Lookup, Recorded, Rows, optimum
 from archsmith.recorded.columns import KINDS, read
-from archsmith.spaces.cells import TRANSNAS, transnas_arch, transnas_text
+from archsmith.spaces.catalog.transnas import TRANSNAS, transnas_arch, transnas_text
 
 _UNITS = {
     "class_scene": "top-1 %",

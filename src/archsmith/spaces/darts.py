@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Derived, OneOf
 from archsmith.errors import UserError
 from archsmith.space import Architecture, SearchSpace
+from archsmith.spaces.catalog.darts import DARTS, DARTS_OPS
 from archsmith.spaces.cell import NONE, Cell, FactorizedReduce, Nothing, parted, partly, relu_conv_norm
-from archsmith.spaces.cells import DARTS, DARTS_OPS
 from archsmith.spaces.heads import pooled_classifier
 from archsmith.spaces.inputs import check_inputs
 from archsmith.spaces.nasbench201 import stem

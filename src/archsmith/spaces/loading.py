@@ -14,11 +14,12 @@ from torch import nn
 from archsmith._internal.registry import load_named, plugins
 from archsmith._internal.user_code import answered, attribute_of
 from archsmith.errors import UserError, did_you_mean, shown
+from archsmith.spaces.catalog.entry import Space
 
 
 def load(
     name_or_file: str,
-    table: Mapping[str, tuple[str, ...]],
+    table: Mapping[str, Space],
     arguments: Mapping[str, int],
     device: str,
     asked: Mapping[str, int] = MappingProxyType({}),
@@ -29,12 +30,12 @@ def load(
     It must have those that are `asked` for, and is `told` what its signature names (`**kwargs` does not).
     """
     if name_or_file in table:
-        module, attribute = table[name_or_file][0].split(":")
+        module, attribute = table[name_or_file].network.split(":")
         make = getattr(importlib.import_module(module), attribute)
     elif ".py" in name_or_file or ":" in name_or_file:
         make = _from_file(name_or_file)
     elif name_or_file in plugins("space"):
-        make = load_named("space", name_or_file, table)
+        make = load_named("space", name_or_file, {})
     else:
         known = [*table, *plugins("space")]
         raise UserError(

@@ -6,12 +6,11 @@ from torch import Tensor, nn
 
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, OneOf
 from archsmith.space import Size
+from archsmith.spaces.catalog.edges import EDGE_NAMES, EDGES
+from archsmith.spaces.catalog.nasbench201 import NASBENCH201_OPS
 from archsmith.spaces.cell import NONE, Cell, Nothing, parted, partly, relu_conv_norm
-from archsmith.spaces.cells import EDGE_NAMES, EDGES, NASBENCH201_OPS, nasbench201_canonical
 from archsmith.spaces.heads import pooled_classifier
 from archsmith.spaces.inputs import check_inputs
-
-canonical = nasbench201_canonical
 
 
 def nasbench201(

@@ -7,8 +7,9 @@ from typing import Any
 from torch import nn
 
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Derived, OneOf
+from archsmith.spaces.catalog.edges import EDGES
+from archsmith.spaces.catalog.nats import NATS_SIZE
 from archsmith.spaces.cell import Cell, relu_conv_norm
-from archsmith.spaces.cells import EDGES, NATS_SIZE
 from archsmith.spaces.inputs import check_inputs
 from archsmith.spaces.nasbench201 import Residual, head, stem
 

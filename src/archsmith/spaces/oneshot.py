@@ -13,11 +13,9 @@ from archsmith.elastic import Choice, Derived, OneOf
 from archsmith.errors import UserError
 from archsmith.space import largest
 from archsmith.spaces.blocks import conv_norm_act
-from archsmith.spaces.cells import NASBENCH1SHOT1, NASBENCH101_OPS, live_nodes, nasbench1shot1_canonical
+from archsmith.spaces.catalog.nasbench101 import NASBENCH1SHOT1, NASBENCH101_OPS, live_nodes
 from archsmith.spaces.heads import pooled_classifier
 from archsmith.spaces.inputs import check_inputs
-
-canonical = nasbench1shot1_canonical
 
 _INNER = (1, 2, 3, 4)  # node 0 is the input, 5 the output
 _OUTPUT = 5

@@ -7,15 +7,9 @@ import itertools
 from torch import nn
 
 from archsmith.elastic import Choice, OneOf
-from archsmith.space import make_divisible
 from archsmith.spaces.blocks import InvertedResidual, conv_norm_act
+from archsmith.spaces.catalog.proxyless import DEPTHS, EXPANSIONS, KERNELS, NONE, layout, option
 from archsmith.spaces.inputs import check_inputs
-
-KERNELS, EXPANSIONS = (3, 5, 7), (3, 6)
-_DEPTHS = (4, 4, 4, 4, 4, 1)
-# widths of stem, first block, the six stages, features; strides of stem and stages
-_LARGE = ((32, 16, 24, 40, 80, 96, 192, 320, 1280), (2, 2, 2, 2, 1, 2, 1))
-_SMALL = ((16, 8, 12, 20, 40, 48, 96, 160, 320), (1, 1, 2, 2, 1, 2, 1))
 
 
 def proxyless(classes: int, channels: int = 3, size: int = 224) -> nn.Sequential:
@@ -26,14 +20,12 @@ def proxyless(classes: int, channels: int = 3, size: int = 224) -> nn.Sequential
     half of the paper's, with 320 features at the end, and stem and first stage keep the full resolution.
     """
     check_inputs(classes, channels, size)
-    large = size > 64
-    widths, strides = _LARGE if large else _SMALL
-    stem, first, *stages, features = (make_divisible(w * 1.3) if large else w for w in widths)
+    (stem, first, *stages, features), strides = layout(size > 64)
     model = nn.Sequential()
     model.add_module("stem", conv_norm_act(channels, stem, 3, stride=strides[0], act=nn.ReLU6))
     model.add_module("first", InvertedResidual(stem, first, 3, None, 1, nn.ReLU6, False, shortcut=False))
     inputs = first
-    for number, (width, depth, stride) in enumerate(zip(stages, _DEPTHS, strides[1:], strict=True), start=1):
+    for number, (width, depth, stride) in enumerate(zip(stages, DEPTHS, strides[1:], strict=True), start=1):
         stage = nn.Sequential()
         for i in range(1, depth + 1):
             same = i > 1
@@ -49,7 +41,7 @@ def proxyless(classes: int, channels: int = 3, size: int = 224) -> nn.Sequential
 
 
 def _block(inputs: int, outputs: int, stride: int, same: bool, name: str) -> OneOf:
-    candidates: dict[str, nn.Module] = {"none": nn.Identity()} if same else {}
+    candidates: dict[str, nn.Module] = {NONE: nn.Identity()} if same else {}
     for expand, kernel in itertools.product(EXPANSIONS, KERNELS):
-        candidates[f"k{kernel}e{expand}"] = InvertedResidual(inputs, outputs, kernel, expand, stride, nn.ReLU6, False, same)
+        candidates[option(kernel, expand)] = InvertedResidual(inputs, outputs, kernel, expand, stride, nn.ReLU6, False, same)
     return OneOf(candidates, choice=Choice(*candidates, name=name))

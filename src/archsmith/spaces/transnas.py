@@ -5,13 +5,12 @@ from __future__ import annotations
 from torch import nn
 
 from archsmith.elastic import Choice, OneOf
+from archsmith.spaces.catalog.edges import EDGE_NAMES, EDGES
+from archsmith.spaces.catalog.transnas import TRANSNAS_OPS
 from archsmith.spaces.cell import NONE, Cell, FactorizedReduce, Nothing, relu_conv_norm
-from archsmith.spaces.cells import EDGE_NAMES, EDGES, TRANSNAS_OPS, transnas_canonical
 from archsmith.spaces.heads import pooled_classifier
 from archsmith.spaces.inputs import check_inputs
 from archsmith.spaces.nasbench201 import stem
-
-canonical = transnas_canonical
 
 _SKELETON = "41414"  # a module of two cells for each digit; 4 doubles channels and halves the map, 1 keeps both
 

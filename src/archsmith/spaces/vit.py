@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,29 +14,10 @@ from archsmith.elastic.layer import Axes, sliced
 from archsmith.elastic.layer import width as width_of
 from archsmith.errors import UserError
 from archsmith.space import Size
+from archsmith.spaces.catalog.vit import BASE, NANO, SMALL, TINY, Transformer
 from archsmith.spaces.inputs import check_inputs
 
 # -- the spaces -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Transformer:
-    """What may be chosen: one embedding width and depth, heads and MLP ratio per block. `reach`: of relative positions."""
-
-    embedding: tuple[int, ...]
-    depth: tuple[int, ...]
-    heads: tuple[int, ...]
-    ratio: tuple[float, ...]
-    head_width: int = 64
-    patch: int = 16
-    class_token: bool = True
-    reach: int | None = 14
-
-
-# Depth and heads as in AutoFormer's supernets; PreNAS has Small at depth 13 and 14: restrict({"depth": (13, 14)}).
-TINY = Transformer((192, 216, 240), (12, 13, 14), (3, 4), (3.5, 4))
-SMALL = Transformer((320, 384, 448), (12, 13, 14), (5, 6, 7), (3, 3.5, 4))
-BASE = Transformer((528, 576, 624), (14, 15, 16), (9, 10), (3, 3.5, 4))
 
 
 def autoformer_tiny(classes: int = 1000, channels: int = 3, size: int = 224) -> nn.Sequential:
@@ -61,8 +42,7 @@ def vit_nano(classes: int = 10, channels: int = 3, size: int = 32) -> nn.Sequent
     """
     check_inputs(classes, channels, size)
     patch = next(p for p in range(size // 4, 0, -1) if size % p == 0)
-    nano = Transformer((32, 48, 64), (2, 3, 4), (1, 2, 3, 4), (1, 2, 3), 16, patch, class_token=False, reach=None)
-    return transformer(nano, classes, channels, size)
+    return transformer(replace(NANO, patch=patch), classes, channels, size)
 
 
 def transformer(space: Transformer, classes: int, channels: int, size: int) -> nn.Sequential:

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Derived, OneOf, Repeat
 from archsmith.space import Architecture, Size
-from archsmith.spaces.heads import pooled_classifier
-from archsmith.spaces.inputs import check_inputs
-from archsmith.spaces.zen_blocks import (
+from archsmith.spaces.catalog.zen import (
     BLOCKS,
     EXPANSIONS,
     HEAD,
@@ -26,6 +24,8 @@ from archsmith.spaces.zen_blocks import (
     propose,
     squeeze,
 )
+from archsmith.spaces.heads import pooled_classifier
+from archsmith.spaces.inputs import check_inputs
 
 _EPS = 1e-3  # of BatchNorm
 
@@ -87,7 +87,7 @@ class Zen(nn.Sequential):
         self._counted = {"classes": classes, "se": se, "shortcuts": shortcuts}
 
     def propose(self, arch: Architecture, rng: Random, places: int) -> Architecture:
-        """A neighbor of `arch`, as `zen_blocks.propose` draws it."""
+        """A neighbor of `arch`, as `catalog.zen.propose` draws it."""
         return propose(arch, rng, places)
 
     def counts(self, arch: Architecture, shape: tuple[int, int, int]) -> dict[str, int]:

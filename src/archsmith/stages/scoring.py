@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,14 +12,14 @@ from torch import Tensor
 from archsmith._internal.registry import require_known
 from archsmith.data import batches, load
 from archsmith.elastic.supernet import search_space
-from archsmith.errors import UserError, shown
+from archsmith.errors import UserError
 from archsmith.feasibility.sampler import feasible_sample
 from archsmith.metrics.cost import Costs
 from archsmith.metrics.limits import constraints_of, counted
 from archsmith.metrics.proxies import PROXIES, build_all, lower_is_better
 from archsmith.metrics.proxies.baselines import COUNTED
 from archsmith.problem.budget import human, parse
-from archsmith.space import Architecture
+from archsmith.spaces.given import read_given
 from archsmith.stages.profiling import Shape, _model
 from archsmith.training.device import set_threads
 
@@ -31,7 +30,7 @@ def score_space(
     *,
     data: str | None,
     sample: int,
-    architecture: Path | None,
+    architecture: str | Path | None,
     budget: str,
     classes: int,
     channels: int,
@@ -41,14 +40,17 @@ def score_space(
     seed: int,
     classes_at: int | None = None,
 ) -> dict[str, Any]:
-    """Scores of `sample` feasible networks, or of one given architecture, by each proxy."""
+    """Scores of `sample` feasible networks, or of one given architecture, by each proxy.
+
+    `architecture`: a file or a text, as `spaces.given.read_given` takes it; the notes say what it was taken for.
+    """
     if sample < 1 or batch < 2:
         raise UserError(f"--sample {sample} and --batch {batch}: at least 1 network and 2 images are needed")
     if not proxies:
         raise UserError(f"--proxies names none; there are {', '.join(PROXIES)}")
     for proxy in proxies:  # before anything is read
         require_known("proxy", proxy, PROXIES)
-    limits, given = parse(budget), None if architecture is None else _read(architecture)
+    limits, given = parse(budget), None if architecture is None else read_given(architecture, space)
     if any(limit.metric == "latency" for limit in limits):
         raise UserError("score: a latency limit needs a latency table; bound params, macs or memory instead")
     set_threads(threads)
@@ -58,7 +60,9 @@ def score_space(
     scores = build_all(proxies, model, pair, costs=costs, seed=seed, strict=True)
     decisions = search_space(model)
     if given is not None:
-        archs = [decisions.check(given)]
+        archs = [decisions.check(given.arch)]
+        other = given.size not in (None, shape[1])
+        notes.append(f"architecture read as {given.form}" + other * f", which names images of {given.size} pixels: see --size")
     else:
         full = Costs(model, shape, counted(limits, COUNTED))
         archs = feasible_sample(decisions, constraints_of(limits, full, None), Random(seed), sample)
@@ -76,22 +80,6 @@ def score_space(
         "notes": notes,
         "networks": rows,
     }
-
-
-def _read(path: Path) -> Architecture:
-    """The architecture of a JSON file: its decisions, or all that a run ships of it."""
-    if not path.is_file():
-        raise UserError(f"--architecture {shown(path)}: no such file; give an architecture.json")
-    try:
-        found = json.loads(path.read_bytes())
-        if isinstance(found, dict) and isinstance(found.get("options"), dict):  # the file that a run ships says more
-            found = found["options"]
-        if not isinstance(found, dict):
-            raise UserError("it holds no object")
-        return Architecture.from_json(found)
-    except (ValueError, RecursionError) as error:
-        why = "it is nested too deep" if isinstance(error, RecursionError) else shown(error, 200)
-        raise UserError(f"--architecture {shown(path)} is no architecture: {why}; give an architecture.json") from error
 
 
 def _batches(

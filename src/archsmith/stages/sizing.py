@@ -14,7 +14,7 @@ from archsmith.elastic.supernet import extract, search_space
 from archsmith.metrics.cost import macs, params
 from archsmith.problem.budget import Limit, parse
 from archsmith.run import clock
-from archsmith.spaces import build
+from archsmith.spaces import build, described
 from archsmith.spaces.convnet import by_hand
 from archsmith.stages.work import PASSES, UPDATES, Work
 from archsmith.training.pace import images_per_second
@@ -25,7 +25,6 @@ _MEASURED = 3  # sizes
 _DENSE_PASSES, _IMAGES, _FEWER = 4.5, 40_000, 0.75  # dense networks, of so many images; oftener by this power of how much fewer
 _WIDTH, _DEPTH, _HEAD = 0.5, 2, 128  # of the hand-made network that is timed; narrower where the budget asks for it
 _NARROWER = 0.7
-_HAND_MADE = {"convnet": "pooled", "mobilenet": "inverted"}  # space -> the block of its networks that train fast
 
 
 def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
@@ -75,11 +74,12 @@ def _images_per_second(work: Work, seen: Seen, side: int, recipe: Recipe) -> flo
 def _network(work: Work, seen: Seen, side: int) -> nn.Module:
     """A hand-made one within the budget's upper limits of MACs and parameters; of other spaces a random one."""
     generator, shape = torch.Generator().manual_seed(0), (seen.channels, side, side)
-    if work.space_name not in _HAND_MADE:
+    kind = described(work.space_name).timed
+    if kind is None:
         model = build(work.space_name, seen.outputs, seen.channels, side)
         return extract(model, search_space(model).sample(Random(work.run.request.seed)), "fresh", generator, device="cpu")
     limits = [limit for limit in parse(work.run.request.budget) if limit.op == "<="]
-    width, make = _WIDTH, partial(by_hand, seen.outputs, seen.channels, side, kind=_HAND_MADE[work.space_name], depth=_DEPTH)
+    width, make = _WIDTH, partial(by_hand, seen.outputs, seen.channels, side, kind=kind, depth=_DEPTH)
     while True:
         with torch.device("meta"):
             model = make(width=width, head=max(8, round(_HEAD * width)))

@@ -33,7 +33,7 @@ from archsmith.run import clock
 from archsmith.run.stopwatch import Stopwatch
 from archsmith.run.store import Run
 from archsmith.space import Architecture, SearchSpace
-from archsmith.spaces import build_for
+from archsmith.spaces import build_for, described
 from archsmith.spaces.reference import Reference, beside, in_space
 from archsmith.training.pace import images_per_second
 from archsmith.training.recipe import Precision, Recipe
@@ -229,7 +229,7 @@ class Work:
     @property
     def dense(self) -> bool:
         """Whether the networks that matter are stacks of dense convolutions: the space has them by hand."""
-        return self.space_name == "convnet"
+        return described(self.space_name).hand_made
 
     @cached_property
     def macs_of_time(self) -> float | None:

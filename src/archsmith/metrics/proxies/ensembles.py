@@ -46,13 +46,6 @@ ENSEMBLES = {
     )
 }
 
-_KINDS = {  # ensemble -> spaces of the kind on whose networks it was chosen
-    "archsmith": ("nasbench201", "darts", "darts-small", "transnas", "nasbench1shot1-space1", "nasbench1shot1-space2"),
-    "archsmith-mobile": ("convnet", "mobilenet", "proxyless", "ofa-mobilenet-v3-w1.0", "ofa-mobilenet-v3-w1.2"),
-    "archsmith-vit": ("vit-nano", "autoformer-tiny", "autoformer-small", "autoformer-base"),
-}
-CHOSEN_FOR = {space: name for name, spaces in _KINDS.items() for space in spaces}
-
 
 def log_ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
     """ln(rank / m), rank 1 for the smallest of m values; equal ones share their mean rank, what is not finite is last."""

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from archsmith.errors import UserError
-from archsmith.spaces.zen_blocks import (
+from archsmith.spaces.catalog.zen import (
     BLOCKS,
     EXPANSIONS,
     FACTORS,

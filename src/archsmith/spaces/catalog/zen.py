@@ -10,6 +10,7 @@ from typing import Any
 
 from archsmith.errors import UserError
 from archsmith.space import Architecture
+from archsmith.spaces.catalog.entry import Format, Space
 
 EXPANSIONS, KERNELS = (1, 2, 4, 6), (3, 5, 7)
 WIDTHS = tuple(range(8, 2049, 8))
@@ -251,3 +252,21 @@ def _split(stage: list[Block]) -> tuple[Block, ...]:
         else:
             found.append(replace(block, layers=LAYERS[-1]))
     return tuple(found)
+
+
+# -- the entries ------------------------------------------------------------------------------------------------------------
+
+SPACE = Space(
+    "zen",
+    "archsmith.spaces.zen:zen",
+    "residual bottlenecks of chosen widths, kernels and depths (Lin et al., ICCV 2021; Li et al., ICLR 2023)",
+    "3.5e+81",
+    "photos of about 224 pixels, 32 and up",
+    (Format("string of Zen-NAS", text, parse, lambda string: re.search(r"Super\w+\(", string) is not None),),
+)
+SCORED = replace(
+    SPACE,
+    name="zen-scored",
+    network="archsmith.spaces.zen:zen_scored",
+    what="the same without what its score leaves out",
+)
