@@ -398,7 +398,7 @@ def test_python_interface(tmp_path: Path) -> None:
         reference=False,
     )  # fmt: skip
     assert run.summary()["status"] == "done" and (run.stage("screen") or {})["scored"] == 0
-    with pytest.raises(UserError, match="colour"):
+    with pytest.raises(TypeError, match="colour"):
         archsmith.search("digits", out=tmp_path / "x", colour="red")
 
 
