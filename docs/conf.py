@@ -20,12 +20,13 @@ root_doc = "index"
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
+highlight_language = "none"
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 100
+python_maximum_signature_line_length = 130
 add_module_names = False
 
 html_theme = "furo"
@@ -37,6 +38,7 @@ html_copy_source = False
 html_show_sphinx = False
 
 _SPAN = re.compile(r"(`+)(.+?)\1")
+_ITEM = re.compile(r"\s*(?:-|\d+\.) ")
 _NOTES = "\n```{toctree}\n:glob:\n:hidden:\n\nnotes/*\n```\n"
 
 
@@ -56,27 +58,34 @@ def _included(app: Sphinx, path: Path, parent: str, source: list[str]) -> None:
 def _docstring(app: Sphinx, what: str, name: str, of: Any, options: Any, lines: list[str]) -> None:
     """Docstrings are plain text with `code`, lists and examples; here they become reStructuredText."""
     made: list[str] = []
-    indent, literal = 0, False
+    indent, literal, item = 0, False, -1  # of the paragraph; inside a block kept as it is; of the list's item, -1 outside
     for line in lines:
         own = len(line) - len(line.lstrip())
         if not line.strip():
-            literal = literal and own > 0
+            literal, item = literal and own > 0, -1
             made.append("")
             continue
-        before = made[-1] if made else ""
-        listed = line.lstrip().startswith(("- ", ">>> ", "... "))
+        after_text = bool(made and made[-1].strip())
         if literal and own <= indent:
             literal = False
             made.append("")
-        elif not literal and own > indent and before.strip() and not before.lstrip().startswith("- "):
+        if not literal and _ITEM.match(line):
+            made += [""] if after_text and item < 0 else []
+            indent = item = own
+        elif not literal and own > indent and after_text and item < 0:
             literal = True
             made += ["", "::", ""]
-        elif listed and before.strip() and not before.lstrip().startswith(("- ", ">>> ", "... ")) and indent == own:
-            made.append("")
-        if not literal:
-            indent = own if not before.lstrip().startswith("- ") or own == 0 else indent
+        elif not literal:
+            indent, item = (indent, item) if item >= 0 and own > item else (own, -1)
         made.append(line if literal or _is_example(lines, line) else _plain(line))
     lines[:] = made
+
+
+def _signature(app: Sphinx, what: str, name: str, of: Any, options: Any, signature: str | None, returns: str | None) -> Any:
+    """Names of types without their modules, also where a default is made anew for each."""
+    if signature is None or "<factory>" not in signature:
+        return None
+    return re.sub(r"~(?:\w+\.)+", "", signature.replace("<factory>", "...")), returns
 
 
 def _is_example(lines: list[str], line: str) -> bool:
@@ -101,7 +110,8 @@ def _plain(line: str) -> str:
 
 
 def setup(app: Sphinx) -> None:
-    """Pages, what they include, docstrings."""
+    """Pages, what they include, docstrings and signatures."""
     app.connect("source-read", _of_the_site)
     app.connect("include-read", _included)
     app.connect("autodoc-process-docstring", _docstring)
+    app.connect("autodoc-process-signature", _signature)
