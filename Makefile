@@ -30,7 +30,8 @@ unit: install
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # what the rest rests on, and what breaks most often; nothing that trains
-FAST = tests/_internal tests/space
+FAST = tests/_internal tests/space tests/problem tests/predictors tests/feasibility tests/graph tests/run tests/report \
+       tests/docs/test_pages.py tests/test_architecture.py tests/test_errors.py tests/test_api.py
 fast: install
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(FAST)
 

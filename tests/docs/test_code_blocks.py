@@ -1,6 +1,6 @@
 """Every fenced Python block of the README, of docs/start.md and of the guides runs, as a reader would: page by page, in order.
 
-A block that begins with a comment like `# my_model.py` is that file as well. One after `<!-- not run: WHY -->` is only compiled.
+A block that begins with a comment like `# my_model.py` is that file, too. One after `<!-- not run: WHY -->` is only compiled.
 """
 
 from __future__ import annotations
