@@ -42,12 +42,14 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> _Any:
-    if name in _WHERE:
-        return getattr(_importlib.import_module(_WHERE[name]), name)
-    if name in _PACKAGES:
-        return _importlib.import_module(f"archsmith.{name}")
-    raise AttributeError(f"module 'archsmith' has no attribute '{name}'")
+if not TYPE_CHECKING:  # to a type checker a name that is not here is a mistake
+
+    def __getattr__(name: str) -> _Any:
+        if name in _WHERE:
+            return getattr(_importlib.import_module(_WHERE[name]), name)
+        if name in _PACKAGES:
+            return _importlib.import_module(f"archsmith.{name}")
+        raise AttributeError(f"module 'archsmith' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 
 class Result:
-    """A run, finished or not: what it decided, its networks, its files; what `search` and `open_run` give."""
+    """A run, finished or not: what it decided, its networks, its files. What `search`, `resume` and `open_run` give.
+
+    Nothing here trains or changes the run. Made by those functions, not by hand.
+
+    >>> run = archsmith.open_run(folder)
+    >>> model = run.best()
+    >>> model.training, run.stage("look")["size"], len(run.summary()["files"]) > 5
+    (False, 8, True)
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -111,35 +119,108 @@ class Result:
         }
 
 
-def search(data: str | Path, *, budget: str = "", out: str | Path, time: str | float | None = "20m", **settings: Any) -> Result:
-    """What `archsmith search` does; returns the finished run with `.best()`, `.front()`, `.export(path)`, `.summary()`.
+def search(
+    data: str | Path,
+    *,
+    budget: str = "",
+    out: str | Path,
+    time: str | float | None = "20m",
+    steps: int | None = None,
+    method: str = "auto",
+    space: str = "auto",
+    task: Literal["classification", "regression", "reconstruction"] = "classification",
+    device: str = "auto",
+    threads: int | None = None,
+    seed: int = 0,
+    trials: int | None = None,
+    size: int | None = None,
+    val_share: float | None = None,
+    test_share: float | None = None,
+    group: str | None = None,
+    classes_at: int | None = None,
+    fit: Literal["auto", "crop", "pad", "squeeze"] = "auto",
+    flip: Literal["auto", "yes", "no"] = "auto",
+    init: str | Path | None = None,
+    reference: bool = True,
+    follow: Literal["checked", "always"] = "checked",
+    training: Mapping[str, int | float | str] | None = None,
+    settings: Mapping[str, int | float | str | bool] | None = None,
+) -> Result:
+    """Searches, trains and ships the best network for `data` within `budget`: what `archsmith search` does.
 
-    `settings`: method, space, device, steps, trials, threads, seed, init, size, val_share, test_share, group, classes_at, fit,
-    flip, reference, task, follow, `training={...}` (lr, batch, augment), and the method's own as `settings={...}` (few-shot:
-    splits, split_on, leaves, inherit). Raises archsmith.errors.UserError where the request cannot be met.
+    - `data`: a folder of images, a CSV, parquet or npz file, or "digits".
+    - `budget`: limits such as "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40"; hard ones, all of one image.
+    - `out`: the folder of the run, which must not hold one yet.
+    - `time`: all it may take, start-up included: "45m", "90s", or a number of seconds. Or `steps`: training steps in all, and
+      the run is the same to the bit; `time` is not looked at then.
+    - `method`, `space`: names that `archsmith methods` and `archsmith spaces` list; a space of one's own as "my_model.py:Net".
+    - `task`: what is made of an image: a class, numbers, or the image again.
+    - `device`: "auto", "cpu", "cuda", "cuda:1", "mps". `threads`: of the CPU, default: physical cores. `seed`: of every draw.
+    - `trials`: networks to score, at least 8; default: as time allows.
+    - `size`: side of the input in pixels; default: from the images, the budget and the time.
+    - `val_share`, `test_share`: shares of the images, between 0 and 1, where the data names no such parts. `group`: a column
+      whose equal values stay in one part. `classes_at`: the level of the class folders below `data`, 1 directly in it.
+    - `fit`: how an image becomes square. `flip`: whether training images are mirrored left to right.
+    - `init`: a file of weights to begin with (.safetensors, or a .pt state_dict).
+    - `reference`: whether a hand-made network is trained beside it, at equal cost.
+    - `follow`: estimates by shared weights are followed where a check finds them good, or always.
+    - `training`: instead of the recipe's: "lr", "batch" (images), "augment" ("auto", "none", "mild", "strong"), "precision".
+    - `settings`: the method's own, as few-shot's {"splits": 2, "split_on": "gradients"}; see the page of the method.
+
+    Returns the finished run: `.best()`, `.front()`, `.export(path)`, `.summary()`. Raises archsmith.errors.UserError where the
+    request cannot be met, NothingFits among them where no network keeps the budget; a run that stops on its way is taken up
+    by `resume`.
+
+    >>> run = archsmith.search("digits", budget="params<=20k", out="runs/digits", steps=60, reference=False, threads=1)
+    >>> run.summary()["status"]
+    'done'
+    >>> import torch
+    >>> model = run.best()
+    >>> model(torch.zeros(1, 1, 8, 8)).shape
+    torch.Size([1, 10])
     """
     began = _time.monotonic()
     from archsmith.problem.budget import parse_seconds
     from archsmith.stages.requests import start
 
-    seconds = None if time is None or settings.get("steps") is not None else parse_seconds(time)
-    request = request_from(data=str(data), budget=budget, time_s=seconds, **settings)
+    request = request_from(
+        data=str(data), budget=budget, method=method, space=space, device=device, steps=steps,
+        time_s=None if time is None or steps is not None else parse_seconds(time), trials=trials, threads=threads, seed=seed,
+        init=None if init is None else str(init), size=size, val_share=val_share, test_share=test_share, group=group,
+        classes_at=classes_at, reference=reference, task=task, follow=follow, fit=fit, flip=flip,
+        training=dict(training or {}), settings=dict(settings or {}),
+    )  # fmt: skip
     return Result(start(request, out, ahead_s=_time.monotonic() - began))
 
 
 def open_run(folder: str | Path, *, trust: bool = False) -> Result:
-    """A run made earlier, finished or not. `trust`: where it was searched in a space of its own, that file may be run.
+    """A run made earlier, finished or not.
 
-    Raises UserError where there is none, Damaged where run.json is not as it was written.
+    `folder`: where it lies. `trust`: where it was searched in a space of its own (`my_model.py:Net`), that file may be run
+    though the run was begun by somebody else, or the file is another by now. Nothing is trained or changed.
+
+    Raises UserError where there is no run, Damaged where run.json is not as it was written.
+
+    >>> run = archsmith.open_run(folder)
+    >>> run.summary()["status"]
+    'done'
     """
     return Result(Run.open(folder, trust=trust))
 
 
 def resume(folder: str | Path, *, data: str | Path | None = None, trust: bool = False) -> Result:
-    """Goes on with a run that was stopped, killed or failed; a finished one is given back as it is.
+    """Goes on with a run that was stopped, killed or failed, where it was; a finished one is given back as it is.
 
-    `data`: where the same images lie now, for a run whose images were moved; `trust`: as of `open_run`. Raises UserError where
-    there is no run, its images are gone or are others, or another process works on it.
+    `folder`: where it lies. `data`: where the same images lie now, for a run whose images were moved (their contents are
+    compared). `trust`: as of `open_run`. With `steps` the end is that of a run that was never stopped, to the bit; with `time`
+    what was measured stays and the rest uses the time that is left.
+
+    Returns the finished run. Raises UserError where there is no run, its images are gone or are others, or another process
+    works on it.
+
+    >>> run = archsmith.resume(folder)
+    >>> run.summary()["status"]
+    'done'
     """
     began = _time.monotonic()
     from archsmith.stages.pipeline import complete
@@ -163,11 +244,18 @@ def profile(
     seed: int = 0,
     threads: int | None = None,
 ) -> dict[str, Any]:
-    """What `archsmith profile` does: what the networks of a space cost, and the share of them that keeps the budget.
+    """What the networks of a space cost, and the share of them that keeps a budget, before anything is trained.
 
-    With `data` for its images and classes, else for `channels` x `size` x `size` and `classes`; `latency`: timed, too.
-    Returns what `--json` prints.
-    Raises UserError for an unknown space, NothingFits (of archsmith.errors) where no network keeps the budget.
+    `data`: images whose classes, channels and size count (a folder, a file, "digits"); without it `classes` and images of
+    `channels` x `size` x `size` pixels (default 32). `space`, `budget`: as of `search`. `latency`: time networks with ONNX
+    Runtime, too (ms). `threads`: of the CPU. `seed`: of the networks that are drawn. What `archsmith profile` does.
+
+    Returns what `archsmith profile --json` prints: plain values, parameters and MACs of one image, memory in bytes. Raises
+    UserError for an unknown space, NothingFits (of archsmith.errors), with the nearest network, where none keeps the budget.
+
+    >>> found = archsmith.profile(space="vit-nano", size=16, budget="params<=50k", threads=1)
+    >>> found["space_size"], found["metrics"]["params"]["min"], 0 < found["feasible_share"]["share"] < 1
+    ('67824', 11210.0, True)
     """
     from archsmith.stages.profiling import profile_space
 
@@ -192,11 +280,20 @@ def score(
     seed: int = 0,
     threads: int | None = None,
 ) -> list[dict[str, Any]]:
-    """What `archsmith score` does: training-free scores of `sample` networks that keep the budget, or of one given.
+    """Training-free scores of `sample` networks that keep a budget, or of one that is given.
 
-    Returns a row a network, best first by the first proxy: key, options, costs, `scores` by proxy. `architecture`: an
-    architecture.json, or a file or text in a form that the space's publishers write.
+    `proxies`: names that `archsmith proxies` lists; those that need the same pass share it. `data`: images to score with
+    (default: noise and random labels, of `classes` and `channels` x `size` x `size` pixels), in two batches of `batch`.
+    `architecture`: one to score instead of a sample: an architecture.json, or a file or text in a form that the space's
+    publishers write. `space`, `budget`, `threads`: as of `search`. `seed`: of sample, images and weights. What `archsmith score`
+    does.
+
+    Returns a row a network, best first by the first proxy: "key", "options", "params", "macs", "depth", and "scores" by proxy.
     Raises UserError for unknown names and what cannot be read.
+
+    >>> rows = archsmith.score("nats-size", ["naswot", "params"], sample=3, size=8, batch=8, threads=1)
+    >>> len(rows), sorted(rows[0]["scores"])
+    (3, ['naswot', 'params'])
     """
     from archsmith.stages.scoring import score_space
 

@@ -12,7 +12,7 @@ import pytest
 
 from archsmith.testing import RULES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "elastic-layers.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "elastic-layers.md").read_text(encoding="utf-8")
 
 
 def test_its_code_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -401,8 +401,8 @@ def test_python_interface(tmp_path: Path) -> None:
         bars(tmp_path / "bars.npz"), budget="params<=20k", out=tmp_path / "run", steps=20, trials=9, threads=1, method="random",
         reference=False,
     )  # fmt: skip
-    assert Result(run).summary()["status"] == "done" and (run.stage("screen") or {})["scored"] == 0
-    with pytest.raises(UserError, match="colour"):
+    assert run.summary()["status"] == "done" and (run.stage("screen") or {})["scored"] == 0
+    with pytest.raises(TypeError, match="colour"):
         archsmith.search("digits", out=tmp_path / "x", colour="red")
 
 

@@ -279,7 +279,7 @@ def search(
         ),
     ] = None,
     settings: Annotated[
-        str, typer.Option("--set", help='Settings of the method, as "rounds=4, rule=half"; see its page in docs/.')
+        str, typer.Option("--set", help='Settings of the method, as "rounds=4, rule=half"; see its page in docs/methods/.')
     ] = "",
     lr: Rate = None,
     batch: BatchSize = None,
@@ -423,7 +423,9 @@ def again(
     time: Annotated[str | None, typer.Option(help="Train and ship the best for the budget in this time, in a new run.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=10**9, help="The same, by training steps.")] = None,
     reference: Annotated[bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")] = True,
-    settings: Annotated[str, typer.Option("--set", help='Of ddpnas: "worth=log, height=2, free=4"; see docs/ddpnas.md.')] = "",
+    settings: Annotated[
+        str, typer.Option("--set", help='Of ddpnas: "worth=log, height=2, free=4"; see docs/methods/ddpnas.md.')
+    ] = "",
     out: Annotated[
         Path | None, typer.Option(metavar="PATH", parser=arguments.place, help="Folder of the new run. [default: RUN-2]")
     ] = None,

@@ -34,9 +34,19 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def search_space(model: nn.Module) -> SearchSpace:
-    """The decisions a model declares, named by `Choice(name=)` or first path, under the conditions of the gates above them.
+    """The decisions that a model declares, as a SearchSpace.
 
-    UserError where a model is seen to be declared wrongly: see `try_networks`, which is asked with inputs of likely sizes.
+    `model`: any torch.nn.Module that holds Choices (in the layers of `archsmith.elastic`), also one on `meta`. Decisions are
+    named by `Choice(name=)` or their first path; one below a container that may leave it out (`OneOf`, `Repeat`, `Parallel`)
+    exists under the condition of it. Raises UserError where a model is seen to be declared wrongly: a few networks are tried
+    on `meta`, with inputs of likely sizes (see `archsmith.elastic.supernet.try_networks`).
+
+    >>> from torch import nn
+    >>> from archsmith.elastic import Linear
+    >>> width = archsmith.Choice(4, 8, name="width")
+    >>> space = archsmith.search_space(nn.Sequential(Linear(16, width), nn.ReLU(), Linear(width, 10)))
+    >>> dict(space)
+    {'width': (4, 8)}
     """
     reading = read(model)
     if not _ours(model):
@@ -123,9 +133,21 @@ def _opposites(space: SearchSpace) -> Iterator[Architecture]:
 
 @contextmanager
 def active(model: nn.Module, arch: Mapping[str, Any]) -> Iterator[nn.Module]:
-    """Within it the model computes one architecture, sharing weights; for training steps, backward inside, one thread.
+    """A `with` block in which the model computes one architecture, with the weights that all share.
 
-    Resolved sizes are written onto this model's own modules and restored on exit. Raises OutOfSpace for a foreign architecture.
+    `model`: as of `search_space`. `arch`: one of its space, or a mapping of its decisions. For training steps: forward and
+    backward inside, one thread at a time; sizes are written onto this model's own modules and put back at the end. In a loop
+    `archsmith.elastic.supernet.switching(model)` reads the model once. Raises OutOfSpace for a foreign architecture.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from archsmith.elastic import Linear
+    >>> width = archsmith.Choice(4, 8, name="width")
+    >>> model = nn.Sequential(Linear(16, width), nn.ReLU(), Linear(width, 10))
+    >>> with archsmith.active(model, {"width": 4}):
+    ...     model(torch.ones(2, 16)).sum().backward()
+    >>> model[0].weight.grad[4:].abs().sum()  # what the small network has no part in
+    tensor(0.)
     """
     with switching(model)(arch):
         yield model
@@ -293,9 +315,19 @@ def extract(
 ) -> nn.Module:
     """A plain module of stock torch layers for one architecture, holding copies of only what it uses, in the model's mode.
 
-    "shared": the model's weights. "fresh": newly initialized as torch does it, from `generator` (default: seed 0), on
-    `device` (default: the model's, the CPU for a model on `meta`; "meta" leaves it there); works from a model on `meta`.
-    The global RNG is left alone.
+    `model`, `arch`: as of `active`. `weights`: "shared" copies the model's; "fresh" ones are initialized as torch does it,
+    from `generator` (default: seed 0), also from a model on `meta`. `device`: default the model's, the CPU for one on `meta`;
+    "meta" leaves it there. The global RNG is left alone. Raises OutOfSpace for a foreign architecture, UserError where a
+    module of one's own has tensors but no `reset_parameters()` to draw fresh ones.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from archsmith.elastic import Linear
+    >>> width = archsmith.Choice(4, 8, name="width")
+    >>> model = nn.Sequential(Linear(16, width), nn.ReLU(), Linear(width, 10))
+    >>> small = archsmith.extract(model, {"width": 4})
+    >>> small[0], torch.equal(small[0].weight, model[0].weight[:4])
+    (Linear(in_features=16, out_features=4, bias=True), True)
     """
     if weights not in ("shared", "fresh"):
         raise UserError(f"weights={weights!r} is not one of 'shared', 'fresh'")
@@ -459,10 +491,17 @@ def _initialize(plain: nn.Module, generator: torch.Generator | None) -> None:
 
 @torch.no_grad()
 def calibrate(plain: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
-    """Sets every BatchNorm's running statistics to the mean over the batches of their means and variances.
+    """Sets the running statistics of every BatchNorm to the mean, over the batches, of their means and variances.
 
-    (Cai et al., ICLR 2020, released code; Yu and Huang, ICCV 2019.) For extracted networks; returns the module. Dropout
-    stays off, modes are restored.
+    `plain`: an extracted network, whose shared weights were trained under the statistics of many. `batches`: inputs as the
+    network takes them, such as (B, C, H, W). (Yu and Huang, ICCV 2019; Cai et al., ICLR 2020, released code.) Dropout stays
+    off, modes are put back. Returns the module. Raises UserError for an elastic one.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> norm = archsmith.calibrate(nn.Sequential(nn.BatchNorm1d(2)), [torch.tensor([[0.0, 1.0], [2.0, 3.0]])])[0]
+    >>> norm.running_mean
+    tensor([1., 2.])
     """
     norms = [module for module in plain.modules() if isinstance(module, _BATCH_NORMS)]
     if any(map(is_elastic, norms)):

@@ -97,27 +97,58 @@ def name_of(metric: Metric, name: str | None = None) -> str:
 
 
 def minimize(metric: Metric, name: str | None = None) -> Objective:
-    """The smaller the better; where the metric returns parts, `name` picks one."""
+    """An objective: the smaller the value of `metric` the better.
+
+    `metric`: architecture -> float, or -> {part: float}, of which `name` picks one; without parts `name` is what the value is
+    called, default: the metric's own name.
+
+    >>> archsmith.minimize(lambda arch: arch["width"] ** 2, name="params").name
+    'params'
+    """
     return Objective(name_of(metric, name), metric, 1)
 
 
 def maximize(metric: Metric, name: str | None = None) -> Objective:
-    """The larger the better; where the metric returns parts, `name` picks one."""
+    """An objective: the larger the value of `metric` the better.
+
+    `metric`: architecture -> float, or -> {part: float}, of which `name` picks one; without parts `name` is what the value is
+    called, default: the metric's own name.
+
+    >>> archsmith.maximize(lambda arch: {"score": arch["width"], "depth": 3}, name="score").sign
+    -1
+    """
     return Objective(name_of(metric, name), metric, -1)
 
 
 def at_most(metric: Metric, limit: float, name: str | None = None) -> Constraint:
-    """At most `limit`; where the metric returns parts, `name` picks one: `at_most(costs, 3e6, name="params")`."""
+    """A constraint: the value of `metric` is at most `limit`, in the metric's own unit.
+
+    `metric`: architecture -> float, or -> {part: float}, of which `name` picks one. Hard: candidates that break it are not
+    asked for an objective, and what they exceed it by, relative to the limit, is their violation.
+
+    >>> print(archsmith.at_most(lambda arch: {"params": arch["width"] ** 2}, 3e6, name="params"))
+    params<=3,000,000
+    """
     return Constraint(name_of(metric, name), metric, high=limit)
 
 
 def at_least(metric: Metric, limit: float, name: str | None = None) -> Constraint:
-    """At least `limit`."""
+    """A constraint: the value of `metric` is at least `limit`. `metric` and `name`: as of `at_most`.
+
+    >>> print(archsmith.at_least(lambda arch: arch["width"], 16, name="width"))
+    width>=16
+    """
     return Constraint(name_of(metric, name), metric, low=limit)
 
 
 def between(metric: Metric, low: float, high: float, name: str | None = None) -> Constraint:
-    """From `low` to `high`, both included."""
+    """A constraint: the value of `metric` is from `low` to `high`, both included. `metric` and `name`: as of `at_most`.
+
+    Raises UserError where `low` is above `high`.
+
+    >>> print(archsmith.between(lambda arch: arch["depth"], 4, 8, name="depth"))
+    4<=depth<=8
+    """
     return Constraint(name_of(metric, name), metric, low, high)
 
 

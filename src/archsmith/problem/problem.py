@@ -16,9 +16,20 @@ from archsmith.space import SearchSpace
 
 @dataclass(frozen=True)
 class Problem:
-    """A space, what to make small or large in it, and what to keep within limits.
+    """A search, stated: a space, what to make small or large in it, and what to keep within limits.
 
-    Objectives and constraints that hold the same metric object share one call of it per architecture.
+    `space`: a SearchSpace. `objectives`: made by `minimize` and `maximize`, one or several. `constraints`: made by `at_most`,
+    `at_least` and `between`. Those that hold the same metric object share one call of it per architecture. Constraints come
+    first: an infeasible candidate never pays for an objective. Raises UserError where two metrics are called the same.
+
+    >>> space = archsmith.SearchSpace({"width": (16, 24, 32), "depth": (1, 2, 3)})
+    >>> def costs(arch):
+    ...     return {"params": arch["depth"] * arch["width"] ** 2, "reach": arch["depth"]}
+    >>> problem = archsmith.Problem(
+    ...     space, [archsmith.maximize(costs, name="reach")], [archsmith.at_most(costs, 1500, name="params")]
+    ... )
+    >>> problem.violation({"params": 3000}), problem.losses({"reach": 3})
+    (1.0, (-3,))
     """
 
     space: SearchSpace

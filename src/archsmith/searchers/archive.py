@@ -11,11 +11,19 @@ from archsmith.space import SearchSpace
 
 
 class Archive:
-    """Trials in memory, in the order they came.
+    """Trials in memory, in the order they came; it only grows. What `archsmith.run_searcher` gives.
+
+    `trials`: those it begins with. `.best`, `.top(k)` and `.pareto()` ask it, `for trial in archive` reads it.
 
     Where an architecture was measured again (weights moved), queries take its newest trial. Losses at different fidelities do
     not compare, so queries take trials at the highest there is (no fidelity: the full one). Trials of different stages have
     different losses: pass `stage` to a query where an archive holds several.
+
+    >>> from archsmith.problem import Candidate, Trial
+    >>> small, large = archsmith.Architecture({"width": 16}), archsmith.Architecture({"width": 32})
+    >>> archive = archsmith.Archive([Trial(Candidate(small), losses=(2.0,)), Trial(Candidate(large), losses=(1.0,))])
+    >>> len(archive), archive.best.arch["width"], [trial.losses for trial in archive.top(2)]
+    (2, 32, [(1.0,), (2.0,)])
     """
 
     def __init__(self, trials: Iterable[Trial] = ()) -> None:

@@ -81,12 +81,24 @@ def run_searcher(
     stop: Callable[[], bool] | None = None,
     on_trial: Callable[[Trial], None] | None = None,
 ) -> Record:
-    """Measures what `searcher` proposes until the stage has `trials` trials, it proposes no more, or `stop()` is true.
+    """Measures what `searcher` proposes until there are `trials` trials, it proposes no more, or `stop()` is true.
 
-    What `archive` holds of this stage is replayed, not measured again: the searcher must be the one that made it, with the same
-    seed and settings, else Damaged. New trials are recorded in small pieces as they are measured; `on_trial` sees those.
+    `problem`: what is measured. `searcher`: one from `archsmith.searchers.make(name)(problem, seed=0)`, or one's own: `ask()`
+    gives candidates, `tell(trials)` hears what became of them. `archive`: the record to go on with, default: a new one. What
+    it holds of this `stage` is replayed, not measured again: the searcher must be the one that made it, with the same seed and
+    settings, else Damaged is raised. New trials are recorded in small pieces as they are measured; `on_trial` sees those.
     `evaluate(candidates, stage)` takes the place of `problem.evaluate`. `at_once`: so many candidates of a batch are measured
     and recorded together, whatever time they take.
+
+    Returns the archive. Raises OutOfSpace for a candidate that the space does not hold, NothingFits from searchers that find
+    none.
+
+    >>> from archsmith.searchers import make
+    >>> space = archsmith.SearchSpace({"width": (16, 24, 32), "kernel": (3, 5, 7)})
+    >>> problem = archsmith.Problem(space, [archsmith.maximize(lambda arch: arch["width"] - arch["kernel"], name="score")])
+    >>> archive = archsmith.run_searcher(problem, make("random")(problem, seed=0), trials=9)
+    >>> dict(archive.best.arch)
+    {'width': 32, 'kernel': 3}
     """
     archive = Archive() if archive is None else archive
     archive.bind(problem.space)

@@ -13,7 +13,17 @@ from archsmith.space.options import frozen
 
 
 class Architecture(Mapping[str, Any]):
-    """A frozen, hashable mapping from the name of each active decision to its option; `key` identifies it for good."""
+    """One network of a space: a frozen, hashable mapping from the name of each active decision to its option.
+
+    `options`: name -> option; whether a space holds them is not asked here: `space.check`. Equal options are equal
+    architectures; `key` identifies one for good, `to_json` and `from_json` write and read it.
+
+    >>> arch = archsmith.Architecture({"width": 16, "depth": 2})
+    >>> arch["width"], arch.to_json()
+    (16, '{"depth":2,"width":16}')
+    >>> arch == archsmith.Architecture.from_json(arch.to_json())
+    True
+    """
 
     __slots__ = ("__dict__", "_hash", "_options")
 

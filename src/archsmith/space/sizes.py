@@ -15,7 +15,16 @@ _TABULATED = 1 << 16  # a Derived over at most so many combinations is kept as a
 
 
 class Choice:
-    """One decision. The same object in two places is one decision; immutable, compared by identity."""
+    """One decision: stands in a module where torch takes a number. The same object in two places is one decision.
+
+    `options`: what can be decided, at least one: numbers, texts, True, False, None or tuples of such, ascending where they
+    are sizes. `name`: what the decision is called, default: the path of the first module that holds it. Immutable, compared by
+    identity. Raises UserError for options that are no such values, are named twice, or look like a range.
+
+    >>> width = archsmith.Choice(16, 24, 32, name="width")
+    >>> width.options
+    (16, 24, 32)
+    """
 
     __slots__ = ("name", "options")
 
@@ -32,10 +41,14 @@ class Choice:
 
 
 class Derived:
-    """A value computed from choices, other Derived values and constants: `Derived(make_divisible, Derived(mul, width, ratio))`.
+    """A size that follows from decisions: `fn` of the values of `arguments`, which are Choices, other Derived and constants.
 
-    `choices` are the Choices it rests on, `options` the values it can take. Small ones are tabulated, so that any function, a
-    lambda too, survives pickling.
+    It is no decision of its own. `choices` are the Choices it rests on, `options` the values it can take. Small ones are
+    tabulated, so that any function, a lambda too, survives pickling.
+
+    >>> width, ratio = archsmith.Choice(16, 24, name="width"), archsmith.Choice(2, 4, name="ratio")
+    >>> archsmith.Derived(lambda w, r: w * r, width, ratio).options
+    (32, 64, 48, 96)
     """
 
     __slots__ = ("_arguments", "_fn", "_table", "choices")

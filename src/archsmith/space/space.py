@@ -24,10 +24,24 @@ _DRAWS = 100_000  # tries of rejection sampling under `where` before giving up
 
 @dataclass(frozen=True)
 class SearchSpace(Mapping[str, tuple]):
-    """Decision names -> options, with conditions. Closed under `restrict`: its draws are in the parent, same key and vector.
+    """A set of architectures: decision names -> options, with conditions. Closed under `restrict`, `where` and `split`.
 
-    `conditions[name]`: the decision exists where any clause holds. `universe` holds the options of the space this one was
+    What a restricted space draws is in its parent, with the same key and vector. Mostly made by `archsmith.search_space` from
+    a model, or by hand from a mapping. A mapping itself: `space["width"]` are the options of a decision.
+
+    `options`: name -> options. `conditions[name]`: the decision exists where any clause holds (a clause is a tuple of
+    `archsmith.space.Gate`, all of which must be open); default: always. `universe` holds the options of the space this one was
     restricted from; vectors count in it. `predicates` are arbitrary further filters (`where`).
+
+    Raises UserError where a decision has no options or depends on one that is not there.
+
+    >>> from random import Random
+    >>> space = archsmith.SearchSpace({"width": (16, 24, 32), "kernel": (3, 5)})
+    >>> space.size, space.restrict({"width": (16, 24)}).size, space.where(lambda arch: arch["width"] < 32).size
+    (6, 4, 4)
+    >>> arch = space.sample(Random(0))
+    >>> space.decode(space.encode(arch)) == arch
+    True
     """
 
     options: Mapping[str, tuple]
