@@ -6,9 +6,11 @@ A block that begins with a comment like `# my_model.py` is that file, too. One a
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -53,8 +55,10 @@ def test_there_is_code_and_most_of_it_runs():
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=name)
-def test_the_code_of(page: Path, tmp_path: Path) -> None:
-    known: dict[str, Any] = {"__name__": "page"}
+def test_the_code_of(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("page")  # so that what a page defines can be pickled
+    monkeypatch.setitem(sys.modules, "page", module)
+    known: dict[str, Any] = vars(module)
     for block in blocks(page):
         code = compile("\n" * (block.line - 1) + block.code, name(page), "exec", dont_inherit=True)
         if named := FILE.match(block.code):

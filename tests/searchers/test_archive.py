@@ -130,7 +130,7 @@ def test_what_extend_wrote_survives_kill_9(tmp_path):
     path = tmp_path / "t.sqlite"
     code = (
         "import sys, os, signal\n"
-        "from archsmith.searchers.archive import SqliteArchive\n"
+        "from archsmith.searchers.sqlite import SqliteArchive\n"
         "from archsmith.problem import Candidate, Trial\n"
         "from archsmith.space import Architecture\n"
         "archive = SqliteArchive(sys.argv[1])\n"

@@ -22,10 +22,10 @@ from archsmith.space import SearchSpace
 from archsmith.spaces import build
 from archsmith.spaces.catalog.edges import EDGE_NAMES
 from archsmith.spaces.cell import Partial
-from archsmith.training import Recipe, advance, start
-from archsmith.training import relaxation as page
+from archsmith.training import Recipe, advance, relaxation, start
 from archsmith.training.checkpoint import load
-from archsmith.training.relaxation import METHODS, Enas, Relaxation, controlled, learning
+from archsmith.training.controller import Controller, Enas, controlled, controller_of
+from archsmith.training.relaxation import METHODS, Relaxation, learning
 from archsmith.training.state import TrainState
 
 SCALES = {"down": -1.0, "nothing": 0.0, "up": 1.5, "slightly": 0.5}
@@ -37,9 +37,9 @@ def test_what_is_derived_is_of_its_part_and_as_it_was_trained() -> None:
     space = search_space(model)
     found = {name: {o: 1.0 / len(options) for o in options} for name, options in mixed(model, space).items()}
     for part in at_random(space, 4).values():
-        assert part.contains(page.derived(model, part, found))
+        assert part.contains(relaxation.derived(model, part, found))
     both = SearchSpace({"op": ("a", "b"), "width": (4, 8, 16)})
-    assert dict(page.nearest(both, {"op": "a"})) == {"op": "a", "width": 16}
+    assert dict(relaxation.nearest(both, {"op": "a"})) == {"op": "a", "width": 16}
 
 
 def test_a_controller_is_rewarded_where_there_are_no_classes() -> None:
@@ -57,7 +57,7 @@ def test_a_controller_is_rewarded_where_there_are_no_classes() -> None:
     advance(state, iter([goal] * 400), total_steps=150, backward=backward)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        drawn = [page.controller_of(state, search_space(model))(generator)[0] for _ in range(40)]
+        drawn = [controller_of(state, search_space(model))(generator)[0] for _ in range(40)]
     assert sum(dict(arch) == {"first": "down", "second": "down"} for arch in drawn) > 30
 
 
@@ -163,11 +163,11 @@ def captured(method: Relaxation, monkeypatch: pytest.MonkeyPatch) -> tuple[list[
     found: list[list[Tensor]] = []
     before: list[list[Tensor]] = []
 
-    def keep(self: page.Alphas, gradients: Any) -> None:
+    def keep(self: relaxation.Alphas, gradients: Any) -> None:
         before.append([t.detach().clone() for t in self.tensors])
         found.append([torch.zeros_like(t) if g is None else g for g, t in zip(gradients, self.tensors, strict=True)])
 
-    monkeypatch.setattr(page.Alphas, "learn", keep)
+    monkeypatch.setattr(relaxation.Alphas, "learn", keep)
     state = toy_state()
     advance(state, stream(), total_steps=1, backward=learning(method, search_space(state.module), stream))
     return before[0], found[0]
@@ -187,13 +187,13 @@ def test_second_order_by_the_paper_s_toy() -> None:
     """L_train = w^2 - 2 a w + a^2, L_val = a w - 2 a + 1: with a rate of 1/4 d = w' + a / 2 - 2, w' = (w + a) / 2."""
     a, w = torch.tensor(2.0, requires_grad=True), torch.tensor(-2.0, requires_grad=True)
     train, held_out = (lambda: w * w - 2 * a * w + a * a), (lambda: a * w - 2 * a + 1)
-    found = page.hypergradient(train, held_out, [w], [a], 0.25)[0]
+    found = relaxation.hypergradient(train, held_out, [w], [a], 0.25)[0]
     assert float(found) == pytest.approx((2.0 - 2.0) / 2 + 2.0 / 2 - 2.0, abs=1e-4) and float(w.detach()) == -2.0
     for first_order, end in ((False, 1.0), (True, 2.0)):
         a, w = torch.tensor(2.0, requires_grad=True), torch.tensor(-2.0, requires_grad=True)
         train, held_out = (lambda a=a, w=w: w * w - 2 * a * w + a * a), (lambda a=a, w=w: a * w - 2 * a + 1)  # type: ignore[misc]
         for _ in range(400):
-            gradient = page.hypergradient(train, held_out, [w], [a], 0.0 if first_order else 0.5)[0]
+            gradient = relaxation.hypergradient(train, held_out, [w], [a], 0.0 if first_order else 0.5)[0]
             with torch.no_grad():
                 a -= 0.05 * gradient
                 w -= 0.25 * (2 * w - 2 * a)
@@ -206,8 +206,8 @@ def test_the_penalty_is_the_divergence_of_two_dirichlets() -> None:
     total = beta.sum()
     expected = torch.lgamma(total) - torch.lgamma(beta).sum() - math.lgamma(3)
     expected = expected + ((beta - 1) * (torch.digamma(beta) - torch.digamma(total))).sum()
-    assert torch.allclose(page.near_uniform(alpha), expected, atol=1e-5)
-    assert float(page.near_uniform(torch.zeros(4))) == pytest.approx(0.0, abs=1e-6)
+    assert torch.allclose(relaxation.near_uniform(alpha), expected, atol=1e-5)
+    assert float(relaxation.near_uniform(torch.zeros(4))) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_hard_samples_are_one_hot_and_follow_the_softmax() -> None:
@@ -215,7 +215,7 @@ def test_hard_samples_are_one_hot_and_follow_the_softmax() -> None:
     counts = torch.zeros(3)
     generator = torch.Generator().manual_seed(0)
     for _ in range(4000):
-        weights, live = page.hard(alpha, 0.5, generator)
+        weights, live = relaxation.hard(alpha, 0.5, generator)
         assert weights.tolist() == pytest.approx([float(i in live) for i in range(3)], abs=1e-6)
         counts[live[0]] += 1
     assert torch.allclose(counts / 4000, alpha.detach().softmax(0), atol=0.03)
@@ -223,8 +223,8 @@ def test_hard_samples_are_one_hot_and_follow_the_softmax() -> None:
     assert alpha.grad is not None and torch.allclose(alpha.grad, torch.zeros(3), atol=1e-6)  # weights always sum to 1
 
 
-@pytest.mark.parametrize("draw", [page.softmax, page.concrete, page.dirichlet])
-def test_soft_weights_are_a_distribution(draw: page.Draw) -> None:
+@pytest.mark.parametrize("draw", [relaxation.softmax, relaxation.concrete, relaxation.dirichlet])
+def test_soft_weights_are_a_distribution(draw: relaxation.Draw) -> None:
     weights, live = draw(torch.tensor([0.5, -1.0, 2.0]), 0.3, torch.Generator().manual_seed(1))
     assert live is None and float(weights.sum()) == pytest.approx(1.0, abs=1e-5) and float(weights.min()) >= 0
 
@@ -238,9 +238,9 @@ def test_every_method_finds_the_optimum_of_the_toy(name: str, label: int, best: 
     quick = Relaxation(**{**vars(method), "lr": 0.05, "weight_decay": 0.0})
     held_out = lambda step: stream(step, label)  # noqa: E731
     advance(state, stream(0, label), total_steps=200, backward=learning(quick, space, held_out))
-    found = page.probabilities(state, quick, mixed(state.module))
-    assert dict(page.derived(state.module, space, found)) == {"first": best, "second": best}
-    assert best in {dict(arch)["first"] for arch in page.sampled(found, space, 3)}
+    found = relaxation.probabilities(state, quick, mixed(state.module))
+    assert dict(relaxation.derived(state.module, space, found)) == {"first": best, "second": best}
+    assert best in {dict(arch)["first"] for arch in relaxation.sampled(found, space, 3)}
 
 
 def test_the_controller_finds_the_optimum_of_the_toy() -> None:
@@ -249,7 +249,7 @@ def test_the_controller_finds_the_optimum_of_the_toy() -> None:
     space = search_space(state.module)
     settings = Enas(every=1, samples=8, lr=0.02, entropy=0.0, baseline=0.9)
     advance(state, stream(), total_steps=80, backward=controlled(settings, space, stream))
-    controller = page.controller_of(state, space)
+    controller = controller_of(state, space)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         archs = [controller(generator)[0] for _ in range(50)]
@@ -261,7 +261,7 @@ def test_a_policy_step_follows_reinforce() -> None:
     """The gradient of log p of what was emitted: for one decision, one-hot minus softmax, at the head's bias."""
     space = SearchSpace({"a": ("x", "y", "z")})
     with seeded(2):
-        controller = page.Controller(space)
+        controller = Controller(space)
     arch, log, entropy = controller(torch.Generator().manual_seed(2))
     log.backward()
     head = controller.heads["0"]
@@ -341,8 +341,8 @@ def test_a_leaf_learns_only_what_is_left_open() -> None:
     state = start(model, Recipe(lr=0.05, batch_size=6, ema=0.0))
     advance(state, images(), total_steps=2, backward=learning(METHODS["darts"], space, images))
     assert "alpha.edge0to1" not in state.extra and len(state.extra["alpha.edge0to2"]) == 2
-    found = page.probabilities(state, METHODS["darts"], mixed(model, space))
-    arch = page.derived(model, space, found)
+    found = relaxation.probabilities(state, METHODS["darts"], mixed(model, space))
+    arch = relaxation.derived(model, space, found)
     assert space.contains(arch) and arch["edge0to1"] == "nor_conv_3x3"
 
 
@@ -360,11 +360,11 @@ def test_the_darts_space_by_edges(partial: int) -> None:
     with seeded(0):
         model = build("darts-small", 3, 1, 8, device="cpu", width=4, partial=partial)
     space = search_space(model)
-    method = Relaxation(page.softmax, edges=partial > 1)
+    method = Relaxation(relaxation.softmax, edges=partial > 1)
     state = start(model, Recipe(lr=0.05, batch_size=6, ema=0.0))
     advance(state, images(), total_steps=1, backward=learning(method, space, images))
-    found = page.probabilities(state, method, mixed(model))
-    arch = page.derived(model, space, found)
+    found = relaxation.probabilities(state, method, mixed(model))
+    arch = relaxation.derived(model, space, found)
     assert space.contains(arch)
     rows = {int(n.split("edge")[1][0]): row for n, row in found.items() if n.startswith("cells.0.") and "to4" in n}
     strongest = {a: max(p for op, p in row.items() if op != "none") for a, row in rows.items()}
@@ -379,4 +379,4 @@ def test_nothing_left_to_choose_is_told() -> None:
     with pytest.raises(UserError, match="nothing is left to choose"):
         advance(state, images(), total_steps=1, backward=learning(METHODS["darts"], space, images))
     with pytest.raises(UserError, match="nothing is left to choose"):
-        page.Controller(space)
+        Controller(space)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,25 +14,21 @@ import psutil
 import torch
 
 from archsmith.data import scan
-from archsmith.data.arrays import list_digits, list_npz
 from archsmith.data.contents import Contents, data_hash
 from archsmith.data.decode import PLAIN, Preprocessing
 from archsmith.data.facts import advise, copies, facts_of
-from archsmith.data.folder import list_folder
 from archsmith.data.labels import check_classes, labels_of, standardized, strata_by_value
-from archsmith.data.layout import NoImages
-from archsmith.data.listing import PARTS, Listing, printable
+from archsmith.data.listing import PARTS, Listing
 from archsmith.data.masks import masks_beside
 from archsmith.data.mirror import left_and_right
 from archsmith.data.parts import Part, Resident, Streamed
 from archsmith.data.preprocessing import decide
+from archsmith.data.source import listing_of, shown
 from archsmith.data.split import Split, divide, rows_of
-from archsmith.data.table import list_csv, list_parquet, parquet_files
-from archsmith.errors import UserError, did_you_mean, quoted
+from archsmith.errors import UserError
 from archsmith.tasks import Classification, Goal, Reconstruction, to_json
 
 LARGEST_SIZE = 224  # of a suggested input
-BUILT_IN = ("digits",)
 _GIB = 1 << 30
 _VALIDATED, _VALIDATED_LEAST = 0.15, 0.05  # the share for validation, and the least of it
 _VALIDATED_IMAGES = 500  # that tell good networks apart
@@ -104,7 +99,7 @@ def load(
     memory, at most 8 GiB). threads: for reading, default one a core. UserError for whatever is wrong with the source.
     """
     limit_bytes = _memory_limit() if memory_limit_bytes is None else memory_limit_bytes
-    listing = _listing(source, group, limit_bytes, task, classes_at=classes_at)
+    listing = listing_of(source, group, limit_bytes, task, classes_at=classes_at)
     saved = Split.from_json(split) if split is not None else None
     before = before or {}
     test_share = (0.3 if listing.kind == "digits" else 0.2) if test_share is None else test_share
@@ -114,7 +109,7 @@ def load(
     headers = scan.headers(listing, [i for i, label in enumerate(labels) if label >= 0], threads)
     if not headers:
         raise UserError(
-            f"{_shown(source)}: not one image can be read; the first: {listing.unreadable[0][0]}: {listing.unreadable[0][1]}."
+            f"{shown(source)}: not one image can be read; the first: {listing.unreadable[0][0]}: {listing.unreadable[0][1]}."
         )
     to_train = listing.declared.count("train") if listing.declared else None
     if val_share is None:
@@ -321,97 +316,12 @@ def _part(
     )
 
 
-def _shown(source: str | Path) -> str:
-    return printable(str(source), 300)
-
-
 def _memory_limit() -> int:
     free = psutil.virtual_memory().available
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     with contextlib.suppress(OSError, ValueError):  # a container may have less than the machine
         free = min(free, int(limit.read_text(encoding="utf-8")) - int(used.read_text(encoding="utf-8")))
     return max(min(free // 2, 8 * _GIB), 0)
-
-
-def _listing(source: str | Path, group: str | None, memory_limit_bytes: int, task: str, *, classes_at: int | None) -> Listing:
-    text, labelled = str(source), task != "reconstruction"
-    path = _path(text)
-    try:
-        if not path.exists():
-            if text in BUILT_IN:
-                return _by_folders(_ungrouped(list_digits(), group), classes_at)
-            if "," in text or glob.has_magic(text):
-                return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
-            near = did_you_mean(text, [*BUILT_IN, *_siblings(path)])
-            raise UserError(
-                f"{_shown(text)}: no such file, folder or built-in data set{near}. Give a folder with one sub-folder of images "
-                f"per class, a CSV (path,label), a parquet or npz file, or {', '.join(BUILT_IN)}."
-            )
-        if not path.is_dir() and not path.is_file():
-            raise UserError(f"{_shown(text)} is a pipe, a device or a socket; give a folder or a regular file.")
-        if path.is_dir():
-            if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
-                return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
-            try:
-                listing = _ungrouped(list_folder(path, labelled, classes_at), group)
-            except NoImages:
-                if not any(path.glob("*/*.parquet")) and not any(path.glob("*/*/*.parquet")):
-                    raise
-                return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
-            if text in BUILT_IN:
-                listing.notes.append(f"the folder {quoted(text)} was read, not the built-in data set of that name")
-            return listing
-        kind = path.suffix.lower()
-        if kind in (".csv", ".tsv"):
-            return _by_folders(list_csv(path, group, labelled), classes_at)
-        if kind == ".parquet":
-            return _by_folders(list_parquet([path], group, memory_limit_bytes, labelled), classes_at)
-        if kind == ".npz":
-            return _by_folders(list_npz(path, group, task), classes_at)
-    except OSError as error:
-        raise UserError(
-            f"{_shown(text)} cannot be read: {error.strerror or error}; check the path, its mode and the disk."
-        ) from error
-    raise UserError(
-        f"{_shown(text)}: files ending in {quoted(kind or 'nothing')} are not known; "
-        "give a folder of images or a file ending in .csv, .tsv, .parquet or .npz."
-    )
-
-
-def _path(text: str) -> Path:
-    """The path that somebody wrote; UserError where it is none."""
-    if not text.strip():
-        raise UserError("DATA is empty; give a folder of images, a CSV, parquet or npz file, or `digits`.")
-    try:
-        path = Path(text).expanduser()
-        path.exists()
-    except (RuntimeError, ValueError) as error:  # ~nobody; a NUL in it
-        raise UserError(f"{_shown(text)} is no path ({error}); give a folder or a file.") from error
-    except OSError:
-        return Path(text)  # what is wrong is said by whoever opens it
-    return path
-
-
-def _by_folders(listing: Listing, classes_at: int | None) -> Listing:
-    if classes_at is not None:
-        raise UserError(f"--classes-at {classes_at}: a {listing.kind} source has no class folders; leave it out.")
-    return listing
-
-
-def _siblings(path: Path) -> list[str]:
-    try:
-        return [str(path.parent / entry.name) for entry in path.parent.iterdir()][:1000]
-    except OSError:
-        return []
-
-
-def _ungrouped(listing: Listing, group: str | None) -> Listing:
-    if group is not None:
-        raise UserError(
-            f"group {quoted(group)}: a {listing.kind} source has no columns to group by; "
-            f"give a CSV with the columns path, label and {group}."
-        )
-    return listing
 
 
 def share_to_validate(images: int) -> float:

@@ -29,17 +29,8 @@ from archsmith.metrics.shared import SharedAccuracy
 from archsmith.problem import Candidate, Problem, minimize
 from archsmith.searchers.loop import Proposals, run_searcher, searcher
 from archsmith.space import Architecture
-from archsmith.training.relaxation import (
-    METHODS,
-    Enas,
-    Relaxation,
-    controlled,
-    controller_of,
-    derived,
-    learning,
-    probabilities,
-    sampled,
-)
+from archsmith.training.controller import Enas, controlled, controller_of
+from archsmith.training.relaxation import METHODS, Relaxation, derived, learning, probabilities, sampled
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward
 
