@@ -12,7 +12,15 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "archsmith"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MOST_POSITIONAL, LONG_FUNCTION, LONG_FILE = 4, 60, 450
-STILL_TO_DO = {"elastic", "methods", "report", "spaces", "stages", "metrics/proxies"}  # rooms with calls that are longer
+STILL_TO_DO = {
+    "elastic",
+    "methods",
+    "report",
+    "spaces",
+    "spaces/catalog",
+    "stages",
+    "metrics/proxies",
+}  # rooms with calls that are longer
 ANY_NUMBER = {"zip", "max", "min", "print", "chain", "product"}  # take as many as there are, all of one kind
 
 

@@ -285,8 +285,8 @@ def score(
     `proxies`: names that `archsmith proxies` lists; those that need the same pass share it. `data`: images to score with
     (default: noise and random labels, of `classes` and `channels` x `size` x `size` pixels), in two batches of `batch`.
     `architecture`: one to score instead of a sample: an architecture.json, or a file or text in a form that the space's
-    publishers write. `space`, `budget`, `threads`: as of `search`. `seed`: of sample, images and weights. What `archsmith score`
-    does.
+    publishers write. `space`, `budget`, `threads`: as of `search`. `seed`: of sample, images and weights. What
+    `archsmith score` does.
 
     Returns a row a network, best first by the first proxy: "key", "options", "params", "macs", "depth", and "scores" by proxy.
     Raises UserError for unknown names and what cannot be read.

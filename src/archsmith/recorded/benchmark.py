@@ -189,7 +189,7 @@ def tabulated(
         **optimum(judged, rows), "noise": None, "surrogate": None, "simulated_seconds": "as given" if took else None,
         "complete": space.size == len(archs), "count": len(archs), "truth_fidelity": None,
     }  # fmt: skip
-    return Recorded(name, space, score, Lookup("accuracy", rows, judged), {**known, **facts}, rows)
+    return Recorded(name, space, score, truth=Lookup("accuracy", rows, judged), facts={**known, **facts}, rows=rows)
 
 
 def _by_fidelity(table: Mapping[Any, Any]) -> dict[float, Mapping[Architecture, float]]:

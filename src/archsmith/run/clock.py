@@ -65,7 +65,7 @@ def planned(total_s: float, left_s: float, *, reference: bool, shares: bool) -> 
     fits = [count for count in range(1, most + 1) if rest / work(count, rungs_for(count)) >= wanted]
     finalists = max(fits, default=1)
     training = max(1.0, rest / work(finalists, rungs_for(finalists)))
-    return Plan(arm, arm if reference else 0.0, sharing, scoring, training, finalists)
+    return Plan(arm, arm if reference else 0.0, sharing, scoring, training=training, finalists=finalists)
 
 
 def first_guess(total_s: float, reference: bool) -> float:

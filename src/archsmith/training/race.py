@@ -280,7 +280,7 @@ def _serve(entrant: Entrant, field: Field) -> Standing:
     except (EvaluationFailed, RuntimeError, ValueError, TypeError) as error:
         return Standing(entrant.name, failed=f"{type(error).__name__}: {error}")
     above = against_constant(found)["above"] if "interval" in found else None
-    return Standing(entrant.name, 1.0, 0, field.now() - began, found["accuracy"], above)
+    return Standing(entrant.name, 1.0, 0, field.now() - began, val_accuracy=found["accuracy"], above=above)
 
 
 def trained(entrant: Entrant, field: Field, entrants: int, standing: Mapping[str, Any]) -> nn.Module:
