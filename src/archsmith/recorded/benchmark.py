@@ -174,9 +174,8 @@ def tabulated(
         raise UserError(f"benchmark '{name}': the table is empty; give {{architecture: accuracy}}")
     for arch in archs:
         space.check(arch)
-    rows = Rows(
-        name, [arch.key for arch in archs], lambda arch: arch.key, [arch.to_json() for arch in archs], Architecture.from_json
-    )
+    texts = [arch.to_json() for arch in archs]
+    rows = Rows(name, [a.key for a in archs], lambda arch: arch.key, texts=texts, read=Architecture.from_json)
     columns = {fidelity: _column(name, table, archs) for fidelity, table in tables.items()}
     took = {} if seconds is None else {f: {SIMULATED: _column(name, t, archs)} for f, t in _by_fidelity(seconds).items()}
     score = (
