@@ -17,7 +17,7 @@ Index = slice | Tensor
 class ElasticLayer(Protocol):
     """A layer with tensors allocated at their largest; its sizes are plain attributes that `active` resolves to numbers.
 
-    docs/guides/elastic-layers.md has one of somebody's own; `archsmith.testing.check_layer` tells whether one keeps the contract.
+    docs/guides/elastic-layers.md has one of one's own; `archsmith.testing.check_layer` tells whether it keeps the contract.
     """
 
     def axes(self) -> Axes:

@@ -175,7 +175,7 @@ def tabulated(
     for arch in archs:
         space.check(arch)
     texts = [arch.to_json() for arch in archs]
-    rows = Rows(name, [a.key for a in archs], lambda arch: arch.key, texts=texts, read=Architecture.from_json)
+    rows = Rows(name, [a.key for a in archs], _key_of, texts=texts, read=Architecture.from_json)
     columns = {fidelity: _column(name, table, archs) for fidelity, table in tables.items()}
     took = {} if seconds is None else {f: {SIMULATED: _column(name, t, archs)} for f, t in _by_fidelity(seconds).items()}
     score = (
@@ -189,6 +189,10 @@ def tabulated(
         "complete": space.size == len(archs), "count": len(archs), "truth_fidelity": None,
     }  # fmt: skip
     return Recorded(name, space, score, truth=Lookup("accuracy", rows, judged), facts={**known, **facts}, rows=rows)
+
+
+def _key_of(arch: Architecture) -> str:
+    return arch.key
 
 
 def _by_fidelity(table: Mapping[Any, Any]) -> dict[float, Mapping[Architecture, float]]:
