@@ -28,7 +28,7 @@ class Part(BaseModel):
     @classmethod
     def _gathered(cls, given: Any) -> Any:
         """The entries of `spread` from among the others."""
-        if cls.spread is None or cls.spread in given or not isinstance(given, Mapping):
+        if cls.spread is None or not isinstance(given, Mapping) or cls.spread in given:
             return given
         known = {name for field in cls.model_fields.items() for name in (field[0], field[1].validation_alias)}
         rest = {name: value for name, value in given.items() if name not in known}
