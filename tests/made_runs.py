@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
 from archsmith._internal.statistics import wilson
 from archsmith.problem import Candidate, Trial
+from archsmith.report.record import Record
+from archsmith.run.record import RunFile
+from archsmith.run.request import Request
 from archsmith.space import Architecture
+
+CHECKED = {"key": "a1", "estimate": 0.4, "estimated_loss": 1.2, "accuracy": 0.5, "loss": 1.1, "images": 800.0}
+SHARED = {  # of methods that train shared weights
+    "nodes": [
+        {"name": "all", "parent": None, "images": 960, "macs": 1e9, "options": {}},
+        {"name": "all.0", "parent": "all", "images": 480, "macs": 5e8, "options": {"kernel": [3, 5]}},
+    ],
+    "images": 1440,
+    "macs": 1.5e9,
+    "trust": {"networks": [CHECKED], "kendall": 0.0, "spearman": 0.0, "p": 1.0, "why": "there was time for one"},
+    "distribution": {
+        "options": {"kernel": ["3", "5"]},
+        "stages": [{"theta": {"kernel": [0.5, 0.5]}, "alive": {"kernel": [0, 1]}}],
+        "survivor": {"kernel": 3},
+    },
+}
 
 
 def confusion(rng: Random, per_class: int, classes: int, error: float) -> list[list[int]]:
@@ -284,3 +305,22 @@ def payloads(kind: str, keys: list[str], rng: Random) -> dict[str, dict[str, Any
             "shortlist": [{"key": k, "options": {"depth": 3}, "origin": "search", "zico": 79.9} for k in keys],
         },
     }
+
+
+def bare(folder: Path, **left: Any) -> Record:
+    """A run with nothing in it but what is given."""
+    said = {"id": "x", "archsmith": "0", "created": "", "status": "running", "request": {}, "versions": {}, "machine": {}}
+    return Record(folder, RunFile.model_validate(said), Request(data="digits"), **left)
+
+
+def other(record: Record, left: str, **changes: Any) -> Record:
+    """The same run, but what a stage left has other entries: `test__n=5` for those inside another."""
+    was = getattr(record, left)
+    payload = was.to_json()
+    for way, entry in changes.items():
+        *outer, last = way.split("__")
+        at = payload
+        for step in outer:
+            at = at[int(step)] if isinstance(at, list) else at[step]
+        at[last] = entry
+    return replace(record, **{left: type(was).from_json(payload, "made up")})

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from made_runs import payloads
+from made_runs import SHARED, payloads
 from pydantic import ValidationError
 
 from archsmith.errors import Damaged
@@ -17,21 +17,6 @@ from archsmith.run.records import RECORDS, Finished, Looked, Screened, Searched,
 
 KEYS = ["a1", "b2", "c3", "d4", "e5", "f6"]
 WHOLE = payloads("digits", KEYS, Random(7))
-CHECKED = {"key": "a1", "estimate": 0.4, "estimated_loss": 1.2, "accuracy": 0.5, "loss": 1.1, "images": 800.0}
-SHARED = {  # of methods that train shared weights
-    "nodes": [
-        {"name": "all", "parent": None, "images": 960, "macs": 1e9, "options": {}},
-        {"name": "all.0", "parent": "all", "images": 480, "macs": 5e8, "options": {"kernel": [3, 5]}},
-    ],
-    "images": 1440,
-    "macs": 1.5e9,
-    "trust": {"networks": [CHECKED], "kendall": 0.0, "spearman": 0.0, "p": 1.0, "why": "there was time for one"},
-    "distribution": {
-        "options": {"kernel": ["3", "5"]},
-        "stages": [{"theta": {"kernel": [0.5, 0.5]}, "alive": {"kernel": [0, 1]}}],
-        "survivor": {"kernel": 3},
-    },
-}
 NUMBERS = {  # of other tasks than classification
     "accuracy": -0.1, "loss": 1.1, "n": 360, "interval": [-0.2, 0.0], "rmse": {"pixels": 0.3}, "psnr": 10.4, "constant": 0.0,
     "above": False,

@@ -27,6 +27,18 @@ from archsmith.spaces import meant
 if TYPE_CHECKING:
     pass
 from archsmith.run.record import FORMAT, digest, first_line, read_record
+from archsmith.run.records import (
+    Finished,
+    Looked,
+    Part,
+    Profiled,
+    Screened,
+    Searched,
+    Shipped,
+    Trained,
+    Untrained,
+    record_of,
+)
 from archsmith.run.request import Request
 
 STAGES = ("look", "profile", "screen", "train", "search", "finish", "ship")
@@ -184,9 +196,50 @@ class Run:
         found = self._store.read("stages", name)
         return None if found is None else value(found, self._store.path)
 
-    def finish_stage(self, name: str, payload: Mapping[str, Any]) -> None:
+    def _left(self, name: str) -> Any:
+        """The record of a stage; None where it is not finished, Damaged where it is not as a run writes it."""
+        payload = self.stage(name)
+        return None if payload is None else record_of(name, payload, str(self._store.path))
+
+    @property
+    def looked(self) -> Looked | None:
+        """What look left; None where it is not finished. Damaged, like those below, where a field is missing or wrong."""
+        return self._left("look")
+
+    @property
+    def profiled(self) -> Profiled | None:
+        """What profile left."""
+        return self._left("profile")
+
+    @property
+    def screened(self) -> Screened | None:
+        """What screen left."""
+        return self._left("screen")
+
+    @property
+    def trained(self) -> Trained | Untrained | None:
+        """What train left."""
+        return self._left("train")
+
+    @property
+    def searched(self) -> Searched | None:
+        """What search left."""
+        return self._left("search")
+
+    @property
+    def finished(self) -> Finished | None:
+        """What finish left."""
+        return self._left("finish")
+
+    @property
+    def shipped(self) -> Shipped | None:
+        """What ship left."""
+        return self._left("ship")
+
+    def finish_stage(self, name: str, payload: Part | Mapping[str, Any]) -> None:
         """Commits a stage: after this it is never done again. Its seconds are those the clock has for it."""
-        self._store.finish(name, json.dumps(payload, allow_nan=True))
+        plain = payload.to_json() if isinstance(payload, Part) else payload
+        self._store.finish(name, json.dumps(plain, allow_nan=True))
 
     def reopen(self, *stages: str) -> None:
         """Takes back that they are finished, for stages whose files were lost; what was decided inside them stays."""
@@ -228,10 +281,10 @@ class Run:
         append_line(self.folder / "events.jsonl", json.dumps({"time": _now(), "event": kind, **fields}))
 
 
-def altered(folder: Path, ship: Mapping[str, Any]) -> list[Path]:
-    """Files of best/ that are there, but not as they were shipped. ship: the payload of that stage, empty before it."""
-    shipped = ((folder / "best" / entry["name"], entry["sha256"]) for entry in ship.get("files") or ())
-    return [path for path, sha256 in shipped if path.is_file() and trust.content_hash(path) != sha256]
+def altered(folder: Path, shipped: Shipped | None) -> list[Path]:
+    """Files of best/ that are there, but not as they were shipped; none before that."""
+    files = ((folder / "best" / entry.name, entry.sha256) for entry in (shipped.files if shipped is not None else ()))
+    return [path for path, sha256 in files if path.is_file() and trust.content_hash(path) != sha256]
 
 
 def _new_record(request: Request, fields: Mapping[str, Any]) -> dict[str, Any]:

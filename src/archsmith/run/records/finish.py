@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import StrictBool, StrictInt, StrictStr
+from pydantic import StrictBool, StrictInt, StrictStr, model_validator
 
 from archsmith.run.records.part import Number, Options, Part
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class CurvePoint(Part):
@@ -83,6 +86,11 @@ class Rung(Part):
     entries: tuple[StrictStr, ...]
 
 
+def _among(chosen: str, networks: Mapping[str, Standing]) -> None:
+    if chosen not in networks:
+        raise ValueError(f"its chosen network, {chosen}, is none of {', '.join(networks)}")
+
+
 class Reference(Part):
     """The hand-made networks: what they are called, which was best, each by name, `seconds` and `steps` of all."""
 
@@ -91,6 +99,11 @@ class Reference(Part):
     networks: Mapping[StrictStr, Rival]
     seconds: Number
     steps: StrictInt
+
+    @model_validator(mode="after")
+    def _with_its_best(self) -> Self:
+        _among(self.chosen, self.networks)
+        return self
 
     @property
     def best(self) -> Rival:
@@ -115,6 +128,11 @@ class Finished(Part):
     ranking: tuple[StrictStr, ...]
     reference: Reference | None
     further: StrictBool = False
+
+    @model_validator(mode="after")
+    def _with_its_best(self) -> Self:
+        _among(self.chosen, self.networks)
+        return self
 
     @property
     def best(self) -> Finalist:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, StrictFloat, StrictInt, ValidationError, model_validator
 
 from archsmith.errors import Damaged, printable, shown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Number = StrictInt | StrictFloat  # as it was given: whole numbers stay whole in JSON
 Options = Mapping[str, Any]  # decision -> option: of an architecture
