@@ -12,7 +12,7 @@ from archsmith.problem import Trial
 from archsmith.report import text
 from archsmith.report.front import COSTS, FULL, best_of, scored, share, trained
 from archsmith.report.record import Record
-from archsmith.run.records.finish import Rival, Standing
+from archsmith.run.records.finish import Rival, TrainedNetwork
 
 RANDOM = ("screen", "search-random", "random")  # origins and stages of networks drawn blindly
 SHOWN = 1500  # scored networks drawn at most; the front is always among them
@@ -225,7 +225,7 @@ def loss_curves(record: Record) -> Figure | None:
 
 def _curves(record: Record, what: str, title: str, *, others: bool, **y: Any) -> Figure | None:
     chosen, best = record.chosen, record.reference.chosen if record.reference is not None else None
-    drawn: list[tuple[str, str, Standing, dict[str, Any]]] = []  # what the legend calls it, its own name, it, its line
+    drawn: list[tuple[str, str, TrainedNetwork, dict[str, Any]]] = []  # what the legend calls it, its own name, it, its line
     for key, net in record.networks.items():
         if key != chosen and others:
             drawn.append(("others", f"network {key[:8]}", net, {"color": "$quiet", "width": 1.2}))

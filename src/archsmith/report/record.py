@@ -25,7 +25,7 @@ from archsmith.run.records import (
     Untrained,
     record_of,
 )
-from archsmith.run.records.finish import Finalist, Reference, Rival
+from archsmith.run.records.finish import Finalist, ReferenceArm, Rival
 from archsmith.run.records.ship import Tested
 from archsmith.run.request import Request
 from archsmith.run.store import STAGES, Run
@@ -106,7 +106,7 @@ class Record:
         return self.networks.get(self.chosen) if self.chosen is not None else None
 
     @property
-    def reference(self) -> Reference | None:
+    def reference(self) -> ReferenceArm | None:
         """The hand-made networks, as they were trained; None where there are none."""
         return self.finished.reference if self.finished is not None else None
 

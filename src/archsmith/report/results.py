@@ -13,7 +13,7 @@ from archsmith.report.figures import RANDOM
 from archsmith.report.front import FULL, share, trained
 from archsmith.report.record import Record
 from archsmith.report.verdict import Comparison, compare
-from archsmith.run.records.finish import Finalist, Standing
+from archsmith.run.records.finish import Finalist, TrainedNetwork
 from archsmith.run.records.ship import Classified, Explained, Tested
 
 TITLES = {"won": "The search paid", "lost": "The hand-made network did better", "tie": "A tie with the hand-made network"}
@@ -205,7 +205,9 @@ def _in_full(record: Record) -> list[tuple[Finalist, float]]:
     return [(net, net.val_accuracy) for net in complete if text.is_number(net.val_accuracy)]
 
 
-def _column(title: str, role: str, costs: Mapping[str, float], network: Standing | None, test: Tested | None) -> dict[str, Any]:
+def _column(
+    title: str, role: str, costs: Mapping[str, float], network: TrainedNetwork | None, test: Tested | None
+) -> dict[str, Any]:
     return {
         "title": title,
         "role": role,
@@ -264,7 +266,7 @@ def networks(record: Record) -> list[dict[str, Any]]:
     return sorted(found, key=lambda n: (n["share"] >= FULL, n["order"]), reverse=True)
 
 
-def _network(name: str, role: str, net: Standing, origin: str, how_far: float) -> dict[str, Any]:
+def _network(name: str, role: str, net: TrainedNetwork, origin: str, how_far: float) -> dict[str, Any]:
     accuracy = net.val_accuracy
     return {
         "name": name,

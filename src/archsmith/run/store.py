@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pydantic import ValidationError
 
@@ -26,6 +26,7 @@ from archsmith.spaces import meant
 
 if TYPE_CHECKING:
     pass
+from archsmith.run.decisions import Decision
 from archsmith.run.record import FORMAT, digest, first_line, read_record
 from archsmith.run.records import (
     Finished,
@@ -39,8 +40,10 @@ from archsmith.run.records import (
     Untrained,
     record_of,
 )
+from archsmith.run.records.part import plain
 from archsmith.run.request import Request
 
+T = TypeVar("T")
 STAGES = ("look", "profile", "screen", "train", "search", "finish", "ship")
 
 
@@ -245,18 +248,37 @@ class Run:
         """Takes back that they are finished, for stages whose files were lost; what was decided inside them stays."""
         self._store.forget("stages", lambda name: name not in stages)
 
-    def decide(self, name: str, make: Callable[[], Any]) -> Any:
-        """A decision inside a stage: made once, then read back, also by a resumed run."""
-        if (found := self._store.read("decisions", name)) is not None:
-            return value(found, self._store.path)
-        text = json.dumps(make())
-        self._store.insert("decisions", [(name, text)])
-        return json.loads(text)
+    @overload
+    def decide(self, decision: Decision[T], make: Callable[[], T | Mapping[str, Any]]) -> T: ...
 
-    def decided(self, name: str) -> Any:
+    @overload
+    def decide(self, decision: str, make: Callable[[], Any]) -> Any: ...
+
+    def decide(self, decision: Decision[Any] | str, make: Callable[[], Any]) -> Any:
+        """A decision inside a stage: made once, then read back, also by a resumed run. Methods have names of their own for
+        theirs; Damaged where another is not of its type."""
+        name = decision if isinstance(decision, str) else decision.name
+        if (found := self._store.read("decisions", name)) is not None:
+            return self._as_decided(decision, found)
+        text = json.dumps(plain(make()))
+        made = self._as_decided(decision, text)
+        self._store.insert("decisions", [(name, text)])
+        return made
+
+    @overload
+    def decided(self, decision: Decision[T]) -> T | None: ...
+
+    @overload
+    def decided(self, decision: str) -> Any: ...
+
+    def decided(self, decision: Decision[Any] | str) -> Any:
         """A decision that was made before, None where it was not."""
-        found = self._store.read("decisions", name)
-        return None if found is None else value(found, self._store.path)
+        found = self._store.read("decisions", decision if isinstance(decision, str) else decision.name)
+        return None if found is None else self._as_decided(decision, found)
+
+    def _as_decided(self, decision: Decision[Any] | str, text: str) -> Any:
+        found = value(text, self._store.path)
+        return found if isinstance(decision, str) else decision.read(found, str(self._store.path))
 
     def clock(self, stage: str, seconds: float, waited: float = 0.0) -> None:
         """Records the seconds spent so far in a stage, over all the processes that worked on it, and those of them in which

@@ -18,6 +18,8 @@ from archsmith.methods import auto, page_of, scored
 from archsmith.methods.estimated import FOLLOWED
 from archsmith.methods.task import Sharing, Task, TooLittleTime
 from archsmith.run import trust
+from archsmith.run.decisions import BEGUN_WITH, FINALISTS, SHIP_LOOKS
+from archsmith.run.records import Finished, Part, record_of
 from archsmith.run.request import Request
 from archsmith.run.stopwatch import Stopwatch
 from archsmith.run.store import STAGES, Run
@@ -56,7 +58,7 @@ def _noted(run: Run, notes: Sequence[str]) -> None:
 
 def run_further(run: Run) -> bool:
     """Whether the run trains a network of another one."""
-    return run.decided("begun-with") is not None
+    return run.decided(BEGUN_WITH) is not None
 
 
 def carry_on(run: Run, watch: Watch | None = None, *, ahead_s: float = 0.0, notes: Sequence[str] = ()) -> Run:
@@ -193,7 +195,7 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
     page, settings = method_of(request), request.settings
     scores = getattr(page, "SCORES", True)
 
-    def nothing(work: Work, payload: dict[str, Any]) -> None:
+    def nothing(work: Work, payload: Any) -> None:
         return None
 
     def train(work: Work) -> dict[str, Any]:
@@ -210,7 +212,7 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
             return {**own.search(task(work)), "instead": doubt}
         return page.search(task(work), **settings)
 
-    def finished(work: Work) -> dict[str, Any]:
+    def finished(work: Work) -> Finished:
         if run_further(work.run):
             return further.further(work)
         with_weights = hasattr(page, "network") and not _doubt(work)
@@ -218,8 +220,8 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
         return finish.finish(work)
 
     return {
-        "look": (look.look, look.again, look.said, lambda work: None),
-        "profile": (profile.profile, profile.again, profile.said, lambda work: None),
+        "look": (*_typed("look", look.look, look.again, look.said), lambda work: None),
+        "profile": (*_typed("profile", profile.profile, profile.again, profile.said), lambda work: None),
         "screen": (
             lambda work: page.screen(task(work), **settings),
             nothing,
@@ -228,9 +230,24 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
         ),
         "train": (train, nothing, _trained, lambda work: shared.budget(work)[0] if hasattr(page, "train") else 0.0),
         "search": (search, nothing, _searched, lambda work: _predicted(work, "search") if scores else 0.0),
-        "finish": (finished, nothing, finish.said, lambda work: work.left_s),
-        "ship": (ship.ship, nothing, ship.said, _shipping),
+        "finish": (*_typed("finish", finished, nothing, finish.said), lambda work: work.left_s),
+        "ship": (*_typed("ship", ship.ship, nothing, ship.said), _shipping),
     }
+
+
+def _typed(
+    stage: str, do: Callable[[Work], Part], again: Callable[[Work, Any], None], said: Callable[[Any], str]
+) -> tuple[Stage, Again, Said]:
+    """A stage that speaks in records, for a table of those that speak in JSON."""
+
+    def left(payload: dict[str, Any]) -> Part:
+        return record_of(stage, payload, "the run")
+
+    return (
+        lambda work: do(work).to_json(),
+        lambda work, payload: again(work, left(payload)),
+        lambda payload: said(left(payload)),
+    )
 
 
 def _scoring(work: Work) -> float:
@@ -247,7 +264,7 @@ def _predicted(work: Work, stage: str) -> float | None:
 
 
 def _shipping(work: Work) -> float:
-    return clock.expected_shipping(work.run.decided("ship/looks") or 0.0)
+    return clock.expected_shipping(work.run.decided(SHIP_LOOKS) or 0.0)
 
 
 def _doubt(work: Work) -> str | None:
@@ -286,7 +303,7 @@ def task(work: Work) -> Task:
         work.model, work.space, work.costs, work.constraints, work.scoring_batches, work.run.archive, work.run.decide,
         work.tell, request.seed, work.device, _scoring(work),
         lambda: work.stopwatch.seconds if work.stopwatch else 0.0, trials,
-        work.run.decide("finalists", lambda: finish.finalists(work)), finish.training(work), work.space_name,
+        work.run.decide(FINALISTS, lambda: finish.finalists(work)), finish.training(work), work.space_name,
         partial(_sharing, work) if trains else None, goal=work.images.goal, left=left,
         by_hand=work.by_hand,
         beside=work.beside, referenced=work.referenced,

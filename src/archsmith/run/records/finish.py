@@ -30,7 +30,7 @@ class CurvePoint(Part):
     others: Mapping[StrictStr, Number | None] = {}
 
 
-class Standing(Part):
+class TrainedNetwork(Part):
     """A network that was trained, as far as it came.
 
     `costs`: params, macs and what else was counted. `val_accuracy` (0 to 1) on the validation images, None where it failed;
@@ -50,7 +50,7 @@ class Standing(Part):
     precision: StrictStr | None = None
 
 
-class Finalist(Standing):
+class Finalist(TrainedNetwork):
     """A network of the short-list: its standing, its `origin` and its architecture (of a hand-made one what describes it).
 
     Of one that was trained further: the accuracies `before` and `after`, and whether its new weights are `kept`.
@@ -63,7 +63,7 @@ class Finalist(Standing):
     kept: StrictBool | None = None
 
 
-class Rival(Standing):
+class Rival(TrainedNetwork):
     """A hand-made network: its standing, and what it is, in words."""
 
     text: StrictStr
@@ -86,12 +86,12 @@ class Rung(Part):
     entries: tuple[StrictStr, ...]
 
 
-def _among(chosen: str, networks: Mapping[str, Standing]) -> None:
+def _among(chosen: str, networks: Mapping[str, TrainedNetwork]) -> None:
     if chosen not in networks:
         raise ValueError(f"its chosen network, {chosen}, is none of {', '.join(networks)}")
 
 
-class Reference(Part):
+class ReferenceArm(Part):
     """The hand-made networks: what they are called, which was best, each by name, `seconds` and `steps` of all."""
 
     name: StrictStr
@@ -126,7 +126,7 @@ class Finished(Part):
     chosen: StrictStr
     networks: Mapping[StrictStr, Finalist]
     ranking: tuple[StrictStr, ...]
-    reference: Reference | None
+    reference: ReferenceArm | None
     further: StrictBool = False
 
     @model_validator(mode="after")

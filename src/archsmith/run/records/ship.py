@@ -61,6 +61,11 @@ Tested = Annotated[
 ]  # on the test images
 
 
+def tested(result: Mapping[str, Any]) -> Classified | Explained:
+    """A result of `metrics.accuracy`, of classes or of numbers, as a record."""
+    return (Classified if _kind(result) == "classified" else Explained)(**result)
+
+
 class BudgetRow(Bound):
     """A limit, the `value` that was measured of the shipped file, and whether that keeps it (`met`)."""
 
