@@ -17,6 +17,7 @@ from archsmith.run.store import Run
 from archsmith.stages import look
 from archsmith.stages.pipeline import open_work
 from archsmith.stages.requests import absolute
+from archsmith.tasks import Classification
 
 
 def begun(root: Path) -> tuple[Run, Looked]:
@@ -76,6 +77,13 @@ def test_classes_in_another_order_than_recorded_are_refused_on_resume(recorded: 
     run, looked = begun(tmp_path)
     with pytest.raises(UserError, match=r"no longer gives the classes this run began with: number \d is '?\w+'?, was '?\w+'?;"):
         look.again(open_work(run), Looked(**{**looked.to_json(), "classes": recorded}))
+
+
+def test_a_run_of_before_tells_classes_apart(tmp_path: Path) -> None:
+    _, looked = begun(tmp_path)
+    old = Looked(**{name: entry for name, entry in looked.to_json().items() if name != "goal"})
+    assert look.goal_of(looked) == Classification(("01", "1"), mirrors=looked.flip.suggested)
+    assert look.goal_of(old) == Classification(("01", "1"))
 
 
 def test_remarks_on_the_data_reach_the_terminal(tmp_path: Path) -> None:
