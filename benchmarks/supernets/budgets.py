@@ -111,7 +111,9 @@ def begin(job: tuple[Any, ...]) -> None:
     run = Run.open(folder)
     work = open_work(run)
     set_threads(1)
-    look.again(work, run.stage("look") or {})
+    looked = run.looked
+    assert looked is not None
+    look.again(work, looked)
     _held[:] = [work, build(space, 10, 3, size, device="meta"), steps, seed]
 
 

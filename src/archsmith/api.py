@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from archsmith.run.records.ship import Classified
 from archsmith.run.request import Request, request_from
 from archsmith.run.store import Run
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from archsmith.searchers.sqlite import SqliteArchive
+
+_SHIPPED = (
+    "architecture", "test_accuracy", "test_balanced_accuracy", "search_test_accuracy", "reference_test_accuracy", "network",
+    "warning", "verdict", "budget",
+)  # fmt: skip
 
 
 class Result:
@@ -97,23 +103,28 @@ class Result:
 
     def summary(self) -> dict[str, Any]:
         """What `--json` prints: stable keys, None where the run has not come so far."""
-        ship, look = self.stage("ship") or {}, self.stage("look") or {}
-        test, reference = ship.get("test") or {}, ship.get("reference_test") or {}
-        searched = (ship.get("search") or {}).get("test") or {}
+        shipped, looked = self.run.shipped, self.run.looked
+        found: dict[str, Any] = dict.fromkeys(_SHIPPED)
+        if shipped is not None:
+            test, reference = shipped.test, shipped.reference_test
+            found = {
+                "architecture": dict(shipped.architecture.options),
+                "test_accuracy": test.accuracy,
+                "test_balanced_accuracy": test.balanced_accuracy if isinstance(test, Classified) else None,
+                "search_test_accuracy": shipped.search.test.accuracy if shipped.search is not None else None,
+                "reference_test_accuracy": reference.accuracy if reference is not None else None,
+                "network": shipped.network,
+                "warning": shipped.warning,
+                "verdict": shipped.verdict,
+                "budget": [row.to_json() for row in shipped.budget],
+            }
+        files = shipped.files if shipped is not None else ()
         return {
             "run": str(self.folder),
             "status": self.record["status"],
-            "classes": look.get("classes"),
-            "architecture": (ship.get("architecture") or {}).get("options"),
-            "test_accuracy": test.get("accuracy"),
-            "test_balanced_accuracy": test.get("balanced_accuracy"),
-            "search_test_accuracy": searched.get("accuracy"),
-            "reference_test_accuracy": reference.get("accuracy"),
-            "network": ship.get("network"),
-            "warning": ship.get("warning"),
-            "verdict": ship.get("verdict"),
-            "budget": ship.get("budget"),
-            "files": [str(self.folder / "best" / f["name"]) for f in ship.get("files", [])],
+            "classes": list(looked.classes) if looked is not None else None,
+            **found,
+            "files": [str(self.folder / "best" / file.name) for file in files],
             "report": str(self.folder / "report.html"),
             "seconds": round(sum(self.seconds().values()), 2),
         }

@@ -193,11 +193,6 @@ def to_json(goal: Goal) -> dict[str, Any]:
     return {"task": goal.task, "measure": goal.measure, **{k: list(v) if isinstance(v, tuple) else v for k, v in own.items()}}
 
 
-def of_run(look: Mapping[str, Any]) -> Goal:
-    """The goal of a run by its first stage; of an old run, to tell its classes apart."""
-    return from_json(look["goal"]) if "goal" in look else Classification(tuple(look["classes"]))
-
-
 def from_json(kept: Mapping[str, Any]) -> Goal:
     """The goal that `to_json` wrote."""
     own = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items() if k not in ("task", "measure")}

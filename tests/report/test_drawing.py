@@ -7,6 +7,7 @@ from typing import Any
 
 from archsmith.report import drawing
 from archsmith.report.record import read
+from archsmith.run.records.ship import Layer
 
 
 def rectangle(svg: str) -> tuple[float, float]:
@@ -16,10 +17,11 @@ def rectangle(svg: str) -> tuple[float, float]:
 
 
 def test_a_row_for_each_layer_and_the_input(made: Any) -> None:
-    ship = read(made().folder).stage("ship")
-    rows = drawing.network(ship)
+    ship = read(made().folder).shipped
+    assert ship is not None
+    rows = drawing.network(ship.layers)
     assert rows is not None
-    assert len(rows) == len(ship["layers"]) + 1
+    assert len(rows) == len(ship.layers) + 1
     assert [row["stage"] for row in rows if row["stage"]] == ["input", "stem", "stage1", "stage2", "stage3", "head"]
     for cost in ("params_share", "macs_share"):
         assert abs(sum(row[cost] for row in rows) - 1) < 1e-9
@@ -34,14 +36,13 @@ def test_slabs_follow_channels_and_image(made: Any) -> None:
 
 
 def test_a_smaller_image_is_marked_where_the_words_do_not_say_it() -> None:
-    layer = {"stage": "s", "name": "a", "in": [8, 8, 8], "out": [8, 4, 4], "params": 1, "macs": 1}
     for words, marked in (("3x3 convolution", True), ("3x3 convolution, stride 2", False)):
-        rows = drawing.network({"layers": [{**layer, "text": words}]})
+        rows = drawing.network([Layer(stage="s", name="a", text=words, inputs=(8, 8, 8), out=(8, 4, 4), params=1, macs=1)])
         assert rows is not None
         assert rows[1]["halved"] is marked
 
 
 def test_odd_shapes_are_drawn_too() -> None:
-    ship = {"layers": [{"stage": "s", "name": "a", "text": "tokens", "in": [8, 192], "out": [8, 192], "params": 0, "macs": 0}]}
-    assert drawing.network(ship) is not None
-    assert drawing.network({}) is None
+    layer = Layer(stage="s", name="a", text="tokens", inputs=(8, 192), out=(8, 192), params=0, macs=0)
+    assert drawing.network([layer]) is not None
+    assert drawing.network([]) is None

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from made_runs import other
 
 from archsmith.report import figures
 from archsmith.report.record import read
@@ -74,18 +75,18 @@ def test_many_points_are_thinned_but_never_the_front(made: Any) -> None:
 
 def test_a_value_that_is_no_number_leaves_a_gap(made: Any) -> None:
     record = read(made().folder)
-    network = record.stage("finish")["networks"][record.chosen]
-    network["curve"][0]["val_accuracy"] = float("nan")
-    network["curve"][1]["val_accuracy"] = None
-    figure = figures.accuracy_curves(record)
-    assert figure is not None
-    assert len(named(figure, "chosen network")["y"]) == len(network["curve"]) - 2
+    points = f"networks__{record.chosen}__curve"
+    odd = {f"{points}__0__val_accuracy": float("nan"), f"{points}__1__val_accuracy": float("inf")}
+    figure = figures.accuracy_curves(other(record, "finished", **odd))
+    assert figure is not None and record.chosen_network is not None
+    assert len(named(figure, "chosen network")["y"]) == len(record.chosen_network.curve) - 2
 
 
 def test_names_cannot_smuggle_markup_into_plotly(made: Any) -> None:
-    record = read(made().folder)
-    reference = record.reference
-    reference["networks"]["<a href='x'>"] = reference["networks"].pop(reference["chosen"])
+    record, odd = read(made().folder), "<a href='x'>"
+    assert record.reference is not None
+    named_so = {**record.reference.to_json()["networks"], odd: record.reference.best.to_json()}
+    record = other(record, "finished", reference__networks=named_so, reference__chosen=odd)
     for maker in (figures.trained_front, figures.accuracy_curves):
         assert "<a" not in json.dumps(maker(record))
 

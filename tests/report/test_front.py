@@ -6,14 +6,15 @@ import csv
 from typing import Any
 
 import pytest
+from made_runs import bare, other
 
-from archsmith.api import Result
+from archsmith import open_run
 from archsmith.errors import UserError
 from archsmith.problem import Candidate, Trial
 from archsmith.problem.pareto import dominates
 from archsmith.report import write_front
 from archsmith.report.front import best_of, costs_of, rows, scored, trained
-from archsmith.report.record import Record, read
+from archsmith.report.record import read
 from archsmith.space import Architecture
 
 
@@ -45,7 +46,9 @@ def test_csv_can_be_read_back(made: Any) -> None:
     with write_front(run.folder).open(encoding="utf-8", newline="") as handle:
         table = list(csv.DictReader(handle))
     assert (
-        [row["key"] for row in table] == [row["key"] for row in rows(run.folder)] == [row["key"] for row in Result(run).front()]
+        [row["key"] for row in table]
+        == [row["key"] for row in rows(run.folder)]
+        == [row["key"] for row in open_run(run.folder).front()]
     )
     assert all(Architecture.from_json(row["architecture"]).key == row["key"] for row in table)
     assert {row["proxy"] for row in table} == {"zico"}
@@ -66,16 +69,16 @@ def test_infeasible_failed_and_superseded_scores_stay_out(tmp_path: Any) -> None
         scored_trial(3, zico=float("nan"), params=10, macs=10),
         scored_trial(4, zico=2.0, params=10, macs=10),
     ]
-    record = Record(tmp_path, {}, trials=trials)
+    record = bare(tmp_path, trials=trials)
     assert [t.metrics["zico"] for t in scored(record)] == [1.0, 2.0]
     assert [t.arch["n"] for t in best_of(scored(record), "zico", ["params"])] == [4]
 
 
-def test_the_trade_off_is_about_the_limited_costs(tmp_path: Any) -> None:
-    trials = [scored_trial(0, zico=1.0, params=10, macs=10)]
-    assert costs_of(Record(tmp_path, {}, trials=trials), trials) == ["params", "macs"]
-    stages = {"profile": {"budget": [{"metric": "macs", "op": "<=", "limit": 20}]}}
-    assert costs_of(Record(tmp_path, {}, stages, trials=trials), trials) == ["macs"]
+def test_the_trade_off_is_about_the_limited_costs(made: Any) -> None:
+    trials, record = [scored_trial(0, zico=1.0, params=10, macs=10)], read(made(2).folder)
+    assert costs_of(other(record, "profiled", budget=[]), trials) == ["params", "macs"]
+    limit = {"metric": "macs", "op": "<=", "limit": 20, "unit": "", "text": "macs<=20"}
+    assert costs_of(other(record, "profiled", budget=[limit]), trials) == ["macs"]
     assert best_of([], "zico", ["macs"]) == []
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from made_runs import SHARED, bare
 
 from archsmith.report.narrowing import TALL, narrowing
+from archsmith.run.records import Trained
 
 OPTIONS = {"op": ["skip", "conv"], "width": ["8", "16", "32"], "fixed": ["only"]}
 ONE = {"fixed": [1.0]}
@@ -20,8 +22,8 @@ SURVIVOR = {"op": "conv", "width": 16, "fixed": "only"}
 
 
 def drawn(stages: list[Any]) -> Any:
-    found = {"distribution": {"options": OPTIONS, "stages": stages, "survivor": SURVIVOR}}
-    return narrowing(SimpleNamespace(stage=lambda name: found if name == "train" else {}))  # type: ignore[arg-type]
+    found = {**SHARED, "distribution": {"options": OPTIONS, "stages": stages, "survivor": SURVIVOR}}
+    return narrowing(bare(Path(), trained=Trained.from_json(found, "made up")))
 
 
 def test_bands_are_as_tall_as_their_share_and_the_last_is_what_is_left() -> None:
@@ -44,4 +46,4 @@ def test_bands_are_as_tall_as_their_share_and_the_last_is_what_is_left() -> None
 
 def test_nothing_is_drawn_where_nothing_was_pruned() -> None:
     assert drawn(STAGES[:1]) is None
-    assert narrowing(SimpleNamespace(stage=lambda name: {})) is None  # type: ignore[arg-type]
+    assert narrowing(bare(Path())) is None

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from archsmith.report import text
+from archsmith.run.records.profile import Bound
 
 
 def plain(shown: str) -> str:
@@ -47,7 +48,7 @@ def plain(shown: str) -> str:
         (text.large("4096"), "4,096"),
         (text.large("1.17e+14"), "1.17 x 10\u00b9\u2074"),
         (text.large("many"), "many"),
-        (text.bound({"metric": "params", "op": "<=", "limit": 20000}), "\u2264 20 k"),
+        (text.bound(Bound(metric="params", op="<=", limit=20000, unit="", text="params<=20k")), "\u2264 20 k"),
     ],
 )
 def test_shown(shown: str, expected: str) -> None:

@@ -16,12 +16,19 @@ from archsmith.run.request import request_from
 from archsmith.run.store import Run
 from archsmith.space import Architecture
 
+LISTED = {"key": "a", "options": {}, "origin": "random"}
+LEFT = {
+    "screen": {"proxy": None, "scored": 0, "best": None, "passes": 0, "seconds_per_score": 0.0},
+    "train": {"skipped": True, "why": "none"},
+    "search": {"searcher": "random", "trials": 0, "best": None, "random": None, "shortlist": [LISTED]},
+}
+
 
 def make(folder: Path, seed: int = 0) -> Run:
     run = Run.create(folder, request_from(data="digits", steps=10, time_s=None, seed=seed))
-    for name in ("look", "profile", "search"):
+    for name, payload in LEFT.items():
         run.clock(name, 1.5)
-        run.finish_stage(name, {"shortlist": [{"key": "a"}], "name": name})
+        run.finish_stage(name, payload)
         run.decide(f"{name}/x", lambda: 0.5)
     for i in range(4):
         arch = Architecture({"d": i})
@@ -30,20 +37,20 @@ def make(folder: Path, seed: int = 0) -> Run:
     return Run.open(folder)
 
 
-@pytest.mark.parametrize("look", [lambda run: run.stage("look"), lambda run: read(run.folder)], ids=["resume", "report"])
+@pytest.mark.parametrize("look", [lambda run: run.stage("screen"), lambda run: read(run.folder)], ids=["resume", "report"])
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE stages SET payload = replace(payload, '[{\"key\": \"a\"}]', '[]')",
-        "UPDATE stages SET seconds = 0 WHERE name = 'profile'",
-        "UPDATE stages SET payload = x'00ff' WHERE name = 'look'",
+        "UPDATE stages SET payload = replace(payload, 'random', 'guided')",
+        "UPDATE stages SET seconds = 0 WHERE name = 'train'",
+        "UPDATE stages SET payload = x'00ff' WHERE name = 'screen'",
         "DELETE FROM stages WHERE name = 'search'",
         "DELETE FROM stages",
-        "UPDATE decisions SET payload = '0.25' WHERE name = 'profile/x'",
-        "DELETE FROM decisions WHERE name = 'look/x'",
+        "UPDATE decisions SET payload = '0.25' WHERE name = 'train/x'",
+        "DELETE FROM decisions WHERE name = 'screen/x'",
         "INSERT INTO decisions VALUES ('more', '1')",
-        "UPDATE clock SET seconds = 1e9 WHERE stage = 'look'",
-        "DELETE FROM clock WHERE stage = 'look'",
+        "UPDATE clock SET seconds = 1e9 WHERE stage = 'screen'",
+        "DELETE FROM clock WHERE stage = 'screen'",
         "DROP TABLE decisions",
         "DELETE FROM seals",
         "UPDATE meta SET value = 'another' WHERE name = 'run'",
@@ -88,21 +95,20 @@ def test_the_database_of_another_run_or_none_is_damaged(tmp_path: Path) -> None:
     run, other = make(tmp_path / "run"), make(tmp_path / "other", 1)
     shutil.copy(other.folder / "trials.sqlite", run.folder / "trials.sqlite")
     with pytest.raises(Damaged, match="not the database of this run"):
-        run.stage("look")
+        run.stage("screen")
     (run.folder / "trials.sqlite").unlink()
     with pytest.raises(Damaged, match="is missing"):
-        run.stage("look")
+        run.stage("screen")
     assert not (run.folder / "trials.sqlite").exists()
 
 
 def test_a_stage_taken_back_can_be_finished_again(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
     run.reopen("search")
-    assert run.stage("search") is None and run.stage("profile") is not None
-    run.finish_stage("search", {"shortlist": []})
-    assert Run.open(run.folder).stage("search") == {"shortlist": []} and read(run.folder).stages.keys() == {
-        "look", "profile", "search",
-    }  # fmt: skip
+    assert run.stage("search") is None and run.stage("train") is not None
+    again = {**LEFT["search"], "shortlist": []}
+    run.finish_stage("search", again)
+    assert Run.open(run.folder).stage("search") == again and read(run.folder).done == list(LEFT)
 
 
 def test_every_flipped_byte_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
@@ -117,5 +123,5 @@ def test_every_flipped_byte_is_noticed_or_changes_nothing(tmp_path: Path) -> Non
         except Damaged:
             noticed += 1
         else:
-            assert (found.stages, found.seconds, found.trials) == (expected.stages, expected.seconds, expected.trials)
+            assert found == expected
     assert noticed > 5

@@ -4,11 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
+from made_runs import payloads
 
 from archsmith._internal.files import write_text
 from archsmith.errors import Damaged, UserError
+from archsmith.run.records import record_of
 from archsmith.run.request import request_from
 from archsmith.run.stopwatch import Stopwatch
 from archsmith.run.store import Run
@@ -52,6 +55,29 @@ def test_a_decision_is_made_once(tmp_path: Path) -> None:
     run = make(tmp_path / "a")
     assert run.decide("x", lambda: {"a": (1, 2)}) == {"a": [1, 2]}
     assert run.decide("x", lambda: pytest.fail("made twice")) == {"a": [1, 2]}
+
+
+LEFT = {
+    "looked": "look", "profiled": "profile", "screened": "screen", "trained": "train", "searched": "search",
+    "finished": "finish",
+    "shipped": "ship",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_what_a_stage_left_is_a_record_or_none(tmp_path: Path, left: str) -> None:
+    run, stage = make(tmp_path / "a"), LEFT[left]
+    assert getattr(run, left) is None
+    payload = payloads("photos", ["a1", "b2", "c3", "d4", "e5", "f6"], Random(0))[stage]
+    run.finish_stage(stage, record_of(stage, payload, "made up"))
+    assert run.stage(stage) == payload and getattr(run, left) == record_of(stage, payload, "made up")
+
+
+def test_a_record_with_a_field_that_is_not_as_it_is_written_is_damaged_and_the_file_named(tmp_path: Path) -> None:
+    run = make(tmp_path / "a")
+    run.finish_stage("look", {"classes": ["a"]})
+    with pytest.raises(Damaged, match=r"trials\.sqlite, stage look: name is missing; put back"):
+        run.looked  # noqa: B018
 
 
 def test_the_clock_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 from command_line import call
+from made_runs import payloads
 
 import archsmith
 from archsmith.api import Result
@@ -31,8 +33,9 @@ def lent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         run = Run.create(
             tmp_path / "run", request_from(data="digits", steps=10, time_s=None, space=f"{tmp_path / 'evil.py'}:Net")
         )
-        run.finish_stage("look", {"channels": 1, "size": 8, "classes": ["a", "b"], "goal": {}})
-        run.finish_stage("ship", {"files": [], "architecture": {"options": {}}})
+        left = payloads("digits", [f"key {i}" for i in range(6)], Random(0))
+        for stage in ("look", "ship"):
+            run.finish_stage(stage, left[stage])
     return Run.open(run.folder)
 
 

@@ -11,6 +11,7 @@ from short_runs import SIZES
 
 from archsmith.errors import UserError
 from archsmith.problem.budget import parse
+from archsmith.run.decisions import BEGUN_WITH, BegunWith
 from archsmith.run.request import request_from
 from archsmith.run.store import Run
 from archsmith.stages.finish import rate_for
@@ -58,7 +59,12 @@ def test_further_training_is_bound_by_what_was_asked_for_and_not_by_its_time(
     finished: Run, tmp_path: Path, budget: str
 ) -> None:
     run = finished.another(tmp_path / "new", request_from(**{**finished.request.model_dump(), "budget": budget}), ("look",))
-    run.decide("begun-with", dict)
+    run.decide(
+        BEGUN_WITH,
+        lambda: BegunWith(
+            key="a", arm="search", options={}, val_accuracy=0.5, above=True, origin="search", costs={}, test=None
+        ),
+    )
     timed = Run.open(run.folder).asking(request_from(**{**run.request.model_dump(), "time_s": 60.0, "steps": None}))
     assert open_work(timed).limits == parse(budget)
 

@@ -6,20 +6,21 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pictures import encoded, folder, picture
 
 from archsmith.errors import UserError
+from archsmith.run.records import Looked
 from archsmith.run.request import request_from
 from archsmith.run.store import Run
 from archsmith.stages import look
 from archsmith.stages.pipeline import open_work
 from archsmith.stages.requests import absolute
+from archsmith.tasks import Classification
 
 
-def begun(root: Path) -> tuple[Run, dict[str, Any]]:
+def begun(root: Path) -> tuple[Run, Looked]:
     folder(root / "set", {"1": 8, "01": 8})
     run = Run.create(root / "run", absolute(request_from(data=str(root / "set"), steps=1, threads=1)))
     work = open_work(run)
@@ -45,10 +46,10 @@ def _longer(root: Path) -> None:
 
 @pytest.mark.parametrize("change", [_swap, _other, _longer])
 def test_other_pictures_under_the_same_names_are_refused_on_resume(change: Callable[[Path], None], tmp_path: Path) -> None:
-    run, payload = begun(tmp_path)
+    run, looked = begun(tmp_path)
     change(tmp_path)
     with pytest.raises(UserError, match="not the data this run began with"):
-        look.again(open_work(run), payload)
+        look.again(open_work(run), looked)
 
 
 def _touch(root: Path) -> None:
@@ -64,23 +65,29 @@ def _copy(root: Path) -> None:
 
 @pytest.mark.parametrize("change", [_touch, _copy, lambda root: None])
 def test_the_same_pictures_are_taken_again(change: Callable[[Path], None], tmp_path: Path) -> None:
-    run, payload = begun(tmp_path)
+    run, looked = begun(tmp_path)
     change(tmp_path)
     work = open_work(run)
-    look.again(work, payload)
-    assert list(work.images.classes) == payload["classes"] == ["01", "1"]
-    assert list(work.images.goal.names) == payload["classes"]
+    look.again(work, looked)
+    assert work.images.classes == looked.classes == work.images.goal.names == ("01", "1")
 
 
 @pytest.mark.parametrize("recorded", [["1", "01"], ["01", "2"], ["01"], ["01", "1", "2"]])
 def test_classes_in_another_order_than_recorded_are_refused_on_resume(recorded: list[str], tmp_path: Path) -> None:
-    run, payload = begun(tmp_path)
+    run, looked = begun(tmp_path)
     with pytest.raises(UserError, match=r"no longer gives the classes this run began with: number \d is '?\w+'?, was '?\w+'?;"):
-        look.again(open_work(run), {**payload, "classes": recorded})
+        look.again(open_work(run), Looked(**{**looked.to_json(), "classes": recorded}))
+
+
+def test_a_run_of_before_tells_classes_apart(tmp_path: Path) -> None:
+    _, looked = begun(tmp_path)
+    old = Looked(**{name: entry for name, entry in looked.to_json().items() if name != "goal"})
+    assert look.goal_of(looked) == Classification(("01", "1"), mirrors=looked.flip.suggested)
+    assert look.goal_of(old) == Classification(("01", "1"))
 
 
 def test_remarks_on_the_data_reach_the_terminal(tmp_path: Path) -> None:
-    _, payload = begun(tmp_path)
-    assert "note: classes '01' and '1' are the same number" in look.said(payload)
-    many = {**payload, "notes": [f"remark {i}" for i in range(20)]}
+    _, looked = begun(tmp_path)
+    assert "note: classes '01' and '1' are the same number" in look.said(looked)
+    many = Looked(**{**looked.to_json(), "notes": [f"remark {i}" for i in range(20)]})
     assert look.said(many).count("note:") == 13 and "8 more in the report" in look.said(many)

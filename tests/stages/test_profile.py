@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from archsmith.run.records import Profiled
 from archsmith.run.request import request_from
 from archsmith.stages import profile
 from archsmith.stages.profiling import fitting_text
@@ -24,10 +25,15 @@ from archsmith.stages.requests import again, start
 def test_no_share_is_called_zero_where_something_fits(share: float, high: float, found: int, said: str) -> None:
     counted = {"share": share, "low": share / 2, "high": high, "draws": 400, "found": found}
     assert said in fitting_text(counted) and "0 of the space" not in fitting_text(counted).replace("0.25 of the space", "")
-    payload = {
-        "metrics": {}, "space_size": "9", "budget": [1], "feasible_share": counted, "latency_table": None, "references": None,
-    }  # fmt: skip
-    assert ("rare, found" in profile.said(payload)) == (share == 0)
+    bound = {"metric": "params", "op": "<=", "limit": 9, "unit": "", "text": "params<=9"}
+    profiled = Profiled.from_json(
+        {
+            "space": "x", "space_size": "9", "decisions": 1, "metrics": {}, "feasible_share": counted, "budget": [bound],
+            "latency_table": None, "init": None, "references": None,
+        },
+        "made up",
+    )  # fmt: skip
+    assert ("rare, found" in profile.said(profiled)) == (share == 0)
 
 
 TINY = """
@@ -56,10 +62,11 @@ def test_a_budget_below_every_hand_made_network_is_searched_all_the_same(tmp_pat
     }
     asked["trials"] = 8
     run = start(request_from(**asked), tmp_path / "run")
-    profiled, finished, shipped = (run.stage(stage) or {} for stage in ("profile", "finish", "ship"))
-    assert profiled["references"]["networks"] == [] and "no hand-made network" in profiled["references"]["why"]
+    profiled, finished, shipped = run.profiled, run.finished, run.shipped
+    assert profiled is not None and finished is not None and shipped is not None and profiled.references is not None
+    assert profiled.references.networks == () and "no hand-made network" in (profiled.references.why or "")
     assert "no hand-made reference" in profile.said(profiled)
-    assert finished["reference"] is None and shipped["network"] == "search" and run.record["status"] == "done"
+    assert finished.reference is None and shipped.network == "search" and run.record["status"] == "done"
     if "steps" in time:  # `again` meets it as well
         new = again(run, "macs<=600", tmp_path / "new")
         assert new.record["status"] == "done" and (new.stage("finish") or {})["reference"] is None

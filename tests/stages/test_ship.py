@@ -13,9 +13,12 @@ import pytest
 import torch
 from command_line import call
 
+from archsmith.api import Result
 from archsmith.cli.app import NO_RESULT
 from archsmith.errors import Damaged, UserError
 from archsmith.problem.budget import parse
+from archsmith.run.records.finish import CurvePoint, TrainedNetwork
+from archsmith.run.records.ship import Explained, Tested
 from archsmith.run.request import request_from
 from archsmith.run.store import Run
 from archsmith.space import Architecture
@@ -43,7 +46,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def checked(arm: str, accuracy: float | None, violation: float = 0.0) -> Checked:
-    contender = Contender(arm, arm, {"val_accuracy": accuracy}, Architecture({"a": 1}), torch.nn.Identity)
+    trained = {"curve": (), "seconds": 1.0, "steps": 10, "progress": 1.0, "failed": None}
+    contender = Contender(arm, arm, TrainedNetwork(val_accuracy=accuracy, **trained), Architecture({"a": 1}), torch.nn.Identity)
     return Checked(contender, torch.nn.Identity(), [], violation)
 
 
@@ -75,15 +79,16 @@ def test_the_better_by_validation_ships_among_those_that_keep_the_budget(search:
 )
 def test_what_one_look_cannot_tell_apart_goes_by_the_last_looks(images: int, search: Any, reference: Any, ships: str) -> None:
     found = [
-        replace(one, contender=replace(one.contender, found={**one.contender.found, "curve": points(curve)}))
+        replace(one, contender=replace(one.contender, found=one.contender.found.model_copy(update={"curve": points(curve)})))
         for one, curve in ((checked("search", search[0]), search[1]), (checked("reference", reference[0]), reference[1]))
     ]
     assert _better(bounded("params<=3M", images), *found).contender.arm == ships
 
 
-def points(accuracies: list[float]) -> list[dict[str, float]]:
+def points(accuracies: list[float]) -> tuple[CurvePoint, ...]:
     """Looks at 70, 80 and 90 % of a training."""
-    return [{"progress": 0.7 + 0.1 * i, "val_accuracy": accuracy} for i, accuracy in enumerate(accuracies)]
+    same: dict[str, Any] = {"step": 1, "seconds": 1.0, "train_loss": None, "lr": 0.1}
+    return tuple(CurvePoint(progress=0.7 + 0.1 * i, val_accuracy=one, **same) for i, one in enumerate(accuracies))
 
 
 def bounded(budget: str, images: int = 1000) -> Any:
@@ -97,8 +102,9 @@ def test_where_only_a_model_of_the_space_can_count_what_is_bounded_the_search_sh
     assert _better(work, checked("search", 0.1), None).contender.arm == "search"
 
 
-def result(accuracy: float, above: bool, half: float = 0.02) -> dict[str, Any]:
-    return {"accuracy": accuracy, "interval": [accuracy - half, accuracy + half], "above": above, "constant": 0.1}
+def result(accuracy: float, above: bool, half: float = 0.02) -> Tested:
+    interval = (accuracy - half, accuracy + half)
+    return Explained(accuracy=accuracy, loss=1.0, n=100, rmse={}, interval=interval, above=above, constant=0.1)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +131,7 @@ def test_what_ships_is_named_the_same_everywhere(finished: Run) -> None:
     }
     assert ship["network"] == max(accuracies, key=lambda arm: (accuracies[arm], arm == "search"))
     other = ship["reference_test"] if ship["network"] == "reference" else ship["search"]["test"]
-    assert ship["test"] == other and finished.summary()["test_accuracy"] == other["accuracy"]
+    assert ship["test"] == other and Result(finished).summary()["test_accuracy"] == other["accuracy"]
     kept = json.loads((finished.folder / "best" / "architecture.json").read_text())
     assert kept["options"] == json.loads(json.dumps(ship["architecture"]["options"]))
     page = (finished.folder / "report.html").read_text()
@@ -136,7 +142,7 @@ def test_what_ships_is_named_the_same_everywhere(finished: Run) -> None:
 def test_either_network_can_be_exported(finished: Run, tmp_path: Path, which: str | None) -> None:
     import onnxruntime
 
-    path = finished.export(tmp_path / "net.onnx", network=which)
+    path = Result(finished).export(tmp_path / "net.onnx", network=which)
     network = best(finished, which)
     assert onnxruntime.InferenceSession(str(path)).get_inputs()[0].type == "tensor(uint8)"
     assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
@@ -145,10 +151,10 @@ def test_either_network_can_be_exported(finished: Run, tmp_path: Path, which: st
 def test_any_trained_network_can_be_exported_by_the_beginning_of_its_name(finished: Run, tmp_path: Path) -> None:
     finish = finished.stage("finish") or {}
     for name in [*(key[:6] for key in finish["networks"]), *finish["reference"]["networks"]]:
-        assert finished.export(tmp_path / f"{name}.safetensors", network=name).exists()
+        assert Result(finished).export(tmp_path / f"{name}.safetensors", network=name).exists()
     for wrong in ("zzz", "", "-"):
         with pytest.raises(UserError, match="there are search, reference"):
-            finished.export(tmp_path / "x.onnx", network=wrong)
+            Result(finished).export(tmp_path / "x.onnx", network=wrong)
 
 
 def test_mistakes_are_kept_as_pictures(finished: Run) -> None:

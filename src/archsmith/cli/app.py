@@ -604,7 +604,7 @@ def report(run: RunFolder, json: Json = False) -> None:
 
     found = Run.open(run)
     path = write(found.folder)
-    _note([f"{file} is no longer the file that was shipped" for file in altered(run, found.stage("ship") or {})])
+    _note([f"{file} is no longer the file that was shipped" for file in altered(run, found.shipped)])
     _print({"report": str(path)}) if json else print(path)
 
 

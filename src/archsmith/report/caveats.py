@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from archsmith._internal.statistics import wilson
 from archsmith.report import text
 from archsmith.report.estimates import verdict
 from archsmith.report.record import Record
+from archsmith.run.records import Trained
 from archsmith.run.store import altered
 
 FEW_PHOTOS, PHOTO_SIDE = 2000, 64  # below so many training images from this side on, pretrained networks win
@@ -13,14 +13,14 @@ FEW_PHOTOS, PHOTO_SIDE = 2000, 64  # below so many training images from this sid
 
 def pretrained_hint(record: Record) -> str | None:
     """Advice to fine-tune instead, where the data set is a small set of photos; None elsewhere."""
-    look = record.stage("look")
-    images, side = sum((look.get("counts") or {}).get("train") or ()), look.get("size")
-    if not images or not text.is_number(side) or images >= FEW_PHOTOS or side < PHOTO_SIDE:
+    look = record.looked
+    images = sum(look.counts.train) if look is not None else 0
+    if look is None or not images or images >= FEW_PHOTOS or look.size < PHOTO_SIDE:
         return None
-    if record.request.get("init"):
+    if record.request.init:
         return (
             f"These are few photos ({text.count(images)} for training), and the networks here started from the weights in "
-            f"{record.request['init']}. If those were not trained on a large photo collection, fine-tuning a network that was "
+            f"{record.request.init}. If those were not trained on a large photo collection, fine-tuning a network that was "
             "would very likely be more accurate."
         )
     return (
@@ -33,26 +33,24 @@ def pretrained_hint(record: Record) -> str | None:
 
 def caveats(record: Record) -> list[str]:
     """One short paragraph each, the weightiest first."""
-    read_as = [f"What was asked for was read so: {note}." for note in record.run.get("notes") or ()]
+    read_as = [f"What was asked for was read so: {note}." for note in record.run.notes]
     return [*_about_testing(record), *_about_data(record), *_about_method(record), *_about_shipping(record), *read_as]
 
 
 def _about_testing(record: Record) -> list[str]:
-    finish, look = record.stage("finish"), record.stage("look")
+    finish, look, test = record.finished, record.looked, record.test
     found = []
-    test, counts = record.test, look.get("counts") or {}
-    if test.get("n"):
-        low, high = test.get("interval") or wilson(test["accuracy"] * test["n"], test["n"])
+    if finish is not None and look is not None and test is not None:
         found.append(
-            f"The test set has {text.plural(test['n'], 'image')}, so the {record.measure} is known as {text.span(low, high)} "
+            f"The test set has {text.plural(test.n, 'image')}, so the {record.measure} is known as {text.span(*test.interval)} "
             f"({text.LEVEL} interval), no more precisely. It was looked at once, after the choice was made"
-            + (", and before by the run that this one goes on from." if finish.get("further") else ".")
+            + (", and before by the run that this one goes on from." if finish.further else ".")
         )
-        scarce = [c for c, n in zip(look.get("classes") or (), counts.get("test") or (), strict=False) if n < 10]
+        scarce = [c for c, n in zip(look.classes, look.counts.test, strict=False) if n < 10]
         if scarce:
             names = ", ".join(scarce[:5]) + (f" and {len(scarce) - 5} more" if len(scarce) > 5 else "")
             found.append(f"Fewer than ten test images in {names}: the recall of such a class says little.")
-        validation, networks = sum(counts.get("val") or ()), len(finish.get("networks") or {})
+        validation, networks = sum(look.counts.val), len(finish.networks)
         if networks > 1 and validation:
             found.append(
                 f"The chosen network was the best of {networks} on {text.plural(validation, 'validation image')}. The best of "
@@ -63,65 +61,62 @@ def _about_testing(record: Record) -> list[str]:
 
 
 def _about_data(record: Record) -> list[str]:
-    look = record.stage("look")
+    look = record.looked
+    if look is None:
+        return []
     found = []
-    duplicates = look.get("duplicates") or {}
-    if duplicates.get("exact") or duplicates.get("near"):
-        exact, near = (duplicates.get(which) or 0 for which in ("exact", "near"))
+    if look.duplicates.exact or look.duplicates.near:
         found.append(
-            f"{text.plural(exact, 'exact duplicate')} and {text.count(near)} near "
+            f"{text.plural(look.duplicates.exact, 'exact duplicate')} and {text.count(look.duplicates.near)} near "
             "ones lie across training, validation and test images. They make the accuracies look better than they are."
         )
-    if look.get("unreadable"):
-        found.append(f"{text.plural(len(look['unreadable']), 'file')} could not be read and took no part.")
-    if text.is_number(look.get("imbalance")) and look["imbalance"] >= 3:
+    if look.unreadable:
+        found.append(f"{text.plural(len(look.unreadable), 'file')} could not be read and took no part.")
+    if text.is_number(look.imbalance) and look.imbalance >= 3:
         found.append(
-            f"The largest class has {text.short(look['imbalance'])} times as many images as the smallest: read "
+            f"The largest class has {text.short(look.imbalance)} times as many images as the smallest: read "
             "balanced accuracy and the recall of each class rather than accuracy."
         )
     return found
 
 
 def _about_method(record: Record) -> list[str]:
-    screen, finish = record.stage("screen"), record.stage("finish")
+    finish = record.finished
     found = []
-    if trust := record.stage("train").get("trust"):
-        found.append(verdict(trust))
-    elif record.proxy and screen:
+    if isinstance(record.trained, Trained):
+        found.append(verdict(record.trained.trust))
+    elif record.proxy and record.screened is not None:
         found.append(
             f"{text.name(record.proxy)} ranks networks without training them. It finds good ones often, not always: "
             "a network it ranks low may train well."
         )
-    if finish:
-        if text.is_number(record.request.get("time_s")) and not record.request.get("steps"):
+    if finish is not None:
+        if record.request.time_s is not None and not record.request.steps:
             found.append("The budget was time: a faster or less busy machine trains longer and may choose another network.")
-        failed = [net for net in (finish.get("networks") or {}).values() if net.get("failed")]
+        failed = [net.failed for net in finish.networks.values() if net.failed]
         if failed:
-            found.append(
-                f"{text.plural(len(failed), 'network')} failed to train ({failed[0]['failed']}) and could not be chosen."
-            )
-        if not record.reference:
+            found.append(f"{text.plural(len(failed), 'network')} failed to train ({failed[0]}) and could not be chosen.")
+        if finish.reference is None:
             found.append("No hand-made reference network was trained, so this run does not show whether the search paid.")
     return found
 
 
 def _about_shipping(record: Record) -> list[str]:
-    ship = record.stage("ship")
+    ship = record.shipped
+    if ship is None:
+        return []
     found = [
         f"best/{path.name} is no longer the file that was shipped: what this page says is of the file that was."
         for path in altered(record.folder, ship)
     ]
-    for limit in ship.get("budget") or ():
-        if limit.get("met") is False:
-            value, bound = (text.metric(limit.get(side), limit["metric"]) for side in ("value", "limit"))
-            found.append(f"The shipped file misses the budget: {text.name(limit['metric'])} is {value}, the limit {bound}.")
-    for fallen in ship.get("fell_back") or ():
-        found.append(
-            f"A better candidate ({str(fallen.get('key'))[:8]}) was passed over when it was shipped: {fallen.get('why')}."
-        )
-    if ship.get("latency_ms"):
-        machine = ship["latency_ms"].get("machine") or "this machine"
-        found.append(f"Latency was measured on {machine}; elsewhere it will differ.")
-    for skipped in ship.get("skipped") or ():
-        found.append(f"{skipped.get('name')} was not shipped: {skipped.get('why')}.")
+    for limit in ship.budget:
+        if not limit.met:
+            value, bound = (text.metric(side, limit.metric) for side in (limit.value, limit.limit))
+            found.append(f"The shipped file misses the budget: {text.name(limit.metric)} is {value}, the limit {bound}.")
+    for fallen in ship.fell_back:
+        found.append(f"A better candidate ({fallen.key[:8]}) was passed over when it was shipped: {fallen.why}.")
+    if ship.latency_ms is not None:
+        found.append(f"Latency was measured on {ship.latency_ms.machine or 'this machine'}; elsewhere it will differ.")
+    for skipped in ship.skipped:
+        found.append(f"{skipped.name} was not shipped: {skipped.why}.")
     return found

@@ -4,41 +4,44 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from archsmith.report import text
+from archsmith.run.records.ship import Layer
 
 WIDTH, HEIGHT = 132, 36  # of one row's drawing, in CSS pixels
 
 
-def network(ship: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """The rows of the drawing, from input to output; None where the network was not shipped yet."""
-    layers = [layer for layer in ship.get("layers") or () if layer.get("out")]
+def network(traced: Sequence[Layer]) -> list[dict[str, Any]] | None:
+    """The rows of the drawing, from input to output; None where no layers are known, or not yet."""
+    layers = [layer for layer in traced if layer.out]
     if not layers:
         return None
-    widest = max(_channels(side) for layer in layers for side in (layer["in"], layer["out"]))
-    tallest = max(_side(side) for layer in layers for side in (layer["in"], layer["out"]))
-    totals = {cost: sum(layer.get(cost) or 0 for layer in layers) for cost in ("params", "macs")}
-    rows, stage, tint = [_input(layers[0]["in"], widest, tallest)], None, 0
+    widest = max(_channels(side) for layer in layers for side in (layer.inputs, layer.out))
+    tallest = max(_side(side) for layer in layers for side in (layer.inputs, layer.out))
+    params, macs = sum(layer.params for layer in layers), sum(layer.macs for layer in layers)
+    rows = [_input(layers[0].inputs, widest, tallest)]
+    stage: str | None = None
+    tint = 0
     for layer in layers:
-        opens = layer.get("stage") != stage
-        tint, stage = tint + opens, layer.get("stage")
-        shares = {f"{cost}_share": (layer.get(cost) or 0) / totals[cost] if totals[cost] else 0.0 for cost in totals}
+        opens = layer.stage != stage
+        tint, stage = tint + opens, layer.stage
         rows.append(
             {
                 "stage": stage if opens else "",
                 "tinted": tint % 2 == 1,
                 "opens": opens,
                 "text": _words(layer),
-                "shape": text.shape(layer["out"]),
-                "halved": 1 < _side(layer["out"]) < _side(layer["in"]) and "stride" not in _words(layer),
-                "svg": slab(layer["out"], widest, tallest),
-                "params": layer.get("params"),
-                "macs": layer.get("macs"),
-                **shares,
+                "shape": text.shape(layer.out),
+                "halved": 1 < _side(layer.out) < _side(layer.inputs) and "stride" not in _words(layer),
+                "svg": slab(layer.out, widest, tallest),
+                "params": layer.params,
+                "macs": layer.macs,
+                "params_share": layer.params / params if params else 0.0,
+                "macs_share": layer.macs / macs if macs else 0.0,
             }
         )
     return rows
@@ -50,9 +53,9 @@ def _input(shape: Sequence[int], widest: int, tallest: int) -> dict[str, Any]:
     return {**row, "svg": drawn, "params": None, "macs": None, "params_share": 0.0, "macs_share": 0.0}
 
 
-def _words(layer: Mapping[str, Any]) -> str:
+def _words(layer: Layer) -> str:
     """What a layer is, with real multiplication signs; its channels stand in the output's shape, so not here."""
-    words = re.sub(r", \d+ channels", "", str(layer.get("text") or layer.get("name") or ""))
+    words = re.sub(r", \d+ channels", "", layer.text or layer.name)
     return re.sub(r"(?<=\d)x(?=\d)", "×", words)
 
 

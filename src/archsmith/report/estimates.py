@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from archsmith.report import text
 from archsmith.report.record import Record
+from archsmith.run.records import Trained
+from archsmith.run.records.search import Supernet, Trust, TrustCheck
 
 SIDE, EDGE = 300, 44  # of the drawing and its margin, in CSS pixels
 
 
 def estimates(record: Record) -> dict[str, Any] | None:
     """What the section shows; None where no weights were shared, or not yet."""
-    train = record.stage("train")
-    trust = train.get("trust")
-    if not trust or not trust.get("networks"):
+    if not isinstance(record.trained, Trained) or not record.trained.trust.networks:
         return None
-    return {"nodes": [_node(node) for node in train["nodes"]], "verdict": verdict(trust), "drawn": _drawn(trust["networks"])}
+    trust = record.trained.trust
+    return {"nodes": [_node(node) for node in record.trained.nodes], "verdict": verdict(trust), "drawn": _drawn(trust.networks)}
 
 
-def verdict(trust: Mapping[str, Any]) -> str:
+def verdict(trust: Trust) -> str:
     """How far to trust the ranking, in words."""
-    count, tau, p = len(trust["networks"]), trust["kendall"], trust["p"]
+    count, tau, p = len(trust.networks), trust.kendall, trust.p
     figures = f"Kendall's \u03c4 {tau:.2f}, p {p:.2g} by chance".replace("-", "\u2212")
     checked = f"{text.count(count)} random networks were trained by themselves for a short time"
     if p > 0.1:
@@ -35,19 +36,16 @@ def verdict(trust: Mapping[str, Any]) -> str:
     return f"{checked}: the estimates order them much as their own training does ({figures})."
 
 
-def _node(node: Mapping[str, Any]) -> dict[str, str]:
-    options = "; ".join(f"{name}: {', '.join(map(str, allowed))}" for name, allowed in (node.get("options") or {}).items())
-    holds = options or ("all networks" if node.get("parent") is None else "a part that no decision tells")
-    macs = node.get("macs")
-    return {
-        "name": str(node["name"]), "holds": holds, "images": text.count(node["images"]),
-        "macs": text.short(macs) if macs else text.DASH,
-    }  # fmt: skip
+def _node(node: Supernet) -> dict[str, str]:
+    options = "; ".join(f"{name}: {', '.join(map(str, allowed))}" for name, allowed in node.options.items())
+    holds = options or ("all networks" if node.parent is None else "a part that no decision tells")
+    macs = text.short(node.macs) if node.macs else text.DASH
+    return {"name": node.name, "holds": holds, "images": text.count(node.images), "macs": macs}
 
 
-def _drawn(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _drawn(rows: Sequence[TrustCheck]) -> dict[str, Any]:
     """Estimated accuracy across, own accuracy up, each on a scale of its own."""
-    xs, ys = ([float(row[key]) for row in rows] for key in ("estimate", "accuracy"))
+    xs, ys = [float(row.estimate) for row in rows], [float(row.accuracy) for row in rows]
 
     def scale(values: Sequence[float], value: float) -> float:
         low, high = min(values), max(values)

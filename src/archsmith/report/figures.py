@@ -12,6 +12,7 @@ from archsmith.problem import Trial
 from archsmith.report import text
 from archsmith.report.front import COSTS, FULL, best_of, scored, share, trained
 from archsmith.report.record import Record
+from archsmith.run.records.finish import Rival, TrainedNetwork
 
 RANDOM = ("screen", "search-random", "random")  # origins and stages of networks drawn blindly
 SHOWN = 1500  # scored networks drawn at most; the front is always among them
@@ -105,8 +106,8 @@ def _figure(costs: Sequence[str], y_title: str, limits: Mapping[str, float], **y
 
 
 def _limits(record: Record) -> dict[str, float]:
-    budget = record.stage("profile").get("budget") or ()
-    return {b["metric"]: b["limit"] for b in budget if b.get("op") == "<=" and text.is_number(b.get("limit"))}
+    budget = record.profiled.budget if record.profiled is not None else ()
+    return {bound.metric: bound.limit for bound in budget if bound.op == "<=" and text.is_number(bound.limit)}
 
 
 def _ordered_costs(costs: Sequence[str], limits: Mapping[str, float]) -> list[str]:
@@ -120,12 +121,6 @@ def trained_front(record: Record) -> Figure | None:
     if not points:
         return None
     limits = _limits(record)
-    reference = record.reference
-    hand_made = [
-        {**net, "hover": _hover(f"hand-made {name}", net, f"validation {text.percent(net.get('val_accuracy'))}")}
-        for name, net in (reference.get("networks") or {}).items()
-        if text.is_number(net.get("val_accuracy")) and text.is_number(net.get("params"))
-    ]
     costs = _ordered_costs([c for c in COSTS if all(c in row.metrics for row in points)], limits)
     figure = _figure(costs, f"validation {record.measure}", limits, tickformat=".1%")
     chosen = record.chosen
@@ -140,28 +135,26 @@ def trained_front(record: Record) -> Figure | None:
     full = [row for row in rest if share(row) >= FULL]
     add("stopped early", part, marker=_marker("$search", "circle-open", 9, line={"color": "$search", "width": 1.5}))
     add("trained in full", full, marker=_marker("$search", "circle", 10))
-    for symbol, some in sorted(_squares(hand_made).items(), reverse=True):  # filled ones on top
+    for symbol, hand_made in sorted(_squares(record.rivals).items(), reverse=True):  # filled ones on top
         outline = {"color": "$reference" if "open" in symbol else "$paper", "width": 1.5}
+        shown = [{**net.costs, "hover": _hover_rival(name, net)} for name, net in hand_made]
         marker = _marker("$reference", symbol, 10, line=outline)
-        _points(figure, "hand-made", some, [net["val_accuracy"] for net in some], mode="markers", marker=marker)
+        _points(figure, "hand-made", shown, [net.val_accuracy or 0.0 for _, net in hand_made], mode="markers", marker=marker)
     add("chosen", [row for row in points if row.arch.key == chosen], marker=_marker("$chosen", "diamond", 15))
     return figure
 
 
-def _squares(hand_made: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def _squares(rivals: Mapping[str, Rival]) -> dict[str, list[tuple[str, Rival]]]:
     """Hand-made networks by symbol: open where they were stopped early."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for net in hand_made:
-        found.setdefault("square" if progress(net) >= FULL else "square-open", []).append(net)
+    found: dict[str, list[tuple[str, Rival]]] = {}
+    for name, net in rivals.items():
+        if text.is_number(net.val_accuracy) and "params" in net.costs:
+            found.setdefault("square" if net.progress >= FULL else "square-open", []).append((name, net))
     return found
 
 
-def progress(net: Mapping[str, Any]) -> float:
-    """How far a network was trained, as recorded or by its learning curve."""
-    known = net.get("progress")
-    return (
-        float(known) if text.is_number(known) else max((p.get("progress") or 0.0 for p in net.get("curve") or ()), default=0.0)
-    )
+def _hover_rival(name: str, net: Rival) -> str:
+    return _hover(f"hand-made {name}", net.costs, f"validation {text.percent(net.val_accuracy)}")
 
 
 def _hover_trained(row: Trial, name: str) -> str:
@@ -231,23 +224,22 @@ def loss_curves(record: Record) -> Figure | None:
 
 
 def _curves(record: Record, what: str, title: str, *, others: bool, **y: Any) -> Figure | None:
-    finish = record.stage("finish")
-    chosen, reference = record.chosen, record.reference
-    drawn: list[tuple[str, str, Any, dict[str, Any]]] = []  # what the legend calls it, its own name, its record, its line
-    for key, net in (finish.get("networks") or {}).items():
+    chosen, best = record.chosen, record.reference.chosen if record.reference is not None else None
+    drawn: list[tuple[str, str, TrainedNetwork, dict[str, Any]]] = []  # what the legend calls it, its own name, it, its line
+    for key, net in record.networks.items():
         if key != chosen and others:
             drawn.append(("others", f"network {key[:8]}", net, {"color": "$quiet", "width": 1.2}))
-    for name, net in sorted((reference.get("networks") or {}).items(), key=lambda item: item[0] == reference.get("chosen")):
-        if name == reference.get("chosen"):
-            drawn.append(("hand-made", f"hand-made {name}", net, {"color": "$reference", "width": 2, "dash": "dash"}))
+    for name, rival in sorted(record.rivals.items(), key=lambda item: item[0] == best):
+        if name == best:
+            drawn.append(("hand-made", f"hand-made {name}", rival, {"color": "$reference", "width": 2, "dash": "dash"}))
         elif others:
-            drawn.append(("hand-made", f"hand-made {name}", net, {"color": "$reference", "width": 1, "dash": "dot"}))
-    if chosen in (finish.get("networks") or {}):
-        drawn.append(("chosen", "chosen network", finish["networks"][chosen], {"color": "$chosen", "width": 2.5}))
+            drawn.append(("hand-made", f"hand-made {name}", rival, {"color": "$reference", "width": 1, "dash": "dot"}))
+    if record.chosen_network is not None:
+        drawn.append(("chosen", "chosen network", record.chosen_network, {"color": "$chosen", "width": 2.5}))
     x = _axis("share of the training", tickformat=".0%", range=[0, 1.02])
     figure: Figure = {"data": [], "layout": _layout(x, _axis(title, **y)), "xs": {}, "axes": {}, "limits": {}}
-    for group, name, net, line in drawn:
-        curve = [p for p in net.get("curve") or () if text.is_number(p.get(what)) and text.is_number(p.get("progress"))]
+    for group, name, trained_one, line in drawn:
+        curve = [(p, value) for p in trained_one.curve if text.is_number(value := getattr(p, what))]
         if not curve:
             continue
         shown = text.percent if what.endswith("accuracy") else text.short
@@ -257,13 +249,13 @@ def _curves(record: Record, what: str, title: str, *, others: bool, **y: Any) ->
                 "mode": "lines" if len(curve) > 1 else "markers",
                 "name": html.escape(name, quote=False),
                 "legendgroup": group,
-                "x": [p["progress"] for p in curve],
-                "y": [p[what] for p in curve],
+                "x": [p.progress for p, _ in curve],
+                "y": [value for _, value in curve],
                 "line": line,
                 "marker": {"color": line["color"], "size": 6},
                 "text": [
-                    f"<b>{html.escape(name, quote=False)}</b><br>step {text.count(p.get('step'))}: {shown(p[what])}"
-                    for p in curve
+                    f"<b>{html.escape(name, quote=False)}</b><br>step {text.count(p.step)}: {shown(value)}"
+                    for p, value in curve
                 ],
                 "hovertemplate": "%{text}<extra></extra>",
             }

@@ -45,7 +45,7 @@ def scored(record: Record) -> list[Trial]:
 def costs_of(record: Record, trials: Sequence[Trial]) -> list[str]:
     """The costs a trade-off is about, as far as all the trials have them: those under a limit; without limits MACs and size."""
     known = [cost for cost in COSTS if trials and all(text.is_number(t.metrics.get(cost)) for t in trials)]
-    limited = {limit.get("metric") for limit in record.stage("profile").get("budget") or ()}
+    limited = {bound.metric for bound in record.profiled.budget} if record.profiled is not None else set()
     return [cost for cost in known if cost in limited] or known[:2]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from archsmith.report import text
 from archsmith.report.record import Record
+from archsmith.run.records import Trained
 
 TALL, COLUMN, GAP = 104, 22, 3  # height of a column of bands, its width and the space after it, in CSS pixels
 LETTER, LEAST = 6.7, 11  # width of a letter of a label; a band lower than this has no label
@@ -14,14 +15,14 @@ LETTER, LEAST = 6.7, 11  # width of a letter of a label; a band lower than this 
 
 def narrowing(record: Record) -> dict[str, Any] | None:
     """What the section shows; None where no distribution was pruned, or not yet."""
-    found = record.stage("train").get("distribution")
-    if not found or len(found.get("stages") or ()) < 2:
+    found = record.trained.distribution if isinstance(record.trained, Trained) else None
+    if found is None or len(found.stages) < 2:
         return None
-    options, stages, survivor = found["options"], found["stages"], found["survivor"]
+    options, stages = found.options, found.stages
     gutter = 8 + LETTER * max(len(short(option)) for row in options.values() for option in row)
-    networks = [_count(options, stage["alive"]) for stage in stages]
+    networks = [_count(options, stage.alive) for stage in stages]
     decisions = [
-        _decision(name, row, [(stage["theta"][name], stage["alive"][name]) for stage in stages], survivor, gutter)
+        _decision(name, row, [(stage.theta[name], stage.alive[name]) for stage in stages], found.survivor, gutter)
         for name, row in options.items()
         if len(row) > 1
     ]
@@ -42,7 +43,7 @@ def _count(options: Mapping[str, Sequence[str]], alive: Mapping[str, Sequence[in
 def _decision(
     name: str,
     options: Sequence[str],
-    stages: Sequence[tuple[list[float], list[int]]],
+    stages: Sequence[tuple[Sequence[float], Sequence[int]]],
     survivor: Mapping[str, Any],
     gutter: float,
 ) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from archsmith._internal.files import write_text
 from archsmith.report import account, caveats, drawing, estimates, figures, narrowing, results, text
 from archsmith.report.front import rows_of, save
 from archsmith.report.record import STAGES, Record, read
+from archsmith.run.records import Trained
 
 
 def write(run_folder: Path) -> Path:
@@ -64,7 +65,7 @@ def _context(record: Record) -> dict[str, Any]:
         "errors": results.errors(record),
         "lede": _lede(record),
         "headline": _headline(record),
-        "date": _date(record.run.get("created")),
+        "date": _date(record.run.created),
         "status": _status(record),
         "tiles": results.tiles(record),
         "budget": results.budget(record),
@@ -77,7 +78,7 @@ def _context(record: Record) -> dict[str, Any]:
         "figures": {name: figure for name, figure in drawn.items() if figure},
         "proxy": text.name(record.proxy or "score"),
         "networks": results.networks(record),
-        "drawing": drawing.network(record.stage("ship")),
+        "drawing": drawing.network(record.shipped.layers if record.shipped is not None else ()),
         "mistakes": results.mistakes(record),
         "comparison": results.comparison(record),
         "arms": results.arms(record),
@@ -85,14 +86,14 @@ def _context(record: Record) -> dict[str, Any]:
         "cost": account.cost(record),
         "data": account.data(record),
         "profile": account.profile(record),
-        "ship": record.stage("ship"),
-        "latency_table": record.stage("profile").get("latency_table"),
+        "ship": record.shipped,
+        "latency_table": record.profiled.latency_table if record.profiled is not None else None,
         "caveats": caveats.caveats(record),
-        "finish": record.stage("finish"),
+        "finish": record.finished,
         "reference": record.reference,
         "hand_made": record.hand_made,
-        "searched": "search" in record.stages,
-        "request": {k: v for k, v in record.request.items() if v is not None and v != ""},
+        "searched": record.searched is not None,
+        "request": {k: v for k, v in record.run.request.items() if v is not None and v != ""},
         "run": record.run,
         "folder": record.folder.name,
         "plotly": _plotly() if any(drawn.values()) else "",
@@ -120,8 +121,8 @@ def _plotly() -> Markup:
 
 
 def _title(record: Record) -> str:
-    data = record.stage("look").get("name") or record.request.get("data") or record.folder.name
-    return Path(str(data)).name or str(data)
+    data = (record.looked.name if record.looked is not None else "") or record.request.data or record.folder.name
+    return Path(data).name or data
 
 
 def _date(created: Any) -> str:
@@ -133,73 +134,78 @@ def _date(created: Any) -> str:
 
 def _headline(record: Record) -> str:
     test = record.test
-    if test:
+    if test is not None:
         right = "right" if record.task == "classification" else "of the variance explained"
-        if not test.get("above", True):
-            return f"{text.percent(test['accuracy'])} {right}, no better than the same answer always"
-        return f"{text.percent(test['accuracy'])} {right} on images it had never seen"
-    return "a search that failed" if record.run.get("status") == "failed" else "a search on its way"
+        if not test.above:
+            return f"{text.percent(test.accuracy)} {right}, no better than the same answer always"
+        return f"{text.percent(test.accuracy)} {right} on images it had never seen"
+    return "a search that failed" if record.run.status == "failed" else "a search on its way"
 
 
 def _status(record: Record) -> Mapping[str, str] | None:
     """A banner for a run that is not complete."""
-    status = str(record.run.get("status") or "running")
-    done = [name for name in STAGES if name in record.stages]
+    status, done = record.run.status, record.done
     if status == "done" and len(done) == len(STAGES):
-        warning = record.stage("ship").get("warning")
+        warning = record.shipped.warning if record.shipped is not None else None
         return {"kind": "failed", "text": warning} if warning else None
     so_far = f"{len(done)} of {len(STAGES)} stages are done" + (f", the last of them: {done[-1]}" if done else "")
     if status == "failed":
-        why = record.run.get("error") or record.run.get("reason")
-        return {"kind": "failed", "text": f"This run stopped{f': {why}' if why else ''}. {so_far}; what it found is below."}
+        why = f": {record.run.error}" if record.run.error else ""
+        return {"kind": "failed", "text": f"This run stopped{why}. {so_far}; what it found is below."}
     return {"kind": "running", "text": f"This run is not complete: {so_far}. What is still missing says so below."}
 
 
 def _lede(record: Record) -> str:
     """What was done, for somebody who has never heard of it."""
-    look, profile, screen, search, finish = (record.stage(s) for s in ("look", "profile", "screen", "search", "finish"))
-    parts = []
-    if look:
-        kind = "grey" if look.get("channels") == 1 else "color"
-        side = text.shape([look.get("size"), look.get("size")])
-        limits = [f"{text.name(b['metric'])} {text.bound(b)}" for b in profile.get("budget") or ()]
-        within = f" within {' and '.join(limits)}" if limits else ""
-        classes = text.plural(len(look.get("classes") or ()), "class", "classes")
-        does = {
-            "classification": f"tells {classes} apart in",
-            "regression": f"predicts {' and '.join((look.get('goal') or {}).get('targets') or ['a value'])} from",
-            "reconstruction": "gives again from few numbers",
-        }[record.task]
-        parts.append(f"archsmith looked for the best network that {does} {side} {kind} images{within}.")
-    train = record.stage("train")
-    if train.get("trust"):
-        estimated = (search.get("trials") or 0) + ((search.get("random") or {}).get("trials") or 0)
-        supernets = text.plural(len(train["nodes"]), "supernet")
-        parts.append(
-            f"It trained {supernets}, whose weights many networks share, and estimated {text.count(estimated)} by them."
-        )
-    elif screen:
-        scored = (screen.get("scored") or 0) + (search.get("trials") or 0)
-        of = f" of {text.large(profile['space_size'])} possible" if profile.get("space_size") else ""
-        if scored:
-            parts.append(f"It scored {text.count(scored)}{of} networks without training them.")
-        elif screen.get("why"):
-            parts.append(f"No network was scored: {screen['why']}.")
-        elif search.get("searcher") == "random":
-            parts.append("It chose networks at random, without scores.")
-        elif not {"hand-made", "neighbor"} & {entry["origin"] for entry in search.get("shortlist") or ()}:
-            parts.append(f"It chose networks by its own rule ({search.get('searcher') or 'not done yet'}), without scores.")
-        else:
-            parts.append(
-                "It began with networks as one would make them by hand, and with neighbors of the first, without scores."
-            )
-    if finish:
+    parts = [_asked_for(record), _searched(record)]
+    search, finish = record.searched, record.finished
+    if finish is not None:
         kept = "the one that did best on validation images was kept and tested once"
-        trained, listed = len(finish.get("networks") or ()), "the best" if search.get("best") or train.get("trust") else "them"
-        parts.append(f"It trained {text.count(trained)} of {listed}; {kept}.")
+        ranked = (search is not None and search.best is not None) or isinstance(record.trained, Trained)
+        parts.append(f"It trained {text.count(len(finish.networks))} of {'the best' if ranked else 'them'}; {kept}.")
     total = sum(record.seconds.values())
     if total:
-        cores = record.request.get("threads") or (record.run.get("machine") or {}).get("cores")
+        cores = record.request.threads or record.run.machine.get("cores")
         on = f" on {text.plural(cores, 'processor core')}" if cores else ""
         parts.append(f"That took {text.duration(total)}{on}.")
-    return " ".join(parts)
+    return " ".join(part for part in parts if part)
+
+
+def _asked_for(record: Record) -> str:
+    """What it looked for; "" before the images were looked at."""
+    look = record.looked
+    if look is None:
+        return ""
+    kind = "grey" if look.channels == 1 else "color"
+    limits = [f"{text.name(b.metric)} {text.bound(b)}" for b in (record.profiled.budget if record.profiled is not None else ())]
+    within = f" within {' and '.join(limits)}" if limits else ""
+    targets = (look.goal.targets if look.goal is not None else None) or ["a value"]
+    does = {
+        "classification": f"tells {text.plural(len(look.classes), 'class', 'classes')} apart in",
+        "regression": f"predicts {' and '.join(targets)} from",
+        "reconstruction": "gives again from few numbers",
+    }[record.task]
+    side = text.shape([look.size, look.size])
+    return f"archsmith looked for the best network that {does} {side} {kind} images{within}."
+
+
+def _searched(record: Record) -> str:
+    """How it chose what to train; "" before."""
+    screen, search = record.screened, record.searched
+    trials = search.trials if search is not None else 0
+    if isinstance(record.trained, Trained):
+        at_random = search.random.trials if search is not None and search.random is not None else 0
+        supernets, estimated = text.plural(len(record.trained.nodes), "supernet"), text.count(trials + at_random)
+        return f"It trained {supernets}, whose weights many networks share, and estimated {estimated} by them."
+    if screen is None:
+        return ""
+    if scored := screen.scored + trials:
+        of = f" of {text.large(record.profiled.space_size)} possible" if record.profiled is not None else ""
+        return f"It scored {text.count(scored)}{of} networks without training them."
+    if screen.why:
+        return f"No network was scored: {screen.why}."
+    if search is not None and search.searcher == "random":
+        return "It chose networks at random, without scores."
+    if search is not None and not {"hand-made", "neighbor"} & {entry.origin for entry in search.shortlist}:
+        return f"It chose networks by its own rule ({search.searcher}), without scores."
+    return "It began with networks as one would make them by hand, and with neighbors of the first, without scores."

@@ -1,4 +1,4 @@
-"""What a run folder holds, read without disturbing it: run.json, the trials and the payload of every finished stage."""
+"""What a run folder holds, read without disturbing it: run.json, the trials and the record of every finished stage."""
 
 from __future__ import annotations
 
@@ -12,88 +12,134 @@ from archsmith._internal.seals import reading
 from archsmith.problem import Trial
 from archsmith.run.claim import STORE
 from archsmith.run.database import content, value
+from archsmith.run.record import RunFile
+from archsmith.run.records import (
+    Finished,
+    Looked,
+    Part,
+    Profiled,
+    Screened,
+    Searched,
+    Shipped,
+    Trained,
+    Untrained,
+    record_of,
+)
+from archsmith.run.records.finish import Finalist, ReferenceArm, Rival
+from archsmith.run.records.ship import Tested
+from archsmith.run.request import Request
 from archsmith.run.store import STAGES, Run
 from archsmith.searchers.sqlite import SqliteArchive, explained
 
 __all__ = ["STAGES", "Record", "read"]
+_FIELDS = dict(zip(STAGES, ("looked", "profiled", "screened", "trained", "searched", "finished", "shipped"), strict=True))
 
 
 @dataclass(frozen=True)
 class Record:
-    """A run as far as it has got: a stage that is not in `stages` has not finished; `seconds` has the one going on, too."""
+    """A run as far as it has got: what a stage left is None where it has not finished; `seconds` has the one going on, too."""
 
     folder: Path
-    run: Mapping[str, Any]
-    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    run: RunFile
+    request: Request  # what was asked for
+    looked: Looked | None = None
+    profiled: Profiled | None = None
+    screened: Screened | None = None
+    trained: Trained | Untrained | None = None
+    searched: Searched | None = None
+    finished: Finished | None = None
+    shipped: Shipped | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     trials: Sequence[Trial] = ()
     waits: Mapping[str, float] = field(default_factory=dict)  # of the seconds, those lost to other work on the machine
 
-    @property
-    def request(self) -> Mapping[str, Any]:
-        """What was asked for."""
-        return self.run.get("request") or {}
+    def left(self, stage: str) -> Part | None:
+        """What a stage left."""
+        found: Part | None = getattr(self, _FIELDS[stage])
+        return found
 
-    def stage(self, name: str) -> Mapping[str, Any]:
-        """The payload of a stage, empty where it has not finished."""
-        return self.stages.get(name) or {}
+    @property
+    def done(self) -> list[str]:
+        """The stages that have finished, in order."""
+        return [stage for stage in STAGES if self.left(stage) is not None]
 
     @property
     def task(self) -> str:
         """What the network is for."""
-        return self.request.get("task") or "classification"
+        return self.request.task
 
     @property
     def measure(self) -> str:
         """What networks were ranked by; the record calls it accuracy."""
-        return (self.stage("look").get("goal") or {}).get("measure") or "accuracy"
+        return self.looked.measure if self.looked is not None else "accuracy"
 
     @property
     def chosen(self) -> str | None:
         """The key of the search's network that was tested, or of the one about to be."""
-        ship = self.stage("ship")
-        return (ship.get("search") or {}).get("key") or ship.get("key") or self.stage("finish").get("chosen")
+        if self.shipped is not None:
+            return self.shipped.search.key if self.shipped.search is not None else self.shipped.key
+        return self.finished.chosen if self.finished is not None else None
 
     @property
     def hand_made(self) -> bool:
         """Whether it was the hand-made network that shipped."""
-        return self.stage("ship").get("network") == "reference"
+        return self.shipped is not None and self.shipped.network == "reference"
 
     @property
-    def test(self) -> Mapping[str, Any]:
-        """The shipped network on the test images: accuracy, n, confusion and so on; empty before."""
-        return self.stage("ship").get("test") or self.stage("finish").get("test") or {}
+    def test(self) -> Tested | None:
+        """The shipped network on the test images: accuracy, n, confusion and so on; None before."""
+        return self.shipped.test if self.shipped is not None else None
 
     @property
-    def search_test(self) -> Mapping[str, Any]:
-        """The search's network on the test images; empty before."""
-        return (self.stage("ship").get("search") or {}).get("test") or self.test
+    def search_test(self) -> Tested | None:
+        """The search's network on the test images; None before."""
+        return self.shipped.search.test if self.shipped is not None and self.shipped.search is not None else self.test
 
     @property
-    def reference(self) -> Mapping[str, Any]:
-        """The hand-made networks, as they were trained; empty where there are none."""
-        return self.stage("finish").get("reference") or {}
+    def networks(self) -> Mapping[str, Finalist]:
+        """The networks of the short-list as they were trained, by key; none before."""
+        return self.finished.networks if self.finished is not None else {}
 
     @property
-    def reference_test(self) -> Mapping[str, Any]:
-        """The best hand-made network on the test images; empty before."""
-        return self.stage("ship").get("reference_test") or self.reference.get("test") or {}
+    def chosen_network(self) -> Finalist | None:
+        """The chosen one of them; None before, and where the one that ships is a hand-made one that was trained further."""
+        return self.networks.get(self.chosen) if self.chosen is not None else None
+
+    @property
+    def reference(self) -> ReferenceArm | None:
+        """The hand-made networks, as they were trained; None where there are none."""
+        return self.finished.reference if self.finished is not None else None
+
+    @property
+    def rivals(self) -> Mapping[str, Rival]:
+        """Those by name."""
+        return self.reference.networks if self.reference is not None else {}
+
+    @property
+    def reference_test(self) -> Tested | None:
+        """The best hand-made network on the test images; None before."""
+        return self.shipped.reference_test if self.shipped is not None else None
 
     @property
     def proxy(self) -> str | None:
         """The score that the run ranked by, training-free or with shared weights; None where it used none."""
-        if self.stage("train").get("trust"):
+        if isinstance(self.trained, Trained):
             return "shared_accuracy"
-        return self.stage("screen").get("proxy") if "screen" in self.stages else "zico"
+        return self.screened.proxy if self.screened is not None else "zico"
 
 
 def read(folder: Path) -> Record:
     """The record of the run in `folder`; UserError where that is no run, Damaged where a file of it is torn."""
-    run = Run.open(folder).record
+    run = Run.open(folder)
     store = folder / STORE
     with closing(SqliteArchive(store, readonly=True)) as archive, explained(store), reading(archive.connection):
-        tables = content(archive.connection, store, run["id"])
+        tables = content(archive.connection, store, run.record["id"])
         trials = list(archive)
-    stages = {name: value(payload, store) for name, _, payload in tables["stages"]}
+    left: dict[str, Any] = {}
+    for name, _, payload in tables["stages"]:
+        found = record_of(name, value(payload, store), str(store))
+        left[_FIELDS[name]] = found
     seconds = {name: seconds for name, seconds, _ in tables["stages"]} | {name: spent for name, spent, _ in tables["clock"]}
-    return Record(folder, run, stages, seconds, trials, {name: waited for name, _, waited in tables["clock"]})
+    waits = {name: waited for name, _, waited in tables["clock"]}
+    file = RunFile.model_validate(run.record)
+    return Record(folder, file, run.request, **left, seconds=seconds, trials=trials, waits=waits)

@@ -9,10 +9,12 @@ from typing import Any
 from archsmith._internal.statistics import wilson
 from archsmith.problem.budget import Limit
 from archsmith.report import text
-from archsmith.report.figures import RANDOM, progress
+from archsmith.report.figures import RANDOM
 from archsmith.report.front import FULL, share, trained
 from archsmith.report.record import Record
 from archsmith.report.verdict import Comparison, compare
+from archsmith.run.records.finish import Finalist, TrainedNetwork
+from archsmith.run.records.ship import Classified, Explained, Tested
 
 TITLES = {"won": "The search paid", "lost": "The hand-made network did better", "tie": "A tie with the hand-made network"}
 _BELOW = "The search\u2019s network cannot be told from one that gives the same answer always. "
@@ -22,84 +24,70 @@ DRAWN = 60  # classes up to which it is drawn at all
 
 def tiles(record: Record) -> list[dict[str, Any]]:
     """The few numbers everybody wants first. `predicted` ones are shown differently from measured ones."""
-    ship = record.stage("ship")
-    test, chosen = record.test, _shipped(record)
+    ship, test, chosen = record.shipped, record.test, _costs(record)
     found = []
-    if test:
-        low, high = interval(test)
-        note = f"{text.LEVEL} interval {text.span(low, high)}, {text.plural(test['n'], 'image')}"
-        found.append({"label": f"test {record.measure}", "value": text.percent(test["accuracy"]), "note": note})
+    if test is not None:
+        note = f"{text.LEVEL} interval {text.span(*test.interval)}, {text.plural(test.n, 'image')}"
+        found.append({"label": f"test {record.measure}", "value": text.percent(test.accuracy), "note": note})
     for metric in ("params", "macs"):
         if metric in chosen:
             found.append({"label": text.name(metric), "value": text.short(chosen[metric]), "note": _of_limit(record, metric)})
-    for row in ship.get("budget") or ():  # what else the user bounded
-        if row["metric"] in ("memory", "depth", "layers") and text.is_number(row.get("value")):
-            value = text.metric(row["value"], row["metric"])
-            found.append({"label": text.name(row["metric"]), "value": value, "note": _of_limit(record, row["metric"])})
-    timing = ship.get("latency_ms") or {}
-    if timing:
-        spread = f"{text.milliseconds(timing.get('p10_ms'))} to {text.milliseconds(timing.get('p90_ms'))} in most runs"
-        note = f"{spread}, {text.plural(timing.get('threads'), 'thread')}"
-        found.append({"label": "latency, one image", "value": text.milliseconds(timing.get("median_ms")), "note": note})
+    for row in ship.budget if ship is not None else ():  # what else the user bounded
+        if row.metric in ("memory", "depth", "layers") and text.is_number(row.value):
+            value = text.metric(row.value, row.metric)
+            found.append({"label": text.name(row.metric), "value": value, "note": _of_limit(record, row.metric)})
+    timing = ship.latency_ms if ship is not None else None
+    if timing is not None:
+        spread = f"{text.milliseconds(timing.p10_ms)} to {text.milliseconds(timing.p90_ms)} in most runs"
+        note = f"{spread}, {text.plural(timing.threads, 'thread')}"
+        found.append({"label": "latency, one image", "value": text.milliseconds(timing.median_ms), "note": note})
     elif "latency" in chosen:
         value = f"\u2248 {text.milliseconds(chosen['latency'])}"
         found.append({"label": "latency, one image", "value": value, "note": "by the table, not measured", "predicted": "yes"})
-    model = next((f for f in ship.get("files") or () if f.get("name") == "model.onnx"), None)
-    if model:
-        found.append({"label": "file", "value": text.size(model.get("bytes")), "note": "model.onnx"})
+    model = next((file for file in ship.files if file.name == "model.onnx"), None) if ship is not None else None
+    if model is not None:
+        found.append({"label": "file", "value": text.size(model.bytes), "note": "model.onnx"})
     return found
 
 
-def _shipped(record: Record) -> Mapping[str, Any]:
-    """What finish recorded of the network in best/, the hand-made one where that shipped."""
-    reference = record.reference
-    if not record.hand_made or not reference:  # one that was trained further stands alone
-        return _chosen(record)
-    return (reference.get("networks") or {}).get(reference.get("chosen")) or {}
+def _costs(record: Record) -> Mapping[str, float]:
+    """Of the network in best/, the hand-made one where that shipped."""
+    if not record.hand_made or record.reference is None:  # one that was trained further stands alone
+        return _costs_of_chosen(record)
+    return record.reference.best.costs
 
 
-def _chosen(record: Record) -> Mapping[str, Any]:
-    finish = record.stage("finish")
-    network = dict((finish.get("networks") or {}).get(record.chosen) or {})
+def _costs_of_chosen(record: Record) -> Mapping[str, float]:
+    costs = dict(record.chosen_network.costs) if record.chosen_network is not None else {}
     for trial in trained(record):
         if trial.arch.key == record.chosen:
-            network = {**trial.metrics, **network}
-    return network
+            costs = {**trial.metrics, **costs}
+    return costs
 
 
 def _of_limit(record: Record, metric: str) -> str:
-    for limit in record.stage("profile").get("budget") or ():
-        if limit.get("metric") == metric:
-            return f"allowed: {'at most' if limit.get('op') != '>=' else 'at least'} {text.metric(limit.get('limit'), metric)}"
-    return "not limited"
-
-
-def interval(test: Mapping[str, Any]) -> tuple[float, float]:
-    """The 95 % interval of a test accuracy, as recorded or by Wilson's formula."""
-    given = test.get("interval")
-    if isinstance(given, list | tuple) and len(given) == 2:
-        return float(given[0]), float(given[1])
-    return wilson(test["accuracy"] * test["n"], test["n"])
+    limit = record.profiled.bound(metric) if record.profiled is not None else None
+    if limit is None:
+        return "not limited"
+    return f"allowed: {'at most' if limit.op != '>=' else 'at least'} {text.metric(limit.limit, metric)}"
 
 
 def budget(record: Record) -> list[dict[str, Any]]:
     """Each limit with the value of what was shipped (or chosen, until then) and the part of the limit that it uses."""
-    shipped = {(limit.get("metric"), limit.get("op")): limit for limit in record.stage("ship").get("budget") or ()}
-    chosen, found = _shipped(record), []
-    for limit in record.stage("profile").get("budget") or ():
-        metric, op, bound = limit.get("metric"), limit.get("op"), limit.get("limit")
-        of_shipped = shipped.get((metric, op)) or {}
-        value = of_shipped.get("value", chosen.get(metric))
-        met = of_shipped.get("met")
+    shipped = {(row.metric, row.op): row for row in record.shipped.budget} if record.shipped is not None else {}
+    chosen, found = _costs(record), []
+    for limit in record.profiled.budget if record.profiled is not None else ():
+        metric, bound, row = limit.metric, limit.limit, shipped.get((limit.metric, limit.op))
+        value, met = (row.value, row.met) if row is not None else (chosen.get(metric), None)
         if met is None and text.is_number(value) and text.is_number(bound):
-            met = Limit(str(metric), str(op), float(bound)).met(value)
+            met = Limit(metric, limit.op, float(bound)).met(value)
         found.append(
             {
                 "name": text.name(metric),
                 "limit": text.bound(limit),
                 "value": text.metric(value, metric),
                 "met": met,
-                "predicted": metric == "latency" and not of_shipped,
+                "predicted": metric == "latency" and row is None,
                 "share": min(1.0, value / bound) if text.is_number(value) and text.is_number(bound) and bound else None,
             }
         )
@@ -109,39 +97,39 @@ def budget(record: Record) -> list[dict[str, Any]]:
 def verdict(record: Record) -> dict[str, Any] | None:
     """Whether the search paid: the chosen network's test accuracy against the hand-made reference's, with its uncertainty."""
     test, other = record.search_test, record.reference_test
-    if not test or not other:
+    if test is None or other is None:
         return None
-    result = compare(test["accuracy"], interval(test), other["accuracy"], interval(other))
-    below = not test.get("above", True)
-    nothing = below and not other.get("above", True)
+    result = compare(test.accuracy, test.interval, other.accuracy, other.interval)
+    below = not test.above
+    nothing = below and not other.above
     outcome = "lost" if below else result.outcome
-    effort = "number of training steps" if record.request.get("steps") else "time, scoring included"
+    effort = "number of training steps" if record.request.steps else "time, scoring included"
     entries = [
-        {"label": "chosen network", "role": "chosen", "accuracy": test["accuracy"], "interval": interval(test)},
-        {"label": "hand-made reference", "role": "reference", "accuracy": other["accuracy"], "interval": interval(other)},
+        {"label": "chosen network", "role": "chosen", "accuracy": test.accuracy, "interval": test.interval},
+        {"label": "hand-made reference", "role": "reference", "accuracy": other.accuracy, "interval": other.interval},
     ]
     return {
         "outcome": outcome,
         "title": "No result: neither is better than the same answer always" if nothing else TITLES[outcome],
         "text": (_BELOW if below else "")
-        + _verdict_text(result, test["accuracy"], other["accuracy"], test["n"], effort, record)
+        + _verdict_text(result, test, other, effort, record)
         + _cost_text(record)
         + _shipped_text(record),
         "whiskers": whiskers(entries),
     }
 
 
-def _verdict_text(result: Comparison, accuracy: float, other: float, n: int, effort: str, record: Record) -> str:
+def _verdict_text(result: Comparison, test: Tested, other: Tested, effort: str, record: Record) -> str:
     of = "of the test images right" if record.task == "classification" else "of the variance over the test images"
     verb = "gets" if record.task == "classification" else "explains"
     accuracies = (
-        f"The chosen network {verb} {text.percent(accuracy)} {of}, the hand-made one "
-        f"{text.percent(other)}, trained with the same recipe for the same total {effort}."
+        f"The chosen network {verb} {text.percent(test.accuracy)} {of}, the hand-made one "
+        f"{text.percent(other.accuracy)}, trained with the same recipe for the same total {effort}."
     )
     difference, low, high = (text.points(value) for value in (result.difference, result.low, result.high))
     span = f"{difference} points ({text.LEVEL} interval {low} to {high})"
     if result.outcome == "tie":
-        return f"{accuracies} The difference, {span}, is within what {text.count(n)} test images can tell apart."
+        return f"{accuracies} The difference, {span}, is within what {text.count(test.n)} test images can tell apart."
     if result.outcome == "won":
         return f"{accuracies} The difference, {span}, is more than chance would give."
     return f"{accuracies} The difference, {span}, is more than chance would give: here the search did not pay."
@@ -156,11 +144,10 @@ def _shipped_text(record: Record) -> str:
 
 def _cost_text(record: Record) -> str:
     """How the chosen network's costs compare with the reference's, where they differ by more than a tenth."""
-    reference = record.reference
-    other, chosen = (reference.get("networks") or {}).get(reference.get("chosen")) or {}, _chosen(record)
+    other, chosen = record.reference.best.costs if record.reference is not None else {}, _costs_of_chosen(record)
     parts = []
     for cost in ("params", "macs"):
-        if text.is_number(chosen.get(cost)) and text.is_number(other.get(cost)) and other[cost]:
+        if cost in chosen and other.get(cost):
             ratio = chosen[cost] / other[cost]
             if not 0.9 <= ratio <= 1.1:
                 parts.append(f"{text.percent(abs(1 - ratio), 0)} {'fewer' if ratio < 1 else 'more'} {text.name(cost)}")
@@ -198,59 +185,58 @@ def whiskers(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def comparison(record: Record) -> list[dict[str, Any]] | None:
     """The chosen network, the best that random search proposed and the reference, one column each."""
-    finish = record.stage("finish")
-    if not finish:
+    if record.finished is None:
         return None
-    networks, reference = finish.get("networks") or {}, record.reference
-    columns = [_column("chosen", "chosen", _chosen(record), record.search_test)]
-    drawn = [
-        net for key, net in networks.items() if net.get("origin") in RANDOM and key != record.chosen and progress(net) >= FULL
-    ]
-    best = max((net for net in drawn if text.is_number(net.get("val_accuracy"))), key=lambda n: n["val_accuracy"], default=None)
-    if best:
-        columns.append(_column("random search\u2019s best", "random", best, {}))
-    hand_made = (reference.get("networks") or {}).get(reference.get("chosen"))
-    if hand_made:
-        columns.append(_column("hand-made", "reference", hand_made, record.reference_test))
+    chosen = record.chosen_network
+    columns = [_column("chosen", "chosen", _costs_of_chosen(record), chosen, record.search_test)]
+    drawn = [(net, value) for net, value in _in_full(record) if net.origin in RANDOM and net is not chosen]
+    if drawn:
+        best, _ = max(drawn, key=lambda pair: pair[1])
+        columns.append(_column("random search\u2019s best", "random", best.costs, best, None))
+    if record.reference is not None:
+        by_hand = record.reference.best
+        columns.append(_column("hand-made", "reference", by_hand.costs, by_hand, record.reference_test))
     return columns
 
 
-def _column(title: str, role: str, network: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str, Any]:
-    low, high = interval(test) if test else (None, None)
+def _in_full(record: Record) -> list[tuple[Finalist, float]]:
+    """The networks of the short-list that were trained to the end, each with its accuracy on the validation images."""
+    complete = (net for net in record.networks.values() if net.progress >= FULL)
+    return [(net, net.val_accuracy) for net in complete if text.is_number(net.val_accuracy)]
+
+
+def _column(
+    title: str, role: str, costs: Mapping[str, float], network: TrainedNetwork | None, test: Tested | None
+) -> dict[str, Any]:
     return {
         "title": title,
         "role": role,
-        "test": text.percent(test["accuracy"]) if test else text.DASH,
-        "interval": text.span(low, high),
-        "balanced": text.percent(test.get("balanced_accuracy")),
-        "validation": text.percent(network.get("val_accuracy")),
-        "params": text.count(network.get("params")),
-        "macs": text.short(network.get("macs")),
-        "steps": text.count(network.get("steps")),
-        "seconds": text.duration(network.get("seconds")),
+        "test": text.percent(test.accuracy) if test is not None else text.DASH,
+        "interval": text.span(*test.interval) if test is not None else text.DASH,
+        "balanced": text.percent(test.balanced_accuracy if isinstance(test, Classified) else None),
+        "validation": text.percent(network.val_accuracy if network is not None else costs.get("val_accuracy")),
+        "params": text.count(costs.get("params")),
+        "macs": text.short(costs.get("macs")),
+        "steps": text.count(network.steps if network is not None else None),
+        "seconds": text.duration(network.seconds if network is not None else None),
     }
 
 
 def against_random(record: Record) -> str | None:
     """The search against random search at equal cost, by the score and, where both were trained, on validation images."""
-    search, finish = record.stage("search"), record.stage("finish")
-    random = search.get("random") or {}
-    if not (random.get("best") and search.get("best")):
+    search = record.searched
+    if search is None or search.best is None or search.random is None or search.random.best is None:
         return None
-    ours, theirs = (text.short(found["best"].get("score")) for found in (search, random))
-    trials, proxy = search.get("trials"), text.name(record.proxy or "training-free")
-    both = f"with {text.count(trials)} scored networks each" if trials == random.get("trials") else (
-        f"with {text.count(trials)} scored networks against {text.count(random.get('trials'))}"
-    )  # fmt: skip
+    ours, theirs = text.short(search.best.score), text.short(search.random.best.score)
+    trials, others, proxy = search.trials, search.random.trials, text.name(record.proxy or "training-free")
+    both = f"with {text.count(trials)} scored networks " + ("each" if trials == others else f"against {text.count(others)}")
     sentence = f"Search and random search, {both}: the best {proxy} score of the search is {ours}, of random search {theirs}."
-    complete = [
-        n for n in (finish.get("networks") or {}).values() if progress(n) >= FULL and text.is_number(n.get("val_accuracy"))
-    ]
+    complete = _in_full(record)
     best: dict[bool, Any] = {
-        blind: max((n["val_accuracy"] for n in complete if (n.get("origin") in RANDOM) == blind), default=None)
+        blind: max((value for net, value in complete if (net.origin in RANDOM) == blind), default=None)
         for blind in (False, True)
     }
-    images = sum((record.stage("look").get("counts") or {}).get("val") or ())
+    images = sum(record.looked.counts.val) if record.looked is not None else 0
     if best[False] is None or best[True] is None or not images:
         return f"{sentence} A score is not a result."
     if record.task != "classification":
@@ -258,7 +244,7 @@ def against_random(record: Record) -> str | None:
             f"{sentence} Trained, the best network of the search reaches {text.percent(best[False])} {record.measure} on the "
             f"validation images, the best of random search {text.percent(best[True])}."
         )
-    known = {blind: interval({"accuracy": accuracy, "n": images}) for blind, accuracy in best.items()}
+    known = {blind: wilson(accuracy * images, images) for blind, accuracy in best.items()}
     result = compare(best[False], known[False], best[True], known[True])
     end = {"tie": "a tie", "won": "the search won", "lost": "random search won"}[result.outcome]
     return (
@@ -269,28 +255,27 @@ def against_random(record: Record) -> str | None:
 
 def networks(record: Record) -> list[dict[str, Any]]:
     """Every network that was trained, the reference's included, best on validation first."""
-    finish = record.stage("finish")
-    chosen, reference = record.chosen, record.reference
     longest = {trial.arch.key: share(trial) for trial in trained(record)}
     found = []
-    for key, net in (finish.get("networks") or {}).items():
-        origin = "random draw" if net.get("origin") in RANDOM else net.get("origin") or "search"
-        found.append(_network(key[:8], "chosen" if key == chosen else "", net, origin, longest.get(key, progress(net))))
-    for name, net in (reference.get("networks") or {}).items():
-        found.append(_network(name, "reference", net, "hand-made", progress(net)))
+    for key, net in record.networks.items():
+        origin = "random draw" if net.origin in RANDOM else net.origin or "search"
+        role = "chosen" if key == record.chosen else ""
+        found.append(_network(key[:8], role, net, origin, longest.get(key, net.progress)))
+    for name, rival in record.rivals.items():
+        found.append(_network(name, "reference", rival, "hand-made", rival.progress))
     return sorted(found, key=lambda n: (n["share"] >= FULL, n["order"]), reverse=True)
 
 
-def _network(name: str, role: str, net: Mapping[str, Any], origin: str, how_far: float) -> dict[str, Any]:
-    accuracy = net.get("val_accuracy")
+def _network(name: str, role: str, net: TrainedNetwork, origin: str, how_far: float) -> dict[str, Any]:
+    accuracy = net.val_accuracy
     return {
         "name": name,
         "role": role,
         "origin": origin,
-        "params": text.count(net.get("params")),
-        "macs": text.short(net.get("macs")),
+        "params": text.count(net.costs.get("params")),
+        "macs": text.short(net.costs.get("macs")),
         "validation": text.percent(accuracy),
-        "trained": f"failed: {net['failed']}" if net.get("failed") else text.percent(how_far, 0),
+        "trained": f"failed: {net.failed}" if net.failed else text.percent(how_far, 0),
         "share": how_far,
         "order": accuracy if text.is_number(accuracy) else -1.0,
     }
@@ -299,23 +284,23 @@ def _network(name: str, role: str, net: Mapping[str, Any], origin: str, how_far:
 def errors(record: Record) -> dict[str, Any] | None:
     """How far off numbers and pixels are, in their units; None for classes, and before the test."""
     test = record.test
-    if not test.get("rmse"):
+    if not isinstance(test, Explained):
         return None
     rows = [
         {"value": f"{value:.3g}", "of": "of pixels from 0 to 1" if record.task == "reconstruction" else f"of {name}"}
-        for name, value in test["rmse"].items()
+        for name, value in test.rmse.items()
     ]
-    psnr = f"{test['psnr']:.1f}" if text.is_number(test.get("psnr")) else ""
-    return {"rows": rows, "psnr": psnr, "n": test["n"], "left": text.percent(1 - test["accuracy"])}
+    psnr = f"{test.psnr:.1f}" if text.is_number(test.psnr) else ""
+    return {"rows": rows, "psnr": psnr, "n": test.n, "left": text.percent(1 - test.accuracy)}
 
 
 def mistakes(record: Record) -> dict[str, Any] | None:
     """The confusion matrix (true class down, predicted across), recall by class from the worst, the commonest confusions."""
-    test, classes = record.test, record.stage("look").get("classes") or []
-    matrix = test.get("confusion")
-    if not matrix:
+    test, classes = record.test, record.looked.classes if record.looked is not None else ()
+    if not isinstance(test, Classified) or record.shipped is None:
         return None
-    names = [str(c) for c in classes] if len(classes) == len(matrix) else [str(i) for i in range(len(matrix))]
+    matrix = test.confusion
+    names = list(classes) if len(classes) == len(matrix) else [str(i) for i in range(len(matrix))]
     totals = [sum(row) for row in matrix]
     recalls = []
     for i, (name, total) in enumerate(zip(names, totals, strict=True)):
@@ -338,27 +323,26 @@ def mistakes(record: Record) -> dict[str, Any] | None:
         "left_out": max(0, len(recalls) - 20),
         "worst": [{"n": n, "true": t, "predicted": p, "of": of} for n, t, p, of in sorted(wrong, key=lambda w: -w[0])[:6]],
         "total_wrong": sum(w[0] for w in wrong),
-        "examples": [{**row, "share": text.percent(row["share"], 0)} for row in record.stage("ship").get("mistakes") or ()],
+        "examples": [{**row.to_json(), "share": text.percent(row.share, 0)} for row in record.shipped.mistakes],
         "n": sum(totals),
     }
 
 
 def arms(record: Record) -> str | None:
     """What each side of the comparison was given and what it used."""
-    finish = record.stage("finish")
-    plan, nets, others = finish.get("plan") or {}, finish.get("networks") or {}, record.reference.get("networks") or {}
-    if not text.is_number(plan.get("search")) or not others:
+    if record.finished is None or record.reference is None:
         return None
-    if plan.get("unit") == "steps":
-        used = [sum(net.get("steps") or 0 for net in arm.values()) for arm in (nets, others)]
+    plan, both = record.finished.plan, (record.networks, record.rivals)
+    if plan.unit == "steps":
+        steps = [sum(net.steps for net in arm.values()) for arm in both]
         given = [
-            f"{text.count(plan[arm])} training steps (used: {text.count(n)})"
-            for arm, n in zip(("search", "reference"), used, strict=True)
+            f"{text.count(total)} training steps (used: {text.count(n)})"
+            for total, n in zip((plan.search, plan.reference), steps, strict=True)
         ]
         return f"The search was given {given[0]}, the hand-made network {given[1]}. Scoring comes on top of the search\u2019s."
-    used = [sum(net.get("seconds") or 0.0 for net in arm.values()) for arm in (nets, others)]
-    given = [f"{text.duration(plan[arm])} of training" for arm in ("search", "reference")]
-    scoring = f" after {text.duration(plan['scoring_s'])} of scoring" if text.is_number(plan.get("scoring_s")) else ""
+    used = [sum(net.seconds for net in arm.values()) for arm in both]
+    given = [f"{text.duration(total)} of training" for total in (plan.search, plan.reference)]
+    scoring = f" after {text.duration(plan.scoring_s)} of scoring" if text.is_number(plan.scoring_s) else ""
     return (
         f"The search was given {given[0]}{scoring} (spent on training steps: {text.duration(used[0])}), the hand-made network "
         f"{given[1]} ({text.duration(used[1])})."

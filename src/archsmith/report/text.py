@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, TypeGuard
+
+from archsmith.run.records.profile import Bound
 
 THIN = "\u202f"  # narrow no-break space
 DASH = "\u2013"
@@ -130,9 +131,9 @@ def large(value: Any) -> str:
     return f"{_three(number / 10**power)}{TIMES}10{str(power).translate(_RAISED)}"
 
 
-def bound(limit: Mapping[str, Any]) -> str:
-    """A limit of the budget: {"metric": "params", "op": "<=", "limit": 20000} -> <= 20 k, with the sign as printed"""
-    return f"{AT_LEAST if limit.get('op') == '>=' else AT_MOST}{THIN}{metric(limit.get('limit'), limit['metric'])}"
+def bound(limit: Bound) -> str:
+    """A limit of the budget: params, <=, 20000 -> <= 20 k, with the sign as printed"""
+    return f"{AT_LEAST if limit.op == '>=' else AT_MOST}{THIN}{metric(limit.limit, limit.metric)}"
 
 
 def span(low: Any, high: Any) -> str:

@@ -28,10 +28,10 @@ class _OwnFile(BaseModel):
     signature: str | None = None
 
 
-class _Record(BaseModel):
+class RunFile(BaseModel):
     """run.json, beside what only people read: whatever wrote it, what is read later is of these kinds."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, frozen=True)
 
     id: str = Field(min_length=1)
     archsmith: str
@@ -79,7 +79,7 @@ def read_record(path: Path) -> dict[str, Any]:
     if record["format"] != FORMAT:
         raise Damaged(f"{path} is of another version, or is not the record of a run; {restore}")
     try:
-        _Record.model_validate(record)
+        RunFile.model_validate(record)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))

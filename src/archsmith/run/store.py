@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pydantic import ValidationError
 
@@ -26,9 +26,24 @@ from archsmith.spaces import meant
 
 if TYPE_CHECKING:
     pass
+from archsmith.run.decisions import Decision
 from archsmith.run.record import FORMAT, digest, first_line, read_record
+from archsmith.run.records import (
+    Finished,
+    Looked,
+    Part,
+    Profiled,
+    Screened,
+    Searched,
+    Shipped,
+    Trained,
+    Untrained,
+    record_of,
+)
+from archsmith.run.records.part import plain
 from archsmith.run.request import Request
 
+T = TypeVar("T")
 STAGES = ("look", "profile", "screen", "train", "search", "finish", "ship")
 _RECORDED = ("torch", "numpy", "pillow", "onnx", "onnxruntime", "onnxscript", "pymoo", "scikit-learn", "safetensors")
 
@@ -195,26 +210,86 @@ class Run:
         found = self._store.read("stages", name)
         return None if found is None else value(found, self._store.path)
 
-    def finish_stage(self, name: str, payload: Mapping[str, Any]) -> None:
+    def _left(self, name: str) -> Any:
+        """The record of a stage; None where it is not finished, Damaged where it is not as a run writes it."""
+        payload = self.stage(name)
+        return None if payload is None else record_of(name, payload, str(self._store.path))
+
+    @property
+    def looked(self) -> Looked | None:
+        """What look left; None where it is not finished. Damaged, like those below, where a field is missing or wrong."""
+        return self._left("look")
+
+    @property
+    def profiled(self) -> Profiled | None:
+        """What profile left."""
+        return self._left("profile")
+
+    @property
+    def screened(self) -> Screened | None:
+        """What screen left."""
+        return self._left("screen")
+
+    @property
+    def trained(self) -> Trained | Untrained | None:
+        """What train left."""
+        return self._left("train")
+
+    @property
+    def searched(self) -> Searched | None:
+        """What search left."""
+        return self._left("search")
+
+    @property
+    def finished(self) -> Finished | None:
+        """What finish left."""
+        return self._left("finish")
+
+    @property
+    def shipped(self) -> Shipped | None:
+        """What ship left."""
+        return self._left("ship")
+
+    def finish_stage(self, name: str, payload: Part | Mapping[str, Any]) -> None:
         """Commits a stage: after this it is never done again. Its seconds are those the clock has for it."""
-        self._store.finish(name, json.dumps(payload, allow_nan=True))
+        plain = payload.to_json() if isinstance(payload, Part) else payload
+        self._store.finish(name, json.dumps(plain, allow_nan=True))
 
     def reopen(self, *stages: str) -> None:
         """Takes back that they are finished, for stages whose files were lost; what was decided inside them stays."""
         self._store.forget("stages", lambda name: name not in stages)
 
-    def decide(self, name: str, make: Callable[[], Any]) -> Any:
-        """A decision inside a stage: made once, then read back, also by a resumed run."""
-        if (found := self._store.read("decisions", name)) is not None:
-            return value(found, self._store.path)
-        text = json.dumps(make())
-        self._store.insert("decisions", [(name, text)])
-        return json.loads(text)
+    @overload
+    def decide(self, decision: Decision[T], make: Callable[[], T | Mapping[str, Any]]) -> T: ...
 
-    def decided(self, name: str) -> Any:
+    @overload
+    def decide(self, decision: str, make: Callable[[], Any]) -> Any: ...
+
+    def decide(self, decision: Decision[Any] | str, make: Callable[[], Any]) -> Any:
+        """A decision inside a stage: made once, then read back, also by a resumed run. Methods have names of their own for
+        theirs; Damaged where another is not of its type."""
+        name = decision if isinstance(decision, str) else decision.name
+        if (found := self._store.read("decisions", name)) is not None:
+            return self._as_decided(decision, found)
+        text = json.dumps(plain(make()))
+        made = self._as_decided(decision, text)
+        self._store.insert("decisions", [(name, text)])
+        return made
+
+    @overload
+    def decided(self, decision: Decision[T]) -> T | None: ...
+
+    @overload
+    def decided(self, decision: str) -> Any: ...
+
+    def decided(self, decision: Decision[Any] | str) -> Any:
         """A decision that was made before, None where it was not."""
-        found = self._store.read("decisions", name)
-        return None if found is None else value(found, self._store.path)
+        found = self._store.read("decisions", decision if isinstance(decision, str) else decision.name)
+        return None if found is None else self._as_decided(decision, found)
+
+    def _as_decided(self, decision: Decision[Any] | str, text: str) -> Any:
+        found = value(text, self._store.path)
+        return found if isinstance(decision, str) else decision.read(found, str(self._store.path))
 
     def clock(self, stage: str, seconds: float, waited: float = 0.0) -> None:
         """Records the seconds spent so far in a stage, over all the processes that worked on it, and those of them in which
@@ -239,10 +314,10 @@ class Run:
         append_line(self.folder / "events.jsonl", json.dumps({"time": _now(), "event": kind, **fields}))
 
 
-def altered(folder: Path, ship: Mapping[str, Any]) -> list[Path]:
-    """Files of best/ that are there, but not as they were shipped. ship: the payload of that stage, empty before it."""
-    shipped = ((folder / "best" / entry["name"], entry["sha256"]) for entry in ship.get("files") or ())
-    return [path for path, sha256 in shipped if path.is_file() and trust.content_hash(path) != sha256]
+def altered(folder: Path, shipped: Shipped | None) -> list[Path]:
+    """Files of best/ that are there, but not as they were shipped; none before that."""
+    files = ((folder / "best" / entry.name, entry.sha256) for entry in (shipped.files if shipped is not None else ()))
+    return [path for path, sha256 in files if path.is_file() and trust.content_hash(path) != sha256]
 
 
 def _new_record(request: Request, fields: Mapping[str, Any]) -> dict[str, Any]:

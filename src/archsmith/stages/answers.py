@@ -19,8 +19,8 @@ from archsmith.run.request import request_from
 from archsmith.run.store import Run
 from archsmith.spaces import build_for
 from archsmith.stages.chosen import method_of, name_of
+from archsmith.stages.look import goal_of
 from archsmith.stages.pipeline import open_work
-from archsmith.tasks import of_run
 
 
 def generated(
@@ -40,9 +40,11 @@ def generated(
         )
     taken_over(run)
     method = method_of(run.request.model_copy(update={"settings": regenerating(run, settings or {})}))
-    seen, trained, name = run.stage("look") or {}, run.stage("train") or {}, run.space
-    shape = seen["channels"], seen["size"], seen["size"]
-    model = build_for(of_run(seen), name, seen["channels"], seen["size"], device="meta")
+    looked, trained, name = run.looked, run.trained, run.space
+    assert looked is not None and trained is not None
+    left = trained.to_json()
+    shape = looked.channels, looked.size, looked.size
+    model = build_for(goal_of(looked), name, looked.channels, looked.size, device="meta")
     limits = [parse(budget) for budget in budgets]
     costs = Costs(model, shape, counted(limit for row in limits for limit in row))
     table = None
@@ -55,7 +57,7 @@ def generated(
     for row in limits:
         said = ", ".join(map(str, row)) or "none"
         try:
-            archs = answer(method, job, trained, limits=constraints_of(row, costs, table), count=count)
+            archs = answer(method, job, left, limits=constraints_of(row, costs, table), count=count)
         except NothingFits as error:
             rows.append({"budget": said, "networks": [], "error": str(error)})
             continue

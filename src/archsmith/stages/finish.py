@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -19,6 +19,19 @@ from archsmith.methods.job import Training
 from archsmith.methods.protocol import FinishPlan
 from archsmith.problem import Candidate, Trial
 from archsmith.run import clock
+from archsmith.run.decisions import (
+    REFERENCE_BEGAN,
+    REFERENCE_SECONDS,
+    REFERENCES,
+    SHARING_STEPS,
+    SHIP_LOOKS,
+    TRAINING_PASSES,
+    TRAINING_PLAN,
+)
+from archsmith.run.records import Finished
+from archsmith.run.records.finish import Finalist, ReferenceArm, Rival, Rung, TrainedNetwork, TrainingPlan
+from archsmith.run.records.profile import HandMade
+from archsmith.run.records.search import Listed
 from archsmith.searchers.sqlite import SqliteArchive
 from archsmith.space import Architecture
 from archsmith.spaces.reference import Reference, costs
@@ -72,7 +85,7 @@ def recipe_for(work: Work) -> Recipe:
     if "precision" in asked:
         recipe = replace(recipe, precision=asked["precision"])  # type: ignore[arg-type]
     if work.timed:
-        recipe = replace(recipe, lr=round(recipe.lr * rate_for(work.run.decided("finish/passes")), 4))
+        recipe = replace(recipe, lr=round(recipe.lr * rate_for(work.run.decided(TRAINING_PASSES)), 4))
     if "lr" in asked:
         recipe = replace(recipe, lr=float(asked["lr"]))
     recipe = replace(recipe, whiten=True, identity=True)
@@ -95,41 +108,38 @@ def rate_for(passes: float | None) -> float:
     return _LEAST_RATE + (1 - _LEAST_RATE) * min(1.0, max(0.0, (passes - low) / (high - low)))
 
 
-def finish(work: Work, start: Start | None = None, how: FinishPlan = FinishPlan()) -> dict[str, Any]:  # noqa: B008  frozen
+def finish(work: Work, start: Start | None = None, how: FinishPlan = FinishPlan()) -> Finished:  # noqa: B008  frozen
     """Both arms of the comparison. Nothing here looks at the test images.
 
     `start`: what a network of the short-list begins with instead of fresh weights; `how` it is finished.
     """
-    shortlist = (work.run.stage("search") or {})["shortlist"]
+    shortlist = listed(work)
     recipe = recipe_for(work)
     entrants = shortlisted(work, shortlist, start)
     if work.timed:
-        work.run.decide("ship/looks", lambda: _looks_seconds(work, entrants[0].make()))
-    plan = work.run.decide("finish/plan", lambda: _plan(work))
+        work.run.decide(SHIP_LOOKS, lambda: _looks_seconds(work, entrants[0].make()))
+    plan = work.run.decide(TRAINING_PLAN, lambda: _plan(work))
     fresh = start is None and work.run.request.init is None
-    field = replace(field_of(work, "search", recipe, plan["search"]), fresh=fresh)
-    work.run.decide("finish/passes", lambda: passes_of(work, entrants, field))
+    field = replace(field_of(work, "search", recipe, plan.search), fresh=fresh)
+    work.run.decide(TRAINING_PASSES, lambda: passes_of(work, entrants, field))
     recipe = recipe_for(work)  # which they decide, too
     if how.how == "fine-tune":
         recipe = replace(recipe, lr=round(recipe.lr * how.rate, 6))
-    field = replace(field_of(work, "search", recipe, plan["search"]), fresh=fresh)
+    field = replace(field_of(work, "search", recipe, plan.search), fresh=fresh)
     standings = served(entrants, field) if how.how == "calibrate" else race(entrants, field)
     _record(work, shortlist, standings)
     chosen = standings[0].name
-    by_key = {entry["key"]: entry for entry in shortlist}
+    by_key = {entry.key: entry for entry in shortlist}
     networks = {s.name: _network(work, s, by_key[s.name]) for s in standings}
-    result: dict[str, Any] = {
-        "recipe": {**recipe.to_json(), "precision": standings[0].precision, "augment": asdict(work.augment)},
-        "plan": plan,
-        "rungs": _rungs(standings, len(entrants)),
-        "chosen": chosen,
-        "networks": networks,
-        "ranking": [s.name for s in standings if s.failed is None],
-        "reference": None,
-    }
-    if work.referenced:
-        result["reference"] = _reference(work, recipe, plan, networks[chosen])
-    return result
+    return Finished(
+        recipe={**recipe.to_json(), "precision": standings[0].precision, "augment": asdict(work.augment)},
+        plan=plan,
+        rungs=tuple(_rungs(standings, len(entrants))),
+        chosen=chosen,
+        networks=networks,
+        ranking=tuple(s.name for s in standings if s.failed is None),
+        reference=_reference(work, recipe, plan, networks[chosen]) if work.referenced else None,
+    )
 
 
 def passes_of(work: Work, entrants: Sequence[Entrant], field: Field) -> float:
@@ -142,14 +152,21 @@ def passes_of(work: Work, entrants: Sequence[Entrant], field: Field) -> float:
     return clock.TRIED * length * grown / each / len(work.images.parts["train"])
 
 
-def shortlisted(work: Work, shortlist: Sequence[dict[str, Any]], start: Start | None = None) -> list[Entrant]:
+def listed(work: Work) -> Sequence[Listed]:
+    """The short-list; only after search."""
+    searched = work.run.searched
+    assert searched is not None
+    return searched.shortlist
+
+
+def shortlisted(work: Work, shortlist: Sequence[Listed], start: Start | None = None) -> list[Entrant]:
     """The short-list as entrants; the architectures are checked against the space."""
 
     def make(arch: Architecture) -> nn.Module:
         network = None if start is None else start(arch)
         return work.plain(arch) if network is None else network
 
-    archs = [work.space.check(Architecture.from_json(entry["options"])) for entry in shortlist]
+    archs = [work.space.check(Architecture.from_json(entry.options)) for entry in shortlist]
     return [Entrant(arch.key, partial(make, arch)) for arch in archs]
 
 
@@ -169,33 +186,36 @@ def _looks_seconds(work: Work, network: nn.Module) -> float:
     return timings + looks
 
 
-def _plan(work: Work) -> dict[str, Any]:
+def _plan(work: Work) -> TrainingPlan:
     """The budget of each arm: equal totals, scoring counted on the search's side."""
     request = work.run.request
     if not work.timed:
-        other = request.steps if work.referenced else 0
-        search_steps = (request.steps or 0) - (work.run.decided("sharing/steps") or 0)
-        return {"unit": "steps", "search": search_steps, "reference": other, "scoring_s": None}
+        steps = request.steps or 0
+        search_steps = steps - (work.run.decided(SHARING_STEPS) or 0)
+        other = steps if work.referenced else 0
+        return TrainingPlan(unit="steps", search=search_steps, reference=other, scoring_s=None)
     seconds = work.run.seconds()
     scoring = sum(seconds.get(name, 0.0) for name in ("screen", "train", "search"))
     left = max(4.0, work.left_s)
     if not work.referenced:
-        return {"unit": "seconds", "search": left, "reference": 0.0, "scoring_s": scoring}
+        return TrainingPlan(unit="seconds", search=left, reference=0.0, scoring_s=scoring)
     arm = (left + scoring) / 2
     search = max(0.25 * left, arm - scoring)
-    return {"unit": "seconds", "search": search, "reference": left - search, "scoring_s": scoring}
+    return TrainingPlan(unit="seconds", search=search, reference=left - search, scoring_s=scoring)
 
 
-def field_for(work: Work, arm: str) -> Field:
+def field_for(work: Work, arm: Literal["search", "reference"]) -> Field:
     """An arm as it was trained: to read a network back, or to train it again where its checkpoint is lost."""
-    plan = work.run.decided("finish/plan") or {}
-    return field_of(work, arm, recipe_for(work), plan.get(arm, 0.0), 0.0)
+    plan = work.run.decided(TRAINING_PLAN)
+    assert plan is not None
+    return field_of(work, arm, recipe_for(work), plan.search if arm == "search" else plan.reference, 0.0)
 
 
 def field_of(work: Work, arm: str, recipe: Recipe, budget: float, began: float = 0.0) -> Field:
     """What the entrants of an arm share; `began`: seconds of the stage before it."""
-    watch, plan = work.stopwatch, work.run.decided("finish/plan") or {}
-    whole = plan["search"] + plan["reference"] if plan.get("unit") == "seconds" else 0.0  # progress is told by the clock then
+    watch, plan = work.stopwatch, work.run.decided(TRAINING_PLAN)
+    timed = plan is not None and plan.unit == "seconds"
+    whole = plan.search + plan.reference if plan is not None and timed else 0.0  # progress is told by the clock then
     return Field(
         arm, recipe, budget, work.timed,
         stream=lambda start: work.stream(recipe.batch_size, start),
@@ -210,13 +230,13 @@ def field_of(work: Work, arm: str, recipe: Recipe, budget: float, began: float =
     )  # fmt: skip
 
 
-def _network(work: Work, standing: Standing, entry: dict[str, Any]) -> dict[str, Any]:
-    arch = Architecture.from_json(entry["options"])
-    return {**work.costs(arch), **standing_facts(standing), "origin": entry["origin"], "options": dict(arch)}
+def _network(work: Work, standing: Standing, entry: Listed) -> Finalist:
+    arch = Architecture.from_json(entry.options)
+    return Finalist(costs=work.costs(arch), **standing_facts(standing), origin=entry.origin, options=dict(arch))
 
 
 def standing_facts(standing: Standing) -> dict[str, Any]:
-    """What is recorded of a trained network, whatever it is."""
+    """What is recorded of a trained network, whatever it is: fields of `run.records.finish.TrainedNetwork`."""
     return {
         "curve": standing.curve, "val_accuracy": standing.val_accuracy, "seconds": standing.seconds, "steps": standing.steps,
         "progress": standing.progress, "failed": standing.failed, "above": standing.above,
@@ -224,51 +244,56 @@ def standing_facts(standing: Standing) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rungs(standings: Sequence[Standing], entrants: int) -> list[dict[str, Any]]:
+def reached(network: TrainedNetwork) -> dict[str, float]:
+    """How far it was trained, as `race.trained` asks for it."""
+    return {"steps": network.steps, "progress": network.progress}
+
+
+def _rungs(standings: Sequence[Standing], entrants: int) -> list[Rung]:
     """Who was where after each rung."""
     found = []
     for rung in rungs_for(entrants):
         there = [s for s in standings if s.failed is None and s.progress >= rung.until - 1e-6]
-        found.append({"until": rung.until, "keep": rung.keep, "entries": [s.name for s in there]})
+        found.append(Rung(until=rung.until, keep=rung.keep, entries=tuple(s.name for s in there)))
     return found
 
 
-def _record(work: Work, shortlist: Sequence[dict[str, Any]], standings: Sequence[Standing]) -> None:
+def _record(work: Work, shortlist: Sequence[Listed], standings: Sequence[Standing]) -> None:
     """Every network's last state as a trial, once."""
     archive: SqliteArchive = work.run.archive
     known = {t.arch.key for t in archive.stage("finish")}
-    by_key = {entry["key"]: entry for entry in shortlist}
+    by_key = {entry.key: entry for entry in shortlist}
     for standing in standings:
         if standing.name in known:
             continue
-        arch = Architecture.from_json(by_key[standing.name]["options"])
+        arch = Architecture.from_json(by_key[standing.name].options)
         metrics: dict[str, float] = {**work.costs(arch)}
         if standing.val_accuracy is not None:
             metrics["val_accuracy"] = standing.val_accuracy
         cost = {"seconds": standing.seconds, "steps": float(standing.steps)}
         losses = (-standing.val_accuracy,) if standing.val_accuracy is not None else ()
-        candidate = Candidate(arch, fidelity=standing.progress, origin=by_key[standing.name]["origin"])
+        candidate = Candidate(arch, fidelity=standing.progress, origin=by_key[standing.name].origin)
         archive.extend([Trial(candidate, metrics, losses, 0.0, cost, "finish", True, standing.failed)])
 
 
-def references(work: Work, chosen: dict[str, Any]) -> list[Reference]:
+def references(work: Work, chosen: TrainedNetwork) -> list[Reference]:
     """Hand-made networks that use the budget; without one, as large as the chosen network. Found once, then read back.
 
     None where no hand-made network is as small as that: a run goes on without.
     """
-    known = (work.run.stage("profile") or {}).get("references")
-    if known is not None:
-        return [Reference(**fields) for fields in known["networks"]]
-    limits = {"params": chosen["params"], "macs": chosen["macs"]}
+    profiled = work.run.profiled
+    if profiled is not None and profiled.references is not None:
+        return [Reference(**one.to_json()) for one in profiled.references.networks]
+    limits = {"params": chosen.costs["params"], "macs": chosen.costs["macs"]}
 
-    def found() -> list[dict[str, Any]]:
+    def found() -> list[HandMade]:
         try:
-            return [asdict(network) for network in scaled(work, limits)]
+            return [HandMade(**asdict(network)) for network in scaled(work, limits)]
         except UserError as error:
             work.note(f"no hand-made reference: {str(error).partition(';')[0]}")
             return []
 
-    return [Reference(**fields) for fields in work.run.decide("finish/references", found)]
+    return [Reference(**one.to_json()) for one in work.run.decide(REFERENCES, found)]
 
 
 def reference_entrants(work: Work, found: Sequence[Reference]) -> list[Entrant]:
@@ -276,43 +301,42 @@ def reference_entrants(work: Work, found: Sequence[Reference]) -> list[Entrant]:
     return [Entrant(r.name, lambda r=r: r.make(work.run.request.seed, work.images.goal.headed)) for r in found]  # type: ignore[misc]
 
 
-def _reference(work: Work, recipe: Recipe, plan: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any] | None:
+def _reference(work: Work, recipe: Recipe, plan: TrainingPlan, chosen: TrainedNetwork) -> ReferenceArm | None:
     found = references(work, chosen)
     if not found:
         return None
     if work.timed:  # of few seconds a race of many takes what the winner lacks: as few as where they are the search's own
         found = found[: places(work.plan.finalists, work.plan.training, 1, referenced=False)]
-    began = work.run.decide("finish/reference-began", lambda: work.stopwatch.seconds if work.stopwatch else 0.0)
-    budget = plan["reference"]
+    began = work.run.decide(REFERENCE_BEGAN, lambda: work.stopwatch.seconds if work.stopwatch else 0.0)
+    budget = plan.reference
     if work.timed:  # as the machine is by now: shipping must not come late because others keep it busy
-        budget = work.run.decide("finish/reference-seconds", lambda: max(1.0, min(budget, work.left_s)))
+        budget = work.run.decide(REFERENCE_SECONDS, lambda: max(1.0, min(budget, work.left_s)))
     standings = race(reference_entrants(work, found), field_of(work, "reference", recipe, budget, began))
     by_name = {r.name: r for r in found}
     networks = {}
     for s in standings:
         found_costs = costs(by_name[s.name].make(None, work.images.goal.headed), work.shape)
-        networks[s.name] = {**found_costs, **standing_facts(s), "text": by_name[s.name].text}
-    return {
-        "name": "networks of one block throughout, scaled by hand to the budget",
-        "chosen": standings[0].name,
-        "networks": networks,
-        "seconds": sum(s.seconds for s in standings),
-        "steps": sum(s.steps for s in standings),
-    }
+        networks[s.name] = Rival(costs=found_costs, **standing_facts(s), text=by_name[s.name].text)
+    return ReferenceArm(
+        name="networks of one block throughout, scaled by hand to the budget",
+        chosen=standings[0].name,
+        networks=networks,
+        seconds=sum(s.seconds for s in standings),
+        steps=sum(s.steps for s in standings),
+    )
 
 
-def said(payload: dict[str, Any]) -> str:
+def said(finished: Finished) -> str:
     """The line for the progress table."""
-    best = payload["networks"][payload["chosen"]]
-    if payload.get("further"):
-        after = f"{best['after']:.2%}" if best["after"] is not None else f"failed: {best['failed']}"
-        text = f"trained further for {duration(best['seconds'])}: {after} on validation, {best['before']:.2%} before"
-        return text if best["kept"] else f"{text}; no gain, so it ships as it was"
-    text = f"{len(payload['networks'])} networks trained; best {best['val_accuracy']:.2%} on validation"
-    text += f" after {duration(best['seconds'])}"
-    if payload["reference"]:
-        other = payload["reference"]["networks"][payload["reference"]["chosen"]]
-        text += f"; hand-made reference {other['val_accuracy']:.2%}"
-    if best.get("above") is False:
+    best = finished.best
+    if finished.further:
+        after = f"{best.after:.2%}" if best.after is not None else f"failed: {best.failed}"
+        text = f"trained further for {duration(best.seconds)}: {after} on validation, {best.before:.2%} before"
+        return text if best.kept else f"{text}; no gain, so it ships as it was"
+    text = f"{len(finished.networks)} networks trained; best {best.val_accuracy:.2%} on validation"
+    text += f" after {duration(best.seconds)}"
+    if finished.reference is not None:
+        text += f"; hand-made reference {finished.reference.best.val_accuracy:.2%}"
+    if best.above is False:
         text += "; NO BETTER than the same answer always"
     return text

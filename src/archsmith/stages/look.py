@@ -8,29 +8,36 @@ from typing import Any
 
 from archsmith.data import Resident, Sizing, load
 from archsmith.errors import UserError, printable, quoted
+from archsmith.run.decisions import SPLIT
+from archsmith.run.records import Looked
 from archsmith.stages.sizing import sized
 from archsmith.stages.work import Work
-from archsmith.tasks import of_run, to_json
+from archsmith.tasks import Classification, Goal, from_json, to_json
 
 _NOTES = 12  # so many remarks on the data are shown in the terminal
 
 
-def look(work: Work) -> dict[str, Any]:
+def look(work: Work) -> Looked:
     """Loads the data and says what it is: classes, sizes, imbalance, unreadable files, duplicates, the split."""
     work.tell(f"reading {work.run.request.data}", None)
     size = work.run.request.size or (partial(sized, work) if work.timed else None)
     _load(work, size, None, None)
     _placed(work)
-    split = work.run.decide("split", work.images.split.to_json)
-    return {**work.images.facts, "mean": list(work.images.mean), "std": list(work.images.std), "split_ids": split}
+    split = work.run.decide(SPLIT, work.images.split.to_json)
+    return Looked(**work.images.facts, mean=work.images.mean, std=work.images.std, split_ids=split)
 
 
-def again(work: Work, payload: dict[str, Any]) -> None:
+def goal_of(looked: Looked) -> Goal:
+    """What the networks of a run are for; in a run of before, to tell its classes apart."""
+    return Classification(looked.classes) if looked.goal is None else from_json(looked.goal.to_json())
+
+
+def again(work: Work, looked: Looked) -> None:
     """Loads the same data with the same split for a run that goes on; UserError where the data is not what it was."""
-    decided = {"preprocessing": payload.get("preprocessing") or {"fit": "crop"}, "flip": payload["flip"]}
-    decided["goal"] = to_json(of_run(payload))
-    _load(work, payload["size"], payload["split_ids"], decided)
-    names, recorded = list(work.images.classes), list(payload["classes"])
+    preprocessing = {"fit": "crop"} if looked.preprocessing is None else looked.preprocessing.to_json()
+    decided = {"preprocessing": preprocessing, "flip": looked.flip.to_json(), "goal": to_json(goal_of(looked))}
+    _load(work, looked.size, looked.split_ids.to_json(), decided)
+    names, recorded = list(work.images.classes), list(looked.classes)
     if names != recorded:  # a network's outputs stand in this order
         place = next((i for i, pair in enumerate(zip(names, recorded, strict=False)) if pair[0] != pair[1]), len(names))
         was, is_ = (quoted(found[place]) if place < len(found) else "missing" for found in (recorded, names))
@@ -38,7 +45,7 @@ def again(work: Work, payload: dict[str, Any]) -> None:
             f"{printable(work.run.request.data)} no longer gives the classes this run began with: number {place} is {is_}, "
             f"was {was}; put the data back to resume, or start a new run"
         )
-    now, before = work.images.facts["data_hash"], payload["data_hash"]
+    now, before = work.images.facts["data_hash"], looked.data_hash
     if now != before:
         raise UserError(
             f"{printable(work.run.request.data)} is not the data this run began with (hash {now[:12]}, was {before[:12]}); "
@@ -76,22 +83,18 @@ def _load(work: Work, size: int | Sizing | None, split: dict[str, Any] | None, b
     work.data = data
 
 
-def said(payload: dict[str, Any]) -> str:
+def said(looked: Looked) -> str:
     """The line for the progress table."""
-    counts = {name: sum(per_class) for name, per_class in payload["counts"].items()}
-    text = f"{len(payload['classes'])} classes; " if payload["classes"] else f"{payload['goal']['task']}; "
-    text += f"{counts['train']:,} train, {counts['val']:,} val, {counts['test']:,} test images"
-    text += f" at {payload['size']} x {payload['size']}"
-    fit = (payload.get("preprocessing") or {}).get("fit", "crop")
-    text += "" if fit == "crop" else f", {'padded' if fit == 'pad' else 'squeezed'} to squares"
-    text += "" if payload["flip"]["suggested"] else "; never mirrored"
-    if payload["unreadable"]:
-        text += f"; {len(payload['unreadable'])} unreadable, skipped"
-    duplicates = payload["duplicates"]
-    if duplicates["exact"] or duplicates["near"]:
-        text += f"; {duplicates['exact']} exact and {duplicates['near']} near duplicates across the split"
-    notes = payload.get("notes") or []
-    text += "".join(f"\n  note: {note}" for note in notes[:_NOTES])
-    if len(notes) > _NOTES:
-        text += f"\n  note: {len(notes) - _NOTES} more in the report"
+    train, val, test = (sum(counts) for counts in (looked.counts.train, looked.counts.val, looked.counts.test))
+    text = f"{len(looked.classes)} classes; " if looked.classes else f"{looked.task}; "
+    text += f"{train:,} train, {val:,} val, {test:,} test images at {looked.size} x {looked.size}"
+    text += "" if looked.fit == "crop" else f", {'padded' if looked.fit == 'pad' else 'squeezed'} to squares"
+    text += "" if looked.flip.suggested else "; never mirrored"
+    if looked.unreadable:
+        text += f"; {len(looked.unreadable)} unreadable, skipped"
+    if looked.duplicates.exact or looked.duplicates.near:
+        text += f"; {looked.duplicates.exact} exact and {looked.duplicates.near} near duplicates across the split"
+    text += "".join(f"\n  note: {note}" for note in looked.notes[:_NOTES])
+    if len(looked.notes) > _NOTES:
+        text += f"\n  note: {len(looked.notes) - _NOTES} more in the report"
     return text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from archsmith.data import chosen, ordered
+from archsmith.run.records.ship import Mistake
 from archsmith.stages.work import Work
 
 _MOST, _SIDE = 12, 96  # pictures, and the longest side of one in pixels
@@ -19,8 +19,8 @@ _LOOKED_AT = 1024  # test images at most, spread over all of them
 
 
 @torch.inference_mode()
-def mistaken(work: Work, network: nn.Module) -> list[dict[str, Any]]:
-    """The mistakes it is surest of: {"true", "predicted", "share" of its probability, "png" in base64}; [] for other tasks."""
+def mistaken(work: Work, network: nn.Module) -> list[Mistake]:
+    """The mistakes it is surest of; none for other tasks."""
     if work.images.goal.task != "classification":
         return []
     whole, names = work.images.parts["test"], work.images.classes
@@ -34,12 +34,12 @@ def mistaken(work: Work, network: nn.Module) -> list[dict[str, Any]]:
         place += len(y)
     surest = sorted(found, key=lambda row: (-row[0], row[1]))[:_MOST]
     return [
-        {
-            "true": names[true],
-            "predicted": names[answer],
-            "share": round(share, 4),
-            "png": _png(part.images([place])[0].numpy()),
-        }
+        Mistake(
+            true=names[true],
+            predicted=names[answer],
+            share=round(share, 4),
+            png=_png(part.images([place])[0].numpy()),
+        )
         for share, place, true, answer in surest
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +12,12 @@ from torch import nn
 from archsmith.elastic.supernet import search_space
 from archsmith.errors import Damaged, UserError, did_you_mean
 from archsmith.run import claim
+from archsmith.run.decisions import BEGUN_WITH, REFERENCES
+from archsmith.run.records import Looked, Shipped
+from archsmith.run.records.profile import HandMade
 from archsmith.run.store import Run, altered
 from archsmith.spaces import build_for
-from archsmith.tasks import of_run
+from archsmith.stages.look import goal_of
 
 
 def best(run: Run, which: str | None = None) -> nn.Module:
@@ -23,35 +26,39 @@ def best(run: Run, which: str | None = None) -> nn.Module:
     `which`: "search", "reference", or the key or name (or its beginning) of any that finish trained; from its checkpoint.
     """
     run.space  # noqa: B018  refuses a file that this user has not named
-    shipped, seen = run.stage("ship"), run.stage("look")
-    if shipped is None or seen is None:
+    shipped, looked = run.shipped, run.looked
+    if shipped is None or looked is None:
         raise UserError(f"{run.folder} has not shipped a network yet; finish it with `archsmith resume {run.folder}`")
     arm, name, options = named(run, shipped, which)
-    network = _rebuilt(run, seen, arm, options)
-    if name != shipped["key"]:
-        rivals = ((shipped["search"] or {}).get("key"), ((run.stage("finish") or {})["reference"] or {}).get("chosen"))
+    network = _rebuilt(run, looked, arm, options)
+    if name != shipped.key:
+        reference = run.finished.reference if run.finished is not None else None
+        rivals = [shipped.search.key] if shipped.search is not None else []
+        rivals += [reference.chosen] if reference is not None else []
         return _from_checkpoint(run, network, f"{arm}-{name}", again=name in rivals)
     return _from_package(run, shipped, network)
 
 
-def named(run: Run, shipped: Mapping[str, Any], which: str | None) -> tuple[str, str, Mapping[str, Any]]:
+def named(run: Run, shipped: Shipped, which: str | None) -> tuple[str, str, Mapping[str, Any]]:
     """(arm, name, options) of a trained network; UserError where there is none, or several, of that name."""
-    finish = run.stage("finish") or {}
-    reference = finish.get("reference") or {}
-    arm = (run.decided("begun-with") or {"arm": "search"})["arm"]  # of a network that was trained further
-    known = {key: (arm, key, found["options"]) for key, found in (finish.get("networks") or {}).items() if not found["failed"]}
-    known.setdefault(shipped["key"], (arm, shipped["key"], shipped["architecture"]["options"]))
-    hand_made = {fields["name"]: fields for fields in _hand_made(run)}
-    known |= {name: ("reference", name, hand_made[name]) for name in reference.get("networks") or {} if name in hand_made}
-    own = (shipped.get("search") or {}).get("key")
-    by_hand = reference.get("chosen") if arm == "search" else shipped["key"]
-    fixed = {None: shipped["key"], "search": own, "reference": by_hand}
+    finished, begun = run.finished, run.decided(BEGUN_WITH)
+    reference = finished.reference if finished is not None else None
+    arm = "search" if begun is None else begun.arm  # of a network that was trained further
+    networks = finished.networks if finished is not None else {}
+    known = {key: (arm, key, found.options) for key, found in networks.items() if not found.failed}
+    known.setdefault(shipped.key, (arm, shipped.key, shipped.architecture.options))
+    hand_made = {one.name: one for one in _hand_made(run)}
+    raced = reference.networks if reference is not None else {}
+    known |= {name: ("reference", name, hand_made[name].to_json()) for name in raced if name in hand_made}
+    own = shipped.search.key if shipped.search is not None else None
+    by_hand = shipped.key if arm != "search" else reference.chosen if reference is not None else None
+    fixed = {None: shipped.key, "search": own, "reference": by_hand}
     if which in fixed:
-        if fixed[which] is None:
+        if (name := fixed[which]) is None:
             why = "trained no hand-made network (--no-reference, or none fitted)"
             why = why if which == "reference" else "trained a hand-made network further, none of the search"
             raise UserError(f"--network {which}: {run.folder} {why}")
-        return known[fixed[which]]
+        return known[name]
     found = [entry for name, entry in known.items() if name == which] or [
         entry for name, entry in known.items() if which and name.startswith(which)
     ]
@@ -61,13 +68,15 @@ def named(run: Run, shipped: Mapping[str, Any], which: str | None) -> tuple[str,
     return found[0]
 
 
-def _hand_made(run: Run) -> list[dict[str, Any]]:
+def _hand_made(run: Run) -> Sequence[HandMade]:
     """The descriptions of the hand-made networks of a run."""
-    found = (run.stage("profile") or {}).get("references")
-    return (found["networks"] if found is not None else run.decided("finish/references")) or []
+    found = run.profiled.references if run.profiled is not None else None
+    if found is not None:
+        return found.networks
+    return run.decided(REFERENCES) or []
 
 
-def _rebuilt(run: Run, seen: Mapping[str, Any], arm: str, options: Mapping[str, Any]) -> nn.Module:
+def _rebuilt(run: Run, looked: Looked, arm: str, options: Mapping[str, Any]) -> nn.Module:
     """The network of an architecture, or of a hand-made one's description; its weights are made up."""
     import torch
 
@@ -75,21 +84,21 @@ def _rebuilt(run: Run, seen: Mapping[str, Any], arm: str, options: Mapping[str, 
     from archsmith.space import Architecture
     from archsmith.spaces.reference import Reference
 
-    goal = of_run(seen)
+    goal = goal_of(looked)
     if arm == "reference":
         return Reference(**options).make(0, goal.headed)
-    model = build_for(goal, run.space, seen["channels"], seen["size"])
+    model = build_for(goal, run.space, looked.channels, looked.size)
     arch = search_space(model).check(Architecture.from_json(options))
     return extract(model, arch, "fresh", torch.Generator().manual_seed(0))
 
 
-def _from_package(run: Run, shipped: Mapping[str, Any], network: nn.Module) -> nn.Module:
+def _from_package(run: Run, shipped: Shipped, network: nn.Module) -> nn.Module:
     import hashlib
 
     from safetensors.torch import load as parse
 
     path = run.folder / "best" / "model.safetensors"
-    expected = next(f["sha256"] for f in shipped["files"] if f["name"] == "model.safetensors")
+    expected = next(file.sha256 for file in shipped.files if file.name == "model.safetensors")
     data = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(data).hexdigest() != expected:
         raise Damaged(
@@ -133,12 +142,12 @@ def export(
     over = over and path is not None
     path, kind = _exported(run, path, format)
     _check_package(run)
-    seen = run.stage("look") or {}
-    network = best(run, which)
-    shape = (seen["channels"], seen["size"], seen["size"])
-    goal = of_run(seen)
-    around = deployment_of(goal, seen["mean"], seen["std"])
-    how = seen.get("preprocessing") or {"fit": "crop"}
+    network, looked = best(run, which), run.looked
+    assert looked is not None
+    shape = (looked.channels, looked.size, looked.size)
+    goal = goal_of(looked)
+    around = deployment_of(goal, looked.mean, looked.std)
+    how = {"fit": "crop"} if looked.preprocessing is None else looked.preprocessing.to_json()
     notes = {"labels": list(goal.names), "task": goal.task, "preprocess": how}
     return export_file(network, path, kind, shape=shape, deployment=around, metadata=notes, over=over)
 
@@ -146,7 +155,7 @@ def export(
 def _check_package(run: Run) -> None:
     """Damaged where best/ says another thing of the network than the run: what is exported has classes and preprocessing as the
     run recorded them, which somebody who changed those files would not expect. Notes on the card are anybody's to make."""
-    changed = [path for path in altered(run.folder, run.stage("ship") or {}) if path.suffix not in (".md", ".py")]
+    changed = [path for path in altered(run.folder, run.shipped) if path.suffix not in (".md", ".py")]
     if changed:
         raise Damaged(
             f"{changed[0]} is not the file that was shipped (its checksum differs), and the run has its classes and "

@@ -21,6 +21,8 @@ from archsmith.methods.job import Job, JobClock, JobData, JobLog, JobSpace, Shar
 from archsmith.methods.protocol import TooLittleTime, Trained, has, screen, shares_of, start
 from archsmith.methods.protocol import finish as plan_of
 from archsmith.run import clock, trust
+from archsmith.run.decisions import BEGUN_WITH, FINALISTS, SHIP_LOOKS
+from archsmith.run.records import Finished, Part, record_of
 from archsmith.run.request import Request
 from archsmith.run.stopwatch import Stopwatch
 from archsmith.run.store import STAGES, Run
@@ -47,7 +49,7 @@ def _noted(run: Run, notes: Sequence[str]) -> None:
 
 def run_further(run: Run) -> bool:
     """Whether the run trains a network of another one."""
-    return run.decided("begun-with") is not None
+    return run.decided(BEGUN_WITH) is not None
 
 
 def carry_on(run: Run, watch: Watch | None = None, *, ahead_s: float = 0.0, notes: Sequence[str] = ()) -> Run:
@@ -186,7 +188,7 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
     method = method_of(request)
     shares = shares_of(method)
 
-    def nothing(work: Work, payload: dict[str, Any]) -> None:
+    def nothing(work: Work, payload: Any) -> None:
         return None
 
     def train(work: Work) -> dict[str, Any]:
@@ -206,7 +208,7 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
             return {**own.search(job_of(work), None), "instead": doubt}
         return method.search(job_of(work), trained(work) if has(method, "train") else None)
 
-    def finished(work: Work) -> dict[str, Any]:
+    def finished(work: Work) -> Finished:
         if run_further(work.run):
             return further.further(work)
         if _doubt(work):
@@ -215,8 +217,8 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
         return finish.finish(work, start(method, job_of(work), weights), plan_of(method))
 
     return {
-        "look": (look.look, look.again, look.said, lambda work: None),
-        "profile": (profile.profile, profile.again, profile.said, lambda work: None),
+        "look": (*_typed("look", look.look, look.again, look.said), lambda work: None),
+        "profile": (*_typed("profile", profile.profile, profile.again, profile.said), lambda work: None),
         "screen": (
             lambda work: screen(method, job_of(work)),
             nothing,
@@ -230,9 +232,24 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
             _searched,
             lambda work: _predicted(work, "search") if shares.scoring or shares.sharing else 0.0,
         ),
-        "finish": (finished, nothing, finish.said, lambda work: work.left_s),
-        "ship": (ship.ship, nothing, ship.said, _shipping),
+        "finish": (*_typed("finish", finished, nothing, finish.said), lambda work: work.left_s),
+        "ship": (*_typed("ship", ship.ship, nothing, ship.said), _shipping),
     }
+
+
+def _typed(
+    stage: str, do: Callable[[Work], Part], again: Callable[[Work, Any], None], said: Callable[[Any], str]
+) -> tuple[Stage, Again, Said]:
+    """A stage that speaks in records, for a table of those that speak in JSON."""
+
+    def left(payload: dict[str, Any]) -> Part:
+        return record_of(stage, payload, "the run")
+
+    return (
+        lambda work: do(work).to_json(),
+        lambda work, payload: again(work, left(payload)),
+        lambda payload: said(left(payload)),
+    )
 
 
 def _scoring(work: Work) -> float:
@@ -249,7 +266,7 @@ def _predicted(work: Work, stage: str) -> float | None:
 
 
 def _shipping(work: Work) -> float:
-    return clock.expected_shipping(work.run.decided("ship/looks") or 0.0)
+    return clock.expected_shipping(work.run.decided(SHIP_LOOKS) or 0.0)
 
 
 def _doubt(work: Work) -> str | None:
@@ -292,7 +309,7 @@ def job_of(work: Work) -> Job:
             spent=lambda: watch.seconds if watch is not None else 0.0,
             left=left,
             trials=request.trials if request.trials is not None or work.timed else 192,
-            finalists=run.decide("finalists", lambda: finish.finalists(work)),
+            finalists=run.decide(FINALISTS, lambda: finish.finalists(work)),
             training=finish.training(work),
             referenced=work.referenced,
         ),

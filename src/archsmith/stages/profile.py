@@ -8,19 +8,20 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from random import Random
-from typing import Any
 
 from archsmith.errors import UserError
 from archsmith.metrics.cost import LAYERS
 from archsmith.metrics.latency import LatencyTable, whole_ms
 from archsmith.problem.budget import human
 from archsmith.run import clock
+from archsmith.run.records import Profiled
+from archsmith.run.records.profile import HandMade, HandMades
 from archsmith.spaces.reference import BOUNDING, Reference, reference
 from archsmith.stages.profiling import share_text, survey
 from archsmith.stages.work import Work
 
 
-def profile(work: Work) -> dict[str, Any]:
+def profile(work: Work) -> Profiled:
     """Costs over the space, the share that fits; raises NothingFits, naming the nearest network and the limit to relax."""
     total = work.run.request.time_s if work.timed else None
     if any(limit.metric == "latency" for limit in work.limits):
@@ -34,12 +35,12 @@ def profile(work: Work) -> dict[str, Any]:
         work.space_name, work.space, work.limits, work.costs, work.latency, work.run.request.seed,
         seconds=math.inf if total is None else clock.profiling(total), tell=work.tell,
     )  # fmt: skip
-    return {**found, "init": work.init_said, "references": _references(work, total)}
+    return Profiled(**found, init=work.init_said, references=_references(work, total))
 
 
-def again(work: Work, payload: dict[str, Any]) -> None:
+def again(work: Work, profiled: Profiled) -> None:
     """Takes up the latency table that was measured."""
-    if payload["latency_table"] is not None:
+    if profiled.latency_table is not None:
         work.latency = _table(work)
         if work.timed:
             work.latency.allow(0.0)
@@ -50,7 +51,7 @@ def _table(work: Work) -> LatencyTable:
     return LatencyTable(work.model, work.shape, threads=work.threads, path=work.run.folder / "latency.json", counts=counts)
 
 
-def _references(work: Work, total: float | None) -> dict[str, Any] | None:
+def _references(work: Work, total: float | None) -> HandMades | None:
     """The hand-made networks that use the budget, or as much of it as the time is good for, or why there are none; None where
     they are to follow the chosen network.
 
@@ -64,10 +65,10 @@ def _references(work: Work, total: float | None) -> dict[str, Any] | None:
     work.tell("scaling a hand-made network to the budget", None)
     try:
         seconds = None if total is None else clock.scaling_reference(total)
-        found = [asdict(network) for network in scaled(work, limits, seconds)]
+        found = tuple(HandMade(**asdict(network)) for network in scaled(work, limits, seconds))
     except UserError as error:
-        return {"networks": [], "why": str(error)}
-    return {"networks": found, "why": None}
+        return HandMades(networks=(), why=str(error))
+    return HandMades(networks=found, why=None)
 
 
 def scaled(work: Work, limits: dict[str, float], seconds: float | None = None) -> list[Reference]:
@@ -83,23 +84,19 @@ def _after(seconds: float | None) -> Callable[[], bool]:
     return lambda: seconds is not None and time.monotonic() - began > seconds
 
 
-def said(payload: dict[str, Any]) -> str:
+def said(profiled: Profiled) -> str:
     """The line for the progress table."""
-    costs = ", ".join(f"{n} {human(n, v['min'])} to {human(n, v['max'])}" for n, v in payload["metrics"].items())
-    text = f"{payload['space_size']} networks, {costs}"
-    if payload["budget"]:
-        share = payload["feasible_share"]
-        text += (
-            f"; {share_text(share['share'])} of the space fits"
-            if share["share"]
-            else f"; what fits is rare, found {share['found']}"
-        )
-    if table := payload["latency_table"]:
-        text += f"; latency table off by {table['mape']:.0%} on {table['held_out']} networks" if table.get("held_out") else ""
-        if table.get("rough_mape") is not None:
-            text += f", by {table['rough_mape']:.0%} where blocks were not timed"
-    if payload.get("init"):
-        text += f"; {payload['init']}"
-    if (references := payload.get("references")) and references["why"]:
-        text += f"; no hand-made reference: {references['why']}"
+    costs = ", ".join(f"{n} {human(n, v.min)} to {human(n, v.max)}" for n, v in profiled.metrics.items())
+    text = f"{profiled.space_size} networks, {costs}"
+    if profiled.budget:
+        share = profiled.feasible_share
+        text += f"; {share_text(share.share)} of the space fits" if share.share else f"; what fits is rare, found {share.found}"
+    if table := profiled.latency_table:
+        text += f"; latency table off by {table.mape:.0%} on {table.held_out} networks" if table.held_out else ""
+        if table.rough_mape is not None:
+            text += f", by {table.rough_mape:.0%} where blocks were not timed"
+    if profiled.init:
+        text += f"; {profiled.init}"
+    if profiled.references is not None and profiled.references.why:
+        text += f"; no hand-made reference: {profiled.references.why}"
     return text

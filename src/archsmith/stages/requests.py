@@ -15,6 +15,9 @@ from archsmith._internal.progress import Watch
 from archsmith.data.table import pieces
 from archsmith.errors import ArchsmithError, UserError, shown
 from archsmith.export.files import safetensors_bytes
+from archsmith.run.decisions import BEGUN_WITH, BegunWith
+from archsmith.run.records import Finished, Shipped
+from archsmith.run.records.finish import Finalist, TrainedNetwork
 from archsmith.run.request import Request, request_from
 from archsmith.run.store import STAGES, Run
 from archsmith.spaces import meant
@@ -40,7 +43,7 @@ def start(
     _begun_with(request)
     _outside(request.data, Path(out))
     run = Run.create(out, absolute(request))
-    return _unless_refused(run, watch, lambda disk: run.stage("look" if disk else "profile") is not None, ahead_s, notes)
+    return _unless_refused(run, watch, lambda disk: (run.looked if disk else run.profiled) is not None, ahead_s, notes)
 
 
 def _outside(data: str, out: Path) -> None:
@@ -106,7 +109,7 @@ def again(
     changes["settings"] = regenerating(run, settings or {})
     request = _changed(run, **changes, budget=budget)
     new = run.another(out, request, taken)
-    return _unless_refused(new, watch, lambda disk: new.stage("profile") is not None, ahead_s, notes)
+    return _unless_refused(new, watch, lambda disk: new.profiled is not None, ahead_s, notes)
 
 
 def _changed(run: Run, **changes: Any) -> Request:
@@ -139,37 +142,45 @@ def train(
     instead), `training` (lr, batch, augment). Where its accuracy on the validation images does not grow, it ships as it was.
     """
     request = _changed(run, **changes, reference=False)
-    shipped, seen, finish_ = run.stage("ship"), run.stage("look"), run.stage("finish")
     network = best(run, which)
-    assert shipped is not None and seen is not None and finish_ is not None
-    arm, name, options = named(run, shipped, which)
-    found = {**((finish_["reference"] or {}).get("networks") or {}), **finish_["networks"]}[name]
+    shipped, looked, finished = run.shipped, run.looked, run.finished
+    assert shipped is not None and looked is not None and finished is not None
     if epochs is not None:
-        images = sum(seen["counts"]["train"])
+        images = sum(looked.counts.train)
         batch = request.training.get("batch") or default_recipe(images, device=pick_device(request.device)).batch_size
         request = request_from(
             **{**request.model_dump(), "steps": max(1, math.ceil(epochs * images / int(batch))), "time_s": None}
         )
-    searched = shipped["search"] or {}
-    tests = {  # of those that were looked at
-        (finish_["reference"] or {}).get("chosen"): shipped["reference_test"], searched.get("key"): searched.get("test"),
-        shipped["key"]: shipped["test"],
-    }  # fmt: skip
-    looked = tests.get(name)
-    begun = {
-        "key": name, "arm": arm, "options": dict(options), "val_accuracy": found["val_accuracy"], "above": found.get("above"),
-        "origin": found.get("origin", "hand-made"), "costs": {n: found[n] for n in ("params", "macs") if n in found},
-        "test": looked["accuracy"] if looked else None,
-    }  # fmt: skip
+    begun = _begun(shipped, finished, named(run, shipped, which))
 
     def also(new: Run) -> None:
         replace_file(further.weights_path(new.folder), safetensors_bytes(network))
-        new.decide("begun-with", lambda: begun)
+        new.decide(BEGUN_WITH, lambda: begun)
 
     taken = tuple(stage for stage in STAGES if stage not in ("finish", "ship"))
     new = run.another(out, request, taken, also)
     trained = new.folder / "checkpoints"
     return _unless_refused(new, watch, lambda disk: any(trained.glob(f"{further.ARM}-*")), ahead_s, notes)
+
+
+def _begun(shipped: Shipped, finished: Finished, chosen: tuple[str, str, Mapping[str, Any]]) -> BegunWith:
+    """What a run that trains a network further begins with; `chosen`: its arm, name and options."""
+    arm, name, options = chosen
+    reference = finished.reference
+    networks: dict[str, TrainedNetwork] = {**(reference.networks if reference is not None else {}), **finished.networks}
+    found, test = networks[name], None
+    if name == shipped.key:
+        test = shipped.test
+    elif shipped.search is not None and name == shipped.search.key:
+        test = shipped.search.test
+    elif reference is not None and name == reference.chosen:
+        test = shipped.reference_test
+    return BegunWith(
+        key=name, arm=arm, options=dict(options), val_accuracy=found.val_accuracy, above=found.above,
+        origin=found.origin if isinstance(found, Finalist) else "hand-made",
+        costs={n: found.costs[n] for n in ("params", "macs") if n in found.costs},
+        test=None if test is None else test.accuracy,
+    )  # fmt: skip
 
 
 def absolute(request: Request) -> Request:
@@ -214,7 +225,9 @@ def moved(run: Run, data: str) -> Run:
     """A run with nothing left to do, whose images are found to be the same at another place, which it keeps."""
     found = relocated(run, data)
     with found.locked():
-        look.again(open_work(found), found.stage("look") or {})
+        looked = found.looked
+        assert looked is not None
+        look.again(open_work(found), looked)
     return found
 
 

@@ -18,6 +18,7 @@ from archsmith._internal.seeding import mix, seeded
 from archsmith.data import Part, batches, chosen, ordered
 from archsmith.feasibility.sampler import feasible_sample
 from archsmith.methods.job import Sharing
+from archsmith.run.decisions import SHARING_IMAGES, SHARING_SECONDS, SHARING_STEPS
 from archsmith.spaces import build_for
 from archsmith.stages.finish import class_counts, recipe_for
 from archsmith.stages.work import Work
@@ -32,15 +33,15 @@ _ESTIMATE = 0.002  # of the seconds for shared weights, at most: one estimate
 def budget(work: Work) -> tuple[float | None, int | None]:
     """(seconds, steps) for shared weights, one of them None; decided once."""
     if work.timed:
-        return float(work.run.decide("sharing/seconds", lambda: work.plan.sharing)), None
-    return None, int(work.run.decide("sharing/steps", lambda: max(1, int(SHARE * (work.run.request.steps or 0)))))
+        return work.run.decide(SHARING_SECONDS, lambda: work.plan.sharing), None
+    return None, work.run.decide(SHARING_STEPS, lambda: max(1, int(SHARE * (work.run.request.steps or 0))))
 
 
 def sharing(work: Work) -> Sharing:
     """The images to judge by are part of the training images: finish trains on them again, validation and test stay unseen."""
     seconds, steps = budget(work)
     data, seed = work.images, work.run.request.seed
-    most = _HELD_OUT if seconds is None else work.run.decide("sharing/images", partial(_affordable, work, seconds))
+    most = _HELD_OUT if seconds is None else work.run.decide(SHARING_IMAGES, partial(_affordable, work, seconds))
     trained, held_out = _divided(data.parts["train"], most)
     recipe = recipe_for(work)
     recipe = replace(recipe, lr=recipe.lr if "lr" in work.run.request.training else _RATE * recipe.lr)

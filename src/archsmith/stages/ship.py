@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 from torch import nn
 
@@ -21,10 +20,14 @@ from archsmith.metrics.limits import as_json
 from archsmith.problem.budget import Limit, human
 from archsmith.report.front import write_front
 from archsmith.report.verdict import compare
+from archsmith.run.decisions import budget_of
+from archsmith.run.records import Finished, Shipped
+from archsmith.run.records.finish import TrainedNetwork
+from archsmith.run.records.ship import BudgetRow, PassedOver, SearchArm, ShippedArchitecture, Tested, tested
 from archsmith.space import Architecture
 from archsmith.spaces.reference import HAND_MADE, costs
 from archsmith.stages import further
-from archsmith.stages.finish import field_for, recipe_for, reference_entrants, references, shortlisted
+from archsmith.stages.finish import field_for, listed, reached, recipe_for, reference_entrants, references, shortlisted
 from archsmith.stages.mistakes import mistaken
 from archsmith.stages.sizing import wanted as wanted_images
 from archsmith.stages.work import Work
@@ -40,7 +43,7 @@ class Contender:
 
     name: str
     arm: str
-    found: Mapping[str, Any]
+    found: TrainedNetwork
     arch: Architecture
     make: Callable[[], nn.Module]
 
@@ -51,13 +54,14 @@ class Checked:
 
     contender: Contender
     network: nn.Module
-    checks: list[dict[str, Any]]
+    checks: Sequence[BudgetRow]
     violation: float
 
 
-def ship(work: Work) -> dict[str, Any]:
+def ship(work: Work) -> Shipped:
     """Takes the best network by validation whose exported file keeps to the budget, the hand-made one among them."""
-    finish = work.run.stage("finish") or {}
+    finish = work.run.finished
+    assert finish is not None
     searched, fell_back = _choose(work, _searched(work, finish))
     by_hand = _by_hand(work, finish)
     rival = None if by_hand is None else _checked(work, by_hand)
@@ -65,16 +69,17 @@ def ship(work: Work) -> dict[str, Any]:
     work.tell("one look at the test images", 0.2)
     looked = {c.contender.arm: _tested(work, c.network) for c in (searched, rival) if c is not None}
     test, reference_test = looked[chosen.contender.arm], looked.get("reference")
-    examples = mistaken(work, chosen.network)
+    mistakes = mistaken(work, chosen.network)
     work.tell("exporting and verifying", 0.4)
     said = verdict(looked["search"], reference_test, work.images.goal.measure, hand_made=chosen is rival)
-    if finish.get("further"):
+    if finish.further:
         said = further.verdict(work, test)
     warning = _warning(work, chosen.contender, test)
+    space = further.space_of(work) if finish.further else work.space_name if chosen is searched else HAND_MADE
     facts = {
-        "test": test, "budget": chosen.checks, "data": work.images.name, "val_accuracy": chosen.contender.found["val_accuracy"],
-        **costs(chosen.network, work.shape), "warning": warning,
-        "space": further.space_of(work) if finish.get("further") else work.space_name if chosen is searched else HAND_MADE,
+        "test": test.to_json(), "budget": [row.to_json() for row in chosen.checks], "data": work.images.name,
+        "val_accuracy": chosen.contender.found.val_accuracy, **costs(chosen.network, work.shape), "warning": warning,
+        "space": space,
     }  # fmt: skip
     network, some = chosen.network.cpu(), work.images.parts["val"]
     package = export.ship(
@@ -82,103 +87,100 @@ def ship(work: Work) -> dict[str, Any]:
         std=work.images.std, architecture=chosen.contender.arch, facts=facts, threads=work.threads,
         images=some.images(range(min(16, len(some)))), preprocessing=work.images.how,
     )  # fmt: skip
-    own, arm = searched.contender, further.arm_of(work) if finish.get("further") else chosen.contender.arm
-    of_search = {"key": own.name, "options": dict(own.arch), "budget": searched.checks, "test": looked["search"]}
-    return {
-        **package,
+    own, arm = searched.contender, further.arm_of(work) if finish.further else chosen.contender.arm
+    of_search = SearchArm(key=own.name, options=dict(own.arch), budget=tuple(searched.checks), test=looked["search"])
+    arch = chosen.contender.arch
+    decided = {
         "network": arm,
         "key": chosen.contender.name,
-        "architecture": {
-            "space": facts["space"], "key": chosen.contender.arch.key, "options": dict(chosen.contender.arch),
-        },
+        "architecture": ShippedArchitecture(space=space, key=arch.key, options=dict(arch)),
         "budget": chosen.checks,
         "fell_back": fell_back,
         "test": test,
-        "search": None if finish.get("further") and arm == "reference" else of_search,
+        "search": None if finish.further and arm == "reference" else of_search,
         "reference_test": reference_test,
         "verdict": said,
         "warning": warning,
-        "mistakes": examples,
+        "mistakes": mistakes,
         "measure": work.images.goal.measure,
-    }  # fmt: skip
+    }
+    return Shipped(**{**package, **decided})
 
 
-def _tested(work: Work, network: nn.Module) -> dict[str, Any]:
+def _tested(work: Work, network: nn.Module) -> Tested:
     """The one look, and whether what was seen is better than an answer that never looks."""
     result = work.judged(network, work.part("test"))
-    return {**result, **against_constant(result)}
+    return tested({**result, **against_constant(result)})
 
 
-def verdict(
-    test: dict[str, Any], reference: dict[str, Any] | None, measure: str = "accuracy", *, hand_made: bool = False
-) -> str:
+def verdict(test: Tested, reference: Tested | None, measure: str = "accuracy", *, hand_made: bool = False) -> str:
     """Whether the search paid, in one sentence. `hand_made`: the hand-made network ships, as validation had it better."""
-    text = f"test {measure} {test['accuracy']:.2%} (95 % interval {test['interval'][0]:.2%} to {test['interval'][1]:.2%})"
-    above, other = test.get("above", True), reference is not None and reference.get("above", True)
-    constant = f"no better than giving the same answer always ({test.get('constant', 0.0):.2%})"
+    text = f"test {measure} {test.accuracy:.2%} (95 % interval {test.interval[0]:.2%} to {test.interval[1]:.2%})"
+    above, other = test.above, reference is not None and reference.above
+    constant = f"no better than giving the same answer always ({test.constant:.2%})"
     if not above and not other:
-        beside = f", nor is the hand-made reference at equal cost ({reference['accuracy']:.2%})" if reference else ""
+        beside = f", nor is the hand-made reference at equal cost ({reference.accuracy:.2%})" if reference else ""
         return f"{text}: {constant}{beside}. This is no result"
     end = "; the hand-made network was better on the validation images: it is what lies in best/" if hand_made else ""
     if reference is None:
         return f"{text}; no hand-made reference was trained"
-    beside = f"{text}; the hand-made reference at equal cost {reference['accuracy']:.2%}"
+    beside = f"{text}; the hand-made reference at equal cost {reference.accuracy:.2%}"
     if not above:
         return f"{beside}: the search lost, its network is {constant}{end}"
-    found = compare(test["accuracy"], test["interval"], reference["accuracy"], reference["interval"])
+    found = compare(test.accuracy, test.interval, reference.accuracy, reference.interval)
     word = {"won": "the search won", "lost": "the search lost", "tie": "a tie within the interval"}[found.outcome]
     return f"{beside}: {word}{end}"
 
 
-def _warning(work: Work, chosen: Contender, test: Mapping[str, Any]) -> str | None:
+def _warning(work: Work, chosen: Contender, test: Tested) -> str | None:
     """What to say, loudly, of a network that is no better than a constant; None of one that is."""
-    if test["above"]:
+    if test.above:
         return None
     images, recipe = len(work.images.parts["train"]), recipe_for(work)
-    saw, should = chosen.found["steps"] * recipe.batch_size, wanted_images(images, recipe, dense=work.dense)
+    saw, should = chosen.found.steps * recipe.batch_size, wanted_images(images, recipe, dense=work.dense)
     text = (
-        f"No result: on {test['n']:,} test images the network ({test['accuracy']:.1%}) cannot be told from one that gives the "
-        f"same answer always ({test['constant']:.1%})."
+        f"No result: on {test.n:,} test images the network ({test.accuracy:.1%}) cannot be told from one that gives the "
+        f"same answer always ({test.constant:.1%})."
     )
     more = more_time(saw, should, work.run.request.time_s or 0.0) if work.timed else None
     if more is not None:
-        each = f"It saw each training image {saw / images:.1f} times in {chosen.found['steps']} steps"
+        each = f"It saw each training image {saw / images:.1f} times in {chosen.found.steps} steps"
         return f"{text} {each}; {should / images:.0f} times take about --time {math.ceil(more / 60)}m at this pace."
     if saw < should:
         return f"{text} It saw each training image {saw / images:.1f} times; give it more --steps."
     return f"{text} It saw each training image {saw / images:.0f} times: look at the images and their labels."
 
 
-def _searched(work: Work, finish: Mapping[str, Any]) -> list[Contender]:
+def _searched(work: Work, finish: Finished) -> list[Contender]:
     """The search's networks, best first; the one alone that was trained further."""
-    if finish.get("further"):
-        ((name, alone),) = finish["networks"].items()
-        return [Contender(name, "search", alone, Architecture.from_json(alone["options"]), further.maker(work, alone))]
-    shortlist = (work.run.stage("search") or {})["shortlist"]
-    options = {entry["key"]: entry["options"] for entry in shortlist}
+    if finish.further:
+        ((name, alone),) = finish.networks.items()
+        return [Contender(name, "search", alone, Architecture.from_json(alone.options), further.maker(work, alone))]
+    shortlist = listed(work)
+    options = {entry.key: entry.options for entry in shortlist}
     entrants = {entrant.name: entrant for entrant in shortlisted(work, shortlist)}
-    found = finish["networks"]
+    found = finish.networks
 
     def make(name: str) -> nn.Module:
-        return trained(entrants[name], field_for(work, "search"), len(entrants), found[name])
+        return trained(entrants[name], field_for(work, "search"), len(entrants), reached(found[name]))
 
     return [
         Contender(name, "search", found[name], Architecture.from_json(options[name]), partial(make, name))
-        for name in finish["ranking"]
+        for name in finish.ranking
     ]
 
 
-def _by_hand(work: Work, finish: Mapping[str, Any]) -> Contender | None:
+def _by_hand(work: Work, finish: Finished) -> Contender | None:
     """The best hand-made network, where there are any."""
-    reference = finish["reference"]
+    reference = finish.reference
     if reference is None:
         return None
-    known = {r.name: r for r in references(work, finish["networks"][finish["chosen"]])}
+    known = {r.name: r for r in references(work, finish.best)}
     entrants = reference_entrants(work, list(known.values()))
-    entrant = next(e for e in entrants if e.name == reference["chosen"])
-    found = reference["networks"][entrant.name]
-    raced = [e for e in entrants if e.name in reference["networks"]]
-    make = partial(trained, entrant, field_for(work, "reference"), len(raced), found)
+    entrant = next(e for e in entrants if e.name == reference.chosen)
+    found = reference.best
+    raced = [e for e in entrants if e.name in reference.networks]
+    make = partial(trained, entrant, field_for(work, "reference"), len(raced), reached(found))
     return Contender(entrant.name, "reference", found, Architecture(asdict(known[entrant.name])), make)
 
 
@@ -189,7 +191,7 @@ def _better(work: Work, searched: Checked, rival: Checked | None) -> Checked:
     """
     if rival is None or any(limit.metric in OWN for limit in work.limits):  # what only a model of the space can count
         return searched
-    ours, theirs = (c.contender.found["val_accuracy"] or 0.0 for c in (searched, rival))
+    ours, theirs = (c.contender.found.val_accuracy or 0.0 for c in (searched, rival))
     if searched.violation != rival.violation:
         return searched if searched.violation < rival.violation else rival
     if apart(ours, theirs, len(work.images.parts["val"])):
@@ -198,38 +200,38 @@ def _better(work: Work, searched: Checked, rival: Checked | None) -> Checked:
     return rival if theirs > ours else searched
 
 
-def _lately(found: Mapping[str, Any]) -> float:
+def _lately(found: TrainedNetwork) -> float:
     """Mean accuracy of the end of a training and of the looks in its last fifth."""
-    last = [point["val_accuracy"] for point in found.get("curve") or () if 1 > point["progress"] >= _LATE]
-    return statistics.mean([found["val_accuracy"] or 0.0, *last])
+    last = [point.val_accuracy for point in found.curve if 1 > point.progress >= _LATE]
+    return statistics.mean([found.val_accuracy or 0.0, *last])
 
 
 def _checked(work: Work, contender: Contender) -> Checked:
     network = contender.make()
-    checks = work.run.decide(f"ship/{contender.name}", partial(check, work, network, contender))
+    checks = work.run.decide(budget_of(contender.name), partial(check, work, network, contender))
     return Checked(contender, network, checks, violation(work.limits, checks))
 
 
-def _choose(work: Work, contenders: Sequence[Contender]) -> tuple[Checked, list[dict[str, Any]]]:
+def _choose(work: Work, contenders: Sequence[Contender]) -> tuple[Checked, list[PassedOver]]:
     """The first that keeps every limit; where none does, the one of the least violation, and its misses stand in `budget`."""
     tried: list[Checked] = []
-    fell_back: list[dict[str, Any]] = []
+    fell_back: list[PassedOver] = []
     for contender in contenders:
         tried.append(found := _checked(work, contender))
-        missed = [row for row in found.checks if not row["met"]]
+        missed = [row for row in found.checks if not row.met]
         if not missed:
             return found, fell_back
-        why = "; ".join(f"{row['text']} but measured {human(row['metric'], row['value'])}" for row in missed)
-        fell_back.append({"key": contender.name, "why": why})
+        why = "; ".join(f"{row.text} but measured {human(row.metric, row.value)}" for row in missed)
+        fell_back.append(PassedOver(key=contender.name, why=why))
     return min(tried, key=lambda checked: checked.violation), fell_back
 
 
-def violation(limits: Sequence[Limit], checks: Sequence[dict[str, Any]]) -> float:
+def violation(limits: Sequence[Limit], checks: Sequence[BudgetRow]) -> float:
     """By how much the measured values break their limits, as `Problem` counts it; 0 where all are kept."""
-    return sum(limit.excess(row["value"]) for limit, row in zip(limits, checks, strict=True))
+    return sum(limit.excess(row.value) for limit, row in zip(limits, checks, strict=True))
 
 
-def check(work: Work, network: nn.Module, contender: Contender) -> list[dict[str, Any]]:
+def check(work: Work, network: nn.Module, contender: Contender) -> list[BudgetRow]:
     """Each limit against what the network really has; latency on the exported file, up to three times where it misses."""
     found, around = [], export.deployment_of(work.images.goal, work.images.mean, work.images.std)
     for limit in work.limits:
@@ -246,7 +248,7 @@ def check(work: Work, network: nn.Module, contender: Contender) -> list[dict[str
             value = layer_sums(network, work.shape)[limit.metric]
         else:
             value = costs(network, work.shape)[limit.metric]
-        found.append({**as_json(limit), "value": value, "met": limit.met(value)})
+        found.append(BudgetRow(**as_json(limit), value=value, met=limit.met(value)))
     return found
 
 
@@ -255,18 +257,16 @@ def finished(work: Work) -> None:
     write_front(work.run.folder)
 
 
-def said(payload: dict[str, Any]) -> str:
+def said(shipped: Shipped) -> str:
     """The line for the progress table."""
-    test = payload["test"]
-    measure = payload.get("measure", "accuracy")
-    text = f"test {measure} {test['accuracy']:.2%} on {test['n']:,} images; {len(payload['files'])} files in best/"
-    latency = payload["latency_ms"]
-    if latency:
-        text += f"; {latency['median_ms']:.2f} ms per image"
-    if payload.get("network") == "reference":
+    test = shipped.test
+    text = f"test {shipped.measure} {test.accuracy:.2%} on {test.n:,} images; {len(shipped.files)} files in best/"
+    if shipped.latency_ms is not None:
+        text += f"; {shipped.latency_ms.median_ms:.2f} ms per image"
+    if shipped.network == "reference":
         text += "; the hand-made network ships"
-    if any(not row["met"] for row in payload["budget"]):
+    if any(not row.met for row in shipped.budget):
         text += "; BUDGET MISSED"
-    if payload.get("warning"):
+    if shipped.warning:
         text += "; NO RESULT"
     return text

@@ -30,6 +30,8 @@ from archsmith.metrics.limits import constraints_of, counted
 from archsmith.problem import Candidate, Constraint, Problem
 from archsmith.problem.budget import Limit, parse
 from archsmith.run import clock
+from archsmith.run.decisions import BEGUN_WITH, GLANCE_IMAGES, MACS, PLAN, SHIP_LOOKS, TRAINING_PASSES
+from archsmith.run.records.profile import HandMades
 from archsmith.run.stopwatch import Stopwatch
 from archsmith.run.store import Run
 from archsmith.space import Architecture, SearchSpace
@@ -102,7 +104,7 @@ class Work:
     def augment(self) -> Augment:
         """What is done to training images: as asked, or as the data and the passes suggest that finish reckons with."""
         level = str(self.run.request.training.get("augment", "auto"))
-        return suggest(self.images, level, passes=self.run.decided("finish/passes") or 0.0)
+        return suggest(self.images, level, passes=self.run.decided(TRAINING_PASSES) or 0.0)
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
@@ -130,7 +132,7 @@ class Work:
     @property
     def glance_every(self) -> int:
         """One in so many validation images is looked at for the curves."""
-        return -(-len(self.images.parts["val"]) // int(self.run.decided("glance/images") or _GLANCE))
+        return -(-len(self.images.parts["val"]) // (self.run.decided(GLANCE_IMAGES) or _GLANCE))
 
     @property
     def workers(self) -> int:
@@ -239,11 +241,11 @@ class Work:
         for a least size.
         """
         asked = parse(self.run.request.budget)
-        if not self.timed or self.run.decided("begun-with") is not None or (asked and not self.dense):
+        if not self.timed or self.run.decided(BEGUN_WITH) is not None or (asked and not self.dense):
             return None
         if any(limit.op == ">=" for limit in asked):
             return None
-        return float(self.run.decide("macs", self._trainable_macs))
+        return self.run.decide(MACS, self._trainable_macs)
 
     def _trainable_macs(self) -> float:
         """Timed on one network: in the family on one by hand, as a random one of depthwise blocks takes much longer."""
@@ -274,7 +276,7 @@ class Work:
         if not self.timed:
             return _GLANCE
         fits = _GLANCE_SHARE * self.plan.search / max(image_s, 1e-9)
-        return int(self.run.decide("glance/images", lambda: int(min(_GLANCE, max(_FEWEST_GLANCE, fits)))))
+        return self.run.decide(GLANCE_IMAGES, lambda: int(min(_GLANCE, max(_FEWEST_GLANCE, fits))))
 
     @cached_property
     def constraints(self) -> tuple[Constraint, ...]:
@@ -299,8 +301,13 @@ class Work:
         return ()
 
     def _made(self) -> list[Reference]:
-        found = ((self.run.stage("profile") or {}).get("references") or {}).get("networks") or ()
-        return [Reference(**fields) for fields in found]
+        found = self._references
+        return [] if found is None else [Reference(**one.to_json()) for one in found.networks]
+
+    @property
+    def _references(self) -> HandMades | None:
+        profiled = self.run.profiled
+        return None if profiled is None else profiled.references
 
     def _keeps(self, limits: Sequence[Constraint]) -> Callable[[Architecture], bool]:
         time = () if self.macs_of_time is None else constraints_of((Limit("macs", "<=", self.macs_of_time),), self.costs, None)
@@ -349,7 +356,7 @@ class Work:
     def ship_s(self) -> float:
         """Kept back for shipping, as the machine is now: what finish reckoned of the looks at test images comes on top."""
         assert self.run.request.time_s is not None
-        return clock.shipping(self.run.request.time_s, self.slowdown, self.run.decided("ship/looks") or 0.0)
+        return clock.shipping(self.run.request.time_s, self.slowdown, self.run.decided(SHIP_LOOKS) or 0.0)
 
     @property
     def slowdown(self) -> float:
@@ -367,7 +374,7 @@ class Work:
     def plan(self) -> clock.Plan:
         """How the time that is left is shared out; decided once, after profile, then read back. Only with --time."""
         assert self.run.request.time_s is not None
-        return clock.Plan(**self.run.decide("plan", partial(self._planned, self.run.request.time_s)))
+        return clock.Plan(**self.run.decide(PLAN, partial(self._planned, self.run.request.time_s)).to_json())
 
     def _planned(self, total_s: float) -> dict[str, Any]:
         plan = clock.planned(total_s, self.left_s, reference=self._comparable, shares=self.shares)
@@ -385,8 +392,8 @@ class Work:
         """Whether hand-made networks may be trained: asked for, and there are some that fit the budget."""
         if not self.run.request.reference:
             return False
-        found = (self.run.stage("profile") or {}).get("references")
-        return found is None or bool(found.get("networks"))  # None: they follow the chosen network
+        found = self._references
+        return found is None or bool(found.networks)  # None: they follow the chosen network
 
     def tell(self, text: str, share: float | None) -> None:
         """Passes progress on, and saves the clock every now and then."""

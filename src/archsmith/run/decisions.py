@@ -1,0 +1,93 @@
+"""The decisions that a run makes once and reads back: each with its one name, and the type of what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from pydantic import StrictBool, StrictInt, StrictStr, TypeAdapter, ValidationError
+
+from archsmith.errors import Damaged, quoted
+from archsmith.run.records.finish import TrainingPlan
+from archsmith.run.records.look import SplitIds
+from archsmith.run.records.part import Number, Options, Part, wrong
+from archsmith.run.records.profile import HandMade
+from archsmith.run.records.ship import BudgetRow
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Decision(Generic[T]):
+    """A decision: its name in the run's database, and the type of what was decided.
+
+    >>> Decision("finalists", int).read(4, "run")
+    4
+    """
+
+    name: str
+    type: type[T]
+
+    @cached_property
+    def _kind(self) -> TypeAdapter[T]:
+        return TypeAdapter(self.type)
+
+    def read(self, payload: Any, where: str) -> T:
+        """What was decided, from its JSON; `where`: the file. Damaged, naming what is wrong, where it is not of its type."""
+        try:
+            return self._kind.validate_python(payload, strict=self.type in (int, float) or None)
+        except ValidationError as error:
+            said = f"{where}, decision {quoted(self.name)}: {wrong(error, payload)}"
+            raise Damaged(f"{said}; put back a copy of it, or start a new run") from error
+
+
+class TimePlan(Part):
+    """Seconds of each part of a run with --time, and how many networks race: the fields of `stages.clock.Plan`."""
+
+    search: Number
+    reference: Number
+    sharing: Number
+    scoring: Number
+    training: Number
+    finalists: StrictInt
+
+
+class BegunWith(Part):
+    """The network of another run that is trained further.
+
+    `arm` it came from, its `key`, `options` (of a hand-made one what describes it), `origin` and `costs`; `val_accuracy` and
+    `above` as finish left them; `test`: its accuracy on the test images, None where it was not looked at.
+    """
+
+    key: StrictStr
+    arm: StrictStr
+    options: Options
+    val_accuracy: Number | None
+    above: StrictBool | None
+    origin: StrictStr
+    costs: Mapping[StrictStr, Number]
+    test: Number | None
+
+
+BEGUN_WITH = Decision("begun-with", BegunWith)
+SPLIT = Decision("split", SplitIds)  # which image belongs to which part
+MACS = Decision("macs", float)  # of a network that the time is good for
+PLAN = Decision("plan", TimePlan)
+FINALISTS = Decision("finalists", int)  # networks that can be trained side by side
+GLANCE_IMAGES = Decision("glance/images", int)  # validation images behind a point of a learning curve
+SHARING_SECONDS = Decision("sharing/seconds", float)  # for weights that networks share
+SHARING_STEPS = Decision("sharing/steps", int)
+SHARING_IMAGES = Decision("sharing/images", int)  # held out to judge by
+TRAINING_PLAN = Decision("finish/plan", TrainingPlan)
+TRAINING_PASSES = Decision("finish/passes", float)  # over the training images, of the network that is trained to the end
+REFERENCES = Decision("finish/references", list[HandMade])  # where they follow the chosen network
+REFERENCE_BEGAN = Decision("finish/reference-began", float)  # seconds of finish before the hand-made networks
+REFERENCE_SECONDS = Decision("finish/reference-seconds", float)
+SHIP_LOOKS = Decision("ship/looks", float)  # seconds to keep for looking at the test images
+
+
+def budget_of(network: str) -> Decision[list[BudgetRow]]:
+    """The limits with what was measured of a network, by its key or its name."""
+    return Decision(f"ship/{network}", list[BudgetRow])
