@@ -31,11 +31,11 @@ GOALS = [
 ]
 
 
-@pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.task)
-def test_a_goal_survives_json(goal):
-    kept = json.loads(json.dumps(to_json(goal)))
-    assert from_json(kept) == goal
-    assert kept["task"] == goal.task and kept["measure"] == goal.measure
+@pytest.mark.parametrize("goal", GOALS, ids=lambda task: task.kind)
+def test_a_goal_survives_json(task):
+    kept = json.loads(json.dumps(to_json(task)))
+    assert from_json(kept) == task
+    assert kept["task"] == task.kind and kept["measure"] == task.measure
 
 
 def test_variance_explained_is_one_less_the_share_of_squares_left():
@@ -73,11 +73,11 @@ def test_errors_are_told_in_units():
 
 @pytest.mark.parametrize("size", [8, 28, 30, 32, 224])
 def test_a_decoder_gives_images_of_the_size(size):
-    goal = Reconstruction(1, size, (0.5,), (0.5,))
-    model = goal.headed(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size * size, goal.outputs)))
+    task = Reconstruction(1, size, (0.5,), (0.5,))
+    model = task.headed(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size * size, task.outputs)))
     assert model(torch.zeros(2, 1, size, size)).shape == (2, 1, size, size)
-    assert goal.sizes[0] <= 7 and goal.sizes[-1] == size
-    assert goal.outputs <= size * size / 4
+    assert task.sizes[0] <= 7 and task.sizes[-1] == size
+    assert task.outputs <= size * size / 4
 
 
 def test_a_network_without_a_place_for_a_decoder_is_refused():
@@ -93,8 +93,8 @@ def test_spaces_take_a_decoder(space):
 
     from archsmith.elastic.supernet import search_space
 
-    goal = Reconstruction(3, 32, (0.5,) * 3, (0.2,) * 3)
-    model = goal.headed(build(space, goal.outputs, 3, 32))
+    task = Reconstruction(3, 32, (0.5,) * 3, (0.2,) * 3)
+    model = task.headed(build(space, task.outputs, 3, 32))
     plain = extract(model, search_space(model).sample(Random(0)), "fresh", torch.Generator().manual_seed(0)).eval()
     assert plain(torch.zeros(2, 3, 32, 32)).shape == (2, 3, 32, 32)
 
@@ -118,7 +118,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_regression_data(pictures):
     data = load(pictures / "list.csv", task="regression")
-    assert isinstance(data.goal, Regression) and data.goal.targets == ("target",) and data.classes == ()
+    assert isinstance(data.task, Regression) and data.task.targets == ("target",) and data.classes == ()
     x, y = next(batches(data.parts["train"], 16, data=data, seed=0, augment=None, device="cpu"))
     assert y.shape == (16, 1) and y.dtype == torch.float32
     every = torch.cat([y for _, y in ordered(data.parts["train"], 64, data, "cpu")])
@@ -136,7 +136,7 @@ def test_several_targets_from_arrays(tmp_path):
     images = rng.integers(0, 256, (90, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", images=images, labels=rng.standard_normal((90, 3)))
     data = load(tmp_path / "a.npz", task="regression")
-    assert data.goal.outputs == 3 and data.parts["val"].values.shape[1] == 3
+    assert data.task.outputs == 3 and data.parts["val"].values.shape[1] == 3
     np.savez(tmp_path / "b.npz", images=images)
     data = load(tmp_path / "b.npz", task="reconstruction")
     x, y = next(ordered(data.parts["val"], 8, data, "cpu"))
@@ -145,7 +145,7 @@ def test_several_targets_from_arrays(tmp_path):
 
 def test_reconstruction_needs_no_classes(pictures):
     data = load(pictures, task="reconstruction")
-    assert isinstance(data.goal, Reconstruction) and data.goal.channels == 1
+    assert isinstance(data.task, Reconstruction) and data.task.channels == 1
     assert sum(len(part) for part in data.parts.values()) == 120
 
 
@@ -176,14 +176,14 @@ def test_classification_says_how_to_ask_for_regression(pictures):
 # -- shipped ------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("goal", GOALS[1:], ids=lambda goal: goal.task)
-def test_shipped_files_agree_and_answer_in_units(goal, tmp_path):
+@pytest.mark.parametrize("goal", GOALS[1:], ids=lambda task: task.kind)
+def test_shipped_files_agree_and_answer_in_units(task, tmp_path):
     channels, size = 3, 30
     torch.manual_seed(0)
-    network = goal.headed(by_hand(goal.outputs, channels, size, kind="inverted", depth=2, width=0.25, head=16))
+    network = task.headed(by_hand(task.outputs, channels, size, kind="inverted", depth=2, width=0.25, head=16))
     network = extract(network, {}, "fresh", torch.Generator().manual_seed(0)).eval()
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
-    payload = ship(tmp_path / "best", network, shape=(channels, size, size), goal=goal, mean=mean, std=std)
+    payload = ship(tmp_path / "best", network, shape=(channels, size, size), task=task, mean=mean, std=std)
     assert payload["max_difference"].keys() == {"onnx", "picture.onnx", "pt2", "model.py"} and not payload["skipped"]
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(tmp_path / "x.png")
@@ -198,12 +198,12 @@ def test_shipped_files_agree_and_answer_in_units(goal, tmp_path):
     shape = (1, -1, 1, 1)
     with torch.no_grad():
         outputs = network((pixels - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape))[0]
-    if isinstance(goal, Regression):
-        right = dict(zip(goal.targets, (outputs * torch.tensor(goal.std) + torch.tensor(goal.mean)).tolist(), strict=True))
+    if isinstance(task, Regression):
+        right = dict(zip(task.targets, (outputs * torch.tensor(task.std) + torch.tensor(task.mean)).tolist(), strict=True))
         assert answer["values"] == pytest.approx(right, abs=1e-3)
     else:
         again = np.asarray(Image.open(answer["again"]))
-        right = (outputs * torch.tensor(goal.std).view(-1, 1, 1) + torch.tensor(goal.mean).view(-1, 1, 1)).clamp(0, 1)
+        right = (outputs * torch.tensor(task.std).view(-1, 1, 1) + torch.tensor(task.mean).view(-1, 1, 1)).clamp(0, 1)
         assert np.abs(again - 255 * right.permute(1, 2, 0).numpy()).max() <= 1
         Path(answer["again"]).unlink()
         Path(answer["again"]).mkdir()  # it cannot be written
@@ -236,11 +236,11 @@ def test_an_unknown_task_is_refused():
 def test_one_file_answers_in_units(tmp_path):
     from archsmith.export import deployment_of
 
-    goal = GOALS[1]
+    task = GOALS[1]
     network = extract(
         by_hand(2, 3, 16, kind="inverted", depth=2, width=0.25, head=16), {}, "fresh", torch.Generator().manual_seed(0)
     ).eval()
-    around = deployment_of(goal, (0.5,) * 3, (0.2,) * 3)
+    around = deployment_of(task, (0.5,) * 3, (0.2,) * 3)
     path = export_file(network, tmp_path / "m.onnx", "onnx", shape=(3, 16, 16), deployment=around)
     import onnxruntime
 

@@ -19,7 +19,7 @@ _BASE, _WIDTH = 7, 16  # a decoder begins at so many pixels at most, and has so 
 _CODE = 4  # a code has at least so many times fewer numbers than the image, where it can
 
 
-class Goal(Protocol):
+class Task(Protocol):
     """One task on one data set.
 
     `names`: of the outputs, in order, where they have any. `outputs`: numbers that the last layer of a space gives for an
@@ -30,7 +30,7 @@ class Goal(Protocol):
     """
 
     @property
-    def task(self) -> str: ...
+    def kind(self) -> str: ...
 
     @property
     def measure(self) -> str: ...
@@ -58,7 +58,7 @@ class Classification:
 
     classes: tuple[str, ...]
     mirrors: bool = False
-    task = "classification"
+    kind = "classification"
     measure = "accuracy"
     loss: ClassVar[Loss] = "cross-entropy"
 
@@ -88,7 +88,7 @@ class Regression:
     targets: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    task = "regression"
+    kind = "regression"
     measure = "variance explained"
     mirrors: ClassVar[bool] = False  # of some numbers, like angles, the sign would change
     loss: ClassVar[Loss] = "squared error"
@@ -126,7 +126,7 @@ class Reconstruction:
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    task = "reconstruction"
+    kind = "reconstruction"
     measure = "variance explained"
     mirrors: ClassVar[bool] = False  # what comes out is the image as it lies
     loss: ClassVar[Loss] = "squared error"
@@ -187,14 +187,14 @@ def _appended(model: nn.Module, name: str, part: nn.Module) -> nn.Module:
     return model
 
 
-def to_json(goal: Goal) -> dict[str, Any]:
+def to_json(task: Task) -> dict[str, Any]:
     """What a run keeps; `from_json` turns it back."""
-    own = vars(goal)
-    return {"task": goal.task, "measure": goal.measure, **{k: list(v) if isinstance(v, tuple) else v for k, v in own.items()}}
+    own = vars(task)
+    return {"task": task.kind, "measure": task.measure, **{k: list(v) if isinstance(v, tuple) else v for k, v in own.items()}}
 
 
-def from_json(kept: Mapping[str, Any]) -> Goal:
-    """The goal that `to_json` wrote."""
+def from_json(kept: Mapping[str, Any]) -> Task:
+    """The task that `to_json` wrote."""
     own = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items() if k not in ("task", "measure")}
     kinds: dict[str, Any] = {"classification": Classification, "regression": Regression, "reconstruction": Reconstruction}
     return kinds[kept["task"]](**own)

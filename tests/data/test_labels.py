@@ -24,11 +24,11 @@ def test_without_values_all_are_one_group() -> None:
 
 def test_values_are_standardized_by_the_training_rows_and_the_goal_knows_the_way_back() -> None:
     values = np.array([[1.0, 10.0], [3.0, 30.0], [100.0, 100.0]])
-    found, goal = standardized(values, np.array([0, 1]), "age")
+    found, task = standardized(values, np.array([0, 1]), "age")
     assert (
         found.dtype == np.float32 and found[:2].mean(axis=0) == pytest.approx(0) and found[:2].std(axis=0) == pytest.approx(1)
     )
-    assert found * goal.std + goal.mean == pytest.approx(values, rel=1e-6) and goal.targets == ("age 1", "age 2")
+    assert found * task.std + task.mean == pytest.approx(values, rel=1e-6) and task.targets == ("age 1", "age 2")
 
 
 @pytest.mark.parametrize(("values", "said"), [([5.0, 5.0], "nothing to predict"), ([1e9, 1e9 + 1], "subtract a constant")])

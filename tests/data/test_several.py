@@ -82,4 +82,4 @@ def test_lists_of_one_label_each_are_that_label_and_lists_of_numbers_are_values(
     data = load(tmp_path / "one.parquet")
     assert data.classes == ("0", "1") and any("lists of one label each" in note for note in data.facts["notes"])
     parquet.write_table(arrow.table({"image": images, "label": [[n / 2, n] for n in range(12)]}), tmp_path / "two.parquet")
-    assert load(tmp_path / "two.parquet", task="regression").goal.outputs == 2
+    assert load(tmp_path / "two.parquet", task="regression").task.outputs == 2

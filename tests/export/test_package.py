@@ -76,7 +76,7 @@ def shipped(network, tmp_path_factory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("run") / "best"
     images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
     payload = ship(
-        folder, network, shape=(3, 16, 16), goal=GOAL, mean=MEAN, std=STD,
+        folder, network, shape=(3, 16, 16), task=GOAL, mean=MEAN, std=STD,
         architecture=ARCHITECTURE, facts=FACTS, threads=1, images=images,
     )  # fmt: skip
     return folder, payload
@@ -168,7 +168,7 @@ def test_the_onnx_file(shipped):
 def test_labels_and_names_of_any_kind(network, tmp_path):
     labels = ["\udcff", "a\nb", '"""', "\\", "$title"]
     facts = {"name": 'x"""\\', "summary": "$shape"}
-    ship(tmp_path / "best", network, shape=(3, 16, 16), goal=Classification(tuple(labels)), mean=MEAN, std=STD, facts=facts)
+    ship(tmp_path / "best", network, shape=(3, 16, 16), task=Classification(tuple(labels)), mean=MEAN, std=STD, facts=facts)
     names: dict = {"__name__": "model", "__file__": str(tmp_path / "best" / "model.py")}
     exec((tmp_path / "best" / "model.py").read_text("utf-8"), names)
     assert (
@@ -223,7 +223,7 @@ def test_predict_decodes_as_the_data_loader_does(pictures, shipped):
 
 
 def test_what_cannot_be_traced_ships_without_those_files(tmp_path, capfd):
-    payload = ship(tmp_path / "best", Moody(), shape=(3, 8, 8), goal=GOAL, mean=MEAN, std=STD)
+    payload = ship(tmp_path / "best", Moody(), shape=(3, 8, 8), task=GOAL, mean=MEAN, std=STD)
     assert {e["name"] for e in payload["skipped"]} == {"model.pt2", "model.onnx", "picture.onnx", "predict.py", "model.py"}
     assert any("Moody" in e["why"] for e in payload["skipped"])
     assert {e["name"] for e in payload["files"]} == {"model.safetensors", "preprocess.json", "labels.json", "card.md"}
@@ -234,7 +234,7 @@ def test_what_cannot_be_traced_ships_without_those_files(tmp_path, capfd):
 
 @pytest.mark.slow
 def test_layers_that_the_writer_does_not_know_go_through_torch(tmp_path, capfd):
-    payload = ship(tmp_path / "best", perturbed(Tokens()), shape=(3, 16, 16), goal=GOAL, mean=MEAN, std=STD)
+    payload = ship(tmp_path / "best", perturbed(Tokens()), shape=(3, 16, 16), task=GOAL, mean=MEAN, std=STD)
     assert payload["skipped"] == [] and max(payload["max_difference"].values()) < 1e-4
     assert str(Path.cwd()).encode() not in (tmp_path / "best" / "model.onnx").read_bytes()
     assert sum(e["params"] for e in payload["layers"]) > 0
@@ -253,20 +253,20 @@ def test_a_network_that_magnifies_rounding_may_differ_by_it(network, tmp_path):
         for parameter in list(wild.parameters())[-2:]:
             parameter *= 1e5  # numbers of a size where single precision has but a few digits behind the point
     outputs = list(wild.parameters())[-1].numel()
-    goal = Regression(tuple(f"t{i}" for i in range(outputs)), (0.0,) * outputs, (1.0,) * outputs)
-    found = ship(tmp_path / "wild", wild, shape=(3, 16, 16), goal=goal, mean=MEAN, std=STD)["max_difference"]
+    task = Regression(tuple(f"t{i}" for i in range(outputs)), (0.0,) * outputs, (1.0,) * outputs)
+    found = ship(tmp_path / "wild", wild, shape=(3, 16, 16), task=task, mean=MEAN, std=STD)["max_difference"]
     assert max(found.values()) > 1e-4
     with torch.no_grad():
         list(wild.parameters())[-1].add_(1.0)
     with pytest.raises(EvaluationFailed, match=r"differs from PyTorch by"):
-        verify(tmp_path / "wild", wild, shape=(3, 16, 16), deployment=deployment_of(goal, MEAN, STD))
+        verify(tmp_path / "wild", wild, shape=(3, 16, 16), deployment=deployment_of(task, MEAN, STD))
 
 
 def test_an_earlier_folder_stays_until_the_new_one_is_whole(network, tmp_path, monkeypatch):
     folder = tmp_path / "best"
     folder.mkdir()
     (folder / "mine").write_text("old")
-    settings = {"shape": (3, 16, 16), "goal": GOAL, "mean": MEAN, "std": STD}
+    settings = {"shape": (3, 16, 16), "task": GOAL, "mean": MEAN, "std": STD}
     real = package._put
 
     def full(path: Path, data: bytes) -> None:
@@ -304,12 +304,12 @@ def test_a_changed_architecture_is_noticed(shipped, tmp_path):
         ({"shape": (2, 8, 8)}, "shape"),
         ({"mean": (0.5,)}, "entries"),
         ({"std": (0, 1, 1)}, "zero"),
-        ({"goal": Classification(())}, "classes"),
+        ({"task": Classification(())}, "classes"),
     ],
 )
 def test_bad_requests_are_explained(network, tmp_path, change, message):
     with pytest.raises(UserError, match=message):
-        ship(tmp_path / "best", network, **{"shape": (3, 16, 16), "goal": GOAL, "mean": MEAN, "std": STD} | change)
+        ship(tmp_path / "best", network, **{"shape": (3, 16, 16), "task": GOAL, "mean": MEAN, "std": STD} | change)
 
 
 def test_single_files(network, tmp_path):
@@ -341,7 +341,7 @@ def test_a_network_that_looks_twice_is_shipped_as_that(tmp_path: Path) -> None:
     arch = search_space(model).complete({"views": 2, "stage1.depth": 1, "stage1.block": "conv"}, Random(1))
     twice = extract(model, arch, "fresh", torch.Generator().manual_seed(0))
     payload = ship(
-        tmp_path / "best", twice, shape=(3, 16, 16), goal=GOAL, mean=MEAN, std=STD, architecture=arch, facts={}, threads=1,
+        tmp_path / "best", twice, shape=(3, 16, 16), task=GOAL, mean=MEAN, std=STD, architecture=arch, facts={}, threads=1,
         images=torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)),
     )  # fmt: skip
     assert payload["skipped"] == [] and max(payload["max_difference"].values()) < 1e-5

@@ -69,7 +69,7 @@ def test_the_same_pictures_are_taken_again(change: Callable[[Path], None], tmp_p
     change(tmp_path)
     work = open_work(run)
     look.again(work, looked)
-    assert work.images.classes == looked.classes == work.images.goal.names == ("01", "1")
+    assert work.images.classes == looked.classes == work.images.task.names == ("01", "1")
 
 
 @pytest.mark.parametrize("recorded", [["1", "01"], ["01", "2"], ["01"], ["01", "1", "2"]])
@@ -82,8 +82,8 @@ def test_classes_in_another_order_than_recorded_are_refused_on_resume(recorded: 
 def test_a_run_of_before_tells_classes_apart(tmp_path: Path) -> None:
     _, looked = begun(tmp_path)
     old = Looked(**{name: entry for name, entry in looked.to_json().items() if name != "goal"})
-    assert look.goal_of(looked) == Classification(("01", "1"), mirrors=looked.flip.suggested)
-    assert look.goal_of(old) == Classification(("01", "1"))
+    assert look.task_of(looked) == Classification(("01", "1"), mirrors=looked.flip.suggested)
+    assert look.task_of(old) == Classification(("01", "1"))
 
 
 def test_remarks_on_the_data_reach_the_terminal(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from archsmith.data.preprocessing import decide
 from archsmith.data.source import listing_of, shown
 from archsmith.data.split import Split, divide, rows_of
 from archsmith.errors import UserError
-from archsmith.tasks import Classification, Goal, Reconstruction, to_json
+from archsmith.tasks import Classification, Reconstruction, Task, to_json
 
 LARGEST_SIZE = 224  # of a suggested input
 _GIB = 1 << 30
@@ -50,7 +50,7 @@ Sizing = Callable[[Seen], tuple[int, "str | None"]]  # -> the side of the input,
 @dataclass(frozen=True)
 class Data:
     """A set of images, split and ready. `size` is the side of the square network input, `mean` and `std` those of the
-    training pixels in 0..1, per channel; `goal` is what is wanted of an image, `classes` are there where that is its class;
+    training pixels in 0..1, per channel; `task` is what is wanted of an image, `classes` are there where that is its class;
     `facts` is what a report shows, plain JSON; `how` is how a picture becomes such an input."""
 
     name: str
@@ -64,7 +64,7 @@ class Data:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     facts: dict[str, Any]
-    goal: Goal
+    task: Task
     how: Preprocessing = PLAIN
 
 
@@ -186,8 +186,8 @@ def _assembled(asked: _Asked, pictures: _Pictures, known: _Known, preprocessing:
     facts["flip"] = asked.before.get("flip") or left_and_right(parts["train"], parts["val"], classes, asked=asked.flip)
     old = asked.before.get("goal")
     mirrors = old.get("mirrors", False) if old else facts["flip"]["suggested"]
-    goal = own or (Classification(classes, mirrors) if classes else Reconstruction(channels, side, mean, std))
-    facts["goal"] = to_json(goal)
+    task = own or (Classification(classes, mirrors) if classes else Reconstruction(channels, side, mean, std))
+    facts["goal"] = to_json(task)
     facts["notes"] += masks_beside(listing, kept.tolist())
     advise(facts, listing, mean)
     return Data(
@@ -202,7 +202,7 @@ def _assembled(asked: _Asked, pictures: _Pictures, known: _Known, preprocessing:
         mean=mean,
         std=std,
         facts=facts,
-        goal=goal,
+        task=task,
         how=pictures.how,
     )
 

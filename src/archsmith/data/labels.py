@@ -102,7 +102,7 @@ def strata_by_value(values: np.ndarray | None, count: int) -> np.ndarray:
 
 
 def standardized(values: np.ndarray, train: np.ndarray, name: str) -> tuple[np.ndarray, Regression]:
-    """(n, targets) float32 with mean 0 and deviation 1 over the rows `train`, and the goal that knows both."""
+    """(n, targets) float32 with mean 0 and deviation 1 over the rows `train`, and the task that knows both."""
     mean, std = values[train].mean(axis=0), values[train].std(axis=0)
     if not (std > 0).all():
         raise UserError(f"all training images have the same {name}, {mean[np.argmin(std)]:g}; there is nothing to predict.")
@@ -113,8 +113,8 @@ def standardized(values: np.ndarray, train: np.ndarray, name: str) -> tuple[np.n
             "a network cannot tell apart: subtract a constant from them, or give them in a smaller unit."
         )
     targets = (name,) if len(std) == 1 else tuple(f"{name} {place}" for place in range(1, len(std) + 1))
-    goal = Regression(targets, tuple(map(float, mean)), tuple(map(float, std)))
-    return ((values - mean) / std).astype(np.float32), goal
+    task = Regression(targets, tuple(map(float, mean)), tuple(map(float, std)))
+    return ((values - mean) / std).astype(np.float32), task
 
 
 def _is_number(text: str) -> bool:

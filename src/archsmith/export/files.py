@@ -17,7 +17,7 @@ from archsmith.export.fit import PICTURES
 from archsmith.graph.export import Deployed, exported, onnx_bytes, pt2_bytes, silence
 from archsmith.graph.trace import Untraceable, evaluation
 from archsmith.graph.writer import Deployment, annotate
-from archsmith.tasks import Goal, Reconstruction, Regression
+from archsmith.tasks import Reconstruction, Regression, Task
 
 WHAT = {"probabilities": "a probability", "values": "a value over its scale", "pixels": "a pixel"}
 TOLERANCE = 1e-4  # of those, between any two forms of one model
@@ -25,13 +25,13 @@ _SLACK = 4.0  # two runtimes may round in other orders
 FORMATS = ("onnx", "pt2", "safetensors")
 
 
-def deployment_of(goal: Goal, mean: Sequence[float], std: Sequence[float]) -> Deployment:
-    """What a network for this goal is shipped with; mean and std are those of the images."""
+def deployment_of(task: Task, mean: Sequence[float], std: Sequence[float]) -> Deployment:
+    """What a network for this task is shipped with; mean and std are those of the images."""
     around = tuple(float(v) for v in mean), tuple(float(v) for v in std)
-    if isinstance(goal, Regression):
-        return Deployment(*around, "values", goal.std, goal.mean)
-    if isinstance(goal, Reconstruction):
-        return Deployment(*around, "pixels", goal.std, goal.mean)
+    if isinstance(task, Regression):
+        return Deployment(*around, "values", task.std, task.mean)
+    if isinstance(task, Reconstruction):
+        return Deployment(*around, "pixels", task.std, task.mean)
     return Deployment(*around)
 
 

@@ -29,7 +29,7 @@ from archsmith.graph.trace import Untraceable
 from archsmith.graph.writer import Deployment, annotate
 from archsmith.metrics.latency import time_onnx
 from archsmith.space import Architecture
-from archsmith.tasks import Classification, Goal
+from archsmith.tasks import Classification, Task
 
 FILES = (
     "model.onnx", "picture.onnx", "predict.py", "model.py", "model.safetensors", "model.pt2",
@@ -48,7 +48,7 @@ def ship(
     network: nn.Module,
     *,
     shape: Sequence[int],
-    goal: Goal,
+    task: Task,
     mean: Sequence[float],
     std: Sequence[float],
     architecture: Architecture | None = None,
@@ -66,13 +66,13 @@ def ship(
     earlier folder is intact then.
     """
     folder, facts = Path(folder), dict(facts or {})
-    _check(shape, goal, mean, std)
+    _check(shape, task, mean, std)
     recover(folder)
     partial, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "old"))
     facts["architecture"] = None if architecture is None else {"key": architecture.key, "options": dict(architecture)}
     facts["mirrored"] = looks_twice(network)
-    deployment = deployment_of(goal, mean, std)
-    written, skipped = _contents(network, shape, goal, deployment, facts=facts, preprocessing=preprocessing)
+    deployment = deployment_of(task, mean, std)
+    written, skipped = _contents(network, shape, task, deployment, facts=facts, preprocessing=preprocessing)
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -102,19 +102,19 @@ def ship(
     }
 
 
-def _check(shape: Sequence[int], goal: Goal, mean: Sequence[float], std: Sequence[float]) -> None:
+def _check(shape: Sequence[int], task: Task, mean: Sequence[float], std: Sequence[float]) -> None:
     if len(shape) != 3 or shape[0] not in (1, 3) or shape[1] != shape[2]:
         raise UserError(f"shape {tuple(shape)} of one image is not (1 or 3, size, size)")
     if len(mean) != shape[0] or len(std) != shape[0] or not all(s > 0 for s in std):
         raise UserError(f"mean {tuple(mean)} and std {tuple(std)} must have {shape[0]} entries, those of std above zero")
-    if isinstance(goal, Classification) and not goal.classes:
+    if isinstance(task, Classification) and not task.classes:
         raise UserError("a classifier without classes cannot be shipped; give their names in the order of the outputs")
 
 
 def _contents(
     network: nn.Module,
     shape: Sequence[int],
-    goal: Goal,
+    task: Task,
     deployment: Deployment,
     *,
     facts: dict[str, Any],
@@ -124,7 +124,7 @@ def _contents(
     channels, size, _ = shape
     color = "grey" if channels == 1 else "RGB"
     how = HOW.format(color=color, fit=FITS[preprocessing.fit].format(size=size), deep=_deep(preprocessing))
-    labels = [str(c).encode("utf-8", "backslashreplace").decode() for c in goal.names]  # folders may have any bytes as names
+    labels = [str(c).encode("utf-8", "backslashreplace").decode() for c in task.names]  # folders may have any bytes as names
     preprocess = {
         "input": {"name": "images", "type": "uint8", "shape": ["batch", channels, size, size], "color": color},
         "steps": how,
@@ -144,7 +144,7 @@ def _contents(
         skipped.append({"name": "model.pt2", "why": str(error)})
     try:
         onnx = onnx_bytes(network, shape, deployment, program)
-        notes = {"labels": labels, "task": goal.task, "preprocess": preprocess, "archsmith": __version__}
+        notes = {"labels": labels, "task": task.kind, "preprocess": preprocess, "archsmith": __version__}
         written["model.onnx"] = annotate(onnx, notes)
         free = {**preprocess["input"], "name": PICTURES, "shape": ["batch", channels, "height", "width"]}
         notes["preprocess"] = {**preprocess, "input": free}
@@ -155,7 +155,7 @@ def _contents(
         skipped += [{"name": name, "why": "it needs model.onnx"} for name in ("picture.onnx", "predict.py")]
     written["model.safetensors"] = safetensors_bytes(network)
     try:
-        title, summary = _quotable(facts.get("name") or TITLES[goal.task]), _quotable(_summary(facts, goal, labels))
+        title, summary = _quotable(facts.get("name") or TITLES[task.kind]), _quotable(_summary(facts, task, labels))
         known = {"title": title, "summary": summary, "classes": labels, "how": how, "deployment": deployment}
         written["model.py"] = source(network, shape, known).encode("utf-8", "backslashreplace")
     except Untraceable as error:
@@ -168,9 +168,9 @@ def _contents(
                 "utf-8", "backslashreplace"
             )  # half a character, from a name of bytes, as JSON writes it
     written = {name: written[name] for name in FILES if name in written}
-    facts.update(classes=labels, shape=list(shape), how=how, task=goal.task, answer=deployment.answer, measure=goal.measure)
-    facts.setdefault("summary", _summary(facts, goal, labels))
-    facts.setdefault("name", TITLES[goal.task])
+    facts.update(classes=labels, shape=list(shape), how=how, task=task.kind, answer=deployment.answer, measure=task.measure)
+    facts.setdefault("summary", _summary(facts, task, labels))
+    facts.setdefault("name", TITLES[task.kind])
     facts.setdefault("params", sum(p.numel() for p in network.parameters()))
     return written, skipped
 
@@ -185,10 +185,10 @@ def _deep(how: Preprocessing) -> str:
     return f" ({', '.join(own)})" if own else ""
 
 
-def _summary(facts: Mapping[str, Any], goal: Goal, labels: Sequence[str]) -> str:
+def _summary(facts: Mapping[str, Any], task: Task, labels: Sequence[str]) -> str:
     listed = f"{', '.join(labels[:8])}{', ...' if len(labels) > 8 else ''}"
-    own = {"regression": f"Predicts {listed}", "reconstruction": f"Gives an image again from {goal.outputs} numbers"}
-    return facts.get("summary") or own.get(goal.task) or f"Tells {len(labels)} classes apart: {listed}"
+    own = {"regression": f"Predicts {listed}", "reconstruction": f"Gives an image again from {task.outputs} numbers"}
+    return facts.get("summary") or own.get(task.kind) or f"Tells {len(labels)} classes apart: {listed}"
 
 
 def _quotable(text: str) -> str:

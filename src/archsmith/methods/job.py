@@ -16,7 +16,7 @@ from archsmith.problem import Constraint
 from archsmith.searchers.archive import Archive
 from archsmith.searchers.sqlite import SqliteArchive
 from archsmith.space import Architecture, SearchSpace
-from archsmith.tasks import Classification, Goal
+from archsmith.tasks import Classification, Task
 from archsmith.training.recipe import LOSSES, Precision, Recipe
 
 
@@ -62,7 +62,7 @@ class JobData:
     """
 
     batches: Sequence[tuple[Tensor, Tensor]]
-    task: Goal = Classification(())
+    task: Task = Classification(())
     sharing: Callable[[], Sharing] | None = None
 
     @property

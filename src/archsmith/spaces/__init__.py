@@ -10,7 +10,7 @@ from archsmith.spaces.catalog.entry import Space
 if TYPE_CHECKING:
     from torch import nn
 
-    from archsmith.tasks import Goal
+    from archsmith.tasks import Task
 
 AUTO = convnet.SPACE.name  # what --space auto stands for
 SPACES: dict[str, Space] = {
@@ -59,7 +59,7 @@ def build(
 
 
 def build_for(
-    goal: Goal,
+    task: Task,
     name_or_file: str,
     channels: int,
     size: int,
@@ -67,5 +67,5 @@ def build_for(
     *,
     partial: int | None = None,
 ) -> nn.Module:
-    """`build`, with as many outputs as the goal asks for and what must follow them."""
-    return goal.headed(build(name_or_file, goal.outputs, channels, size, device, partial=partial, mirrors=goal.mirrors))
+    """`build`, with as many outputs as the task asks for and what must follow them."""
+    return task.headed(build(name_or_file, task.outputs, channels, size, device, partial=partial, mirrors=task.mirrors))

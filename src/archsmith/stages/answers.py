@@ -19,7 +19,7 @@ from archsmith.run.request import request_from
 from archsmith.run.store import Run
 from archsmith.spaces import build_for
 from archsmith.stages.chosen import method_of, name_of
-from archsmith.stages.look import goal_of
+from archsmith.stages.look import task_of
 from archsmith.stages.pipeline import open_work
 
 
@@ -44,7 +44,7 @@ def generated(
     assert looked is not None and trained is not None
     left = trained.to_json()
     shape = looked.channels, looked.size, looked.size
-    model = build_for(goal_of(looked), name, looked.channels, looked.size, device="meta")
+    model = build_for(task_of(looked), name, looked.channels, looked.size, device="meta")
     limits = [parse(budget) for budget in budgets]
     costs = Costs(model, shape, counted(limit for row in limits for limit in row))
     table = None

@@ -76,7 +76,7 @@ def class_counts(work: Work) -> tuple[int, ...]:
 
 def recipe_for(work: Work) -> Recipe:
     """The default recipe for this data on this device, with what was asked for."""
-    facts, goal = work.images.facts, work.images.goal
+    facts, task = work.images.facts, work.images.task
     asked = work.run.request.training
     recipe = default_recipe(len(work.images.parts["train"]), imbalance=facts["imbalance"], device=work.device)
     if "batch" in asked:  # by the root of the batch, as the default is
@@ -89,12 +89,12 @@ def recipe_for(work: Work) -> Recipe:
     if "lr" in asked:
         recipe = replace(recipe, lr=float(asked["lr"]))
     recipe = replace(recipe, whiten=True, identity=True)
-    if work.timed and goal.task != "reconstruction" and work.images.size >= _GROWING:
+    if work.timed and task.kind != "reconstruction" and work.images.size >= _GROWING:
         recipe = replace(recipe, grow=_GROW)
-    if goal.loss == "cross-entropy":
+    if task.loss == "cross-entropy":
         return recipe
     # squared errors have no bound: one outlier must not throw the weights away
-    return replace(recipe, loss=goal.loss, label_smoothing=0.0, clip_norm=1.0)
+    return replace(recipe, loss=task.loss, label_smoothing=0.0, clip_norm=1.0)
 
 
 def rate_for(passes: float | None) -> float:
@@ -298,7 +298,7 @@ def references(work: Work, chosen: TrainedNetwork) -> list[Reference]:
 
 def reference_entrants(work: Work, found: Sequence[Reference]) -> list[Entrant]:
     """They start from the same kind of fresh weights as the search's networks."""
-    return [Entrant(r.name, lambda r=r: r.make(work.run.request.seed, work.images.goal.headed)) for r in found]  # type: ignore[misc]
+    return [Entrant(r.name, lambda r=r: r.make(work.run.request.seed, work.images.task.headed)) for r in found]  # type: ignore[misc]
 
 
 def _reference(work: Work, recipe: Recipe, plan: TrainingPlan, chosen: TrainedNetwork) -> ReferenceArm | None:
@@ -315,7 +315,7 @@ def _reference(work: Work, recipe: Recipe, plan: TrainingPlan, chosen: TrainedNe
     by_name = {r.name: r for r in found}
     networks = {}
     for s in standings:
-        found_costs = costs(by_name[s.name].make(None, work.images.goal.headed), work.shape)
+        found_costs = costs(by_name[s.name].make(None, work.images.task.headed), work.shape)
         networks[s.name] = Rival(costs=found_costs, **standing_facts(s), text=by_name[s.name].text)
     return ReferenceArm(
         name="networks of one block throughout, scaled by hand to the budget",

@@ -81,7 +81,7 @@ def with_weights(work: Work, begun: BegunWith) -> nn.Module:
 def described(work: Work, arm: str, options: Mapping[str, Any]) -> nn.Module:
     """The plain network of an architecture of the space, or of a hand-made one's description."""
     if arm == "reference":
-        return Reference(**options).make(0, work.images.goal.headed)
+        return Reference(**options).make(0, work.images.task.headed)
     return extract(
         work.model, work.space.check(Architecture.from_json(options)), "shared" if work.run.request.init else "fresh"
     )
@@ -98,7 +98,7 @@ def maker(work: Work, found: Finalist) -> Callable[[], nn.Module]:
 def verdict(work: Work, test: Tested) -> str:
     """What the further training was worth, in one sentence."""
     low, high = test.interval
-    text = f"test {work.images.goal.measure} {test.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})"
+    text = f"test {work.images.task.measure} {test.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})"
     if not test.above:
         text += f": no better than giving the same answer always ({test.constant:.2%}). This is no result"
     before = begun_with(work).test

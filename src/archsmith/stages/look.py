@@ -12,7 +12,7 @@ from archsmith.run.decisions import SPLIT
 from archsmith.run.records import Looked
 from archsmith.stages.sizing import sized
 from archsmith.stages.work import Work
-from archsmith.tasks import Classification, Goal, from_json, to_json
+from archsmith.tasks import Classification, Task, from_json, to_json
 
 _NOTES = 12  # so many remarks on the data are shown in the terminal
 
@@ -27,7 +27,7 @@ def look(work: Work) -> Looked:
     return Looked(**work.images.facts, mean=work.images.mean, std=work.images.std, split_ids=split)
 
 
-def goal_of(looked: Looked) -> Goal:
+def task_of(looked: Looked) -> Task:
     """What the networks of a run are for; in a run of before, to tell its classes apart."""
     return Classification(looked.classes) if looked.goal is None else from_json(looked.goal.to_json())
 
@@ -35,7 +35,7 @@ def goal_of(looked: Looked) -> Goal:
 def again(work: Work, looked: Looked) -> None:
     """Loads the same data with the same split for a run that goes on; UserError where the data is not what it was."""
     preprocessing = {"fit": "crop"} if looked.preprocessing is None else looked.preprocessing.to_json()
-    decided = {"preprocessing": preprocessing, "flip": looked.flip.to_json(), "goal": to_json(goal_of(looked))}
+    decided = {"preprocessing": preprocessing, "flip": looked.flip.to_json(), "goal": to_json(task_of(looked))}
     _load(work, looked.size, looked.split_ids.to_json(), decided)
     names, recorded = list(work.images.classes), list(looked.classes)
     if names != recorded:  # a network's outputs stand in this order

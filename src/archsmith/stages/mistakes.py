@@ -21,7 +21,7 @@ _LOOKED_AT = 1024  # test images at most, spread over all of them
 @torch.inference_mode()
 def mistaken(work: Work, network: nn.Module) -> list[Mistake]:
     """The mistakes it is surest of; none for other tasks."""
-    if work.images.goal.task != "classification":
+    if work.images.task.kind != "classification":
         return []
     whole, names = work.images.parts["test"], work.images.classes
     part = chosen(whole, np.arange(0, len(whole), -(-len(whole) // _LOOKED_AT)))

@@ -17,7 +17,7 @@ from archsmith.run.records import Looked, Shipped
 from archsmith.run.records.profile import HandMade
 from archsmith.run.store import Run, altered
 from archsmith.spaces import build_for
-from archsmith.stages.look import goal_of
+from archsmith.stages.look import task_of
 
 
 def best(run: Run, which: str | None = None) -> nn.Module:
@@ -84,10 +84,10 @@ def _rebuilt(run: Run, looked: Looked, arm: str, options: Mapping[str, Any]) -> 
     from archsmith.space import Architecture
     from archsmith.spaces.reference import Reference
 
-    goal = goal_of(looked)
+    task = task_of(looked)
     if arm == "reference":
-        return Reference(**options).make(0, goal.headed)
-    model = build_for(goal, run.space, looked.channels, looked.size)
+        return Reference(**options).make(0, task.headed)
+    model = build_for(task, run.space, looked.channels, looked.size)
     arch = search_space(model).check(Architecture.from_json(options))
     return extract(model, arch, "fresh", torch.Generator().manual_seed(0))
 
@@ -145,10 +145,10 @@ def export(
     network, looked = best(run, which), run.looked
     assert looked is not None
     shape = (looked.channels, looked.size, looked.size)
-    goal = goal_of(looked)
-    around = deployment_of(goal, looked.mean, looked.std)
+    task = task_of(looked)
+    around = deployment_of(task, looked.mean, looked.std)
     how = {"fit": "crop"} if looked.preprocessing is None else looked.preprocessing.to_json()
-    notes = {"labels": list(goal.names), "task": goal.task, "preprocess": how}
+    notes = {"labels": list(task.names), "task": task.kind, "preprocess": how}
     return export_file(network, path, kind, shape=shape, deployment=around, metadata=notes, over=over)
 
 

@@ -300,7 +300,7 @@ def job_of(work: Work) -> Job:
         return _scoring(work) - sum(spent.values())
 
     return Job(
-        data=JobData(work.scoring_batches, work.images.goal, partial(_sharing, work) if work.shares else None),
+        data=JobData(work.scoring_batches, work.images.task, partial(_sharing, work) if work.shares else None),
         space=JobSpace(
             work.model, work.space, work.costs, work.constraints, name=work.space_name, by_hand=work.by_hand, beside=work.beside
         ),

@@ -75,8 +75,8 @@ def scaled(work: Work, limits: dict[str, float], seconds: float | None = None) -
     """Hand-made networks as wide as the limits allow, as far as so many seconds let find that."""
     channels, size, _ = work.shape
     timed = partial(whole_ms, shape=work.shape, threads=work.threads) if "latency" in limits else None
-    goal = work.images.goal
-    return reference(goal.outputs, channels, size, limits, timed, goal.headed, stop=_after(seconds))
+    task = work.images.task
+    return reference(task.outputs, channels, size, limits, timed, task.headed, stop=_after(seconds))
 
 
 def _after(seconds: float | None) -> Callable[[], bool]:

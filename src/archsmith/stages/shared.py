@@ -91,4 +91,4 @@ def _with_weights(work: Work, parts: int | None = None) -> nn.Module:
         return copy.deepcopy(work.model)
     channels, size, _ = work.shape
     with seeded(mix(work.run.request.seed, "shared weights")):
-        return build_for(work.images.goal, work.space_name, channels, size, device="cpu", partial=parts)
+        return build_for(work.images.task, work.space_name, channels, size, device="cpu", partial=parts)

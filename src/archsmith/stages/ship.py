@@ -71,7 +71,7 @@ def ship(work: Work) -> Shipped:
     test, reference_test = looked[chosen.contender.arm], looked.get("reference")
     mistakes = mistaken(work, chosen.network)
     work.tell("exporting and verifying", 0.4)
-    said = verdict(looked["search"], reference_test, work.images.goal.measure, hand_made=chosen is rival)
+    said = verdict(looked["search"], reference_test, work.images.task.measure, hand_made=chosen is rival)
     if finish.further:
         said = further.verdict(work, test)
     warning = _warning(work, chosen.contender, test)
@@ -83,7 +83,7 @@ def ship(work: Work) -> Shipped:
     }  # fmt: skip
     network, some = chosen.network.cpu(), work.images.parts["val"]
     package = export.ship(
-        work.run.folder / "best", network, shape=work.shape, goal=work.images.goal, mean=work.images.mean,
+        work.run.folder / "best", network, shape=work.shape, task=work.images.task, mean=work.images.mean,
         std=work.images.std, architecture=chosen.contender.arch, facts=facts, threads=work.threads,
         images=some.images(range(min(16, len(some)))), preprocessing=work.images.how,
     )  # fmt: skip
@@ -102,7 +102,7 @@ def ship(work: Work) -> Shipped:
         "verdict": said,
         "warning": warning,
         "mistakes": mistakes,
-        "measure": work.images.goal.measure,
+        "measure": work.images.task.measure,
     }
     return Shipped(**{**package, **decided})
 
@@ -233,7 +233,7 @@ def violation(limits: Sequence[Limit], checks: Sequence[BudgetRow]) -> float:
 
 def check(work: Work, network: nn.Module, contender: Contender) -> list[BudgetRow]:
     """Each limit against what the network really has; latency on the exported file, up to three times where it misses."""
-    found, around = [], export.deployment_of(work.images.goal, work.images.mean, work.images.std)
+    found, around = [], export.deployment_of(work.images.task, work.images.mean, work.images.std)
     for limit in work.limits:
         if limit.metric == "latency":
             work.tell("timing the exported file", 0.1)

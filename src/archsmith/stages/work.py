@@ -127,7 +127,7 @@ class Work:
 
     def judged(self, network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> dict[str, Any]:
         """How well it does what it is for."""
-        return evaluate(network, batches, self.images.goal.judge)
+        return evaluate(network, batches, self.images.task.judge)
 
     @property
     def glance_every(self) -> int:
@@ -169,7 +169,7 @@ class Work:
     def _model(self) -> tuple[nn.Module, str | None]:
         channels, size, _ = self.shape
         init = self.run.request.init
-        model = build_for(self.images.goal, self.space_name, channels, size, device="cpu" if init else "meta")
+        model = build_for(self.images.task, self.space_name, channels, size, device="cpu" if init else "meta")
         if not init:
             return model, None
         from archsmith.stages.init import load_into
@@ -207,8 +207,8 @@ class Work:
                 f"{said} cannot take images of shape {self.shape}: {type(error).__name__}: {error}; a function or class gets "
                 "`classes`, `channels` and `size` where its signature has them"
             ) from error
-        goal = self.images.goal
-        wanted = (2, *self.shape) if goal.task == "reconstruction" else (2, goal.outputs)
+        task = self.images.task
+        wanted = (2, *self.shape) if task.kind == "reconstruction" else (2, task.outputs)
         if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
             has = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise UserError(f"{said} gives {has} for 2 images, where {wanted} is wanted")
@@ -263,9 +263,9 @@ class Work:
 
     def _stacked(self) -> tuple[nn.Module, float]:
         """A hand-made network of pooled convolutions, and its MACs."""
-        goal = self.images.goal
-        made = Reference("timed", goal.outputs, *self.shape[:2], depth=2, width=1.0, head=_HEAD, kind="pooled", first=0)
-        return made.make(0, goal.headed), macs(made.make(None, goal.headed), self.shape)
+        task = self.images.task
+        made = Reference("timed", task.outputs, *self.shape[:2], depth=2, width=1.0, head=_HEAD, kind="pooled", first=0)
+        return made.make(0, task.headed), macs(made.make(None, task.headed), self.shape)
 
     def _macs_of(self, arch: Architecture) -> float:
         """Before the budget is known."""
