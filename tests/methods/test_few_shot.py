@@ -18,6 +18,7 @@ from archsmith.methods.estimated import chance
 from archsmith.methods.few_shot import affordable
 from archsmith.methods.gradient import _endless, _half
 from archsmith.methods.protocol import Method
+from archsmith.run.clock import SHARED_STEPS
 from archsmith.run.store import Run
 from archsmith.spaces import build
 from archsmith.stages import look, shared
@@ -49,7 +50,7 @@ def test_the_tree_is_trained_and_recorded(finished: Run) -> None:
     assert sorted(sum((n["options"].get("edge0to3", []) for n in train["nodes"][1:]), [])) == sorted(
         ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
     )
-    steps = int(40 * shared.SHARE)
+    steps = int(40 * SHARED_STEPS)
     assert train["images"] <= steps * 32 and all(node["images"] > 0 for node in train["nodes"])
     trust = train["trust"]
     assert len(trust["networks"]) == 8 and -1 <= trust["kendall"] <= 1 and 0 < trust["p"] <= 1
@@ -68,7 +69,7 @@ def test_the_search_is_on_estimates_and_random_search_stands_beside_it(finished:
 def test_steps_are_shared_with_the_finish(finished: Run) -> None:
     finish = finished.stage("finish") or {}
     own = sum(network["steps"] for network in finish["networks"].values())
-    assert own + int(40 * shared.SHARE) == pytest.approx(40, abs=6)
+    assert own + int(40 * SHARED_STEPS) == pytest.approx(40, abs=6)
     assert (finished.stage("ship") or {})["test"]["accuracy"] > 0.2
 
 
@@ -223,5 +224,5 @@ def test_networks_of_many_sizes_share_weights_in_sandwiches(method: str, tmp_pat
     train = searched(request, tmp_path / "run").stage("train") or {}
     held = [node["options"].get("width") for node in train["nodes"]]
     assert held == ([None] if method == "one-shot" else [None, [4], [6], [8]])
-    steps = int(60 * shared.SHARE)
+    steps = int(60 * SHARED_STEPS)
     assert 0.6 * steps * 32 <= train["images"] <= steps * 32

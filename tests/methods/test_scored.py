@@ -21,6 +21,7 @@ from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Reference
 from archsmith.metrics.proxies.zico import ZiCo
 from archsmith.problem import Candidate, Trial, at_most
+from archsmith.run.clock import SCORING_PARTS
 from archsmith.searchers.archive import Archive
 from archsmith.space import Architecture
 from archsmith.spaces import build
@@ -297,7 +298,7 @@ def test_no_trial_is_begun_that_would_end_after_the_part_of_its_stage(stage: str
     clock.seconds -= 1.0  # what a trial took
     while not over():
         clock.seconds -= 1.0
-    assert clock.seconds - 1.0 <= scored.PARTS[stage] * 10.0 < clock.seconds + 1.0
+    assert clock.seconds - 1.0 <= SCORING_PARTS[stage] * 10.0 < clock.seconds + 1.0
     assert scored.stop(job(Archive()), stage) is None  # with --steps time plays no part
 
 

@@ -32,6 +32,7 @@ from archsmith.methods.job import Job, Sharing
 from archsmith.methods.protocol import TooLittleTime, Trained, setting
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.problem import Candidate, Constraint, Metric, Problem, Trial, maximize, minimize
+from archsmith.run import clock
 from archsmith.searchers.categorical import Categorical, credited, rewards_of
 from archsmith.searchers.generation import Worth, generate
 from archsmith.searchers.loop import run_searcher
@@ -216,7 +217,7 @@ class _Turns:
         self._job, self._sharing, self._root, self._total, self._problem = job, sharing, root, total, problem
         self._step = single(uniform(root.space), macs=lambda arch: job.space.costs(arch)["macs"])
         self._checkpoint = sharing.folder / "shared-pruned.safetensors"
-        self._steps = None if sharing.steps is None else max(1, int(estimated.TRAINING * sharing.steps))
+        self._steps = None if sharing.steps is None else max(1, int(clock.SHARED_TRAINING * sharing.steps))
         self._seconds = None if self._steps is not None else job.log.decide("train/pruning/seconds", self._reckoned)
         of = {**sharing.of, "node": "pruned"}
         state = resumed(self._checkpoint, root.model, device=job.device, tell=sharing.note, of=of)
@@ -229,7 +230,7 @@ class _Turns:
     def _reckoned(self) -> float:
         """What is left for training when each architecture has been scored once; TooLittleTime where that is less than half."""
         assert self._sharing.seconds is not None
-        own = estimated.TRAINING * self._sharing.seconds
+        own = clock.SHARED_TRAINING * self._sharing.seconds
         began = time.monotonic()
         self._problem.evaluate([Candidate(self._root.space.extreme(-1))])
         looking = self._total * (time.monotonic() - began)

@@ -10,6 +10,7 @@ from archsmith.methods.job import Job
 from archsmith.methods.protocol import Trained
 from archsmith.metrics.proxies import build_all
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Reference, Referred
+from archsmith.run import clock
 from archsmith.spaces import described
 
 _REFERENCE = 32  # networks whose scores the ranks are taken among
@@ -41,7 +42,7 @@ def _score(job: Job) -> scored.Score | None:
 
     def reference() -> list[dict[str, float]]:
         late, found = scored.late(job, "ranks"), []
-        for arch in scored.some(job, _REFERENCE)[0] if job.clock.seconds >= scored.LEAST_S else ():
+        for arch in scored.some(job, _REFERENCE)[0] if job.clock.seconds >= clock.SCORING_LEAST_S else ():
             if late():
                 break
             found.append(scores(arch))

@@ -25,6 +25,7 @@ from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.predictors.ranking import kendall, spearman
 from archsmith.problem import Problem, Trial, minimize
+from archsmith.run import clock
 from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.predictor_guided import guided
 from archsmith.searchers.random import random_search
@@ -33,11 +34,9 @@ from archsmith.spaces import described
 from archsmith.training.loop import advance, start
 from archsmith.training.recipe import LOSSES, Recipe
 
-TRAINING = 0.85  # of the budget for shared weights; the rest checks estimates on a few networks trained by themselves
 _CHECKED = 8
 _TRUSTED_FROM = 4  # networks checked, below which agreement says nothing
 FOLLOWED = 0.2  # Kendall on those, below which estimates are not followed
-_LEAST_STEPS = 100
 _PERMUTATIONS = 2000
 
 
@@ -201,8 +200,8 @@ def affordable(job: Job, sharing: Sharing, model: nn.Module) -> None:
         return min(taken)
 
     each = job.log.decide("train/step_s", measure)
-    steps = int(TRAINING * sharing.seconds / each)
-    if steps < _LEAST_STEPS:
+    steps = int(clock.SHARED_TRAINING * sharing.seconds / each)
+    if steps < clock.SHARED_LEAST_STEPS:
         raise TooLittleTime(
             f"{sharing.seconds:.1f} s for weights that networks share are {steps} steps, with which they learn nothing"
         )
@@ -226,7 +225,7 @@ def _alone(job: Job, sharing: Sharing, arch: Architecture, left: int) -> dict[st
     network = extract(job.space.model, arch, "fresh", torch.Generator().manual_seed(mix(job.seed, arch.key)), device="cpu")
     steps = seconds = None
     if sharing.steps is not None:
-        steps = max(1, int((1 - TRAINING) * sharing.steps / _CHECKED))
+        steps = max(1, int((1 - clock.SHARED_TRAINING) * sharing.steps / _CHECKED))
     else:
         assert sharing.seconds is not None
         seconds = max(0.5, (sharing.seconds - job.clock.spent()) / left)

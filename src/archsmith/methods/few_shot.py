@@ -24,6 +24,7 @@ from archsmith.methods import estimated
 from archsmith.methods.job import Job, Sharing
 from archsmith.methods.protocol import Trained, setting
 from archsmith.metrics.proxies.zico import ZiCo
+from archsmith.run import clock
 from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces import described
 from archsmith.training.recipe import Recipe
@@ -44,11 +45,8 @@ from archsmith.training.state import TrainState
 from archsmith.training.step import Backward
 from archsmith.training.supernet_node import train_node
 
-_LEAST = 4.0  # seconds of training for a part; where time is shorter, there are fewer
-_PARENT = 0.5  # of the training: the supernet of the whole space, where it is split
 _TRIED, _POOL = 20, 300
 _ROUNDS, _FEWEST_ROUNDS = 8, 2  # architectures a split is judged on
-_JUDGING = 0.1  # of the training at most, for that
 SPLIT_ON = "a decision, gradients, scores, random or arbitrary; a+b: one a level, the last for the rest"
 SAMPLING = f"networks of a step: {', '.join(SAMPLINGS)}; a step with several counts as several"
 DISTILL = "the largest network of a step teaches the others (sampling=sandwich)"
@@ -110,14 +108,14 @@ def grown(
         check(space, how, branches)
     nodes = [root := Node(space, sharing.make(channels))]
     estimated.affordable(job, sharing, root.model)
-    shares = [_PARENT, *[(1.0 - _PARENT) / splits] * splits] if splits else [1.0]
+    shares = [clock.PARENT, *[(1.0 - clock.PARENT) / splits] * splits] if splits else [1.0]
     states: dict[str, TrainState] = {}
     for level, here in enumerate(shares):
         if level:
             most = branches
             if sharing.seconds is not None:
-                most = min(most, max(2, int(here * sharing.seconds / (_LEAST * len(nodes)))))
-            how, passes = levels[level - 1], _passes(sharing, states, _JUDGING / (splits * len(nodes)))
+                most = min(most, max(2, int(here * sharing.seconds / (clock.PART_LEAST_S * len(nodes)))))
+            how, passes = levels[level - 1], _passes(sharing, states, clock.JUDGING / (splits * len(nodes)))
             nodes = [child for node in nodes for child in _split(job, tree, node, how=how, branches=most, passes=passes)]
         rest = sum(shares[level + 1 :])
         recipe = replace(sharing.recipe, lr=sharing.recipe.lr / 2) if level and tree.inherit else sharing.recipe
@@ -197,10 +195,10 @@ def _train(
     sharing = job.data.sharing()
     steps = seconds = None
     if sharing.steps is not None:
-        steps = max(1, int(estimated.TRAINING * sharing.steps * part.share) // SAMPLINGS[tree.sampling])
+        steps = max(1, int(clock.SHARED_TRAINING * sharing.steps * part.share) // SAMPLINGS[tree.sampling])
     else:
         assert sharing.seconds is not None
-        left = estimated.TRAINING * sharing.seconds - job.clock.spent()
+        left = clock.SHARED_TRAINING * sharing.seconds - job.clock.spent()
         seconds = job.log.decide(f"train/{node.name}/seconds", lambda: max(1.0, left * part.share / part.rest))
     distillation = Distillation("largest") if tree.distill else None
     single = shared(sampler, distillation=distillation, macs=lambda arch: job.space.costs(arch)["macs"])

@@ -35,6 +35,7 @@ from archsmith.methods.job import Job
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.problem import Candidate, Constraint, Metric, Objective, Problem, Trial, at_most, maximize, minimize
 from archsmith.problem.pareto import fronts
+from archsmith.run import clock
 from archsmith.searchers.archive import Archive
 from archsmith.searchers.evolution import evolution
 from archsmith.searchers.loop import GeneratorSearcher, run_searcher
@@ -48,11 +49,6 @@ from archsmith.training.recipe import growth
 _TIMED = 5  # scores timed to see how many fit
 _FEWEST, _MOST = 24, 3000
 _WALK = 2000  # proposals looked at, at most, to find those
-PARTS = {"ranks": 0.9, "timing": 0.85, "screen": 0.75, "pace": 0.6, "promising": 0.5, "search": 0.25, "search-random": 0.0}
-# ... what is left of the seconds for scoring when each part has ended
-LEAST_S = 2.0  # of scoring, below which not even a score is timed
-_PIECE_S = 3.0  # so much of a trial's time at most is kept back for one more: one slow network must not end a search
-_SCORED = 0.73  # of the seconds, in which networks are scored
 _POPULATION = 32
 _CHEAP = 50  # architectures whose lower bound is looked at, per second of scoring
 _CHEAP_FEWEST, _CHEAP_MOST = 500, 5000
@@ -233,14 +229,14 @@ def stop(job: Job, stage: str) -> Callable[[], bool] | None:
     plays no part."""
     if math.isinf(job.clock.left()):
         return None
-    end, last, count = PARTS[stage] * job.clock.seconds, job.clock.left(), 0
+    end, last, count = clock.SCORING_PARTS[stage] * job.clock.seconds, job.clock.left(), 0
     slowest = 0.0
 
     def over() -> bool:
         nonlocal last, count, slowest
         now = job.clock.left()
         if count:  # the time since this was asked last is what a trial, or a piece of several, took
-            slowest = max(slowest, min(last - now, _PIECE_S))
+            slowest = max(slowest, min(last - now, clock.PIECE_S))
         last, count = now, count + 1
         return now - slowest <= end
 
@@ -249,7 +245,7 @@ def stop(job: Job, stage: str) -> Callable[[], bool] | None:
 
 def late(job: Job, part: str) -> Callable[[], bool]:
     """True once a part's time is over."""
-    return lambda: job.clock.left() <= PARTS[part] * job.clock.seconds
+    return lambda: job.clock.left() <= clock.SCORING_PARTS[part] * job.clock.seconds
 
 
 def _measure(problem: Problem, candidates: Sequence[Candidate], known: Mapping[Architecture, Trial]) -> list[Trial]:
@@ -272,7 +268,7 @@ def third_of(job: Job, score: Score | None) -> int:
 
     def fit() -> int:
         taken: list[float] = []
-        if job.clock.seconds < LEAST_S:
+        if job.clock.seconds < clock.SCORING_LEAST_S:
             return 0
         ended = late(job, "timing")
         archs, accepted = some(job, _TIMED)
@@ -285,7 +281,7 @@ def third_of(job: Job, score: Score | None) -> int:
         if not taken:
             return 0
         each = sorted(taken)[len(taken) // 2]
-        count = min(_MOST, int(min(_SCORED * job.clock.seconds, max(job.clock.left(), 0.0)) / (each * accepted)))
+        count = min(_MOST, int(min(clock.SCORED * job.clock.seconds, max(job.clock.left(), 0.0)) / (each * accepted)))
         return count // 3 if count >= _FEWEST else 0
 
     return job.clock.trials // 3 if job.clock.trials is not None else int(job.log.decide("trials", fit))
@@ -377,14 +373,14 @@ def _bounded(job: Job, counts: Costs, limits: Sequence[Constraint], trials: int,
 
 def _cheaply(job: Job, problem: Problem) -> GeneratorSearcher:
     """NSGA-II, whose first population alone takes seconds where what fits is rare; random networks where there are none."""
-    if job.clock.seconds >= LEAST_S:
+    if job.clock.seconds >= clock.SCORING_LEAST_S:
         return nsga2(problem, job.seed, population=_CHEAP_POPULATION)
     return random_search(problem, job.seed)
 
 
 def _enough(job: Job, archive: Archive, part: str) -> Callable[[], bool]:
     """True where a part's time is over, but not before a first population, or a few where there is hardly any time."""
-    least, ended = _CHEAP_POPULATION if job.clock.seconds >= LEAST_S else _HANDFUL, late(job, part)
+    least, ended = _CHEAP_POPULATION if job.clock.seconds >= clock.SCORING_LEAST_S else _HANDFUL, late(job, part)
     return lambda: len(archive) >= least and ended()
 
 
@@ -426,7 +422,7 @@ def _paces(job: Job, counts: Costs) -> dict[str, Any]:
             device=job.device,
             precisions=training.precisions,
             class_counts=training.class_counts,
-            images=_FEW_IMAGES if job.clock.seconds < LEAST_S else _IMAGES,
+            images=_FEW_IMAGES if job.clock.seconds < clock.SCORING_LEAST_S else _IMAGES,
         ):
             took.append(milliseconds)
             if ended() and len(took) >= _PACED_FEWEST:
@@ -465,7 +461,7 @@ def _fastest(job: Job, pace: Pace) -> float:
     if problem.evaluate([Candidate(smallest)])[0].feasible:
         return pace(smallest)
     cheap = Archive()
-    searching = evolution(problem, job.seed) if job.clock.seconds >= LEAST_S else random_search(problem, job.seed)
+    searching = evolution(problem, job.seed) if job.clock.seconds >= clock.SCORING_LEAST_S else random_search(problem, job.seed)
     run_searcher(problem, searching, trials=_CHEAP_FEWEST, archive=cheap, stop=_enough(job, cheap, "pace"))
     return cheap.best.losses[0] if cheap.best else 0.0
 

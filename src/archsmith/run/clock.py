@@ -25,6 +25,27 @@ _SPARE = 0.3, 0.4  # of what training can do without, at most: scores, shared we
 _COSTS, _LATENCY, _REFERENCE = 0.05, 0.15, 0.04  # of the time, at most: what the space costs, timing its blocks, the reference
 _MANY = ((7200.0, 8), (1800.0, 6), (0.0, 4))  # seconds left, and how many networks are trained side by side at most
 
+# Of the seconds for scores: what is left of them when each part has ended, and the share in which networks are scored.
+SCORING_PARTS = {
+    "ranks": 0.9, "timing": 0.85, "screen": 0.75, "pace": 0.6, "promising": 0.5, "search": 0.25, "search-random": 0.0,
+}  # fmt: skip
+SCORED = 0.73
+SCORING_LEAST_S = 2.0  # below which not even a score is timed
+SCORING_UNTIMED_S = 60.0  # with --steps, where time plays no part but for what a stage says of itself
+PIECE_S = 3.0  # so much of a trial's time at most is kept back for one more: one slow network must not end a search
+
+# Of the seconds, or steps, for weights that networks share.
+SHARED_STEPS = 0.4  # of all steps
+SHARED_TRAINING = 0.85  # the rest checks estimates on a few networks trained by themselves
+SHARED_LEAST_STEPS = 100  # fewer teach nothing
+ESTIMATE = 0.002  # at most, for one estimate
+PARENT = 0.5  # of the training, where a supernet is split: the supernet of the whole space
+PART_LEAST_S = 4.0  # seconds of training for a part; where time is shorter, there are fewer
+JUDGING = 0.1  # of the training at most, to find where to split
+
+GLANCE = 0.004  # of an arm's time for one look at some validation images; there are about ten
+BUSY = 0.05  # of the time lost to other work, from which on it is said
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -14,7 +14,7 @@ from typing import Any
 from archsmith._internal.files import sync_folder
 from archsmith._internal.progress import Silent, Watch, duration
 from archsmith.errors import ArchsmithError, UserError
-from archsmith.methods import auto, scored
+from archsmith.methods import auto
 from archsmith.methods import method as named_method
 from archsmith.methods.estimated import FOLLOWED
 from archsmith.methods.job import Job, JobClock, JobData, JobLog, JobSpace, Sharing
@@ -35,8 +35,6 @@ Stage = Callable[[Work], dict[str, Any]]
 Again = Callable[[Work, dict[str, Any]], None]
 Said = Callable[[dict[str, Any]], str]
 Predict = Callable[[Work], float | None]
-_BUSY = 0.05  # of the time lost to other work, from which on it is said
-_SCORING_S = 60.0  # with --steps, where time plays no part but for what a stage says of itself
 _REPORTED = ("profile", "search", "finish", "ship")  # the page is drawn anew after these
 
 
@@ -254,15 +252,15 @@ def _typed(
 
 def _scoring(work: Work) -> float:
     """Seconds for scores, or for estimates by shared weights."""
-    return work.plan.scoring if work.timed else _SCORING_S
+    return work.plan.scoring if work.timed else clock.SCORING_UNTIMED_S
 
 
 def _predicted(work: Work, stage: str) -> float | None:
     """Seconds that screening, or the search after it, should take; None where there are too few to say."""
     whole = _scoring(work)
     if stage == "screen":
-        return 0.0 if work.shares or whole < scored.LEAST_S else (1 - scored.PARTS["screen"]) * whole
-    return None if whole < scored.LEAST_S else max(0.0, whole - work.run.seconds().get("screen", 0.0))
+        return 0.0 if work.shares or whole < clock.SCORING_LEAST_S else (1 - clock.SCORING_PARTS["screen"]) * whole
+    return None if whole < clock.SCORING_LEAST_S else max(0.0, whole - work.run.seconds().get("screen", 0.0))
 
 
 def _shipping(work: Work) -> float:
@@ -373,6 +371,6 @@ def time_text(run: Run) -> str:
     """Seconds used against seconds given, and what other work on the machine cost."""
     used, waited = sum(run.seconds().values()), sum(run.waits().values())
     text = duration(used) + (f" of {duration(run.request.time_s)}" if run.request.time_s and run.request.steps is None else "")
-    if waited > _BUSY * used:
+    if waited > clock.BUSY * used:
         text += f"; other work on this machine took {duration(waited)} of it: {duration(used - waited)} of work were done"
     return text

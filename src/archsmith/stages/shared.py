@@ -18,23 +18,22 @@ from archsmith._internal.seeding import mix, seeded
 from archsmith.data import Part, batches, chosen, ordered
 from archsmith.feasibility.sampler import feasible_sample
 from archsmith.methods.job import Sharing
+from archsmith.run import clock
 from archsmith.run.decisions import SHARING_IMAGES, SHARING_SECONDS, SHARING_STEPS
 from archsmith.spaces import build_for
 from archsmith.stages.finish import class_counts, recipe_for
 from archsmith.stages.work import Work
 
-SHARE = 0.4  # of the steps; of the time the clock decides
 _HELD_OUT, _CALIBRATION = 1024, 1024  # images, at most a tenth of those for training
 _RATE = 0.5  # of a single network's learning rate, for weights that many share
 _FEWEST = 64  # ... fewer where looking at them takes long
-_ESTIMATE = 0.002  # of the seconds for shared weights, at most: one estimate
 
 
 def budget(work: Work) -> tuple[float | None, int | None]:
     """(seconds, steps) for shared weights, one of them None; decided once."""
     if work.timed:
         return work.run.decide(SHARING_SECONDS, lambda: work.plan.sharing), None
-    return None, work.run.decide(SHARING_STEPS, lambda: max(1, int(SHARE * (work.run.request.steps or 0))))
+    return None, work.run.decide(SHARING_STEPS, lambda: max(1, int(clock.SHARED_STEPS * (work.run.request.steps or 0))))
 
 
 def sharing(work: Work) -> Sharing:
@@ -73,7 +72,7 @@ def _affordable(work: Work, seconds: float) -> int:
             began = time.monotonic()
             network(x)
             taken.append(time.monotonic() - began)
-    return int(min(_HELD_OUT, max(_FEWEST, _ESTIMATE * seconds / (2 * min(taken) / len(x)))))
+    return int(min(_HELD_OUT, max(_FEWEST, clock.ESTIMATE * seconds / (2 * min(taken) / len(x)))))
 
 
 def _divided(part: Part, most: int = _HELD_OUT) -> tuple[Part, Part]:

@@ -47,7 +47,6 @@ _HEAD = 256  # of the one that is timed
 _GLANCE = 1000  # validation images behind each point of a learning curve, and behind a cut
 _FEWEST_GLANCE = 64  # ... fewer where looking takes long, but not below this
 _TELLING_S = 3.0  # of a stage, from which on it says how busy the machine is
-_GLANCE_SHARE = 0.004  # of an arm's time for one such look; there are about ten
 
 
 def fitting_macs(trained: float, images: int, *, dense: bool) -> float:
@@ -275,7 +274,7 @@ class Work:
         """How many validation images a look may take in, at `image_s` seconds each; decided once."""
         if not self.timed:
             return _GLANCE
-        fits = _GLANCE_SHARE * self.plan.search / max(image_s, 1e-9)
+        fits = clock.GLANCE * self.plan.search / max(image_s, 1e-9)
         return self.run.decide(GLANCE_IMAGES, lambda: int(min(_GLANCE, max(_FEWEST_GLANCE, fits))))
 
     @cached_property
