@@ -74,13 +74,13 @@ class Conv2d(nn.Conv2d):
                 width(out_channels),
                 taps(kernel),
                 strides,
-                pad,
-                taps(rate),
-                width(groups),
-                arguments.flag(name, "bias", bias),
-                mode,  # type: ignore[arg-type]
-                device,
-                dtype,
+                padding=pad,
+                dilation=taps(rate),
+                groups=width(groups),
+                bias=arguments.flag(name, "bias", bias),
+                padding_mode=mode,  # type: ignore[arg-type]
+                device=device,
+                dtype=dtype,
             )
         self.width_in, self.width_out, self.kernel, self.group_count = in_channels, out_channels, kernel, groups
         self.same_padding, self.dilation_rate = padding == "same", rate
@@ -121,7 +121,9 @@ class Conv2d(nn.Conv2d):
             input = F.pad(input, (wide, wide, high, high), mode=self.padding_mode)
             padding = (0, 0)
         dilation, groups = taps(self.dilation_rate), width(self.group_count)
-        return F.conv2d(input, tensors["weight"], tensors.get("bias"), self.stride, padding, dilation, groups)
+        return F.conv2d(
+            input, tensors["weight"], tensors.get("bias"), self.stride, padding=padding, dilation=dilation, groups=groups
+        )
 
     def plain(self) -> nn.Conv2d:
         """The torch layer of the current sizes, on `meta`."""
@@ -130,13 +132,13 @@ class Conv2d(nn.Conv2d):
             width(self.width_out),
             taps(self.kernel),
             self.stride,  # type: ignore[arg-type]
-            self._padding(),
-            taps(self.dilation_rate),
-            width(self.group_count),
-            self.bias is not None,
-            self.padding_mode,
-            "meta",
-            self.weight.dtype,
+            padding=self._padding(),
+            dilation=taps(self.dilation_rate),
+            groups=width(self.group_count),
+            bias=self.bias is not None,
+            padding_mode=self.padding_mode,
+            device="meta",
+            dtype=self.weight.dtype,
         )
 
 
@@ -186,11 +188,11 @@ class ConvTranspose2d(nn.ConvTranspose2d):
                 width(out_channels),
                 taps(kernel),
                 strides,
-                pad,
-                extra,
-                width(groups),
-                arguments.flag(name, "bias", bias),
-                taps(rate),
+                padding=pad,
+                output_padding=extra,
+                groups=width(groups),
+                bias=arguments.flag(name, "bias", bias),
+                dilation=taps(rate),
                 device=device,
                 dtype=dtype,
             )
@@ -233,12 +235,14 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             output_size,
             list(self.stride),
             list(padding),
-            list(taps(self.kernel)),
-            2,
-            list(dilation),
+            kernel_size=list(taps(self.kernel)),
+            num_spatial_dims=2,
+            dilation=list(dilation),
         )
         groups, weight, bias = width(self.group_count), tensors["weight"], tensors.get("bias")
-        return F.conv_transpose2d(input, weight, bias, self.stride, padding, extra, groups, dilation)
+        return F.conv_transpose2d(
+            input, weight, bias, self.stride, padding=padding, output_padding=extra, groups=groups, dilation=dilation
+        )
 
     def plain(self) -> nn.ConvTranspose2d:
         """The torch layer of the current sizes, on `meta`."""
@@ -247,11 +251,11 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             width(self.width_out),
             taps(self.kernel),
             self.stride,  # type: ignore[arg-type]
-            self._padding(),
-            self.output_padding,  # type: ignore[arg-type]
-            width(self.group_count),
-            self.bias is not None,
-            taps(self.dilation_rate),
+            padding=self._padding(),
+            output_padding=self.output_padding,  # type: ignore[arg-type]
+            groups=width(self.group_count),
+            bias=self.bias is not None,
+            dilation=taps(self.dilation_rate),
             device="meta",
             dtype=self.weight.dtype,
         )

@@ -56,15 +56,13 @@ class Embedding(nn.Embedding):
         with arguments.building(_NAME):
             super().__init__(
                 *shape,
-                _row(padding_idx, count),
-                None,
-                arguments.number(_NAME, "norm_type", norm_type),
-                arguments.truth(_NAME, "scale_grad_by_freq", scale_grad_by_freq),
-                False,
-                _weight,
-                arguments.flag(_NAME, "_freeze", _freeze),
-                device,
-                dtype,
+                padding_idx=_row(padding_idx, count),
+                norm_type=arguments.number(_NAME, "norm_type", norm_type),
+                scale_grad_by_freq=arguments.truth(_NAME, "scale_grad_by_freq", scale_grad_by_freq),
+                _weight=_weight,
+                _freeze=arguments.flag(_NAME, "_freeze", _freeze),
+                device=device,
+                dtype=dtype,
             )
         self.count, self.width_out = count, embedding_dim
 

@@ -22,7 +22,9 @@ class Linear(nn.Linear):
         in_features = arguments.size("Linear", "in_features", in_features)
         out_features = arguments.size("Linear", "out_features", out_features)
         with arguments.building("Linear"):
-            super().__init__(width(in_features), width(out_features), arguments.flag("Linear", "bias", bias), device, dtype)
+            super().__init__(
+                width(in_features), width(out_features), arguments.flag("Linear", "bias", bias), device, dtype=dtype
+            )
         self.width_in, self.width_out = in_features, out_features
 
     def axes(self) -> Axes:

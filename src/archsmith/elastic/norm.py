@@ -43,7 +43,7 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
         momentum = None if momentum is None else arguments.number(name, "momentum", momentum)
         flags = arguments.flag(name, "affine", affine), arguments.flag(name, "track_running_stats", track_running_stats)
         with arguments.building(name):
-            super().__init__(width(num_features), eps, momentum, *flags, device, dtype)
+            super().__init__(width(num_features), eps, momentum, *flags, device=device, dtype=dtype)
         self.width = num_features
         _without_bias(self, bias)
 
@@ -62,13 +62,22 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
         tensors = self.weights()
         by_batch = self.training or "running_mean" not in tensors
         mean, variance = (None, None) if by_batch else (tensors["running_mean"], tensors["running_var"])
-        return F.batch_norm(input, mean, variance, tensors.get("weight"), tensors.get("bias"), by_batch, 0.0, self.eps)
+        return F.batch_norm(
+            input,
+            mean,
+            variance,
+            tensors.get("weight"),
+            bias=tensors.get("bias"),
+            training=by_batch,
+            momentum=0.0,
+            eps=self.eps,
+        )
 
     def plain(self) -> nn.modules.batchnorm._BatchNorm:
         """The torch layer of the current width, on `meta`."""
         dtype = next((t.dtype for t in (self.weight, self.running_mean) if t is not None), None)
         flags = self.affine, self.track_running_stats
-        twin = self.twin(width(self.width), self.eps, self.momentum, *flags, "meta", dtype)
+        twin = self.twin(width(self.width), self.eps, self.momentum, *flags, device="meta", dtype=dtype)
         _without_bias(twin, self.bias is not None)
         return twin
 
@@ -113,7 +122,7 @@ class GroupNorm(nn.GroupNorm):
         eps = arguments.number(name, "eps", eps)
         affine = arguments.flag(name, "affine", affine)
         with arguments.building(name):
-            super().__init__(width(num_groups), width(num_channels), eps, affine, device, dtype)
+            super().__init__(width(num_groups), width(num_channels), eps, affine, device=device, dtype=dtype)
         self.group_count, self.width = num_groups, num_channels
         _without_bias(self, bias)
 
@@ -128,12 +137,12 @@ class GroupNorm(nn.GroupNorm):
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, ...) -> the same."""
         tensors = self.weights()
-        return F.group_norm(input, width(self.group_count), tensors.get("weight"), tensors.get("bias"), self.eps)
+        return F.group_norm(input, width(self.group_count), tensors.get("weight"), tensors.get("bias"), eps=self.eps)
 
     def plain(self) -> nn.GroupNorm:
         """The torch layer of the current sizes, on `meta`."""
         dtype = self.weight.dtype if self.affine else None
-        twin = nn.GroupNorm(width(self.group_count), width(self.width), self.eps, self.affine, "meta", dtype)
+        twin = nn.GroupNorm(width(self.group_count), width(self.width), self.eps, self.affine, device="meta", dtype=dtype)
         _without_bias(twin, self.bias is not None)
         return twin
 
@@ -178,7 +187,7 @@ class LayerNorm(nn.LayerNorm):
         affine = arguments.flag("LayerNorm", "elementwise_affine", elementwise_affine)
         bias = arguments.flag("LayerNorm", "bias", bias)
         with arguments.building("LayerNorm"):
-            super().__init__(width(normalized_shape), eps, affine, bias, device, dtype)
+            super().__init__(width(normalized_shape), eps, affine, bias, device=device, dtype=dtype)
         self.width = normalized_shape
 
     def axes(self) -> Axes:
@@ -192,7 +201,7 @@ class LayerNorm(nn.LayerNorm):
     def forward(self, input: Tensor) -> Tensor:
         """(..., width) -> the same."""
         tensors = self.weights()
-        return F.layer_norm(input, (width(self.width),), tensors.get("weight"), tensors.get("bias"), self.eps)
+        return F.layer_norm(input, (width(self.width),), tensors.get("weight"), tensors.get("bias"), eps=self.eps)
 
     def plain(self) -> nn.LayerNorm:
         """The torch layer of the current width, on `meta`."""

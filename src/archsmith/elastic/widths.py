@@ -149,7 +149,7 @@ class _Tracks(TorchFunctionMode):
             x, (axis, width) = inputs[0], taken
             axis = axis if axis < 0 else axis - x.dim()
             if x.dim() >= -axis and x.shape[axis] != width:
-                raise self._unmet(module, self._path(path), x, axis, width)
+                raise self._unmet(module, self._path(path), x, axis, width=width)
 
         return ask
 

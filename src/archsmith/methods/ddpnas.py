@@ -119,7 +119,7 @@ class DDPNAS:
             protected = groups(space) if self.protect else ()
             total = proposals(space, self.rounds, self.warmup, protected)
             problem = Problem(space, (maximize(points(estimated.estimate(job, root)), name="reward"),), ())
-            turns = _Turns(job, sharing, root, total, problem)
+            turns = _Turns(job, sharing, root, total, problem=problem)
             stages: list[dict[str, Any]] = []
             seen: list[Categorical] = []
 
@@ -134,7 +134,7 @@ class DDPNAS:
             at_once = total if self.score == "round" else 1
             archive = job.log.archive
             run_searcher(problem, searcher, trials=total, archive=archive, evaluate=turns, at_once=at_once, stage="train")
-            sharing.kept[asked] = Grown(root, turns.state, seen[0], stages, archive.stage("train")[-1].arch)
+            sharing.kept[asked] = Grown(root, turns.state, seen[0], stages, survivor=archive.stage("train")[-1].arch)
         return sharing.kept[asked]
 
     def search(self, job: Job, trained: Trained) -> dict[str, Any]:

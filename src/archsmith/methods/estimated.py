@@ -162,7 +162,7 @@ def _trust(job: Job, metric: SharedAccuracy) -> dict[str, Any]:
         job.log.tell(
             f"training network {position + 1} of {len(archs)} by itself, to check the estimates", position / len(archs)
         )
-        own = job.log.decide(f"train/check/{arch.key}", partial(_alone, job, sharing, arch, len(archs) - position))
+        own = job.log.decide(f"train/check/{arch.key}", partial(_alone, job, sharing, arch, left=len(archs) - position))
         found = metric(arch)
         rows.append({"key": arch.key, "estimate": found["shared_accuracy"], "estimated_loss": found["shared_loss"], **own})
         slowest = max(slowest, job.clock.spent() - began)

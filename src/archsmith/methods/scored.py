@@ -405,7 +405,7 @@ def _paces(job: Job, counts: Costs) -> dict[str, Any]:
         if ends:  # of every kind of block
             drawn: list[Architecture] = []
         else:
-            front = _bounded(job, counts, (), _CHEAP_FEWEST, "pace")
+            front = _bounded(job, counts, (), _CHEAP_FEWEST, part="pace")
             ends = [t.arch for t in reversed(front[:: max(1, len(front) // _PACED)])]  # the shallowest first: all can afford it
             drawn = (
                 []

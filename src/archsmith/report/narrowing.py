@@ -22,7 +22,7 @@ def narrowing(record: Record) -> dict[str, Any] | None:
     gutter = 8 + LETTER * max(len(short(option)) for row in options.values() for option in row)
     networks = [_count(options, stage.alive) for stage in stages]
     decisions = [
-        _decision(name, row, [(stage.theta[name], stage.alive[name]) for stage in stages], found.survivor, gutter)
+        _decision(name, row, [(stage.theta[name], stage.alive[name]) for stage in stages], found.survivor, gutter=gutter)
         for name, row in options.items()
         if len(row) > 1
     ]

@@ -112,7 +112,7 @@ def verdict(record: Record) -> dict[str, Any] | None:
         "outcome": outcome,
         "title": "No result: neither is better than the same answer always" if nothing else TITLES[outcome],
         "text": (_BELOW if below else "")
-        + _verdict_text(result, test, other, effort, record)
+        + _verdict_text(result, test, other, effort, record=record)
         + _cost_text(record)
         + _shipped_text(record),
         "whiskers": whiskers(entries),
@@ -188,14 +188,14 @@ def comparison(record: Record) -> list[dict[str, Any]] | None:
     if record.finished is None:
         return None
     chosen = record.chosen_network
-    columns = [_column("chosen", "chosen", _costs_of_chosen(record), chosen, record.search_test)]
+    columns = [_column("chosen", "chosen", _costs_of_chosen(record), chosen, test=record.search_test)]
     drawn = [(net, value) for net, value in _in_full(record) if net.origin in RANDOM and net is not chosen]
     if drawn:
         best, _ = max(drawn, key=lambda pair: pair[1])
-        columns.append(_column("random search\u2019s best", "random", best.costs, best, None))
+        columns.append(_column("random search\u2019s best", "random", best.costs, best, test=None))
     if record.reference is not None:
         by_hand = record.reference.best
-        columns.append(_column("hand-made", "reference", by_hand.costs, by_hand, record.reference_test))
+        columns.append(_column("hand-made", "reference", by_hand.costs, by_hand, test=record.reference_test))
     return columns
 
 
@@ -260,9 +260,9 @@ def networks(record: Record) -> list[dict[str, Any]]:
     for key, net in record.networks.items():
         origin = "random draw" if net.origin in RANDOM else net.origin or "search"
         role = "chosen" if key == record.chosen else ""
-        found.append(_network(key[:8], role, net, origin, longest.get(key, net.progress)))
+        found.append(_network(key[:8], role, net, origin, how_far=longest.get(key, net.progress)))
     for name, rival in record.rivals.items():
-        found.append(_network(name, "reference", rival, "hand-made", rival.progress))
+        found.append(_network(name, "reference", rival, "hand-made", how_far=rival.progress))
     return sorted(found, key=lambda n: (n["share"] >= FULL, n["order"]), reverse=True)
 
 

@@ -68,4 +68,4 @@ def build_for(
     partial: int | None = None,
 ) -> nn.Module:
     """`build`, with as many outputs as the task asks for and what must follow them."""
-    return task.headed(build(name_or_file, task.outputs, channels, size, device, partial=partial, mirrors=task.mirrors))
+    return task.headed(build(name_or_file, task.outputs, channels, size, device=device, partial=partial, mirrors=task.mirrors))

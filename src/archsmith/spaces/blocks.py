@@ -266,34 +266,36 @@ def _repeat(name: str, inputs: Size, plan: Plan, kind: str) -> Repeat:
     for i in range(1, width_of(plan.depth) + 1):
         first = i == 1 and not plan.same
         incoming, stride = (inputs, plan.stride) if first else (plan.width, 1)
-        blocks[f"block{i}"] = _BLOCKS[kind](f"{name}.block{i}", plan, incoming, stride, not first)
+        blocks[f"block{i}"] = _BLOCKS[kind](f"{name}.block{i}", plan, incoming, stride, shortcut=not first)
     return Repeat(blocks, depth=plan.depth)
 
 
-def _inverted(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) -> nn.Module:
+def _inverted(name: str, plan: Plan, inputs: Size, stride: int, *, shortcut: bool) -> nn.Module:
     kernel, expand = _choice(plan.sizes.kernel, f"{name}.kernel"), _choice(plan.sizes.expand, f"{name}.expand")
-    return InvertedResidual(inputs, plan.width, kernel, expand, stride, plan.act, plan.se, shortcut=shortcut)
+    return InvertedResidual(inputs, plan.width, kernel, expand, stride=stride, act=plan.act, se=plan.se, shortcut=shortcut)
 
 
-def _fused(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) -> nn.Module:
+def _fused(name: str, plan: Plan, inputs: Size, stride: int, *, shortcut: bool) -> nn.Module:
     kernel = _choice(plan.sizes.fused_kernel, f"{name}.fused_kernel")
     expand = _choice(plan.sizes.fused_expand, f"{name}.fused_expand")
-    return InvertedResidual(inputs, plan.width, kernel, expand, stride, plan.act, plan.se, shortcut=shortcut, fused=True)
+    return InvertedResidual(
+        inputs, plan.width, kernel, expand, stride=stride, act=plan.act, se=plan.se, shortcut=shortcut, fused=True
+    )
 
 
-def _basic(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) -> nn.Module:
+def _basic(name: str, plan: Plan, inputs: Size, stride: int, *, shortcut: bool) -> nn.Module:
     return BasicResidual(inputs, plan.width, stride, nn.ReLU, shortcut=shortcut)
 
 
-def _conv(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) -> nn.Module:
+def _conv(name: str, plan: Plan, inputs: Size, stride: int, *, shortcut: bool) -> nn.Module:
     return PlainConv(inputs, plan.width, stride, nn.ReLU, shortcut=shortcut)
 
 
-def _pooled(name: str, plan: Plan, inputs: Size, stride: int, shortcut: bool) -> nn.Module:
+def _pooled(name: str, plan: Plan, inputs: Size, stride: int, *, shortcut: bool) -> nn.Module:
     """Without shortcuts: its convolutions begin as the identity (`training.identity`), which learns faster."""
     return PlainConv(inputs, plan.width, stride, nn.GELU, shortcut=False, pooled=True)
 
 
-_BLOCKS: dict[str, Callable[[str, Plan, Size, int, bool], nn.Module]] = {
+_BLOCKS: dict[str, Callable[..., nn.Module]] = {
     "inverted": _inverted, "fused": _fused, "basic": _basic, "conv": _conv, "pooled": _pooled,
 }  # fmt: skip

@@ -84,7 +84,7 @@ def convnet(
     model.add_module("stem", _stem(channels, inputs, layout, block))
     pixels = -(-size // layout.stem_stride)
     depth = Choice(0, 1, 2, 3, name="stage1.depth")
-    plan = Plan(inputs, 1, nn.ReLU, False, depth, _of(kinds, 1), _sizes(layout.kernels), same=True)
+    plan = Plan(inputs, 1, nn.ReLU, False, depth=depth, kinds=_of(kinds, 1), sizes=_sizes(layout.kernels), same=True)
     model.add_module("stage1", stage("stage1", inputs, plan))
     for i, (stride, widths, _) in enumerate(layout.stages, start=2):
         pixels = -(-pixels // stride)
@@ -92,7 +92,7 @@ def convnet(
         outputs = Choice(*widths_of(widths), name=f"{name}.width")
         kernels = tuple(k for k in layout.kernels if k <= 3 or k // 2 < pixels - 1)  # the rest only sees padding
         se, depth = Choice(False, True, name=f"{name}.se"), Choice(1, 2, 3, 4, name=f"{name}.depth")
-        plan = Plan(outputs, stride, _activation(i, layout), se, depth, _of(kinds, stride), _sizes(kernels))
+        plan = Plan(outputs, stride, _activation(i, layout), se, depth=depth, kinds=_of(kinds, stride), sizes=_sizes(kernels))
         model.add_module(name, stage(name, inputs, plan))
         inputs = outputs
     model.add_module("head", classifier(inputs, Choice(*widths_of(_HEAD), name="head.width"), classes, pool=pool))
@@ -153,11 +153,12 @@ def by_hand(
     model = nn.Sequential()
     model.add_module("stem", _stem(channels, inputs, layout, ends["stem.block"]))
     model.add_module(
-        "stage1", stage("stage1", inputs, Plan(inputs, 1, nn.ReLU, False, first, _of((kind,), 1), sizes, same=True))
+        "stage1",
+        stage("stage1", inputs, Plan(inputs, 1, nn.ReLU, False, depth=first, kinds=_of((kind,), 1), sizes=sizes, same=True)),
     )
     for i, (stride, base) in enumerate(_bases(layout, kind), start=2):
         outputs, se = max(4, round(base * width)), kind == "inverted" and _late(i, layout)
-        plan = Plan(outputs, stride, _activation(i, layout), se, depth, _of((kind,), stride), sizes)
+        plan = Plan(outputs, stride, _activation(i, layout), se, depth=depth, kinds=_of((kind,), stride), sizes=sizes)
         model.add_module(f"stage{i}", stage(f"stage{i}", inputs, plan))
         inputs = outputs
     model.add_module("head", classifier(inputs, head, classes, pool=ends["head.pool"]))

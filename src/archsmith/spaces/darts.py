@@ -107,7 +107,7 @@ def darts(
         reduces = i in (layers // 3, 2 * layers // 3)
         width *= 2 if reduces else 1
         kind = "reduce" if reduces else "normal"
-        cells.append(DartsCell(inputs, width, 2 if reduces else 1, after_reduction, edges[kind], partial))
+        cells.append(DartsCell(inputs, width, 2 if reduces else 1, after_reduction, edges=edges[kind], partial=partial))
         inputs, after_reduction = (inputs[1], 4 * width), reduces
     return DartsNetwork(stem(channels, start), cells, pooled_classifier(4 * width, classes))
 

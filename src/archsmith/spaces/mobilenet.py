@@ -22,12 +22,12 @@ def ofa_mobilenet_v3(classes: int = 1000, channels: int = 3, size: int = 224, wi
     stem, *widths, features, mixed = ofa.channels(width)
     model = nn.Sequential()
     model.add_module("stem", conv_norm_act(channels, stem, 3, stride=2, act=nn.Hardswish))
-    first = InvertedResidual(stem, stem, 3, None, 1, nn.ReLU, False, shortcut=True)
+    first = InvertedResidual(stem, stem, 3, None, stride=1, act=nn.ReLU, se=False, shortcut=True)
     model.add_module("first", Repeat({"block1": first}))
     inputs, sizes = stem, Sizes(ofa.OFA_KERNELS, ofa.OFA_EXPANSIONS)
     for i, (outputs, stride, se) in enumerate(zip(widths, ofa.STRIDES, ofa.EXCITED, strict=True), start=1):
         depth = Choice(*ofa.OFA_DEPTHS, name=f"stage{i}.depth")
-        plan = Plan(outputs, stride, _ACTIVATIONS[ofa.ACTIVATIONS[i - 1]], se, depth, ("inverted",), sizes)
+        plan = Plan(outputs, stride, _ACTIVATIONS[ofa.ACTIVATIONS[i - 1]], se, depth=depth, kinds=("inverted",), sizes=sizes)
         model.add_module(f"stage{i}", stage(f"stage{i}", inputs, plan))
         inputs = outputs
     model.add_module("head", classifier(inputs, features, classes, mixed, dropout=0.1))

@@ -100,7 +100,7 @@ class Nasbench101Cell(nn.Module):
             width, lives, projects = (
                 Derived(partial(fn, n), *self.parents) for fn in (partial(_width, outputs), _lives, _projects)
             )
-            self.add_module(f"node{n}", Vertex(inputs, width, lives, projects, choices[f"node{n}.op"]))
+            self.add_module(f"node{n}", Vertex(inputs, width, lives, projects, operation=choices[f"node{n}.op"]))
         self.reads = Derived(partial(_projects, _OUTPUT), *self.parents)
         self.project = conv_norm_act(inputs, outputs, act=nn.ReLU)
 

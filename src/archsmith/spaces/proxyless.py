@@ -23,13 +23,13 @@ def proxyless(classes: int, channels: int = 3, size: int = 224) -> nn.Sequential
     (stem, first, *stages, features), strides = layout(size > 64)
     model = nn.Sequential()
     model.add_module("stem", conv_norm_act(channels, stem, 3, stride=strides[0], act=nn.ReLU6))
-    model.add_module("first", InvertedResidual(stem, first, 3, None, 1, nn.ReLU6, False, shortcut=False))
+    model.add_module("first", InvertedResidual(stem, first, 3, None, stride=1, act=nn.ReLU6, se=False, shortcut=False))
     inputs = first
     for number, (width, depth, stride) in enumerate(zip(stages, DEPTHS, strides[1:], strict=True), start=1):
         stage = nn.Sequential()
         for i in range(1, depth + 1):
             same = i > 1
-            stage.add_module(f"block{i}", _block(inputs, width, 1 if same else stride, same, f"stage{number}.block{i}"))
+            stage.add_module(f"block{i}", _block(inputs, width, 1 if same else stride, same, name=f"stage{number}.block{i}"))
             inputs = width
         model.add_module(f"stage{number}", stage)
     head = conv_norm_act(inputs, features, act=nn.ReLU6)
@@ -43,5 +43,7 @@ def proxyless(classes: int, channels: int = 3, size: int = 224) -> nn.Sequential
 def _block(inputs: int, outputs: int, stride: int, same: bool, name: str) -> OneOf:
     candidates: dict[str, nn.Module] = {NONE: nn.Identity()} if same else {}
     for expand, kernel in itertools.product(EXPANSIONS, KERNELS):
-        candidates[option(kernel, expand)] = InvertedResidual(inputs, outputs, kernel, expand, stride, nn.ReLU6, False, same)
+        candidates[option(kernel, expand)] = InvertedResidual(
+            inputs, outputs, kernel, expand, stride=stride, act=nn.ReLU6, se=False, shortcut=same
+        )
     return OneOf(candidates, choice=Choice(*candidates, name=name))

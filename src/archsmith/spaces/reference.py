@@ -201,7 +201,12 @@ def reference(
     for kind, depth, first in shapes:
         if found and stop():
             break
-        scaled = partial(_scaled, Reference(_name(kind, depth, first), classes, channels, size, depth, 1.0, 1, kind, first))
+        scaled = partial(
+            _scaled,
+            Reference(
+                _name(kind, depth, first), classes, channels, size, depth=depth, width=1.0, head=1, kind=kind, first=first
+            ),
+        )
         part = max(used(scaled(_ONE)).values())
         steps = _largest(lambda n, scaled=scaled: fits(scaled(n)), int(_WIDEST / _FINEST), int(_ONE / part**0.5), stop)  # type: ignore[misc]
         if steps == 0:

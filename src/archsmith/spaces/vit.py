@@ -63,7 +63,9 @@ def transformer(space: Transformer, classes: int, channels: int, size: int) -> n
         heads = Choice(*space.heads, name=f"block{i}.heads")
         attention: nn.Module = Attention(embedding, heads, space.head_width)
         if space.reach is not None:
-            attention = RelativeAttention(embedding, heads, space.head_width, grid, space.reach, space.class_token)
+            attention = RelativeAttention(
+                embedding, heads, space.head_width, grid, reach=space.reach, class_token=space.class_token
+            )
         blocks[f"block{i}"] = Block(embedding, attention, Choice(*space.ratio, name=f"block{i}.ratio"))
     model.add_module("blocks", Repeat(blocks, depth=Choice(*space.depth, name="depth")))
     head = nn.Sequential()

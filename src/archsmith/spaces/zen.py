@@ -63,7 +63,9 @@ def zen(
             source = _Source(inputs, before) if b == 1 else _Source(outputs[-1:], None)
             outputs.append(Choice(*widths, name=f"{name}.width"))
             bottleneck, depth = Choice(*widths, name=f"{name}.bottleneck"), Choice(*layers, name=f"{name}.layers")
-            made[f"block{b}"] = _block(name, source, (bottleneck, outputs[-1]), depth, b == 1, se, shortcuts)
+            made[f"block{b}"] = _block(
+                name, source, (bottleneck, outputs[-1]), depth, strided=b == 1, se=se, shortcuts=shortcuts
+            )
         model.add_module(f"stage{s}", Repeat(made, depth=count))
         inputs, before = outputs, count
     model.add_module("last", _Source(inputs, before).read(lambda width: _conv(width, HEAD)))
@@ -138,8 +140,13 @@ def _block(
             inward = Shortcut(width, bottleneck)
         outward = Shortcut(bottleneck, width) if shortcuts else None
         layer = nn.Sequential()
-        layer.add_module("inward", Inverted(first, inner, bottleneck, kernel, stride, squeezed[0], inward))
-        layer.add_module("outward", Inverted(_Source([bottleneck], None), outer, width, kernel, 1, squeezed[1], outward))
+        layer.add_module(
+            "inward", Inverted(first, inner, bottleneck, kernel, stride=stride, squeezed=squeezed[0], shortcut=inward)
+        )
+        layer.add_module(
+            "outward",
+            Inverted(_Source([bottleneck], None), outer, width, kernel, stride=1, squeezed=squeezed[1], shortcut=outward),
+        )
         layers[f"layer{i}"] = layer
     return Repeat(layers, depth=depth)
 

@@ -60,11 +60,11 @@ def training(work: Work) -> Training | None:
     if not work.timed:
         return None
     return Training(
-        work.plan.training,
-        len(work.images.parts["train"]),
-        class_counts(work),
-        recipe_for(work),
-        work.precisions,
+        seconds=work.plan.training,
+        images=len(work.images.parts["train"]),
+        class_counts=class_counts(work),
+        recipe=recipe_for(work),
+        precisions=work.precisions,
     )
 
 
@@ -208,7 +208,7 @@ def field_for(work: Work, arm: Literal["search", "reference"]) -> Field:
     """An arm as it was trained: to read a network back, or to train it again where its checkpoint is lost."""
     plan = work.run.decided(TRAINING_PLAN)
     assert plan is not None
-    return field_of(work, arm, recipe_for(work), plan.search if arm == "search" else plan.reference, 0.0)
+    return field_of(work, arm, recipe_for(work), plan.search if arm == "search" else plan.reference, began=0.0)
 
 
 def field_of(work: Work, arm: str, recipe: Recipe, budget: float, began: float = 0.0) -> Field:
@@ -273,7 +273,9 @@ def _record(work: Work, shortlist: Sequence[Listed], standings: Sequence[Standin
         cost = {"seconds": standing.seconds, "steps": float(standing.steps)}
         losses = (-standing.val_accuracy,) if standing.val_accuracy is not None else ()
         candidate = Candidate(arch, fidelity=standing.progress, origin=by_key[standing.name].origin)
-        archive.extend([Trial(candidate, metrics, losses, 0.0, cost, "finish", True, standing.failed)])
+        archive.extend(
+            [Trial(candidate, metrics, losses, 0.0, cost=cost, stage="finish", measured=True, reason=standing.failed)]
+        )
 
 
 def references(work: Work, chosen: TrainedNetwork) -> list[Reference]:
@@ -311,7 +313,7 @@ def _reference(work: Work, recipe: Recipe, plan: TrainingPlan, chosen: TrainedNe
     budget = plan.reference
     if work.timed:  # as the machine is by now: shipping must not come late because others keep it busy
         budget = work.run.decide(REFERENCE_SECONDS, lambda: max(1.0, min(budget, work.left_s)))
-    standings = race(reference_entrants(work, found), field_of(work, "reference", recipe, budget, began))
+    standings = race(reference_entrants(work, found), field_of(work, "reference", recipe, budget, began=began))
     by_name = {r.name: r for r in found}
     networks = {}
     for s in standings:

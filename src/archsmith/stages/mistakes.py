@@ -27,7 +27,7 @@ def mistaken(work: Work, network: nn.Module) -> list[Mistake]:
     part = chosen(whole, np.arange(0, len(whole), -(-len(whole) // _LOOKED_AT)))
     found: list[tuple[float, int, int, int]] = []
     place = 0
-    for x, y in ordered(part, 256, work.images, work.device, work.workers):
+    for x, y in ordered(part, 256, work.images, work.device, workers=work.workers):
         shares, answers = network(x).float().softmax(1).max(1)
         wrong = (answers != y).nonzero().flatten().tolist()
         found += [(float(shares[i]), place + i, int(y[i]), int(answers[i])) for i in wrong]

@@ -32,7 +32,7 @@ def profile(work: Work) -> Profiled:
         work.latency.calibrate(Random(work.run.request.seed))
     work.tell("counting a sample of the space", None)
     found = survey(
-        work.space_name, work.space, work.limits, work.costs, work.latency, work.run.request.seed,
+        work.space_name, work.space, work.limits, work.costs, table=work.latency, seed=work.run.request.seed,
         seconds=math.inf if total is None else clock.profiling(total), tell=work.tell,
     )  # fmt: skip
     return Profiled(**found, init=work.init_said, references=_references(work, total))
@@ -76,7 +76,7 @@ def scaled(work: Work, limits: dict[str, float], seconds: float | None = None) -
     channels, size, _ = work.shape
     timed = partial(whole_ms, shape=work.shape, threads=work.threads) if "latency" in limits else None
     task = work.images.task
-    return reference(task.outputs, channels, size, limits, timed, task.headed, stop=_after(seconds))
+    return reference(task.outputs, channels, size, limits, latency_ms=timed, headed=task.headed, stop=_after(seconds))
 
 
 def _after(seconds: float | None) -> Callable[[], bool]:

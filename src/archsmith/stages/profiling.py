@@ -48,7 +48,7 @@ def survey(
     constraints = constraints_of(limits, costs, table)
     metrics: list[Metric] = [costs] if table is None else [costs, table]
     draws = _DRAWS if table is None else _DRAWS_TIMED
-    share = feasible_share(space, constraints, rng, draws, metrics, stop=lambda: time.monotonic() - began > seconds)
+    share = feasible_share(space, constraints, rng, draws, metrics=metrics, stop=lambda: time.monotonic() - began > seconds)
 
     def late() -> bool:
         taken = time.monotonic() - began
@@ -104,7 +104,7 @@ def profile_space(
         table = LatencyTable(model, shape, threads=count, counts=costs.showing("params", "macs", *LAYERS))
         table.allow(_TIMING_S)
         table.calibrate(Random(seed))
-    found = survey(name, search_space(model), limits, costs, table, seed, seconds=_LOOKING_S, tell=tell)
+    found = survey(name, search_space(model), limits, costs, table=table, seed=seed, seconds=_LOOKING_S, tell=tell)
     return {**found, "classes": classes, "shape": list(shape), "threads": count, "notes": notes}
 
 

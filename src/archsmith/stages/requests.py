@@ -43,7 +43,7 @@ def start(
     _begun_with(request)
     _outside(request.data, Path(out))
     run = Run.create(out, absolute(request))
-    return _unless_refused(run, watch, lambda disk: (run.looked if disk else run.profiled) is not None, ahead_s, notes)
+    return _unless_refused(run, watch, lambda disk: (run.looked if disk else run.profiled) is not None, ahead_s, notes=notes)
 
 
 def _outside(data: str, out: Path) -> None:
@@ -109,7 +109,7 @@ def again(
     changes["settings"] = regenerating(run, settings or {})
     request = _changed(run, **changes, budget=budget)
     new = run.another(out, request, taken)
-    return _unless_refused(new, watch, lambda disk: new.profiled is not None, ahead_s, notes)
+    return _unless_refused(new, watch, lambda disk: new.profiled is not None, ahead_s, notes=notes)
 
 
 def _changed(run: Run, **changes: Any) -> Request:
@@ -160,7 +160,7 @@ def train(
     taken = tuple(stage for stage in STAGES if stage not in ("finish", "ship"))
     new = run.another(out, request, taken, also)
     trained = new.folder / "checkpoints"
-    return _unless_refused(new, watch, lambda disk: any(trained.glob(f"{further.ARM}-*")), ahead_s, notes)
+    return _unless_refused(new, watch, lambda disk: any(trained.glob(f"{further.ARM}-*")), ahead_s, notes=notes)
 
 
 def _begun(shipped: Shipped, finished: Finished, chosen: tuple[str, str, Mapping[str, Any]]) -> BegunWith:

@@ -54,7 +54,7 @@ def score_space(
     if any(limit.metric == "latency" for limit in limits):
         raise UserError("score: a latency limit needs a latency table; bound params, macs or memory instead")
     set_threads(threads)
-    pair, classes, shape, notes = _batches(data, classes, channels, size, batch, seed, classes_at=classes_at)
+    pair, classes, shape, notes = _batches(data, classes, channels, size, batch=batch, seed=seed, classes_at=classes_at)
     name, model = _model(space, classes, shape)
     costs = Costs(model, shape, COUNTED)
     scores = build_all(proxies, model, pair, costs=costs, seed=seed, strict=True)

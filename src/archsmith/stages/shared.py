@@ -57,9 +57,18 @@ def sharing(work: Work) -> Sharing:
     plain = batches(trained, each, data=data, seed=mix(seed, "calibration"), augment=None, device=work.device)
     calibration = [x for x, _ in itertools.islice(plain, max(1, min(_CALIBRATION, most, len(trained)) // each))]
     return Sharing(
-        partial(_with_weights, work), stream, calibration, list(ordered(held_out, 256, data, work.device, work.workers)),
-        recipe, class_counts(work), seconds, steps, work.run.folder / "checkpoints", work.identity, work.note,
-    )  # fmt: skip
+        make=partial(_with_weights, work),
+        stream=stream,
+        calibration=calibration,
+        held_out=list(ordered(held_out, 256, data, work.device, workers=work.workers)),
+        recipe=recipe,
+        class_counts=class_counts(work),
+        seconds=seconds,
+        steps=steps,
+        folder=work.run.folder / "checkpoints",
+        of=work.identity,
+        note=work.note,
+    )
 
 
 def _affordable(work: Work, seconds: float) -> int:

@@ -155,7 +155,7 @@ def _searched(work: Work, finish: Finished) -> list[Contender]:
     """The search's networks, best first; the one alone that was trained further."""
     if finish.further:
         ((name, alone),) = finish.networks.items()
-        return [Contender(name, "search", alone, Architecture.from_json(alone.options), further.maker(work, alone))]
+        return [Contender(name, "search", alone, Architecture.from_json(alone.options), make=further.maker(work, alone))]
     shortlist = listed(work)
     options = {entry.key: entry.options for entry in shortlist}
     entrants = {entrant.name: entrant for entrant in shortlisted(work, shortlist)}
@@ -165,7 +165,7 @@ def _searched(work: Work, finish: Finished) -> list[Contender]:
         return trained(entrants[name], field_for(work, "search"), len(entrants), reached(found[name]))
 
     return [
-        Contender(name, "search", found[name], Architecture.from_json(options[name]), partial(make, name))
+        Contender(name, "search", found[name], Architecture.from_json(options[name]), make=partial(make, name))
         for name in finish.ranking
     ]
 
@@ -180,8 +180,8 @@ def _by_hand(work: Work, finish: Finished) -> Contender | None:
     entrant = next(e for e in entrants if e.name == reference.chosen)
     found = reference.best
     raced = [e for e in entrants if e.name in reference.networks]
-    make = partial(trained, entrant, field_for(work, "reference"), len(raced), reached(found))
-    return Contender(entrant.name, "reference", found, Architecture(asdict(known[entrant.name])), make)
+    make = partial(trained, entrant, field_for(work, "reference"), len(raced), standing=reached(found))
+    return Contender(entrant.name, "reference", found, Architecture(asdict(known[entrant.name])), make=make)
 
 
 def _better(work: Work, searched: Checked, rival: Checked | None) -> Checked:

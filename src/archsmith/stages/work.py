@@ -116,13 +116,13 @@ class Work:
 
     def part(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """A part once, in order."""
-        return ordered(self.images.parts[name], 256, self.images, self.device, self.workers)
+        return ordered(self.images.parts[name], 256, self.images, self.device, workers=self.workers)
 
     def glance(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Some of the validation images, spread over all of them, for learning curves."""
         part = self.images.parts["val"]
         some = chosen(part, np.arange(0, len(part), self.glance_every))
-        return ordered(some, 256, self.images, self.device, self.workers)
+        return ordered(some, 256, self.images, self.device, workers=self.workers)
 
     def judged(self, network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> dict[str, Any]:
         """How well it does what it is for."""

@@ -45,7 +45,7 @@ def score_network(
         start = generator.get_state()
         with untouched(network, seed), torch.set_grad_enabled(any(proxy.needs.gradients for proxy in group)):
             network.train(train)
-            reading = Reading(network, batches, keep, loss, generator)
+            reading = Reading(network, batches, keep, loss, generator=generator)
             for proxy in group:
                 generator.set_state(start)  # a score does not depend on which others are asked for
                 try:

@@ -72,7 +72,7 @@ def _moved(network: nn.Module, steps: Mapping[str, Tensor], x: Tensor) -> tuple[
         try:
             for position, name, step in within[module]:
                 value = module.get_parameter(name).detach()
-                along = partial(_at, module, name, value, step, fixed)
+                along = partial(_at, module, name, value, step=step, inputs=fixed)
                 origin = torch.zeros((), device=value.device)
                 derivative = jvp(along, (origin,), (torch.ones_like(origin),))[1].detach()
                 output = output + moves[position].view(-1, *[1] * (output.dim() - 1)) * derivative

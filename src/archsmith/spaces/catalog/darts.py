@@ -106,8 +106,8 @@ SPACE = Space(
     "archsmith.spaces.darts:darts",
     "a normal and a reduction cell, 20 cells of 36 channels (Liu et al., ICLR 2019)",
     "1.1e+18",
-    "small images, made for 32 pixels",
-    (
+    images="small images, made for 32 pixels",
+    formats=(
         Format(
             "Genotype of DARTS and NAS-Bench-301",
             darts_text,

@@ -267,8 +267,8 @@ def _space(which: int, what: str) -> Space:
         f"archsmith.spaces.oneshot:nasbench1shot1{'' if which == 1 else '_space2'}",
         what,
         f"{NASBENCH1SHOT1[which].size:,}",
-        "small images, made for 32 pixels",
-        (
+        images="small images, made for 32 pixels",
+        formats=(
             Format(
                 "matrix and operations of NAS-Bench-101",
                 nasbench1shot1_text,

@@ -40,8 +40,8 @@ SPACE = Space(
     "archsmith.spaces.nasbench201:nasbench201",
     "a cell of six edges, five operations each, repeated (Dong and Yang, ICLR 2020)",
     "15,625",
-    "small images, made for 32 pixels",
-    (
+    images="small images, made for 32 pixels",
+    formats=(
         Format(
             "string of NAS-Bench-201",
             nasbench201_text,

@@ -32,8 +32,8 @@ SPACE = Space(
     "archsmith.spaces.nats:nats_size",
     "one good cell, its channels chosen in five places (Dong et al., TPAMI 2021)",
     "32,768",
-    "small images, made for 32 pixels",
-    (
+    images="small images, made for 32 pixels",
+    formats=(
         Format(
             "string of NATS-Bench's sizes",
             nats_size_text,

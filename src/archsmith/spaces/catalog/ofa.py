@@ -101,7 +101,7 @@ def subnet_arch(width: float, text: str) -> Architecture:
 def net_config_text(width: float, arch: Mapping[str, Any]) -> str:
     """The `net.config` of the network for 1000 classes: JSON, as MobileNetV3 of Once-For-All is built from."""
     stem, *_, features, mixed = channels(width)
-    fixed = Block(stem, stem, 1, "relu", False, True, kernel=3, expand=1)
+    fixed = Block(stem, stem, 1, "relu", se=False, added=True, kernel=3, expand=1)
     blocks = [fixed]
     for stage in range(1, 6):
         for block in range(1, arch[f"stage{stage}.depth"] + 1):
@@ -111,10 +111,10 @@ def net_config_text(width: float, arch: Mapping[str, Any]) -> str:
     config = {
         "name": "MobileNetV3",
         "bn": {"momentum": 0.1, "eps": 1e-05},
-        "first_conv": conv_layer(3, stem, 3, 2, "h_swish"),
+        "first_conv": conv_layer(3, stem, 3, 2, act="h_swish"),
         "blocks": [config_of(block) for block in blocks],
-        "final_expand_layer": conv_layer(blocks[-1].outputs, features, 1, 1, "h_swish"),
-        "feature_mix_layer": conv_layer(features, mixed, 1, 1, "h_swish", norm=False),
+        "final_expand_layer": conv_layer(blocks[-1].outputs, features, 1, 1, act="h_swish"),
+        "feature_mix_layer": conv_layer(features, mixed, 1, 1, act="h_swish", norm=False),
         "classifier": linear_layer(mixed, 1000, 0.1),
     }
     return json.dumps(config)
@@ -127,7 +127,7 @@ def net_config_arch(width: float, text: str) -> Architecture:
     for name, outputs in (("first_conv", stem), ("final_expand_layer", features), ("feature_mix_layer", mixed)):
         expect(f"{name}.out_channels", section(name, config.get(name)).get("out_channels"), outputs)
     entries = values("blocks", config.get("blocks"), *range(11, 22))
-    block_of("blocks[0]", entries[0], _FIRST | {"inputs": stem, "outputs": stem}, (3,), (1,))
+    block_of("blocks[0]", entries[0], _FIRST | {"inputs": stem, "outputs": stem}, (3,), expansions=(1,))
     ks, e, depths = [0] * 20, [0] * 20, [0] * 5
     stage = 1
     for i, entry in enumerate(entries[1:], start=1):
@@ -140,7 +140,7 @@ def net_config_arch(width: float, text: str) -> Architecture:
             raise UserError(
                 f"{place} is block {depths[stage - 1]} of stage {stage}; a stage has 2 to 4, of {stages[stage - 1]} channels"
             )
-        block = block_of(place, entry, _fixed(width, stage, depths[stage - 1]), OFA_KERNELS, OFA_EXPANSIONS)
+        block = block_of(place, entry, _fixed(width, stage, depths[stage - 1]), OFA_KERNELS, expansions=OFA_EXPANSIONS)
         slot = 4 * (stage - 1) + depths[stage - 1] - 1
         ks[slot], e[slot] = block.kernel, block.expand
     if min(depths) < OFA_DEPTHS[0]:
@@ -182,21 +182,21 @@ def _formats(width: float) -> tuple[Format, ...]:
             partial(subnet_text, width),
             partial(subnet_arch, width),
             lambda text: (count := _listed(text)) is not None and (count != 20 or mapping_of(text)["d"] == [4] * 5),
-            _size,
+            size=_size,
         ),
         Format(
             "ks, e, d of Once-For-All in 20 slots",
             partial(subnet_text, width, live=False),
             partial(subnet_arch, width),
             lambda text: _listed(text) == 20,
-            _size,
+            size=_size,
         ),
         Format(
             "net.config of Once-For-All",
             partial(net_config_text, width),
             partial(net_config_arch, width),
             lambda text: {"blocks", "final_expand_layer"} <= mapping_of(text).keys(),
-            _size,
+            size=_size,
         ),
     )
 
@@ -206,8 +206,8 @@ W10 = Space(
     "archsmith.spaces.mobilenet:ofa_w10",
     "Once-For-All's MobileNetV3 of width 1.0 (Cai et al., ICLR 2020)",
     "2.2e+19",
-    "photos of about 224 pixels, 32 and up",
-    _formats(1.0),
+    images="photos of about 224 pixels, 32 and up",
+    formats=_formats(1.0),
     ensemble="archsmith-mobile",
 )
 W12 = replace(

@@ -55,9 +55,9 @@ def net_config_text(arch: Mapping[str, Any]) -> str:
     config = {
         "name": "ProxylessNASNets",
         "bn": {"momentum": 0.1, "eps": 0.001},
-        "first_conv": conv_layer(3, stem, 3, strides[0], _ACT),
+        "first_conv": conv_layer(3, stem, 3, strides[0], act=_ACT),
         "blocks": blocks,
-        "feature_mix_layer": conv_layer(stages[-1], features, 1, 1, _ACT),
+        "feature_mix_layer": conv_layer(stages[-1], features, 1, 1, act=_ACT),
         "classifier": linear_layer(features, 1000, 0),
     }
     return json.dumps(config)
@@ -75,7 +75,7 @@ def net_config_arch(text: str) -> Architecture:
     mixed = section("feature_mix_layer", config.get("feature_mix_layer"))
     expect("feature_mix_layer.out_channels", mixed.get("out_channels"), features)
     entries = values("blocks", config.get("blocks"), *range(7, 23))
-    block_of("blocks[0]", entries[0], _FIRST | {"inputs": stem, "outputs": first}, (3,), (1,))
+    block_of("blocks[0]", entries[0], _FIRST | {"inputs": stem, "outputs": first}, (3,), expansions=(1,))
     known: dict[str, Any] = {}
     at = 1
     for name, fixed in _places(first, stages, strides):
@@ -90,7 +90,7 @@ def net_config_arch(text: str) -> Architecture:
                 raise UserError(f"{place} is a ZeroLayer; {name} changes the shape and cannot be left out")
             known[name] = NONE
         else:
-            block = block_of(place, entries[at], fixed, KERNELS, EXPANSIONS)
+            block = block_of(place, entries[at], fixed, KERNELS, expansions=EXPANSIONS)
             known[name] = option(block.kernel, block.expand)
         at += 1
     if at < len(entries):
@@ -123,14 +123,14 @@ SPACE = Space(
     "archsmith.spaces.proxyless:proxyless",
     "MobileNetV2 blocks, one of six or none in each of 21 places (Cai et al., ICLR 2019)",
     "2.2e+17",
-    "photos of about 224 pixels, 32 and up",
-    (
+    images="photos of about 224 pixels, 32 and up",
+    formats=(
         Format(
             "net.config of ProxylessNAS",
             net_config_text,
             net_config_arch,
             lambda text: "blocks" in (said := mapping_of(text)) and "final_expand_layer" not in said,
-            _size,
+            size=_size,
         ),
     ),
     ensemble="archsmith-mobile",

@@ -41,8 +41,8 @@ SPACE = Space(
     "archsmith.spaces.transnas:transnas",
     "a cell of six edges, four operations each, repeated (Duan et al., CVPR 2021)",
     "4,096",
-    "images of 32 to 256 pixels",
-    (
+    images="images of 32 to 256 pixels",
+    formats=(
         Format(
             "code of TransNAS-Bench-101", transnas_text, transnas_arch, lambda text: re.match(r"\s*\d+-\d+-", text) is not None
         ),

@@ -31,7 +31,7 @@ class Transformer:
 TINY = Transformer((192, 216, 240), (12, 13, 14), (3, 4), (3.5, 4))
 SMALL = Transformer((320, 384, 448), (12, 13, 14), (5, 6, 7), (3, 3.5, 4))
 BASE = Transformer((528, 576, 624), (14, 15, 16), (9, 10), (3, 3.5, 4))
-NANO = Transformer((32, 48, 64), (2, 3, 4), (1, 2, 3, 4), (1, 2, 3), 16, class_token=False, reach=None)
+NANO = Transformer((32, 48, 64), (2, 3, 4), (1, 2, 3, 4), (1, 2, 3), head_width=16, class_token=False, reach=None)
 
 
 def _decided(of: Transformer, depth: Any, width: tuple[str, Any], lists: Mapping[str, tuple[str, Any]]) -> Architecture:
@@ -101,8 +101,8 @@ AUTOFORMER_TINY = Space(
     "archsmith.spaces.vit:autoformer_tiny",
     "Vision Transformers of 5 to 9 M parameters (Chen et al., ICCV 2021)",
     "1.1e+09",
-    "photos of 224 pixels, 16 and up",
-    _formats(TINY),
+    images="photos of 224 pixels, 16 and up",
+    formats=_formats(TINY),
     ensemble="archsmith-vit",
 )
 AUTOFORMER_SMALL = replace(

@@ -127,7 +127,7 @@ def parse(string: str) -> Architecture:
             stages.append([])
         elif not stages:
             raise UserError(f"{what}: the first block must have stride 2")
-        stages[-1].append(Block(expand, kernel, width, bottleneck, layers))
+        stages[-1].append(Block(expand, kernel, width, bottleneck, layers=layers))
         inputs = width
     if int(found.groups()[-1]) != inputs:
         raise UserError(f"the last convolution reads {found.groups()[-1]} channels, but the last block gives {inputs}")
@@ -232,7 +232,7 @@ def propose(arch: Mapping[str, Any], rng: Random, positions: int = 2) -> Archite
             rng.choice(KERNELS),
             rng.choice(_widths(old.width)),
             rng.choice(_widths(old.bottleneck)),
-            rng.choice(sorted({max(1, old.layers + more) for more in (-2, -1, 0, 1, 2)})),
+            layers=rng.choice(sorted({max(1, old.layers + more) for more in (-2, -1, 0, 1, 2)})),
         )
     return architecture(Chain(stem, tuple(_split(stage) for stage in stages)))
 
@@ -261,8 +261,8 @@ SPACE = Space(
     "archsmith.spaces.zen:zen",
     "residual bottlenecks of chosen widths, kernels and depths (Lin et al., ICCV 2021; Li et al., ICLR 2023)",
     "3.5e+81",
-    "photos of about 224 pixels, 32 and up",
-    (Format("string of Zen-NAS", text, parse, lambda string: re.search(r"Super\w+\(", string) is not None),),
+    images="photos of about 224 pixels, 32 and up",
+    formats=(Format("string of Zen-NAS", text, parse, lambda string: re.search(r"Super\w+\(", string) is not None),),
 )
 SCORED = replace(
     SPACE,
