@@ -31,7 +31,7 @@ GOALS = [
 ]
 
 
-@pytest.mark.parametrize("goal", GOALS, ids=lambda task: task.kind)
+@pytest.mark.parametrize("task", GOALS, ids=lambda task: task.kind)
 def test_a_goal_survives_json(task):
     kept = json.loads(json.dumps(to_json(task)))
     assert from_json(kept) == task
@@ -176,7 +176,7 @@ def test_classification_says_how_to_ask_for_regression(pictures):
 # -- shipped ------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("goal", GOALS[1:], ids=lambda task: task.kind)
+@pytest.mark.parametrize("task", GOALS[1:], ids=lambda task: task.kind)
 def test_shipped_files_agree_and_answer_in_units(task, tmp_path):
     channels, size = 3, 30
     torch.manual_seed(0)

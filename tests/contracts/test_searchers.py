@@ -274,7 +274,7 @@ def test_none_of_them_imports_torch():
         "from archsmith.searchers.loop import run_searcher\n"
         "for make in SEARCHERS.values():\n"
         "    for problem in (problems()['one'], problems()['three']):\n"
-        "        search(problem, make(problem, 0), trials=20)\n"
+        "        run_searcher(problem, make(problem, 0), trials=20)\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": "5"})

@@ -1,6 +1,7 @@
 """Budgets and times as people write them."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -89,7 +90,8 @@ def test_what_ships_is_the_network_of_the_least_violation(budget: str, near: dic
     from archsmith.stages.ship import violation
 
     limits = parse(budget)
-    close, off = (violation(limits, [{"value": values[limit.metric]} for limit in limits]) for values in (near, far))
+    measured = ([SimpleNamespace(value=values[limit.metric]) for limit in limits] for values in (near, far))
+    close, off = (violation(limits, rows) for rows in measured)  # type: ignore[arg-type]
     assert 0 < close < off
 
 

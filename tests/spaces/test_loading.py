@@ -71,8 +71,8 @@ def test_a_function_with_keywords_gets_everything(file: Path) -> None:
     ("name", "message"),
     [
         ("mobilnet", "unknown space 'mobilnet'; did you mean 'mobilenet'"),
-        ("{file}", "does not say which module"),
-        ("{file}:", "does not say which module"),
+        ("{file}", "does not say which space"),
+        ("{file}:", "does not say which space"),
         ("{file}:Nett", "has no 'Nett'; did you mean 'Net'"),
         ("{file}:needs", "needs depth; only classes, channels, size are passed"),
         ("{file}:fails", "failed: KeyError: 'inside'"),

@@ -26,7 +26,10 @@ SEARCHERS: dict[str, tuple[str, str]] = {  # for one objective: name -> (module:
         f"{_HERE}.pruning:pruning",
         "every option tried equally often, the least probable pruned (Zheng et al., IJCV 2023)",
     ),
-    "sng": (f"{_HERE}.natural_gradient:sng", "stochastic natural gradient on independent decisions (Akimoto et al., ICML 2019)"),
+    "sng": (
+        f"{_HERE}.natural_gradient:sng",
+        "stochastic natural gradient on independent decisions (Akimoto et al., ICML 2019)",
+    ),
     "asng": (f"{_HERE}.natural_gradient:asng", "SNG with a trust region that adapts (Akimoto et al., ICML 2019)"),
     "dynamic-sng": (f"{_HERE}.natural_gradient:dynamic_sng", "SNG on equal turns, with pruning"),
     "dynamic-asng": (f"{_HERE}.natural_gradient:dynamic_asng", "ASNG on equal turns, with pruning"),

@@ -72,7 +72,7 @@ def _moved(network: nn.Module, steps: Mapping[str, Tensor], x: Tensor) -> tuple[
         try:
             for position, name, step in within[module]:
                 value = module.get_parameter(name).detach()
-                along = partial(_at, module, name, value, step=step, inputs=fixed)
+                along = partial(_at, module=module, name=name, value=value, step=step, inputs=fixed)
                 origin = torch.zeros((), device=value.device)
                 derivative = jvp(along, (origin,), (torch.ones_like(origin),))[1].detach()
                 output = output + moves[position].view(-1, *[1] * (output.dim() - 1)) * derivative
@@ -88,7 +88,7 @@ def _moved(network: nn.Module, steps: Mapping[str, Tensor], x: Tensor) -> tuple[
             handle.remove()
 
 
-def _at(module: nn.Module, name: str, value: Tensor, step: Tensor, inputs: tuple[Any, ...], distance: Tensor) -> Tensor:
+def _at(distance: Tensor, *, module: nn.Module, name: str, value: Tensor, step: Tensor, inputs: tuple[Any, ...]) -> Tensor:
     return functional_call(module, {name: value + distance * step}, inputs)
 
 
