@@ -226,12 +226,12 @@ def _exports(bench: Bench, source: Path) -> Iterator[Case]:
 
     def export(folder: Path) -> Callable[[], None]:
         def work() -> None:
-            from archsmith.run.store import Run
+            from archsmith import open_run
 
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / "m.safetensors").exists():
                 (folder / "m.safetensors").write_bytes(b"old")
-            Run.open(source).export(folder / "m.safetensors")
+            open_run(source).export(folder / "m.safetensors")
 
         return work
 

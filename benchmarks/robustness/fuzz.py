@@ -310,10 +310,11 @@ def _template() -> Path:
 def _look_at(folder: Path) -> None:
     """What `report`, `again`, `resume` and `export` read before they do anything."""
     from archsmith import report
+    from archsmith.api import Result
     from archsmith.run.store import Run
 
     run = Run.open(folder)
-    run.summary()
+    Result(run).summary()
     run.seconds()
     for name in ("look", "finish", "ship"):
         run.stage(name)

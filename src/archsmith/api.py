@@ -69,6 +69,10 @@ class Result:
         """Seconds by stage, the unfinished one included."""
         return self.run.seconds()
 
+    def waits(self) -> dict[str, float]:
+        """By stage the seconds in which other work on the machine kept the run waiting."""
+        return self.run.waits()
+
     def front(self) -> list[dict[str, Any]]:
         """The feasible trade-off front as the rows of front.csv."""
         from archsmith.report.front import rows

@@ -285,7 +285,7 @@ def test_with_hardly_any_time_nothing_is_scored_and_there_is_a_short_list_all_th
     found = method.search(late)
     assert screened["proxy"] is None and "too little time" in screened["why"] and not list(archive)
     assert len(found["shortlist"]) == late.clock.finalists and "ln(weights)" in found["searcher"]
-    assert all(late.costs(Architecture(row["options"]))["params"] <= 15e3 for row in found["shortlist"])
+    assert all(late.space.costs(Architecture(row["options"]))["params"] <= 15e3 for row in found["shortlist"])
     assert clock.seconds > seconds - 5  # it is asked all the time, so that nothing goes on for long
 
 

@@ -261,7 +261,7 @@ def test_what_is_lost_of_best_is_shipped_again_by_resume(finished: Run, tmp_path
 @pytest.mark.parametrize(
     "at",
     [
-        "archsmith.searchers.archive.SqliteArchive.extend",
+        "archsmith.searchers.sqlite.SqliteArchive.extend",
         "archsmith.run.database.Store.insert",
         "archsmith.run.store.Run._save",
     ],
