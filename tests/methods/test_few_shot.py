@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections import Counter
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 import torch
 from short_runs import SIZES, asked, searched
 
+import archsmith
 from archsmith.elastic.supernet import search_space
 from archsmith.elastic.tree import Node
 from archsmith.errors import UserError
@@ -24,6 +28,8 @@ from archsmith.spaces import build
 from archsmith.stages import look, shared
 from archsmith.stages.pipeline import carry_on, job_of, open_work
 from archsmith.stages.requests import start
+
+MOST_FILES = 140  # of the package, by a few-shot search
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +232,24 @@ def test_networks_of_many_sizes_share_weights_in_sandwiches(method: str, tmp_pat
     assert held == ([None] if method == "one-shot" else [None, [4], [6], [8]])
     steps = int(60 * SHARED_STEPS)
     assert 0.6 * steps * 32 <= train["images"] <= steps * 32
+
+
+def test_the_files_that_a_search_enters_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What somebody who follows `--method few-shot` to its short-list has to open: printed, and no more than it is now."""
+    entered: set[str] = set()
+
+    def seen(frame: FrameType, event: str, argument: object) -> None:
+        entered.add(frame.f_code.co_filename)
+
+    request = asked("few-shot", tmp_path, steps=12, settings={"split_on": "edge0to3", "leaves": 2})
+    before = sys.getprofile()
+    sys.setprofile(seen)
+    try:
+        searched(request, tmp_path / "run")
+    finally:
+        sys.setprofile(before)
+    own = {name for name in entered if str(Path(archsmith.__file__).parent) in name}
+    rooms = Counter(Path(name).relative_to(Path(archsmith.__file__).parent).parts[0] for name in own)
+    with capsys.disabled():
+        sys.stdout.write(f"\nfew-shot enters {len(own)} files: {dict(rooms.most_common())}")
+    assert 20 < len(own) <= MOST_FILES
