@@ -113,7 +113,7 @@ def begin(job: tuple[Any, ...]) -> None:
     set_threads(1)
     looked = run.looked
     assert looked is not None
-    look.again(work, looked)
+    look.restore(work, looked)
     _held[:] = [work, build(space, 10, 3, size, device="meta"), steps, seed]
 
 
@@ -130,7 +130,7 @@ def trained(options: dict[str, Any]) -> float:
     recipe = recipe_for(work)
     state = start(network, recipe, seed=seed, class_counts=class_counts(work))
     advance(state, work.stream(recipe.batch_size), total_steps=steps)
-    return float(work.judged(state.network.eval(), work.part("val"))["accuracy"])
+    return float(work.evaluated(state.network.eval(), work.part("val"))["accuracy"])
 
 
 if __name__ == "__main__":

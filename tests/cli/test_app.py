@@ -63,7 +63,7 @@ def test_listings(cli: Call, listing: str) -> None:
         (["resume", "nowhere"], "holds no run"),
         (["report", "nowhere"], "holds no run"),
         (["export", "nowhere"], "holds no run"),
-        (["profile", "--budget", "params<=10"], "relax"),
+        (["profile", "--space", "nasbench201", "--budget", "params<=10"], "relax"),
     ],
 )
 def test_mistakes_are_answered_in_one_line(cli: Call, words: list[str], said: str) -> None:
@@ -94,7 +94,7 @@ def test_out_without_permission(cli: Call, tmp_path: Path) -> None:
 
 def test_profile_and_score(cli: Call) -> None:
     code, out, _ = call(
-        *cli, "profile", "--size", "8", "--channels", "1", "--budget", "params<=20k", "--threads", "1", "--json"
+        *cli, "profile", "--space", "vit-nano", "--size", "8", "--budget", "params<=20k", "--threads", "1", "--json"
     )
     found = json.loads(out)
     fitting = found["feasible_share"]

@@ -49,7 +49,7 @@ def test_other_pictures_under_the_same_names_are_refused_on_resume(change: Calla
     run, looked = begun(tmp_path)
     change(tmp_path)
     with pytest.raises(UserError, match="not the data this run began with"):
-        look.again(open_work(run), looked)
+        look.restore(open_work(run), looked)
 
 
 def _touch(root: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_same_pictures_are_taken_again(change: Callable[[Path], None], tmp_p
     run, looked = begun(tmp_path)
     change(tmp_path)
     work = open_work(run)
-    look.again(work, looked)
+    look.restore(work, looked)
     assert work.images.classes == looked.classes == work.images.task.names == ("01", "1")
 
 
@@ -76,7 +76,7 @@ def test_the_same_pictures_are_taken_again(change: Callable[[Path], None], tmp_p
 def test_classes_in_another_order_than_recorded_are_refused_on_resume(recorded: list[str], tmp_path: Path) -> None:
     run, looked = begun(tmp_path)
     with pytest.raises(UserError, match=r"no longer gives the classes this run began with: number \d is '?\w+'?, was '?\w+'?;"):
-        look.again(open_work(run), Looked(**{**looked.to_json(), "classes": recorded}))
+        look.restore(open_work(run), Looked(**{**looked.to_json(), "classes": recorded}))
 
 
 def test_a_run_of_before_tells_classes_apart(tmp_path: Path) -> None:
@@ -88,6 +88,6 @@ def test_a_run_of_before_tells_classes_apart(tmp_path: Path) -> None:
 
 def test_remarks_on_the_data_reach_the_terminal(tmp_path: Path) -> None:
     _, looked = begun(tmp_path)
-    assert "note: classes '01' and '1' are the same number" in look.said(looked)
+    assert "note: classes '01' and '1' are the same number" in look.line(looked)
     many = Looked(**{**looked.to_json(), "notes": [f"remark {i}" for i in range(20)]})
-    assert look.said(many).count("note:") == 13 and "8 more in the report" in look.said(many)
+    assert look.line(many).count("note:") == 13 and "8 more in the report" in look.line(many)

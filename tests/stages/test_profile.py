@@ -33,7 +33,7 @@ def test_no_share_is_called_zero_where_something_fits(share: float, high: float,
         },
         "made up",
     )  # fmt: skip
-    assert ("rare, found" in profile.said(profiled)) == (share == 0)
+    assert ("rare, found" in profile.line(profiled)) == (share == 0)
 
 
 TINY = """
@@ -65,7 +65,7 @@ def test_a_budget_below_every_hand_made_network_is_searched_all_the_same(tmp_pat
     profiled, finished, shipped = run.profiled, run.finished, run.shipped
     assert profiled is not None and finished is not None and shipped is not None and profiled.references is not None
     assert profiled.references.networks == () and "no hand-made network" in (profiled.references.why or "")
-    assert "no hand-made reference" in profile.said(profiled)
+    assert "no hand-made reference" in profile.line(profiled)
     assert finished.reference is None and shipped.network == "search" and run.record["status"] == "done"
     if "steps" in time:  # `again` meets it as well
         new = again(run, "macs<=600", tmp_path / "new")

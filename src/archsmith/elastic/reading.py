@@ -132,7 +132,7 @@ def _gate(decision: Any, accepted: Iterable[Any], names: Mapping[Choice, str]) -
     return len(passing) == len(combinations) or Gate(tuple(names[c] for c in choices), passing)
 
 
-def outside(model: nn.Module) -> None:
+def require_inactive(model: nn.Module) -> None:
     """Raises UserError where the model is switched to an architecture."""
     if "_active_architecture" in vars(model):
         raise UserError("the model is inside `active`; leave that first: one architecture at a time")
@@ -140,7 +140,7 @@ def outside(model: nn.Module) -> None:
 
 def read(model: nn.Module) -> Reading:
     """What the functions below go by; metrics that follow a model's structure read it too."""
-    outside(model)
+    require_inactive(model)
     places = _places(model)
     names = _names(places)
     clauses: dict[str, list[Clause]] = {name: [] for name in names.values()}

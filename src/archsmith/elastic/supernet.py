@@ -21,8 +21,8 @@ from archsmith.elastic.reading import (
     dead_paths,
     gated_off,
     options_of,
-    outside,
     read,
+    require_inactive,
     written,
 )
 from archsmith.elastic.widths import Unmet, follow, guesses
@@ -159,7 +159,7 @@ def switching(model: nn.Module) -> Callable[[Mapping[str, Any]], AbstractContext
 
     @contextmanager
     def switched(arch: Mapping[str, Any]) -> Iterator[nn.Module]:
-        outside(model)
+        require_inactive(model)
         with written(model, reading, reading.space.check(arch)):
             yield model
 
@@ -189,7 +189,7 @@ def relaxing(model: nn.Module) -> Callable[[Mapping[str, Mixture]], AbstractCont
 
     @contextmanager
     def relaxed(mixtures: Mapping[str, Mixture]) -> Iterator[nn.Module]:
-        outside(model)
+        require_inactive(model)
         if unknown := set(mixtures) - set(places):
             raise UserError(f"relax: no mixture '{min(unknown)}'; there are {', '.join(places)}")
         chosen = [(module, mixtures[name]) for name in mixtures for module in places[name]]

@@ -219,8 +219,8 @@ def field_of(work: Work, arm: str, recipe: Recipe, budget: float, began: float =
     return Field(
         arm, recipe, budget, work.timed,
         stream=lambda start: work.stream(recipe.batch_size, start),
-        evaluate=lambda network: work.judged(network, work.part("val")),
-        glance=lambda network: work.judged(network, work.glance()), glanced=1 / work.glance_every,
+        evaluate=lambda network: work.evaluated(network, work.part("val")),
+        glance=lambda network: work.evaluated(network, work.glance()), glanced=1 / work.glance_every,
         folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device, note=work.note,
         of={**work.identity, "run": work.run.record["id"]},
         seed=work.run.request.seed, class_counts=class_counts(work),
@@ -328,7 +328,7 @@ def _reference(work: Work, recipe: Recipe, plan: TrainingPlan, chosen: TrainedNe
     )
 
 
-def said(finished: Finished) -> str:
+def line(finished: Finished) -> str:
     """The line for the progress table."""
     best = finished.best
     if finished.further:

@@ -32,7 +32,7 @@ def task_of(looked: Looked) -> Task:
     return Classification(looked.classes) if looked.goal is None else from_json(looked.goal.to_json())
 
 
-def again(work: Work, looked: Looked) -> None:
+def restore(work: Work, looked: Looked) -> None:
     """Loads the same data with the same split for a run that goes on; UserError where the data is not what it was."""
     preprocessing = {"fit": "crop"} if looked.preprocessing is None else looked.preprocessing.to_json()
     decided = {"preprocessing": preprocessing, "flip": looked.flip.to_json(), "goal": to_json(task_of(looked))}
@@ -83,7 +83,7 @@ def _load(work: Work, size: int | Sizing | None, split: dict[str, Any] | None, b
     work.data = data
 
 
-def said(looked: Looked) -> str:
+def line(looked: Looked) -> str:
     """The line for the progress table."""
     train, val, test = (sum(counts) for counts in (looked.counts.train, looked.counts.val, looked.counts.test))
     text = f"{len(looked.classes)} classes; " if looked.classes else f"{looked.task}; "

@@ -215,8 +215,8 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
         return finish.finish(work, start(method, job_of(work), weights), plan_of(method))
 
     return {
-        "look": (*_typed("look", look.look, look.again, look.said), lambda work: None),
-        "profile": (*_typed("profile", profile.profile, profile.again, profile.said), lambda work: None),
+        "look": (*_typed("look", look.look, look.restore, look.line), lambda work: None),
+        "profile": (*_typed("profile", profile.profile, profile.restore, profile.line), lambda work: None),
         "screen": (
             lambda work: screen(method, job_of(work)),
             nothing,
@@ -230,8 +230,8 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
             _searched,
             lambda work: _predicted(work, "search") if shares.scoring or shares.sharing else 0.0,
         ),
-        "finish": (*_typed("finish", finished, nothing, finish.said), lambda work: work.left_s),
-        "ship": (*_typed("ship", ship.ship, nothing, ship.said), _shipping),
+        "finish": (*_typed("finish", finished, nothing, finish.line), lambda work: work.left_s),
+        "ship": (*_typed("ship", ship.ship, nothing, ship.line), _shipping),
     }
 
 

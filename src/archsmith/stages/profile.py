@@ -38,7 +38,7 @@ def profile(work: Work) -> Profiled:
     return Profiled(**found, init=work.init_said, references=_references(work, total))
 
 
-def again(work: Work, profiled: Profiled) -> None:
+def restore(work: Work, profiled: Profiled) -> None:
     """Takes up the latency table that was measured."""
     if profiled.latency_table is not None:
         work.latency = _table(work)
@@ -84,7 +84,7 @@ def _after(seconds: float | None) -> Callable[[], bool]:
     return lambda: seconds is not None and time.monotonic() - began > seconds
 
 
-def said(profiled: Profiled) -> str:
+def line(profiled: Profiled) -> str:
     """The line for the progress table."""
     costs = ", ".join(f"{n} {human(n, v.min)} to {human(n, v.max)}" for n, v in profiled.metrics.items())
     text = f"{profiled.space_size} networks, {costs}"

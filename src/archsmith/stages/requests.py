@@ -227,7 +227,7 @@ def moved(run: Run, data: str) -> Run:
     with found.locked():
         looked = found.looked
         assert looked is not None
-        look.again(open_work(found), looked)
+        look.restore(open_work(found), looked)
     return found
 
 

@@ -109,7 +109,7 @@ def ship(work: Work) -> Shipped:
 
 def _tested(work: Work, network: nn.Module) -> Tested:
     """The one look, and whether what was seen is better than an answer that never looks."""
-    result = work.judged(network, work.part("test"))
+    result = work.evaluated(network, work.part("test"))
     return tested({**result, **against_constant(result)})
 
 
@@ -257,7 +257,7 @@ def finished(work: Work) -> None:
     write_front(work.run.folder)
 
 
-def said(shipped: Shipped) -> str:
+def line(shipped: Shipped) -> str:
     """The line for the progress table."""
     test = shipped.test
     text = f"test {shipped.measure} {test.accuracy:.2%} on {test.n:,} images; {len(shipped.files)} files in best/"

@@ -124,7 +124,7 @@ class Work:
         some = chosen(part, np.arange(0, len(part), self.glance_every))
         return ordered(some, 256, self.images, self.device, workers=self.workers)
 
-    def judged(self, network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> dict[str, Any]:
+    def evaluated(self, network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> dict[str, Any]:
         """How well it does what it is for."""
         return evaluate(network, batches, self.images.task.judge)
 
