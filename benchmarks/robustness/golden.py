@@ -1,7 +1,7 @@
 """Do the methods give what they gave? A small run of each by two checkouts, compared: short-list, accuracies, what ships.
 
 `python benchmarks/robustness/golden.py --old ../before` (another commit: `git worktree add ../before COMMIT`) runs every method
-for a few steps on narrow cells and prints a line each: equal, or what differs. Steps, not seconds, so that the same source gives
+for a few steps on narrow cells and prints a line each: equal, or what differs. Steps, not seconds, so that one source gives
 the same to the bit.
 """
 
