@@ -15,6 +15,7 @@ from short_runs import SIZES, Stop, UntilSearched
 from archsmith._internal import registry
 from archsmith.api import Result
 from archsmith.run.store import Run
+from archsmith.spaces import loading
 from archsmith.stages.pipeline import carry_on
 
 MINE = '''
@@ -167,7 +168,16 @@ def test_installed_parts_are_found_by_name(cli: Cli, tmp_path: Path, monkeypatch
         "mine": metadata.EntryPoint("mine", "installed_mine:Mine", "archsmith.methods"),
         "lost": metadata.EntryPoint("lost", "no_such_module:Mine", "archsmith.methods"),
     }
-    monkeypatch.setattr(registry, "plugins", lambda kind: points if kind == "method" else {})
+    spaces = {"small": metadata.EntryPoint("small", "installed_net:Net", "archsmith.spaces")}
+    (tmp_path / "installed_net.py").write_text(SIZES)
+    kinds = {"method": points, "space": spaces}
+    for module in (registry, loading):
+        monkeypatch.setattr(module, "plugins", lambda kind: kinds.get(kind, {}))
+    assert json.loads(cli("spaces", "--json")[1])["small"] == {"what": "installed: installed_net:Net"}
+    code, out, err = cli(
+        "score", "--space", "small", "--channels", "1", "--size", "8", "--sample", "2", "--proxies", "params", "--json"
+    )
+    assert code == 0 and len(json.loads(out)["networks"]) == 2, err
     assert "mine" in json.loads(cli("methods", "--json")[1])
     code, _, err = cli(*SEARCH, "--method", "mine")
     assert code in (0, 3), err

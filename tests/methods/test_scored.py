@@ -235,9 +235,9 @@ def test_the_method_is_the_best_known_for_the_space() -> None:
 def test_a_search_that_was_cut_off_is_replayed(method: Any, space: str, proxy: str) -> None:
     whole, cut = Archive(), Archive()
     once = job(cut).log.decide  # what was decided is kept, as the trials are
-    method.screen(job(whole, name=space))
-    method.search(job(whole, name=space))
-    method.screen(job(cut, decide=once, name=space))
+    method.screen(job(whole, name=space, trials=15))
+    method.search(job(whole, name=space, trials=15))
+    method.screen(job(cut, decide=once, name=space, trials=15))
     calls = [0]
 
     def dying(text: str, share: float | None) -> None:
@@ -246,8 +246,8 @@ def test_a_search_that_was_cut_off_is_replayed(method: Any, space: str, proxy: s
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        method.search(job(cut, decide=once, name=space, tell=dying))
-    method.search(job(cut, decide=once, name=space))
+        method.search(job(cut, decide=once, name=space, trials=15, tell=dying))
+    method.search(job(cut, decide=once, name=space, trials=15))
     for stage in ("screen", "search", "search-random"):
         assert [(t.arch.key, t.losses) for t in cut.stage(stage)] == [(t.arch.key, t.losses) for t in whole.stage(stage)]
 

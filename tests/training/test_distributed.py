@@ -170,7 +170,7 @@ def archsmith(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_main_command_under_torchrun(tmp_path: Path) -> None:
     """A space of the user's own file, shared weights; a mistake ends both processes; no thread is waited for at the end."""
     (tmp_path / "own.py").write_text(OWN)
-    words = ("search", "digits", "--space", "own.py:Net", "--method", "one-shot", "--steps", "400", "--trials", "8")
+    words = ("search", "digits", "--space", "own.py:Net", "--method", "one-shot", "--steps", "160", "--trials", "8")
     done = archsmith(*words, "--threads", "1", "--no-reference", "--out", "run", folder=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     record = json.loads((tmp_path / "run" / "run.json").read_text())

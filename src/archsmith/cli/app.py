@@ -719,17 +719,22 @@ def score(
 @app.command()
 def spaces(json: Json = False) -> None:
     """The search spaces there are: what each is, how many networks it holds, for which images."""
+    from archsmith._internal.registry import plugins
     from archsmith.spaces import SPACES
 
+    installed = {name: f"installed: {point.value}" for name, point in plugins("space").items() if name not in SPACES}
     if json:
-        entries = {}
+        entries: dict[str, Any] = {name: {"what": what} for name, what in installed.items()}
         for name, space in SPACES.items():
             forms = [form.name for form in space.formats]
             entries[name] = {"what": space.what, "networks": space.networks, "images": space.images, "formats": forms}
         _print(entries)
         return
     rows = {name: f"{space.what}; {space.networks} networks; {space.images}" for name, space in SPACES.items()}
-    _listing({**rows, "my_model.py:Net": "your own torch.nn.Module, which holds a Choice where torch takes a number"}, json)
+    _listing(
+        {**rows, **installed, "my_model.py:Net": "your own torch.nn.Module, which holds a Choice where torch takes a number"},
+        json,
+    )
 
 
 @app.command()
