@@ -267,8 +267,8 @@ class Work:
         return made.make(0, task.headed), macs(made.make(None, task.headed), self.shape)
 
     def _macs_of(self, arch: Architecture) -> float:
-        """Before the budget is known."""
-        return Costs(self.model, self.shape, ("macs", *LAYERS)).showing("macs")(arch)["macs"]
+        """Of one network, exactly: tables for all of the space, which take seconds to check, come with the budget."""
+        return float(macs(extract(self.model, arch, "fresh", device="meta").eval(), self.shape))
 
     def glancing(self, image_s: float) -> int:
         """How many validation images a look may take in, at `image_s` seconds each; decided once."""
