@@ -72,12 +72,14 @@ def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
     return {path: count // _FLOPS_PER_MAC for path, count in own.items() if count}
 
 
-def layer_sums(module: nn.Module, shape: Shape) -> dict[str, float]:
+def layer_sums(module: nn.Module, shape: Shape, spent: Mapping[str, int] | None = None) -> dict[str, float]:
     """Sums over the Conv2d, ConvTranspose2d and Linear layers of a module, for one input of `shape` (C, H, W).
 
-    `depth`: how many there are. `log_sizes`: of ln(elements of the weight). `outputs`: of the numbers they give.
+    `depth`: how many there are. `log_sizes`: of ln(elements of the weight). `outputs`: of the numbers they give. `spent`: its
+    `macs_by_module`, where they are counted already.
     """
-    spent, given, total = macs_by_module(module, shape), _given(module, shape), dict.fromkeys(LAYERS, 0.0)
+    spent = macs_by_module(module, shape) if spent is None else spent
+    given, total = _given(module, shape), dict.fromkeys(LAYERS, 0.0)
     for path, layer in module.named_modules():
         if isinstance(layer, _WEIGHTED):
             size = tuple(layer.weight.shape)
@@ -219,11 +221,14 @@ class Costs:
     def exact(self, arch: Architecture, names: Sequence[str] | None = None) -> dict[str, float]:
         """The same, counted on the extracted network."""
         names = self.names if names is None else names
-        plain = extract(self.model, arch, "fresh", device="meta").eval()
-        sums = layer_sums(plain, self.shape) if any(name in LAYERS for name in names) else {}
+        return self._exact(extract(self.model, arch, "fresh", device="meta").eval(), names)
+
+    def _exact(self, plain: nn.Module, names: Sequence[str], spent: Mapping[str, int] | None = None) -> dict[str, float]:
+        """Of a network; `spent`: its `macs_by_module`, where they are counted already."""
+        sums = layer_sums(plain, self.shape, spent) if any(name in LAYERS for name in names) else {}
         count: dict[str, Callable[[], float]] = {
             "params": lambda: params(plain),
-            "macs": lambda: macs(plain, self.shape),
+            "macs": lambda: macs(plain, self.shape) if spent is None else sum(spent.values()),
             "memory": lambda: peak_memory(plain, self.shape),
         }
         return {name: sums[name] if name in sums else count[name]() for name in names}
@@ -273,8 +278,11 @@ class Costs:
                     sums[name] += value
         return weights, multiplications, tuple(sums[name] for name in self._layers)
 
-    def _learn(self, arch: Architecture) -> int | None:
-        """The rates of an architecture's modules, from one exact count; its MACs, or None where earlier rates contradict."""
+    def _learn(self, arch: Architecture) -> tuple[nn.Module, Mapping[str, int]] | None:
+        """The rates of an architecture's modules, from one exact count.
+
+        Its network and the MACs of that by module; None where earlier rates contradict.
+        """
         values = self._values(arch)
         with parts(self.model, self._reading, arch) as part:
             plain, origins = part("")
@@ -290,7 +298,7 @@ class Costs:
             else:
                 continue
             agrees = agrees and rest == 0 and self._rates.setdefault(self._key(place, arch, values), count) == count
-        return sum(found.values()) if agrees and not left else None  # left over: modules that are nobody's twin
+        return (plain, found) if agrees and not left else None  # left over: modules that are nobody's twin
 
     def _learn_areas(self, arch: Architecture, plain: nn.Module, origins: Mapping[str, str]) -> bool:
         """The places that transposed convolutions give numbers for; False where earlier ones contradict."""
@@ -319,14 +327,13 @@ class Costs:
     def _check(self) -> bool:
         """Whether additive and exact counts agree on architectures that together hold every option."""
         for arch in _covering(self._reading.space):
-            exact: dict[str, float] = {}
             if "macs" in self.names or self._layers:
                 learned = self._learn(arch)
                 if learned is None:
                     return False
-                exact = {"macs": learned} if "macs" in self.names else {}
-            rest = tuple(name for name in self.names if name != "macs")
-            exact |= self.exact(arch, rest) if rest else {}
+                exact = self._exact(learned[0], self.names, learned[1])
+            else:
+                exact = self.exact(arch)
             if not all(math.isclose(count, exact[name], rel_tol=1e-12) for name, count in self._count(arch).items()):
                 return False
         return True
