@@ -10,7 +10,6 @@ import functools
 import importlib
 from collections.abc import Collection, Mapping
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from archsmith._internal.user_code import attribute_of, is_file
@@ -63,8 +62,3 @@ def listed(kind: str, table: Table) -> dict[str, str]:
     rows = {name: entry[1] for name, entry in table.items()}
     rows |= {name: f"installed: {point.value}" for name, point in plugins(kind).items() if name not in rows}
     return rows
-
-
-def file_of(name: str) -> Path | None:
-    """The file that a name such as "my.py:Mine" runs; None for any other name."""
-    return Path(name.rpartition(":")[0]).expanduser() if is_file(name) else None

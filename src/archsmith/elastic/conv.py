@@ -15,14 +15,14 @@ from archsmith.elastic.kernels import (
     check_groups,
     check_padding,
     dilations_of,
-    kernel_of,
     kernels_of,
     matrices_of,
     padding_of,
     region_of,
     reset_matrices,
+    twin_weights,
 )
-from archsmith.elastic.layer import Axes, take, taps, width
+from archsmith.elastic.layer import Axes, taps, width
 from archsmith.errors import UserError
 from archsmith.space import Choice, Derived, Size
 
@@ -101,9 +101,7 @@ class Conv2d(nn.Conv2d):
 
     def weights(self) -> dict[str, Tensor]:
         """weight and bias of the plain twin."""
-        axes = self.axes()
-        weight = kernel_of(self, take(self.weight, axes["weight"]))
-        return {"weight": weight} | ({} if self.bias is None else {"bias": take(self.bias, axes["bias"])})
+        return twin_weights(self)
 
     def region(self) -> tuple[slice, slice]:
         """The rows and columns of the stored kernel that the current one depends on; matrices reach one size further out."""
@@ -215,9 +213,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
     def weights(self) -> dict[str, Tensor]:
         """weight and bias of the plain twin."""
-        axes = self.axes()
-        weight = kernel_of(self, take(self.weight, axes["weight"]))
-        return {"weight": weight} | ({} if self.bias is None else {"bias": take(self.bias, axes["bias"])})
+        return twin_weights(self)
 
     def region(self) -> tuple[slice, slice]:
         """The rows and columns of the stored kernel that the current one depends on; matrices reach one size further out."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.elastic import arguments
-from archsmith.elastic.layer import taps
+from archsmith.elastic.layer import take, taps
 from archsmith.errors import UserError
 from archsmith.space import Choice, Derived, Size
 
@@ -117,6 +117,13 @@ def kernel_of(layer: Any, weight: Tensor) -> Tensor:
         if small in matrices:
             weight = (weight.flatten(2) @ matrices[small]).reshape(weight.shape)
     return weight
+
+
+def twin_weights(layer: Any) -> dict[str, Tensor]:
+    """weight, at the current kernel size, and bias of a convolution's plain twin."""
+    axes = layer.axes()
+    weight = kernel_of(layer, take(layer.weight, axes["weight"]))
+    return {"weight": weight} | ({} if layer.bias is None else {"bias": take(layer.bias, axes["bias"])})
 
 
 def region_of(layer: Any) -> tuple[slice, slice]:

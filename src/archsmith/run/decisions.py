@@ -44,7 +44,7 @@ class Decision(Generic[T]):
 
 
 class TimePlan(Part):
-    """Seconds of each part of a run with --time, and how many networks race: the fields of `stages.clock.Plan`."""
+    """Seconds of each part of a run with --time, and how many networks race: the fields of `run.clock.Plan`."""
 
     search: Number
     reference: Number

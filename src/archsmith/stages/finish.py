@@ -119,13 +119,13 @@ def finish(work: Work, start: Start | None = None, how: FinishPlan = FinishPlan(
     if work.timed:
         work.run.decide(SHIP_LOOKS, lambda: _looks_seconds(work, entrants[0].make()))
     plan = work.run.decide(TRAINING_PLAN, lambda: _plan(work))
-    fresh = start is None and work.run.request.init is None
-    field = replace(field_of(work, "search", recipe, plan.search), fresh=fresh)
+    given = start is not None
+    field = field_of(work, "search", recipe, plan.search, given=given)
     work.run.decide(TRAINING_PASSES, lambda: passes_of(work, entrants, field))
     recipe = recipe_for(work)  # which they decide, too
     if how.how == "fine-tune":
         recipe = replace(recipe, lr=round(recipe.lr * how.rate, 6))
-    field = replace(field_of(work, "search", recipe, plan.search), fresh=fresh)
+    field = field_of(work, "search", recipe, plan.search, given=given)
     standings = served(entrants, field) if how.how == "calibrate" else race(entrants, field)
     _record(work, shortlist, standings)
     chosen = standings[0].name
@@ -211,8 +211,8 @@ def field_for(work: Work, arm: Literal["search", "reference"]) -> Field:
     return field_of(work, arm, recipe_for(work), plan.search if arm == "search" else plan.reference, began=0.0)
 
 
-def field_of(work: Work, arm: str, recipe: Recipe, budget: float, began: float = 0.0) -> Field:
-    """What the entrants of an arm share; `began`: seconds of the stage before it."""
+def field_of(work: Work, arm: str, recipe: Recipe, budget: float, began: float = 0.0, *, given: bool = False) -> Field:
+    """What the entrants of an arm share. `began`: seconds of the stage before it; `given`: a method gives the first weights."""
     watch, plan = work.stopwatch, work.run.decided(TRAINING_PLAN)
     timed = plan is not None and plan.unit == "seconds"
     whole = plan.search + plan.reference if plan is not None and timed else 0.0  # progress is told by the clock then
@@ -224,7 +224,7 @@ def field_of(work: Work, arm: str, recipe: Recipe, budget: float, began: float =
         folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device, note=work.note,
         of={**work.identity, "run": work.run.record["id"]},
         seed=work.run.request.seed, class_counts=class_counts(work),
-        fresh=work.run.request.init is None, precisions=work.precisions,
+        fresh=work.run.request.init is None and not given, precisions=work.precisions,
         spent=lambda: (watch.seconds if watch is not None else 0.0) - began,
         tell=lambda text, share: work.tell(f"{arm}: {text}", min(1.0, watch.seconds / whole) if whole and watch else share),
     )  # fmt: skip
