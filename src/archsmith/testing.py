@@ -16,6 +16,7 @@ from archsmith._internal.seeding import seeded
 from archsmith.elastic.layer import Index, is_elastic, shapes, width
 from archsmith.elastic.reading import TORCH_INTERNAL, read
 from archsmith.elastic.supernet import active, dimensions, extract, slices
+from archsmith.elastic.widths import tensors_in
 from archsmith.metrics.cost import NAMES, Costs
 from archsmith.space import Architecture, Choice, SearchSpace, choices_of
 
@@ -122,17 +123,7 @@ def _told_apart(layer: nn.Module) -> nn.Module:
 
 def _run(layer: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
     with seeded(1):  # for layers that draw
-        return list(_tensors(layer(*inputs)))
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
+        return list(tensors_in(layer(*inputs)))
 
 
 def _require_close(actual: Tensor | None, expected: Tensor, what: str, arch: Architecture) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -157,7 +157,7 @@ class _Tracks(TorchFunctionMode):
         """Notes what a layer gave."""
 
         def hear(module: nn.Module, _: tuple[Any, ...], output: Any) -> None:
-            for tensor in _tensors(output):
+            for tensor in tensors_in(output):
                 if _given(module) is not None:
                     self._widths[self._path(path)] = _given(module) or 0
                     self.note(tensor, self._path(path))
@@ -165,7 +165,7 @@ class _Tracks(TorchFunctionMode):
         return hear
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        inputs = [t for t in _tensors((args, kwargs or {}))]
+        inputs = [t for t in tensors_in((args, kwargs or {}))]
         try:
             result = func(*args, **(kwargs or {}))
         except UserError:
@@ -177,7 +177,7 @@ class _Tracks(TorchFunctionMode):
             raise
         source = next((s for s in map(self._source, inputs) if s and s not in self._parameters), "")
         source = source or next((s for s in map(self._source, inputs) if s), "")
-        for tensor in _tensors(result):
+        for tensor in tensors_in(result):
             if source and id(tensor) not in self._sources:
                 self.note(tensor, source)
         return result
@@ -258,12 +258,13 @@ def _channels_differ(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
     return wrong == [1 if len(first) > 3 else len(first) - 1]
 
 
-def _tensors(value: Any) -> Iterable[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Those of nested lists, tuples and dicts, in order."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _tensors(item)
+            yield from tensors_in(item)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _tensors(item)
+            yield from tensors_in(item)
