@@ -1,8 +1,10 @@
-"""What was measured: `benchmarks/results/TOPIC.jsonl`, a line a result; how it is read, checked, and quoted elsewhere.
+"""What was measured: `benchmarks/results/TOPIC.jsonl`, a line a result; how it is read, checked,
+and quoted elsewhere.
 
-A text quotes a result as `NUMBERS (result ID)`, e.g. `90.66 % (result cifar10-15m-any-size-2)`: the numbers right before the
-bracket (several with `,` `/` `to` `and` `+-` or brackets between them, a unit after them) stand in the claim, the value, the
-detail or the spread of that record, digit for digit. `(results ID, ID)` cites several; after words alone it quotes nothing.
+A text quotes a result as `NUMBERS (result ID)`, e.g. `90.66 % (result cifar10-15m-any-size-2)`: the
+numbers right before the bracket (several with `,` `/` `to` `and` `+-` or brackets between them, a
+unit after them) stand in the claim, the value, the detail or the spread of that record, digit for
+digit. `(results ID, ID)` cites several; after words alone it quotes nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ _SCRIPT = re.compile(r"benchmarks/(?:[a-z]+/)?([a-z_0-9]+\.py)")
 _NUMBER = r"[+-]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 _CITED = re.compile(r"\(results? ([a-z0-9-]+(?:, [a-z0-9-]+)*)\)")
 _QUOTED = re.compile(
-    rf"(?<![\w.+-])({_NUMBER}(?:(?: %)?\)?(?: \+- |, |; | / | to | and | \(){_NUMBER})*)\)?[^\d.;|()]{{0,24}}$"
+    rf"(?<![\w.+-])({_NUMBER}(?:(?: %)?\)?(?: \+- |, |; | / | to | and | "
+    rf"\(){_NUMBER})*)\)?[^\d.;|()]{{0,24}}$"
 )
 
 
@@ -44,10 +47,12 @@ _QUOTED = re.compile(
 class Result:
     """One result.
 
-    `value` is the headline number, and `detail` then all that was found; or `value` is the text and `detail` empty. "" or None:
-    not recorded. `n` says how often (seeds, runs, kills), `spread` how far these lay apart. `command`, `commit` and `hardware`
-    are as it was run: a script may lie elsewhere since (`place`). `seconds` is wall clock, a text where that says more.
-    `supersedes`: the id of the earlier result that this one replaces. `story`: the page of docs/notes that tells about it.
+    `value` is the headline number, and `detail` then all that was found; or `value` is the text and
+    `detail` empty. "" or None: not recorded. `n` says how often (seeds, runs, kills), `spread` how
+    far these lay apart. `command`, `commit` and `hardware` are as it was run: a script may lie
+    elsewhere since (`place`). `seconds` is wall clock, a text where that says more. `supersedes`:
+    the id of the earlier result that this one replaces. `story`: the page of docs/notes that tells
+    about it.
     """
 
     topic: str
@@ -78,7 +83,8 @@ class Result:
         return numbers(f"{self.claim} | {self.value} | {self.detail} | {self.spread}")
 
 
-FIELDS = tuple(field.name for field in fields(Result))[1:]  # of a line; the topic is the file's name
+# of a line; the topic is the file's name
+FIELDS = tuple(field.name for field in fields(Result))[1:]
 
 
 def parse(line: str, topic: str) -> Result:
@@ -92,7 +98,9 @@ def parse(line: str, topic: str) -> Result:
         raise ValueError(f"unknown field {', '.join(unknown)}; there are {', '.join(FIELDS)}")
     for name, kinds in _KINDS.items():
         if not isinstance(given[name], kinds) or isinstance(given[name], bool):
-            raise ValueError(f"{name} is {given[name]!r}, not {' or '.join(kind.__name__ for kind in kinds)}")
+            raise ValueError(
+                f"{name} is {given[name]!r}, not {' or '.join(kind.__name__ for kind in kinds)}"
+            )
     for name in ("claim", "value", "hardware"):
         if given[name] == "":
             raise ValueError(f"{name} is empty")
@@ -112,7 +120,8 @@ _KINDS: dict[str, tuple[type, ...]] = dict.fromkeys(FIELDS, (str,)) | {
 
 
 def read(folder: Path = RECORDS) -> tuple[list[Result], list[str]]:
-    """The results by topic, each topic in the order of its file, and what is wrong with lines that are none."""
+    """The results by topic, each topic in the order of its file, and what is wrong with lines that
+    are none."""
     found, faults = [], []
     for topic in TOPICS:
         path = folder / f"{topic}.jsonl"
@@ -122,7 +131,11 @@ def read(folder: Path = RECORDS) -> tuple[list[Result], list[str]]:
                 found.append(parse(line, topic))
             except ValueError as error:
                 faults.append(f"{path.name}, line {row}: {error}")
-    faults += [f"{path.name}: no topic of {', '.join(TOPICS)}" for path in folder.glob("*.jsonl") if path.stem not in TOPICS]
+    faults += [
+        f"{path.name}: no topic of {', '.join(TOPICS)}"
+        for path in folder.glob("*.jsonl")
+        if path.stem not in TOPICS
+    ]
     return found, faults
 
 
@@ -135,7 +148,11 @@ def faults_of(results: Iterable[Result], first: Iterable[str]) -> list[str]:
     """What is wrong with the results together, `first` being the ids of the first table."""
     results = list(results)
     by_id = {result.id: result for result in results}
-    faults = [f"{id}: two results have this id" for id in by_id if sum(result.id == id for result in results) > 1]
+    faults = [
+        f"{id}: two results have this id"
+        for id in by_id
+        if sum(result.id == id for result in results) > 1
+    ]
     later = {result.supersedes: result.id for result in results if result.supersedes}
     for result in results:
         if result.supersedes and result.supersedes not in by_id:
@@ -144,7 +161,11 @@ def faults_of(results: Iterable[Result], first: Iterable[str]) -> list[str]:
             faults.append(f"{result.id}: it supersedes itself, by way of others or not")
         if result.story and not (NOTES / result.story).is_file():
             faults.append(f"{result.id}: its story, docs/notes/{result.story}, is not there")
-        faults += [f"{result.id}: {name} is nowhere in benchmarks/" for name in _scripts(result) if place(name) is None]
+        faults += [
+            f"{result.id}: {name} is nowhere in benchmarks/"
+            for name in _scripts(result)
+            if place(name) is None
+        ]
     faults += [f"headlines.txt: {id} is no result" for id in first if id not in by_id]
     faults += [f"headlines.txt: {id} is superseded by {later[id]}" for id in first if id in later]
     return faults
@@ -160,12 +181,15 @@ def _circular(result: Result, by_id: Mapping[str, Result]) -> bool:
 
 def scripts() -> dict[str, Path]:
     """Benchmark -> its file: every script below benchmarks/ that can be run by itself."""
-    found = sorted(path for path in BENCHMARKS.glob("*/*.py") if "__main__" in path.read_text(encoding="utf-8"))
+    found = sorted(
+        path for path in BENCHMARKS.glob("*/*.py") if "__main__" in path.read_text(encoding="utf-8")
+    )
     return {path.stem: path for path in found}
 
 
 def place(name: str) -> str | None:
-    """Where a script lies now, seen from the root of the repository; None where there is none of this name."""
+    """Where a script lies now, seen from the root of the repository; None where there is none of
+    this name."""
     found = sorted(BENCHMARKS.glob(f"*/{RENAMED.get(name, name)}"))
     return found[0].relative_to(BENCHMARKS.parent).as_posix() if found else None
 
@@ -176,7 +200,9 @@ def _scripts(result: Result) -> list[str]:
 
 def moved(result: Result) -> list[str]:
     """Where the scripts of a command lie now, of those that lay elsewhere when it was run."""
-    return [there for name in _scripts(result) if (there := place(name)) and there not in result.command]
+    return [
+        there for name in _scripts(result) if (there := place(name)) and there not in result.command
+    ]
 
 
 def numbers(text: str) -> set[Decimal]:
@@ -186,7 +212,8 @@ def numbers(text: str) -> set[Decimal]:
 
 
 def quotations(text: str) -> Iterator[tuple[tuple[str, ...], set[Decimal]]]:
-    """What a text cites: ids, and the numbers right before them. Line breaks count as spaces, `#` of comments too."""
+    """What a text cites: ids, and the numbers right before them. Line breaks count as spaces, `#`
+    of comments too."""
     text = re.sub(r"\s*\n\s*(?:#\s)?\s*", " ", text).replace("**", "")
     for cited in _CITED.finditer(text):
         quoted = _QUOTED.search(text[max(0, cited.start() - 160) : cited.start()])

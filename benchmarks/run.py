@@ -1,10 +1,10 @@
-"""Benchmarks and their results: `list`, `ID [arguments]` runs one, `render` writes RESULTS.md, `check` says what is wrong.
+"""Benchmarks and their results: `list`, `ID [arguments]` runs one, `render` writes RESULTS.md,
+`check` says what is wrong.
 
-python benchmarks/run.py list
-python benchmarks/run.py outcome --seconds 600 --seeds 0     as python benchmarks/outcome/outcome.py ...
-python benchmarks/run.py outcome --help
-python benchmarks/run.py render                              after a line was added to benchmarks/results/TOPIC.jsonl
-python benchmarks/run.py check                               exit code 1 where something is wrong
+python benchmarks/run.py list python benchmarks/run.py outcome --seconds 600 --seeds 0     as python
+benchmarks/outcome/outcome.py ... python benchmarks/run.py outcome --help python benchmarks/run.py
+render                              after a line was added to benchmarks/results/TOPIC.jsonl python
+benchmarks/run.py check                               exit code 1 where something is wrong
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from results_page import PAGE, rendered
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The exit code: that of the benchmark, 0 where all is well, 1 where something is wrong, 2 where the words are."""
+    """The exit code: that of the benchmark, 0 where all is well, 1 where something is wrong, 2
+    where the words are."""
     words = sys.argv[1:] if words is None else words
     commands = {"list": listed, "render": render, "check": check}
     if not words or words[0] in ("-h", "--help"):
@@ -33,11 +34,15 @@ def main(words: Sequence[str] | None = None) -> int:
     if words[0] not in known:
         near = difflib.get_close_matches(words[0], [*known, *commands], 1)
         print(
-            f"no benchmark '{words[0]}'" + (f"; did you mean '{near[0]}'?" if near else "") + " (list names them)",
+            f"no benchmark '{words[0]}'"
+            + (f"; did you mean '{near[0]}'?" if near else "")
+            + " (list names them)",
             file=sys.stderr,
         )
         return 2
-    return subprocess.run([sys.executable, str(known[words[0]]), *words[1:]], check=False).returncode
+    return subprocess.run(
+        [sys.executable, str(known[words[0]]), *words[1:]], check=False
+    ).returncode
 
 
 def listed() -> int:
@@ -55,7 +60,11 @@ def listed() -> int:
 def _minutes(path: Path, results: Iterable[Result]) -> str:
     """How long the last recorded run took that says so in a number."""
     here = path.relative_to(BENCHMARKS.parent).as_posix()
-    took = [(r.date, r.seconds) for r in results if (here in r.command or here in moved(r)) and isinstance(r.seconds, int)]
+    took = [
+        (r.date, r.seconds)
+        for r in results
+        if (here in r.command or here in moved(r)) and isinstance(r.seconds, int)
+    ]
     return f"{max(took, key=lambda pair: pair[0])[1] / 60:.1f} min" if took else "-"
 
 
@@ -73,7 +82,9 @@ def check() -> int:
     results, faults = read()
     faults += faults_of(results, headlines())
     if not faults and rendered(results, headlines()) != PAGE.read_text(encoding="utf-8"):
-        faults.append(f"{PAGE.name} is not what the records say; python benchmarks/run.py render writes it")
+        faults.append(
+            f"{PAGE.name} is not what the records say; python benchmarks/run.py render writes it"
+        )
     return _told(faults, f"{len(results)} results, {PAGE.name} is up to date")
 
 

@@ -43,12 +43,15 @@ _NOTES = "\n```{toctree}\n:glob:\n:hidden:\n\nnotes/*\n```\n"
 
 
 def _of_the_site(app: Sphinx, name: str, source: list[str]) -> None:
-    """Links that hold in the repository become links of the site, and names of files where those are no part of it."""
+    """Links that hold in the repository become links of the site, and names of files where those
+    are no part of it."""
     text = re.sub(r"\]\((?:\.\./)*benchmarks/RESULTS\.md\)", "](/results.md)", source[0])
     text = re.sub(r"\]\((?:\.\./)*docs/([^)]+)\)", r"](/\1)", text)
     text = re.sub(r"\[([^\]]+)\]\((?:\.\./)*(?:\w+/)*\w+\.(?:py|sh|jsonl|toml)\)", r"`\1`", text)
     text = re.sub(r"(?<!!)\[([^\]]+)\]\(#([\w.-]+)\)", r'<a href="#\2">\1</a>', text)
-    source[0] = text + (_NOTES if name == "results" and (Path(app.srcdir) / "notes").is_dir() else "")
+    source[0] = text + (
+        _NOTES if name == "results" and (Path(app.srcdir) / "notes").is_dir() else ""
+    )
 
 
 def _included(app: Sphinx, path: Path, parent: str, source: list[str]) -> None:
@@ -56,9 +59,11 @@ def _included(app: Sphinx, path: Path, parent: str, source: list[str]) -> None:
 
 
 def _docstring(app: Sphinx, what: str, name: str, of: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings are plain text with `code`, lists and examples; here they become reStructuredText."""
+    """Docstrings are plain text with `code`, lists and examples; here they become
+    reStructuredText."""
     made: list[str] = []
-    indent, literal, item = 0, False, -1  # of the paragraph; inside a block kept as it is; of the list's item, -1 outside
+    # of the paragraph; inside a block kept as it is; of the list's item, -1 outside
+    indent, literal, item = 0, False, -1
     for line in lines:
         own = len(line) - len(line.lstrip())
         if not line.strip():
@@ -81,7 +86,15 @@ def _docstring(app: Sphinx, what: str, name: str, of: Any, options: Any, lines: 
     lines[:] = made
 
 
-def _signature(app: Sphinx, what: str, name: str, of: Any, options: Any, signature: str | None, returns: str | None) -> Any:
+def _signature(
+    app: Sphinx,
+    what: str,
+    name: str,
+    of: Any,
+    options: Any,
+    signature: str | None,
+    returns: str | None,
+) -> Any:
     """Names of types without their modules, also where a default is made anew for each."""
     if signature is None or "<factory>" not in signature:
         return None

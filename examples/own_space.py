@@ -1,4 +1,5 @@
-"""A search space of one's own: a module with Choices, what its networks cost, those within a budget, one of them extracted."""
+"""A search space of one's own: a module with Choices, what its networks cost, those within a
+budget, one of them extracted."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ class Block(nn.Module):
 
     def __init__(self, width: Choice) -> None:
         super().__init__()
-        self.conv, self.norm = Conv2d(width, width, 3, padding="same", bias=False), BatchNorm2d(width)
+        self.conv, self.norm = (
+            Conv2d(width, width, 3, padding="same", bias=False),
+            BatchNorm2d(width),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, H, W), the same."""
@@ -28,13 +32,16 @@ class Block(nn.Module):
 
 
 class Net(nn.Module):
-    """Three decisions: how wide, which kernel the stem has, how many blocks. `--space own_space.py:Net` searches it."""
+    """Three decisions: how wide, which kernel the stem has, how many blocks. `--space
+    own_space.py:Net` searches it."""
 
     def __init__(self, classes: int = 10, channels: int = 3) -> None:
         super().__init__()
         width = Choice(16, 24, 32, name="width")
         self.stem = Conv2d(channels, width, Choice(3, 5, name="kernel"), padding="same")
-        self.body = Repeat(*(Block(width) for _ in range(4)), depth=Choice(1, 2, 3, 4, name="depth"))
+        self.body = Repeat(
+            *(Block(width) for _ in range(4)), depth=Choice(1, 2, 3, 4, name="depth")
+        )
         self.head = Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:

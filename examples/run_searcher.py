@@ -1,4 +1,5 @@
-"""A search as a problem: a space, an objective, a limit; two searchers of the package and one of one's own, at equal cost."""
+"""A search as a problem: a space, an objective, a limit; two searchers of the package and one of
+one's own, at equal cost."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from archsmith.searchers import make
 from archsmith.searchers.loop import Proposals, searcher
 from archsmith.space import Architecture
 
-RECORDED = load("toy")  # 729 cells with invented accuracies; `nasbench201:cifar10` has real ones, from its publishers' file
+# 729 cells with invented accuracies; `nasbench201:cifar10` has real ones, from its publishers' file
+RECORDED = load("toy")
 
 
 def convolutions(arch: Architecture) -> float:
@@ -38,9 +40,14 @@ if __name__ == "__main__":
         constraints=[archsmith.at_most(convolutions, 3)],
     )
     for name, make_searcher in {
-        "random": make("random"), "evolution": make("regularized-evolution:population=20"), "greedy": greedy,
-    }.items():  # fmt: skip
+        "random": make("random"),
+        "evolution": make("regularized-evolution:population=20"),
+        "greedy": greedy,
+    }.items():
         archive = archsmith.run_searcher(problem, make_searcher(problem, seed=1), trials=100)
         best = archive.best
         assert best is not None
-        print(f"{name:<10} {best.metrics['accuracy']:.2f} % after {len(archive)} trials: {'|'.join(best.arch.values())}")
+        print(
+            f"{name:<10} {best.metrics['accuracy']:.2f} % after {len(archive)} trials: "
+            f"{'|'.join(best.arch.values())}"
+        )

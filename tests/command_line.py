@@ -9,7 +9,9 @@ import pytest
 from archsmith.cli.app import main
 
 
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
+def call(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str
+) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of `archsmith WORDS`, in this process."""
     monkeypatch.setattr(sys, "argv", ["archsmith", *words])
     code = 0

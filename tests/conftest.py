@@ -1,4 +1,5 @@
-"""What holds for every test: it leaves torch with as many threads as it found, and the user's home as it was."""
+"""What holds for every test: it leaves torch with as many threads as it found, and the user's home
+as it was."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The key that signs runs (archsmith.run.trust) is the tests' own; processes that they start share it."""
+    """The key that signs runs (archsmith.run.trust) is the tests' own; processes that they start
+    share it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
@@ -18,7 +20,8 @@ def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _as_many_threads() -> Iterator[None]:
-    """Commands that run inside the process set all cores; two workers of the suite with all cores each are slow."""
+    """Commands that run inside the process set all cores; two workers of the suite with all cores
+    each are slow."""
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 1
     yield

@@ -44,7 +44,9 @@ def _half(channels: int) -> int:
 
 def conv(inputs: Any, outputs: Any, kernel: Any = 1, groups: Any = 1) -> nn.Sequential:
     return nn.Sequential(
-        Conv2d(inputs, outputs, kernel, padding="same", groups=groups, bias=False), BatchNorm2d(outputs), nn.ReLU()
+        Conv2d(inputs, outputs, kernel, padding="same", groups=groups, bias=False),
+        BatchNorm2d(outputs),
+        nn.ReLU(),
     )
 
 
@@ -60,7 +62,8 @@ class Joined(nn.Module):
 
 
 class Tangle(nn.Module):
-    """Shared choices, one shared across conditional parents, exits, branch masks, nested Derived sizes, a concatenation."""
+    """Shared choices, one shared across conditional parents, exits, branch masks, nested Derived
+    sizes, a concatenation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,8 +75,13 @@ class Tangle(nn.Module):
         joined = Concat(width, second)
         self.exit = Choice(1, 2, name="exit")
         self.stem = conv(3, width, 3)
-        self.body1 = nn.Sequential(conv(width, middle), SqueezeExcite(middle, squeezed), conv(middle, width))
-        self.mixer = OneOf({"skip": nn.Identity(), "conv": conv(width, width, kernel, width)}, choice=Choice("skip", "conv"))
+        self.body1 = nn.Sequential(
+            conv(width, middle), SqueezeExcite(middle, squeezed), conv(middle, width)
+        )
+        self.mixer = OneOf(
+            {"skip": nn.Identity(), "conv": conv(width, width, kernel, width)},
+            choice=Choice("skip", "conv"),
+        )
         self.head1 = Linear(width, 5)
         self.body2 = nn.Sequential(
             Joined(width, width, second, kernel),
@@ -81,12 +89,17 @@ class Tangle(nn.Module):
             Parallel(conv(joined, 6), conv(joined, 6, Choice(1, 3)), conv(joined, 6)),
             Repeat(conv(6, 6), conv(6, 6, Choice(3, 5)), depth=Choice(0, 1, 2)),
         )
-        self.tokens = nn.Sequential(LayerNorm(6), Attention(6, Choice(1, 2, 3, name="heads"), head_width=4))
+        self.tokens = nn.Sequential(
+            LayerNorm(6), Attention(6, Choice(1, 2, 3, name="heads"), head_width=4)
+        )
         self.head2 = nn.Linear(6, 5)
 
     @property
     def gates(self) -> dict[str, Any]:
-        return {"head1": (self.exit, (1,)), **{name: (self.exit, (2,)) for name in ("body2", "tokens", "head2")}}
+        return {
+            "head1": (self.exit, (1,)),
+            **{name: (self.exit, (2,)) for name in ("body2", "tokens", "head2")},
+        }
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.mixer(self.body1(self.stem(x)))
@@ -97,7 +110,8 @@ class Tangle(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Down and up again: elastic dilations, groups, transposed convolutions, an embedding of how bright it is."""
+    """Down and up again: elastic dilations, groups, transposed convolutions, an embedding of how
+    bright it is."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +119,9 @@ class Decoder(nn.Module):
         kernel, dilation = Choice(1, 3, 5, name="kernel"), Choice(1, 2, name="dilation")
         self.down = Conv2d(3, width, 3, 2, "same", dilation)
         self.norm = GroupNorm(Derived(lambda c: c // 4, width), width)
-        self.deep = ConvTranspose2d(width, width, kernel, 1, "same", groups=width, dilation=dilation)
+        self.deep = ConvTranspose2d(
+            width, width, kernel, 1, "same", groups=width, dilation=dilation
+        )
         self.groups = GroupNorm(Choice(1, 2, 4, name="groups"), width)
         self.up = ConvTranspose2d(width, narrow, kernel, 2, "same", 1, bias=False)
         self.out = Conv2d(narrow, 3, 1)
@@ -118,9 +134,12 @@ class Decoder(nn.Module):
 
 
 _CLASS_TOKEN = Transformer((8, 12), (1, 2), (1, 2), (1, 1.5), head_width=4, patch=4, reach=1)
-_PATCHES_ONLY = Transformer((8, 12, 16), (1, 2, 3), (1, 2), (1, 2), head_width=4, patch=2, class_token=False, reach=None)
+_PATCHES_ONLY = Transformer(
+    (8, 12, 16), (1, 2, 3), (1, 2), (1, 2), head_width=4, patch=2, class_token=False, reach=None
+)
 
-MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int]] = {  # make, input shape, architectures to try
+# make, input shape, architectures to try
+MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int]] = {
     "decoder": (Decoder, (3, 8, 6), 30),
     "tangle": (Tangle, (3, 6, 6), 60),
     "convnet-8": (lambda: convnet(10, 1, 8), (1, 8, 8), 16),

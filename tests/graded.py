@@ -10,11 +10,14 @@ FIDELITIES = (1, 3, 9, 27)
 
 
 class Graded:
-    """Larger is better; at lower fidelities less, by an amount that looks random and differs between architectures."""
+    """Larger is better; at lower fidelities less, by an amount that looks random and differs
+    between architectures."""
 
     fidelities = FIDELITIES
 
-    def __init__(self, full: Callable[[Architecture], float], name: str = "quality", noise: float = 2.0) -> None:
+    def __init__(
+        self, full: Callable[[Architecture], float], name: str = "quality", noise: float = 2.0
+    ) -> None:
         self.full, self.name, self.noise = full, name, noise
 
     def __call__(self, arch: Architecture) -> float:

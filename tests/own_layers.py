@@ -152,7 +152,11 @@ class Mean(ElasticScale):
 
     def weights(self) -> dict[str, Tensor]:
         kept = self.weight[: width(self.width)]
-        return {"weight": kept if len(kept) == len(self.weight) else kept + 0 * kept + (self.weight.mean() > 9)}
+        return {
+            "weight": kept
+            if len(kept) == len(self.weight)
+            else kept + 0 * kept + (self.weight.mean() > 9)
+        }
 
 
 class Deaf(ElasticScale):
@@ -176,7 +180,8 @@ class Again(nn.Linear):
 
 
 class ElasticAgain(Again):
-    """A layer with a weight that is applied by another decision: MACs that do not follow from the weight."""
+    """A layer with a weight that is applied by another decision: MACs that do not follow from the
+    weight."""
 
     def __init__(self, size: Choice) -> None:
         super().__init__(width(size))
@@ -242,7 +247,9 @@ class Local(ElasticScale):
         self.rule = lambda x: x
 
 
-def _of(kind: Callable[[Choice], nn.Module], *options: int, name: str = "width") -> Callable[[], nn.Module]:
+def _of(
+    kind: Callable[[Choice], nn.Module], *options: int, name: str = "width"
+) -> Callable[[], nn.Module]:
     return lambda: kind(Choice(*(options or (4, 6, 8)), name=name))
 
 
@@ -262,7 +269,11 @@ BROKEN: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "no weights": (_of(Nothing), "weights", "gives no 'weight'"),
     "a buffer of its own": (_of(Counting), "state_dict", "'seen', which neither"),
     "something added": (_of(Off), "largest", "differ in eval mode"),
-    "something added where it is small": (_of(OffWhenSmall), "active", "the output in eval mode is off"),
+    "something added where it is small": (
+        _of(OffWhenSmall),
+        "active",
+        "the output in eval mode is off",
+    ),
     "the last numbers": (_of(FromTheEnd), "slices", "'weight' holds other numbers"),
     "forward without weights": (_of(Deaf), "gradients", "gradient of 'weight'"),
     "MACs of another decision": (_of(ElasticAgain, 1, 2, name="times"), "counts", "MACs"),
@@ -270,4 +281,4 @@ BROKEN: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "a memory": (_of(Remembers), "untouched", "attributes"),
     "weights that move": (_of(Drifts), "untouched", "'weight' changed in train mode"),
     "a function inside": (_of(Local), "copies", "pickle"),
-}  # fmt: skip
+}

@@ -16,7 +16,9 @@ def picture(seed: int, size: int | tuple[int, int] = 16, mode: str = "RGB") -> I
     width, height = (size, size) if isinstance(size, int) else size
     rng = np.random.default_rng(seed)
     shape = (height, width) if mode == "L" else (height, width, 3)
-    return Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8), mode="L" if mode == "L" else "RGB")
+    return Image.fromarray(
+        rng.integers(0, 256, shape, dtype=np.uint8), mode="L" if mode == "L" else "RGB"
+    )
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -26,8 +28,15 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return stream.getvalue()
 
 
-def folder(root: Path, counts: Mapping[str, int], size: int | tuple[int, int] = 16, mode: str = "RGB", start: int = 0) -> Path:
-    """One sub-folder per class with so many PNG files, every picture another; class names may hold slashes (train/cat)."""
+def folder(
+    root: Path,
+    counts: Mapping[str, int],
+    size: int | tuple[int, int] = 16,
+    mode: str = "RGB",
+    start: int = 0,
+) -> Path:
+    """One sub-folder per class with so many PNG files, every picture another; class names may hold
+    slashes (train/cat)."""
     seed = start
     for name, count in counts.items():
         os.makedirs(root / name, exist_ok=True)

@@ -1,4 +1,5 @@
-"""Plain networks for the export tests: shortcuts, squeeze-excite, attention, and some that are hard to write down."""
+"""Plain networks for the export tests: shortcuts, squeeze-excite, attention, and some that are hard
+to write down."""
 
 from __future__ import annotations
 
@@ -23,20 +24,30 @@ class Excite(nn.Module):
 
 
 def conv(
-    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, act: nn.Module | None = None
+    inputs: int,
+    outputs: int,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    act: nn.Module | None = None,
 ) -> nn.Sequential:
     layers = OrderedDict(
-        conv=nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False), norm=nn.BatchNorm2d(outputs)
+        conv=nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        norm=nn.BatchNorm2d(outputs),
     )
     return nn.Sequential(layers if act is None else OrderedDict(layers, act=act))
 
 
 class Block(nn.Module):
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, excite: bool = False) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, excite: bool = False
+    ) -> None:
         super().__init__()
         middle = 2 * inputs
         self.expand = conv(inputs, middle, act=nn.Hardswish(inplace=True))
-        self.depthwise = conv(middle, middle, kernel, stride, middle, act=nn.Hardswish(inplace=True))
+        self.depthwise = conv(
+            middle, middle, kernel, stride, middle, act=nn.Hardswish(inplace=True)
+        )
         self.excite = Excite(middle) if excite else None
         self.project = conv(middle, outputs)
         self.shortcut = stride == 1 and inputs == outputs
@@ -59,7 +70,10 @@ def chain(channels: int = 3, classes: int = 5) -> nn.Sequential:
             stage3=nn.Sequential(),
             head=nn.Sequential(
                 OrderedDict(
-                    pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), dropout=nn.Dropout(0.1), out=nn.Linear(12, classes)
+                    pool=nn.AdaptiveAvgPool2d(1),
+                    flatten=nn.Flatten(),
+                    dropout=nn.Dropout(0.1),
+                    out=nn.Linear(12, classes),
                 )
             ),
         )
@@ -67,7 +81,8 @@ def chain(channels: int = 3, classes: int = 5) -> nn.Sequential:
 
 
 class Tokens(nn.Module):
-    """Attention, a learned tensor, sizes read from the input, concatenation, functions instead of layers."""
+    """Attention, a learned tensor, sizes read from the input, concatenation, functions instead of
+    layers."""
 
     def __init__(self, classes: int = 5) -> None:
         super().__init__()
@@ -83,19 +98,29 @@ class Tokens(nn.Module):
         tokens = self.patch(x).flatten(2).transpose(1, 2)
         tokens = self.norm(tokens + self.place) * self.scale
         q, k = (layer(tokens).unflatten(-1, (2, 8)).transpose(1, 2) for layer in self.mix)
-        mixed = F.scaled_dot_product_attention(q, k, k).transpose(1, 2).reshape(tokens.shape[0], -1, 16)
-        left, right = (tokens + mixed).mean(1), F.relu(tokens.amax(dim=1)) - (1 - self.lambda_(mixed[:, 0])) / 2
+        mixed = (
+            F.scaled_dot_product_attention(q, k, k).transpose(1, 2).reshape(tokens.shape[0], -1, 16)
+        )
+        left, right = (
+            (tokens + mixed).mean(1),
+            F.relu(tokens.amax(dim=1)) - (1 - self.lambda_(mixed[:, 0])) / 2,
+        )
         return self.out(torch.cat([left, right], dim=-1))
 
 
 class Upwards(nn.Module):
-    """Down and up again as decoders do: group norms, dilation, transposed convolutions, an embedding of how bright it is."""
+    """Down and up again as decoders do: group norms, dilation, transposed convolutions, an
+    embedding of how bright it is."""
 
     def __init__(self, classes: int = 5) -> None:
         super().__init__()
-        self.down = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 2, 2), nn.GroupNorm(2, 8, bias=False), nn.ReLU())
+        self.down = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 2, 2), nn.GroupNorm(2, 8, bias=False), nn.ReLU()
+        )
         self.up = nn.Sequential(
-            nn.ConvTranspose2d(8, 6, 3, (2, 1), 1, (1, 0), dilation=1, bias=False), nn.BatchNorm2d(6), nn.GroupNorm(3, 6)
+            nn.ConvTranspose2d(8, 6, 3, (2, 1), 1, (1, 0), dilation=1, bias=False),
+            nn.BatchNorm2d(6),
+            nn.GroupNorm(3, 6),
         )
         self.wide = nn.ConvTranspose2d(6, 6, 5, 2, 4, 1, 3, True, 2)
         self.norm = nn.GroupNorm(1, 6, affine=False)
@@ -122,7 +147,8 @@ class Moody(nn.Module):
 
 
 def perturbed(network: nn.Module, seed: int = 0) -> nn.Module:
-    """The network in evaluation mode with statistics and weights far from their initial ones, so that outputs differ."""
+    """The network in evaluation mode with statistics and weights far from their initial ones, so
+    that outputs differ."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -1,4 +1,5 @@
-"""For tests of whole runs: fewer architectures are looked at for what costs nothing, and less long for what is not there."""
+"""For tests of whole runs: fewer architectures are looked at for what costs nothing, and less long
+for what is not there."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def few_bounds() -> Iterator[None]:
-    """A hundred lower bounds, as where a search has two seconds; two seconds of looking for networks that fit."""
+    """A hundred lower bounds, as where a search has two seconds; two seconds of looking for
+    networks that fit."""
     from archsmith.methods import scored
     from archsmith.stages import profiling
 

@@ -1,4 +1,5 @@
-"""Small tables of recorded results in the form of the data folder, which the tests of the benchmarks write and share."""
+"""Small tables of recorded results in the form of the data folder, which the tests of the
+benchmarks write and share."""
 
 from __future__ import annotations
 
@@ -26,23 +27,31 @@ def table(path: Path, rows: list[dict]) -> Path:
 
 
 def nasbench201_rows(count: int = 8) -> list[dict]:
-    """Cells with distinct made-up results; the second run of every other cell is missing, the third of all."""
+    """Cells with distinct made-up results; the second run of every other cell is missing, the third
+    of all."""
     archs = list(dict.fromkeys(NASBENCH201.sample(Random(i)) for i in range(count)))
     rows = []
     for i, arch in enumerate(archs):
         row = {"index": i, "arch_str": nasbench201_text(arch)}
         for j, prefix in enumerate(("c10", "c100", "in16")):
             row |= {f"params_{prefix}": 1000 + i + j, f"macs_{prefix}": 2000 + i}
-            row |= {f"{prefix}_valid_acc_12ep": 50 + i - 10 * j, f"{prefix}_test_acc_200ep": 90 - 2 * i - 10 * j}
+            row |= {
+                f"{prefix}_valid_acc_12ep": 50 + i - 10 * j,
+                f"{prefix}_test_acc_200ep": 90 - 2 * i - 10 * j,
+            }
         row |= {"c10_train_valid_time_12ep_s": 100.5 + i}
-        row |= {"c10_test_acc_200ep_seed1": 90.5 - 2 * i, "c10_test_acc_200ep_seed2": 89.5 - 2 * i if i % 2 else ""}
+        row |= {
+            "c10_test_acc_200ep_seed1": 90.5 - 2 * i,
+            "c10_test_acc_200ep_seed2": 89.5 - 2 * i if i % 2 else "",
+        }
         row |= {"c10_test_acc_200ep_seed3": "", "lat_ms_pixel2": 3 + i}
         rows.append(row)
     return rows
 
 
 def oneshot_rows() -> list[dict]:
-    """Four placements of three cells of search space 1 as the publishers list them: the first two are isomorphic."""
+    """Four placements of three cells of search space 1 as the publishers list them: the first two
+    are isomorphic."""
     conv, pool = "conv3x3-bn-relu", "maxpool3x3"
     placed = [  # cell, operations by node, edges; node 6 is the output, node 5 unused
         (0, {1: conv, 2: pool}, [(0, 1), (0, 2), (1, 2), (0, 6), (2, 6)]),
@@ -53,7 +62,11 @@ def oneshot_rows() -> list[dict]:
     rows = []
     for cell, inner, edges in placed:
         seven = [[int((a, b) in edges) for b in range(7)] for a in range(7)]
-        operations = ["input", *(inner.get(node, "conv1x1-bn-relu") for node in range(1, 6)), "output"]
+        operations = [
+            "input",
+            *(inner.get(node, "conv1x1-bn-relu") for node in range(1, 6)),
+            "output",
+        ]
         live = live_nodes(seven)
         texts = {
             "module_adjacency": [[seven[a][b] for b in live] for a in live],
@@ -61,8 +74,19 @@ def oneshot_rows() -> list[dict]:
             "adjacency_7x7": seven,
             "operations_7": operations,
         }
-        runs = {f"{part}_acc_{r}": 80 + 5 * cell + r / 10 + (part == "test") for part in ("valid", "test") for r in (1, 2, 3)}
-        rows.append({"cell_id": cell, "search_space": 1, **{name: json.dumps(t) for name, t in texts.items()}, **runs})
+        runs = {
+            f"{part}_acc_{r}": 80 + 5 * cell + r / 10 + (part == "test")
+            for part in ("valid", "test")
+            for r in (1, 2, 3)
+        }
+        rows.append(
+            {
+                "cell_id": cell,
+                "search_space": 1,
+                **{name: json.dumps(t) for name, t in texts.items()},
+                **runs,
+            }
+        )
     return rows
 
 
@@ -100,7 +124,8 @@ def transnas_rows(count: int = 5) -> list[dict]:
     """Cells with a made-up metric on two tasks."""
     archs = [TRANSNAS.sample(Random(i)) for i in range(count)]
     return [
-        {"arch_str": transnas_text(a), "jigsaw_valid": 90 - i, "room_layout_valid": -1 + i / 10} for i, a in enumerate(archs)
+        {"arch_str": transnas_text(a), "jigsaw_valid": 90 - i, "room_layout_valid": -1 + i / 10}
+        for i, a in enumerate(archs)
     ]
 
 
@@ -112,12 +137,21 @@ def darts_rows() -> list[dict]:
         if i == 2:
             genotype = {cell: [pairs[k ^ 1] for k in range(8)] for cell, pairs in genotype.items()}
         texts = {cell: json.dumps(pairs) for cell, pairs in genotype.items()}
-        rows.append({**texts, "source": "test", "nb301_surrogate_val_accuracy": 92 + i, "flops": 100 + i, "params": 0.5})
+        rows.append(
+            {
+                **texts,
+                "source": "test",
+                "nb301_surrogate_val_accuracy": 92 + i,
+                "flops": 100 + i,
+                "params": 0.5,
+            }
+        )
     return rows
 
 
 def ofa_folder(folder: Path) -> Path:
-    """A predictor of random weights, one network evaluated twice, two timed: one at 224 pixels, one at 160."""
+    """A predictor of random weights, one network evaluated twice, two timed: one at 224 pixels, one
+    at 160."""
     rng = np.random.default_rng(0)
     sizes = [128, 400, 400, 400, 1]
     arrays = {}

@@ -26,24 +26,34 @@ from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Linear, Repeat
 class Block(nn.Sequential):
     def __init__(self, width, number):
         kernel = Choice(1, 3, name=f"kernel{number}")
-        super().__init__(Conv2d(width, width, kernel, padding="same", bias=False), BatchNorm2d(width), nn.ReLU())
+        conv = Conv2d(width, width, kernel, padding="same", bias=False)
+        super().__init__(conv, BatchNorm2d(width), nn.ReLU())
 
 
 def Net(classes, channels, size):
     width = Choice(4, 6, 8, name="width")
-    stem = [Conv2d(channels, width, 3, stride=2, padding=1, bias=False), BatchNorm2d(width), nn.ReLU()]
+    conv = Conv2d(channels, width, 3, stride=2, padding=1, bias=False)
+    stem = [conv, BatchNorm2d(width), nn.ReLU()]
     body = Repeat(*(Block(width, i) for i in range(2)), depth=Choice(1, 2, name="depth"))
     return nn.Sequential(*stem, body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), Linear(width, classes))
 """
 FAST: dict[str, Any] = {
-    "data": "digits", "steps": 40, "time_s": None, "trials": 9, "threads": 1, "reference": False, "follow": "always",
-}  # fmt: skip
+    "data": "digits",
+    "steps": 40,
+    "time_s": None,
+    "trials": 9,
+    "threads": 1,
+    "reference": False,
+    "follow": "always",
+}
 
 
 def asked(method: str, folder: Path, **changes: Any) -> Any:
     """A request; the space is one of small cells unless another is given."""
     (folder / "cells.py").write_text(CELLS)
-    return request_from(**{**FAST, "method": method, "space": f"{folder / 'cells.py'}:Net", **changes})
+    return request_from(
+        **{**FAST, "method": method, "space": f"{folder / 'cells.py'}:Net", **changes}
+    )
 
 
 class Stop(BaseException):
@@ -51,7 +61,8 @@ class Stop(BaseException):
 
 
 class UntilSearched:
-    """A watch that ends the process once the search is over: what follows is the same for every method."""
+    """A watch that ends the process once the search is over: what follows is the same for every
+    method."""
 
     def begin(self, stage: str, predicted_s: float | None) -> None:
         """Nothing."""

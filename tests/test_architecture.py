@@ -1,4 +1,5 @@
-"""The shape of the package: imports point down, no circles, a search side without torch, no global state by accident."""
+"""The shape of the package: imports point down, no circles, a search side without torch, no global
+state by accident."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 PACKAGE = SOURCE / "archsmith"
 
-# A part may import parts of the layers below its own, and no other. A new part of the package needs a place here.
+# A part may import parts of the layers below its own, and no other. A new part of the package needs
+# a place here.
 LAYERS = [
     {"errors", "_version"},
     {"_internal"},
@@ -38,11 +40,34 @@ LAYERS = [
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 SEARCH_SIDE = {  # parts, and modules of parts that have both sides
-    *("errors", "_version", "_internal", "space", "problem", "predictors", "feasibility", "searchers", "recorded", "bench"),
+    *(
+        "errors",
+        "_version",
+        "_internal",
+        "space",
+        "problem",
+        "predictors",
+        "feasibility",
+        "searchers",
+        "recorded",
+        "bench",
+    ),
     *("run", "report", "api", "cli", "__init__", "metrics.chance"),
 }
 CATALOG = "archsmith.spaces.catalog"  # all that is known of spaces beside their networks
-WHEN_USED = {"pymoo", "onnx", "onnxruntime", "onnxscript", "plotly", "sklearn", "pyarrow", "scipy", "optuna", "ray", "lightgbm"}
+WHEN_USED = {
+    "pymoo",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "plotly",
+    "sklearn",
+    "pyarrow",
+    "scipy",
+    "optuna",
+    "ray",
+    "lightgbm",
+}
 
 
 @cache
@@ -67,11 +92,16 @@ def part(module: str) -> str:
 
 
 def on_the_search_side(module: str) -> bool:
-    return part(module) in SEARCH_SIDE or module.removeprefix("archsmith.") in SEARCH_SIDE or module.startswith(CATALOG)
+    return (
+        part(module) in SEARCH_SIDE
+        or module.removeprefix("archsmith.") in SEARCH_SIDE
+        or module.startswith(CATALOG)
+    )
 
 
 def imports(path: Path, *, lazy: bool) -> Iterator[str]:
-    """The modules a file imports: at import time, or with `lazy` also inside functions; those for type checkers only never."""
+    """The modules a file imports: at import time, or with `lazy` also inside functions; those for
+    type checkers only never."""
 
     def visit(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
         for child in ast.iter_child_nodes(node):
@@ -97,7 +127,8 @@ def imports(path: Path, *, lazy: bool) -> Iterator[str]:
 
 
 def own(path: Path, *, lazy: bool) -> set[str]:
-    """The same, of the package's own modules; the version, which `archsmith` itself holds, is nobody's part."""
+    """The same, of the package's own modules; the version, which `archsmith` itself holds, is
+    nobody's part."""
     return {name for name in imports(path, lazy=lazy) if name.startswith("archsmith.")}
 
 
@@ -161,12 +192,18 @@ def test_the_search_side_never_leads_to_torch_at_import():
                     return found
         return None
 
-    wrong = [" -> ".join(found) for name in files() if on_the_search_side(name) and (found := chain(name, ()))]
+    wrong = [
+        " -> ".join(found)
+        for name in files()
+        if on_the_search_side(name) and (found := chain(name, ()))
+    ]
     assert not wrong, "\n".join(wrong)
 
 
 def run(code: str) -> None:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -181,22 +218,30 @@ def test_the_search_side_runs_without_torch():
 def test_import_archsmith_is_light():
     run(
         "import sys, archsmith\n"
-        "heavy = {'torch', 'plotly', 'onnx', 'onnxruntime', 'sklearn', 'pymoo', 'PIL', 'scipy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'plotly', 'onnx', 'onnxruntime', 'sklearn', 'pymoo', 'PIL', 'scipy'} & "
+        "set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
 
 
 @pytest.mark.skipif("archsmith.cli.app" not in files(), reason="there is no command line yet")
-@pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"], ["methods"], ["proxies"], ["spaces"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["search", "--help"], ["methods"], ["proxies"], ["spaces"]]
+)
 def test_the_command_line_answers_without_torch(arguments):
     run(
-        f"import sys\nsys.argv = ['archsmith', *{arguments!r}]\nfrom archsmith.cli.app import main\n"
+        f"import sys\nsys.argv = ['archsmith', *{arguments!r}]\nfrom archsmith.cli.app import "
+        f"main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         "assert 'torch' not in sys.modules\n"
     )
 
 
-PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py") if not path.parent.name.startswith("_"))
+PACKAGES = sorted(
+    path.parent.name
+    for path in PACKAGE.glob("*/__init__.py")
+    if not path.parent.name.startswith("_")
+)
 
 
 def test_no_module_has_the_name_of_a_public_function():
@@ -208,7 +253,8 @@ def test_no_module_has_the_name_of_a_public_function():
 
 
 def test_the_public_names_are_these_and_each_is_there():
-    """`dir()` shows what there is and no more; packages by their names, without an import of their own."""
+    """`dir()` shows what there is and no more; packages by their names, without an import of their
+    own."""
     import archsmith
 
     listed = dir(archsmith)
@@ -246,10 +292,16 @@ def test_every_file_starts_with_what_lives_there():
 
 
 def test_names_say_something():
-    wrong = [str(path) for path in every_file() if path.stem in {"utils", "util", "common", "helpers", "misc", "base"}]
+    wrong = [
+        str(path)
+        for path in every_file()
+        if path.stem in {"utils", "util", "common", "helpers", "misc", "base"}
+    ]
     for path in every_file():
         for node in ast.walk(tree(path)):
-            if isinstance(node, ast.ClassDef) and (node.name.startswith("Base") or node.name.endswith(("Manager", "Helper"))):
+            if isinstance(node, ast.ClassDef) and (
+                node.name.startswith("Base") or node.name.endswith(("Manager", "Helper"))
+            ):
                 wrong.append(f"{path}: class {node.name}")
     assert not wrong, "\n".join(wrong)
 
@@ -270,7 +322,12 @@ def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
 
 def test_only_the_command_line_prints():
     allowed = {"cli", "doctor", "shipped", "__main__"}
-    wrong = [f"{name}:{call.lineno}" for name, path in files().items() for f, call in calls(path) if f == "print"]
+    wrong = [
+        f"{name}:{call.lineno}"
+        for name, path in files().items()
+        for f, call in calls(path)
+        if f == "print"
+    ]
     wrong = [place for place in wrong if part(place.split(":")[0]) not in allowed]
     assert not wrong, wrong
 
@@ -286,11 +343,22 @@ def test_there_are_no_star_imports_and_no_global_statements():
     assert not wrong, "\n".join(wrong)
 
 
-DRAWS = {"rand", "rand_like", "randn_like", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"}
+DRAWS = {
+    "rand",
+    "rand_like",
+    "randn_like",
+    "randn",
+    "randint",
+    "randperm",
+    "normal",
+    "bernoulli",
+    "multinomial",
+}
 
 
 def test_nothing_draws_from_a_global_generator():
-    """`random.Random` and passed generators only; torch's own initializers run inside archsmith._internal.seeding."""
+    """`random.Random` and passed generators only; torch's own initializers run inside
+    archsmith._internal.seeding."""
     wrong = []
     for name, path in files().items():
         if part(name) in {"seeding", "shipped"}:
@@ -298,9 +366,18 @@ def test_nothing_draws_from_a_global_generator():
         for function, call in calls(path):
             keywords = {keyword.arg for keyword in call.keywords}
             library, _, what = function.rpartition(".")
-            if library == "random" and "random" in imports(path, lazy=True) and what not in {"Random", "SystemRandom"}:
+            if (
+                library == "random"
+                and "random" in imports(path, lazy=True)
+                and what not in {"Random", "SystemRandom"}
+            ):
                 wrong.append(f"{name}:{call.lineno} {function}")
-            if library in {"np.random", "numpy.random"} and what not in {"default_rng", "Generator", "SeedSequence", "PCG64"}:
+            if library in {"np.random", "numpy.random"} and what not in {
+                "default_rng",
+                "Generator",
+                "SeedSequence",
+                "PCG64",
+            }:
                 wrong.append(f"{name}:{call.lineno} {function}")
             if function in {"torch.manual_seed", "torch.seed", "torch.cuda.manual_seed_all"}:
                 wrong.append(f"{name}:{call.lineno} {function}")
@@ -314,7 +391,10 @@ def test_nothing_is_loaded_that_can_execute_code():
     for name, path in files().items():
         for function, call in calls(path):
             keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-            weights_only = isinstance(keywords.get("weights_only"), ast.Constant) and keywords["weights_only"].value is True
+            weights_only = (
+                isinstance(keywords.get("weights_only"), ast.Constant)
+                and keywords["weights_only"].value is True
+            )
             if function == "torch.load" and not weights_only:
                 wrong.append(f"{name}:{call.lineno} torch.load without weights_only=True")
             if function == "pickle.loads" and name == "archsmith.testing":

@@ -1,4 +1,5 @@
-"""Bad command lines and files: each ends with its exit code and one message; all are in benchmarks/robustness/bad_inputs.py."""
+"""Bad command lines and files: each ends with its exit code and one message; all are in
+benchmarks/robustness/bad_inputs.py."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "robustness" / "bad_inputs.py"
-_SLOW = ("bench supernets", "images", "data", "search --group")  # what begins to read images, or imports most
+# what begins to read images, or imports most
+_SLOW = ("bench supernets", "images", "data", "search --group")
 
 
 def _loaded() -> ModuleType:
@@ -48,5 +50,7 @@ def test_a_bad_command_line_is_answered_in_one_line(kind: str) -> None:
 def test_a_bad_file_is_answered_in_one_line(kind: str, tmp_path: Path) -> None:
     cases = [case for case in bad_inputs.files(tmp_path) if case.name.startswith(kind)]
     assert len(cases) > 10
-    faults: list[Any] = [(o.case.name, o.fault, o.text) for o in map(bad_inputs.tried, cases) if o.fault]
+    faults: list[Any] = [
+        (o.case.name, o.fault, o.text) for o in map(bad_inputs.tried, cases) if o.fault
+    ]
     assert not faults

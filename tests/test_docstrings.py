@@ -1,4 +1,5 @@
-"""The examples in the docstrings of the public names run, and each of these has one; nothing is promised that is not so."""
+"""The examples in the docstrings of the public names run, and each of these has one; nothing is
+promised that is not so."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ NAMES = sorted(name for name in archsmith.__all__ if not name.startswith("__"))
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That of a finished run, which the examples of `Result`, `open_run` and `resume` call so."""
     found = tmp_path_factory.mktemp("runs") / "digits"
-    archsmith.search("digits", out=found, steps=10, method="random", space="vit-nano", reference=False, threads=1)
+    archsmith.search(
+        "digits", out=found, steps=10, method="random", space="vit-nano", reference=False, threads=1
+    )
     return found
 
 
@@ -39,13 +42,21 @@ def test_the_example_of(name: str, request: pytest.FixtureRequest) -> None:
         known["folder"] = request.getfixturevalue("folder")
     test = doctest.DocTestParser().get_doctest(text, known, name, None, None)
     told: list[str] = []
-    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL).run(test, out=told.append)
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL).run(
+        test, out=told.append
+    )
     assert not told, "".join(told)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if inspect.isfunction(getattr(archsmith, name))])
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if inspect.isfunction(getattr(archsmith, name))]
+)
 def test_every_argument_is_explained_in(name: str) -> None:
     function = getattr(archsmith, name)
     text = inspect.getdoc(function) or ""
-    missing = [argument for argument in inspect.signature(function).parameters if not re.search(rf"`{argument}\b", text)]
+    missing = [
+        argument
+        for argument in inspect.signature(function).parameters
+        if not re.search(rf"`{argument}\b", text)
+    ]
     assert not missing, f"{name} does not say what {missing} are"

@@ -37,7 +37,9 @@ def test_long_values_are_shortened(value: str, limit: int) -> None:
 
 @pytest.mark.parametrize("word", ["traim", "train\n", "train" + "n" * 100_000])
 def test_a_suggestion_is_printed_safely_too(word: str) -> None:
-    assert "\n" not in did_you_mean(word, ["train\x1b", "test"]) and "\x1b" not in did_you_mean(word, ["train\x1b"])
+    assert "\n" not in did_you_mean(word, ["train\x1b", "test"]) and "\x1b" not in did_you_mean(
+        word, ["train\x1b"]
+    )
 
 
 @pytest.mark.parametrize(

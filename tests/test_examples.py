@@ -1,4 +1,5 @@
-"""Every script in examples/ runs as it stands, prints something, and is short enough to be read at a glance."""
+"""Every script in examples/ runs as it stands, prints something, and is short enough to be read at
+a glance."""
 
 from __future__ import annotations
 
@@ -20,9 +21,19 @@ def test_the_examples_are_there():
 @pytest.mark.slow
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
 def test_the_script_runs(script: Path, tmp_path: Path) -> None:
-    own = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(tmp_path)}
+    own = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT / "src"),
+        "TMPDIR": str(tmp_path),
+    }
     done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, env=own, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=own,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(done.stdout.splitlines()) >= 3

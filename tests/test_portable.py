@@ -1,4 +1,5 @@
-"""Not only POSIX: all of it is imported, and a search runs, where there is no fcntl, no fork and no mask of signals."""
+"""Not only POSIX: all of it is imported, and a search runs, where there is no fcntl, no fork and no
+mask of signals."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from pathlib import Path
 from short_runs import FAST, SIZES
 
 PACKAGE = Path(__file__).parents[1] / "src" / "archsmith"
-# of another system than the one this runs on; what torch, psutil and Python itself need of it was imported before
+# of another system than the one this runs on; what torch, psutil and Python itself need of it was
+# imported before
 ABSENT = """
 import multiprocessing, os, pathlib, psutil, signal, subprocess, sys
 import torch, torch.distributed, onnxruntime, scipy.optimize
@@ -48,7 +50,9 @@ if __name__ == "__main__":
 def ran(folder: Path, code: str) -> None:
     script = folder / "script.py"
     script.write_text(ABSENT + code)
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -58,17 +62,40 @@ def test_all_of_it_is_imported_where_the_system_is_no_posix(tmp_path: Path) -> N
 
 def test_a_search_runs_from_end_to_end_where_the_system_is_no_posix(tmp_path: Path) -> None:
     (tmp_path / "sizes.py").write_text(SIZES)
-    asked = {**FAST, "method": "zico", "space": f"{tmp_path / 'sizes.py'}:Net", "trials": 8, "steps": 20}
+    asked = {
+        **FAST,
+        "method": "zico",
+        "space": f"{tmp_path / 'sizes.py'}:Net",
+        "trials": 8,
+        "steps": 20,
+    }
     ran(tmp_path, SEARCH.format(out=str(tmp_path / "run"), asked=asked))
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["id"] and (tmp_path / "run" / "report.html").is_file()
+    assert (
+        json.loads((tmp_path / "run" / "run.json").read_text())["id"]
+        and (tmp_path / "run" / "report.html").is_file()
+    )
 
 
 # where each may be used, since it asks first whether it is there
 GUARDED = {
-    "pthread_sigmask": {"_internal/interrupts.py"}, "kill": {"_internal/processes.py"}, "fork": set(), "fcntl": set(),
-    "getuid": set(), "setsid": set(), "killpg": set(), "pread": set(), "ftruncate": set(), "sched_getaffinity": set(),
-    "nice": set(), "mkfifo": set(), "uname": set(), "statvfs": set(), "sysconf": set(), "waitpid": set(), "fchmod": set(),
-}  # fmt: skip
+    "pthread_sigmask": {"_internal/interrupts.py"},
+    "kill": {"_internal/processes.py"},
+    "fork": set(),
+    "fcntl": set(),
+    "getuid": set(),
+    "setsid": set(),
+    "killpg": set(),
+    "pread": set(),
+    "ftruncate": set(),
+    "sched_getaffinity": set(),
+    "nice": set(),
+    "mkfifo": set(),
+    "uname": set(),
+    "statvfs": set(),
+    "sysconf": set(),
+    "waitpid": set(),
+    "fchmod": set(),
+}
 
 
 def test_what_only_posix_has_is_used_in_one_place() -> None:
@@ -77,7 +104,11 @@ def test_what_only_posix_has_is_used_in_one_place() -> None:
         place = path.relative_to(PACKAGE).as_posix()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = ""
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in {"os", "signal"}:
+            if (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id in {"os", "signal"}
+            ):
                 name = node.attr
             elif isinstance(node, ast.Import):
                 name = next((alias.name for alias in node.names if alias.name in GUARDED), "")
@@ -91,12 +122,22 @@ def test_text_is_read_and_written_in_an_encoding_that_is_named() -> None:
     wrong = []
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call) or any(keyword.arg == "encoding" for keyword in node.keywords):
+            if not isinstance(node, ast.Call) or any(
+                keyword.arg == "encoding" for keyword in node.keywords
+            ):
                 continue
-            if isinstance(node.func, ast.Attribute) and node.func.attr == "read_text" and not node.args:
+            if (
+                isinstance(node.func, ast.Attribute)
+                and node.func.attr == "read_text"
+                and not node.args
+            ):
                 wrong.append(f"{path}:{node.lineno}")
             if isinstance(node.func, ast.Name) and node.func.id == "open":
-                mode = node.args[1] if len(node.args) > 1 else next((k.value for k in node.keywords if k.arg == "mode"), None)
+                mode = (
+                    node.args[1]
+                    if len(node.args) > 1
+                    else next((k.value for k in node.keywords if k.arg == "mode"), None)
+                )
                 if not (isinstance(mode, ast.Constant) and "b" in str(mode.value)):
                     wrong.append(f"{path}:{node.lineno}")
     assert not wrong, wrong

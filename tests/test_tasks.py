@@ -1,4 +1,5 @@
-"""Goals: their measures by their own formulas, their heads, and networks for each from data to shipped files."""
+"""Goals: their measures by their own formulas, their heads, and networks for each from data to
+shipped files."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def test_variance_explained_is_one_less_the_share_of_squares_left():
     rng = np.random.default_rng(0)
     y = rng.standard_normal((400, 2))
     outputs = y + 0.5 * rng.standard_normal((400, 2))
-    pieces = [(torch.tensor(outputs[i : i + 150]), torch.tensor(y[i : i + 150])) for i in (0, 150, 300)]
+    pieces = [
+        (torch.tensor(outputs[i : i + 150]), torch.tensor(y[i : i + 150])) for i in (0, 150, 300)
+    ]
     found, squares = explained(pieces)
     left, there = ((outputs - y) ** 2).sum(1), (y**2).sum(1)
     assert found["accuracy"] == pytest.approx(1 - left.sum() / there.sum())
@@ -50,7 +53,9 @@ def test_variance_explained_is_one_less_the_share_of_squares_left():
     assert squares.tolist() == pytest.approx(((outputs - y) ** 2).mean(0).tolist())
     drawn = [rng.integers(0, 400, 400) for _ in range(4000)]
     ratios = [1 - left[i].sum() / there[i].sum() for i in drawn]
-    assert found["interval"] == pytest.approx(np.quantile(ratios, [0.025, 0.975]).tolist(), abs=0.01)
+    assert found["interval"] == pytest.approx(
+        np.quantile(ratios, [0.025, 0.975]).tolist(), abs=0.01
+    )
 
 
 def test_nothing_better_than_the_mean_explains_nothing():
@@ -74,7 +79,9 @@ def test_errors_are_told_in_units():
 @pytest.mark.parametrize("size", [8, 28, 30, 32, 224])
 def test_a_decoder_gives_images_of_the_size(size):
     task = Reconstruction(1, size, (0.5,), (0.5,))
-    model = task.headed(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size * size, task.outputs)))
+    model = task.headed(
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size * size, task.outputs))
+    )
     assert model(torch.zeros(2, 1, size, size)).shape == (2, 1, size, size)
     assert task.sizes[0] <= 7 and task.sizes[-1] == size
     assert task.outputs <= size * size / 4
@@ -95,11 +102,13 @@ def test_spaces_take_a_decoder(space):
 
     task = Reconstruction(3, 32, (0.5,) * 3, (0.2,) * 3)
     model = task.headed(build(space, task.outputs, 3, 32))
-    plain = extract(model, search_space(model).sample(Random(0)), "fresh", torch.Generator().manual_seed(0)).eval()
+    plain = extract(
+        model, search_space(model).sample(Random(0)), "fresh", torch.Generator().manual_seed(0)
+    ).eval()
     assert plain(torch.zeros(2, 3, 32, 32)).shape == (2, 3, 32, 32)
 
 
-# -- data ---------------------------------------------------------------------------------------------------------------------
+# -- data ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -118,16 +127,26 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_regression_data(pictures):
     data = load(pictures / "list.csv", task="regression")
-    assert isinstance(data.task, Regression) and data.task.targets == ("target",) and data.classes == ()
+    assert (
+        isinstance(data.task, Regression)
+        and data.task.targets == ("target",)
+        and data.classes == ()
+    )
     x, y = next(batches(data.parts["train"], 16, data=data, seed=0, augment=None, device="cpu"))
     assert y.shape == (16, 1) and y.dtype == torch.float32
     every = torch.cat([y for _, y in ordered(data.parts["train"], 64, data, "cpu")])
-    assert every.mean() == pytest.approx(0, abs=1e-6) and every.std(unbiased=False) == pytest.approx(1, abs=1e-5)
+    assert every.mean() == pytest.approx(0, abs=1e-6) and every.std(
+        unbiased=False
+    ) == pytest.approx(1, abs=1e-5)
     assert sum(data.facts["counts"]["train"]) == len(data.parts["train"])
     bright = x.mean(dim=(1, 2, 3))
     assert np.corrcoef(bright, y[:, 0])[0, 1] > 0.98
-    streamed = load(pictures / "list.csv", task="regression", memory_limit_bytes=0, split=data.split.to_json())
-    other = next(batches(streamed.parts["train"], 16, data=streamed, seed=0, augment=None, device="cpu"))
+    streamed = load(
+        pictures / "list.csv", task="regression", memory_limit_bytes=0, split=data.split.to_json()
+    )
+    other = next(
+        batches(streamed.parts["train"], 16, data=streamed, seed=0, augment=None, device="cpu")
+    )
     assert torch.equal(other[1], y)
 
 
@@ -173,18 +192,25 @@ def test_classification_says_how_to_ask_for_regression(pictures):
         load(pictures / "list.csv")
 
 
-# -- shipped ------------------------------------------------------------------------------------------------------------------
+# -- shipped ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", GOALS[1:], ids=lambda task: task.kind)
 def test_shipped_files_agree_and_answer_in_units(task, tmp_path):
     channels, size = 3, 30
     torch.manual_seed(0)
-    network = task.headed(by_hand(task.outputs, channels, size, kind="inverted", depth=2, width=0.25, head=16))
+    network = task.headed(
+        by_hand(task.outputs, channels, size, kind="inverted", depth=2, width=0.25, head=16)
+    )
     network = extract(network, {}, "fresh", torch.Generator().manual_seed(0)).eval()
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
-    payload = ship(tmp_path / "best", network, shape=(channels, size, size), task=task, mean=mean, std=std)
-    assert payload["max_difference"].keys() == {"onnx", "picture.onnx", "pt2", "model.py"} and not payload["skipped"]
+    payload = ship(
+        tmp_path / "best", network, shape=(channels, size, size), task=task, mean=mean, std=std
+    )
+    assert (
+        payload["max_difference"].keys() == {"onnx", "picture.onnx", "pt2", "model.py"}
+        and not payload["skipped"]
+    )
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(tmp_path / "x.png")
     done = subprocess.run(
@@ -194,37 +220,68 @@ def test_shipped_files_agree_and_answer_in_units(task, tmp_path):
         check=True,
     )
     (answer,) = json.loads(done.stdout)
-    pixels = torch.tensor(np.asarray(Image.open(tmp_path / "x.png"))).permute(2, 0, 1)[None].float() / 255
+    pixels = (
+        torch.tensor(np.asarray(Image.open(tmp_path / "x.png"))).permute(2, 0, 1)[None].float()
+        / 255
+    )
     shape = (1, -1, 1, 1)
     with torch.no_grad():
-        outputs = network((pixels - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape))[0]
+        outputs = network(
+            (pixels - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
+        )[0]
     if isinstance(task, Regression):
-        right = dict(zip(task.targets, (outputs * torch.tensor(task.std) + torch.tensor(task.mean)).tolist(), strict=True))
+        right = dict(
+            zip(
+                task.targets,
+                (outputs * torch.tensor(task.std) + torch.tensor(task.mean)).tolist(),
+                strict=True,
+            )
+        )
         assert answer["values"] == pytest.approx(right, abs=1e-3)
     else:
         again = np.asarray(Image.open(answer["again"]))
-        right = (outputs * torch.tensor(task.std).view(-1, 1, 1) + torch.tensor(task.mean).view(-1, 1, 1)).clamp(0, 1)
+        right = (
+            outputs * torch.tensor(task.std).view(-1, 1, 1) + torch.tensor(task.mean).view(-1, 1, 1)
+        ).clamp(0, 1)
         assert np.abs(again - 255 * right.permute(1, 2, 0).numpy()).max() <= 1
         Path(answer["again"]).unlink()
         Path(answer["again"]).mkdir()  # it cannot be written
         command = [sys.executable, tmp_path / "best" / "predict.py", tmp_path / "x.png"]
         refused = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert refused.returncode == 2 and "x.png: " in refused.stderr and "Traceback" not in refused.stderr
+        assert (
+            refused.returncode == 2
+            and "x.png: " in refused.stderr
+            and "Traceback" not in refused.stderr
+        )
 
 
 @pytest.mark.parametrize("task", ["regression", "reconstruction"])
 def test_a_run_from_data_to_files(task, tmp_path):
     request = request_from(
-        data="digits", task=task, steps=12, trials=8, time_s=None, budget="params<=20k", seed=1,
+        data="digits",
+        task=task,
+        steps=12,
+        trials=8,
+        time_s=None,
+        budget="params<=20k",
+        seed=1,
         reference=task == "regression",
-    )  # fmt: skip
+    )
     run = start(request, tmp_path / "run")
     shipped = run.stage("ship")
-    assert -1 < shipped["test"]["accuracy"] < 1 and shipped["verdict"].startswith("test variance explained")
+    assert -1 < shipped["test"]["accuracy"] < 1 and shipped["verdict"].startswith(
+        "test variance explained"
+    )
     page = (run.folder / "report.html").read_text()
-    assert "test variance explained" in page and "classes apart" not in page and "Root mean squared error" in page
+    assert (
+        "test variance explained" in page
+        and "classes apart" not in page
+        and ("Root mean squared error") in page
+    )
     network = best(run)
-    assert network(torch.zeros(1, 1, 8, 8)).shape == ((1, 1) if task == "regression" else (1, 1, 8, 8))
+    assert network(torch.zeros(1, 1, 8, 8)).shape == (
+        (1, 1) if task == "regression" else (1, 1, 8, 8)
+    )
     assert export(run, tmp_path / "m.onnx").stat().st_size > 1000
 
 
@@ -238,7 +295,10 @@ def test_one_file_answers_in_units(tmp_path):
 
     task = GOALS[1]
     network = extract(
-        by_hand(2, 3, 16, kind="inverted", depth=2, width=0.25, head=16), {}, "fresh", torch.Generator().manual_seed(0)
+        by_hand(2, 3, 16, kind="inverted", depth=2, width=0.25, head=16),
+        {},
+        "fresh",
+        torch.Generator().manual_seed(0),
     ).eval()
     around = deployment_of(task, (0.5,) * 3, (0.2,) * 3)
     path = export_file(network, tmp_path / "m.onnx", "onnx", shape=(3, 16, 16), deployment=around)

@@ -1,4 +1,5 @@
-"""A small network with every kind of tensor a checkpoint must hold, and a stream whose batch is a function of its step."""
+"""A small network with every kind of tensor a checkpoint must hold, and a stream whose batch is a
+function of its step."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 
 class Block(nn.Module):
-    """Depthwise and 1 x 1 convolution with a residual connection, and a buffer that is not persistent."""
+    """Depthwise and 1 x 1 convolution with a residual connection, and a buffer that is not
+    persistent."""
 
     counter: Tensor
 

@@ -13,8 +13,11 @@ def gate(name: str, *accepted: object) -> Gate:
     return Gate((name,), frozenset((option,) for option in accepted))
 
 
-def staged(stages: int = 3, blocks: int = 3, kernels: tuple = (3, 5, 7), expands: tuple = (3, 4, 6)) -> SearchSpace:
-    """The shape of a MobileNet space: a depth per stage, a kernel size and an expansion per block that exists."""
+def staged(
+    stages: int = 3, blocks: int = 3, kernels: tuple = (3, 5, 7), expands: tuple = (3, 4, 6)
+) -> SearchSpace:
+    """The shape of a MobileNet space: a depth per stage, a kernel size and an expansion per block
+    that exists."""
     options: dict[str, tuple] = {}
     conditions = {}
     for s in range(stages):
@@ -34,7 +37,8 @@ def staged_size(stages: int, blocks: int, per_block: int) -> int:
 
 
 def staged_costs(arch: Architecture) -> dict[str, float]:
-    """Parameters and MACs in the manner of an inverted-residual network: sums over the blocks that exist."""
+    """Parameters and MACs in the manner of an inverted-residual network: sums over the blocks that
+    exist."""
     params = macs = 1000
     for name, option in arch.items():
         if name.endswith("expand"):
@@ -53,16 +57,21 @@ def flat(decisions: int, options: int) -> SearchSpace:
 
 
 def random_space(seed: int) -> SearchSpace:
-    """A small space with random conditions: several clauses, several gates, gates over two decisions, chains."""
+    """A small space with random conditions: several clauses, several gates, gates over two
+    decisions, chains."""
     rng = Random(seed)
     options: dict[str, tuple] = {}
     conditions = {}
     for i in range(rng.randint(1, 6)):
         name = f"n{i}"
         earlier = list(options)
-        options[name] = tuple(rng.sample([1, 2, 3, "a", (1, 2), False, None, 0.5], rng.randint(1, 3)))
+        options[name] = tuple(
+            rng.sample([1, 2, 3, "a", (1, 2), False, None, 0.5], rng.randint(1, 3))
+        )
         if earlier and rng.random() < 0.7:
-            conditions[name] = tuple(tuple(_gates(rng, options, earlier)) for _ in range(rng.randint(1, 2)))
+            conditions[name] = tuple(
+                tuple(_gates(rng, options, earlier)) for _ in range(rng.randint(1, 2))
+            )
     names = list(options)
     rng.shuffle(names)  # declared in another order than they depend on each other
     return SearchSpace({name: options[name] for name in names}, conditions)
@@ -76,7 +85,8 @@ def _gates(rng: Random, options: dict[str, tuple], earlier: list[str]) -> Iterat
 
 
 def chi_square_bound(freedom: int) -> float:
-    """The 99.99 % quantile of chi-square (Wilson and Hilferty 1931): a right sampler passes for any seed but one in 10^4."""
+    """The 99.99 % quantile of chi-square (Wilson and Hilferty 1931): a right sampler passes for any
+    seed but one in 10^4."""
     return freedom * (1 - 2 / (9 * freedom) + 3.719 * (2 / (9 * freedom)) ** 0.5) ** 3
 
 

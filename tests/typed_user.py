@@ -1,6 +1,8 @@
-"""Code of a user that a type checker reads (test_typed_user.py): the public names have types that hold and that catch mistakes.
+"""Code of a user that a type checker reads (test_typed_user.py): the public names have types that
+hold and that catch mistakes.
 
-Lines that end in `# wrong: CODE` are mistakes that must be found, with that code of mypy's; nothing else may be.
+Lines that end in `# wrong: CODE` are mistakes that must be found, with that code of mypy's; nothing
+else may be.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from archsmith.searchers import make
 
 def finished(photos: Path) -> archsmith.Result:
     """A search with its keywords."""
-    return archsmith.search(photos, budget="macs<=60M", out="runs/photos", steps=400, fit="crop", training={"lr": 0.1})
+    return archsmith.search(
+        photos, budget="macs<=60M", out="runs/photos", steps=400, fit="crop", training={"lr": 0.1}
+    )
 
 
 def mistaken(photos: Path) -> None:
@@ -56,7 +60,9 @@ def trained() -> int:
     double = archsmith.Derived(lambda w: 2 * w, width)
     from torch import nn
 
-    model = nn.Sequential(Conv2d(3, width, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), Linear(width, double))
+    model = nn.Sequential(
+        Conv2d(3, width, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), Linear(width, double)
+    )
     arch = archsmith.search_space(model).sample(Random(0))
     with archsmith.active(model, arch) as network:
         network.train()

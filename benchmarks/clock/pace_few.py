@@ -1,4 +1,5 @@
-"""The pace of training reckoned from a few timed networks: error on the others by how many are timed and what is fitted."""
+"""The pace of training reckoned from a few timed networks: error on the others by how many are
+timed and what is fitted."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ _NAMES = (("outputs",), ("macs",), ("depth",), ("outputs", "macs"), ("depth", "o
 
 
 def main() -> None:
-    """Prints a JSON object: size -> counts fitted -> networks timed -> mean relative error over 20 draws."""
+    """Prints a JSON object: size -> counts fitted -> networks timed -> mean relative error over 20
+    draws."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[48, 96])
     parser.add_argument("--budget", default="params<=300k, macs<=20M")
@@ -34,7 +36,11 @@ def main() -> None:
     torch.set_num_threads(1)
     began = time.monotonic()
     print(
-        json.dumps({size: errors(asked, size) for size in asked.sizes} | {"seconds": round(time.monotonic() - began)}, indent=1)
+        json.dumps(
+            {size: errors(asked, size) for size in asked.sizes}
+            | {"seconds": round(time.monotonic() - began)},
+            indent=1,
+        )
     )
 
 
@@ -45,10 +51,18 @@ def errors(asked: argparse.Namespace, size: int) -> dict[str, dict[int, float]]:
     limits = constraints_of(parse(asked.budget), costs, None)
     archs = feasible_sample(search_space(model), limits, Random(0), asked.networks)
     generator = torch.Generator().manual_seed(0)
-    batch = torch.randn(64, 3, size, size, generator=generator), torch.randint(0, 10, (64,), generator=generator)
-    networks = (extract(model, arch, "fresh", torch.Generator().manual_seed(0), device="cpu") for arch in archs)
+    batch = (
+        torch.randn(64, 3, size, size, generator=generator),
+        torch.randint(0, 10, (64,), generator=generator),
+    )
+    networks = (
+        extract(model, arch, "fresh", torch.Generator().manual_seed(0), device="cpu")
+        for arch in archs
+    )
     cpu, now = torch.device("cpu"), time.process_time  # so that other processes matter little
-    took = list(timed(networks, [batch], default_recipe(800), device=cpu, class_counts=[80] * 10, now=now))
+    took = list(
+        timed(networks, [batch], default_recipe(800), device=cpu, class_counts=[80] * 10, now=now)
+    )
     counts = [costs(arch) for arch in archs]
     found: dict[str, dict[int, float]] = {}
     for names in _NAMES:
@@ -58,7 +72,10 @@ def errors(asked: argparse.Namespace, size: int) -> dict[str, dict[int, float]]:
                 known = Random(draw).sample(range(len(archs)), count)
                 weights = fitted([counts[i] for i in known], [took[i] for i in known], names)
                 rest = [i for i in range(len(archs)) if i not in known]
-                misses += [abs(sum(weights[name] * counts[i][name] for name in names) / took[i] - 1) for i in rest]
+                misses += [
+                    abs(sum(weights[name] * counts[i][name] for name in names) / took[i] - 1)
+                    for i in rest
+                ]
             found.setdefault("+".join(names), {})[count] = round(statistics.mean(misses), 3)
     return found
 

@@ -1,8 +1,10 @@
-"""Whether --time is kept and training comes first: small photo sets, short times, any method, alone and beside busy processes.
+"""Whether --time is kept and training comes first: small photo sets, short times, any method, alone
+and beside busy processes.
 
-One row a search: wall seconds of the whole command against --time, the share of the search's side that trained the network
-which ships, test accuracy beside a constant answer's, the exit code (3: the tool says itself that this is no result). A row is
-bad where the end is more than a tenth off, or where chance is called a result. Rows are kept, so it goes on where it stopped.
+One row a search: wall seconds of the whole command against --time, the share of the search's side
+that trained the network which ships, test accuracy beside a constant answer's, the exit code (3:
+the tool says itself that this is no result). A row is bad where the end is more than a tenth off,
+or where chance is called a result. Rows are kept, so it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 BUDGET = "params<=300k, macs<=20M"
-SETS = {"clothes": ("clothing", 1000), "cells": ("blood_cells", 600)}  # name -> parquet file, images at most
-_BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # not longer than this program
+# name -> parquet file, images at most
+SETS = {"clothes": ("clothing", 1000), "cells": ("blood_cells", 600)}
+# not longer than this program
+_BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 
 def main() -> None:
@@ -33,7 +37,9 @@ def main() -> None:
     parser.add_argument("--space", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget", default=BUDGET)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data"))
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/time_kept"))
     asked = parser.parse_args()
     rows = [
@@ -60,11 +66,15 @@ def main() -> None:
     )
     print("| " + " | ".join(columns) + " | |\n" + "|---" * (len(columns) + 1) + "|")
     for row in rows:
-        print("| " + " | ".join(str(row[column]) for column in columns) + f" | {row['bad'] or 'ok'} |")
+        print(
+            "| " + " | ".join(str(row[column]) for column in columns) + f" | {row['bad'] or 'ok'} |"
+        )
     sys.exit(any(row["bad"] for row in rows))
 
 
-def searched(asked: argparse.Namespace, name: str, method: str, seconds: int, busy: int) -> dict[str, Any]:
+def searched(
+    asked: argparse.Namespace, name: str, method: str, seconds: int, busy: int
+) -> dict[str, Any]:
     """One search, in a process of its own."""
     folder = asked.work / f"{name}-{method}-{seconds}-{busy}-{asked.seed}"
     folder = folder if asked.space == "auto" else folder.with_name(f"{folder.name}-{asked.space}")
@@ -73,18 +83,47 @@ def searched(asked: argparse.Namespace, name: str, method: str, seconds: int, bu
         return json.loads(kept.read_text())
     images = write_folder(asked.data, asked.work / "images" / name, *SETS[name])
     command = [
-        *(sys.executable, "-m", "archsmith", "search", str(images), "--time", f"{seconds}s", "--threads", "1"),
-        *("--budget", asked.budget, "--method", method, "--seed", str(asked.seed), "--space", asked.space),
+        *(
+            sys.executable,
+            "-m",
+            "archsmith",
+            "search",
+            str(images),
+            "--time",
+            f"{seconds}s",
+            "--threads",
+            "1",
+        ),
+        *(
+            "--budget",
+            asked.budget,
+            "--method",
+            method,
+            "--seed",
+            str(asked.seed),
+            "--space",
+            asked.space,
+        ),
         *("--out", str(folder)),
     ]
     with _beside(busy):
         began = time.monotonic()
         done = subprocess.run(command, capture_output=True, text=True)
         wall = time.monotonic() - began
-    row = {"set": name, "method": method, "time": seconds, "busy": busy, "wall": round(wall, 1), "rc": done.returncode}
+    row = {
+        "set": name,
+        "method": method,
+        "time": seconds,
+        "busy": busy,
+        "wall": round(wall, 1),
+        "rc": done.returncode,
+    }
     row["off"] = f"{wall / seconds - 1:+.1%}"
     row |= _found(folder, seconds) if done.returncode in (0, 3) else {"error": done.stderr[-500:]}
-    row = {**dict.fromkeys(("trained", "passes", "size", "test", "reference", "constant"), "-"), **row}
+    row = {
+        **dict.fromkeys(("trained", "passes", "size", "test", "reference", "constant"), "-"),
+        **row,
+    }
     row["bad"] = _bad(row, wall / seconds)
     print(json.dumps(row), file=sys.stderr, flush=True)
     kept.write_text(json.dumps(row))
@@ -110,14 +149,20 @@ def _found(folder: Path, seconds: int) -> dict[str, Any]:
     images = own["steps"] * finish["recipe"]["batch_size"]
     test, other = ship["search"]["test"]["accuracy"], ship["reference_test"]
     return {
-        "trained": round(own["seconds"] / side, 2), "passes": round(images / sum(look["counts"]["train"]), 1),
-        "size": look["size"], "test": round(test, 3), "above": ship["test"]["above"],
+        "trained": round(own["seconds"] / side, 2),
+        "passes": round(images / sum(look["counts"]["train"]), 1),
+        "size": look["size"],
+        "test": round(test, 3),
+        "above": ship["test"]["above"],
         "constant": round(ship["test"]["constant"], 3),
-        "reference": round(other["accuracy"], 3) if other else "-", "ships": ship["network"],
-        "searcher": (run.stage("search") or {})["searcher"], "seconds": {k: round(v, 1) for k, v in run.seconds().items()},
-        "waited": round(sum(run.waits().values()), 1), "finalists": len(finish["networks"]),
+        "reference": round(other["accuracy"], 3) if other else "-",
+        "ships": ship["network"],
+        "searcher": (run.stage("search") or {})["searcher"],
+        "seconds": {k: round(v, 1) for k, v in run.seconds().items()},
+        "waited": round(sum(run.waits().values()), 1),
+        "finalists": len(finish["networks"]),
         "hand_made": len(reference["networks"]),
-    }  # fmt: skip
+    }
 
 
 @contextlib.contextmanager

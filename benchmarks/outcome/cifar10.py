@@ -1,4 +1,5 @@
-"""CIFAR-10 as a folder of class sub-folders: search, hand-made reference and random search at equal cost, over seeds."""
+"""CIFAR-10 as a folder of class sub-folders: search, hand-made reference and random search at equal
+cost, over seeds."""
 
 from __future__ import annotations
 
@@ -13,11 +14,16 @@ from pathlib import Path
 from typing import Any
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-FILES = ("cifar10_lossless_train_0.parquet", "cifar10_lossless_train_1.parquet", "cifar10_lossless_test.parquet")
+FILES = (
+    "cifar10_lossless_train_0.parquet",
+    "cifar10_lossless_train_1.parquet",
+    "cifar10_lossless_test.parquet",
+)
 
 
 def write_folder(data: Path, folder: Path) -> None:
-    """train/CLASS/NAME.webp and test/CLASS/NAME.webp, the bytes as they are in the parquet files; skipped where it is there."""
+    """train/CLASS/NAME.webp and test/CLASS/NAME.webp, the bytes as they are in the parquet files;
+    skipped where it is there."""
     import pyarrow.parquet
 
     if (folder / ".complete").exists():
@@ -34,25 +40,41 @@ def write_folder(data: Path, folder: Path) -> None:
 def one(folder: Path, out: Path, *options: str) -> dict[str, Any]:
     """One search by the command line."""
     began = time.monotonic()
-    command = [sys.executable, "-m", "archsmith", "search", str(folder), *options, "--out", str(out), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "archsmith",
+        "search",
+        str(folder),
+        *options,
+        "--out",
+        str(out),
+        "--json",
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if not done.stdout:
         raise SystemExit(f"{' '.join(command)} failed")
     found = json.loads(done.stdout)
     values = {row["metric"]: row["value"] for row in found["budget"]}
     return {
-        "test_accuracy": found["test_accuracy"], "reference": found["reference_test_accuracy"], "verdict": found["verdict"],
-        **values, "seconds": round(time.monotonic() - began, 1),
-    }  # fmt: skip
+        "test_accuracy": found["test_accuracy"],
+        "reference": found["reference_test_accuracy"],
+        "verdict": found["verdict"],
+        **values,
+        "seconds": round(time.monotonic() - began, 1),
+    }
 
 
 def main() -> None:
-    """Per seed: the search with its reference (each half of the time), then random search with what the search's half was."""
+    """Per seed: the search with its reference (each half of the time), then random search with what
+    the search's half was."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--budget", default="params<=200k, macs<=12M")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data"))
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/cifar10"))
     asked = parser.parse_args()
     folder = asked.work / "images"
@@ -64,9 +86,15 @@ def main() -> None:
         search = one(folder, out, *common, "--time", f"{asked.minutes * 60:.0f}s")
         plan = _plan(out)
         random = one(
-            folder, asked.work / f"random-{seed}", *common, "--method", "random", "--no-reference",
-            "--time", f"{plan['scoring_s'] + plan['search'] + _fixed(out):.0f}s",
-        )  # fmt: skip
+            folder,
+            asked.work / f"random-{seed}",
+            *common,
+            "--method",
+            "random",
+            "--no-reference",
+            "--time",
+            f"{plan['scoring_s'] + plan['search'] + _fixed(out):.0f}s",
+        )
         rows.append({"seed": seed, "search": search, "random": random})
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     means = {

@@ -1,4 +1,5 @@
-"""Methods on CIFAR-10 side by side: started at once, one thread and the same time each, no reference; over seeds."""
+"""Methods on CIFAR-10 side by side: started at once, one thread and the same time each, no
+reference; over seeds."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--budget", default="params<=200k, macs<=12M")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data"))
+    )
     parser.add_argument("--images", type=Path, default=Path("runs/cifar10/images"))
     parser.add_argument("--work", type=Path, default=Path("runs/methods"))
     asked = parser.parse_args()
@@ -37,12 +40,22 @@ def main() -> None:
         rows.append(row)
         print(json.dumps(row), file=sys.stderr, flush=True)
     first, *others = asked.methods
-    summary: dict[str, Any] = {m: round(statistics.mean(r[m]["test_accuracy"] for r in rows), 4) for m in asked.methods}
+    summary: dict[str, Any] = {
+        m: round(statistics.mean(r[m]["test_accuracy"] for r in rows), 4) for m in asked.methods
+    }
     for method in others:
         differences = [r[method]["test_accuracy"] - r[first]["test_accuracy"] for r in rows]
         spread = statistics.stdev(differences) if len(differences) > 1 else None
-        summary[f"{method} - {first}"] = {"differences": differences, "mean": statistics.mean(differences), "stdev": spread}
-    print(json.dumps({"rows": rows, "summary": summary, "seconds": round(time.monotonic() - began)}, indent=1))
+        summary[f"{method} - {first}"] = {
+            "differences": differences,
+            "mean": statistics.mean(differences),
+            "stdev": spread,
+        }
+    print(
+        json.dumps(
+            {"rows": rows, "summary": summary, "seconds": round(time.monotonic() - began)}, indent=1
+        )
+    )
 
 
 def result(asked: argparse.Namespace, method: str, seed: int) -> dict[str, Any]:
@@ -51,7 +64,16 @@ def result(asked: argparse.Namespace, method: str, seed: int) -> dict[str, Any]:
     kept = asked.work / f"{method}-{seed}.json"
     if kept.exists():
         return json.loads(kept.read_text())
-    options = ("--method", method, "--seed", str(seed), "--budget", asked.budget, "--time", f"{60 * asked.minutes:.0f}s")
+    options = (
+        "--method",
+        method,
+        "--seed",
+        str(seed),
+        "--budget",
+        asked.budget,
+        "--time",
+        f"{60 * asked.minutes:.0f}s",
+    )
     found = one(asked.images, out, *options, "--threads", "1", "--no-reference")
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(found))

@@ -1,7 +1,9 @@
-"""Tasks besides telling classes apart, from data to a shipped network: what the search found against the hand-made reference.
+"""Tasks besides telling classes apart, from data to a shipped network: what the search found
+against the hand-made reference.
 
-The images are the digits that come with scikit-learn: regression of the number that an image shows, reconstruction of the
-image from a few numbers. Each run has the same steps; the share of the variance explained on test images, per seed.
+The images are the digits that come with scikit-learn: regression of the number that an image shows,
+reconstruction of the image from a few numbers. Each run has the same steps; the share of the
+variance explained on test images, per seed.
 """
 
 from __future__ import annotations
@@ -31,12 +33,19 @@ def main() -> None:
     began = time.monotonic()
     rows = {task: [one(asked, task, seed) for seed in asked.seeds] for task in asked.tasks}
     print(
-        json.dumps({"rows": rows, "summary": {t: told(r) for t, r in rows.items()}, "seconds": round(time.monotonic() - began)})
+        json.dumps(
+            {
+                "rows": rows,
+                "summary": {t: told(r) for t, r in rows.items()},
+                "seconds": round(time.monotonic() - began),
+            }
+        )
     )
 
 
 def one(asked: argparse.Namespace, task: str, seed: int) -> dict[str, Any]:
-    """The share of the variance that the shipped network and the reference explain, the budget kept, the files."""
+    """The share of the variance that the shipped network and the reference explain, the budget
+    kept, the files."""
     import archsmith
     from archsmith.run.store import Run
 
@@ -45,15 +54,25 @@ def one(asked: argparse.Namespace, task: str, seed: int) -> dict[str, Any]:
         run = Run.open(out)
     else:
         run = archsmith.search(
-            asked.data, task=task, method=asked.method, budget=asked.budget, steps=asked.steps, trials=asked.trials, seed=seed,
+            asked.data,
+            task=task,
+            method=asked.method,
+            budget=asked.budget,
+            steps=asked.steps,
+            trials=asked.trials,
+            seed=seed,
             out=out,
-        )  # fmt: skip
+        )
     shipped = run.stage("ship") or {}
     return {
-        "seed": seed, "explained": shipped["test"]["accuracy"], "interval": shipped["test"].get("interval"),
-        "reference": shipped["reference_test"]["accuracy"], "within": all(row["met"] for row in shipped["budget"]),
-        "onnx_differs_by": shipped["max_difference"], "files": len(shipped["files"]),
-    }  # fmt: skip
+        "seed": seed,
+        "explained": shipped["test"]["accuracy"],
+        "interval": shipped["test"].get("interval"),
+        "reference": shipped["reference_test"]["accuracy"],
+        "within": all(row["met"] for row in shipped["budget"]),
+        "onnx_differs_by": shipped["max_difference"],
+        "files": len(shipped["files"]),
+    }
 
 
 def told(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Chooses a training-free ensemble on benchmarks other than NAS-Bench-201: members on screen, and one JSON object.
+"""Chooses a training-free ensemble on benchmarks other than NAS-Bench-201: members on screen, and
+one JSON object.
 
-Two procedures, forward selection and its bagged form; the one counts whose choices were better on the benchmarks that were left
-out of the choosing.
+Two procedures, forward selection and its bagged form; the one counts whose choices were better on
+the benchmarks that were left out of the choosing.
 """
 
 from __future__ import annotations
@@ -20,18 +21,28 @@ from nasbench201_proxies import DATA, FAST  # beside this file
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Ensemble, Judged, bagged, selected
 
 BENCHMARKS = ("transnas:class_object", "nasbench1shot1:1", "nasbench1shot1:2", "darts:surrogate")
-WIDTHS = {"nasbench1shot1:1": 16, "nasbench1shot1:2": 16}  # not 128: those have 1 to 2 billion MACs, hours on two cores
+# not 128: those have 1 to 2 billion MACs, hours on two cores
+WIDTHS = {"nasbench1shot1:1": 16, "nasbench1shot1:2": 16}
 PROCEDURES: dict[str, Callable[[Sequence[Judged], Sequence[str]], Ensemble]] = {
     "forward": lambda judged, names: selected("forward", judged, names)[0],
     "bagged": lambda judged, names: bagged("bagged", judged, names),
 }
-TASKS = ("class_object", "class_scene", "jigsaw")  # of TransNAS, those that classify, as the images here are classified
+# of TransNAS, those that classify, as the images here are classified
+TASKS = ("class_object", "class_scene", "jigsaw")
 
 
 def main() -> None:
     """Goes on where it was stopped."""
     from archsmith.bench import page
-    from archsmith.bench.proxies import Setting, beside, columns_of, compare, sampled, text, truth_of
+    from archsmith.bench.proxies import (
+        Setting,
+        beside,
+        columns_of,
+        compare,
+        sampled,
+        text,
+        truth_of,
+    )
     from archsmith.recorded import load
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -52,7 +63,9 @@ def main() -> None:
     candidates: set[str] | None = None
     for name in asked.benchmarks:
         proxies, seeds = tuple(asked.proxies.split(",")), tuple(range(asked.seeds))
-        setting = Setting(name, proxies, asked.sample, asked.images, asked.batch, seeds, width=WIDTHS.get(name))
+        setting = Setting(
+            name, proxies, asked.sample, asked.images, asked.batch, seeds, width=WIDTHS.get(name)
+        )
         out = asked.out / name.replace(":", "-")
         found = compare(setting, out, tell=tell)
         page.write_proxies(found, out / "page.html")
@@ -62,7 +75,11 @@ def main() -> None:
         columns = columns_of(out, [arch.key for arch in archs], setting.seeds)
         mean = {score: np.mean(values, axis=0) for score, values in columns.items()}
         others = beside(name, recorded, None)
-        asked_for = {other: one for other, one in others.items() if "transnas" not in other or other.partition(":")[2] in TASKS}
+        asked_for = {
+            other: one
+            for other, one in others.items()
+            if "transnas" not in other or other.partition(":")[2] in TASKS
+        }
         truths = [truth_of(one, archs) for one in asked_for.values()]
         judged[name] = Judged(mean, truths)
         usable = {score for score, values in mean.items() if np.isfinite(values).mean() > 0.5}
@@ -72,24 +89,51 @@ def main() -> None:
     left_out: dict[str, dict[str, Any]] = {procedure: {} for procedure in PROCEDURES}
     for procedure, choose in PROCEDURES.items():
         for family in families if len(families) > 1 else ():
-            chosen = choose([one for name, one in judged.items() if name.partition(":")[0] != family], names)
+            chosen = choose(
+                [one for name, one in judged.items() if name.partition(":")[0] != family], names
+            )
             for name in (name for name in judged if name.partition(":")[0] == family):
                 quality = judged[name].quality(chosen)
                 left_out[procedure][name] = {"members": chosen.members, "kendall": quality}
-                print(f"{procedure} without {family}: {members(chosen)}; on {name} Kendall {quality:.3f}")
-    means = {p: np.mean([row["kendall"] for row in rows.values()]) if rows else 0.0 for p, rows in left_out.items()}
-    best = max(means, key=lambda procedure: means[procedure])  # by the benchmarks that it did not choose on
-    found_by = {procedure: choose(list(judged.values()), names) for procedure, choose in PROCEDURES.items()}
-    print("means over benchmarks left out:", ", ".join(f"{p} {mean:.3f}" for p, mean in means.items()))
+                print(
+                    f"{procedure} without {family}: {members(chosen)}; on {name} Kendall "
+                    f"{quality:.3f}"
+                )
+    means = {
+        p: np.mean([row["kendall"] for row in rows.values()]) if rows else 0.0
+        for p, rows in left_out.items()
+    }
+    # by the benchmarks that it did not choose on
+    best = max(means, key=lambda procedure: means[procedure])
+    found_by = {
+        procedure: choose(list(judged.values()), names) for procedure, choose in PROCEDURES.items()
+    }
+    print(
+        "means over benchmarks left out:", ", ".join(f"{p} {mean:.3f}" for p, mean in means.items())
+    )
     print(f"chosen, by {best}: {members(found_by[best])}")
     rows = {**found_by, **ENSEMBLES}
     table = {
-        name: {b: one.quality(other) for b, one in judged.items()} for name, other in rows.items() if usable_in(other, names)
+        name: {b: one.quality(other) for b, one in judged.items()}
+        for name, other in rows.items()
+        if usable_in(other, names)
     }
     for name, row in table.items():
-        print(f"{name:<20}" + "".join(f"{benchmark}: {value:.3f}   " for benchmark, value in row.items()))
-    print(json.dumps({"procedure": best, "members": {p: one.members for p, one in found_by.items()}, "kendall": table,
-                      "left_out": left_out, "seconds": round(time.monotonic() - began)}))  # fmt: skip
+        print(
+            f"{name:<20}"
+            + "".join(f"{benchmark}: {value:.3f}   " for benchmark, value in row.items())
+        )
+    print(
+        json.dumps(
+            {
+                "procedure": best,
+                "members": {p: one.members for p, one in found_by.items()},
+                "kendall": table,
+                "left_out": left_out,
+                "seconds": round(time.monotonic() - began),
+            }
+        )
+    )
 
 
 def members(ensemble: Ensemble) -> str:

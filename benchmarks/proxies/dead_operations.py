@@ -1,4 +1,5 @@
-"""What it changes to score cells without the operations that do nothing, as methods do: Kendall with and without, paired."""
+"""What it changes to score cells without the operations that do nothing, as methods do: Kendall
+with and without, paired."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ PROXIES = ("az_nas", "synflow", "effective_params", "meco", "naswot", "jacob_cov
 
 
 def main() -> None:
-    """Prints a row for every score and truth, and one JSON object; a cell with nothing dead is scored once for both."""
+    """Prints a row for every score and truth, and one JSON object; a cell with nothing dead is
+    scored once for both."""
     from archsmith.bench.judge import paired
     from archsmith.bench.proxies import Setting, _batches, beside, networks_of, sampled, truth_of
     from archsmith.metrics.cost import Costs
@@ -36,7 +38,14 @@ def main() -> None:
     asked = parser.parse_args()
     began, proxies = time.monotonic(), tuple(asked.proxies.split(","))
     set_threads(1)
-    setting = Setting(asked.benchmark, proxies, asked.sample, asked.images, asked.batch, width=WIDTHS.get(asked.benchmark))
+    setting = Setting(
+        asked.benchmark,
+        proxies,
+        asked.sample,
+        asked.images,
+        asked.batch,
+        width=WIDTHS.get(asked.benchmark),
+    )
     recorded = load(setting.benchmark)
     archs = sampled(recorded, setting)
     networks = networks_of(setting.benchmark)
@@ -58,14 +67,35 @@ def main() -> None:
         dead += form != arch
         for row, into in ((lean, columns[True]), (whole, columns[False])):
             for name, value in row.items():
-                into.setdefault(name, []).append(-value if lower_is_better(name.partition(".")[0]) else value)
+                into.setdefault(name, []).append(
+                    -value if lower_is_better(name.partition(".")[0]) else value
+                )
         if position % 10 == 9:
-            print(f"{position + 1} of {len(archs)}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    arrays = {way: {name: np.array(values) for name, values in of.items()} for way, of in columns.items()}
-    sums = [one for one in ENSEMBLES.values() if all(name in arrays[True] for name, _ in one.members)]
+            print(
+                f"{position + 1} of {len(archs)}, {time.monotonic() - began:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+    arrays = {
+        way: {name: np.array(values) for name, values in of.items()} for way, of in columns.items()
+    }
+    sums = [
+        one for one in ENSEMBLES.values() if all(name in arrays[True] for name, _ in one.members)
+    ]
     for of in arrays.values():
-        of.update({one.name: rank_sum(one, {n: of[n] for n, _ in one.members}) for one in sums if len(one.members) > 1})
-    found: dict[str, Any] = {"benchmark": asked.benchmark, "networks": len(archs), "with dead operations": dead, "truths": {}}
+        of.update(
+            {
+                one.name: rank_sum(one, {n: of[n] for n, _ in one.members})
+                for one in sums
+                if len(one.members) > 1
+            }
+        )
+    found: dict[str, Any] = {
+        "benchmark": asked.benchmark,
+        "networks": len(archs),
+        "with dead operations": dead,
+        "truths": {},
+    }
     for name, other in beside(asked.benchmark, recorded, None).items():
         truth = truth_of(other, archs)
         known = np.isfinite(truth)
@@ -73,15 +103,23 @@ def main() -> None:
         for score in arrays[True]:
             lean, whole = ([arrays[way][score][known]] for way in (True, False))
             rows[score] = _kendalls(lean, whole, truth[known]) | paired(lean, whole, truth[known])
-            print(f"{name:<26}{score:<24}" + "  ".join(f"{value:+.3f}" for value in rows[score].values()))
+            print(
+                f"{name:<26}{score:<24}"
+                + "  ".join(f"{value:+.3f}" for value in rows[score].values())
+            )
     print(json.dumps(found | {"seconds": round(time.monotonic() - began)}))
 
 
-def _kendalls(lean: list[np.ndarray], whole: list[np.ndarray], truth: np.ndarray) -> dict[str, float]:
+def _kendalls(
+    lean: list[np.ndarray], whole: list[np.ndarray], truth: np.ndarray
+) -> dict[str, float]:
     from archsmith.bench.judge import ranked_last
     from archsmith.predictors.ranking import kendall
 
-    return {"without dead": kendall(ranked_last(lean[0]), truth), "dead kept": kendall(ranked_last(whole[0]), truth)}
+    return {
+        "without dead": kendall(ranked_last(lean[0]), truth),
+        "dead kept": kendall(ranked_last(whole[0]), truth),
+    }
 
 
 if __name__ == "__main__":

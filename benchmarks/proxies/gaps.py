@@ -1,4 +1,5 @@
-"""Why some scores differ from their published correlations: other readings of the same score, on the same cells."""
+"""Why some scores differ from their published correlations: other readings of the same score, on
+the same cells."""
 
 from __future__ import annotations
 
@@ -36,15 +37,27 @@ def main() -> None:
     from archsmith.spaces.nasbench201 import nasbench201
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", type=int, default=200, help="the first of the 1,000 cells of nasbench201_proxies.py")
+    parser.add_argument(
+        "--networks",
+        type=int,
+        default=200,
+        help="the first of the 1,000 cells of nasbench201_proxies.py",
+    )
     parser.add_argument("--images", default=str(DATA / "images/cifar10_lossless_train_0.parquet"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", default=["grad_norm", "zen", "jacob_cov"], help="scores, or counts; ntk is slow")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        default=["grad_norm", "zen", "jacob_cov"],
+        help="scores, or counts; ntk is slow",
+    )
     asked = parser.parse_args()
     torch.set_num_threads(1)
     began = time.monotonic()
     if "counts" in asked.only:
-        print(json.dumps({"counts": counts(), "seconds": round(time.monotonic() - began)}, indent=1))
+        print(
+            json.dumps({"counts": counts(), "seconds": round(time.monotonic() - began)}, indent=1)
+        )
         asked.only.remove("counts")
     if not asked.only:
         return
@@ -54,11 +67,24 @@ def main() -> None:
     images = images_of(asked.images, size=32)
 
     def drawn(batch: int) -> list[Any]:
-        stream = batches(images.parts["train"], batch, data=images, seed=asked.seed, augment=None, device="cpu", workers=0)
+        stream = batches(
+            images.parts["train"],
+            batch,
+            data=images,
+            seed=asked.seed,
+            augment=None,
+            device="cpu",
+            workers=0,
+        )
         return [next(stream), next(stream)]
 
     generator = torch.Generator().manual_seed(asked.seed)
-    noise = [(torch.randn(64, 3, 32, 32, generator=generator), torch.randint(0, 10, (64,), generator=generator))] * 2
+    noise = [
+        (
+            torch.randn(64, 3, 32, 32, generator=generator),
+            torch.randint(0, 10, (64,), generator=generator),
+        )
+    ] * 2
     usual, large, small = drawn(64), drawn(128), drawn(16)
     jacob, norm, zen, ntk = named("jacob_cov"), named("grad_norm"), named("zen"), named("ntk")
     naswot, synflow = named("naswot"), named("synflow")
@@ -67,11 +93,16 @@ def main() -> None:
     kaiming = replace(jacob, needs=replace(jacob.needs, init="kaiming"))
     xavier = replace(jacob, needs=replace(jacob.needs, init="xavier"))
     evaluated = replace(jacob, needs=replace(jacob.needs, train=False))
-    readings: dict[str, tuple[Proxy, list[Any], bool]] = {  # name -> (score, mini-batches, operations that do nothing removed)
+    # name -> (score, mini-batches, operations that do nothing removed)
+    readings: dict[str, tuple[Proxy, list[Any], bool]] = {
         "ntk, as here": (ntk, usual, True),
         "ntk, 16 images": (ntk, small, True),
         "ntk, 16 images, dead operations kept": (ntk, small, False),
-        "ntk, 16 images, Kaiming weights": (replace(ntk, needs=replace(ntk.needs, init="kaiming")), small, True),
+        "ntk, 16 images, Kaiming weights": (
+            replace(ntk, needs=replace(ntk.needs, init="kaiming")),
+            small,
+            True,
+        ),
         "ntk, 3 channels, one cell a stage": (ntk, usual, True),
         "ntk, 3 channels, one cell a stage, Kaiming weights": (
             replace(ntk, needs=replace(ntk.needs, init="kaiming")),
@@ -97,7 +128,11 @@ def main() -> None:
         "naswot, 128 images, dead operations kept": (naswot, large, False),
         "naswot, 16 images": (naswot, small, True),
         "naswot, noise images": (naswot, noise, True),
-        "naswot, Kaiming weights": (replace(naswot, needs=replace(naswot.needs, init="kaiming")), usual, True),
+        "naswot, Kaiming weights": (
+            replace(naswot, needs=replace(naswot.needs, init="kaiming")),
+            usual,
+            True,
+        ),
         "naswot, running statistics of BatchNorm as they begin": (
             replace(naswot, needs=replace(naswot.needs, train=False)),
             usual,
@@ -105,31 +140,58 @@ def main() -> None:
         ),
         "synflow, as here": (synflow, usual, True),
         "synflow, dead operations kept": (synflow, usual, False),
-        "synflow, BatchNorm kept in the reductions": (Proxy("synflow_kept", _synflow_kept, Needs(own=True)), usual, True),
-        "synflow, BatchNorm kept everywhere": (Proxy("synflow_all", _synflow_all, Needs(own=True)), usual, True),
+        "synflow, BatchNorm kept in the reductions": (
+            Proxy("synflow_kept", _synflow_kept, Needs(own=True)),
+            usual,
+            True,
+        ),
+        "synflow, BatchNorm kept everywhere": (
+            Proxy("synflow_all", _synflow_all, Needs(own=True)),
+            usual,
+            True,
+        ),
     }
-    readings = {name: reading for name, reading in readings.items() if name.partition(",")[0] in asked.only}
+    readings = {
+        name: reading for name, reading in readings.items() if name.partition(",")[0] in asked.only
+    }
     with torch.device("meta"):
         wide, narrow = nasbench201(10, 3, 32), nasbench201(10, 3, 32, width=3, cells=1)
     columns, rows = {}, {}
     for name, (proxy, pair, canonical) in readings.items():
         model = narrow if "3 channels" in name else wide
-        scores = Scores(model, pair, [proxy], seed=asked.seed, canonical=edges_canonical if canonical else None)
+        scores = Scores(
+            model, pair, [proxy], seed=asked.seed, canonical=edges_canonical if canonical else None
+        )
         started = time.monotonic()
         sign = -1.0 if proxy.lower else 1.0
         columns[name] = np.array([sign * float(scores(arch)[proxy.name]) for arch in archs])  # type: ignore[index]
-        first = next(other for other in columns if other.partition(",")[0] == name.partition(",")[0])
-        rows[name] = _row(columns[name], truth) | {"than_first": paired([columns[name]], [columns[first]], truth)}
+        first = next(
+            other for other in columns if other.partition(",")[0] == name.partition(",")[0]
+        )
+        rows[name] = _row(columns[name], truth) | {
+            "than_first": paired([columns[name]], [columns[first]], truth)
+        }
         rows[name]["seconds"] = round(time.monotonic() - started, 1)
-        print(f"{name:<70}{rows[name]['kendall']:>8.3f}{rows[name]['live']:>8.3f}", file=sys.stderr, flush=True)
-    print(json.dumps({"networks": len(archs), "rows": rows, "seconds": round(time.monotonic() - began)}, indent=1))
+        print(
+            f"{name:<70}{rows[name]['kendall']:>8.3f}{rows[name]['live']:>8.3f}",
+            file=sys.stderr,
+            flush=True,
+        )
+    print(
+        json.dumps(
+            {"networks": len(archs), "rows": rows, "seconds": round(time.monotonic() - began)},
+            indent=1,
+        )
+    )
 
 
 def counts() -> dict[str, dict[str, list[float]]]:
-    """Part of the cells -> what is counted in a cell -> Kendall with the accuracies on the three data sets.
+    """Part of the cells -> what is counted in a cell -> Kendall with the accuracies on the three
+    data sets.
 
-    Networks differ in their cell alone, so the parameters and MACs of one rank as those of the other. `pooling a little`:
-    average pooling breaks ties, as where a counter sees its few operations.
+    Networks differ in their cell alone, so the parameters and MACs of one rank as those of the
+    other. `pooling a little`: average pooling breaks ties, as where a counter sees its few
+    operations.
     """
     from nasbench201_proxies import TRUTHS
 
@@ -140,7 +202,10 @@ def counts() -> dict[str, dict[str, list[float]]]:
     from archsmith.spaces.catalog.edges import EDGE_NAMES, edges_canonical, live_edges
 
     space = load(TRUTHS[0]).space
-    archs = [Architecture(dict(zip(space, options, strict=True))) for options in itertools.product(*space.values())]
+    archs = [
+        Architecture(dict(zip(space, options, strict=True)))
+        for options in itertools.product(*space.values())
+    ]
     truths = [truth_of(load(name), archs) for name in TRUTHS]
     weights = {"nor_conv_1x1": 1.0, "nor_conv_3x3": 9.0}
     parameters = np.array([sum(weights.get(arch[e], 0.0) for e in EDGE_NAMES) for arch in archs])
@@ -149,15 +214,23 @@ def counts() -> dict[str, dict[str, list[float]]]:
     counted = {
         "parameters or MACs": parameters,
         "MACs, pooling a little": parameters + 1e-3 * pooling,
-        "parameters or MACs, not dead": np.array([sum(weights.get(arch[e], 0.0) for e in live_edges(arch)) for arch in archs]),
+        "parameters or MACs, not dead": np.array(
+            [sum(weights.get(arch[e], 0.0) for e in live_edges(arch)) for arch in archs]
+        ),
         "convolutions": np.array([sum(arch[e] in weights for e in EDGE_NAMES) for arch in archs]),
-        "convolutions, not dead": np.array([sum(arch[e] in weights for e in live_edges(arch)) for arch in archs]),
-    }  # fmt: skip
+        "convolutions, not dead": np.array(
+            [sum(arch[e] in weights for e in live_edges(arch)) for arch in archs]
+        ),
+    }
     return {
         f"{part}: {mask.sum()}": {
-            what: [round(kendall(column[mask], truth[mask]), 3) for truth in truths] for what, column in counted.items()
+            what: [round(kendall(column[mask], truth[mask]), 3) for truth in truths]
+            for what, column in counted.items()
         }
-        for part, mask in (("all cells", np.ones(len(archs), bool)), ("cells with nothing dead", alive))
+        for part, mask in (
+            ("all cells", np.ones(len(archs), bool)),
+            ("cells with nothing dead", alive),
+        )
     }
 
 
@@ -175,7 +248,8 @@ def _row(column: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 
 def _synflow_kept(reading: Any, everywhere: bool = False) -> float:
-    """Synflow whose BatchNorm stays in the two reduction blocks, as zero-cost-nas has it; batch statistics of one image."""
+    """Synflow whose BatchNorm stays in the two reduction blocks, as zero-cost-nas has it; batch
+    statistics of one image."""
     twin = copy.deepcopy(reading.network).double().train()
     for path, module in list(twin.named_modules()):
         if isinstance(module, nn.BatchNorm2d) and not everywhere and "reduction" not in path:
@@ -187,7 +261,11 @@ def _synflow_kept(reading: Any, everywhere: bool = False) -> float:
     layers = [m.weight for m in twin.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     logits = twin(torch.ones_like(reading.batches[0][0][:1], dtype=torch.float64))
     found = torch.autograd.grad(logits.sum(), layers, allow_unused=True)
-    total = math.fsum(float((w.detach() * g).abs().sum()) for w, g in zip(layers, found, strict=True) if g is not None)
+    total = math.fsum(
+        float((w.detach() * g).abs().sum())
+        for w, g in zip(layers, found, strict=True)
+        if g is not None
+    )
     return math.log(total) if total > 0 else -math.inf
 
 
@@ -196,7 +274,8 @@ def _synflow_all(reading: Any) -> float:
 
 
 def _grad_norm_of_all(reading: Any) -> float:
-    """Square root of the sum over all parameters of squared gradients, as the code of Zen-NAS has it."""
+    """Square root of the sum over all parameters of squared gradients, as the code of Zen-NAS has
+    it."""
     x, y = reading.batches[0]
     network = reading.network
     wanted = [p for p in network.parameters() if p.requires_grad]
@@ -205,7 +284,8 @@ def _grad_norm_of_all(reading: Any) -> float:
 
 
 def _zen_running(reading: Any) -> float:
-    """Zen-score whose BatchNorm term is the running variance after both passes, from 1 on with momentum 0.1, as released."""
+    """Zen-score whose BatchNorm term is the running variance after both passes, from 1 on with
+    momentum 0.1, as released."""
     network, count = reading.network, len(reading.batches[0][0])
     pool = [m for m in network.modules() if isinstance(m, nn.AdaptiveAvgPool2d)][-1]
     kept: list[Any] = []
@@ -221,7 +301,9 @@ def _zen_running(reading: Any) -> float:
     difference = float((kept[0] - kept[1]).double().abs().flatten(1).sum(1).mean())
     if difference <= 0:
         return -math.inf
-    return math.log(difference) + sum(0.5 * math.log(float(norm.running_var.mean())) for norm in norms)
+    return math.log(difference) + sum(
+        0.5 * math.log(float(norm.running_var.mean())) for norm in norms
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Training-free scores of small Vision Transformers, DSS among them, against networks of the space trained for a short time.
+"""Training-free scores of small Vision Transformers, DSS among them, against networks of the space
+trained for a short time.
 
-No benchmark of Vision Transformers is recorded that could be used here; the truth is made: random networks of the space
-`vit-nano`, each trained for the same number of steps on CIFAR-10, judged on images of the training files that were kept out.
+No benchmark of Vision Transformers is recorded that could be used here; the truth is made: random
+networks of the space `vit-nano`, each trained for the same number of steps on CIFAR-10, judged on
+images of the training files that were kept out.
 """
 
 from __future__ import annotations
@@ -22,12 +24,27 @@ from archsmith.bench.judge import judge, table
 from archsmith.bench.pool import processes, results
 from archsmith.metrics.proxies.ensembles import Ensemble, rank_sum
 
-PROXIES = ("dss", "zico", "synflow", "snip", "grad_norm", "l2_norm", "wrcor", "params", "macs", "depth")
+PROXIES = (
+    "dss",
+    "zico",
+    "synflow",
+    "snip",
+    "grad_norm",
+    "l2_norm",
+    "wrcor",
+    "params",
+    "macs",
+    "depth",
+)
 COUNTED = ("params", "macs", "depth")
 COLUMNS = (
-    ("kendall_all", "Kendall"), ("kendall_low", "low"), ("kendall_high", "high"), ("spearman_all", "Spearman"),
-    ("kendall_top_half", "top half"), ("top_pick", "top pick"),
-)  # fmt: skip
+    ("kendall_all", "Kendall"),
+    ("kendall_low", "low"),
+    ("kendall_high", "high"),
+    ("spearman_all", "Spearman"),
+    ("kendall_top_half", "top half"),
+    ("top_pick", "top pick"),
+)
 _worker: list[Any] = []  # of a worker process: data and what was asked
 
 
@@ -37,7 +54,9 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=30)
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--seeds", type=int, default=1, help="of weights and images, for the scores")
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="of weights and images, for the scores"
+    )
     parser.add_argument("--images", default=str(DATA / "images/cifar10_lossless_train_0.parquet"))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/vit-scores"))
@@ -55,16 +74,26 @@ def main() -> None:
             for _, row in results(pool, [pool.submit(measured, i) for i in missing]):
                 add(row)
                 have[row["network"]] = row
-                print(json.dumps({key: row[key] for key in ("network", "accuracy", "seconds")}), flush=True)
+                print(
+                    json.dumps({key: row[key] for key in ("network", "accuracy", "seconds")}),
+                    flush=True,
+                )
     rows = [have[i] for i in range(asked.networks)]
     truth = np.array([row["accuracy"] for row in rows])
     columns = {
         name: [np.array([row["scores"][seed][name] for row in rows]) for seed in range(asked.seeds)]
         for name in rows[0]["scores"][0]
     }
-    sums = [Ensemble(f"params + {name}", (("params", 1.0), (name, 1.0)), "") for name in PROXIES if name not in COUNTED]
+    sums = [
+        Ensemble(f"params + {name}", (("params", 1.0), (name, 1.0)), "")
+        for name in PROXIES
+        if name not in COUNTED
+    ]
     for ensemble in sums:
-        members = [{name: columns[name][seed] for name, _ in ensemble.members} for seed in range(asked.seeds)]
+        members = [
+            {name: columns[name][seed] for name, _ in ensemble.members}
+            for seed in range(asked.seeds)
+        ]
         columns[ensemble.name] = [rank_sum(ensemble, of_seed) for of_seed in members]
     scores = {name: judge(column, truth) for name, column in columns.items()}
     ordered = dict(sorted(scores.items(), key=lambda item: -item[1]["kendall_all"]))
@@ -99,11 +128,20 @@ def measured(number: int) -> dict[str, Any]:
     began = time.perf_counter()
     model = build("vit-nano", len(data.classes), data.channels, data.size)
     arch = search_space(model).sample(Random(number))
-    recipe = Recipe(optimizer="adamw", lr=1e-3, weight_decay=0.05, batch_size=asked["batch"], ema=0.0, clip_norm=1.0)
+    recipe = Recipe(
+        optimizer="adamw",
+        lr=1e-3,
+        weight_decay=0.05,
+        batch_size=asked["batch"],
+        ema=0.0,
+        clip_norm=1.0,
+    )
     state = start(extract(model, arch, "fresh", device="cpu"), recipe, seed=number)
 
     def stream(seed: int, augment: Any) -> Any:
-        return batches(data.parts["train"], asked["batch"], data=data, seed=seed, augment=augment, device="cpu")
+        return batches(
+            data.parts["train"], asked["batch"], data=data, seed=seed, augment=augment, device="cpu"
+        )
 
     advance(state, stream(0, suggest(data)), total_steps=asked["steps"])
     accuracy = evaluate(state.module, ordered(data.parts["val"], 256, data, "cpu"))["accuracy"]
@@ -113,7 +151,13 @@ def measured(number: int) -> dict[str, Any]:
     for seed in range(asked["seeds"]):
         pair = list(itertools.islice(stream(1000 + seed, None), 2))
         scores.append(build_all(PROXIES, model, pair, costs=costs, seed=seed)(arch))
-    return {"network": number, "accuracy": accuracy, "scores": scores, "seconds": round(trained, 1), "options": dict(arch)}
+    return {
+        "network": number,
+        "accuracy": accuracy,
+        "scores": scores,
+        "seconds": round(trained, 1),
+        "options": dict(arch),
+    }
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Kills, full disks, damaged files, several processes at once: every run must end as an undisturbed one does, to the bit.
+"""Kills, full disks, damaged files, several processes at once: every run must end as an undisturbed
+one does, to the bit.
 
-Kinds (--only): points (inside a training step, a checkpoint write, a transaction, between stages), random (over every method),
-writes (every state that a kill at a write of search, again and export leaves; `ship` is the end of a search), disk (full at
-sizes), files (each file of a run truncated, flipped, deleted, swapped, at three stages), together (three processes), report (in
-a loop beside a run). One line a case, then a table; exit code 1 where a case went wrong. One parent forks every run, so that
-torch is imported once. --short: a part of each in a minute.
+Kinds (--only): points (inside a training step, a checkpoint write, a transaction, between stages),
+random (over every method), writes (every state that a kill at a write of search, again and export
+leaves; `ship` is the end of a search), disk (full at sizes), files (each file of a run truncated,
+flipped, deleted, swapped, at three stages), together (three processes), report (in a loop beside a
+run). One line a case, then a table; exit code 1 where a case went wrong. One parent forks every
+run, so that torch is imported once. --short: a part of each in a minute.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ import numpy as np
 from disturbed import KINDS, States, arm, child, damage, ended, restore
 
 POINTS = (("training", 25), ("checkpoint", 3), ("database", 2), ("between", 4))
-RECORDS = ("run.json", "trials.sqlite", "trials.sqlite-wal")  # a run cannot be taken up without; the rest is made again
+# a run cannot be taken up without; the rest is made again
+RECORDS = ("run.json", "trials.sqlite", "trials.sqlite-wal")
 CELLS = """
 from archsmith.spaces.nasbench201 import nasbench201
 
@@ -48,12 +51,14 @@ from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Linear, Repeat
 class Block(nn.Sequential):
     def __init__(self, width, number):
         kernel = Choice(1, 3, 5, name=f"kernel{number}")
-        super().__init__(Conv2d(width, width, kernel, padding="same", bias=False), BatchNorm2d(width), nn.ReLU())
+        conv = Conv2d(width, width, kernel, padding="same", bias=False)
+        super().__init__(conv, BatchNorm2d(width), nn.ReLU())
 
 
 def Net(classes, channels, size):
     width = Choice(4, 6, 8, 10, name="width")
-    stem = [Conv2d(channels, width, 3, stride=2, padding=1, bias=False), BatchNorm2d(width), nn.ReLU()]
+    conv = Conv2d(channels, width, 3, stride=2, padding=1, bias=False)
+    stem = [conv, BatchNorm2d(width), nn.ReLU()]
     body = Repeat(*(Block(width, i) for i in range(3)), depth=Choice(1, 2, 3, name="depth"))
     return nn.Sequential(*stem, body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), Linear(width, classes))
 """
@@ -79,7 +84,13 @@ def digest(folder: Path) -> dict[str, Any]:
 
     run = Run.open(folder)
     trials = [
-        [t.stage, t.arch.key, t.violation, t.reason, sorted((k, v) for k, v in t.metrics.items() if k != "latency")]
+        [
+            t.stage,
+            t.arch.key,
+            t.violation,
+            t.reason,
+            sorted((k, v) for k, v in t.metrics.items() if k != "latency"),
+        ]
         for t in run.archive
     ]
     weights = (folder / "best" / "model.safetensors").read_bytes()
@@ -109,10 +120,16 @@ class Bench:
         from archsmith.run.request import request_from
 
         asked: dict[str, Any] = {
-            "data": str(self.base / "bars.npz"), "budget": self.budget, "method": self.method,
+            "data": str(self.base / "bars.npz"),
+            "budget": self.budget,
+            "method": self.method,
             "space": self.space.replace("small", f"{self.base / 'small.py'}:Net"),
-            "steps": self.steps, "time_s": None, "trials": self.trials, "threads": 1, "reference": not self.short,
-        }  # fmt: skip
+            "steps": self.steps,
+            "time_s": None,
+            "trials": self.trials,
+            "threads": 1,
+            "reference": not self.short,
+        }
         return request_from(**{**asked, **changes})
 
     def start(self, folder: Path, **changes: Any) -> Callable[[], None]:
@@ -141,7 +158,8 @@ Case = tuple[str, str, str]  # kind, name, what went wrong: "" for nothing
 
 
 def go_on(folder: Path, begin: Callable[[], None], told: Path | None = None) -> int:
-    """What a user does after a crash: resume, or the same command again where there is no run yet."""
+    """What a user does after a crash: resume, or the same command again where there is no run
+    yet."""
     from archsmith.run.store import Run
     from archsmith.stages.pipeline import carry_on
 
@@ -156,7 +174,11 @@ def judged(folder: Path, code: int, expected: dict[str, Any]) -> str:
         return f"it could not be taken up (code {code})"
     if digest(folder) != expected:
         return "it ended differently"
-    left = [p.name for p in folder.rglob("*") if p.name.endswith((".partial", ".old")) or p.name == ".beginning"]
+    left = [
+        p.name
+        for p in folder.rglob("*")
+        if p.name.endswith((".partial", ".old")) or p.name == ".beginning"
+    ]
     return f"{', '.join(left)} left behind" if left else ""
 
 
@@ -189,7 +211,11 @@ def random_kills(bench: Bench) -> Iterator[Case]:
             folder, after = bench.scratch(), moments.uniform(0.02, 0.98) * seconds
             begin = bench.start(folder, **changes)
             child(begin, kill_after=after)
-            yield "random", f"{method} after {after:.2f} s", judged(folder, go_on(folder, begin), expected)
+            yield (
+                "random",
+                (f"{method} after {after:.2f} s"),
+                judged(folder, go_on(folder, begin), expected),
+            )
 
 
 def writes(bench: Bench) -> Iterator[Case]:
@@ -209,19 +235,27 @@ def writes(bench: Bench) -> Iterator[Case]:
     if not (again_folder / "best").exists():
         assert child(again(again_folder)) == 0, "the undisturbed `again` failed"
     again_expected = digest(again_folder)
-    for name, command, wanted in (("search", bench.start, expected), ("again", again, again_expected)):
+    for name, command, wanted in (
+        ("search", bench.start, expected),
+        ("again", again, again_expected),
+    ):
         seen, store = _states(bench, command)
         stride = max(1, len(seen) // 2) if bench.short else 1
         for number in range(stride // 2, len(seen), stride):
             folder = bench.scratch()
             restore(seen[number], store, folder)
-            yield "writes", f"{name} {number + 1} of {len(seen)}", judged(folder, go_on(folder, command(folder)), wanted)
+            yield (
+                "writes",
+                (f"{name} {number + 1} of {len(seen)}"),
+                judged(folder, go_on(folder, command(folder)), wanted),
+            )
             shutil.rmtree(folder.parent)
     yield from _exports(bench, source)
 
 
 def _exports(bench: Bench, source: Path) -> Iterator[Case]:
-    """The old file, or the new one; the same command again gives the new one and leaves nothing beside it."""
+    """The old file, or the new one; the same command again gives the new one and leaves nothing
+    beside it."""
     wanted = (source / "best" / "model.safetensors").read_bytes()
 
     def export(folder: Path) -> Callable[[], None]:
@@ -239,10 +273,20 @@ def _exports(bench: Bench, source: Path) -> Iterator[Case]:
     for number, state in enumerate(seen):
         folder = bench.scratch()
         restore(state, store, folder)
-        torn = (folder / "m.safetensors").exists() and (folder / "m.safetensors").read_bytes() not in (b"old", b"", wanted)
+        torn = (folder / "m.safetensors").exists() and (
+            folder / "m.safetensors"
+        ).read_bytes() not in (b"old", b"", wanted)
         code = child(export(folder))
         names = [path.name for path in folder.iterdir()]
-        wrong = "torn" if torn else f"code {code}" if code else "" if names == ["m.safetensors"] else f"{names} are there"
+        wrong = (
+            "torn"
+            if torn
+            else (f"code {code}")
+            if code
+            else ""
+            if names == ["m.safetensors"]
+            else f"{names} are there"
+        )
         yield "writes", f"export {number + 1} of {len(seen)}", wrong
 
 
@@ -278,11 +322,16 @@ def disk(bench: Bench) -> Iterator[Case]:
 
         code = child(crowded, told=None)
         wrong = "" if code in (0, 2) else f"no clear error (code {code})"
-        yield "disk", f"{size} bytes (code {code})", wrong or judged(folder, go_on(folder, begin, told), expected)
+        yield (
+            "disk",
+            (f"{size} bytes (code {code})"),
+            wrong or judged(folder, go_on(folder, begin, told), expected),
+        )
 
 
 def files(bench: Bench) -> Iterator[Case]:
-    """Each file of a run, at three stages: the run ends equal, or (its record alone) is refused with the file's name."""
+    """Each file of a run, at three stages: the run ends equal, or (its record alone) is refused
+    with the file's name."""
     _, expected, _ = bench.whole("straight")
     other, _, _ = bench.whole("other", seed=1)
     for stage, at in (("search", 5), ("finish", 6), ("done", 0)):
@@ -297,7 +346,9 @@ def files(bench: Bench) -> Iterator[Case]:
 
             child(doomed)
         names = sorted(str(p.relative_to(there)) for p in there.rglob("*") if p.is_file())
-        names = [name for name in names if not name.startswith(".lock") and not name.endswith("-shm")]
+        names = [
+            name for name in names if not name.startswith(".lock") and not name.endswith("-shm")
+        ]
         cases = [(name, kind) for name in names for kind in KINDS]
         for name, kind in cases[:: max(1, len(cases) // 3)] if bench.short else cases:
             folder = bench.scratch()
@@ -312,15 +363,25 @@ def _counterpart(other: Path, name: str) -> Path:
     """The file of that name in another run; for a checkpoint any of its arm."""
     if (other / name).is_file() or not name.startswith("checkpoints"):
         return other / name
-    return next((other / "checkpoints").glob(f"{Path(name).name.partition('-')[0]}-*"), other / name)
+    return next(
+        (other / "checkpoints").glob(f"{Path(name).name.partition('-')[0]}-*"), other / name
+    )
 
 
 def _taken_up(bench: Bench, folder: Path, name: str, expected: dict[str, Any]) -> str:
     told = folder.parent / "told"
-    code = go_on(folder, bench.start(folder), told) if (folder / "run.json").exists() or name != "run.json" else 2
+    code = (
+        go_on(folder, bench.start(folder), told)
+        if (folder / "run.json").exists() or name != "run.json"
+        else 2
+    )
     if code == 2 and name in RECORDS:
         said = told.read_text() if told.exists() else name
-        return "" if "Damaged" in said and Path(name).stem in said or not told.exists() else f"it is told as: {said}"
+        return (
+            ""
+            if "Damaged" in said and Path(name).stem in said or not told.exists()
+            else f"it is told as: {said}"
+        )
     return judged(folder, code, expected)
 
 
@@ -334,7 +395,9 @@ def together(bench: Bench) -> Iterator[Case]:
     if bench.short:
         return
     folder = bench.scratch()
-    shutil.copytree(bench.base / "until-search", folder) if (bench.base / "until-search").exists() else None
+    shutil.copytree(bench.base / "until-search", folder) if (
+        bench.base / "until-search"
+    ).exists() else None
     codes = sorted(_at_once([lambda: void(_resumed(folder, bench))] * 3))
     yield "together", "three resumes", judged(folder, 0 if codes == [0, 2, 2] else 1, expected)
 
@@ -383,7 +446,12 @@ def reports(bench: Bench) -> Iterator[Case]:
         os.waitpid(pid, 0)
     name = f"{drawn.value} beside a run"
     wrong = "a report failed" if gone else "none was drawn" if not drawn.value else ""
-    yield "report", name, wrong or judged(folder, go_on(folder, bench.start(folder)) if code == 0 else code, expected)
+    yield (
+        "report",
+        name,
+        wrong
+        or judged(folder, go_on(folder, bench.start(folder)) if code == 0 else code, expected),
+    )
 
 
 def _children(pid: int) -> list[int]:
@@ -391,13 +459,19 @@ def _children(pid: int) -> list[int]:
 
 
 ALL: dict[str, Callable[[Bench], Iterator[Case]]] = {
-    "points": points, "random": random_kills, "writes": writes, "disk": disk, "files": files, "together": together,
+    "points": points,
+    "random": random_kills,
+    "writes": writes,
+    "disk": disk,
+    "files": files,
+    "together": together,
     "report": reports,
-}  # fmt: skip
+}
 
 
 def _light() -> None:
-    """Networks are shipped as those are that cannot be traced: weights, code and documents, which take no time."""
+    """Networks are shipped as those are that cannot be traced: weights, code and documents, which
+    take no time."""
     from archsmith.export import package
     from archsmith.graph.trace import Untraceable
 
@@ -413,23 +487,39 @@ def void(_: object) -> None:
 
 def main() -> None:
     """Every case; exit code 1 where one of them went wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default=",".join(ALL), help="kinds, with commas")
     parser.add_argument("--short", action="store_true", help="a part of each, in a minute")
-    parser.add_argument("--whole", action="store_true", help="write model.onnx and model.pt2 too, most of a run's seconds")
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="write model.onnx and model.pt2 too, most of a run's seconds",
+    )
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--trials", type=int, default=None)
     parser.add_argument("--method", default="auto")
-    parser.add_argument("--space", default="small", help="small: of a file of its own, with few networks")
+    parser.add_argument(
+        "--space", default="small", help="small: of a file of its own, with few networks"
+    )
     parser.add_argument("--budget", default="params<=3k")
-    parser.add_argument("--out", type=Path, default=None, help="a folder to work in; undisturbed runs there are used again")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=None,
+        help="a folder to work in; undisturbed runs there are used again",
+    )
     asked = parser.parse_args()
     base = (asked.out or Path(tempfile.mkdtemp(prefix="archsmith-campaign-"))).absolute()
     base.mkdir(parents=True, exist_ok=True)
     make_images(base / "bars.npz")
     (base / "small.py").write_text(SMALL)
     (base / "cells.py").write_text(CELLS)
-    steps, trials = asked.steps or (24 if asked.short else 40), asked.trials or (9 if asked.short else 12)
+    steps, trials = (
+        asked.steps or (24 if asked.short else 40),
+        asked.trials or (9 if asked.short else 12),
+    )
     bench = Bench(base, steps, trials, asked.short, asked.method, asked.space, asked.budget)
     import archsmith.export  # once, before the forks
     import archsmith.stages.pipeline  # noqa: F401

@@ -1,4 +1,5 @@
-"""What disturbs a run, for campaign.py: kills at chosen points, every state that a kill can leave, damaged files."""
+"""What disturbs a run, for campaign.py: kills at chosen points, every state that a kill can leave,
+damaged files."""
 
 from __future__ import annotations
 
@@ -18,8 +19,11 @@ from typing import Any, BinaryIO
 State = dict[str, str]  # path inside a folder -> hash of its content, "" for a folder
 
 
-def child(work: Callable[[], None], kill_after: float | None = None, told: Path | None = None) -> int:
-    """Runs `work` in a fork; 0 where it ended well, 2 where it ended in an error of archsmith, 1 in any other, -9 if killed.
+def child(
+    work: Callable[[], None], kill_after: float | None = None, told: Path | None = None
+) -> int:
+    """Runs `work` in a fork; 0 where it ended well, 2 where it ended in an error of archsmith, 1 in
+    any other, -9 if killed.
 
     What ended it is written to `told`.
     """
@@ -57,7 +61,8 @@ def die() -> None:
 
 
 def arm(point: str, at: int) -> None:
-    """Makes this process die at the `at`-th pass of a point: training, checkpoint (half of it written), database, between."""
+    """Makes this process die at the `at`-th pass of a point: training, checkpoint (half of it
+    written), database, between."""
     passes = [0]
 
     def passed() -> bool:
@@ -99,7 +104,9 @@ def arm(point: str, at: int) -> None:
         Run.finish_stage = dying_finish  # type: ignore[method-assign]
     else:
         assert point == "database"
-        _on_statements(lambda sql: die() if "insert into trials" in sql.lower() and passed() else None)
+        _on_statements(
+            lambda sql: die() if "insert into trials" in sql.lower() and passed() else None
+        )
 
 
 def _on_statements(seen: Callable[[str], None]) -> None:
@@ -124,10 +131,12 @@ def _on_statements(seen: Callable[[str], None]) -> None:
 
 
 class States:
-    """Every state of a folder that a kill could leave: looked at after each write, kept where it is a new one.
+    """Every state of a folder that a kill could leave: looked at after each write, kept where it is
+    a new one.
 
-    A kill loses nothing that was handed to the system, so a copy of the folder made between two writes is what a kill there
-    leaves. Contents are kept once, by their hash, in `store`, so one pass over a command gives all of its states.
+    A kill loses nothing that was handed to the system, so a copy of the folder made between two
+    writes is what a kill there leaves. Contents are kept once, by their hash, in `store`, so one
+    pass over a command gives all of its states.
     """
 
     def __init__(self, folder: Path, store: Path) -> None:
@@ -135,11 +144,19 @@ class States:
         store.mkdir(parents=True, exist_ok=True)
 
     def watch(self) -> None:
-        """From here on in this process: after every call that writes, moves, makes or removes something."""
-        for module, names in ((os, ("replace", "rename", "fsync", "mkdir", "unlink", "rmdir", "link")), (builtins, ("open",))):
+        """From here on in this process: after every call that writes, moves, makes or removes
+        something."""
+        for module, names in (
+            (os, ("replace", "rename", "fsync", "mkdir", "unlink", "rmdir", "link")),
+            (builtins, ("open",)),
+        ):
             for name in names:
                 setattr(module, name, self._around(getattr(module, name)))
-        _on_statements(lambda sql: None if sql.lstrip().lower().startswith(("select", "pragma")) else self.look())
+        _on_statements(
+            lambda sql: (
+                None if sql.lstrip().lower().startswith(("select", "pragma")) else self.look()
+            )
+        )
         from archsmith._internal import files
         from archsmith.training import checkpoint
 
@@ -155,7 +172,9 @@ class States:
     def _around(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def called(*args: Any, **kwargs: Any) -> Any:
             result = call(*args, **kwargs)
-            writes = call is not _OPEN or set("wax+") & set(str(kwargs.get("mode", args[1] if len(args) > 1 else "r")))
+            writes = call is not _OPEN or set("wax+") & set(
+                str(kwargs.get("mode", args[1] if len(args) > 1 else "r"))
+            )
             if writes:
                 self.look()
             return result
@@ -193,11 +212,15 @@ def _paths(folder: Path) -> Iterator[Path]:
 
 def _plain(state: State) -> State:
     """Without what differs from process to process."""
-    return {re.sub(r"\.\d+-[0-9a-f]{8}\.partial", ".partial", name): digest for name, digest in state.items()}
+    return {
+        re.sub(r"\.\d+-[0-9a-f]{8}\.partial", ".partial", name): digest
+        for name, digest in state.items()
+    }
 
 
 def restore(state: State, store: Path, folder: Path) -> None:
-    """Puts a state into an empty place; half-written files get the name of a process that is no more."""
+    """Puts a state into an empty place; half-written files get the name of a process that is no
+    more."""
     for name, digest in state.items():
         path = folder / re.sub(r"\.\d+-([0-9a-f]{8}\.partial)", r".4194305-\1", name)
         if digest:
@@ -207,7 +230,7 @@ def restore(state: State, store: Path, folder: Path) -> None:
             path.mkdir(parents=True, exist_ok=True)
 
 
-# -- damage ---------------------------------------------------------------------------------------------------------------
+# -- damage ----------------------------------------------------------------------------------------
 
 KINDS = ("truncated", "flipped", "deleted", "swapped")
 

@@ -1,7 +1,9 @@
-"""Predictors of accuracy from an architecture's decisions: how well each ranks what it has not seen, by how many it learned.
+"""Predictors of accuracy from an architecture's decisions: how well each ranks what it has not
+seen, by how many it learned.
 
-Learns the recorded (or the oracle's) accuracy of so many random architectures, ranks others, the same ones for every predictor
-and number of examples of a seed. Regret: of the best among the ten it puts first, in points of the true accuracy.
+Learns the recorded (or the oracle's) accuracy of so many random architectures, ranks others, the
+same ones for every predictor and number of examples of a seed. Regret: of the best among the ten it
+puts first, in points of the true accuracy.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ def main() -> None:
     rows: dict[str, dict[str, list[dict[str, float]]]] = {}
     with processes(asked.workers, begin) as pool:
         jobs = {
-            pool.submit(judged, name, predictor, count, asked.ranked, range(asked.seeds)): (name, f"{predictor}, {count}")
+            pool.submit(judged, name, predictor, count, asked.ranked, range(asked.seeds)): (
+                name,
+                f"{predictor}, {count}",
+            )
             for name in asked.benchmarks
             for predictor in asked.predictors
             for count in asked.learned
@@ -52,9 +57,17 @@ def main() -> None:
         for predictor in asked.predictors:
             for count in asked.learned:
                 found = rows[name][f"{predictor}, {count}"]
-                told = {k: (statistics.mean(r[k] for r in found), statistics.stdev(r[k] for r in found)) for k in found[0]}
-                summary.setdefault(name, {})[f"{predictor}, {count}"] = {k: round(mean, 4) for k, (mean, _) in told.items()}
-                cells = "".join(f"{told[k][0]:8.3f} +-{told[k][1]:5.3f}" for k in ("kendall", "spearman", "regret"))
+                told = {
+                    k: (statistics.mean(r[k] for r in found), statistics.stdev(r[k] for r in found))
+                    for k in found[0]
+                }
+                summary.setdefault(name, {})[f"{predictor}, {count}"] = {
+                    k: round(mean, 4) for k, (mean, _) in told.items()
+                }
+                cells = "".join(
+                    f"{told[k][0]:8.3f} +-{told[k][1]:5.3f}"
+                    for k in ("kendall", "spearman", "regret")
+                )
                 print(f"{predictor + ', ' + str(count):<24}{cells}{told['seconds'][0]:10.2f}")
     print(json.dumps({"summary": summary, "seconds": round(time.monotonic() - began)}))
 
@@ -66,7 +79,9 @@ def begin() -> None:
     set_threads(1)
 
 
-def judged(name: str, predictor: str, count: int, ranked: int, seeds: Sequence[int]) -> list[dict[str, float]]:
+def judged(
+    name: str, predictor: str, count: int, ranked: int, seeds: Sequence[int]
+) -> list[dict[str, float]]:
     """One predictor, per seed."""
     from archsmith.predictors.encoding import one_hot
     from archsmith.predictors.predictor import predictor as made
@@ -80,7 +95,10 @@ def judged(name: str, predictor: str, count: int, ranked: int, seeds: Sequence[i
         while len(archs) < ranked + count:
             archs[recorded.space.sample(rng)] = None
         drawn = list(archs)
-        rows, truth = one_hot(recorded.space, drawn), np.array([float(recorded.truth(arch)) for arch in drawn])
+        rows, truth = (
+            one_hot(recorded.space, drawn),
+            np.array([float(recorded.truth(arch)) for arch in drawn]),
+        )
         began = time.perf_counter()
         model = made(predictor, seed)
         model.fit(rows[ranked:], -truth[ranked:])
@@ -88,10 +106,12 @@ def judged(name: str, predictor: str, count: int, ranked: int, seeds: Sequence[i
         seconds = time.perf_counter() - began
         found.append(
             {
-                "kendall": kendall(score, truth[:ranked]), "spearman": spearman(score, truth[:ranked]),
-                "regret": top_regret(score, truth[:ranked], 10), "seconds": seconds,
+                "kendall": kendall(score, truth[:ranked]),
+                "spearman": spearman(score, truth[:ranked]),
+                "regret": top_regret(score, truth[:ranked], 10),
+                "seconds": seconds,
             }
-        )  # fmt: skip
+        )
     return found
 
 

@@ -1,13 +1,16 @@
-"""DDPNAS and its relatives on NAS-Bench-201, CIFAR-10: true accuracy of what they end with, by evaluations and kind of reward.
+"""DDPNAS and its relatives on NAS-Bench-201, CIFAR-10: true accuracy of what they end with, by
+evaluations and kind of reward.
 
-Rewards: the recorded 200-epoch test accuracy itself (to test the searchers, no result of a method); the same with Gaussian
-noise of 1 or 3 points on each evaluation; and biased: the accuracy plus a fixed offset for each option of each edge, as wrong
-as `--bias` points (standard deviation), which a search cannot average away. Pruning ends with its survivor, the other moving
-distributions with their mode, random search and evolution with the best they saw; "marginal mean" takes of every decision the
-option with the best mean over uniform samples, and never prunes; "ridge" that with the largest coefficient of a ridge
-regression on them. "protected": of operations with and without parameters one stays, which takes 12 evaluations a round.
-With `--estimates FOLDER` the rewards are the accuracies (in points) that supernets give, as `archsmith bench supernets
---sample 0 --out FOLDER` left them, in the space they are of.
+Rewards: the recorded 200-epoch test accuracy itself (to test the searchers, no result of a method);
+the same with Gaussian noise of 1 or 3 points on each evaluation; and biased: the accuracy plus a
+fixed offset for each option of each edge, as wrong as `--bias` points (standard deviation), which a
+search cannot average away. Pruning ends with its survivor, the other moving distributions with
+their mode, random search and evolution with the best they saw; "marginal mean" takes of every
+decision the option with the best mean over uniform samples, and never prunes; "ridge" that with the
+largest coefficient of a ridge regression on them. "protected": of operations with and without
+parameters one stays, which takes 12 evaluations a round. With `--estimates FOLDER` the rewards are
+the accuracies (in points) that supernets give, as `archsmith bench supernets --sample 0 --out
+FOLDER` left them, in the space they are of.
 """
 
 from __future__ import annotations
@@ -42,7 +45,8 @@ from archsmith.space import Architecture, SearchSpace
 
 SCHEDULES = (1, 3, 6, 10, 20)  # rounds a stage: 14 evaluations each, five options an edge
 REWARDS = ("truth", "noise 1", "noise 3", "biased")
-ENDS: dict[str, Callable[[Problem, int, int], Any]] = {  # (problem, seed, rounds) -> a searcher that ends by itself
+# (problem, seed, rounds) -> a searcher that ends by itself
+ENDS: dict[str, Callable[[Problem, int, int], Any]] = {
     "DDPNAS half": lambda p, s, t: pruning(p, s, rounds=t),
     "DDPNAS velocity": lambda p, s, t: pruning(p, s, rounds=t, rule="velocity"),
     "DDPNAS half, softer": lambda p, s, t: pruning(p, s, rounds=t, temperature=10.0),
@@ -55,7 +59,10 @@ ENDS: dict[str, Callable[[Problem, int, int], Any]] = {  # (problem, seed, round
     "MDENAS": lambda p, s, t: mdenas(p, s, total=_each(p) * t),
 }
 AVERAGES = ("marginal mean", "ridge")
-BEST = {"random": random_search, "evolution 50": lambda p, s: regularized_evolution(p, s, population=50)}
+BEST = {
+    "random": random_search,
+    "evolution 50": lambda p, s: regularized_evolution(p, s, population=50),
+}
 _worker: list[Any] = []  # of a worker process: the benchmark, the offsets, the space, the estimates
 
 
@@ -75,7 +82,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, nargs="+", default=list(SCHEDULES))
     parser.add_argument("--rewards", nargs="+", default=list(REWARDS))
     parser.add_argument("--bias", type=float, default=2.5)
-    parser.add_argument("--estimates", type=Path, help="folder of `bench supernets`; --rewards are its estimators")
+    parser.add_argument(
+        "--estimates", type=Path, help="folder of `bench supernets`; --rewards are its estimators"
+    )
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     began = time.monotonic()
@@ -83,7 +92,9 @@ def main() -> None:
     benchmark, offsets, space, estimates = _worker
     each = _each_of(space)
     names = [*ENDS, *AVERAGES, *BEST]
-    rows: dict[str, dict[str, dict[int, list[float]]]] = {r: {n: {} for n in names} for r in asked.rewards}
+    rows: dict[str, dict[str, dict[int, list[float]]]] = {
+        r: {n: {} for n in names} for r in asked.rewards
+    }
     with processes(asked.workers, begin, asked.bias, asked.estimates) as pool:
         jobs = {
             pool.submit(ended, reward, name, rounds, asked.seeds): (reward, name, rounds)
@@ -98,7 +109,10 @@ def main() -> None:
         print(f"\n{reward}" + "".join(f"{each * t:>14}" for t in asked.rounds))
         for name in names:
             cells = [rows[reward][name][t] for t in asked.rounds]
-            print(f"{name:<20}" + "".join(f"{statistics.mean(c):8.2f}+-{statistics.stdev(c):4.2f}" for c in cells))
+            print(
+                f"{name:<20}"
+                + "".join(f"{statistics.mean(c):8.2f}+-{statistics.stdev(c):4.2f}" for c in cells)
+            )
     archs = [arch for arch in benchmark.archs() if space.contains(arch)]
     archs = Random(0).sample(archs, min(2000, len(archs)))
     truth = [benchmark.truth(a) for a in archs]
@@ -109,8 +123,16 @@ def main() -> None:
             if name in asked.rewards
         }
     else:
-        agreement = {"biased": round(spearman([benchmark.truth(a) + offset(offsets, a) for a in archs], truth), 3)}
-    facts = {"best": max(truth), "mean": statistics.mean(truth), "seconds": round(time.monotonic() - began)}
+        agreement = {
+            "biased": round(
+                spearman([benchmark.truth(a) + offset(offsets, a) for a in archs], truth), 3
+            )
+        }
+    facts = {
+        "best": max(truth),
+        "mean": statistics.mean(truth),
+        "seconds": round(time.monotonic() - began),
+    }
     print(json.dumps({"spearman": agreement, **facts}))
 
 
@@ -120,9 +142,13 @@ def begin(bias: float, folder: Path | None) -> None:
     space = benchmark.space
     offsets = {n: {o: rng.gauss(0.0, bias) for o in options} for n, options in space.items()}
     if folder is not None:
-        space = within(space, json.loads((folder / "setting.json").read_text(encoding="utf-8"))["within"])
+        space = within(
+            space, json.loads((folder / "setting.json").read_text(encoding="utf-8"))["within"]
+        )
         for row in kept(folder / "estimates.jsonl"):
-            estimates.setdefault((row["estimator"], row["seed"]), {})[row["key"]] = 100.0 * row["accuracy"]
+            estimates.setdefault((row["estimator"], row["seed"]), {})[row["key"]] = (
+                100.0 * row["accuracy"]
+            )
     _worker[:] = [benchmark, offsets, space, estimates]
 
 
@@ -171,7 +197,9 @@ def one(reward: str, name: str, rounds: int, seed: int) -> float:
     return float(benchmark.truth(list(archive)[-1].arch))
 
 
-def weights_of(space: SearchSpace, coefficients: Any, distribution: Categorical) -> dict[str, list[float]]:
+def weights_of(
+    space: SearchSpace, coefficients: Any, distribution: Categorical
+) -> dict[str, list[float]]:
     """The coefficient of each option; `one_hot` has a column for each, decision by decision."""
     found, place = {}, 0
     for name, options in space.universe.items():

@@ -1,4 +1,5 @@
-"""Which searcher finds the networks that score best: the method's own against each of the others, for as many scores."""
+"""Which searcher finds the networks that score best: the method's own against each of the others,
+for as many scores."""
 
 from __future__ import annotations
 
@@ -12,14 +13,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-SEARCHERS = ("evolution", "regularized-evolution:population=50", "local", "tpe", "guided", "smac", "reinforce")
+SEARCHERS = (
+    "evolution",
+    "regularized-evolution:population=50",
+    "local",
+    "tpe",
+    "guided",
+    "smac",
+    "reinforce",
+)
 LEVELS = 6  # depths at which the best network that is no deeper is looked at
 
 
 def main() -> None:
-    """Prints one JSON object: per arm the best score, and the mean over depths of the best score among those no deeper.
+    """Prints one JSON object: per arm the best score, and the mean over depths of the best score
+    among those no deeper.
 
-    Both in units of ZiCo's score, less what random search has with as many scores, networks, weights and images being the same.
+    Both in units of ZiCo's score, less what random search has with as many scores, networks,
+    weights and images being the same.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--space", default="mobilenet")
@@ -28,7 +39,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--searchers", nargs="+", default=list(SEARCHERS))
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data"))
+    )
     asked = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     began = time.monotonic()
@@ -38,7 +51,10 @@ def main() -> None:
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     summary = {
         arm: {
-            what: {"mean": statistics.mean(r[arm][what] for r in rows), "seeds": [round(r[arm][what], 2) for r in rows]}
+            what: {
+                "mean": statistics.mean(r[arm][what] for r in rows),
+                "seeds": [round(r[arm][what], 2) for r in rows],
+            }
             for what in ("best", "over_depths", "seconds")
         }
         for arm in rows[0]
@@ -65,7 +81,15 @@ def one(asked: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
     from archsmith.spaces import build
 
     images = load(asked.data / "images/cifar10_lossless_test.parquet", seed=seed)
-    stream = batches(images.parts["train"], asked.batch, data=images, seed=seed, augment=None, device="cpu", workers=0)
+    stream = batches(
+        images.parts["train"],
+        asked.batch,
+        data=images,
+        seed=seed,
+        augment=None,
+        device="cpu",
+        workers=0,
+    )
     pair = [next(stream), next(stream)]
     model = build(asked.space, 10, 3, 32, device="meta")
     space, costs = search_space(model), Costs(model, (3, 32, 32), ("params", "macs"))
@@ -88,31 +112,48 @@ def one(asked: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
         seed=seed,
     )
     began = time.monotonic()
-    scored.screen(given, scored.Score("zico", score, 2)), scored.search(given, scored.Score("zico", score, 2))
+    (
+        scored.screen(given, scored.Score("zico", score, 2)),
+        scored.search(given, scored.Score("zico", score, 2)),
+    )
     taken = {"own": 2 / 3 * (time.monotonic() - began)}  # a third is its random twin's
     found: dict[str, Sequence[Trial]] = {
         "random": [t for stage in ("screen", "search-random") for t in archive.stage(stage)],
         "own": [t for stage in ("screen", "search") for t in archive.stage(stage)],
     }
-    problem = Problem(space, (maximize(score, name="zico"), minimize(depths, name="depth")), constraints)
+    problem = Problem(
+        space, (maximize(score, name="zico"), minimize(depths, name="depth")), constraints
+    )
     for name in ("nsga2", *asked.searchers):
         began = time.monotonic()
         found[name] = list(
-            run_searcher(problem, (nsga2 if name == "nsga2" else make(name))(problem, seed), trials=asked.scores)
+            run_searcher(
+                problem,
+                (nsga2 if name == "nsga2" else make(name))(problem, seed),
+                trials=asked.scores,
+            )
         )
         taken[name] = time.monotonic() - began
     every = sorted(t.metrics["depth"] for t in found["random"] if not t.failed)
     levels = [every[round(i * (len(every) - 1) / (LEVELS - 1))] for i in range(LEVELS)]
     values = {arm: (_best(trials), _over(trials, levels)) for arm, trials in found.items()}
     return {
-        arm: {"best": best - values["random"][0], "over_depths": over - values["random"][1], "seconds": taken.get(arm, 0.0)}
+        arm: {
+            "best": best - values["random"][0],
+            "over_depths": over - values["random"][1],
+            "seconds": taken.get(arm, 0.0),
+        }
         for arm, (best, over) in values.items()
     }
 
 
 def _best(trials: Sequence[Any], depth: float = float("inf")) -> float:
     """The best score among those no deeper."""
-    return max(t.metrics["zico"] for t in trials if not t.failed and t.feasible and t.metrics["depth"] <= depth)
+    return max(
+        t.metrics["zico"]
+        for t in trials
+        if not t.failed and t.feasible and t.metrics["depth"] <= depth
+    )
 
 
 def _over(trials: Sequence[Any], levels: Sequence[float]) -> float:

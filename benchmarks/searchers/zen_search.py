@@ -1,4 +1,5 @@
-"""ZiCo's own search: evolution in the Zen-NAS space under a limit of MACs and layers, from images; resumable."""
+"""ZiCo's own search: evolution in the Zen-NAS space under a limit of MACs and layers, from images;
+resumable."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ LAYERS = {450e6: 14, 600e6: 14, 1000e6: 16}  # what ZiCo's released scripts cap 
 SIZE = 224  # MACs are counted at
 
 
-EXACT = ("--iterations", "100000", "--batch", "128", "--pixels", "224")  # ZiCo's own setting, with its images of ImageNet
+# ZiCo's own setting, with its images of ImageNet
+EXACT = ("--iterations", "100000", "--batch", "128", "--pixels", "224")
 
 
 def main() -> None:
@@ -27,13 +29,23 @@ def main() -> None:
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Of the command line, or `words`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", default=None, help="images: folder, file or name [default: CIFAR-10 in ARCHSMITH_DATA]")
+    parser.add_argument(
+        "--data",
+        default=None,
+        help="images: folder, file or name [default: CIFAR-10 in ARCHSMITH_DATA]",
+    )
     parser.add_argument("--macs", type=float, default=450e6)
     parser.add_argument("--layers", type=int, default=None, help="default: ZiCo's, by the MACs")
-    parser.add_argument("--iterations", type=int, default=2000, help="rejected candidates count; ZiCo: 100,000")
+    parser.add_argument(
+        "--iterations", type=int, default=2000, help="rejected candidates count; ZiCo: 100,000"
+    )
     parser.add_argument("--population", type=int, default=512)
-    parser.add_argument("--batch", type=int, default=16, help="images in each of two mini-batches; ZiCo: 128")
-    parser.add_argument("--pixels", type=int, default=96, help="size of the images that are scored; ZiCo: 224")
+    parser.add_argument(
+        "--batch", type=int, default=16, help="images in each of two mini-batches; ZiCo: 128"
+    )
+    parser.add_argument(
+        "--pixels", type=int, default=96, help="size of the images that are scored; ZiCo: 224"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/zen-search"))
@@ -54,10 +66,19 @@ def found(asked: argparse.Namespace) -> dict[str, Any]:
     from archsmith.spaces.catalog.zen import SEED, counts, propose, text
     from archsmith.spaces.zen import zen_scored
 
-    data = asked.data or str(Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")) / "images/cifar10_lossless_test.parquet")
+    data = asked.data or str(
+        Path(os.environ.get("ARCHSMITH_DATA", "../shared/data"))
+        / "images/cifar10_lossless_test.parquet"
+    )
     images = load(data, size=asked.pixels, seed=asked.seed)
     stream = batches(
-        images.parts["train"], asked.batch, data=images, seed=asked.seed, augment=None, device=asked.device, workers=0
+        images.parts["train"],
+        asked.batch,
+        data=images,
+        seed=asked.seed,
+        augment=None,
+        device=asked.device,
+        workers=0,
     )
     pair = [next(stream), next(stream)]
     with torch.device("meta"):
@@ -79,18 +100,30 @@ def found(asked: argparse.Namespace) -> dict[str, Any]:
         nonlocal done
         done += 1
         if done % 50 == 0:
-            print(f"{done} of {asked.iterations}, best {-archive.best.losses[0]:.1f}", file=sys.stderr, flush=True)
+            print(
+                f"{done} of {asked.iterations}, best {-archive.best.losses[0]:.1f}",
+                file=sys.stderr,
+                flush=True,
+            )
 
-    evolving = steady_state(problem, asked.seed, start=SEED, propose=propose, population=asked.population)
+    evolving = steady_state(
+        problem, asked.seed, start=SEED, propose=propose, population=asked.population
+    )
     run_searcher(problem, evolving, trials=asked.iterations, archive=archive, on_trial=tell)
     best, trials = archive.best, list(archive)
     assert best is not None
     first = problem.evaluate([type(best.candidate)(SEED)])[0]
     return {
-        "iterations": len(trials), "resumed_at": before, "scored": sum(bool(t.losses) for t in trials),
-        "best": -best.losses[0], "start": first.metrics.get("zico"), "network": text(best.arch), **cost(best.arch),
-        "with_squeeze_excite": counts(best.arch, (3, SIZE, SIZE), se=True), "seconds": round(time.monotonic() - began, 1),
-    }  # fmt: skip
+        "iterations": len(trials),
+        "resumed_at": before,
+        "scored": sum(bool(t.losses) for t in trials),
+        "best": -best.losses[0],
+        "start": first.metrics.get("zico"),
+        "network": text(best.arch),
+        **cost(best.arch),
+        "with_squeeze_excite": counts(best.arch, (3, SIZE, SIZE), se=True),
+        "seconds": round(time.monotonic() - began, 1),
+    }
 
 
 if __name__ == "__main__":

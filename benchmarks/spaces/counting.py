@@ -1,4 +1,5 @@
-"""How fast parameters and MACs of different MobileNet architectures are counted on one core, and whether exactly."""
+"""How fast parameters and MACs of different MobileNet architectures are counted on one core, and
+whether exactly."""
 
 from __future__ import annotations
 
@@ -16,8 +17,11 @@ from archsmith.spaces import build
 CASES = (("ofa-mobilenet-v3-w1.0", 1000, 3, 224), ("mobilenet", 10, 3, 32), ("mobilenet", 10, 1, 8))
 
 
-def measure(space_name: str, classes: int, channels: int, size: int, count: int, checked: int, memory: bool) -> dict:
-    """Counts `count` different architectures (drawing is not timed) and compares `checked` of them with the exact count."""
+def measure(
+    space_name: str, classes: int, channels: int, size: int, count: int, checked: int, memory: bool
+) -> dict:
+    """Counts `count` different architectures (drawing is not timed) and compares `checked` of them
+    with the exact count."""
     shape, rng = (channels, size, size), Random(0)
     model = build(space_name, classes, channels, size)
     space = search_space(model)
@@ -32,10 +36,16 @@ def measure(space_name: str, classes: int, channels: int, size: int, count: int,
     sample = rng.sample(list(zip(drawn, found, strict=True)), checked)
     wrong = sum(costs.exact(arch) != counted for arch, counted in sample)
     return {
-        "space": space_name, "size": size, "architectures": count, "memory": memory, "cpu_seconds": round(end - start, 2),
-        "of_which_setup": round(ready - start, 2), "microseconds_each": round(1e6 * (end - ready) / count, 1),
-        "checked": checked, "wrong": wrong,
-    }  # fmt: skip
+        "space": space_name,
+        "size": size,
+        "architectures": count,
+        "memory": memory,
+        "cpu_seconds": round(end - start, 2),
+        "of_which_setup": round(ready - start, 2),
+        "microseconds_each": round(1e6 * (end - ready) / count, 1),
+        "checked": checked,
+        "wrong": wrong,
+    }
 
 
 def main() -> None:
@@ -47,7 +57,10 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for case in CASES:
-        print(json.dumps(measure(*case, arguments.count, arguments.checked, arguments.memory)), flush=True)
+        print(
+            json.dumps(measure(*case, arguments.count, arguments.checked, arguments.memory)),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""How long 100 distinct architectures within a budget that admits one in a million take, on one core."""
+"""How long 100 distinct architectures within a budget that admits one in a million take, on one
+core."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from archsmith.spaces import build
 
 
 def additive(decisions: int, options: int) -> tuple[SearchSpace, Constraint, str]:
-    """A sum of integer costs, so that the share below a limit is counted exactly; one call takes about 50 microseconds."""
+    """A sum of integer costs, so that the share below a limit is counted exactly; one call takes
+    about 50 microseconds."""
     rng = Random(decisions)
     table = [[rng.randint(0, 60) for _ in range(options)] for _ in range(decisions)]
     counts: Counter[int] = Counter({0: 1})
@@ -48,13 +50,22 @@ def additive(decisions: int, options: int) -> tuple[SearchSpace, Constraint, str
 
 
 def mobilenet(window: bool) -> tuple[SearchSpace, Constraint, str]:
-    """MACs of the Once-For-All space 4.75 deviations below the mean, or in a window at the mean: 1e-6 if they were normal."""
+    """MACs of the Once-For-All space 4.75 deviations below the mean, or in a window at the mean:
+    1e-6 if they were normal."""
     model = build("ofa-mobilenet-v3-w1.0", 1000, 3, 224)
-    space, costs, rng = search_space(model), Costs(model, (3, 224, 224), names=("params", "macs")), Random(0)
+    space, costs, rng = (
+        search_space(model),
+        Costs(model, (3, 224, 224), names=("params", "macs")),
+        Random(0),
+    )
     values = [costs(space.sample(rng, uniform=True))["macs"] for _ in range(5000)]
     mean, deviation = statistics.mean(values), statistics.pstdev(values)
     if window:
-        return space, between(costs, mean, mean + 2.5e-6 * deviation, "macs"), "a window; share 1e-6 by the normal density"
+        return (
+            space,
+            between(costs, mean, mean + 2.5e-6 * deviation, "macs"),
+            ("a window; share 1e-6 by the normal density"),
+        )
     return space, at_most(costs, mean - 4.75 * deviation, "macs"), "share 1e-6 by the normal tail"
 
 
@@ -63,7 +74,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
-    cases = {"20 x 4": additive(20, 4), "60 x 5": additive(60, 5), "OFA": mobilenet(False), "OFA window": mobilenet(True)}
+    cases = {
+        "20 x 4": additive(20, 4),
+        "60 x 5": additive(60, 5),
+        "OFA": mobilenet(False),
+        "OFA window": mobilenet(True),
+    }
     for name, (space, constraint, how) in cases.items():
         seconds, found = [], []
         for seed in range(arguments.seeds):
@@ -73,7 +89,15 @@ def main() -> None:
             seconds.append(round(time.process_time() - begun, 2))
             found.append(sum(sampler.gauge.violation(arch) == 0 for arch in set(drawn)))
         print(
-            json.dumps({"case": name, "how": how, "size": f"{space.size:.2g}", "found": found, "cpu_seconds": seconds}),
+            json.dumps(
+                {
+                    "case": name,
+                    "how": how,
+                    "size": f"{space.size:.2g}",
+                    "found": found,
+                    "cpu_seconds": seconds,
+                }
+            ),
             flush=True,
         )
 

@@ -1,4 +1,5 @@
-"""Error of the per-block latency table on whole networks of the MobileNet family it has not seen; prints one JSON object."""
+"""Error of the per-block latency table on whole networks of the MobileNet family it has not seen;
+prints one JSON object."""
 
 from __future__ import annotations
 
@@ -33,10 +34,25 @@ def main() -> None:
     parser.add_argument("--fit", type=int, default=24)
     parser.add_argument("--held-out", type=int, default=40)
     asked = parser.parse_args()
-    runs = [one(asked.space, asked.size, asked.threads, seed, asked.fit, asked.held_out) for seed in range(asked.seeds)]
-    mean = {name: float(np.mean([run[name] for run in runs])) for name in ("mape", "max_error", "spearman", "seconds")}
+    runs = [
+        one(asked.space, asked.size, asked.threads, seed, asked.fit, asked.held_out)
+        for seed in range(asked.seeds)
+    ]
+    mean = {
+        name: float(np.mean([run[name] for run in runs]))
+        for name in ("mape", "max_error", "spearman", "seconds")
+    }
     print(
-        json.dumps({"benchmark": "latency", **vars(asked), "machine": runs[0]["machine"], "mean": mean, "runs": runs}, indent=1)
+        json.dumps(
+            {
+                "benchmark": "latency",
+                **vars(asked),
+                "machine": runs[0]["machine"],
+                "mean": mean,
+                "runs": runs,
+            },
+            indent=1,
+        )
     )
 
 

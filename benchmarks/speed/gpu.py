@@ -1,8 +1,10 @@
-"""What is open on a GPU, in one call under nine minutes: the job on CUDA, speed, ZiCo of all cells, its search; prints JSON.
+"""What is open on a GPU, in one call under nine minutes: the job on CUDA, speed, ZiCo of all cells,
+its search; prints JSON.
 
     python benchmarks/speed/gpu.py --data FOLDER_WITH/cifar10_jpeg.parquet [--minutes 3]
 
-Needs torch with CUDA; everything else as on a CPU. Runs on a CPU too (`--device cpu`), for trying it out.
+Needs torch with CUDA; everything else as on a CPU. Runs on a CPU too (`--device cpu`), for trying
+it out.
 """
 
 from __future__ import annotations
@@ -35,14 +37,22 @@ def settle(device: torch.device) -> None:
 
 
 def training(data: Data, device: torch.device, steps: int) -> dict[str, Any]:
-    """Images per second of the loop on the hand-made network of 200 k parameters, in float32 and bfloat16."""
+    """Images per second of the loop on the hand-made network of 200 k parameters, in float32 and
+    bfloat16."""
     network = reference(len(data.classes), data.channels, data.size, {"params": 200e3})[1]
     found = {}
     for precision in ("float32", "bf16"):
         recipe = default_recipe(len(data.parts["train"]), device=device, precision=precision)
         state = start(network.make(0), recipe, device=device)
         stream = batches(
-            data.parts["train"], recipe.batch_size, data=data, seed=0, augment=suggest(data), device=device, start=0, workers=0
+            data.parts["train"],
+            recipe.batch_size,
+            data=data,
+            seed=0,
+            augment=suggest(data),
+            device=device,
+            start=0,
+            workers=0,
         )
         advance(state, stream, total_steps=2 * steps, until=0.5)
         settle(device)
@@ -50,7 +60,10 @@ def training(data: Data, device: torch.device, steps: int) -> dict[str, Any]:
         advance(state, stream, total_steps=2 * steps)
         settle(device)
         found[precision] = round(steps * recipe.batch_size / (time.perf_counter() - began))
-    return {"images_per_second": found, "params": sum(p.numel() for p in network.make(0).parameters())}
+    return {
+        "images_per_second": found,
+        "params": sum(p.numel() for p in network.make(0).parameters()),
+    }
 
 
 def scoring(data: Data, device: torch.device, count: int) -> dict[str, Any]:
@@ -59,7 +72,9 @@ def scoring(data: Data, device: torch.device, count: int) -> dict[str, Any]:
 
     model = build("mobilenet", len(data.classes), data.channels, data.size)
     space, rng = search_space(model), Random(0)
-    stream = batches(data.parts["train"], 64, data=data, seed=0, augment=None, device=device, start=0, workers=0)
+    stream = batches(
+        data.parts["train"], 64, data=data, seed=0, augment=None, device=device, start=0, workers=0
+    )
     score = ZiCo(model, [next(stream), next(stream)])
     archs = [space.sample(rng) for _ in range(count)]
     score(archs[0])
@@ -72,7 +87,8 @@ def scoring(data: Data, device: torch.device, count: int) -> dict[str, Any]:
 
 
 def cells(data: Path, device: torch.device, workers: int, count: int | None) -> dict[str, Any]:
-    """ZiCo, batch 64, of all NAS-Bench-201 networks by several processes that share the device; some compared with the CPU."""
+    """ZiCo, batch 64, of all NAS-Bench-201 networks by several processes that share the device;
+    some compared with the CPU."""
     from archsmith.bench.proxies import Setting, columns_of, score
 
     space = search_space(build("nasbench201", 10, 3, 32))
@@ -88,40 +104,84 @@ def cells(data: Path, device: torch.device, workers: int, count: int | None) -> 
     keys = [arch.key for arch in some]
     here, there = (columns_of(folder, keys, (0,))["zico"][0] for folder in (out, out / "few"))
     return {
-        "networks": len(archs), "workers": workers, "networks_per_second": round(len(archs) / seconds, 2),
-        "largest_relative_difference_to_cpu": float(np.nanmax(abs(here - there) / abs(there).clip(min=1e-9))),
-    }  # fmt: skip
+        "networks": len(archs),
+        "workers": workers,
+        "networks_per_second": round(len(archs) / seconds, 2),
+        "largest_relative_difference_to_cpu": float(
+            np.nanmax(abs(here - there) / abs(there).clip(min=1e-9))
+        ),
+    }
 
 
 def zen(data: Path, device: str, iterations: int) -> dict[str, Any]:
-    """ZiCo's search in its exact setting but for the images and how long: `zen_search.EXACT` says what the whole takes.
+    """ZiCo's search in its exact setting but for the images and how long: `zen_search.EXACT` says
+    what the whole takes.
 
-    The whole: `benchmarks/run.py zen_search --iterations 100000 --batch 128 --pixels 224 --device cuda --data IMAGENET`.
+    The whole: `benchmarks/run.py zen_search --iterations 100000 --batch 128 --pixels 224 --device
+    cuda --data IMAGENET`.
     """
     sys.path.insert(0, str(Path(__file__).parents[1] / "searchers"))
     import zen_search
 
     out = tempfile.mkdtemp(prefix="archsmith-zen-")
-    words = (*zen_search.EXACT, "--data", str(data), "--device", device, "--out", out, "--iterations", str(iterations))
+    words = (
+        *zen_search.EXACT,
+        "--data",
+        str(data),
+        "--device",
+        device,
+        "--out",
+        out,
+        "--iterations",
+        str(iterations),
+    )
     began = time.perf_counter()
     found = zen_search.found(zen_search.arguments(words))
     seconds = time.perf_counter() - began
     return {**found, "hours_for_100000": round(100_000 / iterations * seconds / 3600, 1)}
 
 
-# DDPNAS at full size, by itself: benchmarks/run.py ddpnas --whole --device cuda --data FOLDER --updates 100000 --workers 1.
-# Few-shot NAS at the size of its paper on one large GPU, by itself: python -m archsmith bench supernets, and these words.
+# DDPNAS at full size, by itself: benchmarks/run.py ddpnas --whole --device cuda --data FOLDER
+# --updates 100000 --workers 1. Few-shot NAS at the size of its paper on one large GPU, by itself:
+# python -m archsmith bench supernets, and these words.
 FEW_SHOT = (
-    "--data", "FOLDER", "--device", "cuda", "--precision", "bf16", "--size", "32", "--width", "16", "--cells", "5",
-    "--batch", "128", "--lr", "0.1", "--updates", "50000", "--extra", "50000", "--sample", "2000", "--seeds", "3",
-    "--estimators", "one-shot,longer,few-shot:edge0to1,few-shot:edge0to3,few-shot:gradients,few-shot:arbitrary:leaves=5",
-    "--calibration", "6400", "--held-out", "4096",
-)  # fmt: skip
+    "--data",
+    "FOLDER",
+    "--device",
+    "cuda",
+    "--precision",
+    "bf16",
+    "--size",
+    "32",
+    "--width",
+    "16",
+    "--cells",
+    "5",
+    "--batch",
+    "128",
+    "--lr",
+    "0.1",
+    "--updates",
+    "50000",
+    "--extra",
+    "50000",
+    "--sample",
+    "2000",
+    "--seeds",
+    "3",
+    "--estimators",
+    "one-shot,longer,few-shot:edge0to1,few-shot:edge0to3,few-shot:gradients,few-shot:arbitrary:leaves=5",
+    "--calibration",
+    "6400",
+    "--held-out",
+    "4096",
+)
 
 
 def supernet(data: Data, device: torch.device, steps: int) -> dict[str, Any]:
-    """NAS-Bench-201 weights (16 channels, 5 cells) trained on images that are on the device, images a second: our loop in
-    bfloat16, and eager float32 in torch's default layout; and the mean accuracy of 20 networks by each."""
+    """NAS-Bench-201 weights (16 channels, 5 cells) trained on images that are on the device, images
+    a second: our loop in bfloat16, and eager float32 in torch's default layout; and the mean
+    accuracy of 20 networks by each."""
     import itertools
     from random import Random
 
@@ -136,7 +196,16 @@ def supernet(data: Data, device: torch.device, steps: int) -> dict[str, Any]:
     batch, found = 128, {}
 
     def stream() -> Any:
-        return batches(data.parts["train"], batch, data=data, seed=0, augment=suggest(data), device=device, start=0, workers=0)
+        return batches(
+            data.parts["train"],
+            batch,
+            data=data,
+            seed=0,
+            augment=suggest(data),
+            device=device,
+            start=0,
+            workers=0,
+        )
 
     for arm in ("float32, eager", "bf16, channels last"):
         torch.manual_seed(0)
@@ -146,14 +215,20 @@ def supernet(data: Data, device: torch.device, steps: int) -> dict[str, Any]:
         began = time.perf_counter()
         if arm.startswith("bf16"):
             recipe = Recipe(
-                lr=0.1, ema=0.0, batch_size=batch, precision="bf16" if device.type == "cuda" else "float32", clip_norm=5.0
+                lr=0.1,
+                ema=0.0,
+                batch_size=batch,
+                precision="bf16" if device.type == "cuda" else "float32",
+                clip_norm=5.0,
             )
             state = start(model, recipe, device=device)
             advance(state, stream(), total_steps=steps, backward=sharing(uniform(space)))
             model = state.module
         else:
             model.to(device).train()
-            optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True)
+            optimizer = torch.optim.SGD(
+                model.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True
+            )
             scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
             switch, rng = switching(model), Random(0)
             for x, y in itertools.islice(stream(), steps):
@@ -166,10 +241,20 @@ def supernet(data: Data, device: torch.device, steps: int) -> dict[str, Any]:
         settle(device)
         seconds = time.perf_counter() - began
         calibration = [x for x, _ in itertools.islice(stream(), 16)]
-        held_out = list(itertools.islice(batches(data.parts["val"], 256, data=data, seed=0, augment=None, device=device), 8))
+        held_out = list(
+            itertools.islice(
+                batches(data.parts["val"], 256, data=data, seed=0, augment=None, device=device), 8
+            )
+        )
         archs = [space.sample(Random(i)) for i in range(20)]
-        right = [evaluate(calibrate(extract(model, a).to(device), calibration), held_out)["accuracy"] for a in archs]
-        found[arm] = {"images_per_second": round(steps * batch / seconds), "mean_accuracy": round(sum(right) / len(right), 4)}
+        right = [
+            evaluate(calibrate(extract(model, a).to(device), calibration), held_out)["accuracy"]
+            for a in archs
+        ]
+        found[arm] = {
+            "images_per_second": round(steps * batch / seconds),
+            "mean_accuracy": round(sum(right) / len(right), 4),
+        }
     return {**found, "steps": steps}
 
 
@@ -178,8 +263,14 @@ def whole_job(data: Path, device: str, minutes: float) -> dict[str, Any]:
     import archsmith
 
     out = Path(tempfile.mkdtemp(prefix="archsmith-gpu-")) / "run"
-    run = archsmith.search(data, budget="params<=200k, macs<=12M", time=minutes * 60, device=device, out=out)
-    return {key: value for key, value in run.summary().items() if key not in ("files", "architecture", "classes")}
+    run = archsmith.search(
+        data, budget="params<=200k, macs<=12M", time=minutes * 60, device=device, out=out
+    )
+    return {
+        key: value
+        for key, value in run.summary().items()
+        if key not in ("files", "architecture", "classes")
+    }
 
 
 def main() -> None:
@@ -190,16 +281,29 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--cells", type=int, default=None, help="so many NAS-Bench-201 networks [default: all]")
+    parser.add_argument(
+        "--cells", type=int, default=None, help="so many NAS-Bench-201 networks [default: all]"
+    )
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--iterations", type=int, default=200, help="of ZiCo's search")
-    parser.add_argument("--updates", type=int, default=2000, help="of shared weights, in each of two arms")
+    parser.add_argument(
+        "--updates", type=int, default=2000, help="of shared weights, in each of two arms"
+    )
     asked = parser.parse_args()
     device = torch.device(asked.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    result: dict[str, Any] = {"device": name, "torch": torch.__version__, "python": sys.version.split()[0]}
+    result: dict[str, Any] = {
+        "device": name,
+        "torch": torch.__version__,
+        "python": sys.version.split()[0],
+    }
     data = load(asked.data)
-    moved = Data(**{**vars(data), "parts": {n: p.to(device) if p.resident else p for n, p in data.parts.items()}})  # type: ignore[attr-defined]
+    moved = Data(
+        **{
+            **vars(data),
+            "parts": {n: p.to(device) if p.resident else p for n, p in data.parts.items()},
+        }
+    )  # type: ignore[attr-defined]
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "training": lambda: training(moved, device, asked.steps),
         "scoring": lambda: scoring(moved, device, asked.count),

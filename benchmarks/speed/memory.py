@@ -1,4 +1,5 @@
-"""What it brings on a CPU that a process keeps freed memory: training steps and ZiCo scores, with and without, in turn."""
+"""What it brings on a CPU that a process keeps freed memory: training steps and ZiCo scores, with
+and without, in turn."""
 
 from __future__ import annotations
 
@@ -18,18 +19,22 @@ from archsmith.spaces.reference import reference
 if sys.argv[1] == "kept" and not keep_memory():
     sys.exit("this system cannot be told")
 torch.set_num_threads(int(sys.argv[4]))
-net = reference(10, 3, 32, {"params": 200_000, "macs": 12_000_000})[0].make(0).to(memory_format=torch.channels_last)
+made = reference(10, 3, 32, {"params": 200_000, "macs": 12_000_000})[0]
+net = made.make(0).to(memory_format=torch.channels_last)
 def batch(n):
-    return torch.randn(n, 3, 32, 32).to(memory_format=torch.channels_last), torch.randint(0, 10, (n,))
+    images = torch.randn(n, 3, 32, 32).to(memory_format=torch.channels_last)
+    return images, torch.randint(0, 10, (n,))
 x, y = batch(128)
 pair = [batch(64), batch(64)]
-work = {"training": lambda: cross_entropy(net(x), y).backward(), "zico": lambda: zico(net, pair)}[sys.argv[2]]
+train = lambda: cross_entropy(net(x), y).backward()
+work = {"training": train, "zico": lambda: zico(net, pair)}[sys.argv[2]]
 for _ in range(3): work()
 began, count = time.monotonic(), 0
 while time.monotonic() - began < float(sys.argv[3]):
     work()
     count += 1
-print(128 * count / (time.monotonic() - began), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(128 * count / (time.monotonic() - began), peak)
 """
 
 

@@ -1,4 +1,5 @@
-"""A step of shared weights beside the same step of the extracted network: forward and backward, and with the optimizer."""
+"""A step of shared weights beside the same step of the extracted network: forward and backward, and
+with the optimizer."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ SPACES = {"nasbench201": 32, "mobilenet": 32, "darts-small": 32, "vit-nano": 32}
 
 
 def main() -> None:
-    """Ratios, supernet over extracted network, medians over networks of medians over interleaved rounds."""
+    """Ratios, supernet over extracted network, medians over networks of medians over interleaved
+    rounds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spaces", nargs="+", default=list(SPACES))
     parser.add_argument("--networks", type=int, default=8)
@@ -35,7 +37,12 @@ def main() -> None:
     threads = set_threads(asked.threads)
     began = time.monotonic()
     rows = {name: measured(name, asked) for name in asked.spaces}
-    print(json.dumps({"threads": threads, "spaces": rows, "seconds": round(time.monotonic() - began)}, indent=1))
+    print(
+        json.dumps(
+            {"threads": threads, "spaces": rows, "seconds": round(time.monotonic() - began)},
+            indent=1,
+        )
+    )
 
 
 def measured(name: str, asked: argparse.Namespace) -> dict[str, Any]:
@@ -44,7 +51,9 @@ def measured(name: str, asked: argparse.Namespace) -> dict[str, Any]:
     model = build(name, 10, 3, size, device="cpu")
     space, recipe = search_space(model), Recipe(ema=0.0, batch_size=asked.batch)
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(asked.batch, 3, size, size, generator=generator).to(asked.device, memory_format=torch.channels_last)
+    x = torch.randn(asked.batch, 3, size, size, generator=generator).to(
+        asked.device, memory_format=torch.channels_last
+    )
     y = torch.randint(0, 10, (asked.batch,), generator=generator).to(asked.device)
     everything = sum(p.numel() for p in model.parameters())
     passes, steps, shares = [], [], []

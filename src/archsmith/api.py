@@ -17,13 +17,21 @@ if TYPE_CHECKING:
     from archsmith.searchers.sqlite import SqliteArchive
 
 _SHIPPED = (
-    "architecture", "test_accuracy", "test_balanced_accuracy", "search_test_accuracy", "reference_test_accuracy", "network",
-    "warning", "verdict", "budget",
-)  # fmt: skip
+    "architecture",
+    "test_accuracy",
+    "test_balanced_accuracy",
+    "search_test_accuracy",
+    "reference_test_accuracy",
+    "network",
+    "warning",
+    "verdict",
+    "budget",
+)
 
 
 class Result:
-    """A run, finished or not: what it decided, its networks, its files. What `search`, `resume` and `open_run` give.
+    """A run, finished or not: what it decided, its networks, its files. What `search`, `resume` and
+    `open_run` give.
 
     Nothing here trains or changes the run. Made by those functions, not by hand.
 
@@ -53,7 +61,8 @@ class Result:
 
     @property
     def space(self) -> str:
-        """The space that was searched, 'auto' resolved. UserError where it is a file that this user has not named."""
+        """The space that was searched, 'auto' resolved. UserError where it is a file that this user
+        has not named."""
         return self.run.space
 
     @property
@@ -80,10 +89,12 @@ class Result:
         return rows(self.folder)
 
     def best(self, network: str | None = None) -> nn.Module:
-        """The shipped network, trained, as a plain torch module in eval mode (normalised float input, logits out).
+        """The shipped network, trained, as a plain torch module in eval mode (normalised float
+        input, logits out).
 
-        `network`: "search", "reference", or the key or name of another that the run trained. UserError where there is none
-        (yet), Damaged where its weights are not those that were shipped.
+        `network`: "search", "reference", or the key or name of another that the run trained.
+        UserError where there is none (yet), Damaged where its weights are not those that were
+        shipped.
         """
         from archsmith.stages.networks import best
 
@@ -96,10 +107,11 @@ class Result:
         *,
         network: str | None = None,
     ) -> Path:
-        """Writes the shipped network, or another (as in `best`), to `path`; the format follows from the name where not given.
+        """Writes the shipped network, or another (as in `best`), to `path`; the format follows from
+        the name where not given.
 
-        Without a path to NAME.FORMAT beside the run, where no other file is there. UserError where it would replace a file of
-        the run, or cannot be written.
+        Without a path to NAME.FORMAT beside the run, where no other file is there. UserError where
+        it would replace a file of the run, or cannot be written.
         """
         from archsmith.stages.networks import export
 
@@ -114,8 +126,12 @@ class Result:
             found = {
                 "architecture": dict(shipped.architecture.options),
                 "test_accuracy": test.accuracy,
-                "test_balanced_accuracy": test.balanced_accuracy if isinstance(test, Classified) else None,
-                "search_test_accuracy": shipped.search.test.accuracy if shipped.search is not None else None,
+                "test_balanced_accuracy": test.balanced_accuracy
+                if isinstance(test, Classified)
+                else None,
+                "search_test_accuracy": shipped.search.test.accuracy
+                if shipped.search is not None
+                else None,
                 "reference_test_accuracy": reference.accuracy if reference is not None else None,
                 "network": shipped.network,
                 "warning": shipped.warning,
@@ -161,32 +177,42 @@ def search(
     training: Mapping[str, int | float | str] | None = None,
     settings: Mapping[str, int | float | str | bool] | None = None,
 ) -> Result:
-    """Searches, trains and ships the best network for `data` within `budget`: what `archsmith search` does.
+    """Searches, trains and ships the best network for `data` within `budget`: what `archsmith
+    search` does.
 
     - `data`: a folder of images, a CSV, parquet or npz file, or "digits".
-    - `budget`: limits such as "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40"; hard ones, all of one image.
+    - `budget`: limits such as "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40"; hard
+      ones, all of one image.
     - `out`: the folder of the run, which must not hold one yet.
-    - `time`: all it may take, start-up included: "45m", "90s", or a number of seconds. Or `steps`: training steps in all, and
-      the run is the same to the bit; `time` is not looked at then.
-    - `method`, `space`: names that `archsmith methods` and `archsmith spaces` list; a space of one's own as "my_model.py:Net".
+    - `time`: all it may take, start-up included: "45m", "90s", or a number of seconds. Or `steps`:
+      training steps in all, and the run is the same to the bit; `time` is not looked at then.
+    - `method`, `space`: names that `archsmith methods` and `archsmith spaces` list; a space of
+      one's own as "my_model.py:Net".
     - `task`: what is made of an image: a class, numbers, or the image again.
-    - `device`: "auto", "cpu", "cuda", "cuda:1", "mps". `threads`: of the CPU, default: physical cores. `seed`: of every draw.
+    - `device`: "auto", "cpu", "cuda", "cuda:1", "mps". `threads`: of the CPU, default: physical
+      cores. `seed`: of every draw.
     - `trials`: networks to score, at least 8; default: as time allows.
     - `size`: side of the input in pixels; default: from the images, the budget and the time.
-    - `val_share`, `test_share`: shares of the images, between 0 and 1, where the data names no such parts. `group`: a column
-      whose equal values stay in one part. `classes_at`: the level of the class folders below `data`, 1 directly in it.
-    - `fit`: how an image becomes square. `flip`: whether training images are mirrored left to right.
+    - `val_share`, `test_share`: shares of the images, between 0 and 1, where the data names no such
+      parts. `group`: a column whose equal values stay in one part. `classes_at`: the level of the
+      class folders below `data`, 1 directly in it.
+    - `fit`: how an image becomes square. `flip`: whether training images are mirrored left to
+      right.
     - `init`: a file of weights to begin with (.safetensors, or a .pt state_dict).
     - `reference`: whether a hand-made network is trained beside it, at equal cost.
     - `follow`: estimates by shared weights are followed where a check finds them good, or always.
-    - `training`: instead of the recipe's: "lr", "batch" (images), "augment" ("auto", "none", "mild", "strong"), "precision".
-    - `settings`: the method's own, as few-shot's {"splits": 2, "split_on": "gradients"}; see the page of the method.
+    - `training`: instead of the recipe's: "lr", "batch" (images), "augment" ("auto", "none",
+      "mild", "strong"), "precision".
+    - `settings`: the method's own, as few-shot's {"splits": 2, "split_on": "gradients"}; see the
+      page of the method.
 
-    Returns the finished run: `.best()`, `.front()`, `.export(path)`, `.summary()`. Raises archsmith.errors.UserError where the
-    request cannot be met, NothingFits among them where no network keeps the budget; a run that stops on its way is taken up
-    by `resume`.
+    Returns the finished run: `.best()`, `.front()`, `.export(path)`, `.summary()`. Raises
+    archsmith.errors.UserError where the request cannot be met, NothingFits among them where no
+    network keeps the budget; a run that stops on its way is taken up by `resume`.
 
-    >>> run = archsmith.search("digits", budget="params<=20k", out="runs/digits", steps=60, reference=False, threads=1)
+    >>> run = archsmith.search(
+    ...     "digits", budget="params<=20k", out="runs/digits", steps=60, reference=False, threads=1
+    ... )
     >>> run.summary()["status"]
     'done'
     >>> import torch
@@ -199,20 +225,39 @@ def search(
     from archsmith.stages.requests import start
 
     request = request_from(
-        data=str(data), budget=budget, method=method, space=space, device=device, steps=steps,
-        time_s=None if time is None or steps is not None else parse_seconds(time), trials=trials, threads=threads, seed=seed,
-        init=None if init is None else str(init), size=size, val_share=val_share, test_share=test_share, group=group,
-        classes_at=classes_at, reference=reference, task=task, follow=follow, fit=fit, flip=flip,
-        training=dict(training or {}), settings=dict(settings or {}),
-    )  # fmt: skip
+        data=str(data),
+        budget=budget,
+        method=method,
+        space=space,
+        device=device,
+        steps=steps,
+        time_s=None if time is None or steps is not None else parse_seconds(time),
+        trials=trials,
+        threads=threads,
+        seed=seed,
+        init=None if init is None else str(init),
+        size=size,
+        val_share=val_share,
+        test_share=test_share,
+        group=group,
+        classes_at=classes_at,
+        reference=reference,
+        task=task,
+        follow=follow,
+        fit=fit,
+        flip=flip,
+        training=dict(training or {}),
+        settings=dict(settings or {}),
+    )
     return Result(start(request, out, ahead_s=_time.monotonic() - began))
 
 
 def open_run(folder: str | Path, *, trust: bool = False) -> Result:
     """A run made earlier, finished or not.
 
-    `folder`: where it lies. `trust`: where it was searched in a space of its own (`my_model.py:Net`), that file may be run
-    though the run was begun by somebody else, or the file is another by now. Nothing is trained or changed.
+    `folder`: where it lies. `trust`: where it was searched in a space of its own
+    (`my_model.py:Net`), that file may be run though the run was begun by somebody else, or the file
+    is another by now. Nothing is trained or changed.
 
     Raises UserError where there is no run, Damaged where run.json is not as it was written.
 
@@ -224,14 +269,16 @@ def open_run(folder: str | Path, *, trust: bool = False) -> Result:
 
 
 def resume(folder: str | Path, *, data: str | Path | None = None, trust: bool = False) -> Result:
-    """Goes on with a run that was stopped, killed or failed, where it was; a finished one is given back as it is.
+    """Goes on with a run that was stopped, killed or failed, where it was; a finished one is given
+    back as it is.
 
-    `folder`: where it lies. `data`: where the same images lie now, for a run whose images were moved (their contents are
-    compared). `trust`: as of `open_run`. With `steps` the end is that of a run that was never stopped, to the bit; with `time`
-    what was measured stays and the rest uses the time that is left.
+    `folder`: where it lies. `data`: where the same images lie now, for a run whose images were
+    moved (their contents are compared). `trust`: as of `open_run`. With `steps` the end is that of
+    a run that was never stopped, to the bit; with `time` what was measured stays and the rest uses
+    the time that is left.
 
-    Returns the finished run. Raises UserError where there is no run, its images are gone or are others, or another process
-    works on it.
+    Returns the finished run. Raises UserError where there is no run, its images are gone or are
+    others, or another process works on it.
 
     >>> run = archsmith.resume(folder)
     >>> run.summary()["status"]
@@ -244,7 +291,9 @@ def resume(folder: str | Path, *, data: str | Path | None = None, trust: bool = 
     run = Run.open(folder, trust=trust)
     if complete(run):
         return Result(run if data is None else moved(run, str(data)))
-    return Result(continued(run, None if data is None else str(data), ahead_s=_time.monotonic() - began))
+    return Result(
+        continued(run, None if data is None else str(data), ahead_s=_time.monotonic() - began)
+    )
 
 
 def profile(
@@ -259,25 +308,36 @@ def profile(
     seed: int = 0,
     threads: int | None = None,
 ) -> dict[str, Any]:
-    """What the networks of a space cost, and the share of them that keeps a budget, before anything is trained.
+    """What the networks of a space cost, and the share of them that keeps a budget, before anything
+    is trained.
 
-    `data`: images whose classes, channels and size count (a folder, a file, "digits"); without it `classes` and images of
-    `channels` x `size` x `size` pixels (default 32). `space`, `budget`: as of `search`. `latency`: time networks with ONNX
-    Runtime, too (ms). `threads`: of the CPU. `seed`: of the networks that are drawn. What `archsmith profile` does.
+    `data`: images whose classes, channels and size count (a folder, a file, "digits"); without it
+    `classes` and images of `channels` x `size` x `size` pixels (default 32). `space`, `budget`: as
+    of `search`. `latency`: time networks with ONNX Runtime, too (ms). `threads`: of the CPU.
+    `seed`: of the networks that are drawn. What `archsmith profile` does.
 
-    Returns what `archsmith profile --json` prints: plain values, parameters and MACs of one image, memory in bytes. Raises
-    UserError for an unknown space, NothingFits (of archsmith.errors), with the nearest network, where none keeps the budget.
+    Returns what `archsmith profile --json` prints: plain values, parameters and MACs of one image,
+    memory in bytes. Raises UserError for an unknown space, NothingFits (of archsmith.errors), with
+    the nearest network, where none keeps the budget.
 
     >>> found = archsmith.profile(space="vit-nano", size=16, budget="params<=50k", threads=1)
-    >>> found["space_size"], found["metrics"]["params"]["min"], 0 < found["feasible_share"]["share"] < 1
+    >>> share = found["feasible_share"]["share"]
+    >>> found["space_size"], found["metrics"]["params"]["min"], 0 < share < 1
     ('67824', 11210.0, True)
     """
     from archsmith.stages.profiling import profile_space
 
     return profile_space(
-        None if data is None else str(data), space, budget, classes=classes, channels=channels, size=size, latency=latency,
-        threads=threads, seed=seed,
-    )  # fmt: skip
+        None if data is None else str(data),
+        space,
+        budget,
+        classes=classes,
+        channels=channels,
+        size=size,
+        latency=latency,
+        threads=threads,
+        seed=seed,
+    )
 
 
 def score(
@@ -297,24 +357,36 @@ def score(
 ) -> list[dict[str, Any]]:
     """Training-free scores of `sample` networks that keep a budget, or of one that is given.
 
-    `proxies`: names that `archsmith proxies` lists; those that need the same pass share it. `data`: images to score with
-    (default: noise and random labels, of `classes` and `channels` x `size` x `size` pixels), in two batches of `batch`.
-    `architecture`: one to score instead of a sample: an architecture.json, or a file or text in a form that the space's
-    publishers write. `space`, `budget`, `threads`: as of `search`. `seed`: of sample, images and weights. What
-    `archsmith score` does.
+    `proxies`: names that `archsmith proxies` lists; those that need the same pass share it. `data`:
+    images to score with (default: noise and random labels, of `classes` and `channels` x `size` x
+    `size` pixels), in two batches of `batch`. `architecture`: one to score instead of a sample: an
+    architecture.json, or a file or text in a form that the space's publishers write. `space`,
+    `budget`, `threads`: as of `search`. `seed`: of sample, images and weights. What `archsmith
+    score` does.
 
-    Returns a row a network, best first by the first proxy: "key", "options", "params", "macs", "depth", and "scores" by proxy.
-    Raises UserError for unknown names and what cannot be read.
+    Returns a row a network, best first by the first proxy: "key", "options", "params", "macs",
+    "depth", and "scores" by proxy. Raises UserError for unknown names and what cannot be read.
 
-    >>> rows = archsmith.score("nats-size", ["naswot", "params"], sample=3, size=8, batch=8, threads=1)
+    >>> rows = archsmith.score(
+    ...     "nats-size", ["naswot", "params"], sample=3, size=8, batch=8, threads=1
+    ... )
     >>> len(rows), sorted(rows[0]["scores"])
     (3, ['naswot', 'params'])
     """
     from archsmith.stages.scoring import score_space
 
     found = score_space(
-        space, list(proxies), data=None if data is None else str(data), sample=sample,
-        architecture=architecture, budget=budget, classes=classes, channels=channels,
-        size=size, batch=batch, threads=threads, seed=seed,
-    )  # fmt: skip
+        space,
+        list(proxies),
+        data=None if data is None else str(data),
+        sample=sample,
+        architecture=architecture,
+        budget=budget,
+        classes=classes,
+        channels=channels,
+        size=size,
+        batch=batch,
+        threads=threads,
+        seed=seed,
+    )
     return found["networks"]

@@ -1,4 +1,5 @@
-"""What a network is to make of an image: a class, numbers, or the image again. Head, loss and measure of each."""
+"""What a network is to make of an image: a class, numbers, or the image again. Head, loss and
+measure of each."""
 
 from __future__ import annotations
 
@@ -22,11 +23,12 @@ _CODE = 4  # a code has at least so many times fewer numbers than the image, whe
 class Task(Protocol):
     """One task on one data set.
 
-    `names`: of the outputs, in order, where they have any. `outputs`: numbers that the last layer of a space gives for an
-    image; `headed` appends what must follow it. `mirrors`: a mirror image is to be answered like the image. `judge` makes a
-    result of outputs and what was wanted, batch by batch; its "accuracy" is what networks are ranked by, between 0 (no better
-    than a constant; chance) and 1, and `measure` says what it is. "loss", "n" and "interval" (95 % of "accuracy") are there as
-    well.
+    `names`: of the outputs, in order, where they have any. `outputs`: numbers that the last layer
+    of a space gives for an image; `headed` appends what must follow it. `mirrors`: a mirror image
+    is to be answered like the image. `judge` makes a result of outputs and what was wanted, batch
+    by batch; its "accuracy" is what networks are ranked by, between 0 (no better than a constant;
+    chance) and 1, and `measure` says what it is. "loss", "n" and "interval" (95 % of "accuracy")
+    are there as well.
     """
 
     @property
@@ -54,7 +56,8 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Classification:
-    """Outputs (B, classes) are logits, wanted are class indices (B,). `mirrors`: a mirror image is of the same class."""
+    """Outputs (B, classes) are logits, wanted are class indices (B,). `mirrors`: a mirror image is
+    of the same class."""
 
     classes: tuple[str, ...]
     mirrors: bool = False
@@ -83,7 +86,8 @@ class Classification:
 
 @dataclass(frozen=True)
 class Regression:
-    """Outputs and wanted (B, targets), standardized: less `mean`, over `std`, those of the training images."""
+    """Outputs and wanted (B, targets), standardized: less `mean`, over `std`, those of the training
+    images."""
 
     targets: tuple[str, ...]
     mean: tuple[float, ...]
@@ -110,16 +114,20 @@ class Regression:
     def judge(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Any]:
         """`explained`, and "rmse": root mean squared error of each target in its own unit."""
         result, squares = explained(pairs)
-        errors = [math.sqrt(value) * scale for value, scale in zip(squares.tolist(), self.std, strict=True)]
+        errors = [
+            math.sqrt(value) * scale
+            for value, scale in zip(squares.tolist(), self.std, strict=True)
+        ]
         return {**result, "rmse": dict(zip(self.targets, errors, strict=True))}
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """The image from few numbers: outputs and wanted (B, channels, size, size), normalized by `mean` and `std`.
+    """The image from few numbers: outputs and wanted (B, channels, size, size), normalized by
+    `mean` and `std`.
 
-    The network is the encoder, its outputs are the code; a decoder of a fixed form follows and is part of what is counted,
-    trained and shipped.
+    The network is the encoder, its outputs are the code; a decoder of a fixed form follows and is
+    part of what is counted, trained and shipped.
     """
 
     channels: int
@@ -151,7 +159,8 @@ class Reconstruction:
         return max(1, min(_WIDTH, self.channels * self.size**2 // (_CODE * self.sizes[0] ** 2)))
 
     def headed(self, model: nn.Module) -> nn.Module:
-        """With the decoder: nearest-neighbor enlargement and 3 x 3 convolutions, a level for each halving of the side."""
+        """With the decoder: nearest-neighbor enlargement and 3 x 3 convolutions, a level for each
+        halving of the side."""
         (first, *sizes), inputs = self.sizes, self._code
         decoder = nn.Sequential()
         decoder.add_module("unfold", nn.Unflatten(1, (inputs, first, first)))
@@ -172,16 +181,23 @@ class Reconstruction:
         result, squares = explained(pairs)
         scale = torch.tensor(self.std, dtype=torch.float64).view(-1, 1, 1)
         mean = float((squares * scale**2).mean())
-        return {**result, "rmse": {"pixels": math.sqrt(mean)}, "psnr": -10 * math.log10(max(mean, 1e-12))}
+        return {
+            **result,
+            "rmse": {"pixels": math.sqrt(mean)},
+            "psnr": -10 * math.log10(max(mean, 1e-12)),
+        }
 
 
 def _appended(model: nn.Module, name: str, part: nn.Module) -> nn.Module:
-    """The model with one more part after its last: in itself where it is a Sequential, else in its `head`."""
+    """The model with one more part after its last: in itself where it is a Sequential, else in its
+    `head`."""
     head = model if isinstance(model, nn.Sequential) else getattr(model, "head", None)
     if not isinstance(head, nn.Sequential) or hasattr(model, "propose"):
         raise UserError(
-            f"{type(model).__name__} cannot be given a {name}: that takes an nn.Sequential, or a module whose last part is an "
-            "nn.Sequential called 'head', and one that does not count itself; choose another --space, or --task classification"
+            f"{type(model).__name__} cannot be given a {name}: that takes an nn.Sequential, or a "
+            f"module whose last part is an "
+            "nn.Sequential called 'head', and one that does not count itself; choose another "
+            "--space, or --task classification"
         )
     head.add_module(name, part)
     return model
@@ -190,11 +206,23 @@ def _appended(model: nn.Module, name: str, part: nn.Module) -> nn.Module:
 def to_json(task: Task) -> dict[str, Any]:
     """What a run keeps; `from_json` turns it back."""
     own = vars(task)
-    return {"task": task.kind, "measure": task.measure, **{k: list(v) if isinstance(v, tuple) else v for k, v in own.items()}}
+    return {
+        "task": task.kind,
+        "measure": task.measure,
+        **{k: list(v) if isinstance(v, tuple) else v for k, v in own.items()},
+    }
 
 
 def from_json(kept: Mapping[str, Any]) -> Task:
     """The task that `to_json` wrote."""
-    own = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items() if k not in ("task", "measure")}
-    kinds: dict[str, Any] = {"classification": Classification, "regression": Regression, "reconstruction": Reconstruction}
+    own = {
+        k: tuple(v) if isinstance(v, list) else v
+        for k, v in kept.items()
+        if k not in ("task", "measure")
+    }
+    kinds: dict[str, Any] = {
+        "classification": Classification,
+        "regression": Regression,
+        "reconstruction": Reconstruction,
+    }
     return kinds[kept["task"]](**own)

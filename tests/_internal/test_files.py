@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from archsmith._internal.files import append_line, beside, clear_partials, exchange_folder, put_aside, replace_file
+from archsmith._internal.files import (
+    append_line,
+    beside,
+    clear_partials,
+    exchange_folder,
+    put_aside,
+    replace_file,
+)
 from archsmith.errors import UserError
 
 
@@ -37,7 +44,9 @@ def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["run.json", "report.html", "search-00ff.safetensors"])
-def test_what_dead_processes_left_is_cleared_and_what_living_ones_write_stays(tmp_path: Path, name: str) -> None:
+def test_what_dead_processes_left_is_cleared_and_what_living_ones_write_stays(
+    tmp_path: Path, name: str
+) -> None:
     left = tmp_path / f"{name}.{dead()}-0123abcd.partial"
     living, mine = beside(tmp_path / name), tmp_path / f"{name}.partial"
     for path in (left, living, mine):
@@ -58,7 +67,9 @@ def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path) -> None:
     assert not Path("/dev/null").is_file()
 
 
-def test_a_torn_line_is_ended_and_one_that_does_not_fit_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torn_line_is_ended_and_one_that_does_not_fit_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "log"
     append_line(path, "one")
     path.write_bytes(path.read_bytes() + b'{"torn')

@@ -23,10 +23,17 @@ def listening() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def _stopped(folder: Path, words: tuple[str, ...], wait: float, *, times: int = 1) -> tuple[int, str]:
+def _stopped(
+    folder: Path, words: tuple[str, ...], wait: float, *, times: int = 1
+) -> tuple[int, str]:
     command = [sys.executable, "-m", "archsmith", *words]
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder, preexec_fn=_listening
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        preexec_fn=_listening,
     ) as process:
         try:
             time.sleep(wait)
@@ -40,7 +47,8 @@ def _stopped(folder: Path, words: tuple[str, ...], wait: float, *, times: int = 
 
 
 def _listening() -> None:
-    """A shell starts what it puts into the background with interrupts ignored, tests too; nobody has asked for that here."""
+    """A shell starts what it puts into the background with interrupts ignored, tests too; nobody
+    has asked for that here."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -54,7 +62,9 @@ def _listening() -> None:
         (("bench", "proxies", "--benchmark", "toy", "--sample", "0", "--workers", "1"), 3.0),
     ],
 )
-def test_ctrl_c_is_one_line_and_130_at_any_moment(tmp_path: Path, words: tuple[str, ...], wait: float) -> None:
+def test_ctrl_c_is_one_line_and_130_at_any_moment(
+    tmp_path: Path, words: tuple[str, ...], wait: float
+) -> None:
     code, err = _stopped(tmp_path, words, wait)
     assert code == 130
     assert err.count("stopped") == 1 and "Traceback" not in err and "error" not in err

@@ -22,17 +22,21 @@ from archsmith.training import Recipe, advance, start
 torch.set_num_threads(1)
 for width in range(1, 8):
     network = nn.Sequential(
-        nn.Conv2d(1, width, 3, padding=1), nn.Conv2d(width, 4, 1, stride=2, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        nn.Conv2d(1, width, 3, padding=1), nn.Conv2d(width, 4, 1, stride=2, bias=False),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten()
     )
     state = start(network, Recipe(lr=0.01))
-    advance(state, iter([(torch.rand(64, 1, 8, 8), torch.randint(0, 4, (64,)))] * 20), total_steps=20)
+    batch = torch.rand(64, 1, 8, 8), torch.randint(0, 4, (64,))
+    advance(state, iter([batch] * 20), total_steps=20)
     rubbish = [bytearray(100 + 7 * i) for i in range(500)]
 print("done")
 """
 
 
 def test_small_strided_convolutions_are_trained_in_a_process_that_lives() -> None:
-    done = subprocess.run([sys.executable, "-c", TRAINED], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINED], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0 and "done" in done.stdout, done.stderr[-2000:]
 
 

@@ -1,4 +1,5 @@
-"""Processes: who is alive, how one is interrupted, how new ones start, also where a system has no fork and no signal masks."""
+"""Processes: who is alive, how one is interrupted, how new ones start, also where a system has no
+fork and no signal masks."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def test_a_process_is_alive_until_it_has_ended_waited_for_or_not() -> None:
             if not processes.alive(child.pid):
                 break
             time.sleep(0.05)
-        assert child.returncode is None and not processes.alive(child.pid)  # nobody has waited for it yet
+        # nobody has waited for it yet
+        assert child.returncode is None and not processes.alive(child.pid)
     assert not processes.alive(child.pid)
 
 
@@ -45,10 +47,14 @@ def test_a_number_that_no_process_has_is_none(number: int) -> None:
 
 @pytest.mark.parametrize("windows", [False, True])
 @pytest.mark.parametrize("from_a_thread", [False, True])
-def test_an_interrupt_reaches_the_first_thread(monkeypatch: pytest.MonkeyPatch, windows: bool, from_a_thread: bool) -> None:
+def test_an_interrupt_reaches_the_first_thread(
+    monkeypatch: pytest.MonkeyPatch, windows: bool, from_a_thread: bool
+) -> None:
     monkeypatch.setattr(processes, "WINDOWS", windows)
     if windows:
-        monkeypatch.setattr(os, "kill", lambda *given: pytest.fail("os.kill ends a process of Windows"))
+        monkeypatch.setattr(
+            os, "kill", lambda *given: pytest.fail("os.kill ends a process of Windows")
+        )
     with pytest.raises(KeyboardInterrupt):
         if from_a_thread:
             threading.Timer(0.05, processes.interrupt_self).start()
@@ -60,8 +66,13 @@ def test_an_interrupt_reaches_the_first_thread(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_fork_only_where_it_is_asked_for_there_and_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["fork", "spawn", "forkserver"])
-    assert processes.start_method(fork=True) == "fork" and processes.start_method(fork=False) == "spawn"
+    monkeypatch.setattr(
+        multiprocessing, "get_all_start_methods", lambda: ["fork", "spawn", "forkserver"]
+    )
+    assert (
+        processes.start_method(fork=True) == "fork"
+        and processes.start_method(fork=False) == "spawn"
+    )
     with monkeypatch.context() as patch:
         patch.setattr(sys, "platform", "darwin")
         assert processes.start_method(fork=True) == "spawn"
@@ -69,7 +80,9 @@ def test_a_fork_only_where_it_is_asked_for_there_and_safe(monkeypatch: pytest.Mo
     assert processes.start_method(fork=True) == "spawn"
 
 
-def test_without_masks_nothing_is_held_and_a_worker_makes_itself_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_masks_nothing_is_held_and_a_worker_makes_itself_deaf(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     interrupts.deaf()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # `held` does it here
     monkeypatch.delattr(signal, "pthread_sigmask")

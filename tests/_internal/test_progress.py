@@ -1,4 +1,5 @@
-"""Progress as a person reads it: plain lines where there is no terminal, a table where there is one."""
+"""Progress as a person reads it: plain lines where there is no terminal, a table where there is
+one."""
 
 from __future__ import annotations
 
@@ -76,7 +77,9 @@ def test_what_is_told_moves_no_cursor(text: str) -> None:
     assert out.getvalue().rstrip("\n").isprintable()
 
 
-@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "No space left on device"), ValueError("closed")])
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(), OSError(28, "No space left on device"), ValueError("closed")]
+)
 def test_a_log_that_cannot_be_written_ends_no_run(error: Exception) -> None:
     class Full(io.StringIO):
         def write(self, text: str) -> int:

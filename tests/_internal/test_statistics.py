@@ -29,7 +29,9 @@ def test_wilson_holds_the_estimate(case: tuple[int, int]) -> None:
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 10**6))
-def test_apart_is_symmetric_and_more_images_tell_more_apart(first: float, second: float, n: int) -> None:
+def test_apart_is_symmetric_and_more_images_tell_more_apart(
+    first: float, second: float, n: int
+) -> None:
     assert apart(first, second, n) == apart(second, first, n)
     assert not apart(first, first, n)
     assert not apart(first, second, n) or apart(first, second, 2 * n)
@@ -42,16 +44,22 @@ def test_apart_by_a_standard_error(n: int, answer: bool) -> None:
 
 def test_the_bootstrap_of_a_mean_is_as_wide_as_its_standard_error() -> None:
     values = np.random.default_rng(5).standard_normal(400)
-    low, high = middle_95(np.array([values[rows].mean() for rows in resampled(len(values), 4000, seed=1)]))
+    low, high = middle_95(
+        np.array([values[rows].mean() for rows in resampled(len(values), 4000, seed=1)])
+    )
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.05)
     assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.01)
 
 
 def test_rows_are_drawn_with_replacement_and_come_again() -> None:
     rows = list(resampled(50, 20, seed=3))
-    assert len(rows) == 20 and all(drawn.shape == (50,) and drawn.min() >= 0 and drawn.max() < 50 for drawn in rows)
+    assert len(rows) == 20 and all(
+        drawn.shape == (50,) and drawn.min() >= 0 and drawn.max() < 50 for drawn in rows
+    )
     assert len(set(rows[0].tolist())) < 50
-    assert np.array_equal(rows, list(resampled(50, 20, seed=3))) and not np.array_equal(rows, list(resampled(50, 20)))
+    assert np.array_equal(rows, list(resampled(50, 20, seed=3))) and not np.array_equal(
+        rows, list(resampled(50, 20))
+    )
 
 
 def test_what_is_not_finite_has_no_part_in_an_interval() -> None:

@@ -19,14 +19,22 @@ _SLICES = {
 
 
 def test_what_is_not_finite_has_a_rank() -> None:
-    assert ranked_last([1.0, math.nan, 3.0, -math.inf, math.inf]).tolist() == [1.0, 0.0, 3.0, 0.0, 4.0]
+    assert ranked_last([1.0, math.nan, 3.0, -math.inf, math.inf]).tolist() == [
+        1.0,
+        0.0,
+        3.0,
+        0.0,
+        4.0,
+    ]
     assert ranked_last([math.nan, math.nan]).tolist() == [-1.0, -1.0]
 
 
 def test_a_perfect_score_and_its_opposite() -> None:
     truth = np.linspace(50, 90, 40)
     best, worst = judge([truth * 2], truth), judge([-truth], truth)
-    assert [best[key] for key in ("kendall_all", "spearman_top_tenth", "ndcg")] == pytest.approx([1.0, 1.0, 1.0])
+    assert [best[key] for key in ("kendall_all", "spearman_top_tenth", "ndcg")] == pytest.approx(
+        [1.0, 1.0, 1.0]
+    )
     assert best["top_pick"] == 90 and worst["top_pick"] == 50
     assert worst["kendall_all"] == pytest.approx(-1.0) and worst["kendall_high"] <= -0.99
 
@@ -63,7 +71,11 @@ def test_log_ranks_share_ties_and_put_the_broken_last() -> None:
 def test_a_rank_sum_by_hand() -> None:
     ensemble = Ensemble("two", (("a", 1.0), ("b", -2.0)), "")
     found = rank_sum(ensemble, {"a": [1, 2, 3], "b": [9, 5, 7], "c": [0, 0, 0]})
-    expected = [math.log(1 / 3) + 2 * math.log(1 / 3), math.log(2 / 3) + 2 * math.log(3 / 3), math.log(1) + 2 * math.log(2 / 3)]
+    expected = [
+        math.log(1 / 3) + 2 * math.log(1 / 3),
+        math.log(2 / 3) + 2 * math.log(3 / 3),
+        math.log(1) + 2 * math.log(2 / 3),
+    ]
     assert found == pytest.approx(expected)
     with pytest.raises(UserError, match="needs the score 'b'"):
         rank_sum(ensemble, {"a": [1, 2]})
@@ -80,8 +92,13 @@ def test_the_table_leaves_out_what_is_not_known() -> None:
     assert found[0].split() == ["Kendall", "sd"] and found[1].split() == ["zico", "0.500"]
 
 
-@pytest.mark.parametrize(("networks", "kept"), [(24, ("top_half",)), (12, ()), (60, ("top_half",)), (200, tuple(_SLICES))])
-def test_what_is_of_too_few_networks_is_left_out_and_their_number_told(networks: int, kept: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("networks", "kept"),
+    [(24, ("top_half",)), (12, ()), (60, ("top_half",)), (200, tuple(_SLICES))],
+)
+def test_what_is_of_too_few_networks_is_left_out_and_their_number_told(
+    networks: int, kept: tuple[str, ...]
+) -> None:
     truth = np.linspace(50, 90, networks)
     rows = {"params": judge([truth], truth)}
     for name, keys in _SLICES.items():
@@ -94,6 +111,7 @@ def test_what_is_of_too_few_networks_is_left_out_and_their_number_told(networks:
 
 
 def test_holm_adjusts_for_the_number_of_comparisons() -> None:
-    """Holm, 1979: the smallest times their number, the next times one less, never falling; written out."""
+    """Holm, 1979: the smallest times their number, the next times one less, never falling; written
+    out."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == [1.0, 1.0] and holm([0.02]) == [0.02] and holm([]) == []

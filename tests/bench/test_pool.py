@@ -19,7 +19,9 @@ from archsmith.bench.pool import processes, results
 def test_every_future_comes_with_its_result() -> None:
     with ThreadPoolExecutor(2) as pool:
         futures = {pool.submit(pow, n, 2): n for n in range(5)}
-        assert {futures[future]: value for future, value in results(pool, futures)} == {n: n * n for n in range(5)}
+        assert {futures[future]: value for future, value in results(pool, futures)} == {
+            n: n * n for n in range(5)
+        }
 
 
 def test_after_a_failure_what_has_not_begun_is_dropped() -> None:
@@ -33,16 +35,25 @@ def test_after_a_failure_what_has_not_begun_is_dropped() -> None:
         raise ValueError("it broke")
 
     with ThreadPoolExecutor(2) as pool:
-        futures = [pool.submit(wait, 0), pool.submit(fail), pool.submit(wait, 1), *(pool.submit(wait, n) for n in range(2, 20))]
+        futures = [
+            pool.submit(wait, 0),
+            pool.submit(fail),
+            pool.submit(wait, 1),
+            *(pool.submit(wait, n) for n in range(2, 20)),
+        ]
         with pytest.raises(ValueError, match="it broke"):
             list(results(pool, futures))
         go_on.set()
     assert len(begun) < 20 and sum(future.cancelled() for future in futures) > 0
 
 
-def test_where_python_has_no_process_that_tidies_up_none_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_python_has_no_process_that_tidies_up_none_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("archsmith.bench.pool.WINDOWS", True)
-    monkeypatch.setattr("multiprocessing.resource_tracker.ensure_running", lambda: pytest.fail("started"))
+    monkeypatch.setattr(
+        "multiprocessing.resource_tracker.ensure_running", lambda: pytest.fail("started")
+    )
     processes(1).shutdown()
 
 
@@ -88,6 +99,9 @@ def alive(process: int) -> bool:
     """Not a zombie either, where that can be told."""
     try:
         os.kill(process, 0)
-        return not Path("/proc").exists() or Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return (
+            not Path("/proc").exists()
+            or Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )
     except (ProcessLookupError, FileNotFoundError):
         return False

@@ -25,10 +25,17 @@ def test_scored_judged_and_gone_on_with(tmp_path: Path) -> None:
     assert set(rows) == {"params", "effective_params", "naswot"} and found["networks"] == 5
     lines = (tmp_path / "scores.jsonl").read_text().splitlines()
     assert len(lines) == 5 and all(set(json.loads(line)["scores"]) == set(rows) for line in lines)
-    (tmp_path / "scores.jsonl").write_text("\n".join(lines[:3]) + '\n{"seed": 0, "key": "to')  # cut off in the middle
-    again = compare(Setting("toy", ("params", "effective_params", "naswot"), sample=5, batch=4), tmp_path, workers=1)
+    # cut off in the middle
+    (tmp_path / "scores.jsonl").write_text("\n".join(lines[:3]) + '\n{"seed": 0, "key": "to')
+    again = compare(
+        Setting("toy", ("params", "effective_params", "naswot"), sample=5, batch=4),
+        tmp_path,
+        workers=1,
+    )
     assert again["truths"] == found["truths"]
-    assert sum('"key"' in line for line in (tmp_path / "scores.jsonl").read_text().splitlines()) == 6
+    assert (
+        sum('"key"' in line for line in (tmp_path / "scores.jsonl").read_text().splitlines()) == 6
+    )
     page.write_proxies(found, tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text()
     assert "naswot" in html and "<script" not in html
@@ -37,10 +44,13 @@ def test_scored_judged_and_gone_on_with(tmp_path: Path) -> None:
         compare(Setting("toy", ("params",), sample=5, batch=8), tmp_path)
 
 
-def test_networks_that_compute_the_same_get_the_same_scores_and_their_own_counts(tmp_path: Path) -> None:
+def test_networks_that_compute_the_same_get_the_same_scores_and_their_own_counts(
+    tmp_path: Path,
+) -> None:
     space = load("toy").space
     none = dict.fromkeys(space, "none")
-    archs = [space.check(none), space.check(none | {"edge0to1": "nor_conv_3x3"})]  # no way from that edge to the output
+    # no way from that edge to the output
+    archs = [space.check(none), space.check(none | {"edge0to1": "nor_conv_3x3"})]
     proxies.score(Setting("toy", ("naswot", "params"), None, batch=4), archs, tmp_path, workers=1)
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     by_key = {row["key"]: row["scores"] for row in rows}
@@ -73,7 +83,11 @@ def test_bad_settings_are_named() -> None:
 @pytest.mark.parametrize("space", [space.name for space in SPACES.values() if space.canonical])
 def test_a_cell_goes_by_its_form_without_dead_operations(space: str) -> None:
     dead = _with_dead_operations(space)
-    assert _network_key(space, dead) == SPACES[space].form(dead).key == _network_key(space, SPACES[space].form(dead))
+    assert (
+        _network_key(space, dead)
+        == SPACES[space].form(dead).key
+        == _network_key(space, SPACES[space].form(dead))
+    )
 
 
 def test_a_cell_is_scored_without_its_dead_operations() -> None:
@@ -81,7 +95,9 @@ def test_a_cell_is_scored_without_its_dead_operations() -> None:
     images = [(torch.randn(4, 3, 32, 32), torch.randint(0, 10, (4,))) for _ in range(2)]
     _begin(_Job("transnas", 10, 32, ("naswot",), 4, {0: images}, "cpu"))
     try:
-        (_, _, whole, _), (_, _, lean, _) = _work(0, [dict(dead), dict(SPACES["transnas"].form(dead))])
+        (_, _, whole, _), (_, _, lean, _) = _work(
+            0, [dict(dead), dict(SPACES["transnas"].form(dead))]
+        )
     finally:
         _job.clear()
     assert whole == lean
@@ -89,4 +105,8 @@ def test_a_cell_is_scored_without_its_dead_operations() -> None:
 
 def _with_dead_operations(space: str) -> Architecture:
     cells, rng = search_space(build(space, 10, 3, 32)), Random(0)
-    return next(arch for arch in (cells.sample(rng) for _ in range(1000)) if SPACES[space].form(arch) != arch)
+    return next(
+        arch
+        for arch in (cells.sample(rng) for _ in range(1000))
+        if SPACES[space].form(arch) != arch
+    )

@@ -1,4 +1,5 @@
-"""`archsmith bench supernets`: what it trains, estimates and writes; that it goes on; what estimators are called."""
+"""`archsmith bench supernets`: what it trains, estimates and writes; that it goes on; what
+estimators are called."""
 
 from __future__ import annotations
 
@@ -17,9 +18,16 @@ from archsmith.errors import UserError
 from archsmith.spaces.catalog.nasbench201 import NASBENCH201
 
 SMALL: dict[str, Any] = {
-    "data": "digits", "benchmark": "toy", "sample": 24, "updates": 10, "batch": 8, "size": 8, "width": 4, "calibration": 32,
+    "data": "digits",
+    "benchmark": "toy",
+    "sample": 24,
+    "updates": 10,
+    "batch": 8,
+    "size": 8,
+    "width": 4,
+    "calibration": 32,
     "held_out": 32,
-}  # fmt: skip
+}
 ESTIMATORS = (
     "one-shot",
     "longer",
@@ -37,11 +45,19 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
 
 def test_every_estimator_has_a_row_and_equal_cost(found: tuple[dict[str, Any], Path]) -> None:
     scores = found[0]["scores"]
-    assert set(scores) >= {*ESTIMATORS, *(f"{name} by accuracy" for name in ESTIMATORS), FREE, "params", "effective params"}
+    assert set(scores) >= {
+        *ESTIMATORS,
+        *(f"{name} by accuracy" for name in ESTIMATORS),
+        FREE,
+        "params",
+        "effective params",
+    }
     assert scores["one-shot"]["updates"] == 10 and scores[FREE]["updates"] == 0
     assert f"{FREE} by accuracy" not in scores
     assert all(scores[name]["updates"] == pytest.approx(20, abs=4) for name in ESTIMATORS[1:])
-    assert all(-1 <= row["kendall_all"] <= 1 and 0 <= row["top_found"] <= 1 for row in scores.values())
+    assert all(
+        -1 <= row["kendall_all"] <= 1 and 0 <= row["top_found"] <= 1 for row in scores.values()
+    )
     assert set(found[0]["differences"]) == set(ESTIMATORS[2:])
     assert all(len(d["seeds"]) == 1 for d in found[0]["differences"].values())
 
@@ -57,7 +73,9 @@ def test_splits_and_leaves_are_told(found: tuple[dict[str, Any], Path]) -> None:
 
 def test_files_and_page(found: tuple[dict[str, Any], Path]) -> None:
     result, out = found
-    assert json.loads((out / "table.json").read_text())["scores"] == json.loads(json.dumps(result["scores"]))
+    assert json.loads((out / "table.json").read_text())["scores"] == json.loads(
+        json.dumps(result["scores"])
+    )
     assert (out / "table.csv").read_text().startswith("estimator,")
     page.write_supernets(result, out / "page.html")
     assert "Shared weights on toy" in (out / "page.html").read_text()
@@ -72,7 +90,9 @@ def test_what_is_there_is_not_done_again(found: tuple[dict[str, Any], Path]) -> 
         compare(Setting(**{**SMALL, "updates": 11}), out, workers=1)
 
 
-def test_lost_estimates_are_made_again_from_the_weights_that_are_kept(found: tuple[dict[str, Any], Path]) -> None:
+def test_lost_estimates_are_made_again_from_the_weights_that_are_kept(
+    found: tuple[dict[str, Any], Path],
+) -> None:
     result, out = found
     path = out / "estimates.jsonl"
     lines = path.read_text().splitlines()
@@ -110,8 +130,32 @@ def test_restrictions() -> None:
 def test_an_unknown_split_ends_in_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    words = ("bench", "supernets", "--data", "digits", "--benchmark", "toy", "--size", "8", "--width", "4", "--updates", "2")
-    more = ("--sample", "4", "--calibration", "16", "--held-out", "16", "--workers", "1", "--out", str(tmp_path / "a"))
+    words = (
+        "bench",
+        "supernets",
+        "--data",
+        "digits",
+        "--benchmark",
+        "toy",
+        "--size",
+        "8",
+        "--width",
+        "4",
+        "--updates",
+        "2",
+    )
+    more = (
+        "--sample",
+        "4",
+        "--calibration",
+        "16",
+        "--held-out",
+        "16",
+        "--workers",
+        "1",
+        "--out",
+        str(tmp_path / "a"),
+    )
     code, _, err = call(capsys, monkeypatch, *words, *more, "--estimators", "few-shot:edge9to9")
     assert code == 2 and "cannot split on 'edge9to9'" in err and "Traceback" not in err
     code, _, err = call(capsys, monkeypatch, *words, *more, "--space", "nasbench21")

@@ -1,4 +1,5 @@
-"""The command line as a user meets it: listings, mistakes and their messages, exit codes; the whole job is in test_pipeline."""
+"""The command line as a user meets it: listings, mistakes and their messages, exit codes; the whole
+job is in test_pipeline."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ Call = tuple[pytest.CaptureFixture[str], pytest.MonkeyPatch]
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
+def cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Call:
     monkeypatch.chdir(tmp_path)
     return capsys, monkeypatch
 
@@ -29,7 +32,18 @@ def test_help_needs_no_torch() -> None:
     code += "try:\n    main()\nexcept SystemExit:\n    pass\nassert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("search", "resume", "report", "export", "profile", "score", "spaces", "methods", "proxies", "doctor"):
+    for command in (
+        "search",
+        "resume",
+        "report",
+        "export",
+        "profile",
+        "score",
+        "spaces",
+        "methods",
+        "proxies",
+        "doctor",
+    ):
         assert command in done.stdout
 
 
@@ -94,11 +108,26 @@ def test_out_without_permission(cli: Call, tmp_path: Path) -> None:
 
 def test_profile_and_score(cli: Call) -> None:
     code, out, _ = call(
-        *cli, "profile", "--space", "vit-nano", "--size", "8", "--budget", "params<=20k", "--threads", "1", "--json"
+        *cli,
+        "profile",
+        "--space",
+        "vit-nano",
+        "--size",
+        "8",
+        "--budget",
+        "params<=20k",
+        "--threads",
+        "1",
+        "--json",
     )
     found = json.loads(out)
     fitting = found["feasible_share"]
-    assert code == 0 and fitting["share"] < 0.1 and fitting["found"] > 0 and found["metrics"]["params"]["min"] < 20_000
+    assert (
+        code == 0
+        and fitting["share"] < 0.1
+        and fitting["found"] > 0
+        and found["metrics"]["params"]["min"] < 20_000
+    )
     words = (
         "score",
         "--size",
@@ -118,7 +147,9 @@ def test_profile_and_score(cli: Call) -> None:
     rows = json.loads(out)["networks"]
     assert code == 0 and len(rows) == 3
     assert all(row["scores"]["params"] == row["params"] <= 20_000 for row in rows)
-    assert [row["scores"]["zico"] for row in rows] == sorted((row["scores"]["zico"] for row in rows), reverse=True)
+    assert [row["scores"]["zico"] for row in rows] == sorted(
+        (row["scores"]["zico"] for row in rows), reverse=True
+    )
     code, text, _ = call(*cli, *words)
     assert code == 0 and all(row["key"] in text for row in rows)
 
@@ -146,19 +177,39 @@ def test_scores_that_come_in_parts_are_shown_by_part(cli: Call) -> None:
     )
     code, out, _ = call(*cli, *words, "--json")
     rows = [row["scores"] for row in json.loads(out)["networks"]]
-    assert code == 0 and list(rows[0])[0] == "ntk" and list(rows[0])[-1] == "params" and "az_nas.trainability" in rows[0]
-    assert [row["ntk"] for row in rows] == sorted(row["ntk"] for row in rows)  # the smaller the better
+    assert (
+        code == 0
+        and list(rows[0])[0] == "ntk"
+        and list(rows[0])[-1] == "params"
+        and "az_nas.trainability" in rows[0]
+    )
+    # the smaller the better
+    assert [row["ntk"] for row in rows] == sorted(row["ntk"] for row in rows)
     code, out, _ = call(*cli, *words)
     assert code == 0 and " az_nas.expressivity " in out
 
 
 @pytest.mark.parametrize("moved", [True, False])
-def test_images_that_were_moved_are_found_again_or_the_run_stays_as_it_was(cli: Call, tmp_path: Path, moved: bool) -> None:
+def test_images_that_were_moved_are_found_again_or_the_run_stays_as_it_was(
+    cli: Call, tmp_path: Path, moved: bool
+) -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (60, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(60) % 3)
     np.savez(tmp_path / "other.npz", images=images[::-1], labels=np.arange(60) % 3)
-    words = ("search", "a.npz", "--steps", "8", "--trials", "8", "--threads", "1", "--no-reference", "--out", "r")
+    words = (
+        "search",
+        "a.npz",
+        "--steps",
+        "8",
+        "--trials",
+        "8",
+        "--threads",
+        "1",
+        "--no-reference",
+        "--out",
+        "r",
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("archsmith.stages.profile.profile", interrupted)
         assert call(*cli, *words, "--space", "vit-nano")[0] == 130
@@ -170,7 +221,11 @@ def test_images_that_were_moved_are_found_again_or_the_run_stays_as_it_was(cli: 
     if moved:
         assert code == 130 and kept == str(tmp_path / "b.npz")
     else:
-        assert code == 2 and "not the data this run began with" in err and kept == str(tmp_path / "a.npz")
+        assert (
+            code == 2
+            and ("not the data this run began with") in err
+            and kept == str(tmp_path / "a.npz")
+        )
 
 
 def interrupted(*_: object) -> None:
@@ -179,7 +234,9 @@ def interrupted(*_: object) -> None:
 
 def test_how_a_request_was_read_is_told_and_kept(cli: Call, tmp_path: Path) -> None:
     cli[1].setattr("archsmith.stages.look.look", interrupted)
-    code, _, err = call(*cli, "search", "digits", "--budget", "flops<=60M, latency<=5", "--time", "5", "--out", "r")
+    code, _, err = call(
+        *cli, "search", "digits", "--budget", "flops<=60M, latency<=5", "--time", "5", "--out", "r"
+    )
     notes = json.loads((tmp_path / "r" / "run.json").read_text())["notes"]
     assert code == 130 and len(notes) == 3 and all(f"note: {note}" in err for note in notes)
     events = (tmp_path / "r" / "events.jsonl").read_text()
@@ -196,7 +253,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = np.random.default_rng(0).integers(0, 255, (60, 8, 8), dtype=np.uint8)
     np.savez(folder / "a.npz", images=images, labels=np.arange(60) % 3)
     (folder / "sizes.py").write_text(SIZES)
-    asked: dict[str, Any] = {"data": str(folder / "a.npz"), "space": f"{folder / 'sizes.py'}:Net", "steps": 4, "time_s": None}
+    asked: dict[str, Any] = {
+        "data": str(folder / "a.npz"),
+        "space": f"{folder / 'sizes.py'}:Net",
+        "steps": 4,
+        "time_s": None,
+    }
     start(request_from(**asked, trials=8, threads=1, reference=False), folder / "r")
     np.savez(folder / "other.npz", images=images[::-1], labels=np.arange(60) % 3)
     return folder
@@ -207,7 +269,9 @@ TRAIN = ("train", "r", "--steps", "3")
 
 
 @pytest.mark.parametrize("words", [AGAIN, TRAIN, ("resume", "r")])
-def test_images_of_a_finished_run_may_lie_anywhere_if_they_are_the_same(cli: Call, finished: Path, words: tuple) -> None:
+def test_images_of_a_finished_run_may_lie_anywhere_if_they_are_the_same(
+    cli: Call, finished: Path, words: tuple
+) -> None:
     cli[1].chdir(finished)
     before = json.loads(Path("r/run.json").read_text())
     new = () if words[0] == "resume" else ("--out", f"new-{words[0]}")
@@ -221,7 +285,11 @@ def test_images_of_a_finished_run_may_lie_anywhere_if_they_are_the_same(cli: Cal
         assert json.loads(Path("r/run.json").read_text()) == before
     code, out, err = call(*cli, *words, *new, "--data", "moved.npz")
     kept = json.loads(Path(new[1] if new else "r", "run.json").read_text())
-    assert code in (0, 3) and kept["request"]["data"] == str(finished / "moved.npz") and kept["status"] == "done"
+    assert (
+        code in (0, 3)
+        and kept["request"]["data"] == str(finished / "moved.npz")
+        and kept["status"] == "done"
+    )
     Path("moved.npz").rename("a.npz")
     if not new:
         assert call(*cli, "resume", "r", "--data", "a.npz")[0] == code
@@ -239,12 +307,17 @@ def test_images_of_a_finished_run_may_lie_anywhere_if_they_are_the_same(cli: Cal
         (("search", "a.npz", "--steps", "3", "--out", "r/x/y"), "the folder of another run"),
     ],
 )
-def test_a_command_that_is_refused_leaves_no_folder(cli: Call, finished: Path, words: tuple, said: str) -> None:
+def test_a_command_that_is_refused_leaves_no_folder(
+    cli: Call, finished: Path, words: tuple, said: str
+) -> None:
     cli[1].chdir(finished)
     before = sorted(str(path) for path in Path().rglob("*") if "trials.sqlite-" not in path.name)
     code, _, err = call(*cli, *words, *(() if "--out" in words else ("--out", "refused")))
     assert code == 2 and said in err and err.count("error: ") == 1
-    assert sorted(str(path) for path in Path().rglob("*") if "trials.sqlite-" not in path.name) == before
+    assert (
+        sorted(str(path) for path in Path().rglob("*") if "trials.sqlite-" not in path.name)
+        == before
+    )
 
 
 @pytest.mark.parametrize(
@@ -260,7 +333,9 @@ def test_a_command_that_is_refused_leaves_no_folder(cli: Call, finished: Path, w
         ("r/mine.onnx", False, ""),
     ],
 )
-def test_export_replaces_models_only_and_none_of_any_run(cli: Call, finished: Path, path: str, there: bool, said: str) -> None:
+def test_export_replaces_models_only_and_none_of_any_run(
+    cli: Call, finished: Path, path: str, there: bool, said: str
+) -> None:
     cli[1].chdir(finished)
     if not Path("copy").exists():
         shutil.copytree("r", "copy")
@@ -269,7 +344,11 @@ def test_export_replaces_models_only_and_none_of_any_run(cli: Call, finished: Pa
     before = Path(path).read_bytes() if there else None
     code, _, err = call(*cli, "export", "r", "--format", "onnx", "--out", path)
     assert (code, said in err) == (2 if said else 0, True)
-    assert not said or Path(path).exists() == there and (not there or Path(path).read_bytes() == before)
+    assert (
+        not said
+        or Path(path).exists() == there
+        and (not there or Path(path).read_bytes() == before)
+    )
     Path("r/mine.onnx").unlink(missing_ok=True)
 
 
@@ -285,7 +364,9 @@ def test_export_replaces_models_only_and_none_of_any_run(cli: Call, finished: Pa
         lambda best: [shutil.rmtree(best), best.write_text("my remarks")],
     ],
 )
-def test_what_somebody_wrote_into_best_is_kept_when_it_is_shipped_again(cli: Call, finished: Path, change: Any) -> None:
+def test_what_somebody_wrote_into_best_is_kept_when_it_is_shipped_again(
+    cli: Call, finished: Path, change: Any
+) -> None:
     cli[1].chdir(finished)
     shutil.rmtree("k", ignore_errors=True)
     shutil.copytree("r", "k")
@@ -296,11 +377,22 @@ def test_what_somebody_wrote_into_best_is_kept_when_it_is_shipped_again(cli: Cal
     assert kept == [b"my remarks"] and "my remarks" not in Path("k/best/card.md").read_text()
 
 
-@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"torn"), lambda path: path.write_bytes(b"")])
-def test_what_is_advised_for_a_lost_checkpoint_works(cli: Call, finished: Path, change: Any) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [Path.unlink, lambda path: path.write_bytes(b"torn"), lambda path: path.write_bytes(b"")],
+)
+def test_what_is_advised_for_a_lost_checkpoint_works(
+    cli: Call, finished: Path, change: Any
+) -> None:
     cli[1].chdir(finished)
-    assert call(*cli, "again", "r", "--budget", "params<=60k", "--steps", "3", "--out", "both")[0] in (0, 3)
-    which = "reference" if json.loads(call(*cli, "resume", "both", "--json")[1])["network"] == "search" else "search"
+    assert call(*cli, "again", "r", "--budget", "params<=60k", "--steps", "3", "--out", "both")[
+        0
+    ] in (0, 3)
+    which = (
+        "reference"
+        if json.loads(call(*cli, "resume", "both", "--json")[1])["network"] == "search"
+        else "search"
+    )
     words = ("export", "both", "--network", which, "--out", "net.safetensors")
     assert call(*cli, *words)[0] == 0
     for path in Path("both/checkpoints").glob(f"{which}-*"):
@@ -314,14 +406,26 @@ def test_what_is_advised_for_a_lost_checkpoint_works(cli: Call, finished: Path, 
 
 
 @pytest.mark.parametrize("words", [AGAIN, TRAIN, ("export", "r")])
-def test_a_run_that_nothing_can_be_written_into_is_of_use_all_the_same(cli: Call, finished: Path, words: tuple) -> None:
+def test_a_run_that_nothing_can_be_written_into_is_of_use_all_the_same(
+    cli: Call, finished: Path, words: tuple
+) -> None:
     cli[1].chdir(finished)
     for place in ("archsmith.run.database", "archsmith.run.store"):
         cli[1].setattr(f"{place}.may_write", lambda path: path.parent.name != "r")
     opened: list[str] = []
     real = sqlite3.connect
-    cli[1].setattr(sqlite3, "connect", lambda at, **options: opened.append(at) or real(at, **options))
-    before = {path: path.read_bytes() for path in Path("r").rglob("*") if path.is_file() and "sqlite-" not in path.name}
-    assert call(*cli, *words, "--out", {"export": "lent.onnx"}.get(words[0], f"lent-{words[0]}"))[0] in (0, 3)
+    cli[1].setattr(
+        sqlite3, "connect", lambda at, **options: opened.append(at) or real(at, **options)
+    )
+    before = {
+        path: path.read_bytes()
+        for path in Path("r").rglob("*")
+        if path.is_file() and "sqlite-" not in path.name
+    }
+    assert call(*cli, *words, "--out", {"export": "lent.onnx"}.get(words[0], f"lent-{words[0]}"))[
+        0
+    ] in (0, 3)
     assert all(path.read_bytes() == content for path, content in before.items())
-    assert all("mode=ro" in uri for uri in opened if "/r/trials.sqlite" in uri) and any("/r/" in uri for uri in opened)
+    assert all("mode=ro" in uri for uri in opened if "/r/trials.sqlite" in uri) and any(
+        "/r/" in uri for uri in opened
+    )

@@ -21,12 +21,16 @@ Call = tuple[pytest.CaptureFixture[str], pytest.MonkeyPatch]
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
+def cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Call:
     monkeypatch.chdir(tmp_path)
     return capsys, monkeypatch
 
 
-@pytest.mark.parametrize("text", ["\x1b[31mred", "a\rb\x08", "\u202ereversed", "\udce9", "zero\u200bwidth", "two\nlines"])
+@pytest.mark.parametrize(
+    "text", ["\x1b[31mred", "a\rb\x08", "\u202ereversed", "\udce9", "zero\u200bwidth", "two\nlines"]
+)
 def test_nothing_in_a_message_moves_the_cursor_or_hides(text: str) -> None:
     for said in (printable(text), shown(text), message(text)):
         assert said.isprintable() and said.encode()
@@ -64,7 +68,10 @@ def test_what_nobody_expected_is_one_line_and_1(cli: Call, error: Exception) -> 
     assert "Traceback" in call(*cli, "doctor")[2]
 
 
-@pytest.mark.parametrize("error", [MemoryError(), OSError(28, "No space left on device"), PermissionError(13, "denied", "/x")])
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), OSError(28, "No space left on device"), PermissionError(13, "denied", "/x")],
+)
 def test_what_a_machine_cannot_do_is_one_line_and_2(cli: Call, error: Exception) -> None:
     def broken() -> dict[str, object]:
         raise error
@@ -75,7 +82,9 @@ def test_what_a_machine_cannot_do_is_one_line_and_2(cli: Call, error: Exception)
 
 
 @pytest.mark.parametrize("words", [("spaces",), ("methods",), ("doctor",)])
-def test_standard_output_holds_one_json_object_whatever_prints(cli: Call, words: tuple[str, ...]) -> None:
+def test_standard_output_holds_one_json_object_whatever_prints(
+    cli: Call, words: tuple[str, ...]
+) -> None:
     def prints(*_: object) -> str:
         sys.stdout.write("chatter\n")
         return "cpu"
@@ -86,7 +95,9 @@ def test_standard_output_holds_one_json_object_whatever_prints(cli: Call, words:
 
 
 @pytest.mark.parametrize("place", ["~nouser/x", "~nobody-here", "~no user/x/y"])
-@pytest.mark.parametrize("words", [("report",), ("search",), ("score", "--architecture"), ("score", "--data")])
+@pytest.mark.parametrize(
+    "words", [("report",), ("search",), ("score", "--architecture"), ("score", "--data")]
+)
 def test_the_home_of_nobody(cli: Call, words: tuple[str, ...], place: str) -> None:
     code, _, err = call(*cli, *words, place)
     assert code == 2 and "there is no user" in err
@@ -104,7 +115,9 @@ def test_names_that_are_no_text(cli: Call, name: bytes) -> None:
     assert code == 2 and "not in UTF-8" in err
 
 
-def numeric(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, float, float]]:
+def numeric(
+    command: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str, float, float]]:
     """(command, option, least, most) of every option that is a number."""
     for option in command.params:
         kind = getattr(option, "type", option)
@@ -116,9 +129,20 @@ def numeric(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
 
 def without_bounds(command: Any) -> list[str]:
     """Options that are numbers without bounds."""
-    kinds = (getattr(getattr(option, "type_descriptor", None), "annotation", None) for option in command.params)
-    own = [o.name for o, kind in zip(command.params, kinds, strict=True) if kind in (int, float) and None in (o.min, o.max)]
-    return own + [name for inner in getattr(command, "commands", {}).values() for name in without_bounds(inner)]
+    kinds = (
+        getattr(getattr(option, "type_descriptor", None), "annotation", None)
+        for option in command.params
+    )
+    own = [
+        o.name
+        for o, kind in zip(command.params, kinds, strict=True)
+        if kind in (int, float) and None in (o.min, o.max)
+    ]
+    return own + [
+        name
+        for inner in getattr(command, "commands", {}).values()
+        for name in without_bounds(inner)
+    ]
 
 
 NUMERIC = list(numeric(typer.main.get_command(app)))
@@ -128,7 +152,9 @@ def test_every_number_has_bounds() -> None:
     assert len(NUMERIC) > 40 and not without_bounds(typer.main.get_command(app))
 
 
-@pytest.mark.parametrize(("command", "option", "least", "most"), NUMERIC, ids=[" ".join((*c, o)) for c, o, *_ in NUMERIC])
+@pytest.mark.parametrize(
+    ("command", "option", "least", "most"), NUMERIC, ids=[" ".join((*c, o)) for c, o, *_ in NUMERIC]
+)
 def test_a_number_out_of_bounds_says_option_value_and_what_is_allowed(
     cli: Call, command: tuple[str, ...], option: str, least: float, most: float
 ) -> None:
@@ -147,6 +173,8 @@ def test_a_number_out_of_bounds_says_option_value_and_what_is_allowed(
         ("trials", 1, "from 8"),
     ],
 )
-def test_a_request_out_of_bounds_says_what_is_allowed(name: str, value: float, allowed: str) -> None:
+def test_a_request_out_of_bounds_says_what_is_allowed(
+    name: str, value: float, allowed: str
+) -> None:
     with pytest.raises(UserError, match=f"{name}={value}: allowed is a number {allowed}"):
         request_from(**{"data": "digits", name: value})

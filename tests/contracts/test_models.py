@@ -1,4 +1,5 @@
-"""The laws that every elastic network keeps: extraction, gradients, untouched state, restriction, copies, costs."""
+"""The laws that every elastic network keeps: extraction, gradients, untouched state, restriction,
+copies, costs."""
 
 from __future__ import annotations
 
@@ -78,11 +79,14 @@ def test_gradients_reach_exactly_the_slices(case: Case) -> None:
             outside = parameter.grad.clone()
             outside[_grid(where[name])] = 0
             assert not outside.any(), name
-        _assert_no_influence([p for n, p in model.named_parameters() if p.grad is None and n in where], case, arch)
+        _assert_no_influence(
+            [p for n, p in model.named_parameters() if p.grad is None and n in where], case, arch
+        )
 
 
 def _assert_no_influence(parameters: list[nn.Parameter], case: Case, arch: Architecture) -> None:
-    """Slices without a gradient: matrices of kernels that are not cropped, operations on a cell's dead edges."""
+    """Slices without a gradient: matrices of kernels that are not cropped, operations on a cell's
+    dead edges."""
     before = [p.detach().clone() for p in parameters]
     with torch.no_grad():
         output = run(case.model, arch, case.x)
@@ -114,14 +118,21 @@ def test_slices_are_what_the_extracted_network_holds(case: Case) -> None:
         for name, where in slices(case.model, arch).items():
             if name in expected:
                 shape, kernel = expected[name], len(expected[name]) == 4
-                assert tuple(state[name][_grid(where)].shape)[: 2 if kernel else None] == shape[: 2 if kernel else None], name
+                assert (
+                    tuple(state[name][_grid(where)].shape)[: 2 if kernel else None]
+                    == shape[: 2 if kernel else None]
+                ), name
 
 
 def test_evaluation_leaves_weights_buffers_modes_and_generators_alone(case: Case) -> None:
     model = case.model
     for training in (True, False):
         model.train(training)
-        before, rng, attributes = copy.deepcopy(model.state_dict()), torch.get_rng_state(), _attributes(model)
+        before, rng, attributes = (
+            copy.deepcopy(model.state_dict()),
+            torch.get_rng_state(),
+            _attributes(model),
+        )
         for arch in case.architectures(2):
             with torch.no_grad():
                 run(model, arch, case.x)
@@ -136,17 +147,26 @@ def test_evaluation_leaves_weights_buffers_modes_and_generators_alone(case: Case
 
 def _attributes(model: nn.Module) -> list[tuple[str, str]]:
     keep = lambda name: name not in vars(nn.Module())  # noqa: E731
-    return [(path, str({k: v for k, v in vars(m).items() if keep(k)})) for path, m in model.named_modules()]
+    return [
+        (path, str({k: v for k, v in vars(m).items() if keep(k)}))
+        for path, m in model.named_modules()
+    ]
 
 
 def test_restricted_spaces_keep_key_vector_and_network(case: Case) -> None:
     rng = Random(5)
     for _ in range(5):
         names = rng.sample(list(case.space), min(4, len(case.space)))
-        small = case.space.restrict({n: rng.sample(case.space[n], max(1, len(case.space[n]) - 1)) for n in names})
+        small = case.space.restrict(
+            {n: rng.sample(case.space[n], max(1, len(case.space[n]) - 1)) for n in names}
+        )
         arch = small.sample(rng)
         same = Architecture.from_json(arch.to_json())
-        assert case.space.contains(arch) and same.key == arch.key and small.encode(arch) == case.space.encode(arch)
+        assert (
+            case.space.contains(arch)
+            and same.key == arch.key
+            and small.encode(arch) == case.space.encode(arch)
+        )
         assert small.size <= case.space.size
         extract(case.model, arch, "fresh", device="meta")
 
@@ -159,7 +179,8 @@ def test_copies_and_neighbors_share_nothing(case: Case) -> None:
     with torch.no_grad():
         expected = run(case.model, other, case.x)
         close(run(third, other, case.x), expected)
-        with active(twin, arch), active(case.model, other):  # side by side, each its own architecture
+        # side by side, each its own architecture
+        with active(twin, arch), active(case.model, other):
             close(case.model(case.x), expected)
             for parameter in twin.parameters():
                 parameter.zero_()
@@ -175,11 +196,16 @@ def test_fresh_weights_come_from_the_generator_alone_also_on_meta(case: Case) ->
     with torch.device("meta"):
         meta = case.make()
     arch = case.space.sample(Random(3))
-    networks = [extract(m, arch, "fresh", torch.Generator().manual_seed(s)) for m, s in ((meta, 7), (case.model, 7), (meta, 8))]
+    networks = [
+        extract(m, arch, "fresh", torch.Generator().manual_seed(s))
+        for m, s in ((meta, 7), (case.model, 7), (meta, 8))
+    ]
     first, second, third = (n.state_dict() for n in networks)
     assert list(first) == list(second) and all(torch.equal(first[k], second[k]) for k in first)
     assert any(not torch.equal(first[k], third[k]) for k in first)
-    assert [t.shape for t in extract(case.model, arch).state_dict().values()] == [t.shape for t in first.values()]
+    assert [t.shape for t in extract(case.model, arch).state_dict().values()] == [
+        t.shape for t in first.values()
+    ]
     assert all(t.is_meta for t in extract(meta, arch, "fresh", device="meta").state_dict().values())
 
 
@@ -193,7 +219,8 @@ def test_the_extracted_network_can_be_saved_loaded_and_traced(case: Case) -> Non
 
 
 def test_dimensions_name_every_axis_that_varies(case: Case) -> None:
-    """Two architectures that differ in one decision differ in the slices of just the tensors that this decision governs."""
+    """Two architectures that differ in one decision differ in the slices of just the tensors that
+    this decision governs."""
     governed = dimensions(case.model)
     assert set(governed) == set(case.space)
     arch = case.space.extreme(-1)

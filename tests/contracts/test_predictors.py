@@ -1,4 +1,5 @@
-"""What every predictor keeps: decided by its seed, better than the mean, sure where it may be, unharmed by odd examples."""
+"""What every predictor keeps: decided by its seed, better than the mean, sure where it may be,
+unharmed by odd examples."""
 
 from __future__ import annotations
 
@@ -127,4 +128,6 @@ def test_none_of_them_imports_torch():
         "    make(0).fit(*drawn(20, 0)).predict(drawn(5, 1)[0])\n"
         "assert 'torch' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": "5"})
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": "5"}
+    )

@@ -1,4 +1,5 @@
-"""What every searcher keeps: inside space and budget, decided by its seed, replayable, unharmed by failures, above chance."""
+"""What every searcher keeps: inside space and budget, decided by its seed, replayable, unharmed by
+failures, above chance."""
 
 from __future__ import annotations
 
@@ -118,7 +119,9 @@ def test_the_seed_decides(make, name):
 
 def test_a_restricted_space_is_kept(make):
     small = SPACE.restrict({"s0.depth": (1, 3), "s1.b0.kernel": (5,), "s2.b0.expand": (3, 6)})
-    problem = Problem(small, [maximize(Graded(quality)), minimize(staged_costs, "macs")], [budget()])
+    problem = Problem(
+        small, [maximize(Graded(quality)), minimize(staged_costs, "macs")], [budget()]
+    )
     assert all(small.contains(t.arch) for t in run_searcher(problem, make(problem, 0), trials=60))
     odd = SPACE.where(lambda arch: arch["s0.depth"] != 2 and len(arch) % 4 == 1)
     problem = Problem(odd, [maximize(Graded(quality))])
@@ -135,8 +138,12 @@ def test_replay_equals_a_straight_run(make):
 def resumed(make, straight, died_at):
     """Goes on from the first trials of a straight run; how many measurements that took."""
     calls = []
-    counted = Problem(SPACE, [maximize(Graded(lambda arch: calls.append(arch) or quality(arch)))], [budget()])
-    archive = run_searcher(counted, make(counted, 3), trials=len(straight), archive=Archive(straight[:died_at]))
+    counted = Problem(
+        SPACE, [maximize(Graded(lambda arch: calls.append(arch) or quality(arch)))], [budget()]
+    )
+    archive = run_searcher(
+        counted, make(counted, 3), trials=len(straight), archive=Archive(straight[:died_at])
+    )
     assert keys(archive) == keys(straight)
     assert [t.losses for t in archive] == [t.losses for t in straight]
     return len(calls)
@@ -152,10 +159,18 @@ def test_failed_and_infeasible_trials_are_survived(make):
         return 0.4 if arch["s0.b0.kernel"] == 3 else 0.9
 
     late.cheap = False  # known only once it was measured, so it cannot be avoided beforehand
-    problem = Problem(SPACE, [maximize(Graded(moody)), minimize(staged_costs, "macs")], [at_least(late, 0.5), budget(6.0)])
+    problem = Problem(
+        SPACE,
+        [maximize(Graded(moody)), minimize(staged_costs, "macs")],
+        [at_least(late, 0.5), budget(6.0)],
+    )
     trials = list(run_searcher(problem, make(problem, 1), trials=80))
     assert len(trials) == 80
-    assert any(t.failed for t in trials) and any(t.violation > 0 for t in trials) and any(t.feasible for t in trials)
+    assert (
+        any(t.failed for t in trials)
+        and any(t.violation > 0 for t in trials)
+        and any(t.feasible for t in trials)
+    )
 
 
 def test_a_metric_that_always_fails_is_survived(make):
@@ -179,7 +194,8 @@ def test_a_space_smaller_than_the_population_is_no_trouble(make):
     archive = run_searcher(problem, make(problem, 0), trials=40)
     assert archive.best.arch == problem.space.extreme()
     assert {t.arch for t in archive} == set(problem.space.architectures())
-    # regularized evolution proposes again what it has seen; halving measures the best of four on three more rungs
+    # regularized evolution proposes again what it has seen; halving measures the best of four on
+    # three more rungs
     assert len(archive) in (4, 7, 40)
 
 
@@ -204,7 +220,9 @@ LEARNERS = {
 
 def least_losses(make):
     problem = Problem(SPACE, [maximize(quality, "quality")], [budget(6.0)])
-    return [run_searcher(problem, make(problem, seed), trials=150).best.losses[0] for seed in range(4)]
+    return [
+        run_searcher(problem, make(problem, seed), trials=150).best.losses[0] for seed in range(4)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -214,9 +232,12 @@ def chance():
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_it_beats_random_search(name, chance):
-    """The same number of trials, four fixed seeds: a better mean of the best found, under a budget."""
+    """The same number of trials, four fixed seeds: a better mean of the best found, under a
+    budget."""
     ours = least_losses(LEARNERS[name])
-    assert sum(ours) < sum(chance) - 1 and sum(a < b for a, b in zip(ours, chance, strict=True)) >= 3
+    assert (
+        sum(ours) < sum(chance) - 1 and sum(a < b for a, b in zip(ours, chance, strict=True)) >= 3
+    )
 
 
 @pytest.mark.parametrize("name", ["nsga2", "nsga3"])
@@ -227,14 +248,21 @@ def test_a_front_beats_that_of_random_search(name):
         return hypervolume([t.losses for t in front], (0.0, 5e7))
 
     seeds = range(4)
-    ours = [volume(partial({"nsga2": nsga2, "nsga3": nsga3}[name], population=24), seed) for seed in seeds]
+    ours = [
+        volume(partial({"nsga2": nsga2, "nsga3": nsga3}[name], population=24), seed)
+        for seed in seeds
+    ]
     chance = [volume(random_search, seed) for seed in seeds]
     assert all(a > b for a, b in zip(ours, chance, strict=True))
 
 
 def test_settings_that_make_no_sense_are_refused():
     problem = problems()["one"]
-    for make in (partial(evolution, population=0), partial(regularized_evolution, tournament=0), partial(nsga2, population=1)):
+    for make in (
+        partial(evolution, population=0),
+        partial(regularized_evolution, tournament=0),
+        partial(nsga2, population=1),
+    ):
         with pytest.raises(UserError, match="give at least"):
             make(problem, 0).ask()
 
@@ -277,4 +305,6 @@ def test_none_of_them_imports_torch():
         "        run_searcher(problem, make(problem, 0), trials=20)\n"
         "assert 'torch' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": "5"})
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": "5"}
+    )

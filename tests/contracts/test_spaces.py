@@ -1,4 +1,5 @@
-"""The laws that every entry of the table of spaces keeps: texts both ways, canonical forms, what lives, counts, names."""
+"""The laws that every entry of the table of spaces keeps: texts both ways, canonical forms, what
+lives, counts, names."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from archsmith.spaces import AUTO, SPACES, build, described
 from archsmith.spaces.blocks import KINDS
 from archsmith.spaces.catalog.entry import Space
 
-SIDE = {"autoformer-tiny": 16, "autoformer-small": 16, "autoformer-base": 16, "transnas": 32}  # elsewhere 8
+# elsewhere 8
+SIDE = {"autoformer-tiny": 16, "autoformer-small": 16, "autoformer-base": 16, "transnas": 32}
 SMALL = {"width": 8, "cells": 1, "layers": 3}  # of what there is for a parameter
 GROWING = ("convnet", "mobilenet")  # spaces that depend on the size of the images
 
@@ -65,7 +67,7 @@ def test_its_ensemble_is_there(space: Space) -> None:
     assert space.ensemble is None or space.ensemble in ENSEMBLES
 
 
-# -- texts ------------------------------------------------------------------------------------------------------------------
+# -- texts -----------------------------------------------------------------------------------------
 
 
 def test_each_form_of_text_is_read_back(space: Space) -> None:
@@ -77,7 +79,10 @@ def test_each_form_of_text_is_read_back(space: Space) -> None:
             found = space.read(text)
             assert found.arch == arch and found.size is None
         first = form.write(decisions(space).extreme(-1))
-        assert space.read(f"\n {first}\n" if not first.startswith("RETRAIN") else f"# of a file\n{first}").form  # as files are
+        # as files are
+        assert space.read(
+            f"\n {first}\n" if not first.startswith("RETRAIN") else f"# of a file\n{first}"
+        ).form
 
 
 def test_text_and_arch_are_those_of_the_usual_form(space: Space) -> None:
@@ -94,7 +99,9 @@ def test_a_text_of_no_form_is_refused_with_those_that_are(space: Space) -> None:
     for text in ("", "ResNet-50", "{}", "[1, 2]", "a: b", "\x00"):
         with pytest.raises(UserError) as raised:
             space.read(text)
-        assert all(form.name in str(raised.value) for form in space.formats) and space.name in str(raised.value)
+        assert all(form.name in str(raised.value) for form in space.formats) and space.name in str(
+            raised.value
+        )
 
 
 def test_no_text_ends_in_anything_but_an_architecture_or_a_message(space: Space) -> None:
@@ -105,18 +112,21 @@ def test_no_text_ends_in_anything_but_an_architecture_or_a_message(space: Space)
         for _ in range(60):
             a, b = sorted(rng.sample(range(len(text) + 1), 2))
             b = min(b, a + rng.choice((1, 2, 8, 1000)))
-            broken = text[:a] + rng.choice(("", text[a:b] * 2, rng.choice("07x-,'[{|~\n"))) + text[b:]
+            broken = (
+                text[:a] + rng.choice(("", text[a:b] * 2, rng.choice("07x-,'[{|~\n"))) + text[b:]
+            )
             try:
                 held.check(space.read(broken).arch)
             except UserError as error:
                 assert len(str(error)) < 1000
 
 
-# -- what lives and what is alike -------------------------------------------------------------------------------------------
+# -- what lives and what is alike ------------------------------------------------------------------
 
 
 class Case:
-    """A small network of a space and two batches of images; where it is too wide for the memory, plain networks of it."""
+    """A small network of a space and two batches of images; where it is too wide for the memory,
+    plain networks of it."""
 
     def __init__(self, space: Space) -> None:
         side, generator = SIDE.get(space.name, 8), torch.Generator().manual_seed(3)
@@ -125,7 +135,9 @@ class Case:
         make = getattr(import_module(module), attribute)
         known = inspect.signature(make).parameters
         small: dict[str, Any] = {
-            name: value for name, value in SMALL.items() if name in known and isinstance(known[name].default, int)
+            name: value
+            for name, value in SMALL.items()
+            if name in known and isinstance(known[name].default, int)
         }
         self.wide = space.name.startswith("zen")
         with torch.device("meta" if self.wide else "cpu"):
@@ -144,7 +156,9 @@ class Case:
         """In training mode: statistics of these images, so that nothing dies out with depth."""
         with torch.no_grad():
             if self.wide:
-                return extract(self.model, arch, "fresh", torch.Generator().manual_seed(4)).train()(x)
+                return extract(self.model, arch, "fresh", torch.Generator().manual_seed(4)).train()(
+                    x
+                )
             with active(self.model.train(), arch):
                 return self.model(x)
 
@@ -154,7 +168,9 @@ def case(space: Space) -> Case:
     return Case(space)
 
 
-def test_networks_that_live_compute_something_and_the_others_nothing(space: Space, case: Case) -> None:
+def test_networks_that_live_compute_something_and_the_others_nothing(
+    space: Space, case: Case
+) -> None:
     archs = case.architectures(3 if space.live is None else 25)
     if space.live is not None:
         archs.append(case.space.extreme(0))  # nothing but "none"
@@ -183,13 +199,17 @@ def test_shape_and_statistic_are_numbers_of_every_network(space: Space) -> None:
     for arch in architectures(space, 10):
         if space.shape is not None:
             found = space.shape(arch)
-            assert set(found) == {f"{what}.{cell}" for cell in space.shape.cells for what in ("height", "free", "rest")}
+            assert set(found) == {
+                f"{what}.{cell}"
+                for cell in space.shape.cells
+                for what in ("height", "free", "rest")
+            }
             assert all(value >= 0 for value in found.values())
         if space.statistic is not None:
             assert space.statistic(arch) >= 0
 
 
-# -- the table --------------------------------------------------------------------------------------------------------------
+# -- the table -------------------------------------------------------------------------------------
 
 
 def test_names_are_those_of_the_entries_and_auto_is_one_of_them() -> None:
@@ -200,7 +220,10 @@ def test_names_are_those_of_the_entries_and_auto_is_one_of_them() -> None:
 
 def test_nothing_is_known_of_a_users_own_space() -> None:
     own = described("my_model.py:Net")
-    assert own == Space("my_model.py:Net", "my_model.py:Net") and own.live is own.canonical is own.ensemble is own.text is None
+    assert (
+        own == Space("my_model.py:Net", "my_model.py:Net")
+        and own.live is own.canonical is own.ensemble is own.text is None
+    )
     with pytest.raises(UserError, match=r"give an architecture\.json"):
         own.read("8:16:24:32:40")
 
@@ -212,4 +235,6 @@ def test_no_text_fits_two_spaces_of_different_decisions() -> None:
             text = form.write(decisions(space).sample(Random(7)))
             for other in SPACES.values():
                 if any(form.fits(text) for form in other.formats):
-                    assert [form.name for form in other.formats] == [form.name for form in space.formats]
+                    assert [form.name for form in other.formats] == [
+                        form.name for form in space.formats
+                    ]

@@ -42,17 +42,32 @@ def test_one_set(tmp_path: Path, names: tuple[str, str]) -> None:
 
 
 def test_parts_as_keras_and_as_medmnist_name_them(tmp_path: Path) -> None:
-    keras = list_npz(npz(tmp_path, x_train=COLOR, y_train=LABELS[:, None], x_test=COLOR[:3], y_test=LABELS[:3, None]), None)
+    keras = list_npz(
+        npz(
+            tmp_path,
+            x_train=COLOR,
+            y_train=LABELS[:, None],
+            x_test=COLOR[:3],
+            y_test=LABELS[:3, None],
+        ),
+        None,
+    )
     assert keras.declared == ["train"] * 6 + ["test"] * 3
     assert keras.ids[6] == "test:0"
     arrays = {f"{part}_images": GREY for part in ("train", "val", "test")}
     arrays |= {f"{part}_labels": LABELS for part in ("train", "val", "test")}
-    assert list_npz(npz(tmp_path, **arrays), None).declared == ["train"] * 6 + ["val"] * 6 + ["test"] * 6
+    assert (
+        list_npz(npz(tmp_path, **arrays), None).declared
+        == ["train"] * 6 + ["val"] * 6 + ["test"] * 6
+    )
 
 
 def test_class_names_one_hot_and_groups(tmp_path: Path) -> None:
     names = np.array(["ant", "bee", "cat"])
-    listing = list_npz(npz(tmp_path, images=COLOR, labels=np.eye(3)[LABELS], class_names=names, group=LABELS % 2), None)
+    listing = list_npz(
+        npz(tmp_path, images=COLOR, labels=np.eye(3)[LABELS], class_names=names, group=LABELS % 2),
+        None,
+    )
     assert listing.labels == ["ant", "bee", "cat"] * 2
     assert listing.classes == ("ant", "bee", "cat")
     assert listing.groups == ["0", "1", "0"] * 2
@@ -63,7 +78,14 @@ def test_class_names_one_hot_and_groups(tmp_path: Path) -> None:
 def test_nan_labels_are_none(tmp_path: Path) -> None:
     labels = LABELS.astype(float)
     labels[2] = np.nan
-    assert list_npz(npz(tmp_path, images=GREY, labels=labels), None).labels == ["0", "1", None, "0", "1", "2"]
+    assert list_npz(npz(tmp_path, images=GREY, labels=labels), None).labels == [
+        "0",
+        "1",
+        None,
+        "0",
+        "1",
+        "2",
+    ]
 
 
 FORMS = {
@@ -105,20 +127,40 @@ def test_faults(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> 
 
 
 STRANGE = {
-    "labels without a dimension": ({"images": GREY, "labels": np.array(3)}, r"labels has the shape \(\)"),
-    "images without a dimension": ({"images": np.array(3), "labels": LABELS}, r"images has the shape \(\)"),
+    "labels without a dimension": (
+        {"images": GREY, "labels": np.array(3)},
+        r"labels has the shape "
+        r"\(\)",
+    ),
+    "images without a dimension": (
+        {"images": np.array(3), "labels": LABELS},
+        r"images has the "
+        r"shape \(\)",
+    ),
     "both": ({"images": np.array(3), "labels": np.array(3)}, r"has the shape \(\)"),
-    "groups without a dimension": ({"images": GREY, "labels": LABELS, "group": np.array(1)}, "no array 'group' of 6"),
+    "groups without a dimension": (
+        {"images": GREY, "labels": LABELS, "group": np.array(1)},
+        "no array 'group' of 6",
+    ),
     "complex labels": ({"images": GREY, "labels": LABELS.astype(complex)}, "of complex128"),
     "dates": ({"images": GREY, "labels": LABELS.astype("datetime64[D]")}, "of numbers or text"),
     "records": ({"images": GREY, "labels": np.zeros(6, [("a", int)])}, "of numbers or text"),
-    "several labels": ({"images": GREY, "labels": np.array([[1, 1, 0]] * 6)}, "rows are not one-hot"),
+    "several labels": (
+        {"images": GREY, "labels": np.array([[1, 1, 0]] * 6)},
+        "rows are not one-hot",
+    ),
     "soft labels": ({"images": GREY, "labels": np.full((6, 2), 0.5)}, "rows are not one-hot"),
     "signs": ({"images": GREY, "labels": np.array([[1, 1, -1]] * 6)}, "rows are not one-hot"),
     "no label at all": ({"images": GREY, "labels": np.zeros((6, 4))}, "rows are not one-hot"),
     "NUL": ({"images": GREY, "labels": np.array(["a\0b", "c"])[LABELS % 2]}, "NUL"),
-    "too few names": ({"images": GREY, "labels": LABELS, "classes": np.array(["a", "b"])}, "label '2' is not one of"),
-    "names alike": ({"images": GREY, "labels": LABELS, "classes": np.array(["a", "a", "b"])}, "two classes alike"),
+    "too few names": (
+        {"images": GREY, "labels": LABELS, "classes": np.array(["a", "b"])},
+        "label '2' is not one of",
+    ),
+    "names alike": (
+        {"images": GREY, "labels": LABELS, "classes": np.array(["a", "a", "b"])},
+        "two classes alike",
+    ),
 }
 
 
@@ -131,13 +173,17 @@ def test_strange_arrays_are_refused_by_name(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("text", ["a\ud800b", "a\udc80b", "\U0001f41c", "x" * 3000, "line\nbreak"])
 def test_labels_of_any_text_are_named_printably(tmp_path: Path, text: str) -> None:
-    labels = list_npz(npz(tmp_path, images=GREY, labels=np.array([text, "c"])[LABELS % 2]), None).labels
+    labels = list_npz(
+        npz(tmp_path, images=GREY, labels=np.array([text, "c"])[LABELS % 2]), None
+    ).labels
     assert len(set(labels)) == 2
     for label in labels:
         assert label is not None and label.encode()
 
 
-@pytest.mark.parametrize("fault", ["compression", "encrypted", "a single array", "no arrays", "not a zip", "header"])
+@pytest.mark.parametrize(
+    "fault", ["compression", "encrypted", "a single array", "no arrays", "not a zip", "header"]
+)
 def test_a_container_that_cannot_be_read_is_refused(tmp_path: Path, fault: str) -> None:
     path = npz(tmp_path, images=GREY, labels=LABELS)
     data = bytearray(path.read_bytes())
@@ -159,13 +205,19 @@ def test_a_container_that_cannot_be_read_is_refused(tmp_path: Path, fault: str) 
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("images.txt", "hello")
             archive.writestr("labels", "hello")
-    with pytest.raises(UserError, match=r"cannot be read as npz|is a single array|holds the arrays none"):
+    with pytest.raises(
+        UserError,
+        match=r"cannot be read as npz|is a single array|holds the arrays "
+        r"none",
+    ):
         list_npz(path, None)
 
 
 def test_one_hot_rows_are_said_to_be_read_so(tmp_path: Path) -> None:
     listing = list_npz(npz(tmp_path, images=GREY, labels=np.eye(3)[LABELS]), None)
-    assert listing.labels == ["0", "1", "2"] * 2 and "read as one-hot, 3 classes" in listing.notes[0]
+    assert (
+        listing.labels == ["0", "1", "2"] * 2 and ("read as one-hot, 3 classes") in listing.notes[0]
+    )
 
 
 def test_names_that_are_no_class_names_are_left_aside(tmp_path: Path) -> None:
@@ -173,7 +225,13 @@ def test_names_that_are_no_class_names_are_left_aside(tmp_path: Path) -> None:
     listing = list_npz(npz(tmp_path, images=GREY, labels=LABELS, names=names), None)
     assert listing.labels == ["0", "1", "2"] * 2 and "an entry for each image" in listing.notes[0]
     listing = list_npz(
-        npz(tmp_path, images=GREY, labels=np.array(["a", "b", "c"])[LABELS], classes=np.array(list("cba"))), None
+        npz(
+            tmp_path,
+            images=GREY,
+            labels=np.array(["a", "b", "c"])[LABELS],
+            classes=np.array(list("cba")),
+        ),
+        None,
     )
     assert listing.classes == ("c", "b", "a") and listing.labels == ["a", "b", "c"] * 2
 
@@ -191,11 +249,23 @@ def test_torn_and_pickled_files_are_refused(tmp_path: Path) -> None:
     ("names", "parts", "said"),
     [
         (("x", "y", "x_test", "y_test"), {"train", "test"}, "x, y were taken as the training part"),
-        (("images", "labels", "val_images", "val_labels"), {"train", "val"}, "images, labels were taken as the training part"),
-        (("x", "y", "x_train", "y_train", "x_test", "y_test"), {"train", "test"}, "x, y were not used"),
+        (
+            ("images", "labels", "val_images", "val_labels"),
+            {"train", "val"},
+            "images, labels were taken as the training part",
+        ),
+        (
+            ("x", "y", "x_train", "y_train", "x_test", "y_test"),
+            {"train", "test"},
+            "x, y were not used",
+        ),
         (("x_train", "y_train", "x_test"), {"train"}, "x_test were not used"),
         (("x_train", "y_train", "Xval", "yval"), {"train", "val"}, None),
-        (("x_train", "y_train", "mean_of_x", "y_extra"), {"train"}, "mean_of_x, y_extra were not used"),
+        (
+            ("x_train", "y_train", "mean_of_x", "y_extra"),
+            {"train"},
+            "mean_of_x, y_extra were not used",
+        ),
         (("x", "y", "names_of_rows"), None, "names_of_rows were not used"),
         (("x", "inputs", "y"), None, "inputs were not used"),
         (("x", "y"), None, None),
@@ -207,7 +277,12 @@ def test_parts_that_are_given_are_kept_and_what_is_dropped_is_said(
     pictures, labels = np.zeros((6, 8, 8), np.uint8), np.arange(6) % 2
     np.savez(
         tmp_path / "a.npz",
-        **{name: pictures if "x" in name.lower() or "inputs" in name or "images" in name else labels for name in names},
+        **{
+            name: pictures
+            if "x" in name.lower() or "inputs" in name or "images" in name
+            else labels
+            for name in names
+        },
     )
     listing = list_npz(tmp_path / "a.npz", None)
     assert (set(listing.declared) if listing.declared else None) == parts
@@ -227,9 +302,13 @@ def test_parts_that_are_given_are_kept_and_what_is_dropped_is_said(
         "set_train_x set_train_y set_val_x set_val_y",
     ],
 )
-def test_parts_are_known_whatever_the_case_the_signs_and_the_order_of_words(names: str, tmp_path: Path) -> None:
+def test_parts_are_known_whatever_the_case_the_signs_and_the_order_of_words(
+    names: str, tmp_path: Path
+) -> None:
     first, second, third, fourth = names.split()
-    listing = list_npz(npz(tmp_path, **{first: GREY, second: LABELS, third: GREY[:4], fourth: LABELS[:4]}), None)
+    listing = list_npz(
+        npz(tmp_path, **{first: GREY, second: LABELS, third: GREY[:4], fourth: LABELS[:4]}), None
+    )
     assert listing.declared == ["train"] * 6 + ["val"] * 4 and not listing.notes
 
 
@@ -241,9 +320,13 @@ def test_an_error_lists_every_array(names: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [("0", "1", "10", "11", "2"), ("2", "1", "0"), ("7", "3", "5")])
-def test_labels_that_are_text_are_names_also_where_they_are_digits(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_labels_that_are_text_are_names_also_where_they_are_digits(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
     labels = np.array([names[i % len(names)] for i in range(12)])
-    np.savez(tmp_path / "a.npz", x=np.full((12, 8, 8), 200, np.uint8), y=labels, classes=np.array(names))
+    np.savez(
+        tmp_path / "a.npz", x=np.full((12, 8, 8), 200, np.uint8), y=labels, classes=np.array(names)
+    )
     listing = list_npz(tmp_path / "a.npz", None)
     assert listing.labels == labels.tolist() and listing.classes == names
 
@@ -261,13 +344,21 @@ def test_labels_that_are_text_are_names_also_where_they_are_digits(tmp_path: Pat
         (np.float32([0, 1]), np.uint8([0, 255])),
     ],
 )
-def test_parts_of_another_scale_are_refused_never_darkened_or_cut(tmp_path: Path, train: np.ndarray, test: np.ndarray) -> None:
+def test_parts_of_another_scale_are_refused_never_darkened_or_cut(
+    tmp_path: Path, train: np.ndarray, test: np.ndarray
+) -> None:
     def pictures(ends: np.ndarray) -> np.ndarray:
         ramp = np.linspace(float(ends[0]), float(ends[1]), 64).reshape(8, 8).astype(ends.dtype)
         return np.stack([ramp] * 6)
 
     labels = np.arange(6) % 2
-    np.savez(tmp_path / "a.npz", x_train=pictures(train), y_train=labels, x_test=pictures(test), y_test=labels)
+    np.savez(
+        tmp_path / "a.npz",
+        x_train=pictures(train),
+        y_train=labels,
+        x_test=pictures(test),
+        y_test=labels,
+    )
     with pytest.raises(UserError, match="must have one scale"):
         list_npz(tmp_path / "a.npz", None)
 
@@ -276,4 +367,6 @@ def test_bytes_of_nothing_and_one_are_black_and_white(tmp_path: Path) -> None:
     pictures = (np.arange(6 * 64).reshape(6, 8, 8) % 2).astype(np.uint8)
     np.savez(tmp_path / "a.npz", x=pictures, y=np.arange(6) % 2)
     listing = list_npz(tmp_path / "a.npz", None)
-    assert set(np.unique(np.asarray(listing.open(0)))) == {0, 255} and any("white" in note for note in listing.notes)
+    assert set(np.unique(np.asarray(listing.open(0)))) == {0, 255} and any(
+        "white" in note for note in listing.notes
+    )

@@ -1,4 +1,5 @@
-"""data/augment.py: each operation does what it says, keeps ranges and is a function of the generator."""
+"""data/augment.py: each operation does what it says, keeps ranges and is a function of the
+generator."""
 
 from __future__ import annotations
 
@@ -8,7 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from archsmith.data.augment import COLOR, Augment, _recolored, blend, distort, shift_and_flip, suggest
+from archsmith.data.augment import (
+    COLOR,
+    Augment,
+    _recolored,
+    blend,
+    distort,
+    shift_and_flip,
+    suggest,
+)
 from archsmith.errors import UserError
 
 
@@ -17,14 +26,22 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def images(count: int = 64, channels: int = 3, size: int = 12) -> torch.Tensor:
-    return torch.randint(0, 256, (count, channels, size, size + 2), dtype=torch.uint8, generator=generator(9))
+    return torch.randint(
+        0, 256, (count, channels, size, size + 2), dtype=torch.uint8, generator=generator(9)
+    )
 
 
 def windows(image: torch.Tensor, crop: int, flip: bool) -> list[torch.Tensor]:
     """All results that shifting (border mirrored) and flipping may have, by plain slicing."""
-    padded = torch.nn.functional.pad(image[None].float(), (crop,) * 4, mode="reflect")[0].to(torch.uint8)
+    padded = torch.nn.functional.pad(image[None].float(), (crop,) * 4, mode="reflect")[0].to(
+        torch.uint8
+    )
     height, width = image.shape[1:]
-    found = [padded[:, y : y + height, x : x + width] for y in range(2 * crop + 1) for x in range(2 * crop + 1)]
+    found = [
+        padded[:, y : y + height, x : x + width]
+        for y in range(2 * crop + 1)
+        for x in range(2 * crop + 1)
+    ]
     return found + [window.flip(2) for window in found] * flip
 
 
@@ -53,8 +70,12 @@ def test_the_default_does_nothing() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("augment", [Augment(zoom=0.4), Augment(rotate=20), Augment(operations=3, strength=1.0)])
-def test_distort_keeps_shape_and_range_and_changes_most_images(augment: Augment, channels: int) -> None:
+@pytest.mark.parametrize(
+    "augment", [Augment(zoom=0.4), Augment(rotate=20), Augment(operations=3, strength=1.0)]
+)
+def test_distort_keeps_shape_and_range_and_changes_most_images(
+    augment: Augment, channels: int
+) -> None:
     batch = images(channels=channels)
     result = distort(augment, batch, generator())
     assert result.shape == batch.shape and result.dtype == torch.float32
@@ -66,8 +87,12 @@ def test_distort_keeps_shape_and_range_and_changes_most_images(augment: Augment,
 
 
 def test_zoom_enlarges_a_part() -> None:
-    ramp = torch.arange(32).float().expand(1, 1, 32, 32).mul(8).to(torch.uint8).expand(200, -1, -1, -1)
-    slopes = distort(Augment(zoom=0.25), ramp, generator())[:, 0, 16].diff(dim=1)[:, 8:24].mean(dim=1)
+    ramp = (
+        torch.arange(32).float().expand(1, 1, 32, 32).mul(8).to(torch.uint8).expand(200, -1, -1, -1)
+    )
+    slopes = (
+        distort(Augment(zoom=0.25), ramp, generator())[:, 0, 16].diff(dim=1)[:, 8:24].mean(dim=1)
+    )
     assert (slopes > 8 * 0.5 * 0.85).all() and (slopes < 8.01).all()
     assert slopes.std() > 0.5
 
@@ -90,9 +115,12 @@ def test_colors(name: str, level: float) -> None:
     assert y.shape == x.shape and y.min() >= 0 and y.max() <= 255.001
     gray = torch.full((1, 3, 6, 6), 100.0)
     z = _recolored(name, gray, torch.full((1, 1, 1, 1), level))
-    expected = {"brightness": 100 * (1 + 0.9 * level), "posterize": 96.0, "solarize": 155.0, "autocontrast": 0.0}.get(
-        name, 100.0
-    )
+    expected = {
+        "brightness": 100 * (1 + 0.9 * level),
+        "posterize": 96.0,
+        "solarize": 155.0,
+        "autocontrast": 0.0,
+    }.get(name, 100.0)
     assert torch.allclose(z, torch.full_like(z, expected), atol=0.05)
     if name in ("contrast", "saturation", "sharpness", "brightness"):
         spread = {"contrast": y.std() / x.std(), "brightness": y.mean() / x.mean()}.get(name)
@@ -102,7 +130,8 @@ def test_colors(name: str, level: float) -> None:
 
 def test_mixup_mixes_images_and_labels_alike() -> None:
     labels = torch.arange(6)
-    x = torch.eye(6)[:, :, None, None].expand(6, 6, 4, 4).contiguous()  # image i is constant 1 in channel i
+    # image i is constant 1 in channel i
+    x = torch.eye(6)[:, :, None, None].expand(6, 6, 4, 4).contiguous()
     mixed, soft = blend(Augment(mixup=1.0), x, labels, 6, generator(3))
     assert torch.allclose(mixed[:, :, 0, 0], soft, atol=1e-6)
     assert torch.allclose(soft.sum(dim=1), torch.ones(6))
@@ -121,7 +150,9 @@ def test_erase_clears_one_rectangle() -> None:
     assert torch.equal(result[:, 0], result[:, 1])
 
 
-@pytest.mark.parametrize("wrong", [{"crop": -1}, {"zoom": 0.01}, {"strength": 2}, {"erase": 1.5}, {"mixup": -0.1}])
+@pytest.mark.parametrize(
+    "wrong", [{"crop": -1}, {"zoom": 0.01}, {"strength": 2}, {"erase": 1.5}, {"mixup": -0.1}]
+)
 def test_values_out_of_range(wrong: dict[str, float]) -> None:
     with pytest.raises(UserError, match=f"augmentation {next(iter(wrong))}=.*allowed"):
         Augment(**wrong)
@@ -136,15 +167,28 @@ class _Seen:
 
     @property
     def facts(self) -> dict[str, Any]:
-        return {"flip": {"suggested": self.flip}, "counts": {"train": [self.images - 100, 100], "val": [9000]}}
+        return {
+            "flip": {"suggested": self.flip},
+            "counts": {"train": [self.images - 100, 100], "val": [9000]},
+        }
 
 
 @pytest.mark.parametrize("size", [28, 32, 96])
 @pytest.mark.parametrize(("channels", "flip"), [(3, True), (3, False), (1, True)])
-def test_pictures_that_are_seen_often_are_augmented_strongly(size: int, channels: int, flip: bool) -> None:
+def test_pictures_that_are_seen_often_are_augmented_strongly(
+    size: int, channels: int, flip: bool
+) -> None:
     data = _Seen(size, channels, flip)
-    assert suggest(data, passes=1000.0) == suggest(data, "strong") != suggest(data, passes=5.0) == suggest(data, "mild")
-    assert suggest(data, "mild", passes=1000.0) == suggest(data, "mild") and suggest(data, "none", passes=1000.0) == Augment()
+    assert (
+        suggest(data, passes=1000.0)
+        == suggest(data, "strong")
+        != suggest(data, passes=5.0)
+        == suggest(data, "mild")
+    )
+    assert (
+        suggest(data, "mild", passes=1000.0) == suggest(data, "mild")
+        and suggest(data, "none", passes=1000.0) == Augment()
+    )
 
 
 @pytest.mark.parametrize(("images", "least"), [(500, 75), (1000, 75), (5000, 112), (40_000, 189)])

@@ -24,7 +24,9 @@ def _folder(root: Path) -> Path:
 
 def _csv(root: Path) -> Path:
     folder(root, {"p": 12}, mode="L")
-    (root / "x.csv").write_text("path,label\n" + "\n".join(f"p/{i:03d}.png,{'ab'[i % 2]}" for i in range(12)))
+    (root / "x.csv").write_text(
+        "path,label\n" + "\n".join(f"p/{i:03d}.png,{'ab'[i % 2]}" for i in range(12))
+    )
     return root / "x.csv"
 
 
@@ -49,12 +51,18 @@ def _same_size(source: Path) -> None:
 
 def _of_size(size: int) -> bytes:
     data = encoded(picture(500, 16, "L"))
-    return data + bytes(size - len(data)) if len(data) <= size else encoded(picture(1, 8, "L")).ljust(size, b"\0")
+    return (
+        data + bytes(size - len(data))
+        if len(data) <= size
+        else encoded(picture(1, 8, "L")).ljust(size, b"\0")
+    )
 
 
 @pytest.mark.parametrize("limit", [None, 0])
 @pytest.mark.parametrize("made", [_folder, _csv, _npz])
-def test_contents_changed_at_equal_size_are_other_data(made: Callable[[Path], Path], limit: int | None, tmp_path: Path) -> None:
+def test_contents_changed_at_equal_size_are_other_data(
+    made: Callable[[Path], Path], limit: int | None, tmp_path: Path
+) -> None:
     source = made(tmp_path)
     before, size = hashed(source, limit), source.stat().st_size
     _same_size(source)
@@ -63,7 +71,9 @@ def test_contents_changed_at_equal_size_are_other_data(made: Callable[[Path], Pa
 
 
 @pytest.mark.parametrize("made", [_folder, _csv, _npz])
-def test_touched_moved_and_streamed_data_is_the_same(made: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_touched_moved_and_streamed_data_is_the_same(
+    made: Callable[[Path], Path], tmp_path: Path
+) -> None:
     source = made(tmp_path / "here")
     before = hashed(source)
     assert hashed(source, 0) == before
@@ -74,14 +84,17 @@ def test_touched_moved_and_streamed_data_is_the_same(made: Callable[[Path], Path
 
 
 @pytest.mark.parametrize(
-    ("row", "other"), [("p/003.png,b", "p/003.png,a"), ("path,label\n", "label,path\n"), ("p/003.png,b\n", "")]
+    ("row", "other"),
+    [("p/003.png,b", "p/003.png,a"), ("path,label\n", "label,path\n"), ("p/003.png,b\n", "")],
 )
 def test_another_row_of_a_table_is_other_data(row: str, other: str, tmp_path: Path) -> None:
     source = _csv(tmp_path)
     before, text = hashed(source), source.read_text()
     if other.startswith("label"):  # the order of columns and rows does not matter
         head, *rows = text.splitlines()
-        source.write_text("\n".join([other.strip(), *(",".join(reversed(r.split(","))) for r in reversed(rows))]))
+        source.write_text(
+            "\n".join([other.strip(), *(",".join(reversed(r.split(","))) for r in reversed(rows))])
+        )
         assert hashed(source) == before
         return
     source.write_text(text.replace(row, other))

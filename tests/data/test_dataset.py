@@ -1,4 +1,5 @@
-"""data/dataset.py: load from end to end, its facts, and a clear message for everything that can be wrong."""
+"""data/dataset.py: load from end to end, its facts, and a clear message for everything that can be
+wrong."""
 
 from __future__ import annotations
 
@@ -37,7 +38,10 @@ def test_facts_are_json_with_the_agreed_keys(tmp_path: Path) -> None:
     data = load(folder(tmp_path / "pets", {"cat": 20, "dog": 60}, size=(24, 20)))
     facts = json.loads(json.dumps(data.facts))
     assert facts == data.facts
-    expected = "name kind images classes counts channels size original_sizes unreadable duplicates split data_hash resident"
+    expected = (
+        "name kind images classes counts channels size original_sizes unreadable duplicates "
+        "split data_hash resident"
+    )
     assert {*expected.split(), "imbalance", "notes"} <= facts.keys()
     assert facts["name"] == "pets" and facts["images"] == 80 and facts["imbalance"] == 3.0
     assert facts["counts"] == {"train": [13, 39], "val": [3, 9], "test": [4, 12]}
@@ -64,7 +68,9 @@ def test_a_saved_split_comes_back(tmp_path: Path) -> None:
     again = load(root, seed=0, split=saved)
     assert again.split.to_json() == saved
     assert list(again.parts["test"].ids) == saved["parts"]["test"]
-    assert again.parts["test"].labels.tolist() == [int(name.startswith("b")) for name in saved["parts"]["test"]]
+    assert again.parts["test"].labels.tolist() == [
+        int(name.startswith("b")) for name in saved["parts"]["test"]
+    ]
     os.remove(root / saved["parts"]["train"][0])
     with pytest.raises(UserError, match="the data changed since the split was made: 1 images gone"):
         load(root, split=saved)
@@ -91,7 +97,10 @@ def test_the_suggested_size_is_capped(tmp_path: Path) -> None:
 def test_grey_stored_in_color_becomes_one_channel(tmp_path: Path) -> None:
     grey, color = tmp_path / "grey", tmp_path / "color"
     for number in range(8):
-        for root, image in ((grey, picture(number, 12, "L")), (color, picture(number, 12, "L").convert("RGB"))):
+        for root, image in (
+            (grey, picture(number, 12, "L")),
+            (color, picture(number, 12, "L").convert("RGB")),
+        ):
             os.makedirs(root / "ab"[number % 2], exist_ok=True)
             image.save(root / "ab"[number % 2] / f"{number}.png")
     first, second = load(grey), load(color)
@@ -106,11 +115,16 @@ def bomb(path: Path, side: int) -> None:
     """A PNG header that claims so many pixels, with next to no data."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
 
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+        + chunk(b"IEND", b"")
     )
 
 
@@ -126,7 +140,15 @@ def test_unreadable_images_are_listed_and_skipped(tmp_path: Path, limit: int | N
     bomb(root / "b" / "larger.png", 30000)
     data = load(root, memory_limit_bytes=limit)
     reasons = {entry["path"]: entry["reason"] for entry in data.facts["unreadable"]}
-    assert set(reasons) == {"a/text.jpg", "a/empty.png", "b/gone.png", "b/cut.png", "b/cut.jpg", "b/bomb.png", "b/larger.png"}
+    assert set(reasons) == {
+        "a/text.jpg",
+        "a/empty.png",
+        "b/gone.png",
+        "b/cut.png",
+        "b/cut.jpg",
+        "b/bomb.png",
+        "b/larger.png",
+    }
     assert reasons["a/text.jpg"] == "not an image that pillow can read"
     assert reasons["b/gone.png"] == "No such file or directory"
     assert "pixels" in reasons["b/bomb.png"] and "pixels" in reasons["b/larger.png"]
@@ -140,7 +162,9 @@ def test_all_kinds_of_files_together(tmp_path: Path) -> None:
     picture(50, 20).convert("CMYK").save(root / "a" / "cmyk.jpg")
     picture(51, 20).convert("P").save(root / "a" / "palette.gif")
     picture(52, 20).convert("RGBA").save(root / "b" / "alpha.webp")
-    Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20) * 160).save(root / "b" / "deep.png")
+    Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20) * 160).save(
+        root / "b" / "deep.png"
+    )
     exif = Image.Exif()
     exif[0x0112] = 6
     picture(53, (30, 20)).save(root / "b" / "turned.jpg", exif=exif)
@@ -168,12 +192,17 @@ def test_one_class_one_image_no_image(tmp_path: Path) -> None:
         load(folder(tmp_path / "five", {"a": 5}))
     with pytest.raises(UserError, match="class 'b' has 1 image to split"):
         load(folder(tmp_path / "few", {"a": 5, "b": 1}))
-    with pytest.raises(UserError, match="only one class, 'f', with 4 images;.*'x', 'y'. became 1 class .*--classes-at 2"):
+    with pytest.raises(
+        UserError,
+        match="only one class, 'f', with 4 images;.*'x', 'y'. became 1 class .*--classes-at 2",
+    ):
         load(folder(tmp_path / "inner", {"f/x": 2, "f/y": 2}), classes_at=1)
     root = folder(tmp_path / "bad", {"a": 5, "b": 3})
     for name in os.listdir(root / "b"):
         (root / "b" / name).write_bytes(b"broken")
-    with pytest.raises(UserError, match="class 'b' has no image that can be read .for instance b/000.png"):
+    with pytest.raises(
+        UserError, match="class 'b' has no image that can be read .for instance b/000.png"
+    ):
         load(root)
     for name in os.listdir(root / "a"):
         (root / "a" / name).write_bytes(b"broken")
@@ -221,10 +250,13 @@ def table(root: Path, labels: list[str], column: str = "label") -> Path:
 
 
 @pytest.mark.parametrize(
-    ("word", "kept"), [("nan", False), ("NaN", False), ("", False), ("NA", True), ("null", True), ("None", True)]
+    ("word", "kept"),
+    [("nan", False), ("NaN", False), ("", False), ("NA", True), ("null", True), ("None", True)],
 )
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_labels_that_may_mean_none_are_said_to_be_kept_or_left_out(tmp_path: Path, word: str, kept: bool, kind: str) -> None:
+def test_labels_that_may_mean_none_are_said_to_be_kept_or_left_out(
+    tmp_path: Path, word: str, kept: bool, kind: str
+) -> None:
     labels = ["ant", "bee"] * 15 + [word] * 9
     if kind == "csv":
         path, spot = table(tmp_path, labels), "line 32"
@@ -239,15 +271,21 @@ def test_labels_that_may_mean_none_are_said_to_be_kept_or_left_out(tmp_path: Pat
     if kept:
         assert f"'{word}' (9 images) counted as a class" in notes
     else:
-        assert "9 images have no label (empty or NaN) and were left out, such as" in notes and spot in notes
+        assert (
+            "9 images have no label (empty or NaN) and were left out, such as"
+        ) in notes and spot in notes
         assert data.facts["images"] == 30 and all("#" not in name for name, _ in data.unreadable)
 
 
 @pytest.mark.parametrize("value", ["1e295", "-3e30", "inf", "-Infinity", "1e999"])
-def test_values_too_large_to_train_on_are_refused_with_their_row(tmp_path: Path, value: str) -> None:
+def test_values_too_large_to_train_on_are_refused_with_their_row(
+    tmp_path: Path, value: str
+) -> None:
     path = table(tmp_path, [f"{i}.5" for i in range(20)] + [value] + ["3"], "target")
     with pytest.raises(
-        UserError, match=r"x.csv, line 22: its label .* is too large to train on; numbers from -1e\+19 to 1e\+19"
+        UserError,
+        match=r"x.csv, line 22: its label .* is too large to train on; numbers from "
+        r"-1e\+19 to 1e\+19",
     ):
         load(path, task="regression")
 
@@ -258,20 +296,31 @@ def test_a_value_of_an_array_is_named_by_its_place(tmp_path: Path, part: str, ro
     arrays |= {f"y_{name}": np.arange(12) + 0.5 for name in ("train", "val", "test")}
     arrays[f"y_{part}"][row] = 1e295
     np.savez(tmp_path / "x.npz", **arrays)
-    with pytest.raises(UserError, match=rf"x.npz: y_{part}\[{row}\]: its label 1e\+295 is too large"):
+    with pytest.raises(
+        UserError,
+        match=rf"x.npz: y_{part}\[{row}\]: its label 1e\+295 is too "
+        rf"large",
+    ):
         load(tmp_path / "x.npz", task="regression")
 
 
 @pytest.mark.parametrize("values", [[1e12, 1e12 + 1], [-5e8, -5e8 + 10], [1e-25, 2e-25]])
-def test_values_that_32_bits_cannot_tell_apart_are_refused(tmp_path: Path, values: list[float]) -> None:
+def test_values_that_32_bits_cannot_tell_apart_are_refused(
+    tmp_path: Path, values: list[float]
+) -> None:
     with pytest.raises(UserError, match="cannot tell apart: subtract a constant"):
         load(table(tmp_path, [repr(v) for v in values * 15], "target"), task="regression")
 
 
 @pytest.mark.parametrize("word", ["nan", "NaN", ""])
 def test_missing_values_are_left_out_and_counted(tmp_path: Path, word: str) -> None:
-    data = load(table(tmp_path, [f"{i}" for i in range(40)] + [word] * 3, "target"), task="regression")
-    assert any("3 images have no value (empty or NaN) and were left out" in note for note in data.facts["notes"])
+    data = load(
+        table(tmp_path, [f"{i}" for i in range(40)] + [word] * 3, "target"), task="regression"
+    )
+    assert any(
+        "3 images have no value (empty or NaN) and were left out" in note
+        for note in data.facts["notes"]
+    )
 
 
 @pytest.mark.parametrize("label", ["two", "1 2 x", "5%"])
@@ -280,17 +329,25 @@ def test_rows_are_named_as_an_editor_shows_them(tmp_path: Path, label: str) -> N
     with pytest.raises(UserError, match=f"x.csv, line 6: its label '{label}' is not a number"):
         load(table(tmp_path, ["1", "2", "3", "4", label, "6"], "target"), task="regression")
     pictures = [encoded(picture(i)) for i in range(6)]
-    parquet.write_table(arrow.table({"image": pictures, "target": ["1", "2", "3", "4", label, "6"]}), tmp_path / "x.parquet")
+    parquet.write_table(
+        arrow.table({"image": pictures, "target": ["1", "2", "3", "4", label, "6"]}),
+        tmp_path / "x.parquet",
+    )
     with pytest.raises(UserError, match=f"x.parquet, row 5: its label '{label}' is not a number"):
         load(tmp_path / "x.parquet", task="regression")
 
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("broken", [range(40), range(0, 40, 2)])
-def test_broken_images_of_a_table_are_named_by_their_row(tmp_path: Path, streamed: bool, broken: range) -> None:
+def test_broken_images_of_a_table_are_named_by_their_row(
+    tmp_path: Path, streamed: bool, broken: range
+) -> None:
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     pictures = [encoded(picture(i, 16))[: 60 if i in broken else None] for i in range(40)]
-    parquet.write_table(arrow.table({"image": pictures, "label": [i % 2 for i in range(40)]}), tmp_path / "x.parquet")
+    parquet.write_table(
+        arrow.table({"image": pictures, "label": [i % 2 for i in range(40)]}),
+        tmp_path / "x.parquet",
+    )
     with pytest.raises(UserError, match=r"x.parquet, row \d+( can be read|: )") as told:
         load(tmp_path / "x.parquet", memory_limit_bytes=0 if streamed else None)
     assert "row#" not in str(told.value)
@@ -308,7 +365,9 @@ def test_groups_from_a_csv(tmp_path: Path) -> None:
 
 def test_a_split_that_names_one_part_only_is_none(tmp_path: Path) -> None:
     folder(tmp_path, {"p": 20})
-    (tmp_path / "x.csv").write_text("path,label,split\n" + "\n".join(f"p/{i:03d}.png,{'ab'[i % 2]},test" for i in range(20)))
+    (tmp_path / "x.csv").write_text(
+        "path,label,split\n" + "\n".join(f"p/{i:03d}.png,{'ab'[i % 2]},test" for i in range(20))
+    )
     data = load(tmp_path / "x.csv")
     assert len(data.parts["train"]) == 12
     assert any("declared as test" in note for note in data.facts["notes"])
@@ -333,7 +392,13 @@ def test_left_and_right() -> None:
     noise = rng.normal(0, 40, (600, 12, 12))
     arrows = np.clip(128 + signs * (ramp - 30) + noise, 0, 255).astype(np.uint8)
     spots = np.clip(
-        128 + signs * (ramp + ramp[:, :, ::-1]).transpose(0, 2, 1) * np.linspace(1, -1, 12)[None, :, None] + noise, 0, 255
+        128
+        + signs
+        * (ramp + ramp[:, :, ::-1]).transpose(0, 2, 1)
+        * np.linspace(1, -1, 12)[None, :, None]
+        + noise,
+        0,
+        255,
     )
     assert "left and right matter" in flip_of(arrows, labels)
     assert "may be swapped" in flip_of(spots.astype(np.uint8), labels)
@@ -344,17 +409,29 @@ def flip_of(images: np.ndarray, labels: np.ndarray) -> str:
     from archsmith.data.parts import Resident
 
     pixels = torch.from_numpy(images[:, None])
-    parts = [Resident(pixels, torch.arange(*span), labels[slice(*span)], [], 2) for span in ((0, 400), (400, 600))]
+    parts = [
+        Resident(pixels, torch.arange(*span), labels[slice(*span)], [], 2)
+        for span in ((0, 400), (400, 600))
+    ]
     return str(left_and_right(parts[0], parts[1], ())["why"])
 
 
 def test_images_in_one_part_only_reach_their_own_batches(tmp_path: Path) -> None:
     data = load(folder(tmp_path, {"a": 20, "b": 20}))
-    x, y = next(batches(data.parts["val"], 6, data=data, seed=0, augment=None, device="cpu", shuffle=False))
+    x, y = next(
+        batches(data.parts["val"], 6, data=data, seed=0, augment=None, device="cpu", shuffle=False)
+    )
     names = data.parts["val"].ids
     for image, label, name in zip(x, y.tolist(), names, strict=True):
-        stored = torch.from_numpy(np.asarray(Image.open(tmp_path / name)).transpose(2, 0, 1).copy()).double() / 255
-        mean, std = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (data.mean, data.std))
+        stored = (
+            torch.from_numpy(
+                np.asarray(Image.open(tmp_path / name)).transpose(2, 0, 1).copy()
+            ).double()
+            / 255
+        )
+        mean, std = (
+            torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (data.mean, data.std)
+        )
         assert torch.allclose(image.double(), (stored - mean) / std, atol=1e-5)
         assert data.classes[label] == name.split("/")[0]
 
@@ -376,14 +453,20 @@ def test_decode_rests_on_pillow_and_numpy_alone() -> None:
     path = Path(__file__).parents[2] / "src" / "archsmith" / "data" / "decode.py"
     code = (
         "import sys, runpy; runpy.run_path(sys.argv[1]); "
-        "print(sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'archsmith', 'sklearn', 'pyarrow'}))"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'archsmith', "
+        "'sklearn', 'pyarrow'}))"
     )
-    result = subprocess.run([sys.executable, "-I", "-c", code, str(path)], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(
-    ("images", "kept"), [(20, 3), (1797, 270), (3333, 500), (5000, 500), (9_000, 500), (10_000, 500), (50_000, 2500)]
+    ("images", "kept"),
+    [(20, 3), (1797, 270), (3333, 500), (5000, 500), (9_000, 500), (10_000, 500), (50_000, 2500)],
 )
-def test_of_many_images_only_as_many_validate_as_tell_good_networks_apart(images: int, kept: int) -> None:
+def test_of_many_images_only_as_many_validate_as_tell_good_networks_apart(
+    images: int, kept: int
+) -> None:
     assert round(share_to_validate(images) * images) == kept

@@ -13,7 +13,9 @@ from archsmith.data import decode as module
 from archsmith.data.decode import Preprocessing, decode
 
 
-def roundtrip(image: Image.Image, channels: int, size: int, kind: str = "PNG", **options: object) -> np.ndarray:
+def roundtrip(
+    image: Image.Image, channels: int, size: int, kind: str = "PNG", **options: object
+) -> np.ndarray:
     return decode(io.BytesIO(encoded(image, kind, **options)), channels, size)
 
 
@@ -28,7 +30,9 @@ def test_grey_to_color_repeats_and_back_is_the_same() -> None:
     grey = picture(3, 12, "L")
     color = roundtrip(grey, 3, 12)
     assert np.array_equal(color, np.repeat(np.asarray(grey)[None], 3, axis=0))
-    assert np.array_equal(roundtrip(Image.fromarray(color.transpose(1, 2, 0)), 1, 12)[0], np.asarray(grey))
+    assert np.array_equal(
+        roundtrip(Image.fromarray(color.transpose(1, 2, 0)), 1, 12)[0], np.asarray(grey)
+    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -55,13 +59,17 @@ def test_exif_orientation(orientation: int) -> None:
 def test_a_broken_exif_block_does_no_harm() -> None:
     image = picture(5, 16)
     plain = roundtrip(image, 3, 16, "JPEG")
-    assert np.array_equal(roundtrip(image, 3, 16, "JPEG", exif=b"Exif\0\0" + b"MM\0*\xff\xff\xff\xff garbage"), plain)
+    assert np.array_equal(
+        roundtrip(image, 3, 16, "JPEG", exif=b"Exif\0\0" + b"MM\0*\xff\xff\xff\xff garbage"), plain
+    )
 
 
 def test_sixteen_bits_keep_the_high_byte() -> None:
     values = np.array([[0, 257], [257 * 128, 65535]], dtype=np.uint16)
     assert roundtrip(Image.fromarray(values), 1, 2).tolist() == [[[0, 1], [128, 255]]]
-    assert roundtrip(Image.fromarray(values.astype(np.int32)), 1, 2, "TIFF").tolist() == [[[0, 1], [128, 255]]]
+    assert roundtrip(Image.fromarray(values.astype(np.int32)), 1, 2, "TIFF").tolist() == [
+        [[0, 1], [128, 255]]
+    ]
 
 
 def test_floats() -> None:
@@ -69,7 +77,9 @@ def test_floats() -> None:
     assert roundtrip(Image.fromarray(unit), 1, 2, "TIFF").tolist() == [[[0, 128], [255, 0]]]
     wide = decode(Image.fromarray(unit * np.float32(200)), 1, 2, Preprocessing(floats=(0, 255)))
     assert wide.tolist() == [[[0, 100], [200, 0]]]
-    with pytest.raises(ValueError, match="values from 0 to 200, where those of this set go from 0 to 1"):
+    with pytest.raises(
+        ValueError, match="values from 0 to 200, where those of this set go from 0 to 1"
+    ):
         decode(Image.fromarray(unit * np.float32(200)), 1, 2)
 
 
@@ -89,7 +99,9 @@ def test_transparency_lies_over_white() -> None:
 
 def test_cmyk_and_bilevel() -> None:
     red = Image.new("RGB", (16, 16), (255, 0, 0)).convert("CMYK")
-    assert np.abs(roundtrip(red, 3, 16, "JPEG").astype(int).mean(axis=(1, 2)) - [255, 0, 0]).max() < 6
+    assert (
+        np.abs(roundtrip(red, 3, 16, "JPEG").astype(int).mean(axis=(1, 2)) - [255, 0, 0]).max() < 6
+    )
     bits = Image.fromarray(np.array([[0, 255], [255, 0]], dtype=np.uint8)).convert("1")
     assert roundtrip(bits, 1, 2).tolist() == [[[0, 255], [255, 0]]]
 
@@ -102,7 +114,8 @@ def test_the_central_square(width: int, height: int) -> None:
     pixels[inside] = 200
     result = roundtrip(Image.fromarray(pixels), 3, 20)
     assert (result[:, 1:-1, 1:-1] == 200).all()
-    assert (roundtrip(Image.fromarray(pixels), 3, 5)[:, 1:-1, 1:-1] == 200).all()  # the filter of an edge reaches outside
+    # the filter of an edge reaches outside
+    assert (roundtrip(Image.fromarray(pixels), 3, 5)[:, 1:-1, 1:-1] == 200).all()
 
 
 def test_a_large_jpeg_is_decoded_at_a_reduced_scale_with_nearly_the_same_result() -> None:

@@ -21,7 +21,10 @@ def scenes(channels: int = 3, size: int = 32) -> np.ndarray:
     """60 different pictures with structure: enlarged noise."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
-    large = [np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC)) for picture in coarse]
+    large = [
+        np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))
+        for picture in coarse
+    ]
     return np.ascontiguousarray(np.stack(large).transpose(0, 3, 1, 2)[:, :channels])
 
 
@@ -45,7 +48,9 @@ def test_near_copies_survive_noise_exposure_and_a_lossy_file() -> None:
     rng = np.random.default_rng(1)
     pixels[42] = np.clip(pixels[3] + rng.normal(0, 6, pixels[3].shape), 0, 255)
     pixels[43] = np.clip(pixels[7] * 0.6 + 30, 0, 255)
-    pixels[33] = np.asarray(Image.fromarray(pixels[9].transpose(1, 2, 0)).resize((24, 24)).resize((32, 32))).transpose(2, 0, 1)
+    pixels[33] = np.asarray(
+        Image.fromarray(pixels[9].transpose(1, 2, 0)).resize((24, 24)).resize((32, 32))
+    ).transpose(2, 0, 1)
     found = across(pixels, LABELS, ROWS, IDS)
     assert (found["exact"], found["near"]) == (0, 3)
     assert sorted(found["examples"]) == [["i3", "i42"], ["i7", "i43"], ["i9", "i33"]]
@@ -67,11 +72,14 @@ def test_tiny_pictures_are_not_searched() -> None:
 
 
 def test_cifar_10_has_near_copies() -> None:
-    """Barz and Denzler (2020, ciFAIR) judged 3.3 % of its test images to have one in the training set, altered ones included.
-    Here a tenth of the test images are held against the rest of them, a fifth of their candidates."""
+    """Barz and Denzler (2020, ciFAIR) judged 3.3 % of its test images to have one in the training
+    set, altered ones included. Here a tenth of the test images are held against the rest of them, a
+    fifth of their candidates."""
     root = os.environ.get("ARCHSMITH_DATA")
     if not root:
         pytest.skip("ARCHSMITH_DATA is not set: no real images")
-    data = load(Path(root) / "images" / "cifar10_lossless_test.parquet", val_share=0.1, test_share=0.1)
+    data = load(
+        Path(root) / "images" / "cifar10_lossless_test.parquet", val_share=0.1, test_share=0.1
+    )
     assert data.facts["duplicates"]["exact"] == 0
     assert 2 <= data.facts["duplicates"]["near"] <= 40

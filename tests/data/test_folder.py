@@ -15,14 +15,21 @@ from archsmith.errors import UserError
 def test_classes_and_ids(tmp_path: Path) -> None:
     folder(tmp_path, {"dog": 2, "cat/indoors": 1, "cat/outdoors": 1})
     listing = list_folder(tmp_path)
-    assert listing.ids == ["cat/indoors/000.png", "cat/outdoors/000.png", "dog/000.png", "dog/001.png"]
+    assert listing.ids == [
+        "cat/indoors/000.png",
+        "cat/outdoors/000.png",
+        "dog/000.png",
+        "dog/001.png",
+    ]
     assert listing.labels == ["cat", "cat", "dog", "dog"]
     assert listing.declared is None
     with listing.open(2) as image:
         assert image.size == (16, 16)
 
 
-@pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "validation", "testing"), ("train", "test")])
+@pytest.mark.parametrize(
+    "names", [("train", "val", "test"), ("Training", "validation", "testing"), ("train", "test")]
+)
 def test_declared_parts(tmp_path: Path, names: tuple[str, ...]) -> None:
     folder(tmp_path, {f"{part}/{name}": 2 for part in names for name in ("a", "b")} | {"raw/a": 1})
     listing = list_folder(tmp_path)

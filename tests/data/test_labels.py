@@ -26,12 +26,22 @@ def test_values_are_standardized_by_the_training_rows_and_the_goal_knows_the_way
     values = np.array([[1.0, 10.0], [3.0, 30.0], [100.0, 100.0]])
     found, task = standardized(values, np.array([0, 1]), "age")
     assert (
-        found.dtype == np.float32 and found[:2].mean(axis=0) == pytest.approx(0) and found[:2].std(axis=0) == pytest.approx(1)
+        found.dtype == np.float32
+        and found[:2].mean(axis=0) == pytest.approx(0)
+        and found[:2].std(axis=0) == pytest.approx(1)
     )
-    assert found * task.std + task.mean == pytest.approx(values, rel=1e-6) and task.targets == ("age 1", "age 2")
+    assert found * task.std + task.mean == pytest.approx(values, rel=1e-6) and task.targets == (
+        "age 1",
+        "age 2",
+    )
 
 
-@pytest.mark.parametrize(("values", "said"), [([5.0, 5.0], "nothing to predict"), ([1e9, 1e9 + 1], "subtract a constant")])
-def test_values_that_a_network_cannot_tell_apart_are_refused(values: list[float], said: str) -> None:
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [([5.0, 5.0], "nothing to predict"), ([1e9, 1e9 + 1], "subtract a constant")],
+)
+def test_values_that_a_network_cannot_tell_apart_are_refused(
+    values: list[float], said: str
+) -> None:
     with pytest.raises(UserError, match=said):
         standardized(np.array(values)[:, None], np.array([0, 1]), "age")

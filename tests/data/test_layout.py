@@ -1,4 +1,5 @@
-"""data/layout.py: which folders are classes and which are parts, for every tree that people have."""
+"""data/layout.py: which folders are classes and which are parts, for every tree that people
+have."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ Tree = Mapping[str, int]
 
 
 def tree(root: Path, counts: Tree) -> Path:
-    """So many images in each folder; a name that ends with a dot and a suffix is that many files of this kind."""
+    """So many images in each folder; a name that ends with a dot and a suffix is that many files of
+    this kind."""
     for name, count in counts.items():
         folder, suffix = (
             (root / name, ".png")
@@ -40,7 +42,9 @@ def read(root: Path, classes_at: int | None = None) -> tuple[dict[tuple[str, str
     """(part, class) -> images; all notes as one text. Part "" where there is no split."""
     listing = list_folder(root, classes_at=classes_at)
     parts = listing.declared or [""] * len(listing.ids)
-    return dict(Counter(zip(parts, map(str, listing.labels), strict=True))), "; ".join(listing.notes)
+    return dict(Counter(zip(parts, map(str, listing.labels), strict=True))), "; ".join(
+        listing.notes
+    )
 
 
 SPLITS: dict[str, tuple[Tree, str]] = {
@@ -51,20 +55,43 @@ SPLITS: dict[str, tuple[Tree, str]] = {
     "one stray image": (parts_of("train val") | {"val": 1}, "train val"),
     "stray images in both": (parts_of("train test") | {"train": 1, "test": 1}, "train test"),
     "one level down": (parts_of("images/train images/test"), "train test"),
-    "two levels down, beside labels": (parts_of("x/images/train x/images/val") | {"x/labels.txt": 3}, "train val"),
+    "two levels down, beside labels": (
+        parts_of("x/images/train x/images/val") | {"x/labels.txt": 3},
+        "train val",
+    ),
     "a wrapper in each part": (parts_of("train/images test/images"), "train test"),
-    "a class that a part lacks": (parts_of("train", "a b") | parts_of("test", "a b c")
-                                  | {"train/c": 2}, "train test"),
-    "below each class": ({f"{name}/{part}": 2 for name in "ab" for part in ("train", "test")}, "train test"),
+    "a class that a part lacks": (
+        parts_of("train", "a b") | parts_of("test", "a b c") | {"train/c": 2},
+        "train test",
+    ),
+    "below each class": (
+        {f"{name}/{part}": 2 for name in "ab" for part in ("train", "test")},
+        "train test",
+    ),
     "a folder beside the parts": (parts_of("train test") | {"raw": 3}, "train test"),
-    "below one folder in each class": ({f"{n}/images/{p}": 2 for n in "ab" for p in ("train", "test")}, "train test"),
-    "below two folders in each class": ({f"{name}/x/y/{part}": 2 for name in "ab" for part in ("Train", "val")}, "train val"),
-    "below a folder of its name": ({f"{n}/{n}_images/{p}/jpg": 2 for n in "ab" for p in ("train", "test")}, "train test"),
+    "below one folder in each class": (
+        {f"{n}/images/{p}": 2 for n in "ab" for p in ("train", "test")},
+        "train test",
+    ),
+    "below two folders in each class": (
+        {f"{name}/x/y/{part}": 2 for name in "ab" for part in ("Train", "val")},
+        "train val",
+    ),
+    "below a folder of its name": (
+        {f"{n}/{n}_images/{p}/jpg": 2 for n in "ab" for p in ("train", "test")},
+        "train test",
+    ),
     "beside a word that says nothing": (parts_of("flowers_train flowers_test"), "train test"),
-    "numbered, beside two words": (parts_of("my-set-train my-set-val my-set-test"), "train val test"),
-    "such words below each class": ({f"{n}/cam_{p}": 2 for n in "ab" for p in ("train", "test")}, "train test"),
+    "numbered, beside two words": (
+        parts_of("my-set-train my-set-val my-set-test"),
+        "train val test",
+    ),
+    "such words below each class": (
+        {f"{n}/cam_{p}": 2 for n in "ab" for p in ("train", "test")},
+        "train test",
+    ),
     "train, dev and eval": (parts_of("train dev eval"), "train val test"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SPLITS)
@@ -76,7 +103,9 @@ def test_folders_of_parts_are_a_split_however_they_are_written(name: str, tmp_pa
     assert all(count == 2 for count in found.values())
     assert "taken as parts" in notes
     strays = sum(count for folder, count in counts.items() if folder in ("train", "val", "test"))
-    assert (f"{strays} image" in notes and "outside the class folders left out" in notes) == bool(strays)
+    assert (f"{strays} image" in notes and "outside the class folders left out" in notes) == bool(
+        strays
+    )
 
 
 CLASSES: dict[str, tuple[Tree, str]] = {
@@ -107,13 +136,34 @@ def test_classes_whose_names_look_like_parts_stay_classes(name: str, tmp_path: P
 @pytest.mark.parametrize(
     "counts",
     [
-        {f"{place}/images/{color}": 3 for place in ("shop", "camera", "phone") for color in ("red", "green")},
-        {f"{place}/images/{tool}": 3 for place in ("amazon", "dslr", "webcam") for tool in ("mug", "pen", "ruler")},
-        {f"{place}/raw/images/{color}": 3 for place in ("shop", "phone") for color in ("red", "green")},
-        {f"{name}/{name}_images/{side}": 3 for name in ("one", "two") for side in ("front", "back")},
+        {
+            f"{place}/images/{color}": 3
+            for place in ("shop", "camera", "phone")
+            for color in ("red", "green")
+        },
+        {
+            f"{place}/images/{tool}": 3
+            for place in ("amazon", "dslr", "webcam")
+            for tool in ("mug", "pen", "ruler")
+        },
+        {
+            f"{place}/raw/images/{color}": 3
+            for place in ("shop", "phone")
+            for color in ("red", "green")
+        },
+        {
+            f"{name}/{name}_images/{side}": 3
+            for name in ("one", "two")
+            for side in ("front", "back")
+        },
         {f"{name}/images/{part}": 3 for name in ("cat", "dog") for part in ("val", "test")},
         {f"{d}/images/{c}": 2 for d in ("a", "b") for c in ("x", "y")} | {"c/x": 2, "c/y": 2},
-        {f"{name}/images/{part}/{i}": 2 for name in ("cat", "dog") for part in ("train", "test") for i in "xy"},
+        {
+            f"{name}/images/{part}/{i}": 2
+            for name in ("cat", "dog")
+            for part in ("train", "test")
+            for i in "xy"
+        },
         {f"{name}/x/{color}": 2 for name in ("one", "two") for color in ("red", "green", "blue")},
         {"fold1/cat": 2, "fold1/dog": 2, "fold2/cat": 2, "fold2/dog": 2},
         {"apprentissage/a": 2, "apprentissage/b": 2, "test/a": 2, "test/b": 2},
@@ -121,7 +171,13 @@ def test_classes_whose_names_look_like_parts_stay_classes(name: str, tmp_path: P
         {"val/a": 2, "val/b": 2, "test/a": 2, "test/b": 2},
         {"train/cat": 2, "train/dog": 2, "raw/misc": 2},
         {"train/a": 2, "train/b": 2, "bus/a": 2, "bus/b": 2, "car/a": 2, "car/b": 2},
-        {"photos/train/a": 2, "photos/train/b": 2, "photos/test/a": 2, "photos/test/b": 2, "extra": 1},
+        {
+            "photos/train/a": 2,
+            "photos/train/b": 2,
+            "photos/test/a": 2,
+            "photos/test/b": 2,
+            "extra": 1,
+        },
         parts_of("images/train images/val masks/train masks/val"),
         parts_of("train/north train/south test/north test/south"),
     ],
@@ -130,7 +186,9 @@ def test_a_tree_with_two_readings_is_asked_about(counts: Tree, tmp_path: Path) -
     root = tree(tmp_path, counts)
     with pytest.raises(UserError, match=r"(two|three|four) ways.*--classes-at \d gives") as told:
         read(root)
-    ways = re.findall(r"--classes-at (\d) gives (\d+) classes \('(\w+)'.*? of (\d+) images", str(told.value))
+    ways = re.findall(
+        r"--classes-at (\d) gives (\d+) classes \('(\w+)'.*? of (\d+) images", str(told.value)
+    )
     assert len(ways) > 1
     for level, classes, first, images in ways:
         found = read(root, int(level))[0]
@@ -141,14 +199,17 @@ def test_a_tree_with_two_readings_is_asked_about(counts: Tree, tmp_path: Path) -
 @pytest.mark.parametrize(
     "counts",
     [
-        {f"{name}/images/{part}": 2 for name in ("cat", "dog") for part in ("train", "test")} | {"bird/images": 2},
+        {f"{name}/images/{part}": 2 for name in ("cat", "dog") for part in ("train", "test")}
+        | {"bird/images": 2},
         {f"{name}/images/{part}": 2 for name in ("cat", "dog") for part in ("train", "test")}
         | {"bird/train": 2, "bird/val": 2},
         {f"cat/{part}": 2 for part in ("train", "test")} | {"dog": 2},
     ],
 )
 def test_parts_that_some_classes_lack_are_asked_about(counts: Tree, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="hold parts such as train.*--classes-at 1 gives .*train/CLASS"):
+    with pytest.raises(
+        UserError, match="hold parts such as train.*--classes-at 1 gives .*train/CLASS"
+    ):
         read(tree(tmp_path, counts))
 
 
@@ -163,43 +224,72 @@ def test_parts_that_some_classes_lack_are_asked_about(counts: Tree, tmp_path: Pa
 )
 def test_names_that_join_a_part_and_a_class_are_asked_about(names: str, tmp_path: Path) -> None:
     root = tree(tmp_path, dict.fromkeys(names.split(), 2))
-    with pytest.raises(UserError, match="join a part and something else: --classes-at 1 gives .*train/CLASS"):
+    with pytest.raises(
+        UserError, match="join a part and something else: --classes-at 1 gives .*train/CLASS"
+    ):
         read(root)
     assert {label for _, label in read(root, 1)[0]} == set(names.split())
 
 
-@pytest.mark.parametrize("names", ["train_station bus_station", "test_tube train_car pen", "trainA bus testB car"])
+@pytest.mark.parametrize(
+    "names", ["train_station bus_station", "test_tube train_car pen", "trainA bus testB car"]
+)
 def test_names_that_share_no_word_beside_parts_stay_classes(names: str, tmp_path: Path) -> None:
-    assert {label for _, label in read(tree(tmp_path, dict.fromkeys(names.split(), 2)))[0]} == set(names.split())
+    assert {label for _, label in read(tree(tmp_path, dict.fromkeys(names.split(), 2)))[0]} == set(
+        names.split()
+    )
 
 
 @pytest.mark.parametrize(
     ("copy", "original"),
     [
-        ("cats copy", "cats"), ("cats - Copy", "Cats"), ("cats (1)", "cats"), ("cats - Kopie (2)", "cats"),
+        ("cats copy", "cats"),
+        ("cats - Copy", "Cats"),
+        ("cats (1)", "cats"),
+        ("cats - Kopie (2)", "cats"),
         ("cats_copy2", "cats"),
-        ("Copy of cats", "cats"), ("cats.bak", "cats"), ("big cats copy 3", "big cats"), ("cats – Copie", "cats"),
+        ("Copy of cats", "cats"),
+        ("cats.bak", "cats"),
+        ("big cats copy 3", "big cats"),
+        ("cats – Copie", "cats"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("part", ["", "train/"])
-def test_a_folder_named_as_a_copy_of_one_beside_it_is_asked_about(copy: str, original: str, part: str, tmp_path: Path) -> None:
+def test_a_folder_named_as_a_copy_of_one_beside_it_is_asked_about(
+    copy: str, original: str, part: str, tmp_path: Path
+) -> None:
     counts = {f"{part}{copy}": 2, f"{part}{original}": 2, f"{part}dogs": 2}
-    root = tree(tmp_path, counts | ({f"test/{name}": 2 for name in (original, "dogs")} if part else {}))
-    with pytest.raises(UserError, match=rf"copy of '{original}' beside it.*--classes-at {2 if part else 1}"):
+    root = tree(
+        tmp_path, counts | ({f"test/{name}": 2 for name in (original, "dogs")} if part else {})
+    )
+    with pytest.raises(
+        UserError, match=rf"copy of '{original}' beside it.*--classes-at {2 if part else 1}"
+    ):
         read(root)
     found, notes = read(root, 2 if part else 1)
-    assert copy in {label for _, label in found} and "counted as a class, though it is named like a copy" in notes
+    assert (
+        copy in {label for _, label in found}
+        and "counted as a class, though it is named like a copy" in notes
+    )
 
 
 @pytest.mark.parametrize("name", ["cats copy", "cats (1)", "photo copy", "Model 3", "copy", "bak"])
 def test_a_folder_named_as_a_copy_of_none_is_a_class(name: str, tmp_path: Path) -> None:
-    assert {label for _, label in read(tree(tmp_path, {name: 2, "dogs": 2, "Model": 2}))[0]} == {name, "dogs", "Model"}
+    assert {label for _, label in read(tree(tmp_path, {name: 2, "dogs": 2, "Model": 2}))[0]} == {
+        name,
+        "dogs",
+        "Model",
+    }
 
 
-@pytest.mark.parametrize("name", ["_trash", "Recycle Bin", "_old", "~backup", "_to_delete", "Papelera de reciclaje"])
+@pytest.mark.parametrize(
+    "name", ["_trash", "Recycle Bin", "_old", "~backup", "_to_delete", "Papelera de reciclaje"]
+)
 def test_bins_that_are_set_apart_are_asked_about(name: str, tmp_path: Path) -> None:
     root = tree(tmp_path, {"cat": 2, "dog": 2, name: 3})
-    with pytest.raises(UserError, match=r"3 images\) looks like a bin.*move it out.*--classes-at 1"):
+    with pytest.raises(
+        UserError, match=r"3 images\) looks like a bin.*move it out.*--classes-at 1"
+    ):
         read(root)
     assert read(root, 1)[0] == {("", "cat"): 2, ("", "dog"): 2, ("", name): 3}
 
@@ -207,7 +297,10 @@ def test_bins_that_are_set_apart_are_asked_about(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["trash", "Papierkorb", "old", "Corbeille"])
 def test_bins_that_may_be_classes_are_classes_and_said(name: str, tmp_path: Path) -> None:
     found, notes = read(tree(tmp_path, {"cat": 2, "dog": 2, name: 2}))
-    assert len(found) == 3 and f"folder '{name}' (2 images) counted as a class, though it is named like a bin" in notes
+    assert (
+        len(found) == 3
+        and f"folder '{name}' (2 images) counted as a class, though it is named like a bin" in notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -237,15 +330,28 @@ def test_a_wrapper_is_seen_through_and_named(inner: str, tmp_path: Path) -> None
     ("counts", "level"),
     [
         ({"animals/cat": 1, "animals/dog": 1, "things/car": 1}, 2),
-        ({"train/animals/cat": 1, "train/animals/dog": 1, "train/things/car": 1, "test/animals/cat": 1}, 3),
+        (
+            {
+                "train/animals/cat": 1,
+                "train/animals/dog": 1,
+                "train/things/car": 1,
+                "test/animals/cat": 1,
+            },
+            3,
+        ),
         ({"x/animals/cat": 1, "x/animals/dog": 1, "x/things/car": 1}, 3),
     ],
 )
-def test_nested_folders_that_became_fewer_classes_are_said(counts: Tree, level: int, tmp_path: Path) -> None:
+def test_nested_folders_that_became_fewer_classes_are_said(
+    counts: Tree, level: int, tmp_path: Path
+) -> None:
     root = tree(tmp_path, counts)
     found, notes = read(root)
     assert {label for _, label in found} == {"animals", "things"}
-    assert f"3 nested folders ('car', 'cat', 'dog') became 2 classes ('animals', 'things'); --classes-at {level}" in notes
+    assert (
+        f"3 nested folders ('car', 'cat', 'dog') became 2 classes ('animals', 'things'); "
+        f"--classes-at {level}" in notes
+    )
     assert {label for _, label in read(root, level)[0]} == {"cat", "dog", "car"}
 
 
@@ -253,13 +359,19 @@ def test_a_level_that_is_asked_for_keeps_the_parts(tmp_path: Path) -> None:
     found, notes = read(tree(tmp_path, parts_of("train/north train/south test/north")), 3)
     assert found == {("train", "a"): 4, ("train", "b"): 4, ("test", "a"): 2, ("test", "b"): 2}
     assert "level 1 were taken as parts" in notes
-    assert read(tmp_path, 2)[0] == {("train", "north"): 4, ("train", "south"): 4, ("test", "north"): 4}
+    assert read(tmp_path, 2)[0] == {
+        ("train", "north"): 4,
+        ("train", "south"): 4,
+        ("test", "north"): 4,
+    }
     assert set(read(tmp_path, 1)[0]) == {("", "train"), ("", "test")}
 
 
 @pytest.mark.parametrize("level", [0, -1, 3, 99])
 def test_a_level_that_the_tree_does_not_have_is_refused(level: int, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"--classes-at {level}: folders with images lie 1 to 2 deep"):
+    with pytest.raises(
+        UserError, match=rf"--classes-at {level}: folders with images lie 1 to 2 deep"
+    ):
         read(tree(tmp_path, parts_of("x y")), level)
 
 
@@ -281,7 +393,10 @@ def test_a_level_that_the_tree_does_not_have_is_refused(level: int, tmp_path: Pa
 def test_folders_of_storage_boxes_are_no_classes_and_no_images(system: str, tmp_path: Path) -> None:
     found, notes = read(tree(tmp_path, {"cat": 2, "dog": 2, system: 3, f"cat/{system}": 2}))
     assert found == {("", "cat"): 2, ("", "dog"): 2}
-    assert f"hidden, system and thumbnail folders were passed over: {system.partition('/')[0]}" in notes
+    assert (
+        f"hidden, system and thumbnail folders were passed over: {system.partition('/')[0]}"
+        in notes
+    )
 
 
 @pytest.mark.parametrize("small", ["thumbs", "Thumbnails", "_previews"])

@@ -50,7 +50,9 @@ def test_names_that_differ_by_little_are_kept_and_told(first: str, second: str, 
 @pytest.mark.parametrize("name", ["'cat'", '"cat', "cat”", "`cat`"])
 def test_names_that_hold_quotes_are_told(name: str) -> None:
     notes = check_names(["cat", "dog", name])
-    assert any("differ in quotes alone" in note for note in notes) and any("a quote at an end" in note for note in notes)
+    assert any("differ in quotes alone" in note for note in notes) and any(
+        "a quote at an end" in note for note in notes
+    )
 
 
 def test_names_that_differ_are_not_remarked_on() -> None:

@@ -37,11 +37,18 @@ def test_masks_beside_photos_are_named(made: object, place: str, tmp_path: Path)
             picture(number + 10 * (name == "b")).save(tmp_path / name / f"{number}.jpg")
             made().save(tmp_path / place.format(name, number))  # type: ignore[operator]
     for limit in (None, 0):
-        (note,) = [note for note in load(tmp_path, memory_limit_bytes=limit).facts["notes"] if "seem to be masks" in note]
+        (note,) = [
+            note
+            for note in load(tmp_path, memory_limit_bytes=limit).facts["notes"]
+            if "seem to be masks" in note
+        ]
         assert "12 of 24 images seem to be masks, such as" in note
 
 
-@pytest.mark.parametrize(("photos", "masks"), [("images", "masks"), ("JPEGImages", "SegmentationClass"), ("photos", "gt")])
+@pytest.mark.parametrize(
+    ("photos", "masks"),
+    [("images", "masks"), ("JPEGImages", "SegmentationClass"), ("photos", "gt")],
+)
 def test_a_class_of_masks_is_named(photos: str, masks: str, tmp_path: Path) -> None:
     folder(tmp_path, {photos: 6})
     (tmp_path / masks).mkdir()

@@ -1,4 +1,5 @@
-"""data/mirror.py and mirror_words.py: images are not mirrored where names or a short test say that left and right matter."""
+"""data/mirror.py and mirror_words.py: images are not mirrored where names or a short test say that
+left and right matter."""
 
 from __future__ import annotations
 
@@ -16,17 +17,46 @@ from archsmith.errors import UserError
 @pytest.mark.parametrize(
     "names",
     [
-        ("left", "right"), ("turn_left", "turn_right", "stop"), ("TurnLeft", "TurnRight"), ("turnleft", "turnright"),
-        ("links", "rechts"), ("gauche", "droite"), ("Izquierda", "derecha"), ("Höger", "vänster"), ("sağ", "sol"),
-        ("левый", "правый"), ("налево", "прямо"), ("左折", "右折"), ("esquerda", "direita"), ("sinistra", "destra"),
-        ("b", "d"), ("p", "q", "x"), ("letter_b", "letter_d"), ("<-", "->"), ("<", ">"), ("(", ")"), ("\\", "/"),
-        ("←", "↑"), ("➡", "⬆"), ("👈", "👉"), ("↺", "↻"), ("clockwise", "counterclockwise"), ("CW", "CCW"),
-        ("east", "west"), ("NE", "NW"), ("arrow-l", "arrow-r"), ("L", "R"), ("left", "up"), ("right", "straight"),
-        ("ArrowLeft01", "none"), ("Linkspfeil", "Rechtspfeil"), ("mano derecha", "mano izquierda"),
+        ("left", "right"),
+        ("turn_left", "turn_right", "stop"),
+        ("TurnLeft", "TurnRight"),
+        ("turnleft", "turnright"),
+        ("links", "rechts"),
+        ("gauche", "droite"),
+        ("Izquierda", "derecha"),
+        ("Höger", "vänster"),
+        ("sağ", "sol"),
+        ("левый", "правый"),
+        ("налево", "прямо"),
+        ("左折", "右折"),
+        ("esquerda", "direita"),
+        ("sinistra", "destra"),
+        ("b", "d"),
+        ("p", "q", "x"),
+        ("letter_b", "letter_d"),
+        ("<-", "->"),
+        ("<", ">"),
+        ("(", ")"),
+        ("\\", "/"),
+        ("←", "↑"),
+        ("➡", "⬆"),
+        ("👈", "👉"),
+        ("↺", "↻"),
+        ("clockwise", "counterclockwise"),
+        ("CW", "CCW"),
+        ("east", "west"),
+        ("NE", "NW"),
+        ("arrow-l", "arrow-r"),
+        ("L", "R"),
+        ("left", "up"),
+        ("right", "straight"),
+        ("ArrowLeft01", "none"),
+        ("Linkspfeil", "Rechtspfeil"),
+        ("mano derecha", "mano izquierda"),
         ("west-facing", "east-facing"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_names_of_sides_in_any_language_mean_that_left_and_right_matter(names) -> None:
     assert sided(names)
 
@@ -34,12 +64,27 @@ def test_names_of_sides_in_any_language_mean_that_left_and_right_matter(names) -
 @pytest.mark.parametrize(
     "names",
     [
-        ("cat", "dog"), ("up", "down"), ("bright", "dark"), ("right whale", "blue whale"), ("copyright", "trademark"),
-        ("cleft", "theft"), ("link", "zelda"), ("links", "golf"), ("grade B", "grade D"), ("l", "s", "m"), ("0", "1"),
-        ("yes", "no"), ("a", "b", "c", "d"), ("sol", "luna"), ("port", "wine"), ("open", "closed"), (), ("der", "die"),
+        ("cat", "dog"),
+        ("up", "down"),
+        ("bright", "dark"),
+        ("right whale", "blue whale"),
+        ("copyright", "trademark"),
+        ("cleft", "theft"),
+        ("link", "zelda"),
+        ("links", "golf"),
+        ("grade B", "grade D"),
+        ("l", "s", "m"),
+        ("0", "1"),
+        ("yes", "no"),
+        ("a", "b", "c", "d"),
+        ("sol", "luna"),
+        ("port", "wine"),
+        ("open", "closed"),
+        (),
+        ("der", "die"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_other_names_say_nothing_of_sides(names) -> None:
     assert not sided(names)
 
@@ -47,14 +92,21 @@ def test_other_names_say_nothing_of_sides(names) -> None:
 def parts(images: np.ndarray, labels: np.ndarray) -> tuple[Resident, Resident]:
     pixels, held = torch.from_numpy(images), 4 * len(labels) // 5
     found = [
-        Resident(pixels, torch.arange(a, b), labels[a:b], [str(i) for i in range(a, b)], int(labels.max()) + 1)
+        Resident(
+            pixels,
+            torch.arange(a, b),
+            labels[a:b],
+            [str(i) for i in range(a, b)],
+            int(labels.max()) + 1,
+        )
         for a, b in ((0, held), (held, len(labels)))
     ]
     return found[0], found[1]
 
 
 def drawn(kinds: tuple[str, ...], count: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shapes of any color, size and place over a ground of any color; (n, C, 48, 48) uint8 and which kind each is."""
+    """Shapes of any color, size and place over a ground of any color; (n, C, 48, 48) uint8 and
+    which kind each is."""
     rng, images = np.random.default_rng(0), []
     for number in range(count):
         color = tuple(int(v) for v in rng.integers(0, 256, 3))
@@ -63,7 +115,14 @@ def drawn(kinds: tuple[str, ...], count: int, channels: int) -> tuple[np.ndarray
         length = int(rng.integers(16, 30))
         across, down = (int(rng.integers(4, 44 - length)) for _ in range(2))
         turn, half = kinds[number % len(kinds)], length // 2
-        right = [(0, half), (length, half), (half, 0), (length, half), (half, length), (length, half)]
+        right = [
+            (0, half),
+            (length, half),
+            (half, 0),
+            (length, half),
+            (half, length),
+            (length, half),
+        ]
         points = {
             "right": right,
             "left": [(length - x, y) for x, y in right],
@@ -73,21 +132,35 @@ def drawn(kinds: tuple[str, ...], count: int, channels: int) -> tuple[np.ndarray
             "cross": [(0, 0), (length, length), (half, half), (length, 0), (0, length)],
         }[turn]
         ImageDraw.Draw(image).line([(across + x, down + y) for x, y in points], color, 3)
-        images.append(np.asarray(image).transpose(2, 0, 1) if channels == 3 else np.asarray(image.convert("L"))[None])
+        images.append(
+            np.asarray(image).transpose(2, 0, 1)
+            if channels == 3
+            else np.asarray(image.convert("L"))[None]
+        )
     return np.stack(images), np.arange(count) % len(kinds)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("kinds", [("left", "right"), ("left", "right", "up", "down"), ("up", "left", "square", "right")])
-def test_where_a_class_is_the_mirror_image_of_another_it_is_seen_in_the_pictures(kinds, channels: int) -> None:
-    found = left_and_right(*parts(*drawn(kinds, 240, channels)), [f"class {n}" for n in range(len(kinds))])
+@pytest.mark.parametrize(
+    "kinds", [("left", "right"), ("left", "right", "up", "down"), ("up", "left", "square", "right")]
+)
+def test_where_a_class_is_the_mirror_image_of_another_it_is_seen_in_the_pictures(
+    kinds, channels: int
+) -> None:
+    found = left_and_right(
+        *parts(*drawn(kinds, 240, channels)), [f"class {n}" for n in range(len(kinds))]
+    )
     assert not found["suggested"] and "left and right matter" in found["why"]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("kinds", [("up", "down"), ("square", "cross"), ("up", "square", "cross")])
-def test_where_no_class_is_the_mirror_image_of_another_images_may_be_mirrored(kinds, channels: int) -> None:
-    found = left_and_right(*parts(*drawn(kinds, 240, channels)), [f"class {n}" for n in range(len(kinds))])
+def test_where_no_class_is_the_mirror_image_of_another_images_may_be_mirrored(
+    kinds, channels: int
+) -> None:
+    found = left_and_right(
+        *parts(*drawn(kinds, 240, channels)), [f"class {n}" for n in range(len(kinds))]
+    )
     assert found["suggested"], found
 
 
@@ -110,6 +183,8 @@ def test_what_is_asked_for_goes_before_names_and_test(asked: str, expected: bool
 def test_names_are_believed_where_there_are_too_few_images_to_test() -> None:
     few = parts(*drawn(("left", "right"), 20, 3))
     assert left_and_right(*few, ("x", "y"))["suggested"]
-    assert left_and_right(*few, ("links", "rechts"))["why"].startswith("the classes 'links' and 'rechts'")
+    assert left_and_right(*few, ("links", "rechts"))["why"].startswith(
+        "the classes 'links' and 'rechts'"
+    )
     with pytest.raises(UserError, match="flip 'maybe' is not one of auto, yes, no"):
         left_and_right(*few, ("x", "y"), asked="maybe")

@@ -1,4 +1,5 @@
-"""data/parts.py: batches are a function of seed and step, streamed parts equal resident ones, damaged files have stand-ins."""
+"""data/parts.py: batches are a function of seed and step, streamed parts equal resident ones,
+damaged files have stand-ins."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ def take(data: Data, count: int, **settings: object) -> list[tuple[torch.Tensor,
     return list(itertools.islice(batches(data.parts["train"], 8, **(options | settings)), count))  # type: ignore[arg-type]
 
 
-def same(first: list[tuple[torch.Tensor, torch.Tensor]], second: list[tuple[torch.Tensor, torch.Tensor]]) -> bool:
+def same(
+    first: list[tuple[torch.Tensor, torch.Tensor]], second: list[tuple[torch.Tensor, torch.Tensor]]
+) -> bool:
     pairs = zip(first, second, strict=True)
     return all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in pairs)
 
@@ -50,8 +53,13 @@ def test_kinds(resident: Data, streamed: Data) -> None:
 
 @pytest.mark.parametrize("augment", [None, RICH])
 @pytest.mark.parametrize("start", [1, 3, 10])
-def test_a_later_start_gives_the_same_batches(resident: Data, augment: Augment | None, start: int) -> None:
-    assert same(take(resident, 14, augment=augment)[start:], take(resident, 14 - start, augment=augment, start=start))
+def test_a_later_start_gives_the_same_batches(
+    resident: Data, augment: Augment | None, start: int
+) -> None:
+    assert same(
+        take(resident, 14, augment=augment)[start:],
+        take(resident, 14 - start, augment=augment, start=start),
+    )
 
 
 def test_the_seed_decides(resident: Data) -> None:
@@ -69,15 +77,21 @@ def test_every_pass_shows_every_image_once(resident: Data) -> None:
 
 
 def test_a_batch_may_be_larger_than_the_part(resident: Data) -> None:
-    x, _ = next(batches(resident.parts["val"], 50, data=resident, seed=0, augment=None, device="cpu"))
+    x, _ = next(
+        batches(resident.parts["val"], 50, data=resident, seed=0, augment=None, device="cpu")
+    )
     assert len(x) == 50
 
 
 def test_values_layout_and_labels(resident: Data) -> None:
     part = resident.parts["test"]
-    x, y = next(batches(part, len(part), data=resident, seed=0, augment=None, device="cpu", shuffle=False))
+    x, y = next(
+        batches(part, len(part), data=resident, seed=0, augment=None, device="cpu", shuffle=False)
+    )
     raw = part.images(range(len(part))).double() / 255
-    mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in (resident.mean, resident.std))
+    mean, std = (
+        torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in (resident.mean, resident.std)
+    )
     assert torch.allclose(x.double(), (raw - mean) / std, atol=1e-5)
     assert x.is_contiguous(memory_format=torch.channels_last) and x.dtype == torch.float32
     assert y.dtype == torch.int64 and y.tolist() == part.labels.tolist()
@@ -93,7 +107,10 @@ def test_mixup_gives_soft_labels(resident: Data) -> None:
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_streamed_equals_resident(resident: Data, streamed: Data, workers: int) -> None:
-    first, second = take(resident, 9, augment=RICH), take(streamed, 9, augment=RICH, workers=workers)
+    first, second = (
+        take(resident, 9, augment=RICH),
+        take(streamed, 9, augment=RICH, workers=workers),
+    )
     if resident.mean == streamed.mean:
         assert same(first, second)
     whole = list(ordered(resident.parts["val"], 4, resident, "cpu"))
@@ -102,7 +119,9 @@ def test_streamed_equals_resident(resident: Data, streamed: Data, workers: int) 
 
 
 def test_workers_end_with_the_iterator(streamed: Data) -> None:
-    stream = batches(streamed.parts["train"], 4, data=streamed, seed=0, augment=None, device="cpu", workers=2)
+    stream = batches(
+        streamed.parts["train"], 4, data=streamed, seed=0, augment=None, device="cpu", workers=2
+    )
     next(stream)
     assert any(thread.name.startswith("decode") for thread in threading.enumerate())
     stream.close()  # type: ignore[attr-defined]
@@ -120,7 +139,11 @@ def test_a_file_that_breaks_later_has_a_stand_in_of_its_class(tmp_path: Path, wo
     runs = [take(data, 6, start=0, workers=workers), take(load_again(data), 6, workers=0)]
     assert same(*runs)
     assert list(part.failed) == [part.ids[victim]]
-    twins = [index for index in range(len(part)) if part.labels[index] == part.labels[victim] and index != victim]
+    twins = [
+        index
+        for index in range(len(part))
+        if part.labels[index] == part.labels[victim] and index != victim
+    ]
     assert any(torch.equal(part.images([victim]), part.images([index])) for index in twins)
     for index in twins:
         (tmp_path / part.ids[index]).write_bytes(b"\x89PNG broken")
@@ -132,7 +155,9 @@ def load_again(data: Data) -> Data:
     """The same data with no file known to be broken yet."""
     part = data.parts["train"]
     assert isinstance(part, Streamed)
-    fresh = Streamed(part.open, part.rows, part.labels, part.ids, part.classes, part.channels, part.size)
+    fresh = Streamed(
+        part.open, part.rows, part.labels, part.ids, part.classes, part.channels, part.size
+    )
     return Data(**{**vars(data), "parts": {**data.parts, "train": fresh}})
 
 

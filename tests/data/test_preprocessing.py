@@ -1,4 +1,5 @@
-"""data/preprocessing.py: one scale and one way to become square for a whole set, decided once and kept."""
+"""data/preprocessing.py: one scale and one way to become square for a whole set, decided once and
+kept."""
 
 from __future__ import annotations
 
@@ -24,15 +25,32 @@ UNIT = GREY / 255.0
 @pytest.mark.parametrize(
     ("low", "high", "floats", "expected"),
     [
-        (0, 1, True, (0, 1)), (0, 1.0000001, True, (0, 1)), (-0.03, 1.04, True, (0, 1)), (0.3, 0.4, True, (0, 1)),
-        (-1, 1, True, (-1, 1)), (-0.98, 0.7, True, (-1, 1)), (0, 200, True, (0, 255)), (-2.0, 255.5, True, (0, 255)),
-        (0, 16, True, (0, 16)), (-2.1, 2.6, True, (-2.1, 2.6)), (280, 310, True, (280, 310)), (0, 65535, True, (0, 65535)),
-        (0, 1, False, (0, 1)), (0, 255, False, (0, 255)), (0, 900, False, (0, 1023)), (0, 4080, False, (0, 4095)),
-        (0, 40000, False, (0, 65535)), (-1024, 3071, False, (-1024, 3071)), (0, 1_000_000, False, (0, 1_000_000)),
-        (0, 0, True, (0, 1)), (5, 5, False, (5, 6)),
+        (0, 1, True, (0, 1)),
+        (0, 1.0000001, True, (0, 1)),
+        (-0.03, 1.04, True, (0, 1)),
+        (0.3, 0.4, True, (0, 1)),
+        (-1, 1, True, (-1, 1)),
+        (-0.98, 0.7, True, (-1, 1)),
+        (0, 200, True, (0, 255)),
+        (-2.0, 255.5, True, (0, 255)),
+        (0, 16, True, (0, 16)),
+        (-2.1, 2.6, True, (-2.1, 2.6)),
+        (280, 310, True, (280, 310)),
+        (0, 65535, True, (0, 65535)),
+        (0, 1, False, (0, 1)),
+        (0, 255, False, (0, 255)),
+        (0, 900, False, (0, 1023)),
+        (0, 4080, False, (0, 4095)),
+        (0, 40000, False, (0, 65535)),
+        (-1024, 3071, False, (-1024, 3071)),
+        (0, 1_000_000, False, (0, 1_000_000)),
+        (0, 0, True, (0, 1)),
+        (5, 5, False, (5, 6)),
     ],
-)  # fmt: skip
-def test_what_is_black_and_white_follows_from_the_values_tolerant_of_rounding(low, high, floats, expected) -> None:
+)
+def test_what_is_black_and_white_follows_from_the_values_tolerant_of_rounding(
+    low, high, floats, expected
+) -> None:
     assert scale_of(low, high, floats) == expected
 
 
@@ -51,9 +69,13 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_every_part_of_an_npz_file_is_read_in_the_scale_of_the_training_part(tmp_path: Path, name: str) -> None:
+def test_every_part_of_an_npz_file_is_read_in_the_scale_of_the_training_part(
+    tmp_path: Path, name: str
+) -> None:
     train, test = PAIRS[name]
-    listing = list_npz(arrays(tmp_path, x_train=train, y_train=LABELS, x_test=test, y_test=LABELS), None)
+    listing = list_npz(
+        arrays(tmp_path, x_train=train, y_train=LABELS, x_test=test, y_test=LABELS), None
+    )
     got = np.stack([np.asarray(listing.open(row)) for row in range(48)]).astype(int)
     expected = np.rint(GREY * (0.2 if name == "dark test images" else 1)).astype(int)
     assert np.abs(got[:24] - GREY).max() == 0
@@ -74,7 +96,9 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_part_in_another_scale_is_refused(tmp_path: Path, name: str) -> None:
     train, test = OTHERS[name]
-    with pytest.raises(UserError, match="x_test holds values from .* where those of x_train are read as"):
+    with pytest.raises(
+        UserError, match="x_test holds values from .* where those of x_train are read as"
+    ):
         list_npz(arrays(tmp_path, x_train=train, y_train=LABELS, x_test=test, y_test=LABELS), None)
 
 
@@ -96,11 +120,18 @@ DEEP = {
 
 @pytest.mark.parametrize("name", DEEP)
 @pytest.mark.parametrize("memory", [None, 0])
-def test_files_of_more_than_8_bits_are_read_in_one_scale_which_the_facts_keep(tmp_path: Path, name: str, memory) -> None:
+def test_files_of_more_than_8_bits_are_read_in_one_scale_which_the_facts_keep(
+    tmp_path: Path, name: str, memory
+) -> None:
     images, scale = DEEP[name]
     dark = (images * 0.25).astype(images.dtype) if name != "signed floats" else images
-    data = load(pictures(tmp_path, [a if row % 4 else b for row, (a, b) in enumerate(zip(images, dark, strict=True))]),
-                memory_limit_bytes=memory)  # fmt: skip
+    data = load(
+        pictures(
+            tmp_path,
+            [a if row % 4 else b for row, (a, b) in enumerate(zip(images, dark, strict=True))],
+        ),
+        memory_limit_bytes=memory,
+    )
     assert scale.items() <= data.facts["preprocessing"].items()
     assert any("is read as black" in note for note in data.facts["notes"])
     how = Preprocessing.of(data.facts["preprocessing"])
@@ -109,7 +140,9 @@ def test_files_of_more_than_8_bits_are_read_in_one_scale_which_the_facts_keep(tm
     for place, name_ in enumerate(part.ids):  # what a shipped predict.py makes of a single file
         assert np.array_equal(decode(tmp_path / name_, 1, 6, how), part.images([place])[0].numpy())
     again = load(tmp_path, before=data.facts, split=data.split.to_json(), memory_limit_bytes=memory)
-    assert again.how == how and torch.equal(again.parts["val"].images([0]), data.parts["val"].images([0]))
+    assert again.how == how and torch.equal(
+        again.parts["val"].images([0]), data.parts["val"].images([0])
+    )
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.9])
@@ -124,11 +157,17 @@ def test_floats_up_to_1_and_up_to_255_in_one_set_are_refused(tmp_path: Path, sha
 @pytest.mark.parametrize(
     ("sizes", "expected"),
     [
-        ([(32, 32)], "crop"), ([(400, 300), (300, 400)], "crop"), ([(300, 200)], "crop"),
-        ([(160, 32)], "squeeze"), ([(40, 200), (42, 200)], "squeeze"), ([(1920, 1080)], "squeeze"),
-        ([(160, 32), (32, 160)], "pad"), ([(300, 100), (500, 100)], "pad"), ([(100, 100)] * 7 + [(400, 100)] * 3, "pad"),
+        ([(32, 32)], "crop"),
+        ([(400, 300), (300, 400)], "crop"),
+        ([(300, 200)], "crop"),
+        ([(160, 32)], "squeeze"),
+        ([(40, 200), (42, 200)], "squeeze"),
+        ([(1920, 1080)], "squeeze"),
+        ([(160, 32), (32, 160)], "pad"),
+        ([(300, 100), (500, 100)], "pad"),
+        ([(100, 100)] * 7 + [(400, 100)] * 3, "pad"),
     ],
-)  # fmt: skip
+)
 def test_how_images_become_square_follows_from_their_forms(sizes, expected) -> None:
     assert fit_of(sizes * 10)[0] == expected
     assert fit_of(sizes * 10, "pad") == ("pad", "as asked")
@@ -146,15 +185,21 @@ def strips(root: Path, width: int = 80, height: int = 16) -> Path:
         pixels[:, :4] = (255, 0, 0) if number % 2 else (0, 0, 255)
         pixels[number % height, width // 2] = number
         (root / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels if height < width else pixels.transpose(1, 0, 2)).save(root / "ab"[number % 2] / f"{number}.png")
+        Image.fromarray(pixels if height < width else pixels.transpose(1, 0, 2)).save(
+            root / "ab"[number % 2] / f"{number}.png"
+        )
     return root
 
 
 @pytest.mark.parametrize(("fit", "size"), [("auto", 36), ("squeeze", 36), ("pad", 80)])
 @pytest.mark.parametrize("memory", [None, 0])
-def test_the_ends_of_strips_are_seen_unless_cropping_is_asked_for(tmp_path: Path, fit: str, size: int, memory) -> None:
+def test_the_ends_of_strips_are_seen_unless_cropping_is_asked_for(
+    tmp_path: Path, fit: str, size: int, memory
+) -> None:
     data = load(strips(tmp_path), fit=fit, memory_limit_bytes=memory)
-    assert data.size == size and data.facts["preprocessing"]["fit"] == ("squeeze" if fit == "auto" else fit)
+    assert data.size == size and data.facts["preprocessing"]["fit"] == (
+        "squeeze" if fit == "auto" else fit
+    )
     assert isinstance(data.parts["train"], Streamed) == (memory == 0)
     image = data.parts["train"].images([0])[0].float()
     assert (image[0] - image[2]).abs().amax() > 200
@@ -164,16 +209,24 @@ def test_the_ends_of_strips_are_seen_unless_cropping_is_asked_for(tmp_path: Path
 def test_a_crop_that_cuts_much_is_said(tmp_path: Path) -> None:
     data = load(strips(tmp_path), fit="crop")
     assert data.size == 16
-    assert any("leaves out more than a third of 24 of 24 images, up to 80%" in note for note in data.facts["notes"])
+    assert any(
+        "leaves out more than a third of 24 of 24 images, up to 80%" in note
+        for note in data.facts["notes"]
+    )
     assert data.channels == 1  # nothing of the colored ends is seen
 
 
 @pytest.mark.parametrize("shape", [(40, 8), (8, 40), (7, 5), (1, 30)])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_padding_keeps_the_form_and_puts_the_picture_in_the_middle(shape: tuple[int, int], mode: str) -> None:
+def test_padding_keeps_the_form_and_puts_the_picture_in_the_middle(
+    shape: tuple[int, int], mode: str
+) -> None:
     result = decode(Image.new(mode, shape, "white"), len(mode), 20, Preprocessing("pad"))
     assert result.shape == (len(mode), 20, 20)
     white = result[0] == 255
-    width, height = max(1, round(20 * shape[0] / max(shape))), max(1, round(20 * shape[1] / max(shape)))
+    width, height = (
+        max(1, round(20 * shape[0] / max(shape))),
+        max(1, round(20 * shape[1] / max(shape))),
+    )
     assert white.sum() == width * height and set(np.unique(result)) <= {128, 255}
     assert abs(int(white.any(0).argmax()) - (20 - width) / 2) <= 0.5

@@ -1,4 +1,5 @@
-"""data/several.py: several labels of one image are refused, whatever the table; what only looks so is a note."""
+"""data/several.py: several labels of one image are refused, whatever the table; what only looks so
+is a note."""
 
 from __future__ import annotations
 
@@ -13,7 +14,19 @@ from archsmith.data import load
 from archsmith.data.several import joined
 from archsmith.errors import UserError
 
-CLEAR = ["['a', 'b']", '["a", "b"]', "[1, 0]", "(1, 2)", "{'a', 'b'}", "[1 0 0]", "a|b", "a;b", "a, b", "b|a", "[[1], [2]]"]
+CLEAR = [
+    "['a', 'b']",
+    '["a", "b"]',
+    "[1, 0]",
+    "(1, 2)",
+    "{'a', 'b'}",
+    "[1 0 0]",
+    "a|b",
+    "a;b",
+    "a, b",
+    "b|a",
+    "[[1], [2]]",
+]
 
 
 @pytest.mark.parametrize("label", CLEAR)
@@ -50,7 +63,9 @@ def test_names_that_hold_a_sign_are_names(labels: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "labels", [["a+b", "a", "b"], ["rock/pop", "rock", "pop"], ["red|big", "red|small", "blue|big"]], ids=str
+    "labels",
+    [["a+b", "a", "b"], ["rock/pop", "rock", "pop"], ["red|big", "red|small", "blue|big"]],
+    ids=str,
 )
 def test_names_that_may_be_several_labels_are_said(labels: list[str]) -> None:
     notes: list[str] = []
@@ -69,17 +84,29 @@ LISTS: dict[str, list[Any]] = {
 @pytest.mark.parametrize("name", LISTS)
 def test_a_parquet_column_of_lists_is_refused_as_classes(tmp_path: Path, name: str) -> None:
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    table = arrow.table({"image": [encoded(picture(n)) for n in range(12)], "label": LISTS[name] * 4})
+    table = arrow.table(
+        {"image": [encoded(picture(n)) for n in range(12)], "label": LISTS[name] * 4}
+    )
     parquet.write_table(table, tmp_path / "set.parquet")
     with pytest.raises(UserError, match=r"row [12], column label: .* is more than one label"):
         load(tmp_path / "set.parquet")
 
 
-def test_lists_of_one_label_each_are_that_label_and_lists_of_numbers_are_values(tmp_path: Path) -> None:
+def test_lists_of_one_label_each_are_that_label_and_lists_of_numbers_are_values(
+    tmp_path: Path,
+) -> None:
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     images = [encoded(picture(n)) for n in range(12)]
-    parquet.write_table(arrow.table({"image": images, "label": [[n % 2] for n in range(12)]}), tmp_path / "one.parquet")
+    parquet.write_table(
+        arrow.table({"image": images, "label": [[n % 2] for n in range(12)]}),
+        tmp_path / "one.parquet",
+    )
     data = load(tmp_path / "one.parquet")
-    assert data.classes == ("0", "1") and any("lists of one label each" in note for note in data.facts["notes"])
-    parquet.write_table(arrow.table({"image": images, "label": [[n / 2, n] for n in range(12)]}), tmp_path / "two.parquet")
+    assert data.classes == ("0", "1") and any(
+        "lists of one label each" in note for note in data.facts["notes"]
+    )
+    parquet.write_table(
+        arrow.table({"image": images, "label": [[n / 2, n] for n in range(12)]}),
+        tmp_path / "two.parquet",
+    )
     assert load(tmp_path / "two.parquet", task="regression").task.outputs == 2

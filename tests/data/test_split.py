@@ -32,9 +32,13 @@ def names(count: int) -> list[str]:
     val=st.floats(0.05, 0.4),
     test=st.floats(0.05, 0.4),
 )
-def test_a_stratified_split_covers_everything_once(counts: list[int], seed: int, val: float, test: float) -> None:
+def test_a_stratified_split_covers_everything_once(
+    counts: list[int], seed: int, val: float, test: float
+) -> None:
     labels = labels_of(*counts)
-    rows, how = divide(labels, classes=names(len(counts)), seed=seed, val_share=val, test_share=test)
+    rows, how = divide(
+        labels, classes=names(len(counts)), seed=seed, val_share=val, test_share=test
+    )
     assert sorted(np.concatenate(list(rows.values())).tolist()) == list(range(len(labels)))
     assert "stratified" in how
     for index, count in enumerate(counts):
@@ -60,12 +64,16 @@ def test_a_class_of_two_cannot_be_split() -> None:
 def test_declared_parts_stay() -> None:
     labels = labels_of(40, 40)
     declared = ["test" if i % 4 == 0 else "train" for i in range(80)]
-    rows, how = divide(labels, classes=names(2), seed=0, val_share=0.25, test_share=0.2, declared=declared)
+    rows, how = divide(
+        labels, classes=names(2), seed=0, val_share=0.25, test_share=0.2, declared=declared
+    )
     assert rows["test"].tolist() == list(range(0, 80, 4))
     assert 14 <= len(rows["val"]) <= 16
     assert how == "test as declared; val 25% of the training part, stratified by class"
     everything = [("train", "val", "test")[i % 3] for i in range(80)]
-    rows, how = divide(labels, classes=names(2), seed=0, val_share=0.25, test_share=0.2, declared=everything)
+    rows, how = divide(
+        labels, classes=names(2), seed=0, val_share=0.25, test_share=0.2, declared=everything
+    )
     assert rows["val"].tolist() == list(range(1, 80, 3))
     assert how == "train and val and test as declared"
 
@@ -73,7 +81,14 @@ def test_declared_parts_stay() -> None:
 def test_declared_parts_that_cannot_work() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1])
     with pytest.raises(UserError, match="no training part"):
-        divide(labels, classes=names(2), seed=0, val_share=0.2, test_share=0.2, declared=["val", "test"] * 3)
+        divide(
+            labels,
+            classes=names(2),
+            seed=0,
+            val_share=0.2,
+            test_share=0.2,
+            declared=["val", "test"] * 3,
+        )
     with pytest.raises(UserError, match="'c1' is in test, not in train"):
         declared = ["train", "train", "val", "test", "test", "test"]
         divide(labels, classes=names(2), seed=0, val_share=0.2, test_share=0.2, declared=declared)
@@ -87,12 +102,18 @@ def test_groups_stay_together(seed: int, sizes: list[int]) -> None:
     labels = rng.integers(0, 2, len(groups))
     labels[: sizes[0]] = 0
     try:
-        rows, how = divide(labels, classes=names(2), seed=seed, val_share=0.2, test_share=0.2, groups=groups)
+        rows, how = divide(
+            labels, classes=names(2), seed=seed, val_share=0.2, test_share=0.2, groups=groups
+        )
     except UserError as error:
         assert "not in train" in str(error)
         return
     where = {part: {groups[row] for row in rows[part]} for part in PARTS}
-    assert not where["train"] & where["val"] and not where["train"] & where["test"] and not where["val"] & where["test"]
+    assert (
+        not where["train"] & where["val"]
+        and not where["train"] & where["test"]
+        and not where["val"] & where["test"]
+    )
     assert sum(len(found) for found in where.values()) == len(sizes)
     assert all(where.values())
     assert f"{len(sizes)} groups kept together" in how
@@ -102,7 +123,9 @@ def test_groups_come_close_to_the_shares_and_the_class_balance() -> None:
     rng = np.random.default_rng(0)
     groups = [f"g{i}" for i in range(200) for _ in range(int(rng.integers(1, 9)))]
     labels = rng.choice(3, len(groups), p=[0.6, 0.3, 0.1])
-    rows, _ = divide(labels, classes=names(3), seed=0, val_share=0.15, test_share=0.2, groups=groups)
+    rows, _ = divide(
+        labels, classes=names(3), seed=0, val_share=0.15, test_share=0.2, groups=groups
+    )
     for part, share in (("train", 0.65), ("val", 0.15), ("test", 0.2)):
         counts = Counter(labels[rows[part]].tolist())
         for index in range(3):
@@ -111,7 +134,14 @@ def test_groups_come_close_to_the_shares_and_the_class_balance() -> None:
 
 def test_too_few_groups() -> None:
     with pytest.raises(UserError, match="2 groups for 3 parts"):
-        divide(labels_of(5, 5), classes=names(2), seed=0, val_share=0.2, test_share=0.2, groups=["a", "b"] * 5)
+        divide(
+            labels_of(5, 5),
+            classes=names(2),
+            seed=0,
+            val_share=0.2,
+            test_share=0.2,
+            groups=["a", "b"] * 5,
+        )
 
 
 def split() -> Split:
@@ -126,7 +156,9 @@ def test_json_both_ways() -> None:
 
 def test_the_hash_sees_parts_and_not_order() -> None:
     reordered = Split({"train": ("b", "a"), "val": ("c",), "test": ("d\\xff",)}, 8, "", 0.1, 0.2)
-    moved = Split({"train": ("a",), "val": ("b", "c"), "test": ("d\\xff",)}, 7, "made up", 0.15, 0.2)
+    moved = Split(
+        {"train": ("a",), "val": ("b", "c"), "test": ("d\\xff",)}, 7, "made up", 0.15, 0.2
+    )
     assert reordered.sha256 == split().sha256 != moved.sha256
 
 
@@ -141,7 +173,11 @@ def test_a_tampered_split_is_damaged() -> None:
 
 def test_rows_of_a_saved_split() -> None:
     rows = rows_of(split(), ["d\\xff", "c", "b", "a"])
-    assert {part: found.tolist() for part, found in rows.items()} == {"train": [3, 2], "val": [1], "test": [0]}
+    assert {part: found.tolist() for part, found in rows.items()} == {
+        "train": [3, 2],
+        "val": [1],
+        "test": [0],
+    }
     with pytest.raises(UserError, match="1 images gone or unreadable, 0 new .-c"):
         rows_of(split(), ["d\\xff", "b", "a"])
     with pytest.raises(UserError, match="0 images gone or unreadable, 1 new .+e"):
@@ -165,5 +201,12 @@ def test_a_class_outside_training_is_named_with_the_one_that_may_be_meant(
     labels = np.array([0] * 6 + [1] * 6 + [2] * 3)
     declared = ["train"] * 12 + [part] * 3
     with pytest.raises(UserError) as caught:
-        divide(labels, classes=["other", known, name], seed=0, val_share=0.2, test_share=0.2, declared=declared)
+        divide(
+            labels,
+            classes=["other", known, name],
+            seed=0,
+            val_share=0.2,
+            test_share=0.2,
+            declared=declared,
+        )
     assert expected.format(part=part) in str(caught.value)

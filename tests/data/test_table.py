@@ -36,7 +36,12 @@ def images(count: int, start: int = 0) -> list[bytes]:
 
 @pytest.mark.parametrize("comma", [",", ";", "\t"])
 def test_csv(tmp_path: Path, comma: str) -> None:
-    rows = ["Path,Label,split,group", "pics/000.png,cat,train,p1", "pics/001.png,dog,dev,p2", 'pics/002.png," dog",test,']
+    rows = [
+        "Path,Label,split,group",
+        "pics/000.png,cat,train,p1",
+        "pics/001.png,dog,dev,p2",
+        'pics/002.png," dog",test,',
+    ]
     path = csv_file(tmp_path, "\ufeff" + "\n".join(rows).replace(",", comma) + "\n\n")
     listing = list_csv(path, None)
     assert listing.ids == ["pics/000.png", "pics/001.png", "pics/002.png"]
@@ -78,7 +83,10 @@ def test_csv_repeated_rows(tmp_path: Path) -> None:
         ("name,label\nx,y\n", "no column for the image paths; it has name, label"),
         ("path,kind\nx,y\n", "no column for the class labels"),
         ("path,label\nx\n", "line 2: 1 cells where the header has 2"),
-        ("path,label,split\npics/000.png,y,tain\n", "line 2, column 'split': unknown split 'tain'; did you mean 'train'"),
+        (
+            "path,label,split\npics/000.png,y,tain\n",
+            "line 2, column 'split': unknown split 'tain'; did you mean 'train'",
+        ),
     ],
 )
 def test_csv_faults(tmp_path: Path, text: str, message: str) -> None:
@@ -106,7 +114,9 @@ def test_csv_images_with_two_labels_are_refused(tmp_path: Path, rows: str, what:
         ('pics/000.png,"[a, b]"\npics/001.png,a', "more than one label"),
     ],
 )
-def test_csv_labels_that_name_several_classes_are_refused_as_classes(tmp_path: Path, rows: str, what: str) -> None:
+def test_csv_labels_that_name_several_classes_are_refused_as_classes(
+    tmp_path: Path, rows: str, what: str
+) -> None:
     assert what in list_csv(csv_file(tmp_path, f"path,label\n{rows}\n"), None).several
 
 
@@ -124,7 +134,9 @@ def test_csv_an_image_in_two_parts_is_refused(tmp_path: Path) -> None:
         ('pics/000.png,"a\nb",train\npics/001.png,a,huh\n', 4),
     ],
 )
-def test_csv_lines_are_counted_as_an_editor_counts_them(tmp_path: Path, body: str, line: int) -> None:
+def test_csv_lines_are_counted_as_an_editor_counts_them(
+    tmp_path: Path, body: str, line: int
+) -> None:
     with pytest.raises(UserError, match=f"line {line}, column 'split': unknown split 'huh'"):
         list_csv(csv_file(tmp_path, "path,label,split\n" + body), None)
     with pytest.raises(UserError, match=f"line {line}: 2 cells"):
@@ -143,7 +155,9 @@ def test_csv_of_two_columns_for_one_thing(tmp_path: Path) -> None:
 
 def test_parquet(tmp_path: Path) -> None:
     split = ["train", "train", "test"]
-    path = parquet_file(tmp_path / "a.parquet", image=images(3), label=[0, 1, 1], split=split, junk=[1, 2, 3])
+    path = parquet_file(
+        tmp_path / "a.parquet", image=images(3), label=[0, 1, 1], split=split, junk=[1, 2, 3]
+    )
     listing = list_parquet([path], None, LIMIT)
     assert listing.labels == ["0", "1", "1"]
     assert listing.ids == ["row#0", "row#1", "row#2"]
@@ -153,10 +167,15 @@ def test_parquet(tmp_path: Path) -> None:
 
 
 def test_parquet_as_the_datasets_library_writes_it(tmp_path: Path) -> None:
-    features = {"image": {"_type": "Image"}, "label": {"names": ["ant", "bee"], "_type": "ClassLabel"}}
+    features = {
+        "image": {"_type": "Image"},
+        "label": {"names": ["ant", "bee"], "_type": "ClassLabel"},
+    }
     blobs = [{"bytes": blob, "path": None} for blob in images(2)]
     table = arrow.table({"image": blobs, "label": [1, 0]})
-    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    table = table.replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": features}})}
+    )
     for name in ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet"):
         parquet.write_table(table, tmp_path / name)
     listing = list_parquet(parquet_files(str(tmp_path)), None, LIMIT)
@@ -167,7 +186,9 @@ def test_parquet_as_the_datasets_library_writes_it(tmp_path: Path) -> None:
 
 
 def test_parquet_missing_values(tmp_path: Path) -> None:
-    path = parquet_file(tmp_path / "a.parquet", image=[*images(2), None], label=[1.0, float("nan"), None])
+    path = parquet_file(
+        tmp_path / "a.parquet", image=[*images(2), None], label=[1.0, float("nan"), None]
+    )
     listing = list_parquet([path], None, LIMIT)
     assert listing.labels == ["1", None, None]
     with pytest.raises(OSError):
@@ -175,7 +196,13 @@ def test_parquet_missing_values(tmp_path: Path) -> None:
 
 
 def test_parquet_groups_and_names(tmp_path: Path) -> None:
-    path = parquet_file(tmp_path / "a.parquet", image=images(2), label=["a", "b"], file_name=["x", "y"], scene=[4, 4])
+    path = parquet_file(
+        tmp_path / "a.parquet",
+        image=images(2),
+        label=["a", "b"],
+        file_name=["x", "y"],
+        scene=[4, 4],
+    )
     assert list_parquet([path], "scene", LIMIT).groups == ["4", "4"]
     assert list_parquet([path], None, LIMIT).ids == ["x", "y"]
     with pytest.raises(UserError, match="no column 'sene'"):
@@ -183,7 +210,10 @@ def test_parquet_groups_and_names(tmp_path: Path) -> None:
 
 
 def test_parquet_files_by_list_and_pattern(tmp_path: Path) -> None:
-    a, b = (parquet_file(tmp_path / name, image=images(1), label=[0]) for name in ("a.parquet", "b.parquet"))
+    a, b = (
+        parquet_file(tmp_path / name, image=images(1), label=[0])
+        for name in ("a.parquet", "b.parquet")
+    )
     assert parquet_files(f"{a}, {b}") == [a, b]
     assert parquet_files(str(tmp_path / "*.parquet")) == [a, b]
     assert parquet_files(f"{a},{tmp_path}") == [a, b]
@@ -203,13 +233,23 @@ def test_parquet_faults(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read as parquet"):
         list_parquet([torn], None, LIMIT)
     with pytest.raises(UserError, match="holds text"):
-        list_parquet([parquet_file(tmp_path / "t.parquet", image=["a.png"], label=[0])], None, LIMIT)
+        list_parquet(
+            [parquet_file(tmp_path / "t.parquet", image=["a.png"], label=[0])], None, LIMIT
+        )
     with pytest.raises(UserError, match="they must agree"):
-        list_parquet([good, parquet_file(tmp_path / "o.parquet", image=images(1), target=[0])], None, LIMIT)
+        list_parquet(
+            [good, parquet_file(tmp_path / "o.parquet", image=images(1), target=[0])], None, LIMIT
+        )
     with pytest.raises(UserError, match="no rows"):
-        list_parquet([parquet_file(tmp_path / "e.parquet", image=arrow.array([], arrow.binary()), label=[])], None, LIMIT)
+        list_parquet(
+            [parquet_file(tmp_path / "e.parquet", image=arrow.array([], arrow.binary()), label=[])],
+            None,
+            LIMIT,
+        )
     with pytest.raises(UserError, match="no column for the encoded images"):
-        list_parquet([parquet_file(tmp_path / "n.parquet", pixels=[[1, 2]], label=[0])], None, LIMIT)
+        list_parquet(
+            [parquet_file(tmp_path / "n.parquet", pixels=[[1, 2]], label=[0])], None, LIMIT
+        )
 
 
 def test_blobs_move_to_a_file_beyond_the_limit() -> None:
@@ -235,9 +275,13 @@ def test_blobs_in_a_file_are_read_by_several_threads() -> None:
     ("names", "parts"),
     [
         (("default/train/0000", "default/test/0000"), ("test", "train")),
-        (("train/0000", "train/0001", "validation/0000", "test/0000"), ("test", "train", "train", "val")),
+        (
+            ("train/0000", "train/0001", "validation/0000", "test/0000"),
+            ("test", "train", "train", "val"),
+        ),
         (("data/training_set/a", "data/eval/a"), ("val", "train")),
-        (("x/train/data-test", "x/other/train"), ("train", "test")),  # the name of the file counts before its folder's
+        # the name of the file counts before its folder's
+        (("x/train/data-test", "x/other/train"), ("train", "test")),
     ],
 )
 def test_folders_of_parquet_files_count_as_their_names_do(
@@ -265,20 +309,34 @@ def test_parts_of_some_files_only_are_dropped_and_said(tmp_path: Path) -> None:
 
 def test_a_comma_in_a_name_does_not_part_a_list(tmp_path: Path) -> None:
     (tmp_path / "a,b").mkdir()
-    files = [parquet_file(tmp_path / "a,b" / f"{n}.parquet", image=images(1), label=[0]) for n in "xy"]
+    files = [
+        parquet_file(tmp_path / "a,b" / f"{n}.parquet", image=images(1), label=[0]) for n in "xy"
+    ]
     assert parquet_files(f"{files[0]},{files[1]}") == files
     assert parquet_files(str(tmp_path / "a,b" / "*.parquet")) == files
 
 
 @pytest.mark.parametrize(
-    "name", ["set", "Partition", "phase", "Usage", "data_split", "SplitName", "which one", "split", "train_test"]
+    "name",
+    [
+        "set",
+        "Partition",
+        "phase",
+        "Usage",
+        "data_split",
+        "SplitName",
+        "which one",
+        "split",
+        "train_test",
+    ],
 )
 @pytest.mark.parametrize("words", [("train", "test"), ("Training", "Validation"), ("TRAIN", "dev")])
 def test_csv_a_column_that_names_parts_is_the_split_whatever_it_is_called(
     tmp_path: Path, name: str, words: tuple[str, str]
 ) -> None:
     path = csv_file(
-        tmp_path, f"path,label,{name}\npics/000.png,a,{words[0]}\npics/001.png,b,{words[1]}\npics/002.png,a,{words[0]}\n"
+        tmp_path,
+        f"path,label,{name}\npics/000.png,a,{words[0]}\npics/001.png,b,{words[1]}\npics/002.png,a,{words[0]}\n",
     )
     listing = list_csv(path, None)
     assert listing.declared is not None and listing.declared[0] == "train" != listing.declared[1]
@@ -286,7 +344,11 @@ def test_csv_a_column_that_names_parts_is_the_split_whatever_it_is_called(
 
 
 @pytest.mark.parametrize(
-    "rows", ["pics/000.png,train\npics/001.png,test\n", "pics/000.png,train\npics/001.png,val\npics/002.png,test\n"]
+    "rows",
+    [
+        "pics/000.png,train\npics/001.png,test\n",
+        "pics/000.png,train\npics/001.png,val\npics/002.png,test\n",
+    ],
 )
 def test_csv_classes_that_are_called_like_parts_stay_classes(tmp_path: Path, rows: str) -> None:
     listing = list_csv(csv_file(tmp_path, f"path,label\n{rows}"), None)
@@ -294,7 +356,15 @@ def test_csv_classes_that_are_called_like_parts_stay_classes(tmp_path: Path, row
 
 
 @pytest.mark.parametrize(
-    "way", ["./pics/001.png", "pics/../pics/001.png", "{root}/pics/001.png", "link.png", "other/001.png", "link2.png"]
+    "way",
+    [
+        "./pics/001.png",
+        "pics/../pics/001.png",
+        "{root}/pics/001.png",
+        "link.png",
+        "other/001.png",
+        "link2.png",
+    ],
 )
 def test_csv_one_file_by_two_paths_counts_once(tmp_path: Path, way: str) -> None:
     text = "path,label\npics/000.png,a\npics/001.png,b\n\n{way},{label}\n"
@@ -306,7 +376,10 @@ def test_csv_one_file_by_two_paths_counts_once(tmp_path: Path, way: str) -> None
     path.write_text(text.format(way=way, label="b"))
     listing = list_csv(path, None)
     assert listing.ids == ["pics/000.png", "pics/001.png"]
-    assert any("1 rows" in note and "line 5, which names the file of line 3" in note for note in listing.notes)
+    assert any(
+        "1 rows" in note and "line 5, which names the file of line 3" in note
+        for note in listing.notes
+    )
     path.write_text(text.format(way=way, label="c"))
     with pytest.raises(UserError, match="the same file as|two labels") as told:
         list_csv(path, None)
@@ -322,4 +395,6 @@ def test_csv_different_files_of_equal_names_stay_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("other", ["category", "Species", "class_name"])
 def test_csv_a_second_column_of_labels_is_said_not_to_be_used(tmp_path: Path, other: str) -> None:
     path = csv_file(tmp_path, f"path,label,{other}\npics/000.png,a,b\npics/001.png,b,c\n")
-    assert f"the class labels come from column 'label'; not used: '{other}'" in list_csv(path, None).notes
+    assert (f"the class labels come from column 'label'; not used: '{other}'") in list_csv(
+        path, None
+    ).notes

@@ -1,6 +1,8 @@
-"""Every fenced Python block of the README, of docs/start.md and of the guides runs, as a reader would: page by page, in order.
+"""Every fenced Python block of the README, of docs/start.md and of the guides runs, as a reader
+would: page by page, in order.
 
-A block that begins with a comment like `# my_model.py` is that file, too. One after `<!-- not run: WHY -->` is only compiled.
+A block that begins with a comment like `# my_model.py` is that file, too. One after `<!-- not run:
+WHY -->` is only compiled.
 """
 
 from __future__ import annotations
@@ -16,8 +18,16 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "start.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
-BLOCK = re.compile(r"^(?P<left><!-- not run: .+ -->\n+)?```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs" / "start.md",
+    *sorted((ROOT / "docs" / "guides").glob("*.md")),
+]
+BLOCK = re.compile(
+    r"^(?P<left><!-- not run: .+ "
+    r"-->\n+)?```python\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 FILE = re.compile(r"# (\w+\.py)\n")
 
 

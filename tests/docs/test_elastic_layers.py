@@ -1,4 +1,5 @@
-"""The page on elastic layers: its code runs as it stands there, and its rules are those that are checked."""
+"""The page on elastic layers: its code runs as it stands there, and its rules are those that are
+checked."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ import pytest
 
 from archsmith.testing import RULES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "elastic-layers.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "elastic-layers.md").read_text(
+    encoding="utf-8"
+)
 
 
 def test_its_code_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,11 +23,17 @@ def test_its_code_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "code_of_the_page.py").write_text(code, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     try:
-        page = importlib.import_module("code_of_the_page")  # a module: what is pickled is looked up there
+        # a module: what is pickled is looked up there
+        page = importlib.import_module("code_of_the_page")
         assert len(inspect.getsource(page.ElasticScale).splitlines()) <= 20
-        broken = type("Broken", (page.ElasticScale,), {"weights": lambda self: {"weight": self.weight}})
+        broken = type(
+            "Broken", (page.ElasticScale,), {"weights": lambda self: {"weight": self.weight}}
+        )
         with pytest.raises(AssertionError, match="Broken breaks the rule 'weights'"):
-            page.check_layer(lambda: broken(page.Choice(4, 8, name="width")), lambda sizes: page.torch.ones(2, sizes["width"]))
+            page.check_layer(
+                lambda: broken(page.Choice(4, 8, name="width")),
+                lambda sizes: page.torch.ones(2, sizes["width"]),
+            )
     finally:
         sys.modules.pop("code_of_the_page", None)
 

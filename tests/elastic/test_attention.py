@@ -14,7 +14,9 @@ def test_at_its_largest_it_is_torchs_multi_head_attention() -> None:
     block = Attention(Choice(8, 12, name="width"), Choice(1, 2, 3, name="heads"), head_width=4)
     twin = nn.MultiheadAttention(12, 3, batch_first=True)
     with torch.no_grad():
-        twin.in_proj_weight.copy_(torch.cat([block.query.weight, block.key.weight, block.value.weight]))
+        twin.in_proj_weight.copy_(
+            torch.cat([block.query.weight, block.key.weight, block.value.weight])
+        )
         twin.in_proj_bias.copy_(torch.cat([block.query.bias, block.key.bias, block.value.bias]))
         twin.out_proj.load_state_dict(block.projection.state_dict())
     x = torch.randn(2, 5, 12)
@@ -26,7 +28,10 @@ def test_heads_are_a_prefix_and_their_size_stays() -> None:
     x = torch.randn(2, 5, 8)
     for heads in (1, 2, 3):
         plain = extract(block, {"width": 8, "heads": heads})
-        assert plain.query.weight.shape == (4 * heads, 8) and plain.projection.weight.shape == (8, 4 * heads)
+        assert plain.query.weight.shape == (4 * heads, 8) and plain.projection.weight.shape == (
+            8,
+            4 * heads,
+        )
         assert torch.equal(plain.query.weight, block.query.weight[: 4 * heads, :8])
         with active(block, {"width": 8, "heads": heads}):
             torch.testing.assert_close(plain(x), block(x), rtol=1e-5, atol=1e-5)

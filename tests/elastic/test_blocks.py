@@ -20,7 +20,11 @@ class Add(nn.Module):
         self.extra = Choice(*extra) if extra else 0
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.number + (max(self.extra.options) if isinstance(self.extra, Choice) else self.extra)
+        return (
+            x
+            + self.number
+            + (max(self.extra.options) if isinstance(self.extra, Choice) else self.extra)
+        )
 
 
 X = torch.zeros(1)
@@ -35,7 +39,10 @@ def value(model: nn.Module, arch: dict) -> float:
 
 
 def test_one_of_by_name_and_by_position() -> None:
-    named = OneOf({"one": Add(1), "two": Add(2), "many": Add(3, 10, 20)}, choice=Choice("one", "two", "many", name="op"))
+    named = OneOf(
+        {"one": Add(1), "two": Add(2), "many": Add(3, 10, 20)},
+        choice=Choice("one", "two", "many", name="op"),
+    )
     space = search_space(named)
     assert dict(space) == {"op": ("one", "two", "many"), "many.extra": (10, 20)}
     assert space.size == 4
@@ -49,7 +56,8 @@ def test_one_of_by_name_and_by_position() -> None:
 def test_one_of_may_follow_a_formula_or_leave_modules_out() -> None:
     size = Choice(4, 8, name="size")
     model = OneOf(
-        {"small": Add(1), "big": Add(2), "never": Add(3, 1, 2)}, choice=Derived(lambda s: "big" if s > 4 else "small", size)
+        {"small": Add(1), "big": Add(2), "never": Add(3, 1, 2)},
+        choice=Derived(lambda s: "big" if s > 4 else "small", size),
     )
     assert dict(search_space(model)) == {"size": (4, 8)}
     assert [value(model, {"size": s}) for s in (4, 8)] == [1, 2]
@@ -92,10 +100,14 @@ def test_parallel_sums_the_branches_of_the_mask() -> None:
 def test_nesting_multiplies_conditions() -> None:
     inner = Repeat(Linear(2, Choice(2, 3, name="a")), depth=Choice(0, 1, name="inner"))
     model = Repeat(
-        OneOf({"x": inner, "y": nn.Identity()}, choice=Choice("x", "y", name="op")), depth=Choice(0, 1, name="outer")
+        OneOf({"x": inner, "y": nn.Identity()}, choice=Choice("x", "y", name="op")),
+        depth=Choice(0, 1, name="outer"),
     )
     space = search_space(model)
     assert space.size == 1 + (1 + (1 + 2))
     assert {tuple(a) for a in space.architectures()} == {
-        ("outer",), ("outer", "op"), ("outer", "op", "inner"), ("outer", "op", "inner", "a")
-    }  # fmt: skip
+        ("outer",),
+        ("outer", "op"),
+        ("outer", "op", "inner"),
+        ("outer", "op", "inner", "a"),
+    }

@@ -32,11 +32,18 @@ def test_the_row_of_the_padding_is_zero_and_does_not_learn() -> None:
 def test_a_table_can_be_given_and_frozen() -> None:
     table = torch.randn(5, 4)
     layer = Embedding(5, Choice(2, 4, name="width"), _weight=table, _freeze=True)
-    assert torch.equal(layer.weight, table) and not extract(layer, {"width": 2}).weight.requires_grad
-    assert torch.equal(Embedding.from_pretrained(table).weight, nn.Embedding.from_pretrained(table).weight)
+    assert (
+        torch.equal(layer.weight, table) and not extract(layer, {"width": 2}).weight.requires_grad
+    )
+    assert torch.equal(
+        Embedding.from_pretrained(table).weight, nn.Embedding.from_pretrained(table).weight
+    )
 
 
-@pytest.mark.parametrize(("row", "told"), [(3, "the smallest table has 3 rows"), (-1, "0 or more"), ("0", "whole number")])
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [(3, "the smallest table has 3 rows"), (-1, "0 or more"), ("0", "whole number")],
+)
 def test_a_row_that_some_table_lacks_is_refused(row: object, told: str) -> None:
     with pytest.raises(UserError, match=told):
         Embedding(Choice(3, 5), 4, padding_idx=row)  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
-"""Kernels of elastic size: crops through matrices, their regions, and paddings, of convolutions and their transposes alike."""
+"""Kernels of elastic size: crops through matrices, their regions, and paddings, of convolutions and
+their transposes alike."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def test_a_smaller_kernel_is_the_center_through_the_matrices(kind: Any) -> None:
     x, compute = torch.randn(2, 2, 8, 8), F.conv2d if kind is Conv2d else F.conv_transpose2d
     for kernel, expected in ((7, weight), (5, five), (3, three)):
         with active(layer, {"k": kernel}):
-            torch.testing.assert_close(layer(x), compute(x, expected, layer.bias, padding=kernel // 2))
+            torch.testing.assert_close(
+                layer(x), compute(x, expected, layer.bias, padding=kernel // 2)
+            )
 
 
 @KINDS
@@ -63,7 +66,9 @@ def test_the_region_of_a_kernel_is_what_its_gradient_touches(kind: Any) -> None:
 
 @KINDS
 def test_same_padding_keeps_the_map_at_every_kernel_and_dilation(kind: Any) -> None:
-    layer = kind(1, 1, Choice(1, 3, 7, name="k"), padding="same", dilation=Choice(1, 2, 3, name="d"))
+    layer = kind(
+        1, 1, Choice(1, 3, 7, name="k"), padding="same", dilation=Choice(1, 2, 3, name="d")
+    )
     for kernel in (1, 3, 7):
         for dilation in (1, 2, 3):
             with active(layer, {"k": kernel, "d": dilation}):
@@ -72,13 +77,20 @@ def test_same_padding_keeps_the_map_at_every_kernel_and_dilation(kind: Any) -> N
 
 @KINDS
 def test_all_dilations_share_one_kernel(kind: Any) -> None:
-    layer, compute = kind(2, 2, 3, padding="same", dilation=Choice(1, 4, name="d")), {Conv2d: F.conv2d}
+    layer, compute = (
+        kind(2, 2, 3, padding="same", dilation=Choice(1, 4, name="d")),
+        {Conv2d: F.conv2d},
+    )
     x = torch.randn(1, 2, 9, 9)
     for d in (1, 4):
         with active(layer, {"d": d}):
-            expected = compute.get(kind, F.conv_transpose2d)(x, layer.weight, layer.bias, padding=d, dilation=d)
+            expected = compute.get(kind, F.conv_transpose2d)(
+                x, layer.weight, layer.bias, padding=d, dilation=d
+            )
             torch.testing.assert_close(layer(x), expected)
-    assert dimensions(layer) == {"d": ()} and str(slices(layer, {"d": 1})) == str(slices(layer, {"d": 4}))
+    assert dimensions(layer) == {"d": ()} and str(slices(layer, {"d": 1})) == str(
+        slices(layer, {"d": 4})
+    )
 
 
 @KINDS
@@ -90,16 +102,21 @@ def test_all_dilations_share_one_kernel(kind: Any) -> None:
         ((1, 1, Choice((1, 3), (3, 3)), 1, "same"), "elastic kernels are square"),
     ],
 )
-def test_kernels_that_cannot_share_weights_are_refused(kind: Any, given: tuple[Any, ...], message: str) -> None:
+def test_kernels_that_cannot_share_weights_are_refused(
+    kind: Any, given: tuple[Any, ...], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         kind(*given)
 
 
 @KINDS
 @pytest.mark.parametrize(
-    ("inputs", "outputs", "groups"), [(Choice(4, 6), 6, 2), (Choice(4, 8), Choice(4, 8), Choice(4, 8)), (6, 4, 4), (4, 6, 4)]
+    ("inputs", "outputs", "groups"),
+    [(Choice(4, 6), 6, 2), (Choice(4, 8), Choice(4, 8), Choice(4, 8)), (6, 4, 4), (4, 6, 4)],
 )
-def test_groups_that_cannot_share_weights_are_refused(kind: Any, inputs: Any, outputs: Any, groups: Any) -> None:
+def test_groups_that_cannot_share_weights_are_refused(
+    kind: Any, inputs: Any, outputs: Any, groups: Any
+) -> None:
     with pytest.raises(UserError, match="channels per group"):
         kind(inputs, outputs, 3, groups=groups)
 

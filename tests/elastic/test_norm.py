@@ -32,15 +32,21 @@ def test_a_number_of_groups_stays_at_every_width() -> None:
 
 def test_groups_that_no_width_can_come_with_are_told_with_both_numbers() -> None:
     channels = Choice(6, 8, name="c")
-    for groups in (4, Choice(2, 4), Derived(lambda c: 14 - c, channels)):  # 8 and 6 in the last: 6 into 8, 8 into 6
+    # 8 and 6 in the last: 6 into 8, 8 into 6
+    for groups in (4, Choice(2, 4), Derived(lambda c: 14 - c, channels)):
         with pytest.raises(UserError, match="channels are not to be had in"):
             GroupNorm(groups, channels)
     with pytest.raises(UserError, match="9 channels are not to be had in 2"):
         GroupNorm(2, Concat(Choice(4, 5), 4))
 
 
-def test_batch_norms_of_maps_and_of_vectors_refuse_each_others_inputs_and_keep_no_statistics() -> None:
-    for layer, x in ((BatchNorm2d(Choice(2, 4)), torch.randn(3, 4, 2, 2)), (BatchNorm1d(Choice(2, 4)), torch.randn(3, 4))):
+def test_batch_norms_of_maps_and_of_vectors_refuse_each_others_inputs_and_keep_no_statistics() -> (
+    None
+):
+    for layer, x in (
+        (BatchNorm2d(Choice(2, 4)), torch.randn(3, 4, 2, 2)),
+        (BatchNorm1d(Choice(2, 4)), torch.randn(3, 4)),
+    ):
         layer.train()(x)
         assert layer.num_batches_tracked == 0 and torch.equal(layer.running_mean, torch.zeros(4))
         other = BatchNorm1d(4) if isinstance(layer, nn.BatchNorm2d) else BatchNorm2d(4)

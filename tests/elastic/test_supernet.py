@@ -1,4 +1,5 @@
-"""Functions over models that hold Choices: names, conditions, `active`, `extract`, `calibrate`, and what they refuse."""
+"""Functions over models that hold Choices: names, conditions, `active`, `extract`, `calibrate`, and
+what they refuse."""
 
 from __future__ import annotations
 
@@ -31,11 +32,15 @@ class Net(nn.Module):
         return self.head(self.body(self.norm(self.stem(x)).mean((2, 3))))
 
 
-# -- names and conditions ---------------------------------------------------------------------------------------------------
+# -- names and conditions --------------------------------------------------------------------------
 
 
 def test_names_are_given_or_the_first_path() -> None:
-    assert dict(search_space(Net())) == {"width": (4, 6, 8), "kernel": (3, 5), "body.depth": (1, 2, 3, 4)}
+    assert dict(search_space(Net())) == {
+        "width": (4, 6, 8),
+        "kernel": (3, 5),
+        "body.depth": (1, 2, 3, 4),
+    }
 
 
 def test_choices_inside_formulas_lists_and_mappings_are_found() -> None:
@@ -67,7 +72,11 @@ def test_two_decisions_with_one_name_are_an_error() -> None:
 
 def test_the_same_module_in_two_places_exists_where_either_does() -> None:
     shared = Linear(2, 2)
-    inner = Repeat(shared, Linear(2, Derived(lambda a: a, Choice(2, name="x"))), depth=Choice(1, 2, name="depth"))
+    inner = Repeat(
+        shared,
+        Linear(2, Derived(lambda a: a, Choice(2, name="x"))),
+        depth=Choice(1, 2, name="depth"),
+    )
     on = Choice(0, 1, name="on")
     model = nn.Sequential(Repeat(inner, depth=on), shared)
     x = torch.randn(1, 2)
@@ -89,14 +98,21 @@ def test_gates_of_ones_own_container() -> None:
 
         @property
         def gates(self):
-            return {"inner": (self.use, (True,)), "layer": (Derived(lambda d: d, self.use), (False,))}
+            return {
+                "inner": (self.use, (True,)),
+                "layer": (Derived(lambda d: d, self.use), (False,)),
+            }
 
         def forward(self, x: Tensor) -> Tensor:
             return self.inner(x) if self.use else self.layer(x)
 
     model = Optional()
     space = search_space(model)
-    assert [dict(a) for a in space.architectures()] == [{"use": False}, {"use": True, "depth": 1}, {"use": True, "depth": 2}]
+    assert [dict(a) for a in space.architectures()] == [
+        {"use": False},
+        {"use": True, "depth": 1},
+        {"use": True, "depth": 2},
+    ]
     plain = extract(model, {"use": False})
     assert [n for n, _ in plain.named_children()] == ["layer"]
     assert plain(torch.zeros(1, 2)).shape == (1, 2)
@@ -110,7 +126,7 @@ def test_a_model_without_choices_has_one_architecture() -> None:
     assert torch.equal(plain(x), model(x)) and not plain.training
 
 
-# -- active -----------------------------------------------------------------------------------------------------------------
+# -- active ----------------------------------------------------------------------------------------
 
 
 def test_active_restores_after_an_exception_and_refuses_nesting() -> None:
@@ -120,7 +136,11 @@ def test_active_restores_after_an_exception_and_refuses_nesting() -> None:
         assert model.stem.width_out == 4
         raise RuntimeError("inside")
     assert isinstance(model.stem.width_out, Choice)
-    with active(model, arch), pytest.raises(UserError, match="one architecture at a time"), active(model, arch):
+    with (
+        active(model, arch),
+        pytest.raises(UserError, match="one architecture at a time"),
+        active(model, arch),
+    ):
         pass
     with active(model, arch), pytest.raises(UserError, match="leave that first"):
         extract(model, arch)
@@ -138,7 +158,11 @@ def test_active_restores_after_an_exception_and_refuses_nesting() -> None:
 def test_foreign_architectures_are_refused(change, message: str) -> None:
     model = Net()
     arch = {**search_space(model).extreme(0), **change}
-    for use in (lambda: active(model, arch).__enter__(), lambda: extract(model, arch), lambda: slices(model, arch)):
+    for use in (
+        lambda: active(model, arch).__enter__(),
+        lambda: extract(model, arch),
+        lambda: slices(model, arch),
+    ):
         with pytest.raises(OutOfSpace, match=message):
             use()
     with pytest.raises(OutOfSpace, match="does not decide 'width'"):
@@ -156,25 +180,34 @@ def test_training_steps_move_only_what_is_active() -> None:
     assert torch.equal(model.stem.weight[4:], before["stem.weight"][4:])
     assert not torch.equal(model.stem.weight[:4], before["stem.weight"][:4])
     assert torch.equal(model.get_submodule("body.1").weight, before["body.1.weight"])
-    assert torch.equal(model.norm.running_mean, before["norm.running_mean"])  # a mixture's statistics fit none
+    # a mixture's statistics fit none
+    assert torch.equal(model.norm.running_mean, before["norm.running_mean"])
 
 
-# -- extract ----------------------------------------------------------------------------------------------------------------
+# -- extract ---------------------------------------------------------------------------------------
 
 
 def test_extracted_networks_hold_only_what_they_use() -> None:
     model = mobilenet(10, 3, 32)
     space = search_space(model)
     small = extract(model, space.extreme(0))
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in small.state_dict().values()}
-    assert sum(storages.values()) == sum(t.numel() * t.element_size() for t in small.state_dict().values())
+    storages = {
+        t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
+        for t in small.state_dict().values()
+    }
+    assert sum(storages.values()) == sum(
+        t.numel() * t.element_size() for t in small.state_dict().values()
+    )
     assert not any(
-        "gates" in vars(m) or any(isinstance(v, Choice | Derived) for v in vars(m).values()) for m in small.modules()
+        "gates" in vars(m) or any(isinstance(v, Choice | Derived) for v in vars(m).values())
+        for m in small.modules()
     )
 
 
 def test_extract_keeps_frozen_parameters_tied_weights_and_modes() -> None:
-    model = nn.Sequential(Linear(3, Choice(3, 4, name="w")), nn.Linear(3, 3), nn.Linear(3, 3), nn.Dropout())
+    model = nn.Sequential(
+        Linear(3, Choice(3, 4, name="w")), nn.Linear(3, 3), nn.Linear(3, 3), nn.Dropout()
+    )
     model[0].weight.requires_grad_(False)
     model[2].weight = model[1].weight
     model[3].eval()
@@ -199,9 +232,14 @@ def test_tied_elastic_layers_stay_tied() -> None:
 
 
 def test_torchs_attention_gets_fresh_weights() -> None:
-    model = nn.Sequential(Linear(4, Choice(4, name="w")), nn.TransformerEncoderLayer(4, 2, 8, batch_first=True))
+    model = nn.Sequential(
+        Linear(4, Choice(4, name="w")), nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+    )
     plain = extract(model, {"w": 4}, "fresh")
-    assert plain[1].self_attn.in_proj_weight.abs().sum() > 0 and not plain[1].self_attn.out_proj.bias.any()
+    assert (
+        plain[1].self_attn.in_proj_weight.abs().sum() > 0
+        and not plain[1].self_attn.out_proj.bias.any()
+    )
 
 
 def test_statistics_counters_and_optional_tensors_come_along() -> None:
@@ -224,7 +262,11 @@ def test_fresh_parameters_of_ones_own_need_a_reset() -> None:
         def reset_parameters(self) -> None:
             nn.init.constant_(self.scale, 3)
 
-    with pytest.raises(UserError, match=r"Scale at '0' holds \['scale'\] but has no reset_parameters"):
+    with pytest.raises(
+        UserError,
+        match=r"Scale at '0' holds \['scale'\] but has no "
+        r"reset_parameters",
+    ):
         extract(nn.Sequential(Scale()), {}, "fresh")
     assert extract(nn.Sequential(Resettable()), {}, "fresh")[0].scale.tolist() == [3, 3]
 
@@ -248,23 +290,31 @@ def test_an_extracted_network_is_a_model_of_its_own() -> None:
     assert all(p.grad is None for p in model.parameters())
 
 
-# -- dimensions, calibrate --------------------------------------------------------------------------------------------------
+# -- dimensions, calibrate -------------------------------------------------------------------------
 
 
 def test_dimensions_by_hand() -> None:
-    found = {name: {(d.tensor, d.axis) for d in entries} for name, entries in dimensions(Net()).items()}
+    found = {
+        name: {(d.tensor, d.axis) for d in entries} for name, entries in dimensions(Net()).items()
+    }
     assert found["kernel"] == {("stem.weight", 2), ("stem.weight", 3)}
     assert found["body.depth"] == set()
-    assert {("stem.weight", 0), ("stem.bias", 0), ("norm.running_var", 0), ("head.weight", 1), ("body.3.weight", 0)} <= found[
-        "width"
-    ]
+    assert {
+        ("stem.weight", 0),
+        ("stem.bias", 0),
+        ("norm.running_var", 0),
+        ("head.weight", 1),
+        ("body.3.weight", 0),
+    } <= found["width"]
     assert ("head.weight", 0) not in found["width"]
 
 
 def test_calibrate_takes_the_mean_of_batch_statistics() -> None:
     plain = extract(Net(), search_space(Net()).extreme(-1)).train()
     plain.norm.momentum = 0.3
-    batches = [torch.randn(8, 3, 5, 5, generator=torch.Generator().manual_seed(s)) for s in range(3)]
+    batches = [
+        torch.randn(8, 3, 5, 5, generator=torch.Generator().manual_seed(s)) for s in range(3)
+    ]
     with torch.no_grad():
         inputs = [plain.stem(b) for b in batches]
     assert calibrate(plain, iter(batches)) is plain
@@ -285,5 +335,10 @@ def test_calibrate_refuses_a_supernet_and_restores_after_failure() -> None:
 
 
 def test_one_of_inside_sequential_keeps_positions() -> None:
-    model = nn.Sequential(OneOf({"a": Linear(2, 2), "b": nn.Identity()}, choice=Choice("a", "b", name="op")), nn.ReLU())
-    assert isinstance(extract(model, {"op": "a"})[0], nn.Linear) and isinstance(extract(model, {"op": "b"})[0], nn.Identity)
+    model = nn.Sequential(
+        OneOf({"a": Linear(2, 2), "b": nn.Identity()}, choice=Choice("a", "b", name="op")),
+        nn.ReLU(),
+    )
+    assert isinstance(extract(model, {"op": "a"})[0], nn.Linear) and isinstance(
+        extract(model, {"op": "b"})[0], nn.Identity
+    )

@@ -1,4 +1,5 @@
-"""The laws of a tree of supernets: inheritance to the bit, no aliasing, live parameters, routing, cost."""
+"""The laws of a tree of supernets: inheritance to the bit, no aliasing, live parameters, routing,
+cost."""
 
 from __future__ import annotations
 
@@ -67,7 +68,10 @@ def test_a_restart_leaves_nothing_of_what_was_trained() -> None:
     fresh = dict(child.model.named_parameters())
     for size in (3, 5):
         assert torch.equal(fresh[f"conv.to{size}"], torch.eye(size * size))
-    assert len(fresh["attention.in_proj_weight"].unique()) > 10 and len(fresh["conv.weight"].unique()) > 10
+    assert (
+        len(fresh["attention.in_proj_weight"].unique()) > 10
+        and len(fresh["conv.weight"].unique()) > 10
+    )
 
 
 def test_what_the_user_froze_stays_frozen() -> None:
@@ -84,7 +88,9 @@ def output(model: nn.Module, arch: Architecture, x: torch.Tensor | None = None) 
 
 
 @pytest.mark.parametrize(("make", "decision"), [(cells, "edge0to1"), (family, None)])
-def test_a_child_computes_what_its_parent_does_bit_for_bit_right_after_inheritance(make: Any, decision: str | None) -> None:
+def test_a_child_computes_what_its_parent_does_bit_for_bit_right_after_inheritance(
+    make: Any, decision: str | None
+) -> None:
     root = root_of(make())
     trained(root, 2)
     for child in grow(root, by_decision(root.space, decision or whole_decision(root.space))):
@@ -93,9 +99,13 @@ def test_a_child_computes_what_its_parent_does_bit_for_bit_right_after_inheritan
             assert torch.equal(output(child.model, arch), output(root.model, arch))
 
 
-@pytest.mark.parametrize("name", ["ofa", "vit", "autoformer", "nasbench1shot1", "darts", "transnas", "mobilenet-32", "zen"])
+@pytest.mark.parametrize(
+    "name",
+    ["ofa", "vit", "autoformer", "nasbench1shot1", "darts", "transnas", "mobilenet-32", "zen"],
+)
 def test_every_space_can_be_split(name: str) -> None:
-    """Cells, kernels, widths, depths, heads: children compute what the parent does, share nothing, learn what they use."""
+    """Cells, kernels, widths, depths, heads: children compute what the parent does, share nothing,
+    learn what they use."""
     make, shape, _ = MODELS[name]
     torch.manual_seed(0)
     root = root_of(make())
@@ -110,7 +120,9 @@ def test_every_space_can_be_split(name: str) -> None:
             assert arch[decision] == option
             assert torch.equal(output(child.model, arch, x), output(root.model, arch, x))
             used |= set(slices(child.model, arch))
-        learning = {path for path, parameter in child.model.named_parameters() if parameter.requires_grad}
+        learning = {
+            path for path, parameter in child.model.named_parameters() if parameter.requires_grad
+        }
         assert learning == set(reachable(child.model, child.space)) >= used & learning
     places = [{p.data_ptr() for p in node.model.parameters()} for node in (root, *children)]
     assert sum(map(len, places)) == len(set.union(*places))
@@ -133,7 +145,9 @@ def test_every_live_parameter_is_in_the_optimizer_once_and_no_other() -> None:
     root = root_of(cells())
     for child in grow(root, by_decision(root.space, "edge0to1")):
         used = {
-            name for arch in itertools.islice(child.space.architectures(), 0, None, 7) for name in slices(child.model, arch)
+            name
+            for arch in itertools.islice(child.space.architectures(), 0, None, 7)
+            for name in slices(child.model, arch)
         }
         names = dict(child.model.named_parameters())
         assert set(reachable(child.model, child.space)) == used & set(names)
@@ -143,7 +157,9 @@ def test_every_live_parameter_is_in_the_optimizer_once_and_no_other() -> None:
     conv = next(child for child in root.children if "nor_conv_3x3" in child.name)
     before = {name: p.detach().clone() for name, p in conv.model.named_parameters()}
     trained(conv, 12)
-    split = [name for name in before if "edge0to1" in name and name in reachable(conv.model, conv.space)]
+    split = [
+        name for name in before if "edge0to1" in name and name in reachable(conv.model, conv.space)
+    ]
     assert split and all(
         not torch.equal(before[name], conv.model.get_parameter(name)) for name in split
     )  # the split edge's, too
@@ -161,12 +177,19 @@ def test_training_a_child_leaves_parent_and_siblings_alone() -> None:
 
 def test_parts_are_a_partition() -> None:
     space = search_space(cells())
-    for parts in (by_decision(space, "edge0to3"), by_decision(space, "edge0to3", [("none", "avg_pool_3x3"), *_rest(space)])):
+    for parts in (
+        by_decision(space, "edge0to3"),
+        by_decision(space, "edge0to3", [("none", "avg_pool_3x3"), *_rest(space)]),
+    ):
         assert sum(part.size for part in parts.values()) == space.size
         for seed in range(30):
             arch = space.sample(Random(seed))
             assert sum(part.contains(arch) for part in parts.values()) == 1
-    for wrong in ([("none",)], [("none",), ("none", *_rest(space)[0])], [tuple(space["edge0to3"]), ()]):
+    for wrong in (
+        [("none",)],
+        [("none",), ("none", *_rest(space)[0])],
+        [tuple(space["edge0to3"]), ()],
+    ):
         with pytest.raises(UserError, match="exactly one"):
             space.split("edge0to3", wrong)
 
@@ -181,10 +204,17 @@ def test_parts_by_predicate_and_at_random_hold_each_architecture_once() -> None:
     def convs(arch: Architecture) -> int:
         return sum("conv" in option for option in arch.values())
 
-    few = by_predicate(space, {"few": lambda arch: convs(arch) <= 2, "many": lambda arch: convs(arch) > 2})
+    few = by_predicate(
+        space, {"few": lambda arch: convs(arch) <= 2, "many": lambda arch: convs(arch) > 2}
+    )
     for parts in (few, at_random(space, 5), at_random(space, 5, seed=1)):
-        held = [[name for name, part in parts.items() if part.contains(space.sample(Random(seed)))] for seed in range(100)]
-        assert all(len(names) == 1 for names in held) and len({names[0] for names in held}) == len(parts)
+        held = [
+            [name for name, part in parts.items() if part.contains(space.sample(Random(seed)))]
+            for seed in range(100)
+        ]
+        assert all(len(names) == 1 for names in held) and len({names[0] for names in held}) == len(
+            parts
+        )
     root = root_of(cells())
     assert len(grow(root, at_random(root.space, 3))) == 3
     assert root.children[1].holds(root.children[1].space.sample(Random(0)))
@@ -223,7 +253,13 @@ def test_what_computes_the_same_goes_to_the_same_node() -> None:
     root = root_of(cells())
     for child in grow(root, by_decision(root.space, "edge0to1")):
         child.trained = 1
-    dead = {"edge0to2": "nor_conv_3x3", "edge1to2": "none", "edge0to3": "none", "edge1to3": "none", "edge2to3": "skip_connect"}
+    dead = {
+        "edge0to2": "nor_conv_3x3",
+        "edge1to2": "none",
+        "edge0to3": "none",
+        "edge1to3": "none",
+        "edge2to3": "skip_connect",
+    }
     twins = [Architecture({"edge0to1": option, **dead}) for option in root.space["edge0to1"]]
     assert len({route(root, arch).name for arch in twins}) == 5
     assert len({route(root, arch, edges_canonical).name for arch in twins}) == 1

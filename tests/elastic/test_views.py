@@ -1,4 +1,5 @@
-"""elastic/views.py: the mean of an image and its mirror image as a decision; it is counted, timed, exported like any other."""
+"""elastic/views.py: the mean of an image and its mirror image as a decision; it is counted, timed,
+exported like any other."""
 
 from __future__ import annotations
 
@@ -59,13 +60,17 @@ def test_the_answer_is_the_mean_over_both() -> None:
 def test_once_is_the_network_itself() -> None:
     net, x = network(1), images(3)
     with torch.no_grad():
-        assert torch.equal(net(x), alone(net)(x)) and not torch.allclose(net(x), net(x.flip(3)), atol=1e-4)
+        assert torch.equal(net(x), alone(net)(x)) and not torch.allclose(
+            net(x), net(x.flip(3)), atol=1e-4
+        )
 
 
 def test_training_looks_once() -> None:
     net, x = network(2).train(), images(4)
     seen: list[int] = []
-    next(m for m in net.modules() if isinstance(m, nn.Conv2d)).register_forward_hook(lambda m, i, y: seen.append(len(y)))
+    next(m for m in net.modules() if isinstance(m, nn.Conv2d)).register_forward_hook(
+        lambda m, i, y: seen.append(len(y))
+    )
     net(x)
     net.eval()(x)
     assert seen == [4, 8]
@@ -122,10 +127,14 @@ def test_files_answer_like_the_network(tmp_path: Path) -> None:
     import onnxruntime
 
     net = network(2)
-    bytes_ = (torch.rand(5, *SHAPE, generator=torch.Generator().manual_seed(2)) * 255).to(torch.uint8)
+    bytes_ = (torch.rand(5, *SHAPE, generator=torch.Generator().manual_seed(2)) * 255).to(
+        torch.uint8
+    )
     with torch.no_grad():
         wanted = net((bytes_.float() / 255 - 0.5) / 0.25).softmax(-1).numpy()
-    session = onnxruntime.InferenceSession(write(net, SHAPE, deployment=AROUND), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        write(net, SHAPE, deployment=AROUND), providers=["CPUExecutionProvider"]
+    )
     for count in (1, 5):
         found = session.run(None, {"images": bytes_[:count].numpy()})[0]
         assert np.allclose(found, wanted[:count], atol=1e-5)
@@ -135,10 +144,20 @@ def test_files_answer_like_the_network(tmp_path: Path) -> None:
 
 def test_the_generated_source_says_how_many_images_and_computes_the_same(tmp_path: Path) -> None:
     net = network(2)
-    facts = {"title": "t", "summary": "s", "classes": list("abcde"), "deployment": AROUND, "how": "as it is"}
+    facts = {
+        "title": "t",
+        "summary": "s",
+        "classes": list("abcde"),
+        "deployment": AROUND,
+        "how": "as it is",
+    }
     (tmp_path / "model.py").write_text(text := source(net, SHAPE, facts))
     assert "torch.flip(" in text and "(2 N, " in text
-    made = next(v for v in vars(execute(tmp_path / "model.py")).values() if isinstance(v, type) and issubclass(v, nn.Module))()
+    made = next(
+        v
+        for v in vars(execute(tmp_path / "model.py")).values()
+        if isinstance(v, type) and issubclass(v, nn.Module)
+    )()
     made.load_state_dict(net.state_dict())
     with torch.no_grad():
         assert torch.allclose(made.eval()(images(3)), net(images(3)), atol=1e-6)
@@ -156,7 +175,9 @@ def test_other_decisions_keep_their_names_and_weights() -> None:
 
 
 def test_a_user_s_own_decision_of_that_name_is_none() -> None:
-    model = nn.Sequential(Conv2d(3, Choice(4, 8, name=NAME), 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = nn.Sequential(
+        Conv2d(3, Choice(4, 8, name=NAME), 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
     assert decisions(read(model)) == ()
     costs = Costs(model, SHAPE, ("macs",))
     arch = Architecture({NAME: 8})

@@ -1,4 +1,5 @@
-"""What a model declares wrongly is told by `search_space`: which layers, both sizes, what to write; the right is let be."""
+"""What a model declares wrongly is told by `search_space`: which layers, both sizes, what to write;
+the right is let be."""
 
 from __future__ import annotations
 
@@ -31,7 +32,13 @@ from archsmith.errors import UserError
 class Net(nn.Module):
     """A convolution of elastic width, something in between, a head on the mean over space."""
 
-    def __init__(self, width: Any, head: nn.Module, between: nn.Module | None = None, beside: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        width: Any,
+        head: nn.Module,
+        between: nn.Module | None = None,
+        beside: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.stem, self.between = Conv2d(3, width, 3, padding=1), between or nn.Identity()
         self.beside, self.head = beside, head
@@ -88,30 +95,91 @@ def flat(width: Any, features: Any, linear: type[nn.Module] = Linear) -> nn.Sequ
 
 
 W = width()
-WRONG: dict[str, tuple[Callable[[], nn.Module], tuple[str, ...]]] = {  # model, what the message must hold
-    "a head of torch.nn": (lambda: Net(width(), nn.Linear(32, 10)), ("'stem' gives 16", "'head' (Linear) takes 32")),
-    "never": (lambda: Net(width(), nn.Linear(20, 10)), ("'stem' gives 32", "'head' (Linear) takes 20")),
-    "another decision": (lambda: Net(width(), Linear(Choice(16, 24, 32), 9)), ("'stem' gives", "takes", "same Choice")),
-    "other options": (lambda: Net(width(), Linear(Choice(8, 32), 9)), ("'stem' gives 16", "'head' (Linear) takes 8")),
-    "norm": (lambda: Net(W, Linear(W, 9), BatchNorm2d(32)), ("'between' (BatchNorm2d) takes 32", "elastic.BatchNorm2d(width")),
-    "norm of torch.nn": (lambda: Net(W, Linear(W, 9), nn.BatchNorm2d(24)), ("'between' (BatchNorm2d) takes 24",)),
-    "groups": (lambda: Net(W, Linear(W, 9), nn.GroupNorm(4, 32)), ("'between' (GroupNorm) takes 32", "GroupNorm(groups, ")),
-    "slopes": (lambda: Net(W, Linear(W, 9), nn.PReLU(32)), ("'between' (PReLU) takes 32", "no elastic form")),
-    "upwards": (lambda: nn.Sequential(Conv2d(3, W, 1), ConvTranspose2d(32, 4, 2, 2)), ("'1' (ConvTranspose2d) takes 32",)),
-    "from upwards": (lambda: nn.Sequential(ConvTranspose2d(3, W, 2, 2), nn.Conv2d(32, 4, 1)), ("'0' gives 16", "takes 32")),
-    "entries": (lambda: nn.Sequential(Embedding(9, W), Linear(32, 4)), ("'0' gives 16", "'1' (Linear) takes 32")),
-    "parameter": (lambda: Net(W, Linear(W, 9), Scaled(32)), ("'between.scale' is (1, 32, 1, 1)", "self.scale[:, :width]")),
-    "shortcut": (lambda: Net(W, Linear(W, 9), None, Conv2d(3, 32, 1)), ("'beside' gives", "'stem' gives", "add cannot join")),
-    "shortcut, decided": (lambda: Net(W, Linear(W, 9), None, Conv2d(3, Choice(16, 32), 1)), ("'beside' gives", "'stem' gives")),
-    "flattened": (lambda: flat(W, 32 * 49, nn.Linear), ("'1' (16", "is 784 wide", "'3' (Linear) takes 1568")),
+# model, what the message must hold
+WRONG: dict[str, tuple[Callable[[], nn.Module], tuple[str, ...]]] = {
+    "a head of torch.nn": (
+        lambda: Net(width(), nn.Linear(32, 10)),
+        ("'stem' gives 16", "'head' (Linear) takes 32"),
+    ),
+    "never": (
+        lambda: Net(width(), nn.Linear(20, 10)),
+        ("'stem' gives 32", "'head' (Linear) takes 20"),
+    ),
+    "another decision": (
+        lambda: Net(width(), Linear(Choice(16, 24, 32), 9)),
+        ("'stem' gives", "takes", "same Choice"),
+    ),
+    "other options": (
+        lambda: Net(width(), Linear(Choice(8, 32), 9)),
+        ("'stem' gives 16", "'head' (Linear) takes 8"),
+    ),
+    "norm": (
+        lambda: Net(W, Linear(W, 9), BatchNorm2d(32)),
+        ("'between' (BatchNorm2d) takes 32", "elastic.BatchNorm2d(width"),
+    ),
+    "norm of torch.nn": (
+        lambda: Net(W, Linear(W, 9), nn.BatchNorm2d(24)),
+        ("'between' (BatchNorm2d) takes 24",),
+    ),
+    "groups": (
+        lambda: Net(W, Linear(W, 9), nn.GroupNorm(4, 32)),
+        ("'between' (GroupNorm) takes 32", "GroupNorm(groups, "),
+    ),
+    "slopes": (
+        lambda: Net(W, Linear(W, 9), nn.PReLU(32)),
+        ("'between' (PReLU) takes 32", "no elastic form"),
+    ),
+    "upwards": (
+        lambda: nn.Sequential(Conv2d(3, W, 1), ConvTranspose2d(32, 4, 2, 2)),
+        ("'1' (ConvTranspose2d) takes 32",),
+    ),
+    "from upwards": (
+        lambda: nn.Sequential(ConvTranspose2d(3, W, 2, 2), nn.Conv2d(32, 4, 1)),
+        ("'0' gives 16", "takes 32"),
+    ),
+    "entries": (
+        lambda: nn.Sequential(Embedding(9, W), Linear(32, 4)),
+        ("'0' gives 16", "'1' (Linear) takes 32"),
+    ),
+    "parameter": (
+        lambda: Net(W, Linear(W, 9), Scaled(32)),
+        ("'between.scale' is (1, 32, 1, 1)", "self.scale[:, :width]"),
+    ),
+    "shortcut": (
+        lambda: Net(W, Linear(W, 9), None, Conv2d(3, 32, 1)),
+        ("'beside' gives", "'stem' gives", "add cannot join"),
+    ),
+    "shortcut, decided": (
+        lambda: Net(W, Linear(W, 9), None, Conv2d(3, Choice(16, 32), 1)),
+        ("'beside' gives", "'stem' gives"),
+    ),
+    "flattened": (
+        lambda: flat(W, 32 * 49, nn.Linear),
+        ("'1' (16", "is 784 wide", "'3' (Linear) takes 1568"),
+    ),
     "flattened, never": (lambda: flat(W, 1000), ("'3' (Linear) takes 1000",)),
-    "joined": (lambda: Joined(lambda a, b: Choice(8, 16)), ("is 12 wide", "'out' (Conv2d) takes 16", "Concat")),
+    "joined": (
+        lambda: Joined(lambda a, b: Choice(8, 16)),
+        ("is 12 wide", "'out' (Conv2d) takes 16", "Concat"),
+    ),
     "joined, fixed": (lambda: Joined(lambda a, b: 16), ("'out' (Conv2d) takes 16",)),
-    "written as a number": (lambda: Written(width()), ("'body' gives 16", "view cannot bring (3, 16)", "flatten")),
-    "tokens": (lambda: nn.Sequential(Linear(8, W), Attention(Choice(16, 32), 2, 4)), ("'1.query' (Linear) takes 16",)),
-    "layer norm": (lambda: nn.Sequential(Linear(8, W), nn.LayerNorm(32)), ("'1' (LayerNorm) takes 32",)),
+    "written as a number": (
+        lambda: Written(width()),
+        ("'body' gives 16", "view cannot bring (3, 16)", "flatten"),
+    ),
+    "tokens": (
+        lambda: nn.Sequential(Linear(8, W), Attention(Choice(16, 32), 2, 4)),
+        ("'1.query' (Linear) takes 16",),
+    ),
+    "layer norm": (
+        lambda: nn.Sequential(Linear(8, W), nn.LayerNorm(32)),
+        ("'1' (LayerNorm) takes 32",),
+    ),
     "depth": (
-        lambda: nn.Sequential(Repeat(Conv2d(3, W, 1), Conv2d(W, 12, 1), depth=Choice(1, 2, name="depth")), Conv2d(12, 3, 1)),
+        lambda: nn.Sequential(
+            Repeat(Conv2d(3, W, 1), Conv2d(W, 12, 1), depth=Choice(1, 2, name="depth")),
+            Conv2d(12, 3, 1),
+        ),
         ("'0.0' gives", "'1' (Conv2d) takes 12"),
     ),
     "options of a OneOf": (
@@ -122,8 +190,11 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], tuple[str, ...]]] = {  # model, 
         lambda: nn.Sequential(Conv2d(3, W, 1), nn.BatchNorm2d(8, affine=Choice(True, False))),
         ("affine=Choice(True, False)", "OneOf"),
     ),
-    "another": (lambda: nn.Sequential(Linear(3, W), nn.LayerNorm(8, eps=Choice(0.1, 0.2))), ("eps=Choice(0.1, 0.2)",)),
-}  # fmt: skip
+    "another": (
+        lambda: nn.Sequential(Linear(3, W), nn.LayerNorm(8, eps=Choice(0.1, 0.2))),
+        ("eps=Choice(0.1, 0.2)",),
+    ),
+}
 
 RIGHT: dict[str, Callable[[], nn.Module]] = {
     "head": lambda: Net(W, Linear(W, 10)),
@@ -134,7 +205,9 @@ RIGHT: dict[str, Callable[[], nn.Module]] = {
     "joined": lambda: Joined(Concat),
     "tokens": lambda: nn.Sequential(Linear(8, W), LayerNorm(W), Attention(W, Choice(1, 2), 4)),
     "tables": lambda: nn.Sequential(nn.Embedding(5, 8), Linear(8, W), Linear(W, 2)),
-    "what cannot be guessed": lambda: nn.Sequential(nn.Unflatten(1, (3, 10, 11)), Net(W, Linear(W, 2))),
+    "what cannot be guessed": lambda: nn.Sequential(
+        nn.Unflatten(1, (3, 10, 11)), Net(W, Linear(W, 2))
+    ),
     "one channel": lambda: Net(Choice(1, 2, name="width"), nn.AdaptiveAvgPool1d(3)),
 }
 
@@ -174,10 +247,15 @@ def test_trying_leaves_the_model_and_the_generator_as_they_were() -> None:
     [
         (lambda: Net(W, Linear(W, 4)), "'the input' gives 1, 'stem' (Conv2d) takes 3"),
         (lambda: flat(W, Derived(lambda w: 49 * w, W)), "is 128 wide, '3' (Linear) takes 1568"),
-        (lambda: nn.Sequential(Conv2d(1, W, 9), nn.Flatten(1), Linear(W, 2)), "network {'width': 32} cannot take images"),
+        (
+            lambda: nn.Sequential(Conv2d(1, W, 9), nn.Flatten(1), Linear(W, 2)),
+            "network {'width': 32} cannot take images",
+        ),
     ],
 )
-def test_for_a_shape_that_is_known_all_that_fails_is_told(make: Callable[[], nn.Module], told: str) -> None:
+def test_for_a_shape_that_is_known_all_that_fails_is_told(
+    make: Callable[[], nn.Module], told: str
+) -> None:
     with pytest.raises(UserError, match=re.escape(told)) as error:
         try_networks(make(), (1, 8, 8))
     assert "cannot take images of shape (1, 8, 8)" in str(error.value)

@@ -9,17 +9,43 @@ import pytest
 from archsmith.export.card import card, plain
 
 HOSTILE = [
-    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "a | b", "two\nlines", "[here](javascript:alert(1))", "`code`",
-    "**bold**", "# heading", "- item", "1. first", "&lt;b&gt;", "_under_", "back\\slash", "\u202eturned", "\udcff half",
-    "~~gone~~", "<!-- hidden", "![x](http://e.org/x.png)", "> quoted", "plain_name", "params<=60k", "stop & go",
-]  # fmt: skip
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "a | b",
+    "two\nlines",
+    "[here](javascript:alert(1))",
+    "`code`",
+    "**bold**",
+    "# heading",
+    "- item",
+    "1. first",
+    "&lt;b&gt;",
+    "_under_",
+    "back\\slash",
+    "\u202eturned",
+    "\udcff half",
+    "~~gone~~",
+    "<!-- hidden",
+    "![x](http://e.org/x.png)",
+    "> quoted",
+    "plain_name",
+    "params<=60k",
+    "stop & go",
+]
 
 
 def facts(text: str) -> dict[str, object]:
     return {
-        "name": text, "summary": text, "classes": [text, "other"], "shape": [3, 8, 8], "how": text, "method": text, 
-        "budget": text, "caveats": [text], f"fact {text}": text,
-    }  # fmt: skip
+        "name": text,
+        "summary": text,
+        "classes": [text, "other"],
+        "shape": [3, 8, 8],
+        "how": text,
+        "method": text,
+        "budget": text,
+        "caveats": [text],
+        f"fact {text}": text,
+    }
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -38,7 +64,14 @@ def test_what_others_wrote_is_text_in_the_card(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["stop_sign", "params<=60k, macs<=2M", "95 % interval 0.1 to 0.2", "stop & go", "ein Stra\u00dfenbahn"]
+    "text",
+    [
+        "stop_sign",
+        "params<=60k, macs<=2M",
+        "95 % interval 0.1 to 0.2",
+        "stop & go",
+        "ein Stra\u00dfenbahn",
+    ],
 )
 def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert plain(text) == text
@@ -56,4 +89,7 @@ def test_hostile_names_make_a_program_and_files_that_still_read(tmp_path) -> Non
 
     for text in HOSTILE:
         model = onnx.load_from_string(annotate(data, {"labels": [text], "task": text}))
-        assert json.loads(model.metadata_props[0].value)[0] in (text, text.encode("utf-8", "backslashreplace").decode())
+        assert json.loads(model.metadata_props[0].value)[0] in (
+            text,
+            text.encode("utf-8", "backslashreplace").decode(),
+        )

@@ -16,7 +16,19 @@ from archsmith.graph.export import onnx_bytes
 from archsmith.graph.writer import Deployment
 
 SIZE = 24
-SIZES = [(160, 32), (32, 160), (24, 24), (47, 53), (7, 9), (1, 1), (1, 200), (300, 211), (25, 24), (640, 427)]  # width, height
+# width, height
+SIZES = [
+    (160, 32),
+    (32, 160),
+    (24, 24),
+    (47, 53),
+    (7, 9),
+    (1, 1),
+    (1, 200),
+    (300, 211),
+    (25, 24),
+    (640, 427),
+]
 
 
 def session(data: bytes) -> object:
@@ -26,14 +38,18 @@ def session(data: bytes) -> object:
 
 def seen(channels: int) -> bytes:
     """A model that gives back the pixels it sees, in 0..1."""
-    deployment = Deployment((0.5,) * channels, (0.25,) * channels, "pixels", (0.25,) * channels, (0.5,) * channels)
+    deployment = Deployment(
+        (0.5,) * channels, (0.25,) * channels, "pixels", (0.25,) * channels, (0.5,) * channels
+    )
     return onnx_bytes(nn.Identity(), (channels, SIZE, SIZE), deployment)
 
 
 def picture(width: int, height: int, channels: int) -> Image.Image:
     rng = np.random.default_rng(width * 1000 + height)
     coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.int16)
+    smooth = np.asarray(
+        Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.int16
+    )
     noisy = np.clip(smooth + rng.integers(-40, 41, smooth.shape), 0, 255).astype(np.uint8)
     return Image.fromarray(noisy).convert("L" if channels == 1 else "RGB")
 
@@ -52,14 +68,17 @@ def test_every_fit_is_that_of_the_decoder_for_any_form_of_picture(fit: str, chan
         expected = planes(square(image, SIZE, fit)).astype(int)
         found = np.rint(255 * run(None, {PICTURES: planes(image)})[0]).astype(int)
         difference = np.abs(found - expected)
-        assert difference.max() <= 1, (width, height)  # pillow chooses by the form which axis goes first
+        # pillow chooses by the form which axis goes first
+        assert difference.max() <= 1, (width, height)
         assert difference.mean() < 0.25, (width, height)
 
 
 @pytest.mark.parametrize("fit", FITS)
 def test_a_picture_of_the_networks_own_size_is_seen_to_the_bit(fit: str) -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
+    )
     plain = onnx_bytes(network, (3, SIZE, SIZE), Deployment((0.5,) * 3, (0.2,) * 3))
     batch = np.random.default_rng(1).integers(0, 256, (3, 3, SIZE, SIZE), dtype=np.uint8)
     found = session(with_fit(plain, fit)).run(None, {PICTURES: batch})[0]

@@ -8,9 +8,14 @@ from archsmith.export.layers import layers
 
 
 def test_blocks_are_told_in_words_with_their_shapes_and_counts() -> None:
-    rows = {f"{row['stage']}.{row['name']}".rstrip("."): row for row in layers(chain().eval(), (3, 16, 16))}
+    rows = {
+        f"{row['stage']}.{row['name']}".rstrip("."): row
+        for row in layers(chain().eval(), (3, 16, 16))
+    }
     assert rows["stage1.block2"]["text"] == "5x5 depthwise, expand 2, 8 channels, shortcut"
-    assert rows["stage2.block1"]["text"] == "3x3 depthwise, expand 2, squeeze-excite, stride 2, 12 channels"
+    assert rows["stage2.block1"]["text"] == (
+        "3x3 depthwise, expand 2, squeeze-excite, stride 2, 12 channels"
+    )
     assert rows["stage2.block1"]["in"] == [8, 16, 16] and rows["stage2.block1"]["out"] == [12, 8, 8]
 
 

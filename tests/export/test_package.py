@@ -1,4 +1,5 @@
-"""best/: every file agrees with PyTorch and works in an environment that has only what it says it needs."""
+"""best/: every file agrees with PyTorch and works in an environment that has only what it says it
+needs."""
 
 from __future__ import annotations
 
@@ -35,7 +36,16 @@ MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 FACTS = {
     "name": "photos",
     "accuracy": {"accuracy": 0.97, "balanced_accuracy": 0.96, "n": 200, "interval": [0.93, 0.99]},
-    "budget": [{"metric": "params", "op": "<=", "limit": 3e6, "text": "params <= 3M", "value": 3149, "met": True}],
+    "budget": [
+        {
+            "metric": "params",
+            "op": "<=",
+            "limit": 3e6,
+            "text": "params <= 3M",
+            "value": 3149,
+            "met": True,
+        }
+    ],
     "costs": {"params": 3149, "macs": 123456},
     "method": "zico",
 }
@@ -57,7 +67,8 @@ sys.argv = sys.argv[2:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 TORCH = (
-    "torch,torchgen,functorch,typing_extensions,sympy,mpmath,filelock,jinja2,markupsafe,networkx,fsspec,packaging,setuptools"
+    "torch,torchgen,functorch,typing_extensions,sympy,mpmath,filelock,jinja2,markupsafe,networkx,"
+    "fsspec,packaging,setuptools"
 )
 
 
@@ -76,18 +87,29 @@ def shipped(network, tmp_path_factory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("run") / "best"
     images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
     payload = ship(
-        folder, network, shape=(3, 16, 16), task=GOAL, mean=MEAN, std=STD,
-        architecture=ARCHITECTURE, facts=FACTS, threads=1, images=images,
-    )  # fmt: skip
+        folder,
+        network,
+        shape=(3, 16, 16),
+        task=GOAL,
+        mean=MEAN,
+        std=STD,
+        architecture=ARCHITECTURE,
+        facts=FACTS,
+        threads=1,
+        images=images,
+    )
     return folder, payload
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> list[Path]:
-    """Colour, grey, 16-bit, CMYK, palette with transparency, turned by EXIF, none of them square."""
+    """Colour, grey, 16-bit, CMYK, palette with transparency, turned by EXIF, none of them
+    square."""
     folder = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
-    smooth = Image.fromarray(rng.integers(0, 256, (5, 7, 3), np.uint8)).resize((90, 60), Image.Resampling.BICUBIC)
+    smooth = Image.fromarray(rng.integers(0, 256, (5, 7, 3), np.uint8)).resize(
+        (90, 60), Image.Resampling.BICUBIC
+    )
     exif = Image.Exif()
     exif[0x0112] = 6
     smooth.save(folder / "turned.jpg", exif=exif)
@@ -95,7 +117,9 @@ def pictures(tmp_path_factory) -> list[Path]:
     smooth.convert("L").save(folder / "grey.png")
     smooth.convert("P").save(folder / "palette.png", transparency=3)
     smooth.save(folder / "wide.webp", lossless=True)
-    Image.fromarray(np.asarray(smooth.convert("L")).astype(np.uint16) * 257).save(folder / "deep.png")
+    Image.fromarray(np.asarray(smooth.convert("L")).astype(np.uint16) * 257).save(
+        folder / "deep.png"
+    )
     return sorted(folder.iterdir())
 
 
@@ -117,18 +141,27 @@ def test_the_folder_is_complete_and_the_payload_describes_it(shipped):
     assert payload["skipped"] == []
     assert set(payload["max_difference"]) == {"onnx", "picture.onnx", "pt2", "model.py"}
     assert max(payload["max_difference"].values()) < 1e-5
-    assert payload["latency_ms"]["threads"] == 1 and payload["latency_ms"]["p10_ms"] <= payload["latency_ms"]["median_ms"]
+    assert (
+        payload["latency_ms"]["threads"] == 1
+        and payload["latency_ms"]["p10_ms"] <= payload["latency_ms"]["median_ms"]
+    )
     assert read_architecture(folder / "architecture.json") == ARCHITECTURE
     assert json.loads((folder / "labels.json").read_text("utf-8")) == CLASSES
-    assert json.loads((folder / "preprocess.json").read_text())["normalization"]["mean"] == list(MEAN)
+    assert json.loads((folder / "preprocess.json").read_text())["normalization"]["mean"] == list(
+        MEAN
+    )
     json.dumps(payload)
 
 
 def test_the_layers_are_those_of_the_network(shipped, network):
     layers = shipped[1]["layers"]
     assert [(entry["stage"], entry["name"]) for entry in layers] == [
-        ("stem", ""), ("stage1", "block1"), ("stage1", "block2"), ("stage2", "block1"), ("head", ""),
-    ]  # fmt: skip
+        ("stem", ""),
+        ("stage1", "block1"),
+        ("stage1", "block2"),
+        ("stage2", "block1"),
+        ("head", ""),
+    ]
     assert layers[2]["text"] == "5x5 depthwise, expand 2, 8 channels, shortcut"
     assert layers[3]["text"] == "3x3 depthwise, expand 2, squeeze-excite, stride 2, 12 channels"
     assert (layers[3]["in"], layers[3]["out"], layers[4]["out"]) == ([8, 16, 16], [12, 8, 8], [5])
@@ -158,7 +191,8 @@ def test_the_onnx_file(shipped):
     model = onnx.load(shipped[0] / "model.onnx")
     notes = {entry.key: entry.value for entry in model.metadata_props}
     assert json.loads(notes["labels"]) == CLASSES
-    assert (model.ir_version, model.opset_import[0].version) == (9, 18)  # ONNX Runtime 1.18 reads up to 10 and 21
+    # ONNX Runtime 1.18 reads up to 10 and 21
+    assert (model.ir_version, model.opset_import[0].version) == (9, 18)
     image = model.graph.input[0].type.tensor_type
     assert image.elem_type == onnx.TensorProto.UINT8
     assert [d.dim_param or d.dim_value for d in image.shape.dim] == ["batch", 3, 16, 16]
@@ -168,11 +202,21 @@ def test_the_onnx_file(shipped):
 def test_labels_and_names_of_any_kind(network, tmp_path):
     labels = ["\udcff", "a\nb", '"""', "\\", "$title"]
     facts = {"name": 'x"""\\', "summary": "$shape"}
-    ship(tmp_path / "best", network, shape=(3, 16, 16), task=Classification(tuple(labels)), mean=MEAN, std=STD, facts=facts)
+    ship(
+        tmp_path / "best",
+        network,
+        shape=(3, 16, 16),
+        task=Classification(tuple(labels)),
+        mean=MEAN,
+        std=STD,
+        facts=facts,
+    )
     names: dict = {"__name__": "model", "__file__": str(tmp_path / "best" / "model.py")}
     exec((tmp_path / "best" / "model.py").read_text("utf-8"), names)
     assert (
-        list(names["LABELS"]) == json.loads((tmp_path / "best" / "labels.json").read_text("utf-8")) == ["\\udcff", *labels[1:]]
+        list(names["LABELS"])
+        == json.loads((tmp_path / "best" / "labels.json").read_text("utf-8"))
+        == ["\\udcff", *labels[1:]]
     )
 
 
@@ -180,7 +224,16 @@ def test_labels_and_names_of_any_kind(network, tmp_path):
 def test_predict_needs_onnxruntime_numpy_and_pillow_only(shipped, network, pictures, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\nnot really")
-    run = isolated("numpy,onnxruntime,PIL", shipped[0] / "predict.py", *pictures, broken, "--json", "--top", 5, cwd=tmp_path)
+    run = isolated(
+        "numpy,onnxruntime,PIL",
+        shipped[0] / "predict.py",
+        *pictures,
+        broken,
+        "--json",
+        "--top",
+        5,
+        cwd=tmp_path,
+    )
     assert run.returncode == 2 and run.stderr == ""
     answers = json.loads(run.stdout)
     assert [a["image"] for a in answers] == [str(p) for p in (*pictures, broken)]
@@ -196,9 +249,12 @@ def test_predict_needs_onnxruntime_numpy_and_pillow_only(shipped, network, pictu
 @pytest.mark.slow
 def test_model_py_and_pt2_need_torch_only(shipped, network, tmp_path):
     script = tmp_path / "use.py"
-    images = torch.randint(0, 256, (3, 3, 16, 16), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
+    images = torch.randint(
+        0, 256, (3, 3, 16, 16), generator=torch.Generator().manual_seed(3), dtype=torch.uint8
+    )
     script.write_text(
-        "import sys, json, torch\nfolder, images = sys.argv[1], torch.tensor(json.loads(sys.argv[2]), dtype=torch.uint8)\n"
+        "import sys, json, torch\nfolder, images = sys.argv[1], "
+        "torch.tensor(json.loads(sys.argv[2]), dtype=torch.uint8)\n"
         "sys.path.insert(0, folder)\nimport model\nanswer = model.predict(model.load(), images)\n"
         "program = torch.export.load(folder + '/model.pt2').module()\nother = program(images)\n"
         "print(json.dumps([model.LABELS, answer.tolist(), other.tolist()]))\n"
@@ -209,7 +265,9 @@ def test_model_py_and_pt2_need_torch_only(shipped, network, tmp_path):
     with torch.no_grad():
         right = Deployed(network, Deployment(MEAN, STD)).eval()(images)
     assert labels == CLASSES
-    assert (torch.tensor(answer) - right).abs().max() < 1e-4 and (torch.tensor(other) - right).abs().max() < 1e-4
+    assert (torch.tensor(answer) - right).abs().max() < 1e-4 and (
+        torch.tensor(other) - right
+    ).abs().max() < 1e-4
 
 
 def test_predict_decodes_as_the_data_loader_does(pictures, shipped):
@@ -219,22 +277,41 @@ def test_predict_decodes_as_the_data_loader_does(pictures, shipped):
     exec(compile(text, "predict.py", "exec"), names)
     for picture in pictures:
         for channels in (1, 3):
-            assert np.array_equal(names["decode"](picture, channels, 16), decode(picture, channels, 16))
+            assert np.array_equal(
+                names["decode"](picture, channels, 16), decode(picture, channels, 16)
+            )
 
 
 def test_what_cannot_be_traced_ships_without_those_files(tmp_path, capfd):
     payload = ship(tmp_path / "best", Moody(), shape=(3, 8, 8), task=GOAL, mean=MEAN, std=STD)
-    assert {e["name"] for e in payload["skipped"]} == {"model.pt2", "model.onnx", "picture.onnx", "predict.py", "model.py"}
+    assert {e["name"] for e in payload["skipped"]} == {
+        "model.pt2",
+        "model.onnx",
+        "picture.onnx",
+        "predict.py",
+        "model.py",
+    }
     assert any("Moody" in e["why"] for e in payload["skipped"])
-    assert {e["name"] for e in payload["files"]} == {"model.safetensors", "preprocess.json", "labels.json", "card.md"}
-    assert payload["latency_ms"] is None and payload["layers"] == [] and payload["max_difference"] == {}
+    assert {e["name"] for e in payload["files"]} == {
+        "model.safetensors",
+        "preprocess.json",
+        "labels.json",
+        "card.md",
+    }
+    assert (
+        payload["latency_ms"] is None
+        and payload["layers"] == []
+        and payload["max_difference"] == {}
+    )
     assert "Not shipped" in (tmp_path / "best" / "card.md").read_text()
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.slow
 def test_layers_that_the_writer_does_not_know_go_through_torch(tmp_path, capfd):
-    payload = ship(tmp_path / "best", perturbed(Tokens()), shape=(3, 16, 16), task=GOAL, mean=MEAN, std=STD)
+    payload = ship(
+        tmp_path / "best", perturbed(Tokens()), shape=(3, 16, 16), task=GOAL, mean=MEAN, std=STD
+    )
     assert payload["skipped"] == [] and max(payload["max_difference"].values()) < 1e-4
     assert str(Path.cwd()).encode() not in (tmp_path / "best" / "model.onnx").read_bytes()
     assert sum(e["params"] for e in payload["layers"]) > 0
@@ -251,15 +328,20 @@ def test_a_network_that_magnifies_rounding_may_differ_by_it(network, tmp_path):
     wild = copy.deepcopy(network)
     with torch.no_grad():
         for parameter in list(wild.parameters())[-2:]:
-            parameter *= 1e5  # numbers of a size where single precision has but a few digits behind the point
+            # numbers of a size where single precision has but a few digits behind the point
+            parameter *= 1e5
     outputs = list(wild.parameters())[-1].numel()
     task = Regression(tuple(f"t{i}" for i in range(outputs)), (0.0,) * outputs, (1.0,) * outputs)
-    found = ship(tmp_path / "wild", wild, shape=(3, 16, 16), task=task, mean=MEAN, std=STD)["max_difference"]
+    found = ship(tmp_path / "wild", wild, shape=(3, 16, 16), task=task, mean=MEAN, std=STD)[
+        "max_difference"
+    ]
     assert max(found.values()) > 1e-4
     with torch.no_grad():
         list(wild.parameters())[-1].add_(1.0)
     with pytest.raises(EvaluationFailed, match=r"differs from PyTorch by"):
-        verify(tmp_path / "wild", wild, shape=(3, 16, 16), deployment=deployment_of(task, MEAN, STD))
+        verify(
+            tmp_path / "wild", wild, shape=(3, 16, 16), deployment=deployment_of(task, MEAN, STD)
+        )
 
 
 def test_an_earlier_folder_stays_until_the_new_one_is_whole(network, tmp_path, monkeypatch):
@@ -278,7 +360,9 @@ def test_an_earlier_folder_stays_until_the_new_one_is_whole(network, tmp_path, m
     monkeypatch.setattr(package, "exported", lambda *a: exported(nn.Flatten(), (3, 16, 16), None))
     with pytest.raises(UserError, match="No space left on device"):
         ship(folder, network, **settings)
-    assert [p.name for p in folder.iterdir()] == ["mine"] and [p.name for p in tmp_path.iterdir()] == ["best"]
+    assert [p.name for p in folder.iterdir()] == ["mine"] and [
+        p.name for p in tmp_path.iterdir()
+    ] == ["best"]
     monkeypatch.setattr(package, "_put", real)
     monkeypatch.setattr(package, "verify", lambda *a, **k: {})
     ship(folder, network, **settings)
@@ -309,12 +393,18 @@ def test_a_changed_architecture_is_noticed(shipped, tmp_path):
 )
 def test_bad_requests_are_explained(network, tmp_path, change, message):
     with pytest.raises(UserError, match=message):
-        ship(tmp_path / "best", network, **{"shape": (3, 16, 16), "task": GOAL, "mean": MEAN, "std": STD} | change)
+        ship(
+            tmp_path / "best",
+            network,
+            **{"shape": (3, 16, 16), "task": GOAL, "mean": MEAN, "std": STD} | change,
+        )
 
 
 def test_single_files(network, tmp_path):
     settings = {"shape": (3, 16, 16), "deployment": Deployment(MEAN, STD)}
-    path = export_file(network, tmp_path / "deep" / "m.onnx", "onnx", **settings, metadata={"labels": CLASSES})
+    path = export_file(
+        network, tmp_path / "deep" / "m.onnx", "onnx", **settings, metadata={"labels": CLASSES}
+    )
     export_file(network, tmp_path / "deep" / "m.safetensors", "safetensors", shape=(3, 16, 16))
     assert path.exists()
     with pytest.raises(UserError, match=r"'onxx' is not one of .*; did you mean 'onnx'\?"):
@@ -330,7 +420,9 @@ def test_the_mode_of_the_network_is_left_alone(tmp_path):
     network = chain()
     network[0].eval()
     before = [m.training for m in network.modules()]
-    export_file(network, tmp_path / "m.pt2", "pt2", shape=(3, 16, 16), deployment=Deployment(MEAN, STD))
+    export_file(
+        network, tmp_path / "m.pt2", "pt2", shape=(3, 16, 16), deployment=Deployment(MEAN, STD)
+    )
     assert [m.training for m in network.modules()] == before
     assert Deployment(MEAN, STD) == Deployment(MEAN, STD)
 
@@ -338,12 +430,24 @@ def test_the_mode_of_the_network_is_left_alone(tmp_path):
 def test_a_network_that_looks_twice_is_shipped_as_that(tmp_path: Path) -> None:
     with torch.device("meta"):
         model = convnet(5, 3, 16, mirrors=True)
-    arch = search_space(model).complete({"views": 2, "stage1.depth": 1, "stage1.block": "conv"}, Random(1))
+    arch = search_space(model).complete(
+        {"views": 2, "stage1.depth": 1, "stage1.block": "conv"}, Random(1)
+    )
     twice = extract(model, arch, "fresh", torch.Generator().manual_seed(0))
     payload = ship(
-        tmp_path / "best", twice, shape=(3, 16, 16), task=GOAL, mean=MEAN, std=STD, architecture=arch, facts={}, threads=1,
-        images=torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)),
-    )  # fmt: skip
+        tmp_path / "best",
+        twice,
+        shape=(3, 16, 16),
+        task=GOAL,
+        mean=MEAN,
+        std=STD,
+        architecture=arch,
+        facts={},
+        threads=1,
+        images=torch.randint(
+            0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+        ),
+    )
     assert payload["skipped"] == [] and max(payload["max_difference"].values()) < 1e-5
     assert "its mirror image" in (tmp_path / "best" / "card.md").read_text("utf-8")
     assert sum(entry["macs"] for entry in payload["layers"]) == macs(twice, (3, 16, 16))

@@ -1,4 +1,5 @@
-"""The generated model.py: readable, exact, with the keys of the weights file; honest about what cannot be written."""
+"""The generated model.py: readable, exact, with the keys of the weights file; honest about what
+cannot be written."""
 
 from __future__ import annotations
 
@@ -60,7 +61,12 @@ def test_a_chain_of_stages(tmp_path):
     assert "stage3" not in text  # empty
     assert not re.search(r"getitem|_modules|add_\d|stage\d_block|\bfx\b", text)
     assert run(text)["LABELS"] == ("a", 'b"\\', "c", "d", "e")
-    imported = {n for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import) for n in (a.name for a in node.names)}
+    imported = {
+        n
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import)
+        for n in (a.name for a in node.names)
+    }
     assert imported == {"json", "struct", "torch"}
 
 
@@ -82,13 +88,18 @@ def test_attention_parameters_sizes_and_functions(tmp_path):
 
 def test_group_norms_transposed_convolutions_and_embeddings(tmp_path):
     text = agree(perturbed(Upwards()), (3, 10, 8), tmp_path)
-    assert "nn.ConvTranspose2d(8, 6, 3, stride=(2, 1), padding=1, output_padding=(1, 0), bias=False)" in text
-    assert "nn.ConvTranspose2d(6, 6, 5, stride=2, padding=4, output_padding=1, groups=3, dilation=2)" in text
+    assert (
+        "nn.ConvTranspose2d(8, 6, 3, stride=(2, 1), padding=1, output_padding=(1, 0), bias=False)"
+    ) in text
+    assert (
+        "nn.ConvTranspose2d(6, 6, 5, stride=2, padding=4, output_padding=1, groups=3, dilation=2)"
+    ) in text
     assert "nn.GroupNorm(3, 6)" in text and "nn.Embedding(3, 4, padding_idx=0)" in text
 
 
 class Wide(nn.Module):
-    """Many values alive at once, nested sums, a layer called twice, an in-place operation, awkward names."""
+    """Many values alive at once, nested sums, a layer called twice, an in-place operation, awkward
+    names."""
 
     def __init__(self) -> None:
         super().__init__()

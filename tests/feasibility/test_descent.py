@@ -1,4 +1,5 @@
-"""Descent on the violation, and exchanges of up to four decisions that are predicted to hit a narrow window."""
+"""Descent on the violation, and exchanges of up to four decisions that are predicted to hit a
+narrow window."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def test_nothing_is_exchanged_where_nothing_can_hit_or_a_metric_fails() -> None:
     space, rng = flat(3, 3), Random(0)
     gauge = Gauge([at_most(broken, 5, "broken")])
     assert (
-        exchanges(Descent(space, gauge, rng), space.sample(rng)) == [] and gauge.failure == "broken: ValueError: no such layer"
+        exchanges(Descent(space, gauge, rng), space.sample(rng)) == []
+        and gauge.failure == "broken: ValueError: no such layer"
     )
 
 
@@ -59,10 +61,19 @@ def test_decisions_that_bring_others_into_being_are_left_alone() -> None:
     start = space.sample(rng)
     gauge = Gauge([at_most(staged_costs, 0.8 * staged_costs(start)["macs"], "macs")])
     found = exchanges(Descent(space, gauge, rng), start)
-    assert found and all({n: a[n] for n in a if "depth" in n} == {n: start[n] for n in start if "depth" in n} for a in found)
+    assert found and all(
+        {n: a[n] for n in a if "depth" in n} == {n: start[n] for n in start if "depth" in n}
+        for a in found
+    )
 
 
 def test_complete_are_values_that_no_metric_failed_to_give() -> None:
-    gauge = Gauge([at_most(staged_costs, 1, "macs"), at_most(staged_costs, 1, "params"), at_most(staged_costs, 9, "macs")])
+    gauge = Gauge(
+        [
+            at_most(staged_costs, 1, "macs"),
+            at_most(staged_costs, 1, "params"),
+            at_most(staged_costs, 9, "macs"),
+        ]
+    )
     values = gauge.values(staged().extreme(0))
     assert gauge.complete(values) and not gauge.complete({"macs": 1.0})

@@ -1,4 +1,5 @@
-"""Drawing within hard limits: uniform on small spaces, never starving on large ones, and a clear word when nothing fits."""
+"""Drawing within hard limits: uniform on small spaces, never starving on large ones, and a clear
+word when nothing fits."""
 
 from __future__ import annotations
 
@@ -12,7 +13,13 @@ from toys import chi_square, chi_square_bound, flat, staged, staged_costs
 
 import archsmith.feasibility.sampler
 from archsmith.errors import NothingFits, UserError
-from archsmith.feasibility.sampler import FeasibleSampler, Gauge, feasible_sample, feasible_share, repair
+from archsmith.feasibility.sampler import (
+    FeasibleSampler,
+    Gauge,
+    feasible_sample,
+    feasible_share,
+    repair,
+)
 from archsmith.problem import Problem, at_least, at_most, between
 from archsmith.space import SearchSpace
 
@@ -26,7 +33,8 @@ def macs(limit):
 
 
 def weighted(decisions: int, options: int, seed: int):
-    """An additive cost of `flat(decisions, options)`, and how many architectures cost at most x (by exact counting)."""
+    """An additive cost of `flat(decisions, options)`, and how many architectures cost at most x (by
+    exact counting)."""
     rng = Random(seed)
     table = [sorted(rng.randint(0, 60) for _ in range(options)) for _ in range(decisions)]
 
@@ -55,14 +63,17 @@ def limit_for(counts, share: float) -> int:
     return limit
 
 
-# -- small spaces -------------------------------------------------------------------------------------------------------
+# -- small spaces ----------------------------------------------------------------------------------
 
 SMALL_CASES = [
     (flat(4, 5), [at_most(lambda a: sum(a.values()), 3, "sum")]),  # enumeration: 5.6 % fit
     (flat(4, 5), [at_most(lambda a: sum(a.values()), 8, "sum")]),  # draws serve
     (staged(2, 2, (3, 5), (3, 6)), [macs(6e6)]),
     (staged(2, 2, (3, 5), (3, 6)), [macs(12e6), at_least(staged_costs, 30_000, "params")]),
-    (flat(3, 6).where(lambda a: a["d0"] != a["d1"]), [between(lambda a: sum(a.values()), 5, 6, "sum")]),
+    (
+        flat(3, 6).where(lambda a: a["d0"] != a["d1"]),
+        [between(lambda a: sum(a.values()), 5, 6, "sum")],
+    ),
 ]
 
 
@@ -78,10 +89,15 @@ def test_every_feasible_architecture_of_a_small_space_is_equally_likely(case):
         first.update(feasible_sample(space, constraints, rng, 5))
     expected = sum(first.values()) / len(feasible)
     assert set(first) <= set(feasible)
-    # without replacement within a draw the counts vary less than multinomial ones: the bound is a safe one
-    assert chi_square([first[a] for a in feasible], [expected] * len(feasible)) < chi_square_bound(len(feasible) - 1)
+    # without replacement within a draw the counts vary less than multinomial ones: the bound is a
+    # safe one
+    assert chi_square([first[a] for a in feasible], [expected] * len(feasible)) < chi_square_bound(
+        len(feasible) - 1
+    )
     again = Counter(feasible_sample(space, constraints, rng, 40 * len(feasible), distinct=False))
-    assert chi_square([again[a] for a in feasible], [40.0] * len(feasible)) < chi_square_bound(len(feasible) - 1)
+    assert chi_square([again[a] for a in feasible], [40.0] * len(feasible)) < chi_square_bound(
+        len(feasible) - 1
+    )
 
 
 @pytest.mark.parametrize("case", range(len(SMALL_CASES)))
@@ -100,8 +116,12 @@ def test_the_first_draw_is_uniform_too():
     """The first of a distinct draw: enumeration must not favor what it meets first."""
     space, constraints = SMALL_CASES[0]
     feasible = [a for a in space.architectures() if fits(constraints, a)]
-    counts = Counter(feasible_sample(space, constraints, Random(i), 1)[0] for i in range(20 * len(feasible)))
-    assert chi_square([counts[a] for a in feasible], [20.0] * len(feasible)) < chi_square_bound(len(feasible) - 1)
+    counts = Counter(
+        feasible_sample(space, constraints, Random(i), 1)[0] for i in range(20 * len(feasible))
+    )
+    assert chi_square([counts[a] for a in feasible], [20.0] * len(feasible)) < chi_square_bound(
+        len(feasible) - 1
+    )
 
 
 def test_without_constraints_everything_fits():
@@ -110,7 +130,7 @@ def test_without_constraints_everything_fits():
     assert len(set(feasible_sample(staged(8, 4), [], Random(0), 300))) == 300
 
 
-# -- large spaces -------------------------------------------------------------------------------------------------------
+# -- large spaces ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("decisions", "options"), [(20, 4), (40, 3), (60, 5)])
@@ -147,7 +167,10 @@ def test_a_window_of_one_in_a_million_is_no_obstacle():
 def test_a_mobilenet_like_space_under_two_tight_budgets():
     space = staged(5, 4)
     least = staged_costs(space.extreme(0))
-    constraints = [at_most(staged_costs, 1.4 * least["params"], "params"), macs(1.4 * least["macs"])]
+    constraints = [
+        at_most(staged_costs, 1.4 * least["params"], "params"),
+        macs(1.4 * least["macs"]),
+    ]
     assert sum(fits(constraints, space.sample(Random(i), uniform=True)) for i in range(2000)) == 0
     sampler = FeasibleSampler(space, constraints, Random(1))
     drawn = sampler.draw(100)
@@ -156,7 +179,8 @@ def test_a_mobilenet_like_space_under_two_tight_budgets():
 
 
 def test_a_maximum_is_no_obstacle():
-    """Flat in most directions, like peak memory: 24 decisions that must all be small, one in 2^24."""
+    """Flat in most directions, like peak memory: 24 decisions that must all be small, one in
+    2^24."""
     constraint = at_most(lambda a: max(a.values()), 1, "peak")
     drawn = feasible_sample(flat(24, 4), [constraint], Random(0), 100)
     assert len(set(drawn)) == 100
@@ -165,12 +189,17 @@ def test_a_maximum_is_no_obstacle():
 
 
 def test_a_small_feasible_part_of_a_large_space_is_found_in_full():
-    """All 5 stages of one block: which of the 9 options of each fit can be counted stage by stage."""
+    """All 5 stages of one block: which of the 9 options of each fit can be counted stage by
+    stage."""
     space = staged(5, 4)
     least = staged_costs(space.extreme(0))["macs"]
     limit = 1.12 * least
     stages = [
-        [staged_costs({f"s{s}.b0.kernel": k, f"s{s}.b0.expand": e})["macs"] - 1000 for k in (3, 5, 7) for e in (3, 4, 6)]
+        [
+            staged_costs({f"s{s}.b0.kernel": k, f"s{s}.b0.expand": e})["macs"] - 1000
+            for k in (3, 5, 7)
+            for e in (3, 4, 6)
+        ]
         for s in range(5)
     ]
     assert min(min(stage) for stage in stages) > limit - least  # no room for a second block
@@ -181,7 +210,9 @@ def test_a_small_feasible_part_of_a_large_space_is_found_in_full():
 
 
 @pytest.mark.parametrize("factor", [1.3, 1.6, 2.2])
-def test_the_walk_is_uniform_over_what_fits_also_where_decisions_depend_on_others(monkeypatch, factor):
+def test_the_walk_is_uniform_over_what_fits_also_where_decisions_depend_on_others(
+    monkeypatch, factor
+):
     """With draws and enumeration switched off, on a space small enough to know the truth."""
     monkeypatch.setattr(archsmith.feasibility.sampler, "SMALL", 0)
     space = staged(2, 2, (3, 5), (3, 4, 6))
@@ -191,16 +222,19 @@ def test_the_walk_is_uniform_over_what_fits_also_where_decisions_depend_on_other
     counts = Counter(itertools.islice(sampler._walked(), 40 * len(feasible)))
     assert set(counts) == set(feasible)
     statistic = chi_square([counts[a] for a in feasible], [40.0] * len(feasible))
-    assert statistic < 2 * chi_square_bound(len(feasible) - 1)  # successive states of a walk are not independent
+    # successive states of a walk are not independent
+    assert statistic < 2 * chi_square_bound(len(feasible) - 1)
 
 
 def test_draws_are_the_same_for_the_same_seed():
     space, constraints = staged(5, 4), [macs(1.3 * staged_costs(staged(5, 4).extreme(0))["macs"])]
-    first, second, other = (feasible_sample(space, constraints, Random(seed), 20) for seed in (1, 1, 2))
+    first, second, other = (
+        feasible_sample(space, constraints, Random(seed), 20) for seed in (1, 1, 2)
+    )
     assert first == second and set(first) != set(other)
 
 
-# -- nothing fits -------------------------------------------------------------------------------------------------------
+# -- nothing fits ----------------------------------------------------------------------------------
 
 
 def test_nothing_fits_in_a_large_space():
@@ -228,20 +262,30 @@ def test_limits_that_exclude_each_other_are_named_one_by_one():
     space = staged(3, 3)
     most = staged_costs(space.extreme(-1))
     constraints = [at_least(staged_costs, 0.9 * most["params"], "params"), macs(0.3 * most["macs"])]
-    with pytest.raises(NothingFits, match="relaxing one limit alone takes params>=.* or macs<=") as caught:
+    with pytest.raises(
+        NothingFits, match="relaxing one limit alone takes params>=.* or macs<="
+    ) as caught:
         feasible_sample(space, constraints, Random(0), 1)
     assert [text.split(">=")[0].split("<=")[0] for text in caught.value.relax] == ["params", "macs"]
     alone = str(caught.value).split("alone takes ")[1].split(";")[0].split(" or ")
     for text, kept in zip(alone, (constraints[1], constraints[0]), strict=True):
         name, limit = text.replace(">=", " ").replace("<=", " ").split()
-        relaxed = at_least(staged_costs, float(limit), name) if ">=" in text else at_most(staged_costs, float(limit), name)
+        relaxed = (
+            at_least(staged_costs, float(limit), name)
+            if ">=" in text
+            else at_most(staged_costs, float(limit), name)
+        )
         assert feasible_sample(space, [relaxed, kept], Random(1), 1)
 
 
 def test_a_relaxed_limit_lets_the_nearest_in():
     for seed in range(6):
         cost, counts = weighted(12, 4, seed)
-        scaled = at_most(lambda a, cost=cost: cost(a) / 7 + 0.001, (min(counts) - 3) / 7 if min(counts) > 3 else -1.0, "ms")
+        scaled = at_most(
+            lambda a, cost=cost: cost(a) / 7 + 0.001,
+            (min(counts) - 3) / 7 if min(counts) > 3 else -1.0,
+            "ms",
+        )
         with pytest.raises(NothingFits) as caught:
             feasible_sample(flat(12, 4), [scaled], Random(0), 1)
         (text,) = caught.value.relax
@@ -255,7 +299,9 @@ def test_a_metric_that_always_fails_is_named():
         raise RuntimeError("no compiler")
 
     for space in (flat(3, 3), staged(5, 4)):
-        with pytest.raises(NothingFits, match="the last failure was: latency: RuntimeError: no compiler"):
+        with pytest.raises(
+            NothingFits, match="the last failure was: latency: RuntimeError: no compiler"
+        ):
             feasible_sample(space, [at_most(latency, 8)], Random(0), 1)
     with pytest.raises(UserError, match="did you mean 'params'"):
         feasible_sample(flat(3, 3), [at_most(lambda a: {"params": 1}, 8, "parms")], Random(0), 1)
@@ -274,13 +320,15 @@ def test_architectures_that_cannot_be_measured_do_not_fit():
 
 def test_spaces_without_a_choice():
     only = SearchSpace({"a": (2,)})
-    assert feasible_sample(only, [at_most(lambda a: a["a"], 2, "a")], Random(0), 5) == [only.extreme()]
+    assert feasible_sample(only, [at_most(lambda a: a["a"], 2, "a")], Random(0), 5) == [
+        only.extreme()
+    ]
     with pytest.raises(NothingFits):
         feasible_sample(only, [at_most(lambda a: a["a"], 1, "a")], Random(0), 5)
     assert len(feasible_sample(SearchSpace({}), [], Random(0), 5)) == 1
 
 
-# -- repair and share ---------------------------------------------------------------------------------------------------
+# -- repair and share ------------------------------------------------------------------------------
 
 
 def test_repair_leaves_what_fits_alone_and_changes_little_else():
@@ -342,7 +390,10 @@ def test_scattered_points_are_drawn_and_the_end_is_noticed():
     targets = [tuple(Random(s).randrange(4) for _ in range(12)) for s in range(3)]
 
     def distance(arch):
-        return min(sum(abs(a - b) for a, b in zip(arch.values(), target, strict=True)) for target in targets)
+        return min(
+            sum(abs(a - b) for a, b in zip(arch.values(), target, strict=True))
+            for target in targets
+        )
 
     sampler = FeasibleSampler(flat(12, 4), [at_most(distance, 0)], Random(0))
     drawn = sampler.draw(10)

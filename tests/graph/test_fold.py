@@ -1,4 +1,5 @@
-"""onnx_fold.py: no BatchNormalization stays behind a convolution, and what is computed stays the same."""
+"""onnx_fold.py: no BatchNormalization stays behind a convolution, and what is computed stays the
+same."""
 
 from __future__ import annotations
 
@@ -18,11 +19,16 @@ SHAPE = (3, 16, 16)
 
 
 class Shared(nn.Module):
-    """One convolution called twice, before two normalisations; another one whose output is used twice."""
+    """One convolution called twice, before two normalisations; another one whose output is used
+    twice."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.one, self.two = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.conv, self.one, self.two = (
+            nn.Conv2d(3, 3, 3, padding=1),
+            nn.BatchNorm2d(3),
+            nn.BatchNorm2d(3),
+        )
         self.last, self.three = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,14 +37,19 @@ class Shared(nn.Module):
 
 
 def normalised(conv: nn.Module, width: int) -> nn.Module:
-    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(
+        conv, nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
 
 
 NETWORKS = {
     "without bias": (normalised(nn.Conv2d(3, 8, 3, bias=False), 8), 0),
     "with bias": (normalised(nn.Conv2d(3, 8, 3, stride=2), 8), 0),
     "grouped": (normalised(nn.Conv2d(3, 6, 3, groups=3), 6), 0),
-    "no affine": (nn.Sequential(nn.Conv2d(3, 5, 1, bias=False), nn.BatchNorm2d(5, affine=False, eps=0.1)), 0),
+    "no affine": (
+        nn.Sequential(nn.Conv2d(3, 5, 1, bias=False), nn.BatchNorm2d(5, affine=False, eps=0.1)),
+        0,
+    ),
     "before a convolution": (nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)), 1),
     "two in a row": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(4)), 0),
     "shared weights": (Shared(), 3),

@@ -1,4 +1,5 @@
-"""Networks written as ONNX directly compute what PyTorch computes; what is not known is refused by name."""
+"""Networks written as ONNX directly compute what PyTorch computes; what is not known is refused by
+name."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ from archsmith.spaces.mobilenet import mobilenet, ofa_mobilenet_v3
 
 def difference(network: nn.Module, shape: tuple[int, ...], batch: int | None = None) -> float:
     images = torch.randn(batch or 3, *shape, generator=torch.Generator().manual_seed(0))
-    (answer,) = open_session(write(network, shape, batch=batch), 1).run(None, {"images": images.numpy()})
+    (answer,) = open_session(write(network, shape, batch=batch), 1).run(
+        None, {"images": images.numpy()}
+    )
     with torch.no_grad():
         right = network.eval()(images).numpy()
     assert answer.shape == right.shape and np.isfinite(answer).all()
@@ -38,19 +41,47 @@ def test_the_mobilenet_family(size):
 
 def test_once_for_all():
     model = ofa_mobilenet_v3(10, 3, 64)
-    assert difference(perturbed(extract(model, search_space(model).sample(random.Random(0)))), (3, 64, 64), batch=2) < 1e-4
+    assert (
+        difference(
+            perturbed(extract(model, search_space(model).sample(random.Random(0)))),
+            (3, 64, 64),
+            batch=2,
+        )
+        < 1e-4
+    )
 
 
 LAYERS = [
-    nn.ReLU(), nn.ReLU6(), nn.Hardswish(), nn.Hardsigmoid(), nn.SiLU(), nn.GELU(), nn.Sigmoid(), nn.Tanh(), nn.Identity(),
-    nn.Conv2d(6, 4, 3), nn.Conv2d(6, 6, (3, 5), (1, 2), (2, 1), (1, 2), groups=3, bias=False), nn.Dropout(0.5),
-    nn.BatchNorm2d(6, affine=False), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(2, ceil_mode=True), nn.AvgPool2d(3, 2, 1),
-    nn.AvgPool2d((3, 2), 1, 1, count_include_pad=False), nn.AdaptiveAvgPool2d((1, 1)), nn.AdaptiveMaxPool2d(1),
-    nn.ZeroPad2d((0, 1, 2, 3)), nn.LayerNorm(9),
-    nn.ConvTranspose2d(6, 4, 3), nn.ConvTranspose2d(6, 6, (3, 5), (2, 3), (2, 1), (1, 2), 3, False, (2, 1)),
-    nn.GroupNorm(3, 6), nn.GroupNorm(2, 6, eps=0.1, bias=False), nn.GroupNorm(6, 6, affine=False),
-    nn.LayerNorm((6, 9, 9), eps=0.1), nn.Linear(9, 4), nn.Linear(9, 4, bias=False),
-]  # fmt: skip
+    nn.ReLU(),
+    nn.ReLU6(),
+    nn.Hardswish(),
+    nn.Hardsigmoid(),
+    nn.SiLU(),
+    nn.GELU(),
+    nn.Sigmoid(),
+    nn.Tanh(),
+    nn.Identity(),
+    nn.Conv2d(6, 4, 3),
+    nn.Conv2d(6, 6, (3, 5), (1, 2), (2, 1), (1, 2), groups=3, bias=False),
+    nn.Dropout(0.5),
+    nn.BatchNorm2d(6, affine=False),
+    nn.MaxPool2d(3, 2, 1),
+    nn.MaxPool2d(2, ceil_mode=True),
+    nn.AvgPool2d(3, 2, 1),
+    nn.AvgPool2d((3, 2), 1, 1, count_include_pad=False),
+    nn.AdaptiveAvgPool2d((1, 1)),
+    nn.AdaptiveMaxPool2d(1),
+    nn.ZeroPad2d((0, 1, 2, 3)),
+    nn.LayerNorm(9),
+    nn.ConvTranspose2d(6, 4, 3),
+    nn.ConvTranspose2d(6, 6, (3, 5), (2, 3), (2, 1), (1, 2), 3, False, (2, 1)),
+    nn.GroupNorm(3, 6),
+    nn.GroupNorm(2, 6, eps=0.1, bias=False),
+    nn.GroupNorm(6, 6, affine=False),
+    nn.LayerNorm((6, 9, 9), eps=0.1),
+    nn.Linear(9, 4),
+    nn.Linear(9, 4, bias=False),
+]
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
@@ -71,7 +102,9 @@ def test_networks_of_elastic_dilations_groups_and_transposed_convolutions():
         elastic.GroupNorm(Derived(lambda c: c // 4, width), width),
         elastic.ConvTranspose2d(width, width, kernel, 2, "same", 1, groups=width, bias=False),
         elastic.BatchNorm2d(width),
-        elastic.ConvTranspose2d(width, 4, kernel, 1, "same", bias=False, dilation=Choice(1, 3, name="last")),
+        elastic.ConvTranspose2d(
+            width, 4, kernel, 1, "same", bias=False, dilation=Choice(1, 3, name="last")
+        ),
         elastic.BatchNorm2d(4),
     )
     for architecture in search_space(model).architectures():
@@ -83,7 +116,9 @@ class Functions(nn.Module):
         y = F.relu6(x) + 2 * torch.sigmoid(x) - x / 3
         y = torch.cat([y, x.mul(1 - y)], dim=1)
         y += F.hardswish(y)
-        return torch.cat((torch.flatten(y, 1), y.mean((2, 3)), y.mean(dim=[-1, -2], keepdim=True).flatten(1)), 1)
+        return torch.cat(
+            (torch.flatten(y, 1), y.mean((2, 3)), y.mean(dim=[-1, -2], keepdim=True).flatten(1)), 1
+        )
 
 
 def test_functions_and_operators():
@@ -122,7 +157,9 @@ def test_what_is_not_known_is_refused_by_name(network, name):
 def test_a_network_on_meta_gets_ordinary_numbers():
     model = mobilenet(7, 3, 32)
     plain = extract(model, search_space(model).sample(random.Random(0)), "fresh", device="meta")
-    (answer,) = open_session(write(plain, (3, 32, 32), batch=1), 1).run(None, {"images": np.ones((1, 3, 32, 32), np.float32)})
+    (answer,) = open_session(write(plain, (3, 32, 32), batch=1), 1).run(
+        None, {"images": np.ones((1, 3, 32, 32), np.float32)}
+    )
     assert np.isfinite(answer).all() and 1e-6 < np.abs(answer).max() < 1e6
 
 
@@ -130,4 +167,6 @@ def test_the_network_is_left_as_it_was():
     network = chain()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     write(network, (3, 16, 16))
-    assert network.training and all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert network.training and all(
+        torch.equal(before[name], tensor) for name, tensor in network.state_dict().items()
+    )

@@ -1,4 +1,5 @@
-"""Methods that train shared weights, as the main command runs them: what they leave, equal cost, resume, mistakes."""
+"""Methods that train shared weights, as the main command runs them: what they leave, equal cost,
+resume, mistakes."""
 
 from __future__ import annotations
 
@@ -35,15 +36,22 @@ MOST_FILES = 140  # of the package, by a few-shot search
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("few-shot")
-    request = asked("few-shot", folder, budget="params<=20k", settings={"split_on": "edge0to3", "leaves": 3})
+    request = asked(
+        "few-shot", folder, budget="params<=20k", settings={"split_on": "edge0to3", "leaves": 3}
+    )
     return start(request, folder / "run")
 
 
 @pytest.mark.parametrize(
     ("settings", "told"),
-    [({"splits": 4}, "can be split into 1 parts"), ({"split_on": "edge7to9"}, "cannot split on 'edge7to9'")],
+    [
+        ({"splits": 4}, "can be split into 1 parts"),
+        ({"split_on": "edge7to9"}, "cannot split on 'edge7to9'"),
+    ],
 )
-def test_a_split_that_cannot_be_is_told_before_anything_is_trained(settings: Any, told: str, tmp_path: Path) -> None:
+def test_a_split_that_cannot_be_is_told_before_anything_is_trained(
+    settings: Any, told: str, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=told):
         start(asked("few-shot", tmp_path, settings=settings), tmp_path / "run")
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
@@ -52,10 +60,14 @@ def test_a_split_that_cannot_be_is_told_before_anything_is_trained(settings: Any
 def test_the_tree_is_trained_and_recorded(finished: Run) -> None:
     train = finished.stage("train") or {}
     names = [node["name"] for node in train["nodes"]]
-    assert names[0] == "root" and len(names) == 4 and all(node["parent"] in ("root", None) for node in train["nodes"])
-    assert sorted(sum((n["options"].get("edge0to3", []) for n in train["nodes"][1:]), [])) == sorted(
-        ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
+    assert (
+        names[0] == "root"
+        and len(names) == 4
+        and all(node["parent"] in ("root", None) for node in train["nodes"])
     )
+    assert sorted(
+        sum((n["options"].get("edge0to3", []) for n in train["nodes"][1:]), [])
+    ) == sorted(["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"])
     steps = int(40 * SHARED_STEPS)
     assert train["images"] <= steps * 32 and all(node["images"] > 0 for node in train["nodes"])
     trust = train["trust"]
@@ -66,8 +78,15 @@ def test_the_search_is_on_estimates_and_random_search_stands_beside_it(finished:
     search = finished.stage("search") or {}
     trials = list(finished.archive.stage("search"))
     assert len(trials) == len(list(finished.archive.stage("search-random"))) > 0
-    assert all({"shared_accuracy", "shared_loss"} <= t.metrics.keys() and t.metrics["params"] <= 20_000 for t in trials)
-    losses = {t.arch.key: t.metrics["shared_loss"] for s in ("search", "search-random") for t in finished.archive.stage(s)}
+    assert all(
+        {"shared_accuracy", "shared_loss"} <= t.metrics.keys() and t.metrics["params"] <= 20_000
+        for t in trials
+    )
+    losses = {
+        t.arch.key: t.metrics["shared_loss"]
+        for s in ("search", "search-random")
+        for t in finished.archive.stage(s)
+    }
     listed = [losses[entry["key"]] for entry in search["shortlist"]]
     assert listed == sorted(losses.values())[: len(listed)]
 
@@ -104,7 +123,9 @@ def test_a_torn_checkpoint_is_trained_again(finished: Run, tmp_path: Path) -> No
     path.write_bytes(path.read_bytes()[:-7])
     carry_on(Run.open(copy))
     assert path.with_suffix(".damaged").exists()
-    assert (Run.open(copy).stage("search") or {})["shortlist"] == (finished.stage("search") or {})["shortlist"]
+    assert (Run.open(copy).stage("search") or {})["shortlist"] == (finished.stage("search") or {})[
+        "shortlist"
+    ]
 
 
 @pytest.mark.parametrize("method", ["one-shot", "gdas", "enas"])
@@ -117,7 +138,10 @@ def test_other_methods_that_train_shared_weights(method: str, tmp_path: Path) ->
 
 
 def test_a_gradient_method_in_a_tree(tmp_path: Path) -> None:
-    run = searched(asked("pc-darts", tmp_path, settings={"splits": 1, "split_on": "edge0to3", "leaves": 2}), tmp_path / "run")
+    run = searched(
+        asked("pc-darts", tmp_path, settings={"splits": 1, "split_on": "edge0to3", "leaves": 2}),
+        tmp_path / "run",
+    )
     assert len((run.stage("train") or {})["nodes"]) == 3
     origins = {t.candidate.origin for t in run.archive.stage("search")}
     assert origins == {"learned"} and (run.stage("search") or {})["searcher"] == "pc-darts"
@@ -125,7 +149,11 @@ def test_a_gradient_method_in_a_tree(tmp_path: Path) -> None:
 
 def test_a_mobile_space_is_split_too(tmp_path: Path) -> None:
     request = asked(
-        "few-shot", tmp_path, space="mobilenet", budget="params<=20k", settings={"split_on": "gradients", "leaves": 2}
+        "few-shot",
+        tmp_path,
+        space="mobilenet",
+        budget="params<=20k",
+        settings={"split_on": "gradients", "leaves": 2},
     )
     run = searched(request, tmp_path / "run")
     assert len((run.stage("train") or {})["nodes"]) == 3
@@ -133,11 +161,15 @@ def test_a_mobile_space_is_split_too(tmp_path: Path) -> None:
 
 
 def test_too_little_time_still_gives_a_short_list(tmp_path: Path) -> None:
-    request = asked("few-shot", tmp_path, steps=None, time_s=6.0, trials=None, settings={"split_on": "edge0to3"})
+    request = asked(
+        "few-shot", tmp_path, steps=None, time_s=6.0, trials=None, settings={"split_on": "edge0to3"}
+    )
     run = searched(request, tmp_path / "run")
     assert len((run.stage("search") or {})["shortlist"]) >= 1
     skipped, search = run.stage("train") or {}, run.stage("search") or {}
-    assert "steps, with which they learn nothing" in skipped["why"] and search["instead"] == skipped["why"]
+    assert ("steps, with which they learn nothing") in skipped["why"] and search[
+        "instead"
+    ] == skipped["why"]
 
 
 def test_images_to_judge_by_are_not_trained_on(tmp_path: Path) -> None:
@@ -157,10 +189,16 @@ def test_images_to_judge_by_are_not_trained_on(tmp_path: Path) -> None:
         assert not set(work.images.parts[part].ids) & set(held_out.ids)
     assert job_of(work).data.sharing is not None
     learned, judged = (_half(handed, which)[0] for which in (0, 1))
-    assert len(learned) + len(judged) == len(x) and not any((learned == image).flatten(1).all(1).any() for image in judged[:20])
+    assert len(learned) + len(judged) == len(x) and not any(
+        (learned == image).flatten(1).all(1).any() for image in judged[:20]
+    )
     first, second = (next(_endless(_half(handed, 0), 8, 0, step))[0] for step in (0, 1))
     stream = _endless(_half(handed, 0), 8, 0, 0)
-    assert torch.equal(next(stream)[0], first) and torch.equal(next(stream)[0], second) and not torch.equal(first, second)
+    assert (
+        torch.equal(next(stream)[0], first)
+        and torch.equal(next(stream)[0], second)
+        and not torch.equal(first, second)
+    )
 
 
 def test_a_split_is_looked_for_within_a_part_of_the_training() -> None:
@@ -193,13 +231,25 @@ def test_settings_are_checked_before_anything_is_done(tmp_path: Path) -> None:
         start(asked("darts", tmp_path, settings={"splits": -1}), tmp_path / "wrong")
     assert not (tmp_path / "wrong").exists()
     with pytest.raises(UserError, match="the options of 'edge0to1' have no order"):
-        searched(asked("one-shot", tmp_path, settings={"sampling": "sandwich"}), tmp_path / "unordered")
+        searched(
+            asked("one-shot", tmp_path, settings={"sampling": "sandwich"}), tmp_path / "unordered"
+        )
 
 
 def test_every_method_can_be_found() -> None:
     for name in METHODS:
         assert isinstance(method(name, {}), Method)
-        pruned = {"rounds", "rule", "temperature", "warmup", "protect", "score", "worth", "height", "free"}
+        pruned = {
+            "rounds",
+            "rule",
+            "temperature",
+            "warmup",
+            "protect",
+            "score",
+            "worth",
+            "height",
+            "free",
+        }
         tree = {"splits", "split_on", "leaves", "inherit", "sampling", "distill"}
         known = settings_of(name)
         assert set(known) <= (tree if name != "ddpnas" else pruned)
@@ -215,7 +265,9 @@ def test_chance() -> None:
 
 @pytest.mark.parametrize("task", ["regression", "reconstruction"])
 def test_shared_weights_learn_other_tasks(task: str, tmp_path: Path) -> None:
-    run = searched(asked("few-shot", tmp_path, task=task, steps=24, settings={"leaves": 2}), tmp_path / "run")
+    run = searched(
+        asked("few-shot", tmp_path, task=task, steps=24, settings={"leaves": 2}), tmp_path / "run"
+    )
     trust = (run.stage("train") or {})["trust"]
     assert len(trust["networks"]) == 8 and all(row["estimate"] < 1 for row in trust["networks"])
     assert (run.stage("search") or {})["shortlist"]
@@ -223,10 +275,20 @@ def test_shared_weights_learn_other_tasks(task: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["one-shot", "few-shot"])
 def test_networks_of_many_sizes_share_weights_in_sandwiches(method: str, tmp_path: Path) -> None:
-    """Width, kernel and depth: a step trains four networks, which counts as four; the tree is split on a width."""
+    """Width, kernel and depth: a step trains four networks, which counts as four; the tree is split
+    on a width."""
     (tmp_path / "sizes.py").write_text(SIZES)
-    settings = {"sampling": "sandwich", "distill": True} | ({"split_on": "width"} if method == "few-shot" else {})
-    request = asked(method, tmp_path, space=f"{tmp_path / 'sizes.py'}:Net", steps=60, settings=settings, budget="params<=900")
+    settings = {"sampling": "sandwich", "distill": True} | (
+        {"split_on": "width"} if method == "few-shot" else {}
+    )
+    request = asked(
+        method,
+        tmp_path,
+        space=f"{tmp_path / 'sizes.py'}:Net",
+        steps=60,
+        settings=settings,
+        budget="params<=900",
+    )
     train = searched(request, tmp_path / "run").stage("train") or {}
     held = [node["options"].get("width") for node in train["nodes"]]
     assert held == ([None] if method == "one-shot" else [None, [4], [6], [8]])
@@ -234,8 +296,11 @@ def test_networks_of_many_sizes_share_weights_in_sandwiches(method: str, tmp_pat
     assert 0.6 * steps * 32 <= train["images"] <= steps * 32
 
 
-def test_the_files_that_a_search_enters_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What somebody who follows `--method few-shot` to its short-list has to open: printed, and no more than it is now."""
+def test_the_files_that_a_search_enters_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What somebody who follows `--method few-shot` to its short-list has to open: printed, and no
+    more than it is now."""
     entered: set[str] = set()
 
     def seen(frame: FrameType, event: str, argument: object) -> None:
@@ -249,7 +314,9 @@ def test_the_files_that_a_search_enters_are_counted(tmp_path: Path, capsys: pyte
     finally:
         sys.setprofile(before)
     own = {name for name in entered if str(Path(archsmith.__file__).parent) in name}
-    rooms = Counter(Path(name).relative_to(Path(archsmith.__file__).parent).parts[0] for name in own)
+    rooms = Counter(
+        Path(name).relative_to(Path(archsmith.__file__).parent).parts[0] for name in own
+    )
     with capsys.disabled():
         sys.stdout.write(f"\nfew-shot enters {len(own)} files: {dict(rooms.most_common())}")
     assert 20 < len(own) <= MOST_FILES

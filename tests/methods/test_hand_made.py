@@ -1,4 +1,5 @@
-"""methods/hand_made.py: what one would build by hand, and neighbors of it, within the budget; other spaces are refused."""
+"""methods/hand_made.py: what one would build by hand, and neighbors of it, within the budget; other
+spaces are refused."""
 
 from __future__ import annotations
 
@@ -49,11 +50,15 @@ def test_neighbors_keep_the_budget_and_use_it(small: tuple[Any, Any, Any]) -> No
     assert base is not None and any(arch != base for arch in found)
 
 
-def test_neighbors_are_of_dense_blocks_and_one_kind_apart_at_most(small: tuple[Any, Any, Any]) -> None:
+def test_neighbors_are_of_dense_blocks_and_one_kind_apart_at_most(
+    small: tuple[Any, Any, Any],
+) -> None:
     space, keeps, made = small
     stream = beside(space, made[0], keeps, Random(1))
     for arch in (next(stream) for _ in range(24)):
-        kinds = [arch[name] for name in arch if name.startswith("stage") and name.endswith(".block")]
+        kinds = [
+            arch[name] for name in arch if name.startswith("stage") and name.endswith(".block")
+        ]
         assert set(kinds) <= {"pooled", "conv", "basic"}
         depths = [arch[f"stage{i}.depth"] for i in (2, 3, 4)]
         assert sum(depth != made[0].depth for depth in depths) <= 1
@@ -79,7 +84,11 @@ def test_a_run_lists_hand_made_networks_first_then_neighbors(tmp_path: Path) -> 
     assert (run.stage("screen") or {})["scored"] == 0
     assert len((run.stage("finish") or {})["reference"]["networks"]) == len(BY_HAND)
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "as one would make them by hand" in page and "at random" not in page and "Only scored" not in page
+    assert (
+        "as one would make them by hand" in page
+        and "at random" not in page
+        and ("Only scored") not in page
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,32 +102,48 @@ def test_a_run_lists_hand_made_networks_first_then_neighbors(tmp_path: Path) -> 
         (200.0, 1, False, 2),
     ],
 )
-def test_where_time_is_short_few_networks_race(seconds: float | None, views: int, referenced: bool, count: int) -> None:
+def test_where_time_is_short_few_networks_race(
+    seconds: float | None, views: int, referenced: bool, count: int
+) -> None:
     assert hand_made.places(4, seconds, views, referenced=referenced) == count
     assert hand_made.places(1, seconds, views, referenced=referenced) == 1
 
 
-@pytest.mark.parametrize(("passes", "views"), [(5, 1), (25, 1), (80, 2), (400, 2), (float("inf"), 2)])
+@pytest.mark.parametrize(
+    ("passes", "views"), [(5, 1), (25, 1), (80, 2), (400, 2), (float("inf"), 2)]
+)
 def test_images_that_are_seen_often_are_looked_at_twice(passes: float, views: int) -> None:
-    """One look won on 42,500 images (13 and 21 passes), two on 3,068 (80); on 4,250 (70) they are level."""
+    """One look won on 42,500 images (13 and 21 passes), two on 3,068 (80); on 4,250 (70) they are
+    level."""
     assert hand_made.looks(passes) == views
 
 
 @pytest.mark.parametrize(("flip", "views"), [("yes", [2, 1]), ("no", [None, None])])
-def test_networks_look_at_mirror_images_where_those_mean_the_same(tmp_path: Path, flip: str, views: list[int | None]) -> None:
-    run = start(request_from(data="digits", budget="macs<=800k", steps=30, threads=1, flip=flip), tmp_path / "run")
+def test_networks_look_at_mirror_images_where_those_mean_the_same(
+    tmp_path: Path, flip: str, views: list[int | None]
+) -> None:
+    run = start(
+        request_from(data="digits", budget="macs<=800k", steps=30, threads=1, flip=flip),
+        tmp_path / "run",
+    )
     listed = (run.stage("search") or {})["shortlist"]
-    assert [entry["options"].get("views") for entry in listed if entry["origin"] == "hand-made"] == views
+    assert [
+        entry["options"].get("views") for entry in listed if entry["origin"] == "hand-made"
+    ] == views
     networks = (run.stage("finish") or {})["networks"]
-    assert all(5e5 < networks[entry["key"]]["macs"] <= 8e5 for entry in listed)  # what looks twice is narrower
+    # what looks twice is narrower
+    assert all(5e5 < networks[entry["key"]]["macs"] <= 8e5 for entry in listed)
     assert (run.stage("ship") or {})["budget"][0]["met"]
 
 
 @pytest.mark.parametrize(
     ("referenced", "expected"),
-    [(True, [2]), (False, [2, 1])],  # the reference looks once; without one both forms race, and no neighbor takes a place
+    # the reference looks once; without one both forms race, and no neighbor takes a place
+    [(True, [2]), (False, [2, 1])],
 )
-def test_both_forms_race_where_no_reference_has_the_other_one(referenced: bool, expected: list[int]) -> None:
+def test_both_forms_race_where_no_reference_has_the_other_one(
+    referenced: bool, expected: list[int]
+) -> None:
     with torch.device("meta"):
         model = convnet(5, 1, 16, mirrors=True)
     space, costs = search_space(model), Costs(model, (1, 16, 16), ("params", "macs", *LAYERS))
@@ -132,10 +157,16 @@ def test_both_forms_race_where_no_reference_has_the_other_one(referenced: bool, 
     training = Training(seconds=200.0, images=500, class_counts=(100,) * 5, recipe=Recipe())
     job = Job(
         JobData((images, images)),
-        JobSpace(model, space, costs, by_hand=by_hand, beside=lambda count, views=1: [space.extreme(0)]),
+        JobSpace(
+            model, space, costs, by_hand=by_hand, beside=lambda count, views=1: [space.extreme(0)]
+        ),
         JobClock(finalists=4, training=training, referenced=referenced),
-        JobLog(Archive(), lambda name, make: {"weights": {"depth": 0.0, "outputs": 1e-9, "macs": 0.0}}),
+        JobLog(
+            Archive(), lambda name, make: {"weights": {"depth": 0.0, "outputs": 1e-9, "macs": 0.0}}
+        ),
     )
     listed = hand_made.HandMade().search(job)["shortlist"]
-    assert [entry["options"]["views"] for entry in listed if entry["origin"] == "hand-made"] == expected
+    assert [
+        entry["options"]["views"] for entry in listed if entry["origin"] == "hand-made"
+    ] == expected
     assert len(listed) == len(expected)

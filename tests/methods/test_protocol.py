@@ -1,4 +1,5 @@
-"""methods/protocol.py: settings are fields, hooks are optional, what a method may leave out is looked at in one place."""
+"""methods/protocol.py: settings are fields, hooks are optional, what a method may leave out is
+looked at in one place."""
 
 from __future__ import annotations
 
@@ -13,7 +14,16 @@ from short_runs import SIZES
 from archsmith.errors import UserError
 from archsmith.methods import METHODS, method, named, settings_of
 from archsmith.methods import protocol as page
-from archsmith.methods.protocol import FinishPlan, Method, Shares, finish, has, made, setting, shares_of
+from archsmith.methods.protocol import (
+    FinishPlan,
+    Method,
+    Shares,
+    finish,
+    has,
+    made,
+    setting,
+    shares_of,
+)
 from archsmith.run.store import Run
 from archsmith.training.recipe import default_recipe
 
@@ -31,12 +41,22 @@ class Bare:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_is_a_frozen_dataclass_with_a_search_and_settings_that_are_told(name: str) -> None:
+def test_every_method_is_a_frozen_dataclass_with_a_search_and_settings_that_are_told(
+    name: str,
+) -> None:
     found = method(name, {})
-    assert isinstance(found, Method) and found == method(name, {}) and hash(found) == hash(method(name, {}))
+    assert (
+        isinstance(found, Method)
+        and found == method(name, {})
+        and hash(found) == hash(method(name, {}))
+    )
     assert all(one.text and one.kind for one in settings_of(name).values())
     assert shares_of(found).sharing is has(found, "train")
-    assert all(hook in page.HOOKS for hook in vars(type(found)) if callable(getattr(found, hook)) and hook in page.HOOKS)
+    assert all(
+        hook in page.HOOKS
+        for hook in vars(type(found))
+        if callable(getattr(found, hook)) and hook in page.HOOKS
+    )
     assert has(found, "start") <= has(found, "train")
     kind = named(name)
     assert made(kind, name, {}) == found
@@ -133,8 +153,22 @@ def test_networks_are_served_as_they_are_or_fine_tuned(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text(SIZES)
     (tmp_path / "served.py").write_text(SERVED)
-    words = ("search", "digits", "--space", "net.py:Net", "--steps", "24", "--threads", "1", "--no-reference", "--out", "run")
-    code, _, err = call(capsys, monkeypatch, *words, "--method", "served.py:Served", "--set", f"how={how}")
+    words = (
+        "search",
+        "digits",
+        "--space",
+        "net.py:Net",
+        "--steps",
+        "24",
+        "--threads",
+        "1",
+        "--no-reference",
+        "--out",
+        "run",
+    )
+    code, _, err = call(
+        capsys, monkeypatch, *words, "--method", "served.py:Served", "--set", f"how={how}"
+    )
     assert code in (0, 3), err
     run = Run.open("run")
     finished, shipped = run.stage("finish") or {}, run.stage("ship") or {}
@@ -142,7 +176,9 @@ def test_networks_are_served_as_they_are_or_fine_tuned(
     assert (steps == {0}) is (how == "calibrate")
     assert len(finished["networks"]) == 2 and shipped["key"] in finished["networks"]
     whole = default_recipe(sum((run.stage("look") or {})["counts"]["train"])).lr
-    assert finished["recipe"]["lr"] == pytest.approx(whole if how == "calibrate" else 0.1 * whole, rel=1e-3)
+    assert finished["recipe"]["lr"] == pytest.approx(
+        whole if how == "calibrate" else 0.1 * whole, rel=1e-3
+    )
     (tmp_path / "run" / "best" / "model.safetensors").unlink()  # shipped again from what was kept
     code, _, err = call(capsys, monkeypatch, "resume", "run")
     assert code in (0, 3), err

@@ -1,4 +1,5 @@
-"""Search on a training-free score: what is short-listed; screening, search and random search pay alike and keep the budget."""
+"""Search on a training-free score: what is short-listed; screening, search and random search pay
+alike and keep the budget."""
 
 from __future__ import annotations
 
@@ -29,7 +30,12 @@ from archsmith.training.recipe import Recipe
 
 
 def trial(name: int, score: float, depth: int, **changes: Any) -> Trial:
-    return Trial(Candidate(Architecture({"name": name})), {"zico": score, "depth": depth}, (-score, depth), **changes)
+    return Trial(
+        Candidate(Architecture({"name": name})),
+        {"zico": score, "depth": depth},
+        (-score, depth),
+        **changes,
+    )
 
 
 def names(trials: list[Trial]) -> list[int]:
@@ -38,7 +44,8 @@ def names(trials: list[Trial]) -> list[int]:
 
 def test_the_short_list_runs_from_deep_to_shallow() -> None:
     trials = [trial(depth, 10.0 * depth, depth) for depth in range(10, 41)]
-    trials += [trial(100 + depth, 10.0 * depth - 3, depth) for depth in range(10, 41)]  # the second best at each depth
+    # the second best at each depth
+    trials += [trial(100 + depth, 10.0 * depth - 3, depth) for depth in range(10, 41)]
     assert names(scored.shortlist(trials, "zico", 4)) == [40, 30, 20, 10]
     assert names(scored.shortlist(trials, "zico", 1)) == [40]
 
@@ -64,22 +71,27 @@ def test_limits_on_the_training_time_share_the_places_and_prefer_the_shallow() -
     trials = [trial(depth, 10.0 * depth, depth) for depth in range(10, 41)]
     fast, slow = (at_most(lambda arch: arch["name"], limit, name="ms") for limit in (20.0, 40.0))
     found = scored.shortlist(trials, "zico", 4, (fast, slow))
-    # between 10 and 20 at a quarter and half of the way of the logarithm: 12, 14; between 10 and 40: 14 is taken, so 15, and 20
+    # between 10 and 20 at a quarter and half of the way of the logarithm: 12, 14; between 10 and
+    # 40: 14 is taken, so 15, and 20
     assert names(found) == [20, 15, 14, 12]
-    assert names(scored.shortlist(trials, "zico", 1, (fast, slow))) == [13]  # a third of the way from 10 to 20
+    # a third of the way from 10 to 20
+    assert names(scored.shortlist(trials, "zico", 1, (fast, slow))) == [13]
     nothing = at_most(lambda arch: arch["name"], 5.0, name="ms")
-    assert len(scored.shortlist(trials, "zico", 3, (nothing, nothing))) == 3  # filled with the best scores
+    # filled with the best scores
+    assert len(scored.shortlist(trials, "zico", 3, (nothing, nothing))) == 3
 
 
 def test_the_lower_bound_is_one() -> None:
-    """No ratio is below 1, so ZiCo is at least the sum of the logarithms of the layers' sizes, and ranks alike."""
+    """No ratio is below 1, so ZiCo is at least the sum of the logarithms of the layers' sizes, and
+    ranks alike."""
     given = job(Archive())
     score, counts = ZiCo(given.space.model, given.data.batches), counts_of(given)
     archs = [given.space.decisions.sample(Random(seed)) for seed in range(30)]
     pairs = [(score(arch), counts(arch)["log_sizes"]) for arch in archs]
     assert all(value >= bound for value, bound in pairs)
     ranks = [sorted(column).index(x) for column in zip(*pairs, strict=True) for x in column]
-    assert abs(sum(a * b for a, b in zip(ranks[:30], ranks[30:], strict=True)) - 8555) < 300  # 8555: equal ranks
+    # 8555: equal ranks
+    assert abs(sum(a * b for a, b in zip(ranks[:30], ranks[30:], strict=True)) - 8555) < 300
 
 
 def counts_of(given: Job) -> Costs:
@@ -102,12 +114,17 @@ def test_where_everything_is_fast_enough_there_is_no_limit() -> None:
 def test_where_time_is_short_slow_networks_are_not_short_listed() -> None:
     given = job(Archive(), trials=24, training=training(2.0))  # 0.25 and 0.5 ms an image
     found = {"weights": {"depth": 0.01}, "slowest": 0.7, "fastest": 0.1}
-    limits = scored._limits(with_(given, decide=lambda name, make: found if name == "pace" else make()), counts_of(given))
+    limits = scored._limits(
+        with_(given, decide=lambda name, make: found if name == "pace" else make()),
+        counts_of(given),
+    )
     assert [limit.high for limit in limits] == [0.25, 0.5]
     archs = [given.space.decisions.sample(Random(seed)) for seed in range(20)]
     counts = counts_of(given)
     for limit in limits:
-        assert [limit.metric(arch) for arch in archs] == pytest.approx([0.01 * counts(arch)["depth"] for arch in archs])
+        assert [limit.metric(arch) for arch in archs] == pytest.approx(
+            [0.01 * counts(arch)["depth"] for arch in archs]
+        )
         for front in (scored._bounded(given, counts_of(given), (limit,), 200),):
             assert front and all(limit.metric(t.arch) <= limit.high for t in front)  # type: ignore[operator]
 
@@ -122,7 +139,9 @@ def test_how_often_images_are_seen_follows_from_the_pace() -> None:
     found = {"weights": {"depth": 0.01}, "slowest": 9.0, "fastest": 3.0}
     given = job(Archive(), training=training(2.0, images=500), decide=lambda name, make: found)
     arch = given.space.decisions.sample(Random(0))
-    assert scored.passes_of(given, arch) == pytest.approx(2000 / (0.01 * counts_of(given)(arch)["depth"]) / 500)
+    assert scored.passes_of(given, arch) == pytest.approx(
+        2000 / (0.01 * counts_of(given)(arch)["depth"]) / 500
+    )
     assert scored.passes_of(with_(given, training=None), arch) == math.inf
 
 
@@ -134,13 +153,21 @@ def test_the_pace_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [limit.high for limit in again] == [limit.high for limit in limits] and len(limits) == 2
 
 
-@pytest.mark.parametrize(("finalists", "by_hand", "first"), [(1, 2, 1), (4, 3, 2), (4, 1, 1), (3, 0, 0)])
-def test_networks_by_hand_take_up_to_half_of_the_short_list_or_its_only_place(finalists: int, by_hand: int, first: int) -> None:
+@pytest.mark.parametrize(
+    ("finalists", "by_hand", "first"), [(1, 2, 1), (4, 3, 2), (4, 1, 1), (3, 0, 0)]
+)
+def test_networks_by_hand_take_up_to_half_of_the_short_list_or_its_only_place(
+    finalists: int, by_hand: int, first: int
+) -> None:
     space = job(Archive()).space.decisions
     known = [space.sample(Random(100 + i)) for i in range(by_hand)]
     for seconds in (0.5, 60.0):  # by the sum of ln(weights) alone, and after scores
         given = job(Archive(), finalists=finalists, by_hand=lambda limits: known, seconds=seconds)
-        listed = scored.unscored(given, "")["shortlist"] if seconds < 1 else Method().search(given)["shortlist"]
+        listed = (
+            scored.unscored(given, "")["shortlist"]
+            if seconds < 1
+            else Method().search(given)["shortlist"]
+        )
         assert [entry["key"] for entry in listed[:first]] == [arch.key for arch in known[:first]]
         assert len(listed) == len({entry["key"] for entry in listed}) == finalists
 
@@ -157,7 +184,13 @@ def job(archive: Archive, **changes: Any) -> Job:
     model = build("mobilenet", 4, 1, 8)
     costs = Costs(model, (1, 8, 8), ("params", "macs"))
     generator = torch.Generator().manual_seed(0)
-    pair = [(torch.randn(8, 1, 8, 8, generator=generator), torch.randint(0, 4, (8,), generator=generator)) for _ in range(2)]
+    pair = [
+        (
+            torch.randn(8, 1, 8, 8, generator=generator),
+            torch.randint(0, 4, (8,), generator=generator),
+        )
+        for _ in range(2)
+    ]
     kept: dict[str, Any] = {}
 
     def decide(name: str, make: Callable[[], Any]) -> Any:
@@ -176,9 +209,14 @@ def job(archive: Archive, **changes: Any) -> Job:
 
 def with_(given: Job, **changes: Any) -> Job:
     """The job with these fields of its parts changed."""
-    parts = {part: {name: value for name, value in changes.items() if name in names} for part, names in PARTS.items()}
+    parts = {
+        part: {name: value for name, value in changes.items() if name in names}
+        for part, names in PARTS.items()
+    }
     assert sum(map(len, parts.values())) == len(changes)
-    return replace(given, **{part: replace(getattr(given, part), **new) for part, new in parts.items()})
+    return replace(
+        given, **{part: replace(getattr(given, part), **new) for part, new in parts.items()}
+    )
 
 
 METHODS = pytest.mark.parametrize(
@@ -196,13 +234,16 @@ def test_search_and_random_search_pay_alike(method: Any, space: str, proxy: str)
     found = method.search(job(archive, decide=once, name=space))
     assert screened["scored"] == 10 and screened["proxy"] == proxy
     fresh = {
-        stage: [t for t in archive.stage(stage) if t.cost.get("seconds")] for stage in ("screen", "search", "search-random")
+        stage: [t for t in archive.stage(stage) if t.cost.get("seconds")]
+        for stage in ("screen", "search", "search-random")
     }
     assert [len(trials) for trials in fresh.values()] == [10, 10, 10]
     assert found["trials"] == 20 and found["random"]["trials"] <= 20
     assert all(t.metrics["params"] <= 15e3 for t in archive)
     assert len({entry["key"] for entry in found["shortlist"]}) == 3
-    assert found["best"]["score"] == max(t.metrics[proxy] for s in ("screen", "search") for t in archive.stage(s))
+    assert found["best"]["score"] == max(
+        t.metrics[proxy] for s in ("screen", "search") for t in archive.stage(s)
+    )
     assert found["best"]["score"] >= screened["best"]["score"]
 
 
@@ -210,7 +251,9 @@ def test_an_ensemble_ranks_among_the_networks_that_were_looked_at_first() -> Non
     archive, looked = Archive(), {}
     given = job(archive)
     decide = given.log.decide
-    Ensemble().screen(with_(given, decide=lambda name, make: looked.setdefault(name, decide(name, make))))
+    Ensemble().screen(
+        with_(given, decide=lambda name, make: looked.setdefault(name, decide(name, make)))
+    )
     rows = looked["reference"]
     assert len(rows) == 32 and set(rows[0]) == {name for name, _ in ENSEMBLES["archsmith"].members}
     reference = Reference(ENSEMBLES["archsmith"], rows)
@@ -228,7 +271,9 @@ def test_mobile_networks_are_ranked_by_other_scores() -> None:
 def test_the_method_is_the_best_known_for_the_space() -> None:
     assert auto("auto") == auto("convnet") == "hand-made"
     assert auto("mobilenet") == auto("my_model.py:Net") == "zico"
-    assert {auto(space) for space in ("nasbench201", "darts", "transnas", "vit-nano", "autoformer-tiny")} == {"ensemble"}
+    assert {
+        auto(space) for space in ("nasbench201", "darts", "transnas", "vit-nano", "autoformer-tiny")
+    } == {"ensemble"}
 
 
 @METHODS
@@ -249,7 +294,9 @@ def test_a_search_that_was_cut_off_is_replayed(method: Any, space: str, proxy: s
         method.search(job(cut, decide=once, name=space, trials=15, tell=dying))
     method.search(job(cut, decide=once, name=space, trials=15))
     for stage in ("screen", "search", "search-random"):
-        assert [(t.arch.key, t.losses) for t in cut.stage(stage)] == [(t.arch.key, t.losses) for t in whole.stage(stage)]
+        assert [(t.arch.key, t.losses) for t in cut.stage(stage)] == [
+            (t.arch.key, t.losses) for t in whole.stage(stage)
+        ]
 
 
 class Seconds:
@@ -268,8 +315,12 @@ def timed(archive: Archive, seconds: float, look: float, **changes: Any) -> tupl
     return job(archive, seconds=seconds, left=clock.left, **{"trials": None, **changes}), clock
 
 
-@pytest.mark.parametrize("asked", [{"decide": lambda name, make: 1000}, {"trials": 3000}, {"trials": 300}])
-def test_scoring_is_cut_where_its_time_ends_however_many_networks_were_asked_for(asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "asked", [{"decide": lambda name, make: 1000}, {"trials": 3000}, {"trials": 300}]
+)
+def test_scoring_is_cut_where_its_time_ends_however_many_networks_were_asked_for(
+    asked: dict[str, Any],
+) -> None:
     archive = Archive()
     late, _ = timed(archive, 3.0, 0.2, **asked)
     Method().screen(late)
@@ -278,14 +329,19 @@ def test_scoring_is_cut_where_its_time_ends_however_many_networks_were_asked_for
 
 @pytest.mark.parametrize("method", [Method(), Ensemble()], ids=["zico", "ensemble"])
 @pytest.mark.parametrize("seconds", [0.0, 1.9, -5.0])
-def test_with_hardly_any_time_nothing_is_scored_and_there_is_a_short_list_all_the_same(method: Any, seconds: float) -> None:
+def test_with_hardly_any_time_nothing_is_scored_and_there_is_a_short_list_all_the_same(
+    method: Any, seconds: float
+) -> None:
     archive = Archive()
     late, clock = timed(archive, seconds, 0.01)
     screened = method.screen(late)
     found = method.search(late)
     assert screened["proxy"] is None and "too little time" in screened["why"] and not list(archive)
     assert len(found["shortlist"]) == late.clock.finalists and "ln(weights)" in found["searcher"]
-    assert all(late.space.costs(Architecture(row["options"]))["params"] <= 15e3 for row in found["shortlist"])
+    assert all(
+        late.space.costs(Architecture(row["options"]))["params"] <= 15e3
+        for row in found["shortlist"]
+    )
     assert clock.seconds > seconds - 5  # it is asked all the time, so that nothing goes on for long
 
 
@@ -319,16 +375,18 @@ def zen_job(archive: Archive, limit: float = 1.2e6) -> Job:
     costs = Costs(model, (3, 16, 16), ("params", "macs", "layers"))
     limits = (at_most(costs, limit, name="macs"), at_most(costs, 11, name="layers"))
     pair = [(x, labels) for x in images]
-    return with_(given, model=model, decisions=search_space(model), costs=costs, limits=limits, batches=pair)
+    return with_(
+        given, model=model, decisions=search_space(model), costs=costs, limits=limits, batches=pair
+    )
 
 
 def test_a_model_that_proposes_changes_is_searched_by_them() -> None:
     archive = Archive()
     given = zen_job(archive)
     screened, found = Method().screen(given), Method().search(given)
-    assert {stage: len(archive.stage(stage)) for stage in ("screen", "search", "search-random")} == dict.fromkeys(
-        ("screen", "search", "search-random"), 12
-    )
+    assert {
+        stage: len(archive.stage(stage)) for stage in ("screen", "search", "search-random")
+    } == dict.fromkeys(("screen", "search", "search-random"), 12)
     assert 0 < screened["scored"] <= 12 and found["searcher"] == "evolution" and found["shortlist"]
     trials = list(archive)
     assert all(t.feasible for t in trials if t.metrics.get("zico") is not None)

@@ -28,15 +28,24 @@ def test_against_scikit_learn() -> None:
     from sklearn import metrics
 
     generator = torch.Generator().manual_seed(0)
-    logits, y = torch.randn(500, 3, generator=generator), torch.randint(0, 3, (500,), generator=generator)
+    logits, y = (
+        torch.randn(500, 3, generator=generator),
+        torch.randint(0, 3, (500,), generator=generator),
+    )
     result = evaluate(Logits(), zip(logits.split(64), y.split(64), strict=True))
     predicted = logits.argmax(1)
     assert result["n"] == 500
     assert result["accuracy"] == pytest.approx(metrics.accuracy_score(y, predicted))
-    assert result["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(y, predicted))
+    assert result["balanced_accuracy"] == pytest.approx(
+        metrics.balanced_accuracy_score(y, predicted)
+    )
     assert result["confusion"] == metrics.confusion_matrix(y, predicted).tolist()
-    assert result["per_class_recall"] == pytest.approx(metrics.recall_score(y, predicted, average=None).tolist())
-    assert result["loss"] == pytest.approx(metrics.log_loss(y, logits.double().softmax(1).numpy()), rel=1e-5)
+    assert result["per_class_recall"] == pytest.approx(
+        metrics.recall_score(y, predicted, average=None).tolist()
+    )
+    assert result["loss"] == pytest.approx(
+        metrics.log_loss(y, logits.double().softmax(1).numpy()), rel=1e-5
+    )
 
 
 def test_modes_are_restored() -> None:

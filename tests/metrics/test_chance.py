@@ -38,7 +38,8 @@ def test_what_a_constant_or_a_lot_would_give_is_not_above_it(confusion: list[lis
     "confusion",
     [
         [[60, 40], [40, 160]],
-        [[900, 50], [5, 45]],  # right less often than always the large class, but it finds the small one
+        # right less often than always the large class, but it finds the small one
+        [[900, 50], [5, 45]],
         [[20, 10, 10], [10, 20, 10], [10, 10, 20]],
     ],
 )
@@ -55,7 +56,9 @@ def test_no_constant_answer_is_ever_above_itself(rows: list[int], which: int) ->
 
 @given(rows=st.lists(st.integers(30, 300), min_size=2, max_size=12))
 def test_a_perfect_network_is_above(rows: list[int]) -> None:
-    confusion = [[n if place == row else 0 for place in range(len(rows))] for row, n in enumerate(rows)]
+    confusion = [
+        [n if place == row else 0 for place in range(len(rows))] for row, n in enumerate(rows)
+    ]
     assert against_constant(summary(confusion))["above"]
 
 

@@ -1,4 +1,5 @@
-"""Exact counts against oracles, and additive ones against exact counts, also where a model is not additive."""
+"""Exact counts against oracles, and additive ones against exact counts, also where a model is not
+additive."""
 
 from __future__ import annotations
 
@@ -65,7 +66,11 @@ def fvcore_counts(plain: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
 
 def test_sums_over_layers_by_hand() -> None:
     net = nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, 2, 1, groups=4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5)
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.Conv2d(4, 4, 3, 2, 1, groups=4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(64, 5),
     )
     found = layer_sums(net, (3, 8, 8))
     assert found["depth"] == 3 and found["outputs"] == 4 * 64 + 4 * 16 + 5
@@ -73,11 +78,14 @@ def test_sums_over_layers_by_hand() -> None:
 
 
 def test_transposed_convolutions_count_as_others_do() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, dilation=1), nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, groups=2))
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1, dilation=1), nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, groups=2)
+    )
     found = layer_sums(net, (3, 8, 8))
     assert found["depth"] == 2 and found["outputs"] == 4 * 64 + 6 * 256
     assert found["log_sizes"] == pytest.approx(math.log(108) + math.log(108))
-    assert macs(net, (3, 8, 8)) == 108 * 64 + 108 * 64  # each weight once for each place of the input
+    # each weight once for each place of the input
+    assert macs(net, (3, 8, 8)) == 108 * 64 + 108 * 64
 
 
 def test_a_network_that_multiplies_nothing_has_no_macs() -> None:
@@ -93,7 +101,9 @@ def test_networks_with_transposed_convolutions_groups_and_embeddings_are_tabulat
         plain = extract(model, arch).eval()
         counts = fvcore_counts(plain, (3, 8, 6))
         assert costs(arch) == pytest.approx(costs.exact(arch), rel=1e-12)
-        assert costs(arch)["macs"] == counts["conv"] and costs(arch)["params"] == sum(p.numel() for p in plain.parameters())
+        assert costs(arch)["macs"] == counts["conv"] and costs(arch)["params"] == sum(
+            p.numel() for p in plain.parameters()
+        )
         assert costs(arch)["depth"] == 4
 
 
@@ -114,7 +124,10 @@ def test_macs_of_attention_by_hand() -> None:
     block = Attention(width, heads, head)
     plain = extract(block, {})
     # four linear layers, then q k' and its product with v
-    assert macs(plain, (tokens, width)) == 4 * tokens * width * heads * head + 2 * heads * tokens * tokens * head
+    assert (
+        macs(plain, (tokens, width))
+        == 4 * tokens * width * heads * head + 2 * heads * tokens * tokens * head
+    )
     assert macs_by_module(plain, (tokens, width))[""] == 2 * heads * tokens * tokens * head
 
 
@@ -133,7 +146,7 @@ def test_counting_leaves_the_module_as_it_was() -> None:
     assert all(torch.equal(t, before[name]) for name, t in plain.state_dict().items())
 
 
-# -- memory -----------------------------------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------------
 
 
 def test_peak_memory_by_hand() -> None:
@@ -158,7 +171,10 @@ class Shortcut(nn.Module):
 
 def test_a_shortcut_keeps_its_input_alive() -> None:
     image, wide = 4 * 3 * 64, 4 * 16 * 64
-    assert peak_memory(nn.Sequential(nn.Conv2d(3, 3, 1), Shortcut()), (3, 8, 8)) == image + image + wide + image
+    assert (
+        peak_memory(nn.Sequential(nn.Conv2d(3, 3, 1), Shortcut()), (3, 8, 8))
+        == image + image + wide + image
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -167,7 +183,7 @@ def test_meta_and_real_tensors_give_the_same_peak(seed: int) -> None:
     assert peak_memory(plain, (3, 16, 16)) == traced_memory(plain, torch.zeros(1, 3, 16, 16))[0]
 
 
-# -- Costs ------------------------------------------------------------------------------------------------------------------
+# -- Costs -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 32)])
@@ -195,8 +211,12 @@ def test_only_the_costs_asked_for_in_that_order() -> None:
         Costs(model, (1, 8, 8), ("mac",))
 
 
-@pytest.mark.parametrize("names", [None, ("params",), ("macs", "params"), ("depth",), ("params", "log_sizes")])
-def test_memory_is_traced_only_where_it_is_asked_for(names: tuple[str, ...] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "names", [None, ("params",), ("macs", "params"), ("depth",), ("params", "log_sizes")]
+)
+def test_memory_is_traced_only_where_it_is_asked_for(
+    names: tuple[str, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def traced(*_: object) -> None:
         raise AssertionError("memory was traced")
 
@@ -205,7 +225,9 @@ def test_memory_is_traced_only_where_it_is_asked_for(names: tuple[str, ...] | No
     model = mobilenet(10, 1, 8)
     costs = Costs(model, (1, 8, 8)) if names is None else Costs(model, (1, 8, 8), names)
     arch = search_space(model).sample(Random(0))
-    assert tuple(costs(arch)) == (names or ("params", "macs")) and costs(arch) == pytest.approx(costs.exact(arch))
+    assert tuple(costs(arch)) == (names or ("params", "macs")) and costs(arch) == pytest.approx(
+        costs.exact(arch)
+    )
 
 
 class Strided(nn.Module):
@@ -213,7 +235,10 @@ class Strided(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.down = OneOf({1: nn.Conv2d(3, 4, 3, 1, 1), 2: nn.Conv2d(3, 4, 3, 2, 1)}, choice=Choice(1, 2, name="stride"))
+        self.down = OneOf(
+            {1: nn.Conv2d(3, 4, 3, 1, 1), 2: nn.Conv2d(3, 4, 3, 2, 1)},
+            choice=Choice(1, 2, name="stride"),
+        )
         self.body = Conv2d(4, Choice(4, 8, name="width"), 3, padding="same")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -226,7 +251,11 @@ class Twice(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         shared = Conv2d(3, 3, Choice(1, 3, name="kernel"), padding="same")
-        self.body = Repeat(nn.Sequential(shared, nn.ReLU()), nn.Sequential(shared), depth=Choice(1, 2, name="depth"))
+        self.body = Repeat(
+            nn.Sequential(shared, nn.ReLU()),
+            nn.Sequential(shared),
+            depth=Choice(1, 2, name="depth"),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
@@ -238,7 +267,11 @@ def test_models_that_are_not_additive_are_counted_exactly(model: nn.Module) -> N
     assert not costs.additive
     for arch in search_space(model).architectures():
         plain = extract(model, arch)
-        expected = {"params": params(plain), "macs": macs(plain, (3, 8, 8)), "memory": peak_memory(plain, (3, 8, 8))}
+        expected = {
+            "params": params(plain),
+            "macs": macs(plain, (3, 8, 8)),
+            "memory": peak_memory(plain, (3, 8, 8)),
+        }
         assert costs(arch) == expected
 
 
@@ -249,7 +282,10 @@ class Tokens(nn.Module):
         super().__init__()
         width = Choice(4, 8, name="width")
         self.embed = Linear(5, width)
-        self.mix = Repeat(*(Attention(width, Choice(1, 2, 3, name=f"heads{i}"), 4) for i in range(3)), depth=Choice(1, 2, 3))
+        self.mix = Repeat(
+            *(Attention(width, Choice(1, 2, 3, name=f"heads{i}"), 4) for i in range(3)),
+            depth=Choice(1, 2, 3),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.mix(self.embed(x))
@@ -291,11 +327,16 @@ class Counting(nn.Sequential):
     """Counts itself, the MACs wrongly where asked to."""
 
     def __init__(self, wrong: int = 0) -> None:
-        super().__init__(Conv2d(3, Choice(4, 8, name="width"), 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        super().__init__(
+            Conv2d(3, Choice(4, 8, name="width"), 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
         self.wrong = wrong
 
     def counts(self, arch: Architecture, shape: tuple[int, ...]) -> dict[str, float]:
-        return {"params": 4 * arch["width"], "macs": 3 * arch["width"] * shape[1] * shape[2] + self.wrong}
+        return {
+            "params": 4 * arch["width"],
+            "macs": 3 * arch["width"] * shape[1] * shape[2] + self.wrong,
+        }
 
 
 def test_a_model_that_counts_itself_is_asked_and_checked() -> None:
@@ -311,7 +352,12 @@ def test_a_model_that_counts_itself_is_asked_and_checked() -> None:
 def test_only_a_model_can_say_what_it_calls_its_layers() -> None:
     model = build("zen", 4, 3, 16, device="meta")
     costs = Costs(model, (3, 16, 16), ("layers", "macs"))
-    assert costs(model.start) == {name: model.counts(model.start, (3, 16, 16))[name] for name in ("layers", "macs")}
-    for other, said in ((Counting(), "Counting does not count layers"), (build("mobilenet", 4, 3, 16), "bound depth instead")):
+    assert costs(model.start) == {
+        name: model.counts(model.start, (3, 16, 16))[name] for name in ("layers", "macs")
+    }
+    for other, said in (
+        (Counting(), "Counting does not count layers"),
+        (build("mobilenet", 4, 3, 16), "bound depth instead"),
+    ):
         with pytest.raises(UserError, match=said):
             Costs(other, (3, 16, 16), ("params", "layers"))

@@ -1,4 +1,5 @@
-"""Timing of ONNX files, and the table that predicts a network's time from its blocks (no test asserts a wall-clock time)."""
+"""Timing of ONNX files, and the table that predicts a network's time from its blocks (no test
+asserts a wall-clock time)."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ from archsmith.spaces.mobilenet import mobilenet
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Instead of a clock: a time that is made of the file's weights, so that tables can be checked exactly."""
+    """Instead of a clock: a time that is made of the file's weights, so that tables can be checked
+    exactly."""
     timed = []
 
     def open_session(model: bytes, threads: int):
@@ -47,7 +49,12 @@ def clock(monkeypatch):
 def test_what_is_recorded_with_a_time():
     found = time_onnx(write(chain().eval(), (3, 16, 16)), (3, 16, 16), threads=1, batch=2, runs=20)
     assert found["p10_ms"] <= found["median_ms"] <= found["p90_ms"] and found["p10_ms"] > 0
-    assert (found["runs"], found["threads"], found["batch"], found["provider"]) == (20, 1, 2, "CPUExecutionProvider")
+    assert (found["runs"], found["threads"], found["batch"], found["provider"]) == (
+        20,
+        1,
+        2,
+        "CPUExecutionProvider",
+    )
     assert found["runtime"].startswith("onnxruntime 1.") and "cores" in found["machine"]
     assert time_onnx(write(chain().eval(), (3, 16, 16)), (3, 16, 16), limit_s=0)["runs"] == 10
 
@@ -105,7 +112,9 @@ def test_calibration_fits_and_reports_the_error_on_other_networks(clock, tmp_pat
     assert "mape" not in other.errors() and other.errors()["entries"] == table.errors()["entries"]
 
 
-@pytest.mark.parametrize("change", [('"ms": ', '"ms": 9'), ('"out": [', '"out": [1, '), ('"sum": "', '"sum": "0')])
+@pytest.mark.parametrize(
+    "change", [('"ms": ', '"ms": 9'), ('"out": [', '"out": [1, '), ('"sum": "', '"sum": "0')]
+)
 def test_a_line_that_was_changed_is_measured_again(clock, tmp_path, change):
     model, path = mobilenet(5, 3, 8), tmp_path / "latency.json"
     arch = search_space(model).extreme(0)
@@ -159,7 +168,10 @@ def test_other_models_are_timed_whole(clock):
 def test_the_real_clock():
     model = mobilenet(10, 3, 32)
     found = LatencyTable(model, (3, 32, 32)).calibrate(random.Random(0), fit=6, held_out=4)
-    assert found["held_out"] == 4 and np.isfinite([found["mape"], found["max_error"], found["spearman"]]).all()
+    assert (
+        found["held_out"] == 4
+        and np.isfinite([found["mape"], found["max_error"], found["spearman"]]).all()
+    )
     json.dumps(found)
 
 
@@ -170,14 +182,24 @@ def test_bad_settings():
 
 def test_a_network_is_timed_as_it_is_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     fed: list[Any] = []
-    monkeypatch.setattr(latency, "_quick", lambda session, feed: fed.append(feed) or float(len(fed)))
+    monkeypatch.setattr(
+        latency, "_quick", lambda session, feed: fed.append(feed) or float(len(fed))
+    )
     with torch.device("meta"):
-        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
+        network = nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+        ).eval()
     assert latency.whole_ms(network, (3, 8, 8)) == 1.0  # the faster of two sessions
-    assert all(images.dtype.name == "uint8" and images.shape == (1, 3, 8, 8) for feed in fed for images in feed.values())
+    assert all(
+        images.dtype.name == "uint8" and images.shape == (1, 3, 8, 8)
+        for feed in fed
+        for images in feed.values()
+    )
 
 
-def test_when_measuring_has_had_its_time_networks_with_new_blocks_are_reckoned_from_their_layers(clock, tmp_path):
+def test_when_measuring_has_had_its_time_networks_with_new_blocks_are_reckoned_from_their_layers(
+    clock, tmp_path
+):
     model = mobilenet(5, 3, 8)
     space, rng = search_space(model), random.Random(0)
     counts = Costs(model, (3, 8, 8), ("params", "macs", *LAYERS))
@@ -194,7 +216,8 @@ def test_when_measuring_has_had_its_time_networks_with_new_blocks_are_reckoned_f
     assert [table(arch) for arch in known] == exact  # what was measured stays so
     truth = [LatencyTable(model, (3, 8, 8))(arch) for arch in archs]
     assert spearman(np.array(values), np.array(truth)) > 0.8
-    again = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.json", counts=counts)  # read back, never anew
+    # read back, never anew
+    again = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.json", counts=counts)
     again.allow(0.0)
     assert [again(arch) for arch in archs] == values
 

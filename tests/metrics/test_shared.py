@@ -1,4 +1,5 @@
-"""Estimates with shared weights: by hand, after calibration, from the right node, looked at anew when weights move."""
+"""Estimates with shared weights: by hand, after calibration, from the right node, looked at anew
+when weights move."""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ def train(node: Node, steps: int) -> None:
 
 
 def metric(root: Node, **settings: Any) -> SharedAccuracy:
-    return SharedAccuracy(root, [images(1000 + i)[0] for i in range(2)], [images(2000), images(2001)], **settings)
+    return SharedAccuracy(
+        root, [images(1000 + i)[0] for i in range(2)], [images(2000), images(2001)], **settings
+    )
 
 
 def test_it_is_the_accuracy_of_the_active_model_where_one_batch_calibrates_and_judges() -> None:
@@ -58,8 +61,11 @@ def test_it_is_the_accuracy_of_the_active_model_where_one_batch_calibrates_and_j
     found = SharedAccuracy(root, [x], [(x, y)])(arch)
     with active(root.model, arch), torch.no_grad():
         logits = root.model.train()(x)
-    assert found["shared_accuracy"] == pytest.approx(float((logits.argmax(1) == y).float().mean()), abs=0.011)
-    assert found["shared_loss"] == pytest.approx(float(F.cross_entropy(logits, y)), abs=0.02)  # unbiased variance
+    assert found["shared_accuracy"] == pytest.approx(
+        float((logits.argmax(1) == y).float().mean()), abs=0.011
+    )
+    # unbiased variance
+    assert found["shared_loss"] == pytest.approx(float(F.cross_entropy(logits, y)), abs=0.02)
 
 
 def test_judging_changes_nothing_and_is_the_same_in_any_order() -> None:
@@ -70,7 +76,9 @@ def test_judging_changes_nothing_and_is_the_same_in_any_order() -> None:
     first, second = metric(root), metric(root)
     forwards = [first(arch) for arch in archs]
     assert forwards == [second(arch) for arch in reversed(archs)][::-1]
-    assert all(torch.equal(tensor, before[name]) for name, tensor in root.model.state_dict().items())
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in root.model.state_dict().items()
+    )
 
 
 def test_a_leaf_judges_once_it_is_trained_and_values_go_stale_with_the_weights() -> None:
@@ -79,7 +87,9 @@ def test_a_leaf_judges_once_it_is_trained_and_values_go_stale_with_the_weights()
     leaves = grow(root, by_decision(root.space, "edge0to1"))
     found, arch = (
         metric(root),
-        Architecture({**root.space.sample(Random(0)), "edge0to1": "nor_conv_3x3", "edge1to3": "skip_connect"}),
+        Architecture(
+            {**root.space.sample(Random(0)), "edge0to1": "nor_conv_3x3", "edge1to3": "skip_connect"}
+        ),
     )
     leaf = next(leaf for leaf in leaves if leaf.holds(arch))
     assert found.node(arch) is root
@@ -98,8 +108,16 @@ def test_what_computes_the_same_is_looked_at_once(monkeypatch: pytest.MonkeyPatc
     real = shared.calibrate
     monkeypatch.setattr(shared, "calibrate", lambda *args: calls.append(1) or real(*args))
     found = metric(root, canonical=edges_canonical)
-    dead = {"edge0to2": "skip_connect", "edge1to2": "none", "edge0to3": "none", "edge1to3": "none", "edge2to3": "skip_connect"}
-    values = [found(Architecture({"edge0to1": option, **dead})) for option in root.space["edge0to1"]]
+    dead = {
+        "edge0to2": "skip_connect",
+        "edge1to2": "none",
+        "edge0to3": "none",
+        "edge1to3": "none",
+        "edge2to3": "skip_connect",
+    }
+    values = [
+        found(Architecture({"edge0to1": option, **dead})) for option in root.space["edge0to1"]
+    ]
     assert all(value == values[0] for value in values) and len(calls) == 1
 
 
@@ -135,7 +153,12 @@ def test_a_form_outside_of_the_space_is_not_taken() -> None:
     root = supernet()
     part = Node(root.space.restrict({"edge0to1": ("nor_conv_3x3",)}), root.model)
     arch = part.space.check(
-        {**dict.fromkeys(part.space, "skip_connect"), "edge0to1": "nor_conv_3x3", "edge1to2": "none", "edge1to3": "none"}
+        {
+            **dict.fromkeys(part.space, "skip_connect"),
+            "edge0to1": "nor_conv_3x3",
+            "edge1to2": "none",
+            "edge1to3": "none",
+        }
     )
     assert edges_canonical(arch)["edge0to1"] == "none"
     assert metric(part, canonical=edges_canonical)(arch)["shared_loss"] > 0
@@ -149,12 +172,15 @@ def two_leaves() -> SharedAccuracy:
     for child in grow(root, by_decision(root.space, "edge0to1", groups)):
         train(child, 2)
     held_out = [images(2000 + i) for i in range(4)]
-    return SharedAccuracy(root, [images(1000)[0]], held_out, canonical=edges_canonical, fidelities=(0.25, 0.5, 1.0))
+    return SharedAccuracy(
+        root, [images(1000)[0]], held_out, canonical=edges_canonical, fidelities=(0.25, 0.5, 1.0)
+    )
 
 
 @pytest.mark.parametrize("name", SEARCHERS)
 def test_every_searcher_searches_on_a_tree(name: str, two_leaves: SharedAccuracy) -> None:
-    """Unchanged: what it is told is what the leaf that holds a network gives, at the fidelity that it asked for."""
+    """Unchanged: what it is told is what the leaf that holds a network gives, at the fidelity that
+    it asked for."""
     problem = Problem(two_leaves.root.space, (minimize(two_leaves, name="shared_loss"),))
     asked = f"{name}:population=12" if name == "successive-halving" else name
     archive = run_searcher(problem, make(asked)(problem, 3), trials=24)
@@ -162,7 +188,9 @@ def test_every_searcher_searches_on_a_tree(name: str, two_leaves: SharedAccuracy
     for trial in archive:
         at = trial.candidate.fidelity or 1.0
         leaf = two_leaves.node(trial.arch)
-        alone = SharedAccuracy(leaf, two_leaves.calibration, two_leaves.held_out, fidelities=(0.25, 0.5, 1.0))
+        alone = SharedAccuracy(
+            leaf, two_leaves.calibration, two_leaves.held_out, fidelities=(0.25, 0.5, 1.0)
+        )
         form = edges_canonical(trial.arch)
         if leaf.holds(form):
             assert trial.losses == (alone.at(form, at)["shared_loss"],)

@@ -19,7 +19,10 @@ def test_columns_are_the_options_in_order():
     space = staged(1, 2, (3, 5), (4,))
     arch = space.complete({"s0.depth": 1, "s0.b0.kernel": 5}, Random(0))
     # depth 1 2, b0.kernel 3 5, b0.expand 4, b1.kernel 3 5, b1.expand 4
-    assert one_hot(space, [arch, space.extreme()]).tolist() == [[1, 0, 0, 1, 1, 0, 0, 0], [0, 1, 0, 1, 1, 0, 1, 1]]
+    assert one_hot(space, [arch, space.extreme()]).tolist() == [
+        [1, 0, 0, 1, 1, 0, 0, 0],
+        [0, 1, 0, 1, 1, 0, 1, 1],
+    ]
 
 
 @given(st.integers(0, 10_000))
@@ -31,7 +34,9 @@ def test_rows_are_as_long_as_architectures_and_tell_them_apart(seed):
     assert set(np.unique(rows)) <= {0.0, 1.0}
     assert rows.sum(axis=1).tolist() == [len(arch) for arch in archs]
     assert len({tuple(row) for row in rows}) == len(archs)
-    small = space.restrict({name: options[-1:] for name, options in list(space.options.items())[:1]})
+    small = space.restrict(
+        {name: options[-1:] for name, options in list(space.options.items())[:1]}
+    )
     inside = [arch for arch in archs if small.contains(arch)]
     assert (one_hot(small, inside) == one_hot(space, inside)).all()
 

@@ -15,7 +15,9 @@ def test_every_name_makes_one():
         made = predictor(name, 3)
         assert made.seed == 3 and callable(made.fit) and callable(made.predict)
     assert predictor("forest", 1, trees=7).trees == 7
-    with pytest.raises(UserError, match="no predictor 'forrest'; there are gp, .*; did you mean 'forest'"):
+    with pytest.raises(
+        UserError, match="no predictor 'forrest'; there are gp, .*; did you mean 'forest'"
+    ):
         predictor("forrest")
 
 
@@ -31,4 +33,6 @@ def test_one_without_uncertainty_is_taken_as_sure():
     mean, std = mean_and_std(Plain(), rows)
     assert mean.tolist() == [0, 2, 4] and std.tolist() == [0, 0, 0]
     mean, std = mean_and_std(Forest(0, trees=5).fit(rows, [1.0, 2.0, 9.0]), rows)
-    assert (mean == Forest(0, trees=5).fit(rows, [1.0, 2.0, 9.0]).predict(rows)).all() and std.max() > 0
+    assert (
+        mean == Forest(0, trees=5).fit(rows, [1.0, 2.0, 9.0]).predict(rows)
+    ).all() and std.max() > 0

@@ -1,4 +1,5 @@
-"""Measures of ranking against their definitions, brute force over pairs and tie-breaks, and values by hand."""
+"""Measures of ranking against their definitions, brute force over pairs and tie-breaks, and values
+by hand."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def sides(pairs):
 def orders(score):
     """All orders that fair tie-breaking may give, highest first."""
     found = [
-        o for o in itertools.permutations(range(len(score))) if all(score[a] >= score[b] for a, b in itertools.pairwise(o))
+        o
+        for o in itertools.permutations(range(len(score)))
+        if all(score[a] >= score[b] for a, b in itertools.pairwise(o))
     ]
     assert found
     return found
@@ -35,11 +38,14 @@ def orders(score):
 def test_kendall_counts_pairs(pairs):
     score, truth = sides(pairs)
     signs = [
-        (np.sign(score[i] - score[j]), np.sign(truth[i] - truth[j])) for i, j in itertools.combinations(range(len(pairs)), 2)
+        (np.sign(score[i] - score[j]), np.sign(truth[i] - truth[j]))
+        for i, j in itertools.combinations(range(len(pairs)), 2)
     ]
     untied = sum(bool(a) for a, _ in signs) * sum(bool(b) for _, b in signs)
     if untied:
-        assert kendall(score, truth) == pytest.approx(sum(a * b for a, b in signs) / math.sqrt(untied))
+        assert kendall(score, truth) == pytest.approx(
+            sum(a * b for a, b in signs) / math.sqrt(untied)
+        )
     else:
         assert math.isnan(kendall(score, truth))
 
@@ -87,16 +93,22 @@ def test_ndcg_is_the_mean_over_tie_breaks(pairs, data):
 
     ideal = gained(sorted(range(len(truth)), key=lambda i: -truth[i]))
     if ideal:
-        assert ndcg(score, truth, k) == pytest.approx(np.mean([gained(o) for o in orders(score)]) / ideal)
+        assert ndcg(score, truth, k) == pytest.approx(
+            np.mean([gained(o) for o in orders(score)]) / ideal
+        )
     else:
         assert math.isnan(ndcg(score, truth, k))
 
 
 def test_ndcg_by_hand():
     """Accuracies 3, 2, 0 put in the order 2, 3, 0."""
-    assert ndcg([2, 3, 1], [3, 2, 0]) == pytest.approx((3 + 7 / math.log2(3)) / (7 + 3 / math.log2(3)))
+    assert ndcg([2, 3, 1], [3, 2, 0]) == pytest.approx(
+        (3 + 7 / math.log2(3)) / (7 + 3 / math.log2(3))
+    )
     assert ndcg([9, 8, 7], [94.4, 93.2, 10.0]) == 1
-    assert ndcg([1, 2, 3], [94.4, 93.4, 10.0]) == pytest.approx((0.5 / math.log2(3) + 1 / 2) / (1 + 0.5 / math.log2(3)))
+    assert ndcg([1, 2, 3], [94.4, 93.4, 10.0]) == pytest.approx(
+        (0.5 / math.log2(3) + 1 / 2) / (1 + 0.5 / math.log2(3))
+    )
     assert ndcg([1, 2], [4000.0, 10.0]) == pytest.approx(1 / math.log2(3))  # too large for 2^x
 
 
@@ -108,7 +120,9 @@ def test_regret_of_the_first_pick_is_what_it_loses():
     assert precision_at([1, 3, 2], truth, 2) == 0.5
 
 
-@pytest.mark.parametrize("measure", [kendall, spearman, ndcg, top_regret, lambda a, b: precision_at(a, b, 1)])
+@pytest.mark.parametrize(
+    "measure", [kendall, spearman, ndcg, top_regret, lambda a, b: precision_at(a, b, 1)]
+)
 def test_what_cannot_be_ranked_is_refused(measure):
     for score, truth in ([1, 2], [1]), ([], []), ([[1]], [[1]]):
         with pytest.raises(UserError, match="of equal length"):
@@ -119,7 +133,11 @@ def test_what_cannot_be_ranked_is_refused(measure):
 
 
 def test_impossible_settings_are_refused():
-    for call in (lambda: top_regret([1], [1], 2), lambda: precision_at([1], [1], 0), lambda: ndcg([1], [1], 2)):
+    for call in (
+        lambda: top_regret([1], [1], 2),
+        lambda: precision_at([1], [1], 0),
+        lambda: ndcg([1], [1], 2),
+    ):
         with pytest.raises(UserError, match="give from 1 to 1"):
             call()
     with pytest.raises(UserError, match="nDCG needs values from 0"):

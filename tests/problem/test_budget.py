@@ -21,8 +21,14 @@ def test_units() -> None:
         Limit("latency", "<=", 8.0),
         Limit("memory", "<=", 2.0 * 2**20),
     )
-    assert parse("latency<=0.5s, params>=10k") == (Limit("latency", "<=", 500.0), Limit("params", ">=", 10e3))
-    assert parse("depth<=40, layers<=14") == (Limit("depth", "<=", 40.0), Limit("layers", "<=", 14.0))
+    assert parse("latency<=0.5s, params>=10k") == (
+        Limit("latency", "<=", 500.0),
+        Limit("params", ">=", 10e3),
+    )
+    assert parse("depth<=40, layers<=14") == (
+        Limit("depth", "<=", 40.0),
+        Limit("layers", "<=", 14.0),
+    )
     assert parse("") == ()
 
 
@@ -49,15 +55,24 @@ def test_limit_is_met_at_its_value() -> None:
 
 
 def test_human_reads_back() -> None:
-    assert [human("params", 20_000), human("macs", 1.25e9), human("latency", 8.123), human("memory", 2**21)] == [
-        "20k", "1.25G", "8.12 ms", "2 MiB",
-    ]  # fmt: skip
+    assert [
+        human("params", 20_000),
+        human("macs", 1.25e9),
+        human("latency", 8.123),
+        human("memory", 2**21),
+    ] == ["20k", "1.25G", "8.12 ms", "2 MiB"]
     for text in ("params<=3M", "latency<=8 ms"):
         assert str(parse(text.replace(" ", ""))[0]) == text
 
 
 def test_seconds() -> None:
-    assert [parse_seconds(t) for t in ("90s", "20m", "1h30m", "45", 12)] == [90.0, 1200.0, 5400.0, 45.0, 12.0]
+    assert [parse_seconds(t) for t in ("90s", "20m", "1h30m", "45", 12)] == [
+        90.0,
+        1200.0,
+        5400.0,
+        45.0,
+        12.0,
+    ]
     for wrong in ("", "soon", "5 moons", "-3s"):
         with pytest.raises(UserError, match="cannot be read"):
             parse_seconds(wrong)
@@ -68,7 +83,9 @@ def test_seconds() -> None:
     bound=st.floats(0, 1e12) | st.sampled_from([0.0, 1.0]),
     value=st.floats(0, 1e12) | st.sampled_from([math.inf, math.nan]),
 )
-def test_a_limit_is_broken_by_as_much_as_the_problem_says_whatever_the_operator(op: str, bound: float, value: float) -> None:
+def test_a_limit_is_broken_by_as_much_as_the_problem_says_whatever_the_operator(
+    op: str, bound: float, value: float
+) -> None:
     limit = Limit("params", op, bound)
     high, low = (bound, -math.inf) if op == "<=" else (math.inf, bound)
     constraint = Constraint("params", lambda arch: value, low=low, high=high)
@@ -80,35 +97,64 @@ def test_a_limit_is_broken_by_as_much_as_the_problem_says_whatever_the_operator(
 @pytest.mark.parametrize(
     ("budget", "near", "far"),
     [
-        ("macs<=60M, params>=100k", {"macs": 61.2e6, "params": 120e3}, {"macs": 50e6, "params": 50e3}),
+        (
+            "macs<=60M, params>=100k",
+            {"macs": 61.2e6, "params": 120e3},
+            {"macs": 50e6, "params": 50e3},
+        ),
         ("params>=100k", {"params": 98e3}, {"params": 10e3}),
         ("params>=100k, params<=200k", {"params": 210e3}, {"params": 60e3}),
         ("latency<=8ms, macs>=1M", {"latency": 8.1, "macs": 2e6}, {"latency": 1.0, "macs": 0.5e6}),
     ],
 )
-def test_what_ships_is_the_network_of_the_least_violation(budget: str, near: dict, far: dict) -> None:
+def test_what_ships_is_the_network_of_the_least_violation(
+    budget: str, near: dict, far: dict
+) -> None:
     from archsmith.stages.ship import violation
 
     limits = parse(budget)
-    measured = ([SimpleNamespace(value=values[limit.metric]) for limit in limits] for values in (near, far))
+    measured = (
+        [SimpleNamespace(value=values[limit.metric]) for limit in limits] for values in (near, far)
+    )
     close, off = (violation(limits, rows) for rows in measured)  # type: ignore[arg-type]
     assert 0 < close < off
 
 
 _NAMES = {
-    "params": ("params", "PARAMS", "Parameters", "weights"), "macs": ("macs", "MACs", "flops", "FLOPs", "madds"),
-    "latency": ("latency", "Latency", "lat"), "memory": ("memory", "mem", "RAM"),
-}  # fmt: skip
+    "params": ("params", "PARAMS", "Parameters", "weights"),
+    "macs": ("macs", "MACs", "flops", "FLOPs", "madds"),
+    "latency": ("latency", "Latency", "lat"),
+    "memory": ("memory", "mem", "RAM"),
+}
 _COUNTS = {
-    1.0: ("", " "), 1e3: ("k", " K", " thousand"), 1e6: ("M", " m", " million", " mio"), 1e9: ("G", " B", " billion"),
-}  # fmt: skip
+    1.0: ("", " "),
+    1e3: ("k", " K", " thousand"),
+    1e6: ("M", " m", " million", " mio"),
+    1e9: ("G", " B", " billion"),
+}
 _UNITS = {
-    "params": _COUNTS, "macs": {f: (*u, *(f"{x}FLOPs" for x in u if len(x) < 3), *(f"{x}MACs" for x in u if len(x) < 3))
-                                for f, u in _COUNTS.items()},
-    "latency": {1.0: ("ms", " ms", " milliseconds"), 1e-3: ("us", "\u00b5s", " \u03bcs"), 1e3: ("s", " sec", " seconds")},
-    "memory": {1.0: ("B", " bytes"), 1e3: ("KB", " kB"), 1e6: ("MB", "M"), 2.0**10: ("KiB", " kib"), 2.0**20: ("MiB", " Mi")},
-}  # fmt: skip
-_OPS = {"<=": ("<=", " <= ", "=<", "<", " \u2264 ", "\u2a7d"), ">=": (">=", " >= ", "=>", ">", " \u2265 ")}
+    "params": _COUNTS,
+    "macs": {
+        f: (*u, *(f"{x}FLOPs" for x in u if len(x) < 3), *(f"{x}MACs" for x in u if len(x) < 3))
+        for f, u in _COUNTS.items()
+    },
+    "latency": {
+        1.0: ("ms", " ms", " milliseconds"),
+        1e-3: ("us", "\u00b5s", " \u03bcs"),
+        1e3: ("s", " sec", " seconds"),
+    },
+    "memory": {
+        1.0: ("B", " bytes"),
+        1e3: ("KB", " kB"),
+        1e6: ("MB", "M"),
+        2.0**10: ("KiB", " kib"),
+        2.0**20: ("MiB", " Mi"),
+    },
+}
+_OPS = {
+    "<=": ("<=", " <= ", "=<", "<", " \u2264 ", "\u2a7d"),
+    ">=": (">=", " >= ", "=>", ">", " \u2265 "),
+}
 _DIGITS = ("{:d}", "{:,d}", "{:_d}", "{:d}.0", "{:d}e0", "{:.6e}")
 
 
@@ -119,7 +165,8 @@ def _written(draw: st.DrawFn) -> tuple[str, Limit]:
     factor = draw(st.sampled_from(sorted(_UNITS[metric])))
     number = draw(st.integers(1, 999_999))
     name, sign, unit, digits = (
-        draw(st.sampled_from(words)) for words in (_NAMES[metric], _OPS[op], _UNITS[metric][factor], _DIGITS)
+        draw(st.sampled_from(words))
+        for words in (_NAMES[metric], _OPS[op], _UNITS[metric][factor], _DIGITS)
     )
     return f"{name}{sign}{digits.format(number)}{unit}", Limit(metric, op, number * factor)
 
@@ -128,8 +175,12 @@ def _written(draw: st.DrawFn) -> tuple[str, Limit]:
     st.lists(_written(), min_size=1, max_size=3, unique_by=lambda one: one[1].metric),
     st.sampled_from([",", ", ", "; ", " and ", " ", " , ,"]),
 )
-def test_a_limit_is_the_same_however_it_is_written(written: list[tuple[str, Limit]], between: str) -> None:
-    found = parse(between.join(text for text, _ in written) + ("," if between.startswith(",") else ""))
+def test_a_limit_is_the_same_however_it_is_written(
+    written: list[tuple[str, Limit]], between: str
+) -> None:
+    found = parse(
+        between.join(text for text, _ in written) + ("," if between.startswith(",") else "")
+    )
     assert [(f.metric, f.op) for f in found] == [(limit.metric, limit.op) for _, limit in written]
     assert [f.value for f in found] == pytest.approx([limit.value for _, limit in written])
 
@@ -181,7 +232,9 @@ def test_what_could_be_meant_otherwise_is_noted(text: str, said: str) -> None:
     assert said in " ".join(read(text)[1])
 
 
-@pytest.mark.parametrize("text", ["params<=3M", "macs<=60MMACs, latency<=8 ms", "memory<=2MiB", "depth<=40"])
+@pytest.mark.parametrize(
+    "text", ["params<=3M", "macs<=60MMACs, latency<=8 ms", "memory<=2MiB", "depth<=40"]
+)
 def test_what_is_clear_needs_no_note(text: str) -> None:
     assert read(text)[1] == ()
 
@@ -211,27 +264,44 @@ def test_what_cannot_be_read_is_answered_with_the_form_that_works(text: str, sai
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
-        ("45 min", 2700), ("45 m", 2700), ("45mins", 2700), ("1h30", 5400), ("1h30m", 5400), ("1 h 30 min", 5400), ("90 s", 90),
-        ("1.5h", 5400), (".5 hours", 1800), ("20m30", 1230), ("1:30:00", 5400), ("2d", 172_800), ("5 minutes", 300),
+        ("45 min", 2700),
+        ("45 m", 2700),
+        ("45mins", 2700),
+        ("1h30", 5400),
+        ("1h30m", 5400),
+        ("1 h 30 min", 5400),
+        ("90 s", 90),
+        ("1.5h", 5400),
+        (".5 hours", 1800),
+        ("20m30", 1230),
+        ("1:30:00", 5400),
+        ("2d", 172_800),
+        ("5 minutes", 300),
     ],
-)  # fmt: skip
+)
 def test_a_time_is_the_same_however_it_is_written(text: str, seconds: float) -> None:
     assert parse_seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["inf", "nan", "1e999", "0", "0s", "400d", "1:30", "1m 1h", "30 30"])
+@pytest.mark.parametrize(
+    "text", ["inf", "nan", "1e999", "0", "0s", "400d", "1:30", "1m 1h", "30 30"]
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="write 90s"):
         parse_seconds(text)
 
 
 def test_the_unit_that_was_taken_is_noted() -> None:
-    assert "5 seconds; write 5m" in read_seconds("5")[1][0] and "1 h 30 min" in read_seconds("1h30")[1][0]
+    assert (
+        "5 seconds; write 5m" in read_seconds("5")[1][0]
+        and ("1 h 30 min") in read_seconds("1h30")[1][0]
+    )
     assert read_seconds("5m")[1] == ()
 
 
 @pytest.mark.parametrize(
-    "text", ["params<=3,5M", "params<=0,3M", "macs<=1,5G, params<=3M", "latency<=8,5", "depth<=5,6 layers"]
+    "text",
+    ["params<=3,5M", "params<=0,3M", "macs<=1,5G, params<=3M", "latency<=8,5", "depth<=5,6 layers"],
 )
 def test_a_comma_that_may_be_a_decimal_one_is_asked_about(text: str) -> None:
     with pytest.raises(UserError, match="can be read in two ways"):

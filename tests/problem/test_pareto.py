@@ -13,17 +13,25 @@ from hypothesis import strategies as st
 from archsmith.errors import UserError
 from archsmith.problem.pareto import crowding, dominates, front, fronts, hypervolume
 
-clouds = st.integers(1, 4).flatmap(lambda d: st.lists(st.tuples(*[st.integers(0, 5)] * d), min_size=0, max_size=30))
+clouds = st.integers(1, 4).flatmap(
+    lambda d: st.lists(st.tuples(*[st.integers(0, 5)] * d), min_size=0, max_size=30)
+)
 
 
 def test_dominance():
-    assert dominates((1, 2), (1, 3)) and not dominates((1, 2), (1, 2)) and not dominates((1, 3), (2, 2))
+    assert (
+        dominates((1, 2), (1, 3))
+        and not dominates((1, 2), (1, 2))
+        and not dominates((1, 3), (2, 2))
+    )
 
 
 @given(clouds)
 @settings(max_examples=300, deadline=None)
 def test_the_front_is_what_nothing_dominates(points):
-    assert front(points) == [i for i, p in enumerate(points) if not any(dominates(q, p) for q in points)]
+    assert front(points) == [
+        i for i, p in enumerate(points) if not any(dominates(q, p) for q in points)
+    ]
 
 
 @given(clouds)
@@ -41,7 +49,9 @@ def test_fronts_of_pymoo_are_the_same():
 
     for d in (2, 3):
         points = np.random.default_rng(d).integers(0, 12, (200, d)).astype(float)
-        assert fronts(points.tolist()) == [sorted(f.tolist()) for f in NonDominatedSorting().do(points)]
+        assert fronts(points.tolist()) == [
+            sorted(f.tolist()) for f in NonDominatedSorting().do(points)
+        ]
 
 
 def test_crowding_by_hand():
@@ -53,7 +63,9 @@ def test_crowding_by_hand():
 def test_hypervolume_in_closed_form():
     assert hypervolume([(1, 1)], (3, 4)) == 6
     assert hypervolume([(1, 2), (2, 1), (2, 2), (5, 0)], (3, 3)) == 3
-    assert hypervolume([(1, 1, 1), (2, 0, 2)], (3, 3, 3)) == pytest.approx(8 + 1 * 3 * 1 - 1 * 2 * 1)
+    assert hypervolume([(1, 1, 1), (2, 0, 2)], (3, 3, 3)) == pytest.approx(
+        8 + 1 * 3 * 1 - 1 * 2 * 1
+    )
     assert hypervolume([(2,), (1,)], (4,)) == 3
     assert hypervolume([], (1, 1)) == 0 and hypervolume([(1, 1)], (1, 1)) == 0
 
@@ -65,7 +77,9 @@ def test_the_plane_agrees_with_pymoo(seed):
 
     rng = Random(seed)
     points = [(rng.random(), rng.random()) for _ in range(rng.randint(1, 20))]
-    assert hypervolume(points, (0.9, 0.8)) == pytest.approx(float(HV(ref_point=np.array([0.9, 0.8]))(np.array(points))))
+    assert hypervolume(points, (0.9, 0.8)) == pytest.approx(
+        float(HV(ref_point=np.array([0.9, 0.8]))(np.array(points)))
+    )
 
 
 def test_nonsense_is_refused():

@@ -51,8 +51,12 @@ def costs(arch):
 
 def test_an_infeasible_candidate_never_pays_for_an_objective():
     score, cost = Counted(lambda a: a["d0"] + a["d1"], "score"), Counted(costs)
-    problem = Problem(SPACE, [maximize(score)], [at_most(cost, 50, "params"), at_most(cost, 500, "macs")])
-    good, bad, worse = problem.evaluate([Candidate(arch(5, 5)), Candidate(arch(6, 1)), Candidate(arch(9, 9))], stage="s")
+    problem = Problem(
+        SPACE, [maximize(score)], [at_most(cost, 50, "params"), at_most(cost, 500, "macs")]
+    )
+    good, bad, worse = problem.evaluate(
+        [Candidate(arch(5, 5)), Candidate(arch(6, 1)), Candidate(arch(9, 9))], stage="s"
+    )
     assert score.calls == [arch(5, 5)]
     assert len(cost.calls) == 3  # once per candidate, for two constraints
     assert good.metrics == {"params": 50, "macs": 500, "score": 10}
@@ -65,7 +69,9 @@ def test_an_infeasible_candidate_never_pays_for_an_objective():
 
 def test_objectives_and_constraints_share_a_call_and_extra_parts_are_kept():
     cost = Counted(lambda a: {**costs(a), "memory": 7, "note": "text", "odd": math.nan})
-    problem = Problem(SPACE, [minimize(cost, "macs"), minimize(cost, "params")], [at_most(cost, 50, "params")])
+    problem = Problem(
+        SPACE, [minimize(cost, "macs"), minimize(cost, "params")], [at_most(cost, 50, "params")]
+    )
     (trial,) = problem.evaluate([Candidate(arch(1, 2))])
     assert len(cost.calls) == 1
     assert trial.losses == (200, 10)
@@ -107,7 +113,9 @@ def test_a_metric_that_raises_or_gives_nonsense_makes_a_failed_trial():
         None,
     ]
     assert all(t.failed and not t.feasible and t.losses == () for t in trials[1:7])
-    (trial,) = Problem(SPACE, maximize(lambda a: 1, "one"), at_most(fails, 3)).evaluate([Candidate(arch(1, 0))])
+    (trial,) = Problem(SPACE, maximize(lambda a: 1, "one"), at_most(fails, 3)).evaluate(
+        [Candidate(arch(1, 0))]
+    )
     assert trial.reason == "RuntimeError: out of memory" and trial.losses == ()
 
 
@@ -180,11 +188,21 @@ def test_a_candidate_is_measured_and_charged_at_its_fidelity():
     score = Epochs()
     problem = Problem(SPACE, maximize(score), at_most(costs, 50, "params"))
     assert problem.fidelities == (4, 12, 36)
-    asked = [Candidate(arch(2, 0), 4), Candidate(arch(2, 0), 12), Candidate(arch(3, 1)), Candidate(arch(6, 0), 4)]
+    asked = [
+        Candidate(arch(2, 0), 4),
+        Candidate(arch(2, 0), 12),
+        Candidate(arch(3, 1)),
+        Candidate(arch(6, 0), 4),
+    ]
     low, middle, full, infeasible = problem.evaluate(asked)
     assert score.asked == [(arch(2, 0), 4), (arch(2, 0), 12), (arch(3, 1), 36)]
     assert [t.losses for t in (low, middle, full, infeasible)] == [(-8,), (-24,), (-108,), ()]
-    assert [t.cost.get("simulated_seconds") for t in (low, middle, full, infeasible)] == [4, 12, 72, None]
+    assert [t.cost.get("simulated_seconds") for t in (low, middle, full, infeasible)] == [
+        4,
+        12,
+        72,
+        None,
+    ]
     assert low.candidate.fidelity == 4 and low.metrics["epochs"] == 4
     (odd,) = problem.evaluate([Candidate(arch(1, 0), 5)])
     assert odd.reason == "ValueError: not recorded at 5" and "simulated_seconds" not in odd.cost
@@ -193,12 +211,18 @@ def test_a_candidate_is_measured_and_charged_at_its_fidelity():
 def test_a_fidelity_means_nothing_to_a_metric_that_has_none():
     problem = Problem(SPACE, maximize(lambda a: a["d0"], "d0"))
     assert problem.fidelities == () and Problem(SPACE).fidelities == ()
-    assert [t.losses for t in problem.evaluate([Candidate(arch(2, 0), 4), Candidate(arch(3, 0))])] == [(-2,), (-3,)]
+    assert [
+        t.losses for t in problem.evaluate([Candidate(arch(2, 0), 4), Candidate(arch(3, 0))])
+    ] == [(-2,), (-3,)]
 
 
 def test_an_unknown_part_is_the_users_mistake():
     problem = Problem(SPACE, [], at_most(costs, 3, "parms"))
-    with pytest.raises(UserError, match=r"costs gives params, macs, but no 'parms'; did you mean 'params'\?"):
+    with pytest.raises(
+        UserError,
+        match=r"costs gives params, macs, but no 'parms'; did you mean "
+        r"'params'\?",
+    ):
         problem.evaluate([Candidate(arch(0, 0))])
 
 
@@ -218,7 +242,13 @@ def test_what_makes_no_sense_is_refused():
 
 def test_violation_is_the_sum_of_relative_excesses():
     problem = Problem(
-        SPACE, [], [at_most(costs, 50, "params"), between(lambda a: 0, 10, 20, "ms"), at_least(lambda a: 0, 0, "z")]
+        SPACE,
+        [],
+        [
+            at_most(costs, 50, "params"),
+            between(lambda a: 0, 10, 20, "ms"),
+            at_least(lambda a: 0, 0, "z"),
+        ],
     )
     assert problem.violation({"params": 50, "ms": 10, "z": 0}) == 0
     assert problem.violation({"params": 75, "ms": 5, "z": -2}) == pytest.approx(0.5 + 0.5 + 2)
@@ -236,5 +266,9 @@ def test_constraints_read_as_users_write_them():
 def test_rank_puts_failures_last_and_infeasible_before_them():
     one = Candidate(arch(0, 0))
     best, good = Trial(one, losses=(1.0,)), Trial(one, losses=(2.0,))
-    near, far, failed = Trial(one, violation=0.1), Trial(one, violation=math.inf), Trial(one, reason="no")
+    near, far, failed = (
+        Trial(one, violation=0.1),
+        Trial(one, violation=math.inf),
+        Trial(one, reason="no"),
+    )
     assert sorted([failed, far, near, good, best], key=rank) == [best, good, near, far, failed]

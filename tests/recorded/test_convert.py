@@ -1,4 +1,5 @@
-"""The converter: tables, JSON and pickles to one file with hashes that loads the same; what would run code is refused."""
+"""The converter: tables, JSON and pickles to one file with hashes that loads the same; what would
+run code is refused."""
 
 from __future__ import annotations
 
@@ -15,7 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded_tables import ecnas_rows, nasbench201_rows, ofa_folder, oneshot_rows, table, transnas_rows
+from recorded_tables import (
+    ecnas_rows,
+    nasbench201_rows,
+    ofa_folder,
+    oneshot_rows,
+    table,
+    transnas_rows,
+)
 
 from archsmith.errors import Damaged, UserError
 from archsmith.recorded import load
@@ -46,7 +54,9 @@ def same(first, second) -> None:
         ("transnas", "transnas:jigsaw", transnas_rows()),
     ],
 )
-def test_a_converted_table_loads_as_the_table(tmp_path: Path, kind: str, name: str, rows: list[dict]) -> None:
+def test_a_converted_table_loads_as_the_table(
+    tmp_path: Path, kind: str, name: str, rows: list[dict]
+) -> None:
     path = table(tmp_path / "t.csv", rows)
     written = convert(kind, path, tmp_path / f"{kind}.npz")
     assert written["rows"] == len(rows)
@@ -54,10 +64,14 @@ def test_a_converted_table_loads_as_the_table(tmp_path: Path, kind: str, name: s
     same(load(name, path), fresh)
     assert fresh.facts["sha256"] == written["sha256"] and fresh.facts["source"] == "t.csv"
     same(fresh, load(name, tmp_path))  # found in its folder
-    (tmp_path / "t.json").write_text(json.dumps([{k: None if v == "" else v for k, v in row.items()} for row in rows]))
+    (tmp_path / "t.json").write_text(
+        json.dumps([{k: None if v == "" else v for k, v in row.items()} for row in rows])
+    )
     convert(kind, tmp_path / "t.json", tmp_path / "j.npz")
     same(fresh, load(name, tmp_path / "j.npz"))
-    (tmp_path / "t.pkl").write_bytes(pickle.dumps({column: [row[column] for row in rows] for column in rows[0]}))
+    (tmp_path / "t.pkl").write_bytes(
+        pickle.dumps({column: [row[column] for row in rows] for column in rows[0]})
+    )
     convert(kind, tmp_path / "t.pkl", tmp_path / "p.npz")
     same(fresh, load(name, tmp_path / "p.npz"))
 
@@ -70,7 +84,11 @@ def test_the_file_is_the_same_every_time_and_holds_no_objects(tmp_path: Path) ->
     with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
         assert all(file[name].dtype.kind in "Sfu" for name in file.files)
         about = json.loads(file["about"].tobytes())
-    assert about["kind"] == "nasbench201" and about["source"] == "t.csv" and len(about["source_sha256"]) == 64
+    assert (
+        about["kind"] == "nasbench201"
+        and about["source"] == "t.csv"
+        and len(about["source_sha256"]) == 64
+    )
 
 
 def test_a_changed_a_torn_and_a_foreign_file_are_refused(tmp_path: Path) -> None:
@@ -132,18 +150,23 @@ def test_the_command_line(tmp_path: Path, capsys) -> None:
     assert "there is no" in capsys.readouterr().err
 
 
-# -- the publishers' layouts -----------------------------------------------------------------------------------------------
+# -- the publishers' layouts -----------------------------------------------------------------------
 
 
 def run(epochs: int, sets: dict[str, float], params: float = 0.5, number=float) -> dict:
-    """One training as NAS-Bench-201 keeps it: accuracies rise by one a epoch to the given last value."""
+    """One training as NAS-Bench-201 keeps it: accuracies rise by one a epoch to the given last
+    value."""
     return {
         "epochs": epochs,
         "params": number(params),
         "flop": number(2 * params),
         "net_state_dict": None,
         "train_times": collections.OrderedDict((epoch, number(10.0)) for epoch in range(epochs)),
-        "eval_acc1es": {f"{s}@{e}": number(last - epochs + 1 + e) for s, last in sets.items() for e in range(epochs)},
+        "eval_acc1es": {
+            f"{s}@{e}": number(last - epochs + 1 + e)
+            for s, last in sets.items()
+            for e in range(epochs)
+        },
         "eval_times": {f"{s}@{e}": number(2.0) for s in sets for e in range(epochs)},
     }
 
@@ -151,11 +174,25 @@ def run(epochs: int, sets: dict[str, float], params: float = 0.5, number=float) 
 def nasbench201_content(short: str = "12", full: str = "200", number=float) -> dict:
     infos = {}
     for index in (0, 1):
-        few = {("cifar10-valid", 777): run(12, {"x-valid": 80.0 + index, "ori-test": 7.0}, number=number)}
+        few = {
+            ("cifar10-valid", 777): run(
+                12, {"x-valid": 80.0 + index, "ori-test": 7.0}, number=number
+            )
+        }
         few |= {("cifar100", 777): run(12, {"x-valid": 40.0 + index, "x-test": 7.0}, number=number)}
-        many = {("cifar10", seed): run(20, {"ori-test": 90.0 + index + seed / 1000}, number=number) for seed in (888, 777)}
-        many |= {("cifar100", 777): run(20, {"x-valid": 7.0, "x-test": 70.0 + index, "ori-test": 7.0}, number=number)}
-        infos[index] = {short: {"all_results": few, "arch_index": index}, full: {"all_results": many, "arch_index": index}}
+        many = {
+            ("cifar10", seed): run(20, {"ori-test": 90.0 + index + seed / 1000}, number=number)
+            for seed in (888, 777)
+        }
+        many |= {
+            ("cifar100", 777): run(
+                20, {"x-valid": 7.0, "x-test": 70.0 + index, "ori-test": 7.0}, number=number
+            )
+        }
+        infos[index] = {
+            short: {"all_results": few, "arch_index": index},
+            full: {"all_results": many, "arch_index": index},
+        }
     return {"meta_archs": CELLS, "arch2infos": infos, "evaluated_indexes": {0, 1}}
 
 
@@ -167,7 +204,10 @@ def check_nasbench201(path: Path) -> None:
     assert recorded.truth(second) == pytest.approx(91 + (0.777 + 0.888) / 2)
     assert recorded.records["accuracy_seed1"](second) == pytest.approx(91.777)
     assert recorded.score.cost(second) == {"simulated_seconds": 122.0}
-    assert (recorded.records["params"](second), recorded.records["macs"](second)) == (500000, 1000000)
+    assert (recorded.records["params"](second), recorded.records["macs"](second)) == (
+        500000,
+        1000000,
+    )
     other = load("nasbench201:cifar100", path)
     assert (other.score(second), other.truth(second)) == (41.0, 71.0)
     assert "as recorded" in other.facts["simulated_seconds"]
@@ -185,7 +225,8 @@ def test_nasbench201_as_its_publishers_pickle_it(tmp_path: Path, protocol: int, 
 
 
 def test_nasbench201_as_torch_saves_it(tmp_path: Path) -> None:
-    """The zip form of torch files, and the older one of several pickles after another, with the first benchmark's names."""
+    """The zip form of torch files, and the older one of several pickles after another, with the
+    first benchmark's names."""
     content = nasbench201_content("less", "full")
     with zipfile.ZipFile(tmp_path / "new.pth", "w") as file:
         file.writestr("new/data.pkl", pickle.dumps(content, protocol=2))
@@ -213,22 +254,33 @@ def test_nasbench201_as_a_folder(tmp_path: Path) -> None:
 
 def test_transnas_as_its_publishers_pickle_it(tmp_path: Path) -> None:
     codes = [row["arch_str"] for row in transnas_rows(2)]
-    metrics = {"valid_top1": [1.0, 2.0, 50.0], "test_top1": [1.0, 2.0, 49.0], "valid_loss": [3.0, 2.0, 1.0]}
+    metrics = {
+        "valid_top1": [1.0, 2.0, 50.0],
+        "test_top1": [1.0, 2.0, 49.0],
+        "valid_loss": [3.0, 2.0, 1.0],
+    }
     layout = {"metrics": {"valid_neg_loss": [-2.0, -0.5]}}
-    micro = {code: {"jigsaw": {"metrics": metrics, "total_epochs": 3}, "room_layout": layout} for code in codes}
+    micro = {
+        code: {"jigsaw": {"metrics": metrics, "total_epochs": 3}, "room_layout": layout}
+        for code in codes
+    }
     content = {"data": {"micro": micro, "macro": {"64-1234-basic": {}}}, "task_list": ["jigsaw"]}
     (tmp_path / "t.pth").write_bytes(gzip.compress(pickle.dumps(content, protocol=2)))
     convert("transnas", tmp_path / "t.pth", tmp_path / "t.npz")
     recorded = load("transnas:jigsaw", tmp_path / "t.npz")
     assert [recorded.truth(arch) for arch in recorded.archs()] == [50.0, 50.0]
     columns = read(KINDS["transnas"], tmp_path / "t.npz")
-    assert columns["jigsaw_test"][0] == 49.0 and columns["room_layout_valid"][0] == -0.5 and "normal_valid" not in columns
+    assert (
+        columns["jigsaw_test"][0] == 49.0
+        and columns["room_layout_valid"][0] == -0.5
+        and "normal_valid" not in columns
+    )
     (tmp_path / "t.pkl").write_bytes(pickle.dumps({"micro": {}}))
     with pytest.raises(UserError, match="not the layout of TransNAS"):
         convert("transnas", tmp_path / "t.pkl", tmp_path / "t.npz")
 
 
-# -- pickles of strangers --------------------------------------------------------------------------------------------------
+# -- pickles of strangers --------------------------------------------------------------------------
 
 
 def pickled(path: Path, content: object, protocol: int = 4) -> Path:
@@ -237,7 +289,9 @@ def pickled(path: Path, content: object, protocol: int = 4) -> Path:
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
-def test_containers_numbers_and_arrays_come_through_as_plain_values(tmp_path: Path, protocol: int) -> None:
+def test_containers_numbers_and_arrays_come_through_as_plain_values(
+    tmp_path: Path, protocol: int
+) -> None:
     content = {
         "list": [1, 2.5, None, True, "text", (1, 2), 10**30],
         "set": {1, 2},
@@ -255,8 +309,15 @@ def test_containers_numbers_and_arrays_come_through_as_plain_values(tmp_path: Pa
     }
     found = read_pickle(pickled(tmp_path / "a.pkl", content, protocol))
     assert found["scalars"] == [0.1, 0.5, -3, True, 200] and type(found["scalars"][0]) is float
-    assert found["array"] == [[0, 1, 2], [3, 4, 5]] and found["fortran"] == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
-    assert found["big_endian"] == [1.5, -2.0] and found["texts"] == ["ab", "c"] and found["flags"] == [True, False]
+    assert found["array"] == [[0, 1, 2], [3, 4, 5]] and found["fortran"] == [
+        [0.0, 1.0, 2.0],
+        [3.0, 4.0, 5.0],
+    ]
+    assert (
+        found["big_endian"] == [1.5, -2.0]
+        and found["texts"] == ["ab", "c"]
+        and found["flags"] == [True, False]
+    )
     assert found["empty"] == []
     plain = ("list", "set", "frozen", "ordered", "default", "bytes")
     assert {name: found[name] for name in plain} == {name: content[name] for name in plain}
@@ -321,7 +382,8 @@ HANDMADE = {
     "a name from the registry of extensions": b"\x80\x02\x82\x01.",
     "a tensor": b"\x80\x02X\x01\x00\x00\x00aQ.",
     "the old way to make an instance": b"(i__main__\nX\n.",
-    "flags set on a type of number": b"cnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI63\ntb.",
+    "flags set on a type of "
+    "number": b"cnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI63\ntb.",
     "a type of objects": b"cnumpy\ndtype\n(S'O8'\nI0\nI1\ntR.",
     "records": b"cnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\nN(S'a'\nt}I-1\nI-1\nI0\ntb.",
     "half a file": b"\x80\x04\x95",
@@ -333,7 +395,8 @@ HANDMADE = {
 @pytest.mark.parametrize("what", HANDMADE)
 def test_handmade_pickles_do_no_harm(tmp_path: Path, what: str) -> None:
     (tmp_path / "a.pkl").write_bytes(HANDMADE[what])
-    if what == "flags set on a type of number":  # read as far as it means something: the flags are not
+    # read as far as it means something: the flags are not
+    if what == "flags set on a type of number":
         assert read_pickle(tmp_path / "a.pkl").values(np.float64(1.5).tobytes(), (), "C") == 1.5
         assert np.dtype("f8").flags == 0
     else:
@@ -343,7 +406,10 @@ def test_handmade_pickles_do_no_harm(tmp_path: Path, what: str) -> None:
 
 def test_sizes_that_the_file_only_claims_cost_nothing(tmp_path: Path) -> None:
     array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
-    state = b"(I1\n(I1000000000000\nI0\ntcnumpy\ndtype\n(S'f8'\nI0\nI1\ntRI00\nc_codecs\nencode\n(V\nS'latin1'\ntRtb."
+    state = (
+        b"(I1\n(I1000000000000\nI0\ntcnumpy\ndtype\n(S'f8'\nI0\nI1\ntRI00\n"
+        b"c_codecs\nencode\n(V\nS'latin1'\ntRtb."
+    )
     (tmp_path / "a.pkl").write_bytes(array + state)
     assert read_pickle(tmp_path / "a.pkl") == []
     (tmp_path / "a.pkl").write_bytes(b"cnumpy\nndarray\n((I1000000000000\nttR.")

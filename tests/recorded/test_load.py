@@ -1,4 +1,5 @@
-"""The table of benchmarks, and each benchmark on small made-up results: what a search sees, what judges it, the facts."""
+"""The table of benchmarks, and each benchmark on small made-up results: what a search sees, what
+judges it, the facts."""
 
 from __future__ import annotations
 
@@ -20,12 +21,26 @@ from archsmith.spaces.catalog.nasbench201 import NASBENCH201, nasbench201_arch
 from archsmith.spaces.catalog.ofa import OFA, ofa_arch
 
 FACTS = {
-    *("title", "source", "licence", "file", "sha256", "score", "truth", "unit", "optimum", "best", "noise", "surrogate"),
+    *(
+        "title",
+        "source",
+        "licence",
+        "file",
+        "sha256",
+        "score",
+        "truth",
+        "unit",
+        "optimum",
+        "best",
+        "noise",
+        "surrogate",
+    ),
     *("simulated_seconds", "complete", "count", "truth_fidelity"),
 }
 RECORDED_TASKS = ("transnas:jigsaw", "transnas:room_layout")  # those in the small table
 NAMES = [name for name in BENCHMARKS if not name.startswith("transnas") or name in RECORDED_TASKS]
-NAMES = [name for name in NAMES if name not in ("nasbench1shot1:2", "ecnas:5")]  # no rows of these either
+# no rows of these either
+NAMES = [name for name in NAMES if name not in ("nasbench1shot1:2", "ecnas:5")]
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +62,16 @@ def test_every_benchmark_keeps_the_contract(name: str, folder: Path) -> None:
         assert math.isfinite(recorded.score(arch)) and math.isfinite(recorded.truth(arch))
         assert arch in recorded.rows
     for metric in (recorded.score, recorded.truth):
-        assert metric.batch(list(archs)) == pytest.approx([metric(arch) for arch in archs], rel=1e-6)
+        assert metric.batch(list(archs)) == pytest.approx(
+            [metric(arch) for arch in archs], rel=1e-6
+        )
     if (best := recorded.facts["optimum"]) is not None:
         assert best == max(recorded.truth(arch) for arch in archs)
     copied = pickle.loads(pickle.dumps(recorded))  # workers get copies
-    for arch in (*archs[:1], *(recorded.space.sample(Random(0)) for _ in range(recorded.facts["complete"]))):
+    for arch in (
+        *archs[:1],
+        *(recorded.space.sample(Random(0)) for _ in range(recorded.facts["complete"])),
+    ):
         assert copied.truth(arch) == recorded.truth(arch)
 
 
@@ -69,7 +89,9 @@ def test_a_search_over_a_benchmark_charges_what_was_recorded(name: str, folder: 
 def test_what_was_not_recorded_fails_and_is_not_made_up(folder: Path) -> None:
     recorded = load("nasbench201:cifar10", folder)
     known = set(recorded.archs())
-    missing = next(arch for arch in map(NASBENCH201.sample, map(Random, range(100, 200))) if arch not in known)
+    missing = next(
+        arch for arch in map(NASBENCH201.sample, map(Random, range(100, 200))) if arch not in known
+    )
     with pytest.raises(EvaluationFailed, match="no record"):
         recorded.score(missing)
     trial = Problem(recorded.space, [maximize(recorded.truth)]).evaluate([Candidate(missing)])[0]
@@ -79,7 +101,7 @@ def test_what_was_not_recorded_fails_and_is_not_made_up(folder: Path) -> None:
         recorded.records["accuracy_seed2"](recorded.archs()[0])
 
 
-# -- one by one ------------------------------------------------------------------------------------------------------------
+# -- one by one ------------------------------------------------------------------------------------
 
 
 def test_nasbench201_reads_the_columns_of_its_data_set(folder: Path) -> None:
@@ -111,7 +133,13 @@ def test_isomorphic_cells_of_1shot1_share_a_record(folder: Path) -> None:
     recorded = load("nasbench1shot1:1", folder)
     assert recorded.facts["count"] == 3
     conv, pool = "conv3x3-bn-relu", "maxpool3x3"
-    known = {"node1.op": conv, "node2.op": conv, "node3.op": pool, "node4.op": conv, "node2.parents": (0, 1)}
+    known = {
+        "node1.op": conv,
+        "node2.op": conv,
+        "node3.op": pool,
+        "node4.op": conv,
+        "node2.parents": (0, 1),
+    }
     arch = {**known, "node3.parents": (0, 1), "node4.parents": (1, 2), "output.parents": (0, 3)}
     arch = recorded.space.check({name: arch[name] for name in recorded.space})
     assert arch not in recorded.archs()
@@ -140,14 +168,20 @@ def test_darts_cells_listed_twice_are_averaged(folder: Path) -> None:
     assert recorded.archs() == (first, second)
     assert (recorded.truth(first), recorded.truth(second)) == (93.0, 93.0)
     assert recorded.records["flops_m"](first) == 101.0
-    assert recorded.facts["noise"] == {"between predictions of one cell": pytest.approx(math.sqrt(2))}
+    assert recorded.facts["noise"] == {
+        "between predictions of one cell": pytest.approx(math.sqrt(2))
+    }
     assert "surrogate" in recorded.facts["surrogate"]
 
 
 def test_transnas_says_that_a_search_sees_what_it_is_judged_by(folder: Path) -> None:
     recorded = load("transnas:room_layout", folder)
-    assert recorded.score is recorded.truth and "nothing else is recorded" in recorded.facts["truth"]
-    assert recorded.facts["unit"] == "negative loss" and recorded.facts["optimum"] == pytest.approx(-0.6)
+    assert (
+        recorded.score is recorded.truth and ("nothing else is recorded") in recorded.facts["truth"]
+    )
+    assert recorded.facts["unit"] == ("negative loss") and recorded.facts[
+        "optimum"
+    ] == pytest.approx(-0.6)
     with pytest.raises(UserError, match="normal_valid"):
         load("transnas:normal", folder)
 
@@ -199,7 +233,10 @@ def test_the_toy_needs_no_data_and_is_the_same_every_time(monkeypatch) -> None:
     unconnected = nasbench201_arch("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     assert first.truth(unconnected) == 10.0 and 85 < first.facts["optimum"] < 95
     # Fidelities disagree: the best at 4 epochs is not the best at 108.
-    best = {epochs: max(archs, key=lambda arch, e=epochs: first.score.at(arch, e)) for epochs in (4, 108)}
+    best = {
+        epochs: max(archs, key=lambda arch, e=epochs: first.score.at(arch, e))
+        for epochs in (4, 108)
+    }
     assert first.truth(best[108]) - first.truth(best[4]) > 1
     assert first.truth(best[108]) > first.facts["optimum"] - 1
 
@@ -209,13 +246,15 @@ def test_the_faithful_curve_ends_in_the_truth(folder: Path) -> None:
     curve, arch = faithful(recorded), recorded.archs()[2]
     assert curve.fidelities == (12.0, 200.0)
     assert curve(arch) == recorded.truth(arch) and curve.at(arch, 12) == recorded.score(arch)
-    assert curve.cost(arch)[SIMULATED] == pytest.approx(recorded.score.cost(arch)[SIMULATED] * 200 / 12)
+    assert curve.cost(arch)[SIMULATED] == pytest.approx(
+        recorded.score.cost(arch)[SIMULATED] * 200 / 12
+    )
     assert curve.cost(arch, 12) == recorded.score.cost(arch)
     with pytest.raises(UserError, match="no fidelities"):
         faithful(load("transnas:jigsaw", folder))
 
 
-# -- mistakes --------------------------------------------------------------------------------------------------------------
+# -- mistakes --------------------------------------------------------------------------------------
 
 
 def test_unknown_names_and_missing_data_say_what_to_do(tmp_path: Path, monkeypatch) -> None:
@@ -241,7 +280,10 @@ def test_broken_tables_are_refused_with_their_place(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "1,2\n")
     with pytest.raises(UserError, match="line 3: 2 values"):
         load("nasbench201:cifar10", path)
-    path = table(tmp_path / "a.csv", [{k: v for k, v in row.items() if k != "c100_valid_acc_12ep"} for row in rows])
+    path = table(
+        tmp_path / "a.csv",
+        [{k: v for k, v in row.items() if k != "c100_valid_acc_12ep"} for row in rows],
+    )
     with pytest.raises(UserError, match="no column 'c100_valid_acc_12ep'"):
         load("nasbench201:cifar100", path)
     path = table(tmp_path / "a.csv", [{**row, "module_adjacency": "?"} for row in oneshot_rows()])

@@ -1,4 +1,5 @@
-"""NAS-Bench-101 and EC-NAS files, written here byte by byte from the description of their layout."""
+"""NAS-Bench-101 and EC-NAS files, written here byte by byte from the description of their
+layout."""
 
 from __future__ import annotations
 
@@ -47,21 +48,33 @@ def message(fields: list[tuple[int, int | float | bytes]]) -> bytes:
     return out
 
 
-def record(cell: str, epochs: int, matrix, operations, last: list[tuple[int, float | bytes]], params: int = 300) -> bytes:
+def record(
+    cell: str,
+    epochs: int,
+    matrix,
+    operations,
+    last: list[tuple[int, float | bytes]],
+    params: int = 300,
+) -> bytes:
     """One training in the file's framing; checksums are zero."""
     before = message([(1, 0.0), (2, 0.0), (3, 0.1), (4, 0.1), (5, 0.1)])
     metrics = message([(1, before), (1, before), (1, message(last)), (2, params), (3, 999.0)])
     bits = "".join(str(bit) for row in matrix for bit in row)
-    content = json.dumps([cell, epochs, bits, ",".join(operations), base64.b64encode(metrics).decode()]).encode()
+    content = json.dumps(
+        [cell, epochs, bits, ",".join(operations), base64.b64encode(metrics).decode()]
+    ).encode()
     return struct.pack("<Q", len(content)) + b"\0\0\0\0" + content + b"\0\0\0\0"
 
 
-def evaluation(epochs: int, seconds: float, valid: float, test: float) -> list[tuple[int, float | bytes]]:
+def evaluation(
+    epochs: int, seconds: float, valid: float, test: float
+) -> list[tuple[int, float | bytes]]:
     return [(1, float(epochs)), (2, seconds), (3, 0.99), (4, valid), (5, test)]
 
 
 def test_one_shot_cells_come_out_of_nasbench101(tmp_path: Path) -> None:
-    """A cell listed under any order of its nodes serves every architecture that computes it; other sizes and epochs do not."""
+    """A cell listed under any order of its nodes serves every architecture that computes it; other
+    sizes and epochs do not."""
     arch = NASBENCH1SHOT1[2].sample(Random(1))
     matrix, operations = nasbench1shot1_cell(nasbench1shot1_canonical(arch))
     live = live_nodes(matrix)
@@ -73,7 +86,9 @@ def test_one_shot_cells_come_out_of_nasbench101(tmp_path: Path) -> None:
         content += record("aa", 108, small, names, [*last, (6, b"/path/model.ckpt-1")])
         content += record("aa", 36, small, names, evaluation(36, 1.0, 0.1, 0.1))
     seven = [[int(b == a + 1) for b in range(7)] for a in range(7)]
-    content += record("bb", 108, seven, ["input", *[CONV] * 5, "output"], evaluation(108, 1.0, 0.1, 0.1))
+    content += record(
+        "bb", 108, seven, ["input", *[CONV] * 5, "output"], evaluation(108, 1.0, 0.1, 0.1)
+    )
     (tmp_path / "nasbench.tfrecord").write_bytes(content)
     written = convert("nasbench1shot1", tmp_path / "nasbench.tfrecord", tmp_path / "n.npz")
     recorded = load("nasbench1shot1:2", tmp_path / "n.npz")
@@ -95,13 +110,17 @@ def test_ecnas_with_its_energy(tmp_path: Path) -> None:
         for repeat in range(2):
             for epochs in (4, 12):
                 last = evaluation(epochs, 10.0 * epochs, 0.5 + repeat / 10, 0.4)
-                content += record(cell, epochs, matrix, operations, [*last, (6, epochs / 100)], params=70000)
+                content += record(
+                    cell, epochs, matrix, operations, [*last, (6, epochs / 100)], params=70000
+                )
     (tmp_path / "energy_4V9E.tfrecord").write_bytes(content)
     convert("ecnas", tmp_path / "energy_4V9E.tfrecord", tmp_path / "ecnas.npz")
     recorded = load("ecnas", tmp_path)
     arch = recorded.archs()[1]
     assert recorded.score.fidelities == (4.0, 12.0) and len(recorded.repeats) == 2
-    assert recorded.repeats[1].at(arch, 4) == pytest.approx(60.0) and recorded.truth(arch) == pytest.approx(40.0)
+    assert recorded.repeats[1].at(arch, 4) == pytest.approx(60.0) and recorded.truth(
+        arch
+    ) == pytest.approx(40.0)
     assert recorded.score.cost(arch, 4) == {"simulated_seconds": 40.0, "energy_kwh": 0.04}
     assert recorded.records["params"](arch) == 70000
     (tmp_path / "other.tfrecord").write_bytes(content)
@@ -116,7 +135,12 @@ def test_torn_and_foreign_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(UserError, match="torn"):
             list(trainings(path))
-    for content in (b"[]", b"{", b'["a", 4, "01", "input,output", ""]', b'["a", 4, "0100", "input,output", "CgX/"]'):
+    for content in (
+        b"[]",
+        b"{",
+        b'["a", 4, "01", "input,output", ""]',
+        b'["a", 4, "0100", "input,output", "CgX/"]',
+    ):
         path.write_bytes(struct.pack("<Q", len(content)) + b"\0\0\0\0" + content + b"\0\0\0\0")
         with pytest.raises(UserError, match="record 1 is none of NAS-Bench-101"):
             list(trainings(path))

@@ -32,7 +32,8 @@ def test_plotly_accepts_them(made: Any, maker: Any) -> None:
     from plotly.graph_objects import Figure
 
     figure = maker(read(made().folder))
-    Figure(data=painted(figure["data"]), layout=painted(figure["layout"]))  # raises on an unknown attribute
+    # raises on an unknown attribute
+    Figure(data=painted(figure["data"]), layout=painted(figure["layout"]))
     json.dumps(figures.finite(figure), allow_nan=False)
 
 
@@ -59,8 +60,14 @@ def test_early_stopped_networks_look_different(made: Any) -> None:
     assert named(figure, "stopped early")["marker"]["symbol"] == "circle-open"
     assert len(named(figure, "stopped early")["x"]) == 4
     assert len(named(figure, "chosen")["x"]) == 1
-    assert {trace["marker"]["symbol"] for trace in figure["data"] if trace["name"] == "hand-made"} == {"square", "square-open"}
-    assert [label for *_, label in figures.legend(figure)] == ["chosen", "hand-made", "stopped early"]
+    assert {
+        trace["marker"]["symbol"] for trace in figure["data"] if trace["name"] == "hand-made"
+    } == {"square", "square-open"}
+    assert [label for *_, label in figures.legend(figure)] == [
+        "chosen",
+        "hand-made",
+        "stopped early",
+    ]
 
 
 def test_many_points_are_thinned_but_never_the_front(made: Any) -> None:
@@ -91,14 +98,19 @@ def test_names_cannot_smuggle_markup_into_plotly(made: Any) -> None:
         assert "<a" not in json.dumps(maker(record))
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (0.02, 0.98), (0.5, 0.5), (0.9, 1.0), (-0.4, 0.2)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 0.0), (0.02, 0.98), (0.5, 0.5), (0.9, 1.0), (-0.4, 0.2)]
+)
 def test_no_axis_of_shares_goes_where_no_share_can_be(low: float, high: float) -> None:
     first, last = figures._share_range(low, high)
     assert first <= low and last >= high and last <= 1.01
     assert first >= 0 or low < 0
 
 
-@pytest.mark.parametrize(("low", "high"), [(2.1, 2.3), (0.0101, 0.0102), (1.1, 1.9), (0.5, 3.0), (1e-3, 10.0), (7.0, 8.5)])
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(2.1, 2.3), (0.0101, 0.0102), (1.1, 1.9), (0.5, 3.0), (1e-3, 10.0), (7.0, 8.5)],
+)
 def test_a_logarithmic_axis_has_ticks_within_the_values(low: float, high: float) -> None:
     found = figures._log_ticks(low, high)
     assert sum(low <= tick <= high for tick in found["tickvals"]) >= 2

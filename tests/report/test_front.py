@@ -20,7 +20,13 @@ from archsmith.space import Architecture
 
 def scored_trial(number: int, *, zico: float, params: float, macs: float, **more: Any) -> Trial:
     metrics = {"zico": zico, "params": params, "macs": macs}
-    return Trial(Candidate(Architecture({"n": number})), metrics, (-zico,), stage=more.pop("stage", "screen"), **more)
+    return Trial(
+        Candidate(Architecture({"n": number})),
+        metrics,
+        (-zico,),
+        stage=more.pop("stage", "screen"),
+        **more,
+    )
 
 
 def test_front_holds_what_nothing_beats_and_nothing_else(made: Any) -> None:
@@ -29,8 +35,14 @@ def test_front_holds_what_nothing_beats_and_nothing_else(made: Any) -> None:
     everything = scored(record)
     found = [r for r in rows(run.folder) if r["kind"] == "scored"]
     assert 0 < len(found) < len(everything)
-    losses = {t.arch.key: (-t.metrics["zico"], t.metrics["params"], t.metrics["macs"]) for t in everything}
-    free = {key for key, point in losses.items() if not any(dominates(other, point) for other in losses.values())}
+    losses = {
+        t.arch.key: (-t.metrics["zico"], t.metrics["params"], t.metrics["macs"]) for t in everything
+    }
+    free = {
+        key
+        for key, point in losses.items()
+        if not any(dominates(other, point) for other in losses.values())
+    }
     assert {r["key"] for r in found} == free
 
 

@@ -40,7 +40,9 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.addresses += [
-            value or "" for name, value in attrs if name in ("src", "href", "action", "data", "srcset", "poster")
+            value or ""
+            for name, value in attrs
+            if name in ("src", "href", "action", "data", "srcset", "poster")
         ]
         assert not any(name.startswith("on") for name, _ in attrs)
         if tag not in VOID:
@@ -82,7 +84,12 @@ def test_there_is_a_page_at_every_moment(made: Any, stages: int) -> None:
         ("18,234", 6),
     ):
         assert (text in found.text) == (stages >= needed), text
-    for text in ("right on images", "A tie with the hand-made network", "model.onnx", "13 mistakes in 540 test images"):
+    for text in (
+        "right on images",
+        "A tie with the hand-made network",
+        "model.onnx",
+        "13 mistakes in 540 test images",
+    ):
         assert (text in found.text) == (stages == len(STAGES)), text
 
 
@@ -115,7 +122,11 @@ def test_figures_are_data_that_a_browser_can_parse(made: Any) -> None:
 def shift(run: Any, ours: float, theirs: float, n: int) -> Page:
     """The page of a run whose two test accuracies are these."""
     both = (("test", ours), ("search__test", ours), ("reference_test", theirs))
-    named = {"accuracy": lambda share: share, "n": lambda share: n, "interval": lambda share: wilson(share * n, n)}
+    named = {
+        "accuracy": lambda share: share,
+        "n": lambda share: n,
+        "interval": lambda share: wilson(share * n, n),
+    }
     changes = {f"{which}__{name}": of(share) for which, share in both for name, of in named.items()}
     return Page(render(other(read(run.folder), "shipped", **changes)))
 
@@ -133,7 +144,10 @@ def test_the_verdict_is_no_louder_than_the_test_set(made: Any) -> None:
 def test_few_photos_are_better_served_by_fine_tuning(made: Any, tmp_path: Path) -> None:
     run = made(kind="photos")
     assert "fine-tuning a pretrained network is the better tool" in page(run).text
-    assert "fine-tuning" not in Page(render(other(read(run.folder), "looked", counts__train=[1000] * 4))).text
+    assert (
+        "fine-tuning"
+        not in Page(render(other(read(run.folder), "looked", counts__train=[1000] * 4))).text
+    )
 
 
 def test_digits_need_no_such_advice(made: Any) -> None:
@@ -164,7 +178,8 @@ def test_predicted_numbers_look_different(made: Any) -> None:
     run = made()
     run.update(predicted_s={"screen": 20.0})
     source = render(read(run.folder))
-    assert re.search(r'class="predicted">\s*≈ 0\.4\u202fms', source)  # the median latency of the space
+    # the median latency of the space
+    assert re.search(r'class="predicted">\s*≈ 0\.4\u202fms', source)
     assert re.search(r'class="predicted">\s*≈ 20\u202fs', source)  # the planned time of a stage
     assert "0.0871\u202fms" in source and "≈ 0.0871" not in source  # what was timed
 
@@ -179,27 +194,51 @@ def test_a_failed_run_says_why(made: Any) -> None:
 @pytest.mark.parametrize("classes", [2, 13, 61, 300])
 def test_any_number_of_classes(made: Any, classes: int) -> None:
     counts = {p: [9] * classes for p in ("train", "val", "test")}
-    record = other(read(made().folder), "looked", classes=[f"class {i}" for i in range(classes)], counts=counts)
+    record = other(
+        read(made().folder), "looked", classes=[f"class {i}" for i in range(classes)], counts=counts
+    )
     matrix = [[9 if i == j else 0 for j in range(classes)] for i in range(classes)]
     matrix[0][0], matrix[0][1] = 8, 1
-    right = {"test__confusion": matrix, "test__n": 9 * classes, "test__accuracy": 1 - 1 / (9 * classes)}
+    right = {
+        "test__confusion": matrix,
+        "test__n": 9 * classes,
+        "test__accuracy": 1 - 1 / (9 * classes),
+    }
     found = Page(render(other(record, "shipped", **right)))
     assert "class 0 taken for class 1 (1 of 9)" in found.text
     assert ("too many to draw" in found.text) == (classes > 60)
 
 
-@pytest.mark.parametrize(("share", "high", "said"), [(0.0, 0.0005, "fewer than 0.05 % fit"), (0.0004, 0.001, "0.04 % fit")])
-def test_what_none_of_the_drawn_ones_keeps_is_rare_not_none(made: Any, share: float, high: float, said: str) -> None:
+@pytest.mark.parametrize(
+    ("share", "high", "said"),
+    [(0.0, 0.0005, "fewer than 0.05 % fit"), (0.0004, 0.001, "0.04 % fit")],
+)
+def test_what_none_of_the_drawn_ones_keeps_is_rare_not_none(
+    made: Any, share: float, high: float, said: str
+) -> None:
     drawn = {"share": share, "low": 0.0, "high": high, "draws": 4000}
-    assert said in Page(render(other(read(made(status="done").folder), "profiled", feasible_share=drawn))).text
+    assert (
+        said
+        in Page(
+            render(other(read(made(status="done").folder), "profiled", feasible_share=drawn))
+        ).text
+    )
 
 
 def test_gaps_in_a_record_are_dashes(made: Any) -> None:
     run = made(status="done")
     nothing = dict.fromkeys(("min", "median", "max"), math.nan)
-    record = other(read(run.folder), "profiled", budget=[], latency_table=None, metrics__params=nothing)
+    record = other(
+        read(run.folder), "profiled", budget=[], latency_table=None, metrics__params=nothing
+    )
     record = other(record, "finished", reference=None, plan__scoring_s=None)
-    gone = {"latency_ms": None, "reference_test": None, "search": None, "layers": [], "mistakes": []}
+    gone = {
+        "latency_ms": None,
+        "reference_test": None,
+        "search": None,
+        "layers": [],
+        "mistakes": [],
+    }
     record = other(record, "shipped", **gone, max_difference={}, fell_back=[], budget=[])
     record = other(record, "looked", notes=[], unreadable=[])
     record = other(record, "searched", best=None, random=None)
@@ -254,11 +293,30 @@ def test_torch_is_not_needed(made: Any) -> None:
 def test_every_bounded_cost_has_a_tile(made: Any) -> None:
     record = read(made().folder)
     plain = [tile["label"] for tile in tiles(record)]
-    for metric, limit, value in (("memory", 65536.0, 40960), ("depth", 40.0, 23.0), ("layers", 14.0, 9)):
+    for metric, limit, value in (
+        ("memory", 65536.0, 40960),
+        ("depth", 40.0, 23.0),
+        ("layers", 14.0, 9),
+    ):
         assert record.profiled is not None and record.shipped is not None
-        row = {"metric": metric, "op": "<=", "limit": limit, "unit": "", "text": f"{metric}<={limit}"}
+        row = {
+            "metric": metric,
+            "op": "<=",
+            "limit": limit,
+            "unit": "",
+            "text": f"{metric}<={limit}",
+        }
         record = other(record, "profiled", budget=[*record.profiled.budget, row])
-        record = other(record, "shipped", budget=[*record.shipped.budget, {**row, "value": value, "met": True}])
-    found = {tile["label"]: (tile["value"].replace("\u202f", " "), tile["note"]) for tile in tiles(record)}
+        record = other(
+            record, "shipped", budget=[*record.shipped.budget, {**row, "value": value, "met": True}]
+        )
+    found = {
+        tile["label"]: (tile["value"].replace("\u202f", " "), tile["note"])
+        for tile in tiles(record)
+    }
     assert [label for label in found if label not in plain] == ["peak memory", "depth", "layers"]
-    assert found["depth"] == ("23", "allowed: at most 40") and found["layers"][0] == "9" and found["peak memory"][0] == "40 KiB"
+    assert (
+        found["depth"] == ("23", "allowed: at most 40")
+        and found["layers"][0] == "9"
+        and found["peak memory"][0] == "40 KiB"
+    )

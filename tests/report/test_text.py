@@ -13,7 +13,12 @@ from archsmith.run.records.profile import Bound
 
 def plain(shown: str) -> str:
     """With ordinary spaces and signs, for reading here."""
-    return shown.replace(text.THIN, " ").replace(text.MINUS, "-").replace(text.DASH, "--").replace("\u00d7", "x")
+    return (
+        shown.replace(text.THIN, " ")
+        .replace(text.MINUS, "-")
+        .replace(text.DASH, "--")
+        .replace("\u00d7", "x")
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,7 +53,10 @@ def plain(shown: str) -> str:
         (text.large("4096"), "4,096"),
         (text.large("1.17e+14"), "1.17 x 10\u00b9\u2074"),
         (text.large("many"), "many"),
-        (text.bound(Bound(metric="params", op="<=", limit=20000, unit="", text="params<=20k")), "\u2264 20 k"),
+        (
+            text.bound(Bound(metric="params", op="<=", limit=20000, unit="", text="params<=20k")),
+            "\u2264 20 k",
+        ),
     ],
 )
 def test_shown(shown: str, expected: str) -> None:
@@ -57,5 +65,13 @@ def test_shown(shown: str, expected: str) -> None:
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, "x", True, [], {}])
 def test_what_is_no_number_is_a_dash(value: Any) -> None:
-    for show in (text.count, text.short, text.percent, text.points, text.milliseconds, text.size, text.duration):
+    for show in (
+        text.count,
+        text.short,
+        text.percent,
+        text.points,
+        text.milliseconds,
+        text.size,
+        text.duration,
+    ):
         assert show(value) == text.DASH

@@ -16,9 +16,15 @@ def of_shares(a: float, n: int, b: float, m: int) -> Comparison:
 
 @pytest.mark.parametrize(
     ("first", "second", "low", "high"),
-    [((56, 70), (48, 80), 0.0524, 0.3339), ((9, 10), (3, 10), 0.1705, 0.8090), ((10, 10), (0, 20), 0.6791, 1.0)],
+    [
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((10, 10), (0, 20), 0.6791, 1.0),
+    ],
 )
-def test_compare_gives_the_published_intervals(first: tuple, second: tuple, low: float, high: float) -> None:
+def test_compare_gives_the_published_intervals(
+    first: tuple, second: tuple, low: float, high: float
+) -> None:
     """Newcombe, Statistics in Medicine 17 (1998) 873, table II, method 10."""
     result = of_shares(first[0] / first[1], first[1], second[0] / second[1], second[1])
     assert (result.low, result.high) == pytest.approx((low, high), abs=6e-5)
@@ -34,7 +40,9 @@ def test_compare_gives_the_published_intervals(first: tuple, second: tuple, low:
         (1.0, 1.0, 5, "tie"),
     ],
 )
-def test_outcome_depends_on_how_much_was_tested(ours: float, theirs: float, n: int, outcome: str) -> None:
+def test_outcome_depends_on_how_much_was_tested(
+    ours: float, theirs: float, n: int, outcome: str
+) -> None:
     assert of_shares(ours, n, theirs, n).outcome == outcome
 
 

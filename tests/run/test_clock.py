@@ -1,4 +1,5 @@
-"""The one clock: what each part of a run may take, for any time, any load, with and without a reference or shared weights."""
+"""The one clock: what each part of a run may take, for any time, any load, with and without a
+reference or shared weights."""
 
 from __future__ import annotations
 
@@ -27,11 +28,17 @@ def test_training_the_network_that_ships_gets_its_share_or_everything_there_is(
     if everything >= clock.TRAINED * side:
         assert plan.training >= clock.TRAINED * side - 1e-6
     else:  # nothing is taken from training, and nothing runs beside it
-        assert plan.scoring == plan.sharing == 0 and plan.finalists == 1 and plan.training == pytest.approx(max(1, everything))
+        assert (
+            plan.scoring == plan.sharing == 0
+            and plan.finalists == 1
+            and plan.training == pytest.approx(max(1, everything))
+        )
 
 
 @given(total=TIMES, spent=SPENT, kinds=KINDS)
-def test_no_plan_gives_out_more_than_there_is(total: float, spent: float, kinds: tuple[bool, bool]) -> None:
+def test_no_plan_gives_out_more_than_there_is(
+    total: float, spent: float, kinds: tuple[bool, bool]
+) -> None:
     reference, shares = kinds
     left = total * (1 - spent)
     plan = clock.planned(total, left, reference=reference, shares=shares)
@@ -42,7 +49,9 @@ def test_no_plan_gives_out_more_than_there_is(total: float, spent: float, kinds:
 
 
 @given(total=TIMES, spent=SPENT, shares=st.booleans())
-def test_a_reference_is_trained_where_the_time_is_enough_for_both(total: float, spent: float, shares: bool) -> None:
+def test_a_reference_is_trained_where_the_time_is_enough_for_both(
+    total: float, spent: float, shares: bool
+) -> None:
     plan = clock.planned(total, total * (1 - spent), reference=True, shares=shares)
     if plan.reference:
         assert plan.reference == plan.search
@@ -53,15 +62,26 @@ def test_a_reference_is_trained_where_the_time_is_enough_for_both(total: float, 
 
 
 @given(total=TIMES, spent=SPENT, kinds=KINDS)
-def test_more_time_never_means_less_training(total: float, spent: float, kinds: tuple[bool, bool]) -> None:
+def test_more_time_never_means_less_training(
+    total: float, spent: float, kinds: tuple[bool, bool]
+) -> None:
     reference, shares = kinds
-    one, two = (clock.planned(t, t * (1 - spent), reference=reference, shares=shares) for t in (total, 2 * total))
+    one, two = (
+        clock.planned(t, t * (1 - spent), reference=reference, shares=shares)
+        for t in (total, 2 * total)
+    )
     assert two.training >= 0.99 * one.training and two.scoring >= 0.99 * one.scoring
 
 
 @pytest.mark.parametrize(
     ("total", "overhead", "finalists", "scores"),
-    [(60, 20, 1, False), (60, 10, 1, False), (300, 14, 3, True), (3600, 30, 6, True), (36_000, 60, 8, True)],
+    [
+        (60, 20, 1, False),
+        (60, 10, 1, False),
+        (300, 14, 3, True),
+        (3600, 30, 6, True),
+        (36_000, 60, 8, True),
+    ],
 )
 def test_with_little_time_there_is_one_network_and_no_score(
     total: float, overhead: float, finalists: int, scores: bool
@@ -71,13 +91,17 @@ def test_with_little_time_there_is_one_network_and_no_score(
 
 
 @given(total=TIMES, slowdown=st.floats(0.2, 20), more=st.floats(0, 100))
-def test_shipping_keeps_more_on_a_busy_machine_but_never_most_of_the_time(total: float, slowdown: float, more: float) -> None:
+def test_shipping_keeps_more_on_a_busy_machine_but_never_most_of_the_time(
+    total: float, slowdown: float, more: float
+) -> None:
     kept = clock.shipping(total, slowdown, more)
     assert kept <= total / 4
     assert kept >= min(clock.SHIP_S, total / 4)
 
 
 @given(training=st.floats(1, 1e5), reference=st.booleans())
-def test_the_time_to_ask_for_gives_the_training_that_was_wanted(training: float, reference: bool) -> None:
+def test_the_time_to_ask_for_gives_the_training_that_was_wanted(
+    training: float, reference: bool
+) -> None:
     total = clock.total_for(training, reference)
     assert clock.first_guess(total, reference) == pytest.approx(training) and math.isfinite(total)

@@ -1,4 +1,5 @@
-"""The run's database is as it was written, or Damaged: by a flipped bit, an editor, another run's file."""
+"""The run's database is as it was written, or Damaged: by a flipped bit, an editor, another run's
+file."""
 
 from __future__ import annotations
 
@@ -20,7 +21,13 @@ LISTED = {"key": "a", "options": {}, "origin": "random"}
 LEFT = {
     "screen": {"proxy": None, "scored": 0, "best": None, "passes": 0, "seconds_per_score": 0.0},
     "train": {"skipped": True, "why": "none"},
-    "search": {"searcher": "random", "trials": 0, "best": None, "random": None, "shortlist": [LISTED]},
+    "search": {
+        "searcher": "random",
+        "trials": 0,
+        "best": None,
+        "random": None,
+        "shortlist": [LISTED],
+    },
 }
 
 
@@ -32,12 +39,26 @@ def make(folder: Path, seed: int = 0) -> Run:
         run.decide(f"{name}/x", lambda: 0.5)
     for i in range(4):
         arch = Architecture({"d": i})
-        run.archive.extend([Trial(Candidate(arch), {"val_accuracy": 0.5 + i / 10}, (-0.5 - i / 10,), -0.0, stage="finish")])
+        run.archive.extend(
+            [
+                Trial(
+                    Candidate(arch),
+                    {"val_accuracy": 0.5 + i / 10},
+                    (-0.5 - i / 10,),
+                    -0.0,
+                    stage="finish",
+                )
+            ]
+        )
     run.archive.close()
     return Run.open(folder)
 
 
-@pytest.mark.parametrize("look", [lambda run: run.stage("screen"), lambda run: read(run.folder)], ids=["resume", "report"])
+@pytest.mark.parametrize(
+    "look",
+    [lambda run: run.stage("screen"), lambda run: read(run.folder)],
+    ids=["resume", "report"],
+)
 @pytest.mark.parametrize(
     "change",
     [
@@ -56,7 +77,9 @@ def make(folder: Path, seed: int = 0) -> Run:
         "UPDATE meta SET value = 'another' WHERE name = 'run'",
     ],
 )
-def test_a_changed_missing_or_added_row_is_damaged(tmp_path: Path, change: str, look: Callable[[Run], object]) -> None:
+def test_a_changed_missing_or_added_row_is_damaged(
+    tmp_path: Path, change: str, look: Callable[[Run], object]
+) -> None:
     run = make(tmp_path / "run")
     with sqlite3.connect(run.folder / "trials.sqlite") as connection:
         connection.execute(change)
@@ -75,7 +98,8 @@ def test_a_changed_missing_or_added_row_is_damaged(tmp_path: Path, change: str, 
         "DELETE FROM trials WHERE id = 2",
         "DELETE FROM trials WHERE id = 4",
         "DELETE FROM trials",
-        "INSERT INTO trials SELECT 9, key, arch, fidelity, origin, metrics, losses, violation, cost, stage, measured, reason, "
+        "INSERT INTO trials SELECT 9, key, arch, fidelity, origin, metrics, losses, violation, "
+        "cost, stage, measured, reason, "
         "created FROM trials WHERE id = 1",
     ],
 )

@@ -18,7 +18,9 @@ from archsmith.run.store import Run
 
 
 def make(folder: Path) -> Run:
-    return Run.create(folder, request_from(data="digits", budget="params<=20k", steps=10, time_s=None))
+    return Run.create(
+        folder, request_from(data="digits", budget="params<=20k", steps=10, time_s=None)
+    )
 
 
 def test_what_was_asked_is_read_back(tmp_path: Path) -> None:
@@ -58,10 +60,14 @@ def test_a_decision_is_made_once(tmp_path: Path) -> None:
 
 
 LEFT = {
-    "looked": "look", "profiled": "profile", "screened": "screen", "trained": "train", "searched": "search",
+    "looked": "look",
+    "profiled": "profile",
+    "screened": "screen",
+    "trained": "train",
+    "searched": "search",
     "finished": "finish",
     "shipped": "ship",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("left", LEFT)
@@ -70,10 +76,14 @@ def test_what_a_stage_left_is_a_record_or_none(tmp_path: Path, left: str) -> Non
     assert getattr(run, left) is None
     payload = payloads("photos", ["a1", "b2", "c3", "d4", "e5", "f6"], Random(0))[stage]
     run.finish_stage(stage, record_of(stage, payload, "made up"))
-    assert run.stage(stage) == payload and getattr(run, left) == record_of(stage, payload, "made up")
+    assert run.stage(stage) == payload and getattr(run, left) == record_of(
+        stage, payload, "made up"
+    )
 
 
-def test_a_record_with_a_field_that_is_not_as_it_is_written_is_damaged_and_the_file_named(tmp_path: Path) -> None:
+def test_a_record_with_a_field_that_is_not_as_it_is_written_is_damaged_and_the_file_named(
+    tmp_path: Path,
+) -> None:
     run = make(tmp_path / "a")
     run.finish_stage("look", {"classes": ["a"]})
     with pytest.raises(Damaged, match=r"trials\.sqlite, stage look: name is missing; put back"):
@@ -93,7 +103,15 @@ def test_the_clock_goes_on_where_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "[" * 100_000, "3", '{"request": {"data": 3}}', '{"format": 2, "request": {"data": "x", "evil": 1}}'],
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        "3",
+        '{"request": {"data": 3}}',
+        '{"format": 2, "request": {"data": "x", "evil": 1}}',
+    ],
 )
 def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
     make(tmp_path / "a")
@@ -104,29 +122,47 @@ def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
 
 def variants(value: object) -> list[object]:
     """Of another type, and out of range."""
-    return [None, [1], -1, 1e300, "other", {}] if not isinstance(value, dict) else [None, [], "x", {}, {**value, "more": 1}]
+    return (
+        [None, [1], -1, 1e300, "other", {}]
+        if not isinstance(value, dict)
+        else [None, [], "x", {}, {**value, "more": 1}]
+    )
 
 
-def test_each_field_of_the_record_missing_changed_or_of_another_type_is_damaged(tmp_path: Path) -> None:
+def test_each_field_of_the_record_missing_changed_or_of_another_type_is_damaged(
+    tmp_path: Path,
+) -> None:
     make(tmp_path / "a")
     path = tmp_path / "a" / "run.json"
     whole = json.loads(path.read_text())
     changed = [{k: v for k, v in whole.items() if k != name} for name in whole]
-    changed += [{**whole, name: value} for name in whole for value in variants(whole[name]) if value != whole[name]]
+    changed += [
+        {**whole, name: value}
+        for name in whole
+        for value in variants(whole[name])
+        if value != whole[name]
+    ]
     for name, value in whole["request"].items():
         rest = {k: v for k, v in whole["request"].items() if k != name}
         changed += [{**whole, "request": rest}]
-        changed += [{**whole, "request": {**rest, name: other}} for other in variants(value) if other != value]
+        changed += [
+            {**whole, "request": {**rest, name: other}}
+            for other in variants(value)
+            if other != value
+        ]
     assert len(changed) > 150
     for record in changed:
         path.write_text(json.dumps(record))
         with pytest.raises(Damaged, match=r"run\.json.*(put back|start a new run)"):
             Run.open(tmp_path / "a")
-    path.write_text(json.dumps(whole, indent=4, sort_keys=True))  # white space and order mean nothing
+    # white space and order mean nothing
+    path.write_text(json.dumps(whole, indent=4, sort_keys=True))
     Run.open(tmp_path / "a")
 
 
-@pytest.mark.parametrize("text", ['{"format": 1, "request": {}}', '{"format": 7}', '{"format": 0, "id": "x"}'])
+@pytest.mark.parametrize(
+    "text", ['{"format": 1, "request": {}}', '{"format": 7}', '{"format": 0, "id": "x"}']
+)
 def test_the_record_of_another_version_is_told_so(tmp_path: Path, text: str) -> None:
     make(tmp_path / "a")
     (tmp_path / "a" / "run.json").write_text(text)
@@ -157,7 +193,12 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
     )
 
     def other() -> str:
-        return subprocess.run([sys.executable, "-c", code, str(run.folder)], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            [sys.executable, "-c", code, str(run.folder)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
 
     with run.locked():
         assert "another process" in other()
@@ -204,7 +245,15 @@ def test_events_are_lines_of_json(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("status", None), ("status", "half"), ("versions", "x"), ("space_file", "x"), ("threads", -1), ("notes", {}), ("id", "")],
+    [
+        ("status", None),
+        ("status", "half"),
+        ("versions", "x"),
+        ("space_file", "x"),
+        ("threads", -1),
+        ("notes", {}),
+        ("id", ""),
+    ],
 )
 def test_a_record_of_other_kinds_than_a_run_writes_is_damaged_whoever_sealed_it(
     tmp_path: Path, field: str, value: object

@@ -1,4 +1,5 @@
-"""The record: queries, durability, readers beside the writer, files that are damaged or not ours."""
+"""The record: queries, durability, readers beside the writer, files that are damaged or not
+ours."""
 
 from __future__ import annotations
 
@@ -23,7 +24,13 @@ from archsmith.space import Architecture
 
 def trial(a: int, *losses: float, stage: str = "search", **more) -> Trial:
     arch = Architecture({"d0": a, "shape": (1, 2)})
-    return Trial(Candidate(arch, more.pop("fidelity", None), "random"), {"x": 0.1 + a}, losses, stage=stage, **more)
+    return Trial(
+        Candidate(arch, more.pop("fidelity", None), "random"),
+        {"x": 0.1 + a},
+        losses,
+        stage=stage,
+        **more,
+    )
 
 
 SOME = [
@@ -46,7 +53,12 @@ def archive(request, tmp_path):
 
 
 def test_the_contract(archive):
-    assert len(archive) == 0 and list(archive) == [] and archive.best is None and archive.pareto() == []
+    assert (
+        len(archive) == 0
+        and list(archive) == []
+        and archive.best is None
+        and archive.pareto() == []
+    )
     archive.extend(SOME[:2])
     archive.extend(iter(SOME[2:]))
     archive.extend([])
@@ -96,7 +108,13 @@ def test_a_file_is_read_back_exactly_and_stays_bound(tmp_path):
 def test_numbers_of_numpy_are_written_as_numbers(tmp_path):
     with SqliteArchive(tmp_path / "t.sqlite") as archive:
         archive.extend(
-            [Trial(Candidate(Architecture({"d": 1})), {"x": np.float32(0.5), "n": np.int64(3)}, (np.float64(0.25),))]
+            [
+                Trial(
+                    Candidate(Architecture({"d": 1})),
+                    {"x": np.float32(0.5), "n": np.int64(3)},
+                    (np.float64(0.25),),
+                )
+            ]
         )
         (back,) = archive
         assert back.metrics == {"x": 0.5, "n": 3} and back.losses == (0.25,)
@@ -104,7 +122,11 @@ def test_numbers_of_numpy_are_written_as_numbers(tmp_path):
 
 def test_readers_see_what_is_committed_while_one_writes(tmp_path):
     path = tmp_path / "t.sqlite"
-    with SqliteArchive(path) as writer, SqliteArchive(path, readonly=True) as one, SqliteArchive(path, readonly=True) as two:
+    with (
+        SqliteArchive(path) as writer,
+        SqliteArchive(path, readonly=True) as one,
+        SqliteArchive(path, readonly=True) as two,
+    ):
         writer.extend(SOME[:2])
         assert list(one) == SOME[:2]
         writer.extend(SOME[2:])
@@ -118,7 +140,8 @@ def test_extend_takes_all_or_nothing(tmp_path):
         archive.extend(SOME[:1])
         with pytest.raises(AttributeError):
             archive.extend([SOME[1], Trial(SOME[2].candidate, metrics={"x": object()})])
-        broken = Trial(SOME[2].candidate, violation=math.nan)  # nan becomes NULL, which the table refuses
+        # nan becomes NULL, which the table refuses
+        broken = Trial(SOME[2].candidate, violation=math.nan)
         with pytest.raises(sqlite3.IntegrityError):
             archive.extend([SOME[1], broken])
         assert list(archive) == SOME[:1]
@@ -140,7 +163,11 @@ def test_what_extend_wrote_survives_kill_9(tmp_path):
         "archive.connection.execute('delete from trials')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], env={**os.environ, "PYTHONPATH": "src"}, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        env={**os.environ, "PYTHONPATH": "src"},
+        check=False,
+    )
     assert done.returncode == -signal.SIGKILL
     with SqliteArchive(path, readonly=True) as archive:
         assert [t.arch["d"] for t in archive] == [0, 1, 2, 3, 4]
@@ -185,7 +212,8 @@ def test_files_that_are_not_ours_are_refused(tmp_path):
     with pytest.raises(Damaged, match="SQLite file of another program"):
         SqliteArchive(other)
     with sqlite3.connect(other) as connection:
-        assert connection.execute("select count(*) from sqlite_master").fetchone() == (1,)  # untouched
+        # untouched
+        assert connection.execute("select count(*) from sqlite_master").fetchone() == (1,)
     connection.close()
     with pytest.raises(UserError, match="there is no file"):
         SqliteArchive(tmp_path / "c.sqlite", readonly=True)

@@ -22,15 +22,21 @@ def grid(decisions=2, options=3):
 
 def test_the_density_is_the_mean_of_products_of_kernels():
     density = Density(np.array([[0, 1], [2, 1]]), np.array([0.3, 0.5]), grid())
-    assert math.exp(density.log(np.array([[0, 1]]))[0]) == pytest.approx((0.7 * 0.5 + 0.15 * 0.5) / 2)
-    assert math.exp(density.log(np.array([[1, 2]]))[0]) == pytest.approx((0.15 * 0.25 + 0.15 * 0.25) / 2)
+    assert math.exp(density.log(np.array([[0, 1]]))[0]) == pytest.approx(
+        (0.7 * 0.5 + 0.15 * 0.5) / 2
+    )
+    assert math.exp(density.log(np.array([[1, 2]]))[0]) == pytest.approx(
+        (0.15 * 0.25 + 0.15 * 0.25) / 2
+    )
     everything = np.array(list(itertools.product(range(3), repeat=2)))
     assert np.exp(density.log(everything)).sum() == pytest.approx(1)
 
 
 def test_widths_are_the_normal_reference_within_their_limits():
     density = Density.of(np.array([[0, 1, 0], [2, 1, 2], [0, 1, 2], [2, 1, 0]]), grid(3))
-    assert density.widths == pytest.approx([min(2 / 3, 1.06 * 1 * 4 ** (-1 / 7)), 1e-3, 2 / 3], rel=1e-12)
+    assert density.widths == pytest.approx(
+        [min(2 / 3, 1.06 * 1 * 4 ** (-1 / 7)), 1e-3, 2 / 3], rel=1e-12
+    )
     assert Density.of(np.array([[0]]), grid(1, 1)).log(np.array([[0]])) == pytest.approx([0])
 
 
@@ -61,8 +67,11 @@ def test_absent_decisions_are_one_more_option_and_are_filled_in():
 
 
 def test_the_densities_take_over_and_prefer_what_was_good():
-    """Few random architectures after the first rung, and nearly all of the proposed take the one good option."""
-    problem = Problem(flat(6, 4), [maximize(Graded(lambda a: float(sum(v == 2 for v in a.values())), noise=0.1))])
+    """Few random architectures after the first rung, and nearly all of the proposed take the one
+    good option."""
+    problem = Problem(
+        flat(6, 4), [maximize(Graded(lambda a: float(sum(v == 2 for v in a.values())), noise=0.1))]
+    )
     searcher = bohb(problem, 0)
     trials = []
     while len(trials) < 300:
@@ -70,7 +79,8 @@ def test_the_densities_take_over_and_prefer_what_was_good():
         trials += told
         searcher.tell(told)
     origins = [t.candidate.origin for t in trials]
-    assert set(origins[:9]) == {"random"} and "model" in origins[9:27]  # seven parameters: nine trials make a density
+    # seven parameters: nine trials make a density
+    assert set(origins[:9]) == {"random"} and "model" in origins[9:27]
     model = [t for t in trials[27:] if t.candidate.origin == "model"]
     chance = [t for t in trials[27:] if t.candidate.origin == "random"]
     assert len(model) > len(chance) > 10

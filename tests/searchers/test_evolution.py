@@ -32,7 +32,10 @@ def problem():
 
 def test_nothing_is_proposed_twice_and_the_space_is_covered():
     small = Problem(flat(3, 3), [maximize(lambda a: sum(a.values()), "sum")])
-    archs = [t.arch for t in run_searcher(small, evolution(small, 0, population=5, offspring=3), trials=1000)]
+    archs = [
+        t.arch
+        for t in run_searcher(small, evolution(small, 0, population=5, offspring=3), trials=1000)
+    ]
     assert len(archs) == 27 and len(set(archs)) == 27
 
 
@@ -50,16 +53,23 @@ def test_children_come_from_the_best_alone_when_only_one_survives():
 
 
 def test_batches_have_the_asked_sizes_and_say_where_they_came_from():
-    history = told(problem(), evolution(problem(), 0, population=10, offspring=4), 3, lambda arch, _: float(arch["d0"]))
+    history = told(
+        problem(),
+        evolution(problem(), 0, population=10, offspring=4),
+        3,
+        lambda arch, _: float(arch["d0"]),
+    )
     assert [len(batch) for batch in history] == [10, 4, 4]
     assert {t.candidate.origin for t in history[0]} == {"random"}
     assert {t.candidate.origin for t in history[1]} == {"evolution"}
 
 
 def test_regularized_evolution_retires_the_oldest_even_when_it_is_the_best():
-    """With a tournament of all, children are one decision away from the best of the last `population`, never of older ones."""
+    """With a tournament of all, children are one decision away from the best of the last
+    `population`, never of older ones."""
     everyone = regularized_evolution(problem(), 0, population=5, tournament=5)
-    drawn = iter([0.0, 1.0, 2.0, 3.0, 4.0, *(100.0 - number for number in range(29))])  # the first are never beaten again
+    # the first are never beaten again
+    drawn = iter([0.0, 1.0, 2.0, 3.0, 4.0, *(100.0 - number for number in range(29))])
     history = told(problem(), everyone, 30, lambda arch, number: next(drawn))
     flatly = [t for batch in history for t in batch]
     assert [len(batch) for batch in history] == [5] + [1] * 29
@@ -72,7 +82,11 @@ def test_regularized_evolution_retires_the_oldest_even_when_it_is_the_best():
 def test_children_are_mended_into_the_budget():
     space = staged(3, 3)
     limit = 1.5 * staged_costs(space.extreme(0))["macs"]
-    tight = Problem(space, [maximize(lambda a: float(sum(a.values())), "sum")], [at_most(staged_costs, limit, "macs")])
+    tight = Problem(
+        space,
+        [maximize(lambda a: float(sum(a.values())), "sum")],
+        [at_most(staged_costs, limit, "macs")],
+    )
     for make in (evolution, regularized_evolution):
         archive = run_searcher(tight, make(tight, 0, population=10), trials=80)
         assert all(t.feasible for t in archive)

@@ -1,4 +1,5 @@
-"""Networks for any budget: every small instance against brute force, conditions, shared decisions, what does not add up."""
+"""Networks for any budget: every small instance against brute force, conditions, shared decisions,
+what does not add up."""
 
 from __future__ import annotations
 
@@ -27,13 +28,17 @@ class Additive:
 
     name = "additive"
 
-    def __init__(self, space: SearchSpace, rng: Random, parts: int, whole: bool, reach: int = 1) -> None:
+    def __init__(
+        self, space: SearchSpace, rng: Random, parts: int, whole: bool, reach: int = 1
+    ) -> None:
         self.parts = "abc"[:parts]
         names = list(space)
         scopes = [tuple(names[i : i + reach]) for i in range(len(names))] + [()]
         self._tables: dict[Any, dict[str, float]] = {}
         self._draw = lambda: float(rng.randint(0, 9)) if whole else rng.uniform(0.0, 9.0)
-        self.terms: Any = [Term(scope, lambda arch, scope=scope: self._value(scope, arch)) for scope in scopes]  # type: ignore[misc]
+        self.terms: Any = [
+            Term(scope, lambda arch, scope=scope: self._value(scope, arch)) for scope in scopes
+        ]  # type: ignore[misc]
 
     def _value(self, scope: tuple[str, ...], arch: Mapping[str, Any]) -> dict[str, float]:
         key = (scope, tuple(arch.get(name) for name in scope))
@@ -47,21 +52,31 @@ class Additive:
 
 
 def random_space(rng: Random, conditional: bool) -> SearchSpace:
-    options: dict[str, tuple[int, ...]] = {f"x{i}": tuple(range(rng.randint(1, 4))) for i in range(rng.randint(2, 4))}
+    options: dict[str, tuple[int, ...]] = {
+        f"x{i}": tuple(range(rng.randint(1, 4))) for i in range(rng.randint(2, 4))
+    }
     if not conditional:
         return SearchSpace(options)
     depth = (0, 1, 2)
     gates = {"x0": {1, 2}, "x1": {2}}
-    conditions = {name: ((Gate(("depth",), frozenset((d,) for d in open_)),),) for name, open_ in gates.items()}
+    conditions = {
+        name: ((Gate(("depth",), frozenset((d,) for d in open_)),),)
+        for name, open_ in gates.items()
+    }
     return SearchSpace({**options, "depth": depth}, conditions)
 
 
 def random_worth(space: SearchSpace, rng: Random) -> dict[str, dict[Any, float]]:
-    return {name: {option: rng.choice((rng.random(), 0.5)) for option in options} for name, options in space.items()}
+    return {
+        name: {option: rng.choice((rng.random(), 0.5)) for option in options}
+        for name, options in space.items()
+    }
 
 
 @pytest.mark.parametrize("hundred", range(10))
-def test_every_small_instance_is_as_good_as_brute_force_and_within_every_budget(hundred: int) -> None:
+def test_every_small_instance_is_as_good_as_brute_force_and_within_every_budget(
+    hundred: int,
+) -> None:
     for seed in range(100 * hundred, 100 * hundred + 100):
         check(seed)
 
@@ -77,8 +92,15 @@ def check(seed: int) -> None:
     found = front(space, worth, [at_most(metric, math.inf, name=part) for part in metric.parts])
     for part in metric.parts:
         for limit in rng.sample(sorted({cost[part] for cost in costs.values()}), 1):
-            limits = {p: limit if p == part else rng.choice([c[p] for c in costs.values()]) for p in metric.parts}
-            fitting = [arch for arch in everything if all(costs[arch][p] <= limits[p] + 1e-9 for p in limits)]
+            limits = {
+                p: limit if p == part else rng.choice([c[p] for c in costs.values()])
+                for p in metric.parts
+            }
+            fitting = [
+                arch
+                for arch in everything
+                if all(costs[arch][p] <= limits[p] + 1e-9 for p in limits)
+            ]
             roomy = {p: limit + 1e-9 for p, limit in limits.items()}
             if not fitting:
                 with pytest.raises(NothingFits):
@@ -87,7 +109,9 @@ def check(seed: int) -> None:
             best = found.arch(found.within(roomy)[0])
             assert best in costs
             assert all(costs[best][p] <= roomy[p] for p in limits)
-            assert worth_of(worth, best) == pytest.approx(max(worth_of(worth, arch) for arch in fitting))
+            assert worth_of(worth, best) == pytest.approx(
+                max(worth_of(worth, arch) for arch in fitting)
+            )
     assert found.exact
 
 
@@ -99,9 +123,10 @@ def test_the_front_holds_what_nothing_beats_and_nothing_else() -> None:
     points = [(worth_of(worth, a), *metric(a).values()) for a in space.architectures()]
 
     def beaten(p: tuple[float, ...]) -> bool:
-        return any(q[0] >= p[0] - 1e-12 and q[1] <= p[1] and q[2] <= p[2] and q[1:] != p[1:] for q in points) or any(
-            q[0] > p[0] + 1e-12 and q[1:] == p[1:] for q in points
-        )
+        return any(
+            q[0] >= p[0] - 1e-12 and q[1] <= p[1] and q[2] <= p[2] and q[1:] != p[1:]
+            for q in points
+        ) or any(q[0] > p[0] + 1e-12 and q[1:] == p[1:] for q in points)
 
     wanted = {tuple(np.round(p, 9)) for p in points if not beaten(p)}
     got = {tuple(np.round((w, *c), 9)) for w, c in zip(found.worths, found.costs, strict=True)}
@@ -127,7 +152,9 @@ def test_without_limits_the_worthiest_option_of_every_decision() -> None:
     worth = random_worth(space, Random(3))
     (best,), how = generate(space, worth)
     assert how == "exact"
-    assert worth_of(worth, best) == pytest.approx(max(worth_of(worth, a) for a in space.architectures()))
+    assert worth_of(worth, best) == pytest.approx(
+        max(worth_of(worth, a) for a in space.architectures())
+    )
 
 
 def test_what_is_not_a_sum_is_searched() -> None:
@@ -147,9 +174,14 @@ def test_what_is_not_a_sum_is_searched() -> None:
             return metric(arch)
 
     lying = Lying()
-    assert lying(space.extreme(0))["a"] != math.fsum(term.value(space.extreme(0))["a"] for term in lying.terms)
+    assert lying(space.extreme(0))["a"] != math.fsum(
+        term.value(space.extreme(0))["a"] for term in lying.terms
+    )
     assert generate(space, worth, [at_most(lying, 30, name="a")])[1] == "search"
-    assert generate(space, worth, [at_least(Additive(space, Random(1), 1, True), 3, name="a")])[1] == "search"
+    assert (
+        generate(space, worth, [at_least(Additive(space, Random(1), 1, True), 3, name="a")])[1]
+        == "search"
+    )
     with pytest.raises(NothingFits):
         generate(space, worth, [at_most(peak, -1, name="peak")], trials=50)
 
@@ -163,7 +195,9 @@ def test_what_the_space_excludes_is_passed_over() -> None:
     assert generate(space, worth)[0][0]["x"] == 1
 
 
-def test_a_front_too_long_to_keep_is_thinned_within_every_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_front_too_long_to_keep_is_thinned_within_every_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(generation, "MOST", 16)
     rng = Random(4)
     space = SearchSpace({f"x{i}": tuple(range(5)) for i in range(8)})
@@ -173,7 +207,9 @@ def test_a_front_too_long_to_keep_is_thinned_within_every_budget(monkeypatch: py
         found = front(space, worth, [at_most(metric, math.inf, name=part) for part in metric.parts])
         assert not found.exact and len(found) <= 16
         for i in range(len(found)):
-            assert [metric(found.arch(i))[p] for p in metric.parts] == pytest.approx(list(found.costs[i]))
+            assert [metric(found.arch(i))[p] for p in metric.parts] == pytest.approx(
+                list(found.costs[i])
+            )
         cheapest = min(metric(a)["a"] for a in itertools.islice(space.architectures(), 2000))
         assert found.within({"a": cheapest + 20})
 
@@ -191,7 +227,9 @@ def test_21_blocks_of_7_options() -> None:
 
 
 @pytest.mark.parametrize(("height", "free"), [(1, None), (2, 2), (None, 4), (1, 0)])
-def test_cells_of_a_height_with_so_many_operations_without_parameters(height: int | None, free: int | None) -> None:
+def test_cells_of_a_height_with_so_many_operations_without_parameters(
+    height: int | None, free: int | None
+) -> None:
     """The worthiest of all 15,625 cells that are so, by brute force."""
     rng, shape = Random(7), described("nasbench201").shape
     worth = random_worth(NASBENCH201, rng)
@@ -199,14 +237,21 @@ def test_cells_of_a_height_with_so_many_operations_without_parameters(height: in
 
     def keeps(arch: Architecture) -> bool:
         counts = shape(arch)
-        return counts["height.cell"] <= (3 if height is None else height) and (free is None or counts["free.cell"] == free)
+        return counts["height.cell"] <= (3 if height is None else height) and (
+            free is None or counts["free.cell"] == free
+        )
 
     best = max(worth_of(worth, arch) for arch in NASBENCH201.architectures() if keeps(arch))
-    assert how == "exact" and all(map(keeps, found)) and worth_of(worth, found[0]) == pytest.approx(best)
+    assert (
+        how == "exact"
+        and all(map(keeps, found))
+        and worth_of(worth, found[0]) == pytest.approx(best)
+    )
 
 
 def test_darts_cells_by_height_and_operations_without_parameters() -> None:
-    """As DDPNAS's generator has it: of every edge the best operation of either kind, the best way to connect them."""
+    """As DDPNAS's generator has it: of every edge the best operation of either kind, the best way
+    to connect them."""
     rng, shape = Random(1), described("darts").shape
     worth = {name: {option: rng.random() for option in options} for name, options in DARTS.items()}
     (found,), how = generate(DARTS, worth, shape.limits(2, 4))
@@ -214,15 +259,21 @@ def test_darts_cells_by_height_and_operations_without_parameters() -> None:
     for cell in ("normal", "reduce"):
         operations = [worth[name] for name in DARTS if name.startswith(cell) and ".op" in name]
         kinds = [
-            [max(v for o, v in row.items() if bool(re.search("skip|pool", o)) is free) for free in (False, True)]
+            [
+                max(v for o, v in row.items() if bool(re.search("skip|pool", o)) is free)
+                for free in (False, True)
+            ]
             for row in operations
         ]
         gains = sorted((row[1] - row[0] for row in kinds), reverse=True)
         inputs = [name for name in DARTS if name.startswith(cell) and name.endswith("inputs")]
         low = [
-            ways for ways in itertools.product(*(DARTS[name] for name in inputs))
+            ways
+            for ways in itertools.product(*(DARTS[name] for name in inputs))
             if shape({**found, **dict(zip(inputs, ways, strict=True))})[f"height.{cell}"] <= 2
-        ]  # fmt: skip
+        ]
         total += sum(row[0] for row in kinds) + sum(gains[:4])
-        total += max(sum(worth[name][way] for name, way in zip(inputs, ways, strict=True)) for ways in low)
+        total += max(
+            sum(worth[name][way] for name, way in zip(inputs, ways, strict=True)) for ways in low
+        )
     assert how == "exact" and worth_of(worth, found) == pytest.approx(total)

@@ -1,4 +1,5 @@
-"""Seeded runs, pinned: a change of what a searcher proposes must be meant, for it breaks the resuming of older runs."""
+"""Seeded runs, pinned: a change of what a searcher proposes must be meant, for it breaks the
+resuming of older runs."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ SEARCHERS = {
 
 def digest(name: str) -> str:
     space = staged(3, 3)
-    score = maximize(lambda arch: sum(v if n.endswith("depth") else v % 5 for n, v in arch.items()), "score")
+    score = maximize(
+        lambda arch: sum(v if n.endswith("depth") else v % 5 for n, v in arch.items()), "score"
+    )
     limit = 2.5 * staged_costs(space.extreme(0))["macs"]
     parts = []
     for objectives, constraints in (
@@ -51,5 +54,8 @@ def test_golden(name):
         import pymoo
 
         if pymoo.__version__ != PYMOO:
-            pytest.skip(f"pinned with pymoo {PYMOO}, this is {pymoo.__version__}: its operators may draw in another order")
+            pytest.skip(
+                f"pinned with pymoo {PYMOO}, this is {pymoo.__version__}: its operators "
+                f"may draw in another order"
+            )
     assert digest(name) == GOLDEN[name]

@@ -21,7 +21,10 @@ SPACE = flat(10, 3)
 def peaks(arch):
     """Neighboring decisions had better agree, on the middle option best of all."""
     values = list(arch.values())
-    return float(sum(a == b for a, b in zip(values, values[1:], strict=False)) + 0.5 * sum(v == 1 for v in values))
+    return float(
+        sum(a == b for a, b in zip(values, values[1:], strict=False))
+        + 0.5 * sum(v == 1 for v in values)
+    )
 
 
 def problem(metric=None):
@@ -67,7 +70,9 @@ def test_brackets_are_those_of_the_paper():
 
 def test_a_metric_without_fidelities_or_with_odd_ones_is_refused():
     for make in (hyperband, successive_halving, bohb):
-        with pytest.raises(UserError, match="peaks is measured at one fidelity only.*take another searcher"):
+        with pytest.raises(
+            UserError, match="peaks is measured at one fidelity only.*take another searcher"
+        ):
             make(problem(peaks)).ask()
         with pytest.raises(UserError, match="eta=1; give at least 2"):
             make(problem(), eta=1).ask()
@@ -79,7 +84,13 @@ def test_a_metric_without_fidelities_or_with_odd_ones_is_refused():
 def test_halving_passes_on_the_best_third():
     history = told(successive_halving(problem(), 0, population=20), problem(), 5)
     assert [len(batch) for batch in history] == [20, 6, 2, 1, 20]
-    assert [{t.candidate.fidelity for t in batch} for batch in history] == [{1}, {3}, {9}, {27}, {1}]
+    assert [{t.candidate.fidelity for t in batch} for batch in history] == [
+        {1},
+        {3},
+        {9},
+        {27},
+        {1},
+    ]
     for before, after in zip(history[:3], history[1:4], strict=True):
         assert [t.arch for t in after] == [t.arch for t in sorted(before, key=rank)[: len(after)]]
 
@@ -87,8 +98,22 @@ def test_halving_passes_on_the_best_third():
 def test_hyperband_runs_its_brackets_and_begins_anew():
     history = told(hyperband(problem(), 0), problem(), 11)
     sizes = [(len(batch), batch[0].candidate.fidelity) for batch in history]
-    assert sizes == [(27, 1), (9, 3), (3, 9), (1, 27), (12, 3), (4, 9), (1, 27), (6, 9), (2, 27), (4, 27), (27, 1)]
-    assert len({(t.arch, t.candidate.fidelity) for batch in history for t in batch}) == sum(size for size, _ in sizes)
+    assert sizes == [
+        (27, 1),
+        (9, 3),
+        (3, 9),
+        (1, 27),
+        (12, 3),
+        (4, 9),
+        (1, 27),
+        (6, 9),
+        (2, 27),
+        (4, 27),
+        (27, 1),
+    ]
+    assert len({(t.arch, t.candidate.fidelity) for batch in history for t in batch}) == sum(
+        size for size, _ in sizes
+    )
     assert total_cost(t for batch in history[:10] for t in batch)["epochs"] == 108 + 99 + 108 + 108
 
 
@@ -112,7 +137,8 @@ def test_failures_do_not_go_on():
 
 @pytest.mark.parametrize("make", [hyperband, bohb, successive_halving])
 def test_it_beats_random_search_at_equal_cost(make):
-    """The best at full fidelity within as many epochs as 32 full measurements cost, mean of eight seeds."""
+    """The best at full fidelity within as many epochs as 32 full measurements cost, mean of eight
+    seeds."""
 
     def best(make, seed):
         found = []
@@ -125,7 +151,10 @@ def test_it_beats_random_search_at_equal_cost(make):
         )
         return min(t.losses[0] for t in found if t.candidate.fidelity in (None, FIDELITIES[-1]))
 
-    assert sum(best(make, seed) for seed in range(8)) / 8 < sum(best(random_search, seed) for seed in range(8)) / 8 - 0.5
+    assert (
+        sum(best(make, seed) for seed in range(8)) / 8
+        < sum(best(random_search, seed) for seed in range(8)) / 8 - 0.5
+    )
 
 
 def test_its_trials_are_told_in_the_order_asked():
@@ -136,6 +165,10 @@ def test_its_trials_are_told_in_the_order_asked():
 
 
 def test_settings_that_make_no_sense_are_refused():
-    for make in (partial(successive_halving, population=0), partial(bohb, samples=0), partial(bohb, batch=0)):
+    for make in (
+        partial(successive_halving, population=0),
+        partial(bohb, samples=0),
+        partial(bohb, batch=0),
+    ):
         with pytest.raises(UserError, match="give at least 1"):
             make(problem(), 0).ask()

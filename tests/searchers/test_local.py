@@ -42,14 +42,16 @@ def test_all_neighbors_are_measured_and_the_best_is_next():
         known.update({t.arch: t for t in trials})
         if trials[0].candidate.origin == "random":
             if here is not None:
-                assert all(rank(known[arch]) >= rank(here) for arch in SPACE.neighbors(here.arch))  # a local optimum
+                # a local optimum
+                assert all(rank(known[arch]) >= rank(here) for arch in SPACE.neighbors(here.arch))
                 restarts += 1
             assert len(trials) == 1
             here = trials[0]
         else:
             assert {t.candidate.origin for t in trials} == {"neighbor"}
             assert all(away(t.arch, here.arch) == 1 for t in trials)
-        while all(arch in known for arch in SPACE.neighbors(here.arch)):  # more than one step, where neighbors were known
+        # more than one step, where neighbors were known
+        while all(arch in known for arch in SPACE.neighbors(here.arch)):
             best = min((known[arch] for arch in SPACE.neighbors(here.arch)), key=rank)
             if rank(best) >= rank(here):
                 break
@@ -58,7 +60,9 @@ def test_all_neighbors_are_measured_and_the_best_is_next():
 
 
 def test_the_first_better_neighbor_is_moved_to_at_once():
-    trials = [t for batch in batches(local_search(problem(), 1, first=True), problem(), 60) for t in batch]
+    trials = [
+        t for batch in batches(local_search(problem(), 1, first=True), problem(), 60) for t in batch
+    ]
     here = trials[0]
     for trial in trials[1:]:
         if trial.candidate.origin == "neighbor":

@@ -27,7 +27,10 @@ def climber(problem, seed=0, batch=4):
     rng, best = Random(seed), None
     while True:
         sums = [] if best is None else [best]
-        archs = [problem.space.complete({"d0": 0 if sums and sums[0] < 12 else 5}, rng) for _ in range(batch)]
+        archs = [
+            problem.space.complete({"d0": 0 if sums and sums[0] < 12 else 5}, rng)
+            for _ in range(batch)
+        ]
         trials = yield [Candidate(a) for a in archs]
         assert [t.arch for t in trials] == archs
         best = min([*sums, *(t.losses[0] for t in trials if t.losses)], default=None)
@@ -64,12 +67,19 @@ def plain(trials):
 def test_it_ends_at_the_asked_number_of_trials(trials):
     archive = run_searcher(problem(), climber(problem(), 1), trials=trials, stage="s")
     assert len(archive) == trials
-    assert plain(archive) == plain(run_searcher(problem(), climber(problem(), 1), trials=30, stage="s"))[:trials]
+    assert (
+        plain(archive)
+        == plain(run_searcher(problem(), climber(problem(), 1), trials=30, stage="s"))[:trials]
+    )
     assert all(t.losses == (total(t.arch),) and t.stage == "s" for t in archive)
 
 
 def test_it_ends_when_the_searcher_has_no_more():
-    assert [t.arch["d0"] for t in run_searcher(problem(), three(problem()), trials=100)] == [0, 1, 2]
+    assert [t.arch["d0"] for t in run_searcher(problem(), three(problem()), trials=100)] == [
+        0,
+        1,
+        2,
+    ]
 
 
 @pytest.mark.parametrize("die_at", range(0, 13))
@@ -77,16 +87,28 @@ def test_a_resumed_search_equals_an_uninterrupted_one_and_measures_nothing_twice
     straight = plain(run_searcher(problem(), climber(problem(), 3), trials=12, stage="s"))
     path, meter = tmp_path / "t.sqlite", Meter(die_at)
     with SqliteArchive(path) as archive:
-        archive.extend([t for t in run_searcher(problem(), three(problem()), trials=2, stage="other")])
+        archive.extend(
+            [t for t in run_searcher(problem(), three(problem()), trials=2, stage="other")]
+        )
         if die_at < 12:
             with pytest.raises(KeyboardInterrupt):
-                run_searcher(problem(meter), climber(problem(meter), 3), trials=12, archive=archive, stage="s")
+                run_searcher(
+                    problem(meter),
+                    climber(problem(meter), 3),
+                    trials=12,
+                    archive=archive,
+                    stage="s",
+                )
         else:
-            run_searcher(problem(meter), climber(problem(meter), 3), trials=12, archive=archive, stage="s")
+            run_searcher(
+                problem(meter), climber(problem(meter), 3), trials=12, archive=archive, stage="s"
+            )
     again = Meter()
     with SqliteArchive(path) as archive:
         recorded = len(archive.stage("s"))
-        run_searcher(problem(again), climber(problem(again), 3), trials=12, archive=archive, stage="s")
+        run_searcher(
+            problem(again), climber(problem(again), 3), trials=12, archive=archive, stage="s"
+        )
         assert plain(archive.stage("s")) == straight
         assert len(again.calls) == 12 - recorded
         assert len(archive) == 14
@@ -100,13 +122,16 @@ def test_a_search_can_go_on_with_more_trials():
     assert plain(archive) == plain(run_searcher(problem(), climber(problem(), 3), trials=15))
     assert len(meter.calls) == 9
     before = plain(archive)
-    run_searcher(problem(meter), climber(problem(meter), 3), trials=10, archive=archive)  # fewer: nothing to do
+    # fewer: nothing to do
+    run_searcher(problem(meter), climber(problem(meter), 3), trials=10, archive=archive)
     assert plain(archive) == before
 
 
 def test_a_record_of_other_settings_is_refused():
     archive = run_searcher(problem(), climber(problem(), 3), trials=6)
-    with pytest.raises(Damaged, match="where this search proposes .*resume with the settings and the seed"):
+    with pytest.raises(
+        Damaged, match="where this search proposes .*resume with the settings and the seed"
+    ):
         run_searcher(problem(), climber(problem(), 4), trials=12, archive=archive)
     with pytest.raises(Damaged, match="where this search proposes"):
         run_searcher(problem(), three(problem()), trials=12, archive=archive)
@@ -128,7 +153,12 @@ def test_stop_ends_between_pieces_and_replays_first():
     assert 5 <= len(archive) < 12 and seen == list(archive)
     again = Meter()
     run_searcher(
-        problem(again), climber(problem(again), 3), trials=100, archive=archive, stop=lambda: True, on_trial=seen.append
+        problem(again),
+        climber(problem(again), 3),
+        trials=100,
+        archive=archive,
+        stop=lambda: True,
+        on_trial=seen.append,
     )
     assert again.calls == [] and len(seen) == len(archive)
 
@@ -140,7 +170,9 @@ def test_evaluate_takes_the_place_of_the_problems():
         pieces.append(len(candidates))
         return problem().evaluate(candidates, stage)
 
-    archive = run_searcher(problem(), climber(problem(), 0, batch=40), trials=40, evaluate=evaluate, stage="s")
+    archive = run_searcher(
+        problem(), climber(problem(), 0, batch=40), trials=40, evaluate=evaluate, stage="s"
+    )
     assert sum(pieces) == 40 and pieces[0] == 1 and len(pieces) < 40
     assert len(archive.stage("s")) == 40
 

@@ -1,4 +1,5 @@
-"""Moving distributions: utilities, natural gradient and Fisher norm by hand, step lengths, pairwise votes, how they end."""
+"""Moving distributions: utilities, natural gradient and Fisher norm by hand, step lengths, pairwise
+votes, how they end."""
 
 from __future__ import annotations
 
@@ -13,7 +14,14 @@ from archsmith.searchers import natural_gradient as natural
 from archsmith.searchers.archive import Archive
 from archsmith.searchers.categorical import Categorical
 from archsmith.searchers.loop import run_searcher
-from archsmith.searchers.natural_gradient import Adaptation, asng, by_logarithm, by_steps, direction, fisher_norm
+from archsmith.searchers.natural_gradient import (
+    Adaptation,
+    asng,
+    by_logarithm,
+    by_steps,
+    direction,
+    fisher_norm,
+)
 from archsmith.space import Architecture, SearchSpace
 
 SPACE = SearchSpace({"a": (0, 1, 2), "b": (0, 1)})
@@ -45,7 +53,8 @@ def test_the_direction_is_the_mean_of_utility_times_one_hot_less_theta() -> None
 
 
 def test_the_fisher_norm_agrees_with_that_in_the_free_coordinates() -> None:
-    """Of a categorical in its first K - 1 probabilities the Fisher matrix is diag(1 / theta) + 1 / theta_K."""
+    """Of a categorical in its first K - 1 probabilities the Fisher matrix is diag(1 / theta) + 1 /
+    theta_K."""
     rng = np.random.default_rng(0)
     found = Categorical(SearchSpace({"a": (0, 1, 2, 3)}))
     theta = rng.dirichlet(np.ones(4))
@@ -62,8 +71,12 @@ def test_a_step_of_sng_has_the_asked_length_before_the_bound() -> None:
     before = {name: list(row) for name, row in found.theta.items()}
     archs = [Architecture({"a": 0, "b": 1}), Architecture({"a": 1, "b": 0})]
     natural._moved(found, archs, [0.01, -0.01], 0.02)
-    assert all(min(row) > 0.25 for name, row in found.theta.items() if name == "b")  # so the bound played no part
-    moved = {name: [x - y for x, y in zip(found.theta[name], before[name], strict=True)] for name in before}
+    # so the bound played no part
+    assert all(min(row) > 0.25 for name, row in found.theta.items() if name == "b")
+    moved = {
+        name: [x - y for x, y in zip(found.theta[name], before[name], strict=True)]
+        for name in before
+    }
     start = distribution()
     assert fisher_norm(start, moved) == pytest.approx(0.02, rel=1e-6)
     assert moved["a"][0] > 0 > moved["a"][1] and moved["b"][1] > 0
@@ -78,7 +91,8 @@ def test_nothing_moves_without_utility() -> None:
 
 
 def test_the_trust_region_by_hand() -> None:
-    """One step: beta = 1 / sqrt(3), path = sqrt(beta (2 - beta)) s with |s| = 1, gamma = beta (2 - beta)."""
+    """One step: beta = 1 / sqrt(3), path = sqrt(beta (2 - beta)) s with |s| = 1, gamma = beta (2 -
+    beta)."""
     found, adapted = distribution(), Adaptation(alpha=1.5)
     archs = [Architecture({"a": 0, "b": 1}), Architecture({"a": 1, "b": 0})]
     adapted.move(found, archs, [1.0, -1.0])
@@ -112,13 +126,19 @@ def test_the_pruning_forms_end_with_a_survivor(make: Any) -> None:
 
 
 def test_mdenas_moves_probability_to_what_was_tried_no_more_and_did_better() -> None:
-    """Two options: after 0 then 1 was tried once each, the worse gives the better alpha at each later comparison."""
+    """Two options: after 0 then 1 was tried once each, the worse gives the better alpha at each
+    later comparison."""
     space = SearchSpace({"a": (0, 1)})
     problem = Problem(space, [maximize(lambda arch: float(arch["a"]) + 1.0, "value")])
     ends = 0
     for seed in range(10):
         archive = Archive()
-        run_searcher(problem, natural.mdenas(problem, seed, alpha=0.1, total=40), trials=10**6, archive=archive)
+        run_searcher(
+            problem,
+            natural.mdenas(problem, seed, alpha=0.1, total=40),
+            trials=10**6,
+            archive=archive,
+        )
         ends += list(archive)[-1].arch["a"]
     assert ends >= 7
 

@@ -1,4 +1,5 @@
-"""NSGA-II and NSGA-III: vectors and architectures, reference directions, what is told of failures."""
+"""NSGA-II and NSGA-III: vectors and architectures, reference directions, what is told of
+failures."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.nsga import _genes, nsga2, nsga3, reference_directions
 
 
-@pytest.mark.parametrize(("objectives", "count", "got"), [(3, 91, 91), (3, 100, 91), (2, 64, 64), (5, 212, 210), (1, 10, 1)])
+@pytest.mark.parametrize(
+    ("objectives", "count", "got"),
+    [(3, 91, 91), (3, 100, 91), (2, 64, 64), (5, 212, 210), (1, 10, 1)],
+)
 def test_reference_directions_are_the_finest_lattice_that_fits(objectives, count, got):
     """Deb and Jain 2014, table I: 91 points for 3 objectives (p = 12), 210 for 5 (p = 6)."""
     directions = reference_directions(objectives, count)
@@ -31,7 +35,10 @@ def test_vectors_keep_the_options_of_absent_decisions():
     assert space.decode(genes) == arch
     names = list(space)
     assert [genes[names.index(n)] for n in ("s0.b1.kernel", "s0.b1.expand")] == [1, 1]
-    assert all(0 <= g < len(o) for g, o in zip(_genes(space, arch, None, rng), space.universe.values(), strict=True))
+    assert all(
+        0 <= g < len(o)
+        for g, o in zip(_genes(space, arch, None, rng), space.universe.values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("make", [nsga2, nsga3])
@@ -52,7 +59,9 @@ def test_a_known_front_is_found(make):
 
 
 def test_it_ends_where_everything_was_proposed():
-    problem = Problem(flat(2, 3), [maximize(lambda a: a["d0"], "a"), minimize(lambda a: a["d1"], "b")])
+    problem = Problem(
+        flat(2, 3), [maximize(lambda a: a["d0"], "a"), minimize(lambda a: a["d1"], "b")]
+    )
     archive = run_searcher(problem, nsga2(problem, 0, population=8), trials=500)
     assert len(archive) == 9 and len(front([t.losses for t in archive])) == 1
     assert math.isfinite(archive.best.losses[0])

@@ -1,4 +1,5 @@
-"""Seeded runs of the searchers that rest on no other library, pinned: a change breaks the resuming of older runs."""
+"""Seeded runs of the searchers that rest on no other library, pinned: a change breaks the resuming
+of older runs."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ SEARCHERS = {
 
 def digest(name: str) -> str:
     space = staged(3, 3)
-    score = maximize(Graded(lambda arch: sum(v if n.endswith("depth") else v % 5 for n, v in arch.items())))
+    score = maximize(
+        Graded(lambda arch: sum(v if n.endswith("depth") else v % 5 for n, v in arch.items()))
+    )
     limit = 2.5 * staged_costs(space.extreme(0))["macs"]
     parts = []
     for objectives, constraints in (

@@ -40,7 +40,9 @@ class Knowing:
 
 def test_the_best_of_the_mutants_of_the_best_are_measured():
     Knowing.taught = []
-    searcher = guided(problem(), 0, initial=12, batch=3, parents=2, mutants=30, model=Knowing, acquisition="mean")
+    searcher = guided(
+        problem(), 0, initial=12, batch=3, parents=2, mutants=30, model=Knowing, acquisition="mean"
+    )
     trials = problem().evaluate(searcher.ask())
     assert len(trials) == 12
     for round in range(4):
@@ -74,7 +76,10 @@ def test_failed_trials_teach_as_the_worst():
     values = Knowing.taught[-1][1]
     worst = max(t.losses[0] for t in trials if t.losses)
     assert any(t.failed for t in trials)
-    assert all(value == (worst if t.failed else t.losses[0]) for value, t in zip(values, trials, strict=True))
+    assert all(
+        value == (worst if t.failed else t.losses[0])
+        for value, t in zip(values, trials, strict=True)
+    )
 
 
 @pytest.mark.parametrize("model", ["gp", "forest", "boosting"])

@@ -1,4 +1,5 @@
-"""Dynamic distribution pruning: how often, what is dealt, what goes, votes in the limit, protected groups, conditions."""
+"""Dynamic distribution pruning: how often, what is dealt, what goes, votes in the limit, protected
+groups, conditions."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ FIVE = SearchSpace({f"d{i}": tuple("abcde") for i in range(4)})
 
 def value(arch: Architecture) -> float:
     """Best is "e" everywhere, and better still where d0 and d1 agree."""
-    return sum("abcde".index(option) for option in arch.values()) + 2.0 * (arch.get("d0") == arch.get("d1"))
+    return sum("abcde".index(option) for option in arch.values()) + 2.0 * (
+        arch.get("d0") == arch.get("d1")
+    )
 
 
 def searched(space: SearchSpace, metric: Any = value, **settings: Any) -> list[Trial]:
@@ -33,7 +36,9 @@ def searched(space: SearchSpace, metric: Any = value, **settings: Any) -> list[T
 
 
 @pytest.mark.parametrize(("options", "rounds"), [(5, 3), (5, 1), (8, 3), (2, 4)])
-def test_it_asks_as_often_as_the_formula_says_and_once_more_for_the_survivor(options: int, rounds: int) -> None:
+def test_it_asks_as_often_as_the_formula_says_and_once_more_for_the_survivor(
+    options: int, rounds: int
+) -> None:
     space = SearchSpace({f"d{i}": tuple(range(options)) for i in range(3)})
     trials = searched(space, lambda arch: float(sum(arch.values())), rounds=rounds)
     assert len(trials) == evaluations(options, rounds) + 1
@@ -61,7 +66,12 @@ def test_every_alive_option_is_dealt_once_a_round_and_one_goes_each_stage() -> N
 
 
 def test_clear_rewards_leave_the_best() -> None:
-    trials = searched(FIVE, lambda arch: 10.0 * sum("abcde".index(o) for o in arch.values()), rounds=40, temperature=20.0)
+    trials = searched(
+        FIVE,
+        lambda arch: 10.0 * sum("abcde".index(o) for o in arch.values()),
+        rounds=40,
+        temperature=20.0,
+    )
     assert set(trials[-1].arch.values()) == {"e"}
 
 
@@ -69,7 +79,9 @@ def test_with_hardly_any_temperature_halves_count_the_winners_of_rounds() -> Non
     rewards = {0: 3.0, 1: 7.0, 2: 6.9}
     assert softmax(rewards, [0, 1, 2], 1e-6) == pytest.approx({0: 0.0, 1: 1.0, 2: 0.0})
     assert sum(softmax(rewards, [0, 2], 1.0).values()) == pytest.approx(1.0)
-    assert softmax({0: 1.0, 1: 1.0}, [0, 1, 2], 1.0) == pytest.approx({0: 1 / 3, 1: 1 / 3, 2: 1 / 3})
+    assert softmax({0: 1.0, 1: 1.0}, [0, 1, 2], 1.0) == pytest.approx(
+        {0: 1 / 3, 1: 1 / 3, 2: 1 / 3}
+    )
     assert softmax({}, [0, 2], 1.0) == {0: 0.5, 2: 0.5}
 
 
@@ -105,7 +117,9 @@ def test_unequal_numbers_of_options_and_conditional_decisions() -> None:
 
 def test_warm_up_teaches_nothing() -> None:
     trials = searched(FIVE, rounds=1, warmup=2)
-    assert [t.candidate.origin for t in trials[:10]] == ["warm-up"] * 10 and len(trials) == 10 + 14 + 1
+    assert [t.candidate.origin for t in trials[:10]] == ["warm-up"] * 10 and len(
+        trials
+    ) == 10 + 14 + 1
 
 
 def test_mistakes_are_told() -> None:
@@ -119,7 +133,7 @@ def test_mistakes_are_told() -> None:
             pruning(problem, **settings).ask()
 
 
-# -- the distribution ---------------------------------------------------------------------------------------------------------
+# -- the distribution ------------------------------------------------------------------------------
 
 
 def test_draws_follow_theta_among_what_is_alive() -> None:
@@ -128,7 +142,12 @@ def test_draws_follow_theta_among_what_is_alive() -> None:
     distribution.prune("d0", 0)
     counts = Counter(distribution.draw(rng)["d0"] for _ in range(2000))
     assert set(counts) == {"b", "c"} and counts["b"] / 2000 == pytest.approx(0.75, abs=0.04)
-    assert distribution.mode()["d0"] == "b" and distribution.survivors().options["d0"] == ("b", "c", "d", "e")
+    assert distribution.mode()["d0"] == "b" and distribution.survivors().options["d0"] == (
+        "b",
+        "c",
+        "d",
+        "e",
+    )
     assert distribution.entropy("d0") == pytest.approx(0.5623, abs=1e-3)
 
 
@@ -155,5 +174,12 @@ def test_it_is_saved_and_restored() -> None:
 
 def test_credit_is_the_mean_over_what_has_the_option() -> None:
     distribution = Categorical(SearchSpace({"a": (0, 1), "b": (0, 1)}))
-    archs = [Architecture({"a": 0, "b": 1}), Architecture({"a": 0, "b": 0}), Architecture({"a": 1, "b": 0})]
-    assert credited(distribution, archs, [1.0, 3.0, 8.0]) == {"a": {0: 2.0, 1: 8.0}, "b": {1: 1.0, 0: 5.5}}
+    archs = [
+        Architecture({"a": 0, "b": 1}),
+        Architecture({"a": 0, "b": 0}),
+        Architecture({"a": 1, "b": 0}),
+    ]
+    assert credited(distribution, archs, [1.0, 3.0, 8.0]) == {
+        "a": {0: 2.0, 1: 8.0},
+        "b": {1: 1.0, 0: 5.5},
+    }

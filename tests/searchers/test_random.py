@@ -18,7 +18,13 @@ def test_it_covers_a_small_space_once():
 
 
 def test_every_architecture_that_fits_is_as_likely():
-    problem = Problem(flat(3, 4), [maximize(lambda a: a["d0"], "d0")], [at_most(lambda a: sum(a.values()), 2, "sum")])
+    problem = Problem(
+        flat(3, 4),
+        [maximize(lambda a: a["d0"], "d0")],
+        [at_most(lambda a: sum(a.values()), 2, "sum")],
+    )
     fitting = [a for a in problem.space.architectures() if sum(a.values()) <= 2]
     first = Counter(random_search(problem, seed).ask()[0].arch for seed in range(40 * len(fitting)))
-    assert chi_square([first[a] for a in fitting], [40.0] * len(fitting)) < chi_square_bound(len(fitting) - 1)
+    assert chi_square([first[a] for a in fitting], [40.0] * len(fitting)) < chi_square_bound(
+        len(fitting) - 1
+    )

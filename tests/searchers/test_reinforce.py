@@ -16,7 +16,9 @@ from archsmith.space import Architecture
 
 def trial(loss, **arch):
     return Trial(
-        Candidate(Architecture(arch)), losses=() if loss is None else (loss,), reason=None if loss is not None else "no"
+        Candidate(Architecture(arch)),
+        losses=() if loss is None else (loss,),
+        reason=None if loss is not None else "no",
     )
 
 
@@ -55,7 +57,9 @@ def test_the_unit_of_the_reward_does_not_matter():
 
 
 def test_the_policy_finds_what_pays():
-    problem = Problem(flat(8, 3), [maximize(lambda a: float(sum(v == 1 for v in a.values())), "ones")])
+    problem = Problem(
+        flat(8, 3), [maximize(lambda a: float(sum(v == 1 for v in a.values())), "ones")]
+    )
     archs = [t.arch for t in run_searcher(problem, reinforce(problem, 0), trials=100)]
     assert len(set(archs)) == 100
     ones = [sum(v == 1 for v in arch.values()) for arch in archs]

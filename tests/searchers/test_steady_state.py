@@ -19,7 +19,12 @@ START = Architecture({"x": 0, "y": 0})
 
 def propose(arch: Architecture, rng: Random, places: int) -> Architecture:
     names = rng.sample(["x", "y"], places)
-    return Architecture({**arch, **{name: min(99, max(0, arch[name] + rng.choice((-3, -1, 1, 4)))) for name in names}})
+    return Architecture(
+        {
+            **arch,
+            **{name: min(99, max(0, arch[name] + rng.choice((-3, -1, 1, 4)))) for name in names},
+        }
+    )
 
 
 def total(arch: Architecture) -> float:
@@ -27,9 +32,18 @@ def total(arch: Architecture) -> float:
 
 
 def run(trials: int, **settings: int) -> list[Architecture]:
-    problem = Problem(SPACE, (maximize(total, name="total"),), (at_most(lambda arch: float(arch["x"]), 30, name="x"),))
+    problem = Problem(
+        SPACE,
+        (maximize(total, name="total"),),
+        (at_most(lambda arch: float(arch["x"]), 30, name="x"),),
+    )
     archive = Archive()
-    run_searcher(problem, steady_state(problem, 3, start=START, propose=propose, **settings), trials=trials, archive=archive)
+    run_searcher(
+        problem,
+        steady_state(problem, 3, start=START, propose=propose, **settings),
+        trials=trials,
+        archive=archive,
+    )
     return [trial.arch for trial in archive]
 
 
@@ -37,7 +51,8 @@ def test_the_first_ones_are_the_start_with_one_place_changed() -> None:
     found = run(300, population=8)
     for arch in found[:11]:
         assert 0 in (arch["x"], arch["y"]) and total(arch) <= 4
-    assert max(total(arch) for arch in run(300, population=30) if arch["x"] <= 30) > 40  # and it gets on from there
+    # and it gets on from there
+    assert max(total(arch) for arch in run(300, population=30) if arch["x"] <= 30) > 40
 
 
 def test_rejected_candidates_count_as_trials() -> None:

@@ -39,7 +39,9 @@ def test_densities_sum_to_one_over_the_space(seed):
     space = random_space(seed)
     rng = Random(seed)
     found = weights(space, [Trial(Candidate(space.sample(rng))) for _ in range(5)])
-    assert sum(math.exp(log_density(found, arch)) for arch in space.architectures()) == pytest.approx(1)
+    assert sum(
+        math.exp(log_density(found, arch)) for arch in space.architectures()
+    ) == pytest.approx(1)
 
 
 def test_draws_follow_the_density():
@@ -55,7 +57,9 @@ def test_draws_follow_the_density():
 
 
 def test_proposals_take_the_options_of_the_good():
-    problem = Problem(flat(8, 4), [maximize(lambda a: float(sum(v == 2 for v in a.values())), "twos")])
+    problem = Problem(
+        flat(8, 4), [maximize(lambda a: float(sum(v == 2 for v in a.values())), "twos")]
+    )
     searcher = tpe(problem, 0, initial=30)
     sizes, told = [], []
     for _ in range(60):

@@ -14,7 +14,11 @@ from archsmith.space import mutate
 
 
 def limited(limit):
-    return Problem(flat(3, 3), [maximize(lambda a: 0.0, "score")], [at_most(lambda a: sum(a.values()), limit, "sum")])
+    return Problem(
+        flat(3, 3),
+        [maximize(lambda a: 0.0, "score")],
+        [at_most(lambda a: sum(a.values()), limit, "sum")],
+    )
 
 
 def test_draws_leave_out_what_was_taken_and_what_does_not_fit():
@@ -53,7 +57,12 @@ def test_children_are_mended_where_nearly_none_fits():
 
 def test_what_was_not_measured_is_as_bad_as_the_worst():
     one = Candidate(flat(1, 1).extreme())
-    trials = [Trial(one, losses=(2.0, 9.0)), Trial(one, reason="no"), Trial(one, losses=(5.0, 0.0)), Trial(one, violation=1.0)]
+    trials = [
+        Trial(one, losses=(2.0, 9.0)),
+        Trial(one, reason="no"),
+        Trial(one, losses=(5.0, 0.0)),
+        Trial(one, violation=1.0),
+    ]
     assert first_losses(trials) == [2.0, 5.0, 5.0, 5.0]
     assert first_losses(trials[1:2]) == [0.0]
 

@@ -1,4 +1,5 @@
-"""shipped/predict.py: reads pictures as the training did, and answers whatever it is given without a traceback."""
+"""shipped/predict.py: reads pictures as the training did, and answers whatever it is given without
+a traceback."""
 
 from __future__ import annotations
 
@@ -40,7 +41,11 @@ class Corners(nn.Module):
 def package(folder: Path, how: Preprocessing) -> Path:
     deployment = Deployment((0.0,), (1.0,), "values", (255.0,) * 4, (0.0,) * 4)
     onnx = onnx_bytes(Corners().eval(), (1, 8, 8), deployment)
-    notes = {"labels": ["mean", "left", "right", "top"], "task": "regression", "preprocess": how.document()}
+    notes = {
+        "labels": ["mean", "left", "right", "top"],
+        "task": "regression",
+        "preprocess": how.document(),
+    }
     (folder / "model.onnx").write_bytes(annotate(onnx, notes))
     (folder / "predict.py").write_text(predict_source(), "utf-8")
     return folder / "predict.py"
@@ -55,7 +60,9 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(script: Path, *arguments: object, **options: object) -> subprocess.CompletedProcess:
     command = [sys.executable, str(script), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, **options
+    )  # type: ignore[call-overload]
 
 
 HOWS = {
@@ -86,13 +93,20 @@ def test_pictures_are_read_as_the_training_read_them(tmp_path: Path, name: str) 
     assert result.returncode == 0, result.stderr
     for path, found in zip(paths, json.loads(result.stdout), strict=True):
         pixels = decode(path, 1, 8, how)[0].astype(float)
-        expected = {"mean": pixels.mean(), "left": pixels[:, 0].mean(), "right": pixels[:, -1].mean(), "top": pixels[0].mean()}
+        expected = {
+            "mean": pixels.mean(),
+            "left": pixels[:, 0].mean(),
+            "right": pixels[:, -1].mean(),
+            "top": pixels[0].mean(),
+        }
         assert found["values"] == pytest.approx(expected, abs=1e-2)
 
 
 def test_floats_of_another_scale_are_told(tmp_path: Path) -> None:
     script = package(tmp_path, Preprocessing())
-    Image.fromarray(np.linspace(0, 255, 64, dtype=np.float32).reshape(8, 8)).save(tmp_path / "wide.tif")
+    Image.fromarray(np.linspace(0, 255, 64, dtype=np.float32).reshape(8, 8)).save(
+        tmp_path / "wide.tif"
+    )
     result = run(script, tmp_path / "wide.tif")
     assert (result.returncode, result.stdout) == (2, "")
     assert "values from 0 to 255, where those of this set go from 0 to 1" in result.stderr
@@ -111,7 +125,9 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("kind", STRANGE)
-def test_what_is_no_picture_has_one_line_and_the_others_are_answered(script: Path, tmp_path: Path, kind: str) -> None:
+def test_what_is_no_picture_has_one_line_and_the_others_are_answered(
+    script: Path, tmp_path: Path, kind: str
+) -> None:
     path = tmp_path / "x.png"
     if kind == "folder":
         path.mkdir()
@@ -136,12 +152,19 @@ def test_it_ends_without_a_traceback(script: Path, tmp_path: Path, fault: str) -
         arguments = [sys.executable, str(script), *[str(good)] * 40]
         if fault == "full":
             with open("/dev/full", "w") as full:
-                result = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
-            assert (result.returncode, result.stderr.strip()) == (2, "cannot write the answer: No space left on device")
+                result = subprocess.run(
+                    arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120
+                )
+            assert (result.returncode, result.stderr.strip()) == (
+                2,
+                "cannot write the answer: No space left on device",
+            )
             return
         reader, writer = os.pipe()
         os.close(reader)
-        result = subprocess.run(arguments, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+        result = subprocess.run(
+            arguments, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120
+        )
         os.close(writer)
         assert (result.returncode, result.stderr) == (0, "")
         return
@@ -151,14 +174,28 @@ def test_it_ends_without_a_traceback(script: Path, tmp_path: Path, fault: str) -
     elif fault == "model is a folder":
         (tmp_path / "model.onnx").mkdir()
     result = run(tmp_path / "predict.py", good)
-    assert result.returncode == 2 and "Traceback" not in result.stderr and "model.onnx" in result.stderr
+    assert (
+        result.returncode == 2
+        and "Traceback" not in result.stderr
+        and "model.onnx" in result.stderr
+    )
 
 
 @pytest.mark.parametrize(
-    "names", [("a.png", "a.gif"), ("a.png", "a.again.png"), ("a.png", "a.png", "a.png"), ("x/a.png", "y/a.png", "a.bmp")]
+    "names",
+    [
+        ("a.png", "a.gif"),
+        ("a.png", "a.again.png"),
+        ("a.png", "a.png", "a.png"),
+        ("x/a.png", "y/a.png", "a.bmp"),
+    ],
 )
-def test_pictures_that_are_given_again_never_take_the_place_of_one_another(names: tuple[str, ...], tmp_path: Path) -> None:
-    onnx = onnx_bytes(nn.Identity().eval(), (1, 8, 8), Deployment((0.0,), (1.0,), "pixels", (1.0,), (0.0,)))
+def test_pictures_that_are_given_again_never_take_the_place_of_one_another(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    onnx = onnx_bytes(
+        nn.Identity().eval(), (1, 8, 8), Deployment((0.0,), (1.0,), "pixels", (1.0,), (0.0,))
+    )
     notes = {"labels": [], "task": "reconstruction", "preprocess": Preprocessing().document()}
     (tmp_path / "model.onnx").write_bytes(annotate(onnx, notes))
     (tmp_path / "predict.py").write_text(predict_source(), "utf-8")
@@ -172,5 +209,11 @@ def test_pictures_that_are_given_again_never_take_the_place_of_one_another(names
     answers = json.loads(done.stdout)
     assert done.returncode == 0 and len({found["again"] for found in answers}) == len(names)
     for found in answers:
-        assert abs(int(np.asarray(Image.open(tmp_path / found["again"])).mean()) - shades[found["image"]]) <= 1
+        assert (
+            abs(
+                int(np.asarray(Image.open(tmp_path / found["again"])).mean())
+                - shades[found["image"]]
+            )
+            <= 1
+        )
     assert {name: (tmp_path / name).read_bytes() for name in shades} == before

@@ -1,4 +1,5 @@
-"""Search spaces: exact size, uniform draws, restriction, vectors, JSON; choices and derived values."""
+"""Search spaces: exact size, uniform draws, restriction, vectors, JSON; choices and derived
+values."""
 
 from __future__ import annotations
 
@@ -49,7 +50,10 @@ def brute_force(space: SearchSpace) -> set[str]:
         name, *rest = names
         condition = space.conditions.get(name)
         active = condition is None or any(
-            all(all(n in known for n in g.names) and tuple(known[n] for n in g.names) in g.accepted for g in clause)
+            all(
+                all(n in known for n in g.names) and tuple(known[n] for n in g.names) in g.accepted
+                for g in clause
+            )
             for clause in condition
         )
         for option in space.options[name] if active else [None]:
@@ -59,7 +63,7 @@ def brute_force(space: SearchSpace) -> set[str]:
     return found
 
 
-# -- size and enumeration ---------------------------------------------------------------------------------------------
+# -- size and enumeration --------------------------------------------------------------------------
 
 
 @given(seeds)
@@ -97,7 +101,7 @@ def test_spaces_beyond_10_to_20_are_counted_and_drawn_from_exactly():
     assert chi_square([depths[d] for d in range(1, 5)], expected) < chi_square_bound(3)
 
 
-# -- drawing ----------------------------------------------------------------------------------------------------------
+# -- drawing ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 5, 8, 13])
@@ -111,11 +115,14 @@ def test_uniform_draws_are_uniform_over_architectures(seed):
     draws = 60 * len(archs)
     counts = Counter(space.sample(rng, uniform=True) for _ in range(draws))
     assert set(counts) <= set(archs)
-    assert chi_square([counts[a] for a in archs], [60.0] * len(archs)) < chi_square_bound(len(archs) - 1)
+    assert chi_square([counts[a] for a in archs], [60.0] * len(archs)) < chi_square_bound(
+        len(archs) - 1
+    )
 
 
 def test_top_down_draws_take_each_active_decision_uniformly():
-    space = staged(1, 2, (3, 5), (3, 6))  # 4 architectures of depth 1 share one half, 16 of depth 2 the other
+    # 4 architectures of depth 1 share one half, 16 of depth 2 the other
+    space = staged(1, 2, (3, 5), (3, 6))
     rng, draws = Random(0), 8000
     counts = Counter(space.sample(rng) for _ in range(draws))
     archs = list(space.architectures())
@@ -188,15 +195,27 @@ def test_neighbors_are_one_decision_away(seed):
         assert sum(arch[n] != other[n] for n in arch if n in other) == 1
 
 
-# -- subsets ----------------------------------------------------------------------------------------------------------
+# -- subsets ---------------------------------------------------------------------------------------
 
 
 @given(seeds)
 @settings(max_examples=100, deadline=None)
 def test_a_restricted_space_is_a_space_of_the_same_architectures_keys_and_vectors(seed):
     space, rng = random_space(seed), Random(seed)
-    small = space.restrict({n: rng.sample(space[n], rng.randint(1, len(space[n]))) for n in space if rng.random() < 0.6})
-    smaller = small.restrict({n: rng.sample(small[n], rng.randint(1, len(small[n]))) for n in small if rng.random() < 0.4})
+    small = space.restrict(
+        {
+            n: rng.sample(space[n], rng.randint(1, len(space[n])))
+            for n in space
+            if rng.random() < 0.6
+        }
+    )
+    smaller = small.restrict(
+        {
+            n: rng.sample(small[n], rng.randint(1, len(small[n])))
+            for n in small
+            if rng.random() < 0.4
+        }
+    )
     assert smaller.fingerprint == small.fingerprint == space.fingerprint
     for one in (small, smaller):
         expected = {a.key for a in space.architectures() if all(a[n] in one[n] for n in a)}
@@ -223,13 +242,23 @@ def test_restrict_keeps_the_declared_order_and_refuses_what_is_not_there():
 def test_where_filters_draws_size_moves_and_vectors():
     space = flat(3, 4).where(lambda a: sum(a.values()) % 3 == 0)
     archs = set(space.architectures())
-    assert space.size == len(archs) == sum(1 for a in flat(3, 4).architectures() if sum(a.values()) % 3 == 0)
+    assert (
+        space.size
+        == len(archs)
+        == sum(1 for a in flat(3, 4).architectures() if sum(a.values()) % 3 == 0)
+    )
     rng = Random(0)
     counts = Counter(space.sample(rng, uniform=True) for _ in range(60 * len(archs)))
-    assert chi_square([counts[a] for a in archs], [60.0] * len(archs)) < chi_square_bound(len(archs) - 1)
+    assert chi_square([counts[a] for a in archs], [60.0] * len(archs)) < chi_square_bound(
+        len(archs) - 1
+    )
     for _ in range(100):
         first, second = space.sample(rng), space.sample(rng)
-        for arch in (mutate(space, first, rng), crossover(space, first, second, rng), space.complete({"d0": 2}, rng)):
+        for arch in (
+            mutate(space, first, rng),
+            crossover(space, first, second, rng),
+            space.complete({"d0": 2}, rng),
+        ):
             assert arch in archs
         assert space.decode([rng.uniform(-2, 6) for _ in range(3)]) in archs
     assert all(arch in archs for arch in space.neighbors(space.sample(rng)))
@@ -266,7 +295,7 @@ def test_split_on_a_conditional_decision_is_refused_until_it_always_exists():
     assert sum(part.size for part in parts) == 81 * 90
 
 
-# -- membership -------------------------------------------------------------------------------------------------------
+# -- membership ------------------------------------------------------------------------------------
 
 
 def test_check_says_what_is_wrong():
@@ -287,7 +316,10 @@ def test_check_says_what_is_wrong():
 def test_equal_options_of_another_type_never_make_a_second_key():
     space = SearchSpace({"kernel": (3, 5), "shape": ((1, 2), (3, 4)), "flag": (True, False)})
     want = Architecture({"kernel": 3, "shape": (1, 2), "flag": True})
-    for given_options in ({"kernel": 3.0, "shape": [1, 2], "flag": 1}, {"kernel": 3, "shape": (1.0, 2), "flag": 1.0}):
+    for given_options in (
+        {"kernel": 3.0, "shape": [1, 2], "flag": 1},
+        {"kernel": 3, "shape": (1.0, 2), "flag": 1.0},
+    ):
         assert space.check(given_options).key == want.key
         assert space.complete(given_options, Random(0)).key == want.key
     assert space.check(Architecture({"kernel": 3.0, "shape": (1, 2), "flag": 1})).key == want.key
@@ -304,7 +336,7 @@ def test_declarations_that_make_no_sense_are_refused():
         _ = circle.order
 
 
-# -- vectors ----------------------------------------------------------------------------------------------------------
+# -- vectors ---------------------------------------------------------------------------------------
 
 
 @given(seeds, st.data())
@@ -340,7 +372,7 @@ def test_encode_refuses_what_the_space_does_not_hold():
         flat(2, 2).encode({"x": 9})
 
 
-# -- identity ---------------------------------------------------------------------------------------------------------
+# -- identity --------------------------------------------------------------------------------------
 
 
 def test_keys_are_the_same_for_good():
@@ -355,7 +387,10 @@ def test_keys_are_the_same_for_good():
 @settings(max_examples=100, deadline=None)
 def test_architectures_survive_json_and_pickling(seed):
     arch = random_space(seed).sample(Random(seed))
-    for copied in (Architecture.from_json(arch.to_json()), Architecture.from_json(json.loads(arch.to_json()))):
+    for copied in (
+        Architecture.from_json(arch.to_json()),
+        Architecture.from_json(json.loads(arch.to_json())),
+    ):
         assert copied == arch and copied.key == arch.key and hash(copied) == hash(arch)
     again = pickle.loads(pickle.dumps(arch))
     assert again == arch and again.key == arch.key
@@ -363,7 +398,10 @@ def test_architectures_survive_json_and_pickling(seed):
 
 def test_architectures_are_found_in_sets_of_another_process():
     archs = [random_space(seed).sample(Random(seed)) for seed in range(100)]
-    code = f"import pickle\nfor a in pickle.loads({pickle.dumps(archs)!r}):\n    assert a in {{type(a)(dict(a))}}"
+    code = (
+        f"import pickle\nfor a in pickle.loads({pickle.dumps(archs)!r}):\n    assert a in "
+        f"{{type(a)(dict(a))}}"
+    )
     env = {**os.environ, "PYTHONHASHSEED": "7"}
     subprocess.run([sys.executable, "-c", code], check=True, env=env, timeout=60)
 
@@ -378,20 +416,26 @@ def test_spaces_survive_pickling_and_copying_with_their_caches_warm():
     space = staged(2, 2)
     assert space.size == 8100
     for other in (pickle.loads(pickle.dumps(space)), copy.deepcopy(space)):
-        assert other == space and hash(other) == hash(space) and other.fingerprint == space.fingerprint
+        assert (
+            other == space and hash(other) == hash(space) and other.fingerprint == space.fingerprint
+        )
         draws = [other.sample(Random(i), uniform=True) for i in range(200)]
         assert draws == [space.sample(Random(i), uniform=True) for i in range(200)]
 
 
 def test_draws_and_fingerprint_do_not_depend_on_the_hash_seed():
     code = (
-        "import sys; sys.path.insert(0, 'tests'); from toys import random_space; from random import Random\n"
+        "import sys; sys.path.insert(0, 'tests'); from toys import random_space; from random "
+        "import Random\n"
         "for s in range(30):\n"
         "    space = random_space(s); r = Random(s)\n"
-        "    print(space.fingerprint, space.size, space.sample(r).key, space.sample(r, uniform=True).key, space.order)\n"
+        "    print(space.fingerprint, space.size, space.sample(r).key, space.sample(r, "
+        "uniform=True).key, space.order)\n"
     )
     outputs = {
-        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": h}, capture_output=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": h}, capture_output=True, check=True
+        ).stdout
         for h in ("0", "1", "77")
     }
     assert len(outputs) == 1
@@ -404,7 +448,7 @@ def test_simplify_drops_implied_clauses():
     assert simplify([(a, b), (b, a)]) == ((a, b),)
 
 
-# -- choices ----------------------------------------------------------------------------------------------------------
+# -- choices ---------------------------------------------------------------------------------------
 
 
 def test_choices_are_compared_by_identity_and_refuse_nonsense():
@@ -445,7 +489,8 @@ def test_a_concatenation_remembers_its_parts():
 
 
 @pytest.mark.parametrize(
-    ("value", "rounded"), [(16 * 6, 96), (1, 8), (12, 16), (11, 16), (20 * 0.75, 16), (30, 32), (100, 104)]
+    ("value", "rounded"),
+    [(16 * 6, 96), (1, 8), (12, 16), (11, 16), (20 * 0.75, 16), (30, 32), (100, 104)],
 )
 def test_make_divisible(value, rounded):
     """MobileNetV2 rounding: the nearest multiple of 8, never more than 10 % below."""

@@ -1,4 +1,5 @@
-"""The family of convolutional networks: what each kind of block computes and counts, the old name's draws, hand-made ones."""
+"""The family of convolutional networks: what each kind of block computes and counts, the old name's
+draws, hand-made ones."""
 
 from __future__ import annotations
 
@@ -58,8 +59,17 @@ def test_no_two_architectures_are_one_network() -> None:
     """8 x 8 images, one stage looked at: every decision that is left changes a count or a layer."""
     model = on_meta(convnet, 10, 1, 8)
     space = search_space(model)
-    fixed = {"stem.width": 8, "head.width": 32, "stage3.depth": 1, "stage3.block": "conv", "stage3.width": 16}
-    small = space.restrict({name: (option,) for name, option in fixed.items()} | {"stage1.depth": (0, 1), "stage2.depth": (1,)})
+    fixed = {
+        "stem.width": 8,
+        "head.width": 32,
+        "stage3.depth": 1,
+        "stage3.block": "conv",
+        "stage3.width": 16,
+    }
+    small = space.restrict(
+        {name: (option,) for name, option in fixed.items()}
+        | {"stage1.depth": (0, 1), "stage2.depth": (1,)}
+    )
     seen: dict[str, str] = {}
     rng = Random(0)
     for _ in range(300):
@@ -74,7 +84,8 @@ def test_no_two_architectures_are_one_network() -> None:
         ("conv", 9 * 8 * 16 + 9 * 16 * 16),
         ("basic", (9 * 8 * 16 + 9 * 16 * 16 + 8 * 16) + 2 * 9 * 16 * 16),
         ("fused", (9 * 8 * 16 + 16 * 16) + (9 * 16 * 32 + 32 * 16)),  # expansion 2
-        ("inverted", (8 * 16 + 9 * 16 + 16 * 16) + (16 * 32 + 9 * 32 + 32 * 16)),  # expansion 2, kernel 3
+        # expansion 2, kernel 3
+        ("inverted", (8 * 16 + 9 * 16 + 16 * 16) + (16 * 32 + 9 * 32 + 32 * 16)),
     ],
 )
 def test_blocks_have_the_weights_of_their_papers(kind: str, weights: int) -> None:
@@ -89,22 +100,37 @@ def test_blocks_have_the_weights_of_their_papers(kind: str, weights: int) -> Non
     }
     for i in (1, 2):
         options |= {
-            f"stage2.block{i}.{name}": v for name, v in (("expand", 2), ("fused_expand", 2), ("kernel", 3), ("fused_kernel", 3))
+            f"stage2.block{i}.{name}": v
+            for name, v in (("expand", 2), ("fused_expand", 2), ("kernel", 3), ("fused_kernel", 3))
         }
     space = search_space(model)
     arch = space.complete({name: v for name, v in options.items() if name in space}, Random(0))
     plain = extract(model, arch, "fresh", device="meta")
-    assert sum(m.weight.numel() for m in plain.stage2.modules() if isinstance(m, nn.Conv2d)) == weights
+    assert (
+        sum(m.weight.numel() for m in plain.stage2.modules() if isinstance(m, nn.Conv2d)) == weights
+    )
 
 
 def test_a_plain_stack_of_convolutions_is_inside() -> None:
     """As in RepVGG: 3 x 3 convolutions alone, wider as the map gets smaller."""
     model = on_meta(convnet, 10, 3, 32)
-    options = {f"stage{i}.block": "conv" for i in (1, 2, 3, 4)} | {f"stage{i}.depth": 2 for i in (1, 2, 3, 4)}
-    widths = {"stem.width": 32, "stage2.width": 64, "stage3.width": 96, "stage4.width": 256, "head.width": 256}
+    options = {f"stage{i}.block": "conv" for i in (1, 2, 3, 4)} | {
+        f"stage{i}.depth": 2 for i in (1, 2, 3, 4)
+    }
+    widths = {
+        "stem.width": 32,
+        "stage2.width": 64,
+        "stage3.width": 96,
+        "stage4.width": 256,
+        "head.width": 256,
+    }
     arch = search_space(model).check({**options, **widths, **OLD_ENDS})
     plain = extract(model, arch, "fresh", device="meta")
-    kernels = [m.kernel_size for name, m in plain.named_modules() if isinstance(m, nn.Conv2d) and not name.startswith("head")]
+    kernels = [
+        m.kernel_size
+        for name, m in plain.named_modules()
+        if isinstance(m, nn.Conv2d) and not name.startswith("head")
+    ]
     assert kernels == [(3, 3)] * 9
     assert not [m for m in plain.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
 
@@ -116,8 +142,13 @@ def test_patches_give_maps_as_large_as_a_convolution_does(channels: int, size: i
     space, rng = search_space(model), Random(size)
     for _ in range(5):
         arch = space.sample(rng)
-        stems = [extract(model, space.check({**arch, "stem.block": block}), "fresh", device="meta").stem for block in STEMS]
-        one, other = (stem(torch.empty(2, channels, size, size, device="meta")).shape for stem in stems)
+        stems = [
+            extract(model, space.check({**arch, "stem.block": block}), "fresh", device="meta").stem
+            for block in STEMS
+        ]
+        one, other = (
+            stem(torch.empty(2, channels, size, size, device="meta")).shape for stem in stems
+        )
         assert one == other
 
 
@@ -128,14 +159,21 @@ def test_the_largest_value_of_a_map_counts_a_third() -> None:
 
 
 def test_an_airbench_like_stack_is_inside_and_is_what_one_makes_by_hand() -> None:
-    """Jordan (2024): patches with two filters a direction, pooled convolutions, the largest value of each map."""
+    """Jordan (2024): patches with two filters a direction, pooled convolutions, the largest value
+    of each map."""
     hand_made = extract(
-        on_meta(by_hand, 10, 3, 32, kind="pooled", depth=2, width=1.0, head=64, first=0), {}, "fresh", device="meta"
+        on_meta(by_hand, 10, 3, 32, kind="pooled", depth=2, width=1.0, head=64, first=0),
+        {},
+        "fresh",
+        device="meta",
     )
     model = on_meta(convnet, 10, 3, 32)
     decided = decided_by_hand(3, 32, kind="pooled", depth=2, width=1.0, head=64, first=0)
     plain = extract(model, nearest(search_space(model), decided), "fresh", device="meta")
-    kinds = [[type(layer) for layer in network.modules() if not list(layer.children())] for network in (plain, hand_made)]
+    kinds = [
+        [type(layer) for layer in network.modules() if not list(layer.children())]
+        for network in (plain, hand_made)
+    ]
     assert kinds[0] == kinds[1]
     stem = plain.stem.conv
     assert (stem.kernel_size, stem.in_channels, stem.out_channels) == ((2, 2), 3, 24)
@@ -144,7 +182,12 @@ def test_an_airbench_like_stack_is_inside_and_is_what_one_makes_by_hand() -> Non
 
 @pytest.mark.parametrize(
     ("channels", "size", "digest"),
-    [(3, 32, "5ae182311fe2ba6d"), (1, 8, "20712d2e0291f0bc"), (3, 64, "07c6b600bc09fe1c"), (3, 224, "667e6c8b2333e7ba")],
+    [
+        (3, 32, "5ae182311fe2ba6d"),
+        (1, 8, "20712d2e0291f0bc"),
+        (3, 64, "07c6b600bc09fe1c"),
+        (3, 224, "667e6c8b2333e7ba"),
+    ],
 )
 def test_the_old_name_gives_the_old_draws(channels: int, size: int, digest: str) -> None:
     """Recorded before the family had other blocks: 50 draws of seed 5."""
@@ -155,7 +198,9 @@ def test_the_old_name_gives_the_old_draws(channels: int, size: int, digest: str)
 
 def test_a_mobilenet_is_the_network_of_the_family_with_that_block() -> None:
     whole, part = on_meta(convnet, 10, 3, 32), on_meta(mobilenet, 10, 3, 32)
-    count, other = (Costs(model, (3, 32, 32), ("params", "macs", "memory")) for model in (whole, part))
+    count, other = (
+        Costs(model, (3, 32, 32), ("params", "macs", "memory")) for model in (whole, part)
+    )
     rng = Random(3)
     for _ in range(20):
         arch = search_space(part).sample(rng)
@@ -169,12 +214,19 @@ def test_a_mobilenet_is_the_network_of_the_family_with_that_block() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("channels", "size"), FORMS)
-def test_networks_by_hand_are_of_one_block_and_grow_with_width(kind: str, channels: int, size: int) -> None:
+def test_networks_by_hand_are_of_one_block_and_grow_with_width(
+    kind: str, channels: int, size: int
+) -> None:
     sizes = [
         (params(network), macs(network, (channels, size, size)))
         for width in (0.25, 0.5, 1.0)
         for network in [
-            extract(on_meta(by_hand, 7, channels, size, kind=kind, depth=2, width=width, head=64), {}, "fresh", device="meta")
+            extract(
+                on_meta(by_hand, 7, channels, size, kind=kind, depth=2, width=width, head=64),
+                {},
+                "fresh",
+                device="meta",
+            )
         ]
     ]
     assert sizes == sorted(set(sizes))

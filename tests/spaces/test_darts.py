@@ -1,4 +1,5 @@
-"""The DARTS network: its space, the published size of the paper's own cells, recorded counts, stacking."""
+"""The DARTS network: its space, the published size of the paper's own cells, recorded counts,
+stacking."""
 
 from __future__ import annotations
 
@@ -17,11 +18,16 @@ from archsmith.metrics.cost import params
 from archsmith.spaces.catalog.darts import DARTS, darts_arch, darts_arch_of
 from archsmith.spaces.darts import darts, darts_small
 
-RECORDS = Path(os.environ.get("ARCHSMITH_DATA", "/nowhere")) / "nas" / "nasbench301_darts_subset.csv"
+RECORDS = (
+    Path(os.environ.get("ARCHSMITH_DATA", "/nowhere")) / "nas" / "nasbench301_darts_subset.csv"
+)
 SECOND = darts_arch(
-    "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), "
-    "('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), ('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], "
-    "reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
+    "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
+    "('sep_conv_3x3', 1), "
+    "('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), ('dil_conv_3x3', 2)], "
+    "normal_concat=[2, 3, 4, 5], "
+    "reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), "
+    "('max_pool_3x3', 0), "
     "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=[2, 3, 4, 5])"
 )  # DARTS, second order
 
@@ -37,20 +43,28 @@ def test_its_space_is_the_published_one() -> None:
 
 
 def test_the_papers_network_has_its_published_size() -> None:
-    """3.3 million parameters in the paper, 3.349342 in the log of the released code; the auxiliary head is not counted."""
+    """3.3 million parameters in the paper, 3.349342 in the log of the released code; the auxiliary
+    head is not counted."""
     assert params(extract(on_meta(darts), SECOND, "fresh", device="meta")) == 3349342
 
 
-@pytest.mark.skipif(not RECORDS.is_file(), reason="needs ARCHSMITH_DATA with nas/nasbench301_darts_subset.csv")
+@pytest.mark.skipif(
+    not RECORDS.is_file(), reason="needs ARCHSMITH_DATA with nas/nasbench301_darts_subset.csv"
+)
 def test_recorded_counts_are_reproduced_exactly() -> None:
-    """NAS-Bench-301's network: 32 channels, 8 cells. The record has no affine BatchNorm on edges."""
+    """NAS-Bench-301's network: 32 channels, 8 cells. The record has no affine BatchNorm on
+    edges."""
     model = on_meta(darts, 10, 3, 32, width=32, layers=8)
     with RECORDS.open(newline="") as file:
         rows = list(csv.DictReader(file))[::300]
     for row in rows:
         arch = darts_arch_of(json.loads(row["normal"]), json.loads(row["reduce"]))
         plain = extract(model, arch, "fresh", device="meta")
-        norms = sum(params(m) for path, m in plain.named_modules() if ".graph." in path and isinstance(m, nn.BatchNorm2d))
+        norms = sum(
+            params(m)
+            for path, m in plain.named_modules()
+            if ".graph." in path and isinstance(m, nn.BatchNorm2d)
+        )
         assert round((params(plain) - norms) / 1e6, 6) == float(row["params"])
 
 
@@ -70,7 +84,9 @@ def test_the_weights_of_an_edge_do_not_depend_on_its_place_in_the_pair() -> None
     known = dict(SECOND) | {"normal.node3.inputs": (0, 1), "normal.node3.op2": "sep_conv_3x3"}
     other = dict(SECOND) | {"normal.node3.inputs": (1, 2), "normal.node3.op1": "sep_conv_3x3"}
     edges = [extract(model, arch).cells[0].graph.edge1to3 for arch in (known, other)]
-    assert all(torch.equal(a, b) for a, b in zip(*(edge.parameters() for edge in edges), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(*(edge.parameters() for edge in edges), strict=True)
+    )
 
 
 def test_too_few_layers_are_named() -> None:

@@ -53,7 +53,10 @@ def test_a_class_gets_what_its_signature_has(file: Path) -> None:
     model = build(f"{file}:Net", 7, 1, 9, device="cpu")
     assert model.stem.in_channels == 1 and model.head.out_features == 7
     assert dict(search_space(model)) == {"width": (4, 8)}
-    assert not next(model.parameters()).is_meta and next(build(f"{file}:Net", 7, 1, 9).parameters()).is_meta
+    assert (
+        not next(model.parameters()).is_meta
+        and next(build(f"{file}:Net", 7, 1, 9).parameters()).is_meta
+    )
 
 
 def test_a_width_is_passed_or_refused(file: Path) -> None:

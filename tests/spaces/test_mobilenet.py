@@ -1,4 +1,5 @@
-"""The MobileNet spaces: Once-For-All's published and recorded counts, the small-image family's range."""
+"""The MobileNet spaces: Once-For-All's published and recorded counts, the small-image family's
+range."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from archsmith.errors import UserError
 from archsmith.metrics.cost import Costs
 from archsmith.spaces.mobilenet import mobilenet, ofa_mobilenet_v3, ofa_w10, ofa_w12
 
-RECORDS = Path(os.environ.get("ARCHSMITH_DATA", "/nowhere")) / "nas" / "ofa_mbv3_w1.0_subnet_accuracy.csv"
+RECORDS = (
+    Path(os.environ.get("ARCHSMITH_DATA", "/nowhere")) / "nas" / "ofa_mbv3_w1.0_subnet_accuracy.csv"
+)
 
 
 def on_meta(make, *arguments, **settings) -> nn.Module:
@@ -26,13 +29,20 @@ def on_meta(make, *arguments, **settings) -> nn.Module:
 
 def test_the_once_for_all_space_has_its_size() -> None:
     space = search_space(on_meta(ofa_mobilenet_v3))
-    assert space.size == ((3 * 3) ** 2 + (3 * 3) ** 3 + (3 * 3) ** 4) ** 5  # depth 2, 3, 4 of blocks with 9 settings
+    # depth 2, 3, 4 of blocks with 9 settings
+    assert space.size == ((3 * 3) ** 2 + (3 * 3) ** 3 + (3 * 3) ** 4) ** 5
 
 
 @pytest.mark.parametrize(
     ("make", "published", "exact"),
-    [  # parameters and MACs of the smallest and the largest at 224 pixels, 1000 classes: as published, to the last digit
-        (ofa_w10, (("3.41e+06", "1.21e+08"), ("7.66e+06", "5.66e+08")), ((3410792, 121278672), (7664760, 566170656))),
+    # parameters and MACs of the smallest and the largest at 224 pixels, 1000 classes: as published,
+    # to the last digit
+    [
+        (
+            ofa_w10,
+            (("3.41e+06", "1.21e+08"), ("7.66e+06", "5.66e+08")),
+            ((3410792, 121278672), (7664760, 566170656)),
+        ),
         (ofa_w12, (None, ("1.07e+07", "8.43e+08")), ((4602456, 193078200), (10701632, 843101040))),
     ],
 )
@@ -45,15 +55,20 @@ def test_the_extremes_have_the_published_counts(make, published, exact) -> None:
         assert rounded in (None, tuple(f"{value:.3g}" for value in counted))
 
 
-@pytest.mark.skipif(not RECORDS.is_file(), reason="needs ARCHSMITH_DATA with nas/ofa_mbv3_w1.0_subnet_accuracy.csv")
+@pytest.mark.skipif(
+    not RECORDS.is_file(), reason="needs ARCHSMITH_DATA with nas/ofa_mbv3_w1.0_subnet_accuracy.csv"
+)
 def test_the_recorded_counts_of_2223_networks_are_reproduced_exactly() -> None:
-    """No systematic difference is left to explain: all 2,373 rows (150 are repeats) agree to the last digit."""
+    """No systematic difference is left to explain: all 2,373 rows (150 are repeats) agree to the
+    last digit."""
     model = on_meta(ofa_w10)
     space, costs = search_space(model), Costs(model, (3, 224, 224), ("params", "macs"))
     seen = set()
     with RECORDS.open(newline="") as file:
         for row in csv.DictReader(file):
-            kernels, expansions, depths = ([int(v) for v in row[name].split()] for name in ("ks", "e", "d"))
+            kernels, expansions, depths = (
+                [int(v) for v in row[name].split()] for name in ("ks", "e", "d")
+            )
             options = {f"stage{s + 1}.depth": depth for s, depth in enumerate(depths)}
             for s, depth in enumerate(depths):
                 for b in range(depth):
@@ -84,7 +99,8 @@ def test_the_family_covers_the_budgets(channels: int, size: int, below, above) -
 
 
 @pytest.mark.parametrize(
-    ("size", "ends"), [(8, 2), (12, 3), (16, 4), (28, 4), (32, 4), (48, 6), (64, 4), (65, 3), (96, 3), (224, 7)]
+    ("size", "ends"),
+    [(8, 2), (12, 3), (16, 4), (28, 4), (32, 4), (48, 6), (64, 4), (65, 3), (96, 3), (224, 7)],
 )
 def test_maps_end_at_a_sensible_size(size: int, ends: int) -> None:
     model = on_meta(mobilenet, 3, 1, size)
@@ -106,7 +122,14 @@ def test_extracted_networks_are_named_stages_of_named_blocks() -> None:
     model = on_meta(mobilenet, 10, 3, 32)
     arch = search_space(model).complete({"stage1.depth": 0, "stage2.depth": 3}, Random(0))
     plain = extract(model, arch, "fresh", device="meta")
-    assert [name for name, _ in plain.named_children()] == ["stem", "stage1", "stage2", "stage3", "stage4", "head"]
+    assert [name for name, _ in plain.named_children()] == [
+        "stem",
+        "stage1",
+        "stage2",
+        "stage3",
+        "stage4",
+        "head",
+    ]
     assert [name for name, _ in plain.stage2.named_children()] == ["block1", "block2", "block3"]
     assert len(plain.stage1) == 0
 

@@ -1,4 +1,5 @@
-"""The NAS-Bench-201 cell network: the recorded counts of all 15,625 cells, dead edges, nodes without inputs."""
+"""The NAS-Bench-201 cell network: the recorded counts of all 15,625 cells, dead edges, nodes
+without inputs."""
 
 from __future__ import annotations
 
@@ -35,8 +36,13 @@ def test_its_space_is_the_published_one() -> None:
 
 @pytest.mark.parametrize(
     ("text", "published"),
-    [  # two rows of the benchmark: parameters for 10 classes, MACs at 32 pixels, the classifier's 10 biases included
-        ("|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|", (129306, 15647370)),
+    # two rows of the benchmark: parameters for 10 classes, MACs at 32 pixels, the classifier's 10
+    # biases included
+    [
+        (
+            "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|",
+            (129306, 15647370),
+        ),
         (
             "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|",
             (802426, 113951370),
@@ -56,22 +62,37 @@ def test_the_recorded_counts_of_all_cells_are_reproduced_exactly() -> None:
     with RECORDS.open(newline="") as file:
         for row in csv.DictReader(file):
             found = costs(nasbench201_arch(row["arch_str"]))
-            assert found == {"params": int(row["params_c10"]), "macs": int(row["macs_c10"]) - 10}, row["arch_str"]
+            assert found == {"params": int(row["params_c10"]), "macs": int(row["macs_c10"]) - 10}, (
+                row["arch_str"]
+            )
 
 
 @pytest.mark.skipif(not RECORDS.is_file(), reason="needs ARCHSMITH_DATA with nas/nasbench201.csv")
 def test_other_class_counts_and_sizes_are_reproduced_too() -> None:
     with RECORDS.open(newline="") as file:
-        row = next(row for row in csv.DictReader(file) if "none" in row["arch_str"] and "conv_1x1" in row["arch_str"])
+        row = next(
+            row
+            for row in csv.DictReader(file)
+            if "none" in row["arch_str"] and "conv_1x1" in row["arch_str"]
+        )
     for name, classes, size in (("c100", 100, 32), ("in16", 120, 16)):
-        plain = extract(on_meta(nasbench201, classes, 3, size), nasbench201_arch(row["arch_str"]), "fresh", device="meta")
+        plain = extract(
+            on_meta(nasbench201, classes, 3, size),
+            nasbench201_arch(row["arch_str"]),
+            "fresh",
+            device="meta",
+        )
         found = params(plain), macs(plain, (3, size, size)) + classes
         assert found == (int(row[f"params_{name}"]), int(row[f"macs_{name}"]))
 
 
 def test_without_its_dead_operations_a_cell_computes_the_same() -> None:
     model = nasbench201(5, 3, 8, width=4, cells=1).eval()
-    x, rng, pruned = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)), Random(0), 0
+    x, rng, pruned = (
+        torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)),
+        Random(0),
+        0,
+    )
     while pruned < 3:
         arch = NASBENCH201.sample(rng)
         whole, lean = extract(model, arch), extract(model, edges_canonical(arch))
@@ -81,22 +102,32 @@ def test_without_its_dead_operations_a_cell_computes_the_same() -> None:
 
 
 def test_dead_operations_exist_unless_the_architecture_is_canonical() -> None:
-    arch = Architecture({name: "none" for name in EDGE_NAMES} | {"edge0to1": "nor_conv_3x3", "edge0to3": "skip_connect"})
+    arch = Architecture(
+        {name: "none" for name in EDGE_NAMES}
+        | {"edge0to1": "nor_conv_3x3", "edge0to3": "skip_connect"}
+    )
     model = nasbench201(5, 3, 8, width=4, cells=1)
     names = [name for name, _ in extract(model, arch).stage1.cell1.named_children()]
     assert names == ["edge0to1", "edge0to3"]
-    assert [name for name, _ in extract(model, edges_canonical(arch)).stage1.cell1.named_children()] == ["edge0to3"]
+    assert [
+        name for name, _ in extract(model, edges_canonical(arch)).stage1.cell1.named_children()
+    ] == ["edge0to3"]
 
 
 def test_a_node_without_edges_is_zero_and_an_operation_on_it_is_computed() -> None:
-    edges = {(0, 1): OneOf({"none": Nothing(), "skip": nn.Identity()}), (1, 2): relu_conv_norm(3, 3, 1)}
+    edges = {
+        (0, 1): OneOf({"none": Nothing(), "skip": nn.Identity()}),
+        (1, 2): relu_conv_norm(3, 3, 1),
+    }
     cell = Cell(edges, 3).eval()
     nn.init.constant_(cell.edge1to2.norm.bias, 0.5)
     name = next(iter(search_space(cell)))
     x = torch.ones(2, 3, 4, 4)
     with active(cell, {name: "none"}), torch.no_grad():
         assert torch.equal(cell(x), torch.full_like(x, 0.5))
-    lonely = Cell({(0, 1): OneOf({"none": Nothing(), "pool": nn.AvgPool2d(1, stride=2)})}, 4, stride=2)
+    lonely = Cell(
+        {(0, 1): OneOf({"none": Nothing(), "pool": nn.AvgPool2d(1, stride=2)})}, 4, stride=2
+    )
     plain = extract(lonely, {next(iter(search_space(lonely))): "none"})
     assert torch.equal(plain(torch.ones(2, 3, 5, 5)), torch.zeros(2, 4, 3, 3))
 

@@ -1,4 +1,5 @@
-"""The NATS-Bench size space: its widths, and counts by hand of networks whose cells change width."""
+"""The NATS-Bench size space: its widths, and counts by hand of networks whose cells change
+width."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ with torch.device("meta"):
 
 
 def by_hand(widths: tuple[int, ...], classes: int = 10) -> int:
-    """Parameters: stem, three cells of five convolutions, two residual blocks, head; a skip projects where widths differ."""
+    """Parameters: stem, three cells of five convolutions, two residual blocks, head; a skip
+    projects where widths differ."""
     w1, w2, w3, w4, w5 = widths
 
     def conv(a: int, b: int, kernel: int = 3) -> int:
@@ -27,7 +29,15 @@ def by_hand(widths: tuple[int, ...], classes: int = 10) -> int:
         return conv(a, b) + conv(b, b) + a * b
 
     head = 2 * w5 + classes * w5 + classes
-    return conv(3, w1) + cell(w1, w1) + residual(w1, w2) + cell(w2, w3) + residual(w3, w4) + cell(w4, w5) + head
+    return (
+        conv(3, w1)
+        + cell(w1, w1)
+        + residual(w1, w2)
+        + cell(w2, w3)
+        + residual(w3, w4)
+        + cell(w4, w5)
+        + head
+    )
 
 
 def test_its_space_is_the_published_one() -> None:
@@ -43,5 +53,7 @@ def test_counts_by_hand() -> None:
 
 def test_a_skip_connection_projects_only_between_different_widths() -> None:
     plain = extract(MODEL, nats_size_arch("8:16:16:24:32"), "fresh", device="meta")
-    assert isinstance(plain.cell2.edge0to3, torch.nn.Identity) and isinstance(plain.cell1.edge0to3, torch.nn.Identity)
+    assert isinstance(plain.cell2.edge0to3, torch.nn.Identity) and isinstance(
+        plain.cell1.edge0to3, torch.nn.Identity
+    )
     assert [name for name, _ in plain.cell3.edge0to3.named_children()] == ["conv", "norm"]

@@ -20,7 +20,9 @@ from archsmith.spaces.reference import BY_HAND, costs, in_space, reference
         (5, 3, 96, {"params": 1_000_000, "macs": 40_000_000, "memory": 4_000_000}),
     ],
 )
-def test_each_shape_uses_the_binding_limit(classes: int, channels: int, size: int, limits: dict[str, float]) -> None:
+def test_each_shape_uses_the_binding_limit(
+    classes: int, channels: int, size: int, limits: dict[str, float]
+) -> None:
     found = reference(classes, channels, size, limits)
     assert [(r.kind, r.depth, r.first) for r in found] == list(BY_HAND)
     for candidate in found:
@@ -47,7 +49,9 @@ def test_a_budget_below_the_narrowest_is_named() -> None:
 def test_a_latency_limit_binds_too() -> None:
     """With a clock of its own: a thousandth of a millisecond for each parameter."""
     free = reference(10, 1, 8, {"params": 20_000})
-    found = reference(10, 1, 8, {"params": 20_000, "latency": 10.0}, lambda network: params(network) / 1000)
+    found = reference(
+        10, 1, 8, {"params": 20_000, "latency": 10.0}, lambda network: params(network) / 1000
+    )
     assert [r.name for r in found] == [r.name for r in free]
     for candidate in found:
         assert 9_500 <= params(candidate.make(None)) <= 10_000
@@ -96,7 +100,9 @@ def test_the_largest_that_fits_is_found_from_any_guess(most: int, guess: int) ->
         (3, 96, {"params": 300_000.0, "macs": 20_000_000.0}),
     ],
 )
-def test_the_space_holds_a_network_like_each_that_is_dense(channels: int, size: int, limits: dict[str, float]) -> None:
+def test_the_space_holds_a_network_like_each_that_is_dense(
+    channels: int, size: int, limits: dict[str, float]
+) -> None:
     model = build("convnet", 10, channels, size)
     space, count = search_space(model), Costs(model, (channels, size, size), ("params", "macs"))
     keeps = lambda arch: all(count(arch)[name] <= limit for name, limit in limits.items())  # noqa: E731
@@ -105,11 +111,23 @@ def test_the_space_holds_a_network_like_each_that_is_dense(channels: int, size: 
         if one.kind == "inverted" and found is None:
             continue  # none of them is as narrow
         assert found is not None and keeps(found)
-        kinds = {option for name, option in found.items() if name.endswith(".block") and name != "stem.block"}
-        assert (found["stem.block"] == "patches") == (found["head.pool"] == "max") == (one.kind == "pooled")
-        assert found["stem.width"] == 8 * channels or one.kind != "pooled"  # two filters a direction, however wide the rest
-        assert kinds - {"conv"} == {one.kind} - {"conv"}  # "conv" also where a stage of pooled ones has nothing to pool
-        assert {found[name] for name in found if name.endswith(".depth") and name != "stage1.depth"} == {one.depth}
+        kinds = {
+            option
+            for name, option in found.items()
+            if name.endswith(".block") and name != "stem.block"
+        }
+        assert (
+            (found["stem.block"] == "patches")
+            == (found["head.pool"] == "max")
+            == (one.kind == "pooled")
+        )
+        # two filters a direction, however wide the rest
+        assert found["stem.width"] == 8 * channels or one.kind != "pooled"
+        # "conv" also where a stage of pooled ones has nothing to pool
+        assert kinds - {"conv"} == {one.kind} - {"conv"}
+        assert {
+            found[name] for name in found if name.endswith(".depth") and name != "stage1.depth"
+        } == {one.depth}
         assert max(count(found)[name] / limit for name, limit in limits.items()) > 0.75
 
 

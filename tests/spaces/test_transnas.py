@@ -31,7 +31,15 @@ def test_the_skeleton_doubles_channels_and_halves_the_map_three_times() -> None:
         x = child(x)
         shapes.append(tuple(x.shape[1:]))
     widest = (512, 8, 8)
-    assert shapes == [(32, 128, 128), (64, 64, 64), (128, 32, 32), (128, 32, 32), (256, 16, 16), (256, 16, 16), widest]
+    assert shapes == [
+        (32, 128, 128),
+        (64, 64, 64),
+        (128, 32, 32),
+        (128, 32, 32),
+        (256, 16, 16),
+        (256, 16, 16),
+        widest,
+    ]
 
 
 def conv(a: int, b: int, kernel: int) -> int:
@@ -47,7 +55,8 @@ def test_counts_by_hand() -> None:
     assert params(plain("64-41414-0_00_000")) == STEM + HEAD
     every = sum(3 * conv(a, b, 3) + 3 * conv(b, b, 3) for a, b in cells)
     assert params(plain("64-41414-3_33_333")) == STEM + HEAD + every
-    skips = sum(3 * (a * b + 2 * b) for a, b in FIRST)  # of the edges out of node 0, where the map is halved
+    # of the edges out of node 0, where the map is halved
+    skips = sum(3 * (a * b + 2 * b) for a, b in FIRST)
     assert params(plain("64-41414-1_11_111")) == STEM + HEAD + skips
 
 
@@ -61,7 +70,8 @@ def test_a_skip_connection_halves_the_map_by_two_convolutions() -> None:
 
 
 def test_dead_edges_of_a_cell_of_stride_two() -> None:
-    arch = transnas_arch("64-41414-0_00_030")  # a convolution on node 1, which has no input, gives the output
+    # a convolution on node 1, which has no input, gives the output
+    arch = transnas_arch("64-41414-0_00_030")
     assert params(extract(MODEL, edges_canonical(arch), "fresh", device="meta")) == STEM + HEAD
     network = plain("64-41414-0_00_030").eval()
     assert network(torch.empty(2, 3, 64, 64, device="meta")).shape == (2, 75)

@@ -1,4 +1,5 @@
-"""The AutoFormer spaces: the thirteen published parameter counts and MACs of PreNAS' networks; relative positions; sizes."""
+"""The AutoFormer spaces: the thirteen published parameter counts and MACs of PreNAS' networks;
+relative positions; sizes."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ from archsmith.spaces.vit import (
     vit_nano,
 )
 
-# Wang et al., ICML 2023, released sets: embedding, heads and ratio of each block, parameters, GMACs at 224 pixels
+# Wang et al., ICML 2023, released sets: embedding, heads and ratio of each block, parameters, GMACs
+# at 224 pixels
 TINY_PICKS = [
     (192, "444433333434", "4 4 4 4 4 3.5 3.5 4 4 3.5 4 4", 5994760, 1.32),
     (216, "444443334434", "4 3.5 4 3.5 3.5 3.5 3.5 3.5 3.5 3.5 3.5 3.5", 6997192, 1.52),
@@ -41,7 +43,13 @@ SMALL_PICKS = [
 ]
 BASE_PICKS = [
     (528, "9 9 9 9 9 9 9 9 9 9 9 9 9 9", "3 3 3 3 3 3 3 3 3 3 3 3.5 3 3", 41966944, 8.73),
-    (576, "9 9 10 9 9 10 9 9 9 9 9 9 10 9", "3.5 4 3.5 3.5 3.5 4 3.5 3.5 3.5 3.5 4 3 3.5 4", 53876104, 11.08),
+    (
+        576,
+        "9 9 10 9 9 10 9 9 9 9 9 9 10 9",
+        "3.5 4 3.5 3.5 3.5 4 3.5 3.5 3.5 3.5 4 3 3.5 4",
+        53876104,
+        11.08,
+    ),
     (624, "9 10 10 9 9 10 10 9 10 9 9 9 10 10", "4 3.5 4 4 4 4 4 4 4 4 4 4 4 4", 65916448, 13.46),
 ]
 SPACES = {
@@ -77,7 +85,8 @@ def test_the_published_parameter_counts_to_the_last_digit(name: str) -> None:
 
 @pytest.mark.parametrize("name", SPACES)
 def test_the_published_macs(name: str) -> None:
-    """They hold without the products of relative positions, which published counts leave out; those are counted as well."""
+    """They hold without the products of relative positions, which published counts leave out; those
+    are counted as well."""
     of, _, _, picks = SPACES[name]
     free = Transformer(of.embedding, of.depth, of.heads, of.ratio, reach=None)
     costs = Costs(on_meta(transformer, free, 1000, 3, 224), (3, 224, 224), ("macs",))
@@ -87,11 +96,15 @@ def test_the_published_macs(name: str) -> None:
 
 
 def test_relative_positions_add_two_products_of_the_size_of_the_attention() -> None:
-    with_reach, without = (Transformer((8,), (1,), (2,), (2,), 4, 8, reach=reach) for reach in (3, None))
+    with_reach, without = (
+        Transformer((8,), (1,), (2,), (2,), 4, 8, reach=reach) for reach in (3, None)
+    )
     counts = []
     for of in (with_reach, without):
         model = on_meta(transformer, of, 10, 3, 32)
-        counts.append(macs(extract(model, search_space(model).extreme(), "fresh", device="meta"), (3, 32, 32)))
+        counts.append(
+            macs(extract(model, search_space(model).extreme(), "fresh", device="meta"), (3, 32, 32))
+        )
     assert counts[0] - counts[1] == 2 * 2 * 17 * 17 * 4
 
 
@@ -104,10 +117,14 @@ def test_relative_positions_follow_the_distance(class_token: bool) -> None:
         for q in range(9):
             for k in range(9):
                 down, right = (min(1, max(-1, d)) + 2 for d in (k // 3 - q // 3, k % 3 - q % 3))
-                assert torch.equal(pairs[first + q, first + k], table.vertical[down] + table.horizontal[right])
+                assert torch.equal(
+                    pairs[first + q, first + k], table.vertical[down] + table.horizontal[right]
+                )
         if class_token:
             own = table.vertical[0] + table.horizontal[0]
-            assert torch.equal(pairs[0], own.expand(10, 2)) and torch.equal(pairs[:, 0], own.expand(10, 2))
+            assert torch.equal(pairs[0], own.expand(10, 2)) and torch.equal(
+                pairs[:, 0], own.expand(10, 2)
+            )
 
 
 def test_relative_attention_is_the_equation_written_out() -> None:
@@ -120,17 +137,25 @@ def test_relative_attention_is_the_equation_written_out() -> None:
         for h in (slice(0, 3), slice(3, 6)):
             rows = []
             for i in range(5):
-                logits = torch.stack([q[i, h] @ (k[j, h] + on_keys[i, j]) for j in range(5)]) / 3**0.5
-                rows.append(sum(w * (v[j, h] + on_values[i, j]) for j, w in enumerate(logits.softmax(0))))
+                logits = (
+                    torch.stack([q[i, h] @ (k[j, h] + on_keys[i, j]) for j in range(5)]) / 3**0.5
+                )
+                rows.append(
+                    sum(w * (v[j, h] + on_values[i, j]) for j, w in enumerate(logits.softmax(0)))
+                )
             heads.append(torch.stack(rows))
-        torch.testing.assert_close(attention(x)[0], attention.projection(torch.cat(heads, 1)), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            attention(x)[0], attention.projection(torch.cat(heads, 1)), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_the_small_one_has_its_size_and_range() -> None:
     model = on_meta(vit_nano)
     space = search_space(model)
     assert space.size == 3 * sum(12**depth for depth in (2, 3, 4)) == 67824
-    counts = [params(extract(model, space.extreme(which), "fresh", device="meta")) for which in (0, -1)]
+    counts = [
+        params(extract(model, space.extreme(which), "fresh", device="meta")) for which in (0, -1)
+    ]
     assert [round(count / 1000) for count in counts] == [16, 181]
 
 

@@ -1,4 +1,5 @@
-"""The Zen network: parameters and MACs of the four released networks, shortcuts, squeeze-excite, its finite space."""
+"""The Zen network: parameters and MACs of the four released networks, shortcuts, squeeze-excite,
+its finite space."""
 
 from __future__ import annotations
 
@@ -15,25 +16,29 @@ from archsmith.spaces.catalog.zen import SEED, counts, parse, propose
 from archsmith.spaces.zen import NormedExcite, zen, zen_scored
 
 SHAPE = (3, 224, 224)
-# Li et al., ICLR 2023, released networks: structure; million MACs with one per BatchNorm output, without and with
-# squeeze-excite; million parameters with it; layers
+# Li et al., ICLR 2023, released networks: structure; million MACs with one per BatchNorm output,
+# without and with squeeze-excite; million parameters with it; layers
 RELEASED = {
     "450M": (
-        "K3(3,16,2,1) E1K7(16,40,2,40,1) E2K7(40,80,2,64,1) E4K7(80,96,2,96,5) E2K7(96,224,2,224,5) K1(224,2048,1,1)",
+        "K3(3,16,2,1) E1K7(16,40,2,40,1) E2K7(40,80,2,64,1) E4K7(80,96,2,96,5) "
+        "E2K7(96,224,2,224,5) K1(224,2048,1,1)",
         *(443.5, 445.2, "7.53", 14),
     ),
     "600M": (
-        "K3(3,24,2,1) E1K7(24,48,2,48,1) E2K7(48,72,2,72,1) E6K5(72,160,2,96,1) E6K7(160,200,2,112,5) E6K7(200,168,1,168,4) "
+        "K3(3,24,2,1) E1K7(24,48,2,48,1) E2K7(48,72,2,72,1) E6K5(72,160,2,96,1) "
+        "E6K7(160,200,2,112,5) E6K7(200,168,1,168,4) "
         "K1(168,2048,1,1)",
         *(596.9, 606.4, "19.2", 14),
     ),
     "1G": (
-        "K3(3,48,2,1) E1K7(48,48,2,72,1) E1K7(48,80,2,128,1) E2K7(80,160,2,144,3) E4K7(160,288,2,232,4) E6K5(288,232,1,208,5) "
+        "K3(3,48,2,1) E1K7(48,48,2,72,1) E1K7(48,80,2,128,1) E2K7(80,160,2,144,3) "
+        "E4K7(160,288,2,232,4) E6K5(288,232,1,208,5) "
         "K1(232,2048,1,1)",
         *(994.3, 1007.7, "28.8", 16),
     ),
     "#Params": (
-        "K3(3,8,2,1) E1K3(8,8,2,8,1) E1K3(8,8,2,8,1) E1K5(8,64,2,8,1) E6K5(64,1024,2,48,1) K1(1024,2048,1,1)",
+        "K3(3,8,2,1) E1K3(8,8,2,8,1) E1K3(8,8,2,8,1) E1K5(8,64,2,8,1) E6K5(64,1024,2,48,1) "
+        "K1(1024,2048,1,1)",
         *(450.3, 469.3, "30.0", 6),
     ),
 }
@@ -49,7 +54,9 @@ def model(se: bool) -> nn.Module:
 
 def full(short: str) -> str:
     return "".join(
-        f"Super{'Conv' if b[0] == 'K' else 'ResIDW'}{b.replace('(', 'BNRELU(' if b[0] == 'K' else '(')}" for b in short.split()
+        f"Super{'Conv' if b[0] == 'K' else 'ResIDW'}"
+        f"{b.replace('(', 'BNRELU(' if b[0] == 'K' else '(')}"
+        for b in short.split()
     )
 
 
@@ -74,7 +81,12 @@ def test_the_released_networks_have_their_counts(name: str, se: bool) -> None:
     plain = extract(model(se), arch, "fresh", device="meta")
     found = counts(arch, SHAPE, se=se)
     depth = sum(isinstance(m, nn.Conv2d | nn.Linear) for m in plain.modules())
-    assert found == {"params": params(plain), "macs": macs(plain, SHAPE), "depth": depth, "layers": layers}
+    assert found == {
+        "params": params(plain),
+        "macs": macs(plain, SHAPE),
+        "depth": depth,
+        "layers": layers,
+    }
     assert round((found["macs"] + norm_outputs(plain)) / 1e6, 1) == (with_se if se else without)
     if se:
         assert f"{found['params'] / 1e6:#.3g}" == millions
@@ -99,14 +111,20 @@ def test_a_fresh_network_of_the_model_on_meta_runs() -> None:
 
 
 def test_shortcuts_are_the_input_between_equal_widths_and_projected_elsewhere() -> None:
-    arch = parse(full("K3(3,8,2,1) E1K3(8,16,2,16,2) E1K3(16,24,2,8,2) E1K3(24,8,2,8,1) E1K3(8,8,2,8,1) K1(8,2048,1,1)"))
+    arch = parse(
+        full(
+            "K3(3,8,2,1) E1K3(8,16,2,16,2) E1K3(16,24,2,8,2) E1K3(24,8,2,8,1) "
+            "E1K3(8,8,2,8,1) K1(8,2048,1,1)"
+        )
+    )
     plain = extract(model(False), arch, "fresh", device="meta")
     kinds = {
         path.removesuffix(".shortcut"): isinstance(m, nn.Identity)
         for path, m in plain.named_modules()
         if path.endswith("shortcut")
     }
-    assert kinds["stage1.block1.layer1.inward"] is False  # first bottleneck of a block: always projected
+    # first bottleneck of a block: always projected
+    assert kinds["stage1.block1.layer1.inward"] is False
     assert kinds["stage1.block1.layer1.outward"] and kinds["stage1.block1.layer2.inward"]
     assert not any(kinds[f"stage2.block1.layer2.{way}"] for way in ("inward", "outward"))
     assert kinds["stage4.block1.layer1.inward"] is False and kinds["stage4.block1.layer1.outward"]
@@ -125,4 +143,8 @@ def test_squeeze_excite_gates_channels_between_zero_and_one() -> None:
     x = torch.randn(2, 8, 3, 3, generator=torch.Generator().manual_seed(0)).abs()
     with torch.no_grad():
         share = gate(x) / x
-    assert share.min() > 0 and share.max() < 1 and torch.allclose(share, share[:, :, :1, :1].expand_as(share), atol=1e-6)
+    assert (
+        share.min() > 0
+        and share.max() < 1
+        and torch.allclose(share, share[:, :, :1, :1].expand_as(share), atol=1e-6)
+    )

@@ -1,4 +1,5 @@
-"""Finish: where no hand-made network is as small as the chosen one; what a network that is trained further is bound by."""
+"""Finish: where no hand-made network is as small as the chosen one; what a network that is trained
+further is bound by."""
 
 from __future__ import annotations
 
@@ -28,7 +29,13 @@ def small(folder: Path, **changes: Any) -> Run:
     images[labels == 2, :4] += 130
     np.savez(folder / "bars.npz", images=images, labels=labels)
     (folder / "sizes.py").write_text(SIZES)
-    asked: dict[str, Any] = {"data": str(folder / "bars.npz"), "steps": 4, "time_s": None, "trials": 8, "threads": 1}
+    asked: dict[str, Any] = {
+        "data": str(folder / "bars.npz"),
+        "steps": 4,
+        "time_s": None,
+        "trials": 8,
+        "threads": 1,
+    }
     space = f"{folder / 'sizes.py'}:Net"
     return start(request_from(**{**asked, "space": space, **changes}), folder / "run")
 
@@ -38,12 +45,19 @@ def test_a_network_smaller_than_every_hand_made_one_ships_without_a_reference(
     tmp_path: Path, budget: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none_fits(*_: object) -> None:
-        raise UserError("no MobileNet of (2, 3, 4) blocks a stage fits params<=100; relax it, or give --no-reference")
+        raise UserError(
+            "no MobileNet of (2, 3, 4) blocks a stage fits params<=100; relax it, or "
+            "give --no-reference"
+        )
 
     monkeypatch.setattr("archsmith.stages.finish.scaled", none_fits)
     run = small(tmp_path, budget=budget)
     finish, ship = run.stage("finish") or {}, run.stage("ship") or {}
-    assert run.record["status"] == "done" and finish["reference"] is None and ship["network"] == "search"
+    assert (
+        run.record["status"] == "done"
+        and finish["reference"] is None
+        and ship["network"] == "search"
+    )
     assert "no hand-made reference: no MobileNet" in (run.folder / "events.jsonl").read_text()
     with pytest.raises(UserError, match="trained no hand-made network"):
         best(run, "reference")
@@ -58,19 +72,34 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_further_training_is_bound_by_what_was_asked_for_and_not_by_its_time(
     finished: Run, tmp_path: Path, budget: str
 ) -> None:
-    run = finished.another(tmp_path / "new", request_from(**{**finished.request.model_dump(), "budget": budget}), ("look",))
+    run = finished.another(
+        tmp_path / "new",
+        request_from(**{**finished.request.model_dump(), "budget": budget}),
+        ("look",),
+    )
     run.decide(
         BEGUN_WITH,
         lambda: BegunWith(
-            key="a", arm="search", options={}, val_accuracy=0.5, above=True, origin="search", costs={}, test=None
+            key="a",
+            arm="search",
+            options={},
+            val_accuracy=0.5,
+            above=True,
+            origin="search",
+            costs={},
+            test=None,
         ),
     )
-    timed = Run.open(run.folder).asking(request_from(**{**run.request.model_dump(), "time_s": 60.0, "steps": None}))
+    timed = Run.open(run.folder).asking(
+        request_from(**{**run.request.model_dump(), "time_s": 60.0, "steps": None})
+    )
     assert open_work(timed).limits == parse(budget)
 
 
 @pytest.mark.parametrize("which", ["search", "reference"])
-def test_what_was_trained_further_is_called_what_it_is(finished: Run, tmp_path: Path, which: str) -> None:
+def test_what_was_trained_further_is_called_what_it_is(
+    finished: Run, tmp_path: Path, which: str
+) -> None:
     new = train(finished, tmp_path / "new", which=which, steps=2)
     newer = [train(new, tmp_path / "newer", steps=2)] if which == "reference" else []
     for run in (new, *newer):
@@ -84,7 +113,10 @@ def test_what_was_trained_further_is_called_what_it_is(finished: Run, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("passes", "rate"), [(None, 1.0), (0.5, 1 / 3), (10, 1 / 3), (20, 1 / 3), (25, 2 / 3), (30, 1.0), (500, 1.0)]
+    ("passes", "rate"),
+    [(None, 1.0), (0.5, 1 / 3), (10, 1 / 3), (20, 1 / 3), (25, 2 / 3), (30, 1.0), (500, 1.0)],
 )
-def test_the_learning_rate_is_smaller_where_images_are_seldom_seen_twice(passes: float | None, rate: float) -> None:
+def test_the_learning_rate_is_smaller_where_images_are_seldom_seen_twice(
+    passes: float | None, rate: float
+) -> None:
     assert rate_for(passes) == pytest.approx(rate)

@@ -21,11 +21,16 @@ def network() -> nn.Module:
 
 
 def weights(change: Any = lambda tensor: tensor) -> dict[str, Tensor]:
-    return {name: change(tensor + 1) if tensor.ndim > 1 else tensor for name, tensor in network().state_dict().items()}
+    return {
+        name: change(tensor + 1) if tensor.ndim > 1 else tensor
+        for name, tensor in network().state_dict().items()
+    }
 
 
 @pytest.mark.parametrize("within", [None, "state_dict", "model_state_dict", "model"])
-def test_weights_are_found_where_training_programs_put_them(tmp_path: Path, within: str | None) -> None:
+def test_weights_are_found_where_training_programs_put_them(
+    tmp_path: Path, within: str | None
+) -> None:
     given, model = weights(), network()
     torch.save(given if within is None else {within: given, "epoch": 3}, tmp_path / "w.pt")
     assert load_into(model, tmp_path / "w.pt").startswith("9 of 9 tensors")

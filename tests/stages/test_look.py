@@ -22,7 +22,9 @@ from archsmith.tasks import Classification
 
 def begun(root: Path) -> tuple[Run, Looked]:
     folder(root / "set", {"1": 8, "01": 8})
-    run = Run.create(root / "run", absolute(request_from(data=str(root / "set"), steps=1, threads=1)))
+    run = Run.create(
+        root / "run", absolute(request_from(data=str(root / "set"), steps=1, threads=1))
+    )
     work = open_work(run)
     return run, look.look(work)
 
@@ -45,7 +47,9 @@ def _longer(root: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [_swap, _other, _longer])
-def test_other_pictures_under_the_same_names_are_refused_on_resume(change: Callable[[Path], None], tmp_path: Path) -> None:
+def test_other_pictures_under_the_same_names_are_refused_on_resume(
+    change: Callable[[Path], None], tmp_path: Path
+) -> None:
     run, looked = begun(tmp_path)
     change(tmp_path)
     with pytest.raises(UserError, match="not the data this run began with"):
@@ -73,9 +77,15 @@ def test_the_same_pictures_are_taken_again(change: Callable[[Path], None], tmp_p
 
 
 @pytest.mark.parametrize("recorded", [["1", "01"], ["01", "2"], ["01"], ["01", "1", "2"]])
-def test_classes_in_another_order_than_recorded_are_refused_on_resume(recorded: list[str], tmp_path: Path) -> None:
+def test_classes_in_another_order_than_recorded_are_refused_on_resume(
+    recorded: list[str], tmp_path: Path
+) -> None:
     run, looked = begun(tmp_path)
-    with pytest.raises(UserError, match=r"no longer gives the classes this run began with: number \d is '?\w+'?, was '?\w+'?;"):
+    with pytest.raises(
+        UserError,
+        match=r"no longer gives the classes this run began with: number "
+        r"\d is '?\w+'?, was '?\w+'?;",
+    ):
         look.restore(open_work(run), Looked(**{**looked.to_json(), "classes": recorded}))
 
 

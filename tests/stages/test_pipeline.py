@@ -1,4 +1,5 @@
-"""The whole job on tiny images: what it leaves, resume after kill -9, damage, a user's own space, the Python interface."""
+"""The whole job on tiny images: what it leaves, resume after kill -9, damage, a user's own space,
+the Python interface."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Linear, Repeat
 class Block(nn.Module):
     def __init__(self, width):
         super().__init__()
-        self.conv, self.norm = Conv2d(width, width, 3, padding="same", bias=False), BatchNorm2d(width)
+        self.conv = Conv2d(width, width, 3, padding="same", bias=False)
+        self.norm = BatchNorm2d(width)
 
     def forward(self, x):
         return x + self.norm(self.conv(x)).relu()
@@ -63,9 +65,14 @@ def bars(path: Path, count: int = 150) -> Path:
 
 def asked(data: Path, **changes: Any) -> Request:
     settings: dict[str, Any] = {
-        "data": str(data), "budget": "params<=20k, macs<=300k", "steps": 90, "time_s": None, "trials": 18, "threads": 1,
+        "data": str(data),
+        "budget": "params<=20k, macs<=300k",
+        "steps": 90,
+        "time_s": None,
+        "trials": 18,
+        "threads": 1,
         "method": "zico",
-    }  # fmt: skip
+    }
     return request_from(**{**settings, **changes})
 
 
@@ -88,9 +95,17 @@ def test_what_is_left_behind(finished: Run) -> None:
     assert [name for name in STAGES if finished.stage(name) is None] == []
     shipped = {p.name for p in (folder / "best").iterdir()}
     assert shipped == {
-        "model.onnx", "picture.onnx", "model.pt2", "model.safetensors", "model.py", "predict.py",
-        "architecture.json", "preprocess.json", "labels.json", "card.md",
-    }  # fmt: skip
+        "model.onnx",
+        "picture.onnx",
+        "model.pt2",
+        "model.safetensors",
+        "model.py",
+        "predict.py",
+        "architecture.json",
+        "preprocess.json",
+        "labels.json",
+        "card.md",
+    }
     assert json.loads((folder / "run.json").read_text())["status"] == "done"
     html = (folder / "report.html").read_text()
     assert f"{(finished.stage('ship') or {})['test']['accuracy']:.1%}".replace("%", "") in html
@@ -113,7 +128,8 @@ def test_it_learns_and_is_compared_at_equal_cost(finished: Run) -> None:
     own = sum(network["steps"] for network in finish["networks"].values())
     other = sum(network["steps"] for network in finish["reference"]["networks"].values())
     assert own == pytest.approx(90, abs=6) and other == pytest.approx(90, abs=6)
-    for network in finish["reference"]["networks"].values():  # at least 95 % of what binds, nothing above a limit
+    # at least 95 % of what binds, nothing above a limit
+    for network in finish["reference"]["networks"].values():
         shares = (network["params"] / 20_000, network["macs"] / 300_000)
         assert 0.95 <= max(shares) <= 1.0
     assert len(finish["reference"]["networks"]) == len(BY_HAND)
@@ -122,12 +138,17 @@ def test_it_learns_and_is_compared_at_equal_cost(finished: Run) -> None:
 def test_the_model_in_python(finished: Run) -> None:
     model = Result(finished).best()
     assert not model.training
-    assert all(type(leaf).__module__.startswith("torch.nn") for leaf in model.modules() if not list(leaf.children()))
+    assert all(
+        type(leaf).__module__.startswith("torch.nn")
+        for leaf in model.modules()
+        if not list(leaf.children())
+    )
     with torch.no_grad():
         assert model(torch.zeros(2, 1, 8, 8)).shape == (2, 3)
     assert (
         Result(finished).front()
-        and Result(finished).summary()["test_accuracy"] == (finished.stage("ship") or {})["test"]["accuracy"]
+        and Result(finished).summary()["test_accuracy"]
+        == (finished.stage("ship") or {})["test"]["accuracy"]
     )
 
 
@@ -144,7 +165,9 @@ def test_a_finished_run_can_be_opened_and_is_not_done_again(finished: Run, tmp_p
     before = (copy / "best" / "model.safetensors").read_bytes()
     count = len(Run.open(copy).archive)
     carry_on(Run.open(copy))
-    assert (copy / "best" / "model.safetensors").read_bytes() == before and len(Run.open(copy).archive) == count
+    assert (copy / "best" / "model.safetensors").read_bytes() == before and len(
+        Run.open(copy).archive
+    ) == count
 
 
 def test_tampered_weights_are_refused(finished: Run, tmp_path: Path) -> None:
@@ -156,14 +179,20 @@ def test_tampered_weights_are_refused(finished: Run, tmp_path: Path) -> None:
         archsmith.open_run(copy).best()
 
 
-@pytest.mark.parametrize("name", ["labels.json", "preprocess.json", "architecture.json", "model.onnx"])
+@pytest.mark.parametrize(
+    "name", ["labels.json", "preprocess.json", "architecture.json", "model.onnx"]
+)
 @pytest.mark.parametrize("network", [None, "search"])
-def test_a_package_that_was_edited_is_noticed(finished: Run, tmp_path: Path, name: str, network: str | None) -> None:
+def test_a_package_that_was_edited_is_noticed(
+    finished: Run, tmp_path: Path, name: str, network: str | None
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(finished.folder, copy)
     path = copy / "best" / name
     path.write_bytes(path.read_bytes().replace(b"0", b"1", 1) + b" ")
-    with pytest.raises(Damaged, match=f"{name} is not the file that was shipped .*archsmith resume"):
+    with pytest.raises(
+        Damaged, match=f"{name} is not the file that was shipped .*archsmith resume"
+    ):
         archsmith.open_run(copy).export(tmp_path / "out.safetensors", network=network)
     assert not (tmp_path / "out.safetensors").exists()
     assert f"best/{name} is no longer the file that was shipped" in write(copy).read_text()
@@ -212,16 +241,31 @@ class StopAfter:
             raise Stop
 
 
-@pytest.mark.parametrize("kinds", [("points", "random", "writes"), ("disk", "files", "together", "report")], ids=",".join)
-def test_whatever_disturbs_a_run_it_ends_as_an_undisturbed_one(tmp_path: Path, kinds: tuple[str, ...]) -> None:
-    words = [sys.executable, str(SCRIPT), "--short", "--only", ",".join(kinds), "--out", str(tmp_path)]
+@pytest.mark.parametrize(
+    "kinds", [("points", "random", "writes"), ("disk", "files", "together", "report")], ids=",".join
+)
+def test_whatever_disturbs_a_run_it_ends_as_an_undisturbed_one(
+    tmp_path: Path, kinds: tuple[str, ...]
+) -> None:
+    words = [
+        sys.executable,
+        str(SCRIPT),
+        "--short",
+        "--only",
+        ",".join(kinds),
+        "--out",
+        str(tmp_path),
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     right = {line.split()[0]: int(line.split()[1]) for line in done.stdout.splitlines()[1:]}
     assert right.keys() == set(kinds) and min(right.values()) > 0
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("a bad number"), MemoryError("no more")])
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), ValueError("a bad number"), MemoryError("no more")],
+)
 def test_a_report_that_fails_never_fails_a_run(
     finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -237,19 +281,27 @@ def test_a_report_that_fails_never_fails_a_run(
     watch.note = told.append  # type: ignore[method-assign]
     monkeypatch.setattr("archsmith.report.page.write", failing)
     carry_on(Run.open(run.folder), watch)
-    assert Run.open(run.folder).record["status"] == "done" and str(error) in told[0] and "archsmith report" in told[0]
+    assert (
+        Run.open(run.folder).record["status"] == "done"
+        and str(error) in told[0]
+        and "archsmith report" in told[0]
+    )
     assert str(error).split("] ")[-1] in (run.folder / "events.jsonl").read_text()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.onnx", "labels.json"])
-def test_what_is_lost_of_best_is_shipped_again_by_resume(finished: Run, tmp_path: Path, name: str) -> None:
+def test_what_is_lost_of_best_is_shipped_again_by_resume(
+    finished: Run, tmp_path: Path, name: str
+) -> None:
     shutil.copytree(finished.folder, tmp_path / "copy")
     path = tmp_path / "copy" / "best" / name
     if name == "labels.json":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-3])
-    for checkpoint in (tmp_path / "copy" / "checkpoints").glob(f"search-{(finished.stage('ship') or {})['key']}*"):
+    for checkpoint in (tmp_path / "copy" / "checkpoints").glob(
+        f"search-{(finished.stage('ship') or {})['key']}*"
+    ):
         checkpoint.write_bytes(b"torn")
     run = carry_on(Run.open(tmp_path / "copy"))
     assert (run.folder / "best" / "model.safetensors").read_bytes() == (
@@ -267,10 +319,13 @@ def test_what_is_lost_of_best_is_shipped_again_by_resume(finished: Run, tmp_path
         "archsmith.run.store.Run._save",
     ],
 )
-def test_another_budget_is_one_transaction(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+def test_another_budget_is_one_transaction(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
     out = tmp_path / "again"
     with monkeypatch.context() as patch:
-        patch.setattr("archsmith.run.claim.clear", lambda folder: None)  # a killed process clears nothing
+        # a killed process clears nothing
+        patch.setattr("archsmith.run.claim.clear", lambda folder: None)
         patch.setattr(at, lambda *args: (_ for _ in ()).throw(Stop))
         with pytest.raises(Stop):
             finished.another(out, finished.request, ("look",))
@@ -280,7 +335,9 @@ def test_another_budget_is_one_transaction(finished: Run, tmp_path: Path, monkey
     assert new.decided("split") is None and not (out / ".beginning").exists()
 
 
-def test_export_writes_over_nothing_that_was_not_named(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_writes_over_nothing_that_was_not_named(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy = tmp_path / "photos"
     shutil.copytree(finished.folder, copy)
     foreign = tmp_path / "photos.safetensors"
@@ -289,10 +346,14 @@ def test_export_writes_over_nothing_that_was_not_named(finished: Run, tmp_path: 
         Result(Run.open(copy)).export(format="safetensors")
     assert foreign.read_text() == "mine"
     assert Result(Run.open(copy)).export(foreign).stat().st_size > 1000  # it was named
-    assert Result(Run.open(copy)).export(format="safetensors") == foreign  # the same again is no loss
+    # the same again is no loss
+    assert Result(Run.open(copy)).export(format="safetensors") == foreign
     foreign.unlink()
     monkeypatch.chdir(copy)
-    assert Result(Run.open(".")).export(format="safetensors") == foreign and not (copy / ".safetensors").exists()
+    assert (
+        Result(Run.open(".")).export(format="safetensors") == foreign
+        and not (copy / ".safetensors").exists()
+    )
 
 
 @pytest.mark.parametrize(
@@ -306,7 +367,9 @@ def test_export_writes_over_nothing_that_was_not_named(finished: Run, tmp_path: 
         ("model.bin", None, "cannot export as 'bin'"),
     ],
 )
-def test_what_cannot_be_meant_is_not_exported(finished: Run, tmp_path: Path, path: str, format: Any, said: str) -> None:
+def test_what_cannot_be_meant_is_not_exported(
+    finished: Run, tmp_path: Path, path: str, format: Any, said: str
+) -> None:
     copy = tmp_path / "photos"
     shutil.copytree(finished.folder, copy)
     (tmp_path / "there").mkdir()
@@ -361,7 +424,12 @@ def test_own_space_and_given_weights(tmp_path: Path) -> None:
     ("wrong", "right", "told"),
     [
         ("Conv2d(channels", "Conv2d(5", r"cannot take images of shape \(1, 8, 8\)"),
-        ("Linear(width, classes", "Linear(width, classes + 1", r"gives \(2, 4\) for 2 images, where"),
+        (
+            "Linear(width, classes",
+            "Linear(width, classes + 1",
+            r"gives \(2, 4\) for 2 images, "
+            r"where",
+        ),
     ],
 )
 def test_an_own_space_that_does_not_fit_the_data_is_told_before_anything_runs(
@@ -369,7 +437,10 @@ def test_an_own_space_that_does_not_fit_the_data_is_told_before_anything_runs(
 ) -> None:
     (tmp_path / "misfit.py").write_text(OWN_SPACE.replace(wrong, right))
     with pytest.raises(UserError, match=told):
-        start(asked(bars(tmp_path / "bars.npz"), space=f"{tmp_path / 'misfit.py'}:Net", steps=24), tmp_path / "run")
+        start(
+            asked(bars(tmp_path / "bars.npz"), space=f"{tmp_path / 'misfit.py'}:Net", steps=24),
+            tmp_path / "run",
+        )
 
 
 def test_a_budget_nothing_can_meet_ends_before_training(tmp_path: Path) -> None:
@@ -383,7 +454,8 @@ def test_a_budget_nothing_can_meet_ends_before_training(tmp_path: Path) -> None:
     ("text", "said"),
     [
         (
-            "from torch import nn\ndef Net(classes, channels): return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))",
+            "from torch import nn\ndef Net(classes, channels): return nn.Sequential(nn.Flatten(), "
+            "nn.LazyLinear(classes))",
             "no decision",
         ),
         ("import sys\ndef Net(classes): sys.exit('no')", "sys.exit"),
@@ -393,21 +465,31 @@ def test_a_budget_nothing_can_meet_ends_before_training(tmp_path: Path) -> None:
 def test_a_space_that_is_refused_leaves_no_folder(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "own.py").write_text(text)
     with pytest.raises(UserError, match=said):
-        start(asked(bars(tmp_path / "bars.npz"), space=f"{tmp_path / 'own.py'}:Net"), tmp_path / "run")
+        start(
+            asked(bars(tmp_path / "bars.npz"), space=f"{tmp_path / 'own.py'}:Net"), tmp_path / "run"
+        )
     assert not (tmp_path / "run").exists()
 
 
 def test_python_interface(tmp_path: Path) -> None:
     run = archsmith.search(
-        bars(tmp_path / "bars.npz"), budget="params<=20k", out=tmp_path / "run", steps=20, trials=9, threads=1, method="random",
+        bars(tmp_path / "bars.npz"),
+        budget="params<=20k",
+        out=tmp_path / "run",
+        steps=20,
+        trials=9,
+        threads=1,
+        method="random",
         reference=False,
-    )  # fmt: skip
+    )
     assert run.summary()["status"] == "done" and (run.stage("screen") or {})["scored"] == 0
     with pytest.raises(TypeError, match="colour"):
         archsmith.search("digits", out=tmp_path / "x", colour="red")
 
 
-def test_a_full_disk_loses_nothing(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_loses_nothing(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from archsmith.training import checkpoint
 
     writes, write = [0], checkpoint.write_chunks
@@ -427,7 +509,9 @@ def test_a_full_disk_loses_nothing(finished: Run, tmp_path: Path, monkeypatch: p
     assert [t.arch.key for t in run.archive] == [t.arch.key for t in finished.archive]
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from archsmith.cli.app import main
     from archsmith.training import loop
 
@@ -450,11 +534,16 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "argv", ["archsmith", *words, "--out", str(tmp_path / "run")])
     with pytest.raises(SystemExit) as end:
         main()
-    assert end.value.code == 130 and f"archsmith resume {tmp_path / 'run'}" in capsys.readouterr().err
+    assert (
+        end.value.code == 130
+        and (f"archsmith resume {tmp_path / 'run'}") in capsys.readouterr().err
+    )
     assert Run.open(tmp_path / "run").record["status"] == "stopped"
 
 
-def test_networks_that_fail_to_train_are_failed_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_that_fail_to_train_are_failed_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from archsmith.training import race
 
     def failing(entrant: Any, *args: Any) -> Any:
@@ -477,7 +566,8 @@ def test_networks_that_fail_to_train_are_failed_trials(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("here", ["plain", "with,comma", "with[1]", "with *"])
 @pytest.mark.parametrize(
-    "written", ["{0}/*.parquet", "{0}/a.parquet,{0}/b.parquet", "{0}/a.parquet, {0}/b*", "{0}/[ab].parquet"]
+    "written",
+    ["{0}/*.parquet", "{0}/a.parquet,{0}/b.parquet", "{0}/a.parquet, {0}/b*", "{0}/[ab].parquet"],
 )
 def test_lists_and_patterns_lead_to_the_same_files_from_anywhere(
     here: str, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -496,7 +586,9 @@ def test_lists_and_patterns_lead_to_the_same_files_from_anywhere(
 
 
 @pytest.mark.parametrize("data", ["digits", "gone", "~nobody/x", "a\0b", "x" * 5000])
-def test_what_is_no_path_is_left_for_the_reader_to_refuse(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_path_is_left_for_the_reader_to_refuse(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from archsmith.data import load
     from archsmith.stages.requests import absolute
 

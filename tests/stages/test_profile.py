@@ -1,4 +1,5 @@
-"""Before anything is trained: what fits, how it is said where that is rare, and hand-made networks that do not fit."""
+"""Before anything is trained: what fits, how it is said where that is rare, and hand-made networks
+that do not fit."""
 
 from __future__ import annotations
 
@@ -22,17 +23,28 @@ from archsmith.stages.requests import again, start
         (0.0, 0.5, 1, "found 1"),
     ],
 )
-def test_no_share_is_called_zero_where_something_fits(share: float, high: float, found: int, said: str) -> None:
+def test_no_share_is_called_zero_where_something_fits(
+    share: float, high: float, found: int, said: str
+) -> None:
     counted = {"share": share, "low": share / 2, "high": high, "draws": 400, "found": found}
-    assert said in fitting_text(counted) and "0 of the space" not in fitting_text(counted).replace("0.25 of the space", "")
+    assert said in fitting_text(counted) and ("0 of the space") not in fitting_text(
+        counted
+    ).replace("0.25 of the space", "")
     bound = {"metric": "params", "op": "<=", "limit": 9, "unit": "", "text": "params<=9"}
     profiled = Profiled.from_json(
         {
-            "space": "x", "space_size": "9", "decisions": 1, "metrics": {}, "feasible_share": counted, "budget": [bound],
-            "latency_table": None, "init": None, "references": None,
+            "space": "x",
+            "space_size": "9",
+            "decisions": 1,
+            "metrics": {},
+            "feasible_share": counted,
+            "budget": [bound],
+            "latency_table": None,
+            "init": None,
+            "references": None,
         },
         "made up",
-    )  # fmt: skip
+    )
     assert ("rare, found" in profile.line(profiled)) == (share == 0)
 
 
@@ -43,15 +55,19 @@ from archsmith.elastic import Choice, Conv2d, Linear
 
 def Net(classes, channels):
     width = Choice(1, 2, 4, name="width")
-    return nn.Sequential(Conv2d(channels, width, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-                         Linear(width, classes))
+    stem = Conv2d(channels, width, 3, stride=2, padding=1), nn.ReLU()
+    return nn.Sequential(*stem, nn.AdaptiveAvgPool2d(1), nn.Flatten(), Linear(width, classes))
 """
 
 
 @pytest.mark.parametrize("time", [{"steps": 20, "time_s": None}, {"time_s": 8.0}])
-def test_a_budget_below_every_hand_made_network_is_searched_all_the_same(tmp_path: Path, time: dict) -> None:
+def test_a_budget_below_every_hand_made_network_is_searched_all_the_same(
+    tmp_path: Path, time: dict
+) -> None:
     rng = np.random.default_rng(0)
-    np.savez(tmp_path / "x.npz", x=rng.integers(0, 255, (90, 8, 8)).astype(np.uint8), y=np.arange(90) % 3)
+    np.savez(
+        tmp_path / "x.npz", x=rng.integers(0, 255, (90, 8, 8)).astype(np.uint8), y=np.arange(90) % 3
+    )
     (tmp_path / "own.py").write_text(TINY)
     asked = {
         "data": str(tmp_path / "x.npz"),
@@ -63,10 +79,21 @@ def test_a_budget_below_every_hand_made_network_is_searched_all_the_same(tmp_pat
     asked["trials"] = 8
     run = start(request_from(**asked), tmp_path / "run")
     profiled, finished, shipped = run.profiled, run.finished, run.shipped
-    assert profiled is not None and finished is not None and shipped is not None and profiled.references is not None
-    assert profiled.references.networks == () and "no hand-made network" in (profiled.references.why or "")
+    assert (
+        profiled is not None
+        and finished is not None
+        and shipped is not None
+        and profiled.references is not None
+    )
+    assert profiled.references.networks == () and ("no hand-made network") in (
+        profiled.references.why or ""
+    )
     assert "no hand-made reference" in profile.line(profiled)
-    assert finished.reference is None and shipped.network == "search" and run.record["status"] == "done"
+    assert (
+        finished.reference is None
+        and shipped.network == "search"
+        and run.record["status"] == "done"
+    )
     if "steps" in time:  # `again` meets it as well
         new = again(run, "macs<=600", tmp_path / "new")
         assert new.record["status"] == "done" and (new.stage("finish") or {})["reference"] is None

@@ -1,4 +1,5 @@
-"""The input size by time: the largest at which a network sees each image often enough, and what is said of it."""
+"""The input size by time: the largest at which a network sees each image often enough, and what is
+said of it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,11 @@ from archsmith.stages.work import PASSES
 
 
 def sized(
-    monkeypatch: pytest.MonkeyPatch, pixels_per_second: float, time_s: float, dense: bool = False, **seen: Any
+    monkeypatch: pytest.MonkeyPatch,
+    pixels_per_second: float,
+    time_s: float,
+    dense: bool = False,
+    **seen: Any,
 ) -> tuple[int, str | None, list]:
     """With a network whose pace is that of the pixels."""
     asked: list[int] = []
@@ -25,11 +30,15 @@ def sized(
     monkeypatch.setattr(sizing, "_images_per_second", pace)
     request = SimpleNamespace(time_s=time_s, reference=True)
     work: Any = SimpleNamespace(run=SimpleNamespace(request=request), device="cpu", dense=dense)
-    found = sizing.sized(work, Seen(**{"suggested": 224, "channels": 3, "images": 2000, "outputs": 10, **seen}))
+    found = sizing.sized(
+        work, Seen(**{"suggested": 224, "channels": 3, "images": 2000, "outputs": 10, **seen})
+    )
     return *found, asked
 
 
-def test_with_enough_time_the_suggested_size_is_taken_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_enough_time_the_suggested_size_is_taken_without_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert sized(monkeypatch, 1e12, 600) == (224, None, [224])
 
 
@@ -53,15 +62,27 @@ def test_hopeless_times_are_told_with_the_time_to_ask_for(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("suggested", [8, 16, 28, 32])
-def test_small_images_are_never_made_smaller(monkeypatch: pytest.MonkeyPatch, suggested: int) -> None:
+def test_small_images_are_never_made_smaller(
+    monkeypatch: pytest.MonkeyPatch, suggested: int
+) -> None:
     side, _, _ = sized(monkeypatch, 1e3, 60, suggested=suggested)
     assert side == suggested
 
 
-def test_dense_networks_see_many_images_seldom_and_few_as_often_as_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So where there are many a larger input is taken, and a time that is enough is not called little."""
-    many: dict[str, Any] = {"pixels_per_second": 2e6, "time_s": 3600, "images": 40_000, "suggested": 96}
-    (large, silent, _), (small, said, _) = (sized(monkeypatch, dense=dense, **many) for dense in (True, False))
+def test_dense_networks_see_many_images_seldom_and_few_as_often_as_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So where there are many a larger input is taken, and a time that is enough is not called
+    little."""
+    many: dict[str, Any] = {
+        "pixels_per_second": 2e6,
+        "time_s": 3600,
+        "images": 40_000,
+        "suggested": 96,
+    }
+    (large, silent, _), (small, said, _) = (
+        sized(monkeypatch, dense=dense, **many) for dense in (True, False)
+    )
     assert (large, silent) == (96, None) and small < 96 and said is not None
     few: dict[str, Any] = {"pixels_per_second": 1e6, "time_s": 300, "images": 1_000}
     assert sized(monkeypatch, dense=True, **few) == sized(monkeypatch, dense=False, **few)

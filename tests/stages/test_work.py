@@ -8,7 +8,9 @@ from archsmith.stages.work import PASSES, fitting_macs
 
 
 @pytest.mark.parametrize("images", [300, 4_000, 50_000])
-def test_dense_networks_are_as_large_for_few_images_as_for_many_and_grow_with_the_root_of_the_time(images: int) -> None:
+def test_dense_networks_are_as_large_for_few_images_as_for_many_and_grow_with_the_root_of_the_time(
+    images: int,
+) -> None:
     once = fitting_macs(1e12, images, dense=True)
     assert once == fitting_macs(1e12, 1_000, dense=True)
     assert fitting_macs(4e12, images, dense=True) == pytest.approx(2 * once)

@@ -63,7 +63,11 @@ def test_every_changed_byte_is_noticed(saved: Path) -> None:
     data = saved.read_bytes()
     rng = random.Random(0)
     header = int.from_bytes(data[:8], "little")
-    places = [*range(8), *rng.sample(range(8, 8 + header), 60), *rng.sample(range(8 + header, len(data)), 60)]
+    places = [
+        *range(8),
+        *rng.sample(range(8, 8 + header), 60),
+        *rng.sample(range(8 + header, len(data)), 60),
+    ]
     for place in places:
         changed = bytearray(data)
         changed[place] ^= 1 << rng.randrange(8)
@@ -71,8 +75,11 @@ def test_every_changed_byte_is_noticed(saved: Path) -> None:
             again = unpack(bytes(changed), saved)
         except Damaged:
             continue
-        original = unpack(data, saved)  # white space of the header may change without changing anything
-        assert again[1] == original[1] and all(torch.equal(again[0][k], original[0][k]) for k in original[0])
+        # white space of the header may change without changing anything
+        original = unpack(data, saved)
+        assert again[1] == original[1] and all(
+            torch.equal(again[0][k], original[0][k]) for k in original[0]
+        )
 
 
 def test_an_edited_counter_is_noticed(saved: Path) -> None:
@@ -180,7 +187,9 @@ def test_pack_is_deterministic_and_handles_odd_tensors(tmp_path: Path) -> None:
         "scalar": torch.tensor(3.5),
         "empty": torch.zeros(0, 4),
         "counter": torch.tensor(7),
-        "last": torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last),
+        "last": torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)).to(
+            memory_format=torch.channels_last
+        ),
         "half": torch.ones(3, dtype=torch.bfloat16),
     }
     about: dict[str, Any] = {"text": 'quote " and \\ and é', "nan": None, "number": 1e-300}
@@ -195,8 +204,12 @@ def test_pack_is_deterministic_and_handles_odd_tensors(tmp_path: Path) -> None:
 OF = {"run": "a", "data": "d", "seed": 0, "arm": "search", "network": "n"}
 
 
-@pytest.mark.parametrize("other", [{"run": "b"}, {"data": "e"}, {"seed": 1}, {"arm": "reference"}, {"network": "m"}])
-def test_the_checkpoint_of_another_training_is_put_aside_and_told(tmp_path: Path, other: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "other", [{"run": "b"}, {"data": "e"}, {"seed": 1}, {"arm": "reference"}, {"network": "m"}]
+)
+def test_the_checkpoint_of_another_training_is_put_aside_and_told(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
     path = tmp_path / "state.safetensors"
     save(start(network(), Recipe(), of=OF), path)
     told: list[str] = []
@@ -208,21 +221,36 @@ def test_the_checkpoint_of_another_training_is_put_aside_and_told(tmp_path: Path
 
 
 @pytest.mark.parametrize("spoil", ["torn", "flipped", "of another network", "empty"])
-def test_a_checkpoint_that_is_of_no_use_is_put_aside_not_a_dead_end(tmp_path: Path, spoil: str) -> None:
+def test_a_checkpoint_that_is_of_no_use_is_put_aside_not_a_dead_end(
+    tmp_path: Path, spoil: str
+) -> None:
     path = tmp_path / "state.safetensors"
-    save(start(network(classes=5) if spoil == "of another network" else network(), Recipe(), of=OF), path)
+    save(
+        start(network(classes=5) if spoil == "of another network" else network(), Recipe(), of=OF),
+        path,
+    )
     data = path.read_bytes()
-    spoiled = {"torn": data[:-9], "flipped": data[:-5] + bytes([data[-5] ^ 1]) + data[-4:], "empty": b""}
+    spoiled = {
+        "torn": data[:-9],
+        "flipped": data[:-5] + bytes([data[-5] ^ 1]) + data[-4:],
+        "empty": b"",
+    }
     path.write_bytes(spoiled.get(spoil, data))
     assert resumed(path, network(), of=OF) is None
     assert not path.exists() and path.with_suffix(".damaged").exists()
 
 
-def test_a_training_goes_on_where_there_is_a_checkpoint_and_begins_where_there_is_none_of_use(saved: Path) -> None:
+def test_a_training_goes_on_where_there_is_a_checkpoint_and_begins_where_there_is_none_of_use(
+    saved: Path,
+) -> None:
     told: list[str] = []
     begun = lambda: start(network(), Recipe(), seed=77)  # noqa: E731
     never = lambda: pytest.fail("not asked for")  # noqa: E731
-    assert resumed_or_started(saved, network, never, tell=told.append).step == load(saved, network()).step > 0
+    assert (
+        resumed_or_started(saved, network, never, tell=told.append).step
+        == load(saved, network()).step
+        > 0
+    )
     for nowhere in (None, saved.with_name("other.safetensors")):
         assert resumed_or_started(nowhere, never, begun, tell=told.append).seed == 77
     assert told == []

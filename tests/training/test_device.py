@@ -33,7 +33,9 @@ def test_bad_thread_counts(bad: object, threads: int) -> None:
     assert torch.get_num_threads() == threads
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc can be told to keep freed memory")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only glibc can be told to keep freed memory"
+)
 def test_freed_memory_is_kept_and_given_back_when_asked() -> None:
     script = """
 import psutil, torch
@@ -48,7 +50,9 @@ print((used().rss - before) >> 20)
 assert return_memory()
 print((used().rss - before) >> 20)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     kept, returned = map(int, done.stdout.split())
     assert kept > 200 and returned < 30  # of 256 MiB
 
@@ -66,7 +70,9 @@ def test_devices() -> None:
             pick_device("cuda")
 
 
-@pytest.mark.parametrize("name", ["cpu:7", "cpu:", "cuda:", "cuda:x", "cuda:²", "cuda:-1", "mps:3", "", "cpu\n"])
+@pytest.mark.parametrize(
+    "name", ["cpu:7", "cpu:", "cuda:", "cuda:x", "cuda:²", "cuda:-1", "mps:3", "", "cpu\n"]
+)
 def test_a_device_that_cannot_be_meant_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="device"):
         pick_device(name)

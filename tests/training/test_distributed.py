@@ -1,4 +1,5 @@
-"""Two processes by torchrun: a step is that of one process on the whole batch, BatchNorm apart; the command line under it."""
+"""Two processes by torchrun: a step is that of one process on the whole batch, BatchNorm apart; the
+command line under it."""
 
 from __future__ import annotations
 
@@ -31,11 +32,18 @@ def supernet(norm: str) -> nn.Sequential:
     """Input (B, 1, 8, 8)."""
     torch.manual_seed(0)
     layers = {
-        "conv": Conv2d(4, 4, 3, padding=1, bias=False), "point": Conv2d(4, 4, 1, bias=False), "skip": nn.Identity(),
-    }  # fmt: skip
+        "conv": Conv2d(4, 4, 3, padding=1, bias=False),
+        "point": Conv2d(4, 4, 1, bias=False),
+        "skip": nn.Identity(),
+    }
     ends = [nn.Flatten(), Linear(256, 8), LayerNorm(8), nn.ReLU(), Linear(8, 4)]
     batch_norm = [BatchNorm2d(4)] if norm == "batch" else []
-    return nn.Sequential(Conv2d(1, 4, 3, padding=1), *batch_norm, OneOf(layers, choice=Choice(*layers, name="op")), *ends)
+    return nn.Sequential(
+        Conv2d(1, 4, 3, padding=1),
+        *batch_norm,
+        OneOf(layers, choice=Choice(*layers, name="op")),
+        *ends,
+    )
 
 
 def odd() -> Any:
@@ -48,9 +56,21 @@ def paused(folder: Path) -> Any:
     """Half-way saved, read back and trained on: the others are sent everything anew."""
     model = supernet("layer")
     backward = sharing(uniform(search_space(model), 2))
-    advance(start(model, RECIPE, seed=3), stream(), total_steps=6, until=0.5, checkpoint=folder / "half", backward=backward)
+    advance(
+        start(model, RECIPE, seed=3),
+        stream(),
+        total_steps=6,
+        until=0.5,
+        checkpoint=folder / "half",
+        backward=backward,
+    )
     state = load(folder / "half", supernet("layer"))
-    return advance(state, stream(state.step), total_steps=6, backward=sharing(uniform(search_space(state.module), 2)))
+    return advance(
+        state,
+        stream(state.step),
+        total_steps=6,
+        backward=sharing(uniform(search_space(state.module), 2)),
+    )
 
 
 def trained(case: str, folder: Path) -> Any:
@@ -62,9 +82,18 @@ def trained(case: str, folder: Path) -> Any:
     state = start(extract(model, {"op": "conv"}) if case == "whole" else model, RECIPE, seed=3)
     backward = {
         "whole": whole,
-        "taught": sharing(sandwich(space), distillation=Distillation("largest", weight=0.5), macs=lambda arch: 10.0),
+        "taught": sharing(
+            sandwich(space),
+            distillation=Distillation("largest", weight=0.5),
+            macs=lambda arch: 10.0,
+        ),
     }.get(case, sharing(uniform(space, 2)))
-    return advance(state, odd() if case == "odd" else stream(), total_steps=1 if case == "batch" else 5, backward=backward)
+    return advance(
+        state,
+        odd() if case == "odd" else stream(),
+        total_steps=1 if case == "batch" else 5,
+        backward=backward,
+    )
 
 
 CASES = ("layer", "odd", "paused", "taught", "whole")
@@ -84,13 +113,22 @@ with joined() as rank:
         for case in (*CASES, "batch"):
             state = trained(case, Path({folder!r}))
             ledger = (state.images, state.passes, state.macs)
-            torch.save((state.module.state_dict(), ledger, state.loss_sum), {folder!r} + f"/{{case}}.pt")
+            left = state.module.state_dict(), ledger, state.loss_sum
+            torch.save(left, {folder!r} + f"/{{case}}.pt")
 leave(0)
 """
 
 
 def torchrun(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        *words,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
@@ -106,7 +144,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_two_processes_with_layer_norm_are_one_on_the_joint_batch(case: str, folder: Path, tmp_path: Path) -> None:
+def test_two_processes_with_layer_norm_are_one_on_the_joint_batch(
+    case: str, folder: Path, tmp_path: Path
+) -> None:
     alone = trained(case, tmp_path)
     found, seen, loss = torch.load(folder / f"{case}.pt")
     for name, tensor in alone.module.state_dict().items():
@@ -164,18 +204,36 @@ class Net(nn.Module):
 
 
 def archsmith(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return torchrun("-m", "archsmith", *words, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return torchrun(
+        "-m", "archsmith", *words, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
 
 
 def test_the_main_command_under_torchrun(tmp_path: Path) -> None:
-    """A space of the user's own file, shared weights; a mistake ends both processes; no thread is waited for at the end."""
+    """A space of the user's own file, shared weights; a mistake ends both processes; no thread is
+    waited for at the end."""
     (tmp_path / "own.py").write_text(OWN)
-    words = ("search", "digits", "--space", "own.py:Net", "--method", "one-shot", "--steps", "160", "--trials", "8")
+    words = (
+        "search",
+        "digits",
+        "--space",
+        "own.py:Net",
+        "--method",
+        "one-shot",
+        "--steps",
+        "160",
+        "--trials",
+        "8",
+    )
     done = archsmith(*words, "--threads", "1", "--no-reference", "--out", "run", folder=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["status"] == "done"
-    wrong = archsmith("search", "digits", "--space", "own.py:Network", "--out", "other", folder=tmp_path)
+    wrong = archsmith(
+        "search", "digits", "--space", "own.py:Network", "--out", "other", folder=tmp_path
+    )
     assert wrong.returncode != 0
     assert "has no 'Network'" in wrong.stderr
-    assert "archsmith/training/distributed.py" not in wrong.stderr, "the other process ends without a traceback"
+    assert "archsmith/training/distributed.py" not in wrong.stderr, (
+        "the other process ends without a traceback"
+    )

@@ -1,4 +1,5 @@
-"""Images that grow: what a step sees, what a look on the way sees, and networks that take one size alone."""
+"""Images that grow: what a step sees, what a look on the way sees, and networks that take one size
+alone."""
 
 from __future__ import annotations
 
@@ -10,13 +11,16 @@ from archsmith.training.growing import Smaller, resized, takes
 from archsmith.training.recipe import GROWN, Recipe
 
 GROWING = Recipe(grow=0.5)
-POOLED = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+POOLED = nn.Sequential(
+    nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+)
 FIXED = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
 DENSE = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1))  # an output as large as the image
 
 
 def test_small_images_are_means_of_what_they_cover() -> None:
-    x = torch.arange(16.0).view(1, 1, 4, 4).repeat_interleave(8, 2).repeat_interleave(8, 3)  # 32 pixels, patches of 8
+    # 32 pixels, patches of 8
+    x = torch.arange(16.0).view(1, 1, 4, 4).repeat_interleave(8, 2).repeat_interleave(8, 3)
     small = resized(x, GROWING, 0.0)
     assert small.shape == (1, 1, 16, 16)
     assert small.mean() == pytest.approx(x.mean().item(), abs=1e-4)

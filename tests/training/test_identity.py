@@ -1,4 +1,5 @@
-"""Convolutions that pass on what they are given: a fresh stack gives its input again; other networks are left alone."""
+"""Convolutions that pass on what they are given: a fresh stack gives its input again; other
+networks are left alone."""
 
 from __future__ import annotations
 
@@ -11,12 +12,16 @@ from archsmith.training.identity import pass_on
 
 
 def kernels(network: nn.Module) -> list[Tensor]:
-    return [layer.weight.detach().clone() for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    return [
+        layer.weight.detach().clone() for layer in network.modules() if isinstance(layer, nn.Conv2d)
+    ]
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(4, 4), (4, 9), (9, 4)])
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_as_many_channels_as_there_are_come_out_as_they_went_in(inputs: int, outputs: int, kernel: int) -> None:
+def test_as_many_channels_as_there_are_come_out_as_they_went_in(
+    inputs: int, outputs: int, kernel: int
+) -> None:
     conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
     before, count = conv.weight.detach().clone(), min(inputs, outputs)
     assert pass_on(nn.Sequential(nn.Conv2d(3, inputs, 3), conv)) == 1
@@ -38,7 +43,9 @@ class Residual(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.inner, self.after = (nn.Conv2d(width, 4, 3, padding=1) for width in (3, 4, 4))
+        self.stem, self.inner, self.after = (
+            nn.Conv2d(width, 4, 3, padding=1) for width in (3, 4, 4)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.stem(x)
@@ -49,7 +56,9 @@ def test_what_lies_beside_a_shortcut_stays_as_drawn() -> None:
     network = Residual()
     before = kernels(network)
     assert pass_on(network) == 1
-    assert [torch.equal(one, other) for one, other in zip(before, kernels(network), strict=True)] == [True, True, False]
+    assert [
+        torch.equal(one, other) for one, other in zip(before, kernels(network), strict=True)
+    ] == [True, True, False]
 
 
 class Untraceable(nn.Module):
@@ -74,7 +83,15 @@ class Untraceable(nn.Module):
         nn.Sequential(nn.Linear(3, 2)),
         Untraceable(),
     ],
-    ids=["one pixel", "strides", "groups", "dilation", "even kernel", "no convolution", "cannot be traced"],
+    ids=[
+        "one pixel",
+        "strides",
+        "groups",
+        "dilation",
+        "even kernel",
+        "no convolution",
+        "cannot be traced",
+    ],
 )
 def test_other_networks_are_left_alone(network: nn.Module) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -82,7 +99,9 @@ def test_other_networks_are_left_alone(network: nn.Module) -> None:
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize(("kind", "changed"), [("pooled", 6), ("conv", 0), ("basic", 0), ("inverted", 0)])
+@pytest.mark.parametrize(
+    ("kind", "changed"), [("pooled", 6), ("conv", 0), ("basic", 0), ("inverted", 0)]
+)
 def test_of_the_hand_made_networks_those_that_pool_begin_so(kind: str, changed: int) -> None:
     """Others have shortcuts where nothing is skipped; strides pass on nothing."""
     assert pass_on(Reference("one", 10, 3, 32, 2, 0.25, 64, kind=kind, first=0).make(0)) == changed

@@ -1,4 +1,5 @@
-"""The training loop: learns, resumes to the bit, keeps its budget, follows its schedule, says when a loss is not finite."""
+"""The training loop: learns, resumes to the bit, keeps its budget, follows its schedule, says when
+a loss is not finite."""
 
 from __future__ import annotations
 
@@ -29,7 +30,13 @@ RECIPES = {
     "sgd": SGD,
     "adamw": Recipe(optimizer="adamw", lr=3e-3, weight_decay=0.05, batch_size=16),
     "everything": Recipe(
-        lr=0.05, label_smoothing=0.1, class_balance=True, clip_norm=1.0, ema=0.95, zero_gamma=True, batch_size=16
+        lr=0.05,
+        label_smoothing=0.1,
+        class_balance=True,
+        clip_norm=1.0,
+        ema=0.95,
+        zero_gamma=True,
+        batch_size=16,
     ),
     "plain": Recipe(lr=0.05, momentum=0.0, ema=0.0, warmup=0.0, batch_size=16),
     "bf16": Recipe(lr=0.1, precision="bf16", batch_size=16),
@@ -38,9 +45,14 @@ RECIPES = {
 
 def everything(state: TrainState) -> dict[str, Tensor]:
     """All tensors of a state."""
-    found = {f"module.{k}": v for k, v in [*state.module.named_parameters(), *state.module.named_buffers()]}
+    found = {
+        f"module.{k}": v
+        for k, v in [*state.module.named_parameters(), *state.module.named_buffers()]
+    }
     if state.ema is not None:
-        found.update({f"ema.{k}": v for k, v in [*state.ema.named_parameters(), *state.ema.named_buffers()]})
+        found.update(
+            {f"ema.{k}": v for k, v in [*state.ema.named_parameters(), *state.ema.named_buffers()]}
+        )
     for i, p in enumerate(state.module.parameters()):
         found.update({f"optimizer.{i}.{k}": v for k, v in state.optimizer.state[p].items()})
     return {k: v.detach().clone() for k, v in found.items()}
@@ -51,14 +63,19 @@ def assert_same(a: TrainState, b: TrainState) -> None:
     assert first.keys() == second.keys()
     for name in first:
         assert torch.equal(first[name], second[name]), name
-    assert (a.step, a.images, a.loss_sum, a.loss_count) == (b.step, b.images, b.loss_sum, b.loss_count)
+    assert (a.step, a.images, a.loss_sum, a.loss_count) == (
+        b.step,
+        b.images,
+        b.loss_sum,
+        b.loss_count,
+    )
 
 
 def begin(recipe: Recipe, seed: int = 5) -> TrainState:
     return start(network(), recipe, seed=seed, class_counts=[10, 20, 30, 40])
 
 
-# -- learning ---------------------------------------------------------------------------------------------------------------
+# -- learning --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -79,7 +96,8 @@ def test_one_sgd_step_follows_its_equation() -> None:
     state = start(net, recipe)
     returned = train_step(state, x, y, 0.5)
     decayed = gw + 0.1 * weight
-    torch.testing.assert_close(net[1].weight, weight - 0.5 * 1.9 * decayed)  # Nesterov's first step: g + 0.9 g
+    # Nesterov's first step: g + 0.9 g
+    torch.testing.assert_close(net[1].weight, weight - 0.5 * 1.9 * decayed)
     torch.testing.assert_close(net[1].bias, bias - 0.5 * 1.9 * gb)  # vectors do not decay
     torch.testing.assert_close(returned, loss.detach())
 
@@ -110,7 +128,9 @@ def test_average_follows_its_recursion_and_statistics_come_along() -> None:
         keep = ema_decay(0.8, step)
         for name, tensor in [*state.module.named_parameters(), *state.module.named_buffers()]:
             old = expected[f"ema.{name}"]
-            expected[f"ema.{name}"] = keep * old + (1 - keep) * tensor if tensor.is_floating_point() else tensor.clone()
+            expected[f"ema.{name}"] = (
+                keep * old + (1 - keep) * tensor if tensor.is_floating_point() else tensor.clone()
+            )
     assert state.ema is not None
     for name, tensor in [*state.ema.named_parameters(), *state.ema.named_buffers()]:
         torch.testing.assert_close(tensor, expected[f"ema.{name}"], msg=name)
@@ -123,7 +143,9 @@ def test_clipping_bounds_the_gradient_of_a_step() -> None:
     before = [p.detach().clone() for p in net.parameters()]
     state = start(net, Recipe(lr=1.0, momentum=0.0, weight_decay=0.0, clip_norm=0.01, ema=0.0))
     train_step(state, *batch(0), 1.0)
-    moved = math.sqrt(sum((p - q).pow(2).sum().item() for p, q in zip(net.parameters(), before, strict=True)))
+    moved = math.sqrt(
+        sum((p - q).pow(2).sum().item() for p, q in zip(net.parameters(), before, strict=True))
+    )
     assert moved == pytest.approx(0.01, rel=1e-3)
 
 
@@ -132,10 +154,12 @@ def test_zero_gamma_finds_residual_branches_only() -> None:
     start(net, replace(SGD, zero_gamma=True))
     assert net[3].norm.weight.abs().max() == 0
     assert net[3].inner.weight.min() == 1 and net[1].weight.min() == 1
-    stacked = nn.Sequential(*network()[:4], network()[3], *network()[4:])  # one block's output is the next one's shortcut
+    # one block's output is the next one's shortcut
+    stacked = nn.Sequential(*network()[:4], network()[3], *network()[4:])
     start(stacked, replace(SGD, zero_gamma=True))
     assert stacked[3].norm.weight.abs().max() == 0 == stacked[4].norm.weight.abs().max()
-    linear = nn.Sequential(nn.Conv2d(1, 8, 1), nn.BatchNorm2d(8), *network()[3:])  # the shortcut starts at a BatchNorm
+    # the shortcut starts at a BatchNorm
+    linear = nn.Sequential(nn.Conv2d(1, 8, 1), nn.BatchNorm2d(8), *network()[3:])
     start(linear, replace(SGD, zero_gamma=True))
     assert linear[2].norm.weight.abs().max() == 0 and linear[1].weight.min() == 1
     given = network()
@@ -157,12 +181,14 @@ def test_seed_decides_dropout() -> None:
     assert not torch.equal(everything(a)["module.6.weight"], everything(c)["module.6.weight"])
 
 
-# -- pausing ------------------------------------------------------------------------------------------------------------------
+# -- pausing ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("pause", [1, 7, 11])
-def test_resumed_training_equals_straight_training_to_the_bit(name: str, pause: int, tmp_path: Path) -> None:
+def test_resumed_training_equals_straight_training_to_the_bit(
+    name: str, pause: int, tmp_path: Path
+) -> None:
     recipe = RECIPES[name]
     straight = advance(begin(recipe), stream(), total_steps=12)
     paused = advance(begin(recipe), stream(), total_steps=12, until=pause / 12)
@@ -200,14 +226,20 @@ def test_resumed_in_another_process_to_the_bit(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
     straight = advance(begin(SGD), stream(), total_steps=10)
     advance(begin(SGD), stream(), total_steps=10, until=0.4, checkpoint=path)
-    code = _CHILD.format(tests=str(Path(__file__).parents[1]), threads=torch.get_num_threads(), path=str(path))
+    code = _CHILD.format(
+        tests=str(Path(__file__).parents[1]), threads=torch.get_num_threads(), path=str(path)
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
     assert_same(straight, load(path, network(seed=3)))
 
 
 def test_history_is_the_same_after_a_crash_between_checkpoints(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
-    options: dict[str, Any] = {"total_steps": 20, "evaluate": lambda net: evaluate(net, [batch(77)]), "evaluate_every": 0.25}
+    options: dict[str, Any] = {
+        "total_steps": 20,
+        "evaluate": lambda net: evaluate(net, [batch(77)]),
+        "evaluate_every": 0.25,
+    }
     straight = advance(begin(SGD), stream(), **options)
 
     def broken() -> Iterator[tuple[Tensor, Tensor]]:
@@ -220,15 +252,20 @@ def test_history_is_the_same_after_a_crash_between_checkpoints(tmp_path: Path) -
     assert resumed.step == 13
     advance(resumed, stream(13), **options)
     assert_same(straight, resumed)
-    strip = [[{k: v for k, v in point.items() if k != "seconds"} for point in s.history] for s in (straight, resumed)]
+    strip = [
+        [{k: v for k, v in point.items() if k != "seconds"} for point in s.history]
+        for s in (straight, resumed)
+    ]
     assert strip[0] == strip[1]
     assert [point["step"] for point in straight.history] == [5, 10, 15, 20]
 
 
-# -- budgets ------------------------------------------------------------------------------------------------------------------
+# -- budgets ---------------------------------------------------------------------------------------
 
 
-def ticking(clock: Clock, seconds: float, rates: list[float] | None = None, state: TrainState | None = None) -> Iterator[Any]:
+def ticking(
+    clock: Clock, seconds: float, rates: list[float] | None = None, state: TrainState | None = None
+) -> Iterator[Any]:
     for step in itertools.count():
         clock.time += seconds
         if state is not None and rates is not None:
@@ -252,11 +289,23 @@ def test_evaluation_and_saving_do_not_spend_the_budget(tmp_path: Path) -> None:
         return {"accuracy": 0.5}
 
     state = begin(SGD)
-    advance(state, ticking(clock, 1.0), total_seconds=10.0, evaluate=slow, evaluate_every=0.5, now=clock, until=0.8)
+    advance(
+        state,
+        ticking(clock, 1.0),
+        total_seconds=10.0,
+        evaluate=slow,
+        evaluate_every=0.5,
+        now=clock,
+        until=0.8,
+    )
     assert state.step == 8 and state.seconds == pytest.approx(8.0)
     assert state.evaluation_seconds == pytest.approx(200.0)
-    advance(state, ticking(clock, 1.0), total_seconds=10.0, evaluate=slow, evaluate_every=0.5, now=clock)
-    assert state.step == 10 and [p["progress"] for p in state.history] == pytest.approx([0.5, 0.8, 1.0])
+    advance(
+        state, ticking(clock, 1.0), total_seconds=10.0, evaluate=slow, evaluate_every=0.5, now=clock
+    )
+    assert state.step == 10 and [p["progress"] for p in state.history] == pytest.approx(
+        [0.5, 0.8, 1.0]
+    )
 
 
 def test_time_mode_follows_the_schedule_whatever_the_speed() -> None:
@@ -272,14 +321,28 @@ def test_time_mode_follows_the_schedule_whatever_the_speed() -> None:
 
 def test_checkpoints_come_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, saved = Clock(), []
-    monkeypatch.setattr("archsmith.training.loop.save", lambda state, path: saved.append(state.step))
-    advance(begin(SGD), ticking(clock, 1.0), total_steps=10, checkpoint=tmp_path / "x", every=4.0, now=clock)
+    monkeypatch.setattr(
+        "archsmith.training.loop.save", lambda state, path: saved.append(state.step)
+    )
+    advance(
+        begin(SGD),
+        ticking(clock, 1.0),
+        total_steps=10,
+        checkpoint=tmp_path / "x",
+        every=4.0,
+        now=clock,
+    )
     assert saved == [4, 8, 10]
 
 
 def test_progress_is_told_after_each_step() -> None:
     told: list[tuple[int, float]] = []
-    advance(begin(SGD), stream(), total_steps=4, on_progress=lambda state, share: told.append((state.step, share)))
+    advance(
+        begin(SGD),
+        stream(),
+        total_steps=4,
+        on_progress=lambda state, share: told.append((state.step, share)),
+    )
     assert told == [(1, 0.25), (2, 0.5), (3, 0.75), (4, 1.0)]
 
 
@@ -292,7 +355,15 @@ def test_learning_curve_points() -> None:
 
     state = advance(begin(SGD), stream(), total_steps=10, evaluate=watch, evaluate_every=0.3)
     assert [p["step"] for p in state.history] == [3, 6, 9, 10]
-    assert set(state.history[0]) == {"step", "seconds", "progress", "train_loss", "lr", "val_accuracy", "val_loss"}
+    assert set(state.history[0]) == {
+        "step",
+        "seconds",
+        "progress",
+        "train_loss",
+        "lr",
+        "val_accuracy",
+        "val_loss",
+    }
     assert not any(seen) and state.module.training
     losses = [p["train_loss"] for p in state.history]
     assert losses[0] > losses[2] > 0
@@ -302,7 +373,13 @@ def test_learning_curve_points() -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [{}, {"total_steps": 3, "total_seconds": 1.0}, {"total_steps": 0}, {"total_seconds": -1.0}, {"total_seconds": math.inf}],
+    [
+        {},
+        {"total_steps": 3, "total_seconds": 1.0},
+        {"total_steps": 0},
+        {"total_seconds": -1.0},
+        {"total_seconds": math.inf},
+    ],
 )
 def test_bad_budgets_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="total_steps|budget"):
@@ -311,7 +388,7 @@ def test_bad_budgets_are_refused(bad: dict[str, Any]) -> None:
         advance(begin(SGD), stream(), total_steps=3, until=1.5)
 
 
-# -- what goes wrong -----------------------------------------------------------------------------------------------------------
+# -- what goes wrong -------------------------------------------------------------------------------
 
 
 def test_a_loss_that_is_not_finite_is_named_by_its_step() -> None:
@@ -345,7 +422,12 @@ def test_images_grow_while_it_trains_and_pausing_changes_nothing() -> None:
     class Noting(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+            self.net = nn.Sequential(
+                nn.Conv2d(1, 4, 3, padding=1),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+                nn.Linear(4, 3),
+            )
 
         def forward(self, x: Tensor) -> Tensor:
             seen.append(x.shape[-1])
@@ -356,7 +438,12 @@ def test_images_grow_while_it_trains_and_pausing_changes_nothing() -> None:
         state = start(Noting(), Recipe(lr=0.1, batch_size=4, grow=0.5), seed=3)
         x = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(1))
         for until in (*pauses, 1.0):
-            advance(state, itertools.repeat((x, torch.tensor([0, 1, 2, 0]))), total_steps=20, until=until)
+            advance(
+                state,
+                itertools.repeat((x, torch.tensor([0, 1, 2, 0]))),
+                total_steps=20,
+                until=until,
+            )
         return state.network.state_dict()
 
     straight = trained()

@@ -1,4 +1,5 @@
-"""Training time as a weighted sum of counts: the fit, the metric, the timing by a clock that the test moves."""
+"""Training time as a weighted sum of counts: the fit, the metric, the timing by a clock that the
+test moves."""
 
 from __future__ import annotations
 
@@ -14,10 +15,17 @@ from archsmith.training.threads import LEAST
 
 
 def test_the_weights_are_found_again() -> None:
-    counts = [{"depth": d, "outputs": 1000.0 * o, "macs": 1e6 * m} for d, o, m in [(3, 1, 5), (9, 2, 1), (20, 7, 3), (5, 9, 9)]]
+    counts = [
+        {"depth": d, "outputs": 1000.0 * o, "macs": 1e6 * m}
+        for d, o, m in [(3, 1, 5), (9, 2, 1), (20, 7, 3), (5, 9, 9)]
+    ]
     took = [0.1 * row["depth"] + 2e-4 * row["outputs"] + 3e-8 * row["macs"] for row in counts]
     found = fitted(counts, took, COUNTS)
-    assert found == {"depth": pytest.approx(0.1), "outputs": pytest.approx(2e-4), "macs": pytest.approx(3e-8)}
+    assert found == {
+        "depth": pytest.approx(0.1),
+        "outputs": pytest.approx(2e-4),
+        "macs": pytest.approx(3e-8),
+    }
     pace = Pace(lambda arch: counts[arch["i"]], found)
     assert [pace(Architecture({"i": i})) for i in range(4)] == pytest.approx(took)
 
@@ -44,7 +52,8 @@ def test_the_fastest_of_the_timed_steps_counts_and_the_first_one_does_not() -> N
 
 
 @pytest.mark.parametrize(
-    ("ticks", "steps", "taken"), [((0.5, 0.25, 0.125), 3, 0.125), ((0.125, 0.5, 0.25), 3, 0.25), ((4.0,), 1, 4.0)]
+    ("ticks", "steps", "taken"),
+    [((0.5, 0.25, 0.125), 3, 0.125), ((0.125, 0.5, 0.25), 3, 0.25), ((4.0,), 1, 4.0)],
 )
 def test_the_faster_step_counts_and_a_slow_first_one_is_the_only_one(
     ticks: tuple[float, ...], steps: int, taken: float
@@ -54,6 +63,8 @@ def test_the_faster_step_counts_and_a_slow_first_one_is_the_only_one(
     clock = iter(readings)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
     network(torch.zeros(1, 3, 8, 8))
-    found = images_per_second(network, (3, 8, 8), Recipe(), device=torch.device("cpu"), now=lambda: next(clock))
+    found = images_per_second(
+        network, (3, 8, 8), Recipe(), device=torch.device("cpu"), now=lambda: next(clock)
+    )
     assert next(clock, None) is None and len(readings) == 2 * steps
     assert found == LEAST * min(torch.get_num_threads(), 4) / taken

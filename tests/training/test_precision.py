@@ -12,7 +12,10 @@ from archsmith.training.precision import tried
 from archsmith.training.recipe import Recipe
 
 CPU = torch.device("cpu")
-BATCHES = [(torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(i)), torch.arange(8) % 3) for i in range(3)]
+BATCHES = [
+    (torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(i)), torch.arange(8) % 3)
+    for i in range(3)
+]
 
 
 class Net(nn.Module):
@@ -40,10 +43,14 @@ def clock(float32_s: float, bf16_s: float):
 
 def found(net: nn.Module, float32_s: float = 2.0, bf16_s: float = 1.0, recipe: Recipe = Recipe()):  # noqa: B008
     """What is tried on it."""
-    return tried(net, BATCHES, recipe, device=CPU, precisions=("bf16",), now=clock(float32_s, bf16_s))
+    return tried(
+        net, BATCHES, recipe, device=CPU, precisions=("bf16",), now=clock(float32_s, bf16_s)
+    )
 
 
-@pytest.mark.parametrize(("bf16_s", "fastest"), [(0.5, "bf16"), (1.8, "bf16"), (1.99, "float32"), (4.0, "float32")])
+@pytest.mark.parametrize(
+    ("bf16_s", "fastest"), [(0.5, "bf16"), (1.8, "bf16"), (1.99, "float32"), (4.0, "float32")]
+)
 def test_the_faster_one_is_taken(bf16_s: float, fastest: str) -> None:
     seen = found(Net(), 2.0, bf16_s)
     assert seen.fastest == fastest
@@ -67,18 +74,33 @@ def test_nothing_is_tried_that_was_not_asked_for() -> None:
 
 
 def test_the_recipes_own_needs_no_comparison() -> None:
-    seen = tried(Net(), BATCHES, Recipe(precision="bf16"), device=CPU, precisions=("bf16",), now=clock(2.0, 1.0))
+    seen = tried(
+        Net(),
+        BATCHES,
+        Recipe(precision="bf16"),
+        device=CPU,
+        precisions=("bf16",),
+        now=clock(2.0, 1.0),
+    )
     assert seen.fastest == "bf16" and set(seen.ms) == {"bf16"}
 
 
 def test_an_emulated_one_is_given_up_after_a_step() -> None:
     ticks = itertools.accumulate(itertools.chain(*([0.0, s] for s in (2.0, 2.0, 2.0, 90.0))))
-    seen = tried(Net(), BATCHES, Recipe(), device=CPU, precisions=("bf16",), now=lambda: next(ticks))
+    seen = tried(
+        Net(), BATCHES, Recipe(), device=CPU, precisions=("bf16",), now=lambda: next(ticks)
+    )
     assert seen.fastest == "float32" and next(ticks, None) is None
 
 
 def test_another_clock_may_judge() -> None:
     seen = tried(
-        Net(), BATCHES, Recipe(), device=CPU, precisions=("bf16",), now=clock(2.0, 3.0), judge=clock(2.0, 1.0),
-    )  # fmt: skip
+        Net(),
+        BATCHES,
+        Recipe(),
+        device=CPU,
+        precisions=("bf16",),
+        now=clock(2.0, 3.0),
+        judge=clock(2.0, 1.0),
+    )
     assert seen.fastest == "bf16" and seen.ms == pytest.approx({"float32": 250.0, "bf16": 375.0})

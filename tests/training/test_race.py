@@ -1,4 +1,5 @@
-"""Successive halving: the better network survives, failures leave the race, a killed race goes on to the same end."""
+"""Successive halving: the better network survives, failures leave the race, a killed race goes on
+to the same end."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ def stream(start: int) -> Iterator[tuple[Tensor, Tensor]]:
 def linear(seed: int) -> Callable[[], nn.Module]:
     def make() -> nn.Module:
         torch.manual_seed(seed)
-        return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)
+        )
 
     return make
 
@@ -80,11 +83,20 @@ def field(folder: Path, **changes: Any) -> Field:
 
     val = images(7, 400)
     settings: dict[str, Any] = {
-        "arm": "search", "recipe": Recipe(batch_size=32, lr=0.1), "budget": 60, "timed": False, "stream": stream,
-        "evaluate": lambda network: evaluate(network, [val]), "glance": lambda network: evaluate(network, [val]),
+        "arm": "search",
+        "recipe": Recipe(batch_size=32, lr=0.1),
+        "budget": 60,
+        "timed": False,
+        "stream": stream,
+        "evaluate": lambda network: evaluate(network, [val]),
+        "glance": lambda network: evaluate(network, [val]),
         "glanced": 0.5,
-        "folder": folder, "decide": decide, "device": torch.device("cpu"), "seed": 3, "class_counts": (200, 200),
-    }  # fmt: skip
+        "folder": folder,
+        "decide": decide,
+        "device": torch.device("cpu"),
+        "seed": 3,
+        "class_counts": (200, 200),
+    }
     return Field(**{**settings, **changes})
 
 
@@ -104,12 +116,18 @@ def test_the_one_that_learns_survives(tmp_path: Path) -> None:
     assert best.steps == int(60 / work(2, rungs_for(2)))
     network = trained(entrants[1], field(tmp_path), len(entrants), vars(best))
     assert evaluate(network, [images(7, 400)])["accuracy"] == best.val_accuracy
-    assert [point["step"] for point in best.curve] == sorted({point["step"] for point in best.curve})
+    assert [point["step"] for point in best.curve] == sorted(
+        {point["step"] for point in best.curve}
+    )
 
 
 def test_a_network_that_fails_leaves_with_its_reason(tmp_path: Path) -> None:
     found = race([Entrant("nan", Explodes), Entrant("good", linear(0))], field(tmp_path))
-    assert found[0].name == "good" and found[1].failed is not None and "loss became nan" in found[1].failed
+    assert (
+        found[0].name == "good"
+        and found[1].failed is not None
+        and ("loss became nan") in found[1].failed
+    )
     with pytest.raises(EvaluationFailed, match="every network failed.*nan"):
         race([Entrant("only", Explodes)], field(tmp_path))
 
@@ -133,7 +151,9 @@ def test_killed_and_resumed_equals_straight(tmp_path: Path, dies_at: int) -> Non
     with pytest.raises(Killed):
         race(entrants, field(tmp_path / "killed", stream=dying))
     resumed = race(entrants, field(tmp_path / "killed"))
-    assert [(s.name, s.steps, s.val_accuracy) for s in resumed] == [(s.name, s.steps, s.val_accuracy) for s in straight]
+    assert [(s.name, s.steps, s.val_accuracy) for s in resumed] == [
+        (s.name, s.steps, s.val_accuracy) for s in straight
+    ]
     best = next(e for e in entrants if e.name == straight[0].name)
     for a, b in zip(
         trained(best, field(tmp_path / "killed"), 4, vars(straight[0])).state_dict().values(),
@@ -153,22 +173,36 @@ def test_a_torn_checkpoint_is_put_aside_and_trained_anew(tmp_path: Path) -> None
     path.write_bytes(path.read_bytes()[:-9])
     (tmp_path / "torn" / "decisions.json").unlink()
     again = race(entrants, field(tmp_path / "torn"))
-    assert [(s.name, s.steps, s.val_accuracy) for s in again] == [(s.name, s.steps, s.val_accuracy) for s in straight]
+    assert [(s.name, s.steps, s.val_accuracy) for s in again] == [
+        (s.name, s.steps, s.val_accuracy) for s in straight
+    ]
     assert path.with_suffix(".damaged").exists()
 
 
 @pytest.mark.parametrize(
     ("loss", "place"),
-    [("torn", 0), ("missing", 0), ("of another run", 0), ("behind", 0), ("torn", 2), ("missing", 2), ("of another run", 2)],
+    [
+        ("torn", 0),
+        ("missing", 0),
+        ("of another run", 0),
+        ("behind", 0),
+        ("torn", 2),
+        ("missing", 2),
+        ("of another run", 2),
+    ],
 )
-def test_what_ships_is_trained_again_where_its_checkpoint_is_of_no_use(tmp_path: Path, loss: str, place: int) -> None:
+def test_what_ships_is_trained_again_where_its_checkpoint_is_of_no_use(
+    tmp_path: Path, loss: str, place: int
+) -> None:
     entrants, early = [Entrant(str(i), linear(i)) for i in range(4)], dict[str, bytes]()
     plain = field(tmp_path).decide
 
     def keeping(name: str, make: Callable[[], Any]) -> Any:
         found = plain(name, make)
         if name.startswith("search/rung0/"):
-            early[name.rpartition("/")[2]] = checkpoint_path(field(tmp_path), name.rpartition("/")[2]).read_bytes()
+            early[name.rpartition("/")[2]] = checkpoint_path(
+                field(tmp_path), name.rpartition("/")[2]
+            ).read_bytes()
         return found
 
     standings = race(entrants, field(tmp_path, of={"run": "a"}, decide=keeping))
@@ -207,8 +241,17 @@ def test_with_time_the_budget_is_used_and_not_passed(tmp_path: Path) -> None:
         clock[0] += 0.4
         return evaluate(network, [val])
 
-    watching = {"now": lambda: clock[0], "spent": lambda: clock[0], "stream": slow, "glance": glance, "evaluate": evaluated}
-    found = race([Entrant(str(i), linear(i)) for i in range(5)], field(tmp_path, timed=True, budget=60.0, **watching))
+    watching = {
+        "now": lambda: clock[0],
+        "spent": lambda: clock[0],
+        "stream": slow,
+        "glance": glance,
+        "evaluate": evaluated,
+    }
+    found = race(
+        [Entrant(str(i), linear(i)) for i in range(5)],
+        field(tmp_path, timed=True, budget=60.0, **watching),
+    )
     assert found[0].progress == pytest.approx(1.0)
     assert 54.0 < clock[0] < 62.0
 
@@ -217,7 +260,12 @@ def pooled() -> nn.Module:
     """Takes images of any size, and begins with a convolution."""
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 2)
+        nn.Conv2d(1, 6, 3, padding=1),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(24, 2),
     )
 
 
@@ -226,16 +274,25 @@ def pooled() -> nn.Module:
     [(pooled, True, True), (pooled, False, False), (linear(0), True, False)],
     ids=["any size", "given weights", "one size alone"],
 )
-def test_images_grow_for_new_networks_that_take_any_size(tmp_path: Path, make: Any, fresh: bool, grows: bool) -> None:
-    big = lambda start: ((x.repeat_interleave(4, 2).repeat_interleave(4, 3), y) for x, y in stream(start))  # noqa: E731
+def test_images_grow_for_new_networks_that_take_any_size(
+    tmp_path: Path, make: Any, fresh: bool, grows: bool
+) -> None:
+
+    def big(start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((x.repeat_interleave(4, 2).repeat_interleave(4, 3), y) for x, y in stream(start))
+
     network = make if make is pooled else lambda: nn.Sequential(nn.AvgPool2d(4), make())
-    one = field(tmp_path, recipe=Recipe(batch_size=16, grow=0.5, whiten=True), fresh=fresh, stream=big)
+    one = field(
+        tmp_path, recipe=Recipe(batch_size=16, grow=0.5, whiten=True), fresh=fresh, stream=big
+    )
     first = _resumed(Entrant("one", network), one)
     assert first.recipe.grow == (0.5 if grows else 1.0)
     whitened = make is pooled and fresh
     weights = next(first.module.parameters())
     assert torch.equal(weights, next(network().parameters())) != whitened
-    found = race([Entrant("one", network)], replace(one, evaluate=_judged(big), glance=_judged(big)))
+    found = race(
+        [Entrant("one", network)], replace(one, evaluate=_judged(big), glance=_judged(big))
+    )
     assert found[0].failed is None and found[0].progress == 1.0
 
 

@@ -79,7 +79,9 @@ def test_a_choice_of_another_kind_is_told(value: Any) -> None:
 
 
 @given(st.integers(4, 400), st.floats(0.25, 1.0), st.floats(0.0, 1.0))
-def test_images_grow_in_even_steps_and_are_whole_at_the_end(side: int, grow: float, progress: float) -> None:
+def test_images_grow_in_even_steps_and_are_whole_at_the_end(
+    side: int, grow: float, progress: float
+) -> None:
     recipe = Recipe(grow=grow)
     now = side_at(recipe, side, progress)
     assert 4 <= now <= side and (now == side or now % 4 == 0)
@@ -90,5 +92,10 @@ def test_images_grow_in_even_steps_and_are_whole_at_the_end(side: int, grow: flo
 
 
 def test_images_grow_by_the_share_of_the_training() -> None:
-    assert [side_at(Recipe(grow=0.5), 96, share) for share in (0.0, GROWN / 2, GROWN, 1.0)] == [48, 72, 96, 96]
+    assert [side_at(Recipe(grow=0.5), 96, share) for share in (0.0, GROWN / 2, GROWN, 1.0)] == [
+        48,
+        72,
+        96,
+        96,
+    ]
     assert side_at(Recipe(grow=0.5), 8, 0.0) == 4

@@ -1,4 +1,5 @@
-"""Gradient methods: mixtures by hand, gradients and optima in closed form on toys, cells of both spaces, resumed trainings."""
+"""Gradient methods: mixtures by hand, gradients and optima in closed form on toys, cells of both
+spaces, resumed trainings."""
 
 from __future__ import annotations
 
@@ -35,7 +36,10 @@ def test_what_is_derived_is_of_its_part_and_as_it_was_trained() -> None:
     """In a part that no decision tells; and where decisions beside the mixtures have a size."""
     model = build("darts-small", 10, 3, 16)
     space = search_space(model)
-    found = {name: {o: 1.0 / len(options) for o in options} for name, options in mixed(model, space).items()}
+    found = {
+        name: {o: 1.0 / len(options) for o in options}
+        for name, options in mixed(model, space).items()
+    }
     for part in at_random(space, 4).values():
         assert part.contains(relaxation.derived(model, part, found))
     both = SearchSpace({"op": ("a", "b"), "width": (4, 8, 16)})
@@ -43,7 +47,8 @@ def test_what_is_derived_is_of_its_part_and_as_it_was_trained() -> None:
 
 
 def test_a_controller_is_rewarded_where_there_are_no_classes() -> None:
-    """Squared error: the reward is minus the loss, so a controller learns which option comes nearest to -2."""
+    """Squared error: the reward is minus the loss, so a controller learns which option comes
+    nearest to -2."""
 
     class Number(Toy):
         def forward(self, x: Tensor) -> Tensor:
@@ -51,7 +56,9 @@ def test_a_controller_is_rewarded_where_there_are_no_classes() -> None:
 
     torch.manual_seed(0)
     model, goal = Number(), (torch.zeros(8, 1), torch.full((8, 1), -2.0))
-    state = start(model, Recipe(lr=1e-6, batch_size=8, ema=0.0, warmup=0.0, loss="squared error"), seed=0)
+    state = start(
+        model, Recipe(lr=1e-6, batch_size=8, ema=0.0, warmup=0.0, loss="squared error"), seed=0
+    )
     settings = Enas(every=1, samples=8, lr=0.1)
     backward = controlled(settings, search_space(model), lambda step: iter([goal] * 400))
     advance(state, iter([goal] * 400), total_steps=150, backward=backward)
@@ -74,7 +81,8 @@ class Scale(nn.Module):
 
 
 class Toy(nn.Module):
-    """Logits (z, 0), z the sum of two chosen multiples of 1: for class 0 the best is "up" twice, for class 1 "down" twice."""
+    """Logits (z, 0), z the sum of two chosen multiples of 1: for class 0 the best is "up" twice,
+    for class 1 "down" twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +90,10 @@ class Toy(nn.Module):
         self.weight = nn.Parameter(torch.ones(1))
 
     def _one(self, name: str) -> OneOf:
-        return OneOf({key: Scale(factor) for key, factor in SCALES.items()}, choice=Choice(*SCALES, name=name))
+        return OneOf(
+            {key: Scale(factor) for key, factor in SCALES.items()},
+            choice=Choice(*SCALES, name=name),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         ones = self.weight * torch.ones(len(x))
@@ -102,13 +113,16 @@ def toy_state(seed: int = 0) -> TrainState:
     return start(Toy(), RECIPE, seed=seed)
 
 
-# -- mixtures ---------------------------------------------------------------------------------------------------------------
+# -- mixtures --------------------------------------------------------------------------------------
 
 
 def test_a_mixture_is_the_weighted_sum_and_gradients_reach_its_weights() -> None:
     model = Toy()
     weights = torch.tensor([0.1, 0.2, 0.3, 0.4], requires_grad=True)
-    with relax(model, {"first": Mixture(tuple(SCALES), weights), "second": Mixture(("nothing",), torch.ones(1))}):
+    with relax(
+        model,
+        {"first": Mixture(tuple(SCALES), weights), "second": Mixture(("nothing",), torch.ones(1))},
+    ):
         z = model(torch.zeros(1, 1))[0, 0]
         z.backward()
     assert float(z.detach()) == pytest.approx(-0.1 + 0.45 + 0.2)
@@ -125,7 +139,10 @@ def test_one_hot_weights_are_the_architecture() -> None:
         with active(model, arch):
             expected = model(x)
         options = mixed(model)
-        mixtures = {n: Mixture(o, torch.tensor([float(q == arch[n]) for q in o])) for n, o in options.items()}
+        mixtures = {
+            n: Mixture(o, torch.tensor([float(q == arch[n]) for q in o]))
+            for n, o in options.items()
+        }
         with relax(model, mixtures):
             assert torch.allclose(model(x), expected, atol=1e-5)
 
@@ -135,7 +152,10 @@ def test_only_live_options_are_computed_and_nothing_is_mixed_twice_at_once() -> 
     one = Mixture(tuple(SCALES), torch.tensor([0.0, 0.0, 1.0, 0.0]), (2,))
     with relax(model, {"first": one, "second": one}):
         model(torch.zeros(1, 1))
-        with pytest.raises(UserError, match="inside `active`"), active(model, search_space_of(Toy())):
+        with (
+            pytest.raises(UserError, match="inside `active`"),
+            active(model, search_space_of(Toy())),
+        ):
             pass
     assert [child.calls for child in model.first.children()] == [0, 0, 1, 0]  # type: ignore[union-attr]
     with pytest.raises(UserError, match="no mixture 'third'"), relax(model, {"third": one}):
@@ -152,29 +172,45 @@ def test_restricted_spaces_leave_fewer_options() -> None:
     assert len(mixed(model)) == 28 and len(mixed(model)["cells.0.graph.edge0to2"]) == 7
     assert "none" in mixed(model)["cells.0.graph.edge0to3"]
     restricted = space.restrict({"normal.node2.op1": ("skip_connect", "sep_conv_3x3")})
-    assert set(mixed(model, restricted)["cells.0.graph.edge0to2"]) == {"skip_connect", "sep_conv_3x3"}
+    assert set(mixed(model, restricted)["cells.0.graph.edge0to2"]) == {
+        "skip_connect",
+        "sep_conv_3x3",
+    }
 
 
-# -- closed forms -------------------------------------------------------------------------------------------------------------
+# -- closed forms ----------------------------------------------------------------------------------
 
 
-def captured(method: Relaxation, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Tensor], list[Tensor]]:
+def captured(
+    method: Relaxation, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[Tensor], list[Tensor]]:
     """The alphas of the toy and the gradients of its first architecture step."""
     found: list[list[Tensor]] = []
     before: list[list[Tensor]] = []
 
     def keep(self: relaxation.Alphas, gradients: Any) -> None:
         before.append([t.detach().clone() for t in self.tensors])
-        found.append([torch.zeros_like(t) if g is None else g for g, t in zip(gradients, self.tensors, strict=True)])
+        found.append(
+            [
+                torch.zeros_like(t) if g is None else g
+                for g, t in zip(gradients, self.tensors, strict=True)
+            ]
+        )
 
     monkeypatch.setattr(relaxation.Alphas, "learn", keep)
     state = toy_state()
-    advance(state, stream(), total_steps=1, backward=learning(method, search_space(state.module), stream))
+    advance(
+        state,
+        stream(),
+        total_steps=1,
+        backward=learning(method, search_space(state.module), stream),
+    )
     return before[0], found[0]
 
 
 def test_darts_has_the_gradient_of_the_softmax(monkeypatch: pytest.MonkeyPatch) -> None:
-    """L = ln(1 + exp(-z)), z = sum of p_i c_i: dL / d alpha_k = -p_k (c_k - mean c) / (1 + exp(z))."""
+    """L = ln(1 + exp(-z)), z = sum of p_i c_i: dL / d alpha_k = -p_k (c_k - mean c) / (1 +
+    exp(z))."""
     alphas, gradients = captured(METHODS["darts"], monkeypatch)
     factors = torch.tensor(list(SCALES.values()))
     means = [float(a.softmax(0) @ factors) for a in alphas]
@@ -184,20 +220,31 @@ def test_darts_has_the_gradient_of_the_softmax(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_second_order_by_the_paper_s_toy() -> None:
-    """L_train = w^2 - 2 a w + a^2, L_val = a w - 2 a + 1: with a rate of 1/4 d = w' + a / 2 - 2, w' = (w + a) / 2."""
+    """L_train = w^2 - 2 a w + a^2, L_val = a w - 2 a + 1: with a rate of 1/4 d = w' + a / 2 - 2, w'
+    = (w + a) / 2."""
     a, w = torch.tensor(2.0, requires_grad=True), torch.tensor(-2.0, requires_grad=True)
     train, held_out = (lambda: w * w - 2 * a * w + a * a), (lambda: a * w - 2 * a + 1)
     found = relaxation.hypergradient(train, held_out, [w], [a], 0.25)[0]
-    assert float(found) == pytest.approx((2.0 - 2.0) / 2 + 2.0 / 2 - 2.0, abs=1e-4) and float(w.detach()) == -2.0
+    assert (
+        float(found) == pytest.approx((2.0 - 2.0) / 2 + 2.0 / 2 - 2.0, abs=1e-4)
+        and float(w.detach()) == -2.0
+    )
     for first_order, end in ((False, 1.0), (True, 2.0)):
         a, w = torch.tensor(2.0, requires_grad=True), torch.tensor(-2.0, requires_grad=True)
-        train, held_out = (lambda a=a, w=w: w * w - 2 * a * w + a * a), (lambda a=a, w=w: a * w - 2 * a + 1)  # type: ignore[misc]
+        train, held_out = (
+            (lambda a=a, w=w: w * w - 2 * a * w + a * a),
+            (lambda a=a, w=w: a * w - 2 * a + 1),
+        )  # type: ignore[misc]
         for _ in range(400):
-            gradient = relaxation.hypergradient(train, held_out, [w], [a], 0.0 if first_order else 0.5)[0]
+            gradient = relaxation.hypergradient(
+                train, held_out, [w], [a], 0.0 if first_order else 0.5
+            )[0]
             with torch.no_grad():
                 a -= 0.05 * gradient
                 w -= 0.25 * (2 * w - 2 * a)
-        assert float(a.detach()) == pytest.approx(end, abs=0.02) and float(w.detach()) == pytest.approx(end, abs=0.02)
+        assert float(a.detach()) == pytest.approx(end, abs=0.02) and float(
+            w.detach()
+        ) == pytest.approx(end, abs=0.02)
 
 
 def test_the_penalty_is_the_divergence_of_two_dirichlets() -> None:
@@ -220,13 +267,18 @@ def test_hard_samples_are_one_hot_and_follow_the_softmax() -> None:
         counts[live[0]] += 1
     assert torch.allclose(counts / 4000, alpha.detach().softmax(0), atol=0.03)
     weights.sum().backward()
-    assert alpha.grad is not None and torch.allclose(alpha.grad, torch.zeros(3), atol=1e-6)  # weights always sum to 1
+    # weights always sum to 1
+    assert alpha.grad is not None and torch.allclose(alpha.grad, torch.zeros(3), atol=1e-6)
 
 
 @pytest.mark.parametrize("draw", [relaxation.softmax, relaxation.concrete, relaxation.dirichlet])
 def test_soft_weights_are_a_distribution(draw: relaxation.Draw) -> None:
     weights, live = draw(torch.tensor([0.5, -1.0, 2.0]), 0.3, torch.Generator().manual_seed(1))
-    assert live is None and float(weights.sum()) == pytest.approx(1.0, abs=1e-5) and float(weights.min()) >= 0
+    assert (
+        live is None
+        and float(weights.sum()) == pytest.approx(1.0, abs=1e-5)
+        and float(weights.min()) >= 0
+    )
 
 
 @pytest.mark.parametrize("name", list(METHODS))
@@ -244,7 +296,8 @@ def test_every_method_finds_the_optimum_of_the_toy(name: str, label: int, best: 
 
 
 def test_the_controller_finds_the_optimum_of_the_toy() -> None:
-    """Reward 1 where z is above 0, else 0: all but one in sixteen combinations of the best are learned to be left out."""
+    """Reward 1 where z is above 0, else 0: all but one in sixteen combinations of the best are
+    learned to be left out."""
     state = toy_state()
     space = search_space(state.module)
     settings = Enas(every=1, samples=8, lr=0.02, entropy=0.0, baseline=0.9)
@@ -258,7 +311,8 @@ def test_the_controller_finds_the_optimum_of_the_toy() -> None:
 
 
 def test_a_policy_step_follows_reinforce() -> None:
-    """The gradient of log p of what was emitted: for one decision, one-hot minus softmax, at the head's bias."""
+    """The gradient of log p of what was emitted: for one decision, one-hot minus softmax, at the
+    head's bias."""
     space = SearchSpace({"a": ("x", "y", "z")})
     with seeded(2):
         controller = Controller(space)
@@ -267,14 +321,18 @@ def test_a_policy_step_follows_reinforce() -> None:
     head = controller.heads["0"]
     taken = space.options["a"].index(arch["a"])
     with torch.no_grad():
-        hidden, _ = controller.cell(controller.first[None], (torch.zeros(1, 100), torch.zeros(1, 100)))
+        hidden, _ = controller.cell(
+            controller.first[None], (torch.zeros(1, 100), torch.zeros(1, 100))
+        )
         probabilities = head(hidden)[0].softmax(0)
     expected = torch.nn.functional.one_hot(torch.tensor(taken), 3) - probabilities
     assert torch.allclose(head.bias.grad, expected, atol=1e-5)  # type: ignore[arg-type]
-    assert float(entropy.detach()) == pytest.approx(float(-(probabilities * probabilities.log()).sum()), abs=1e-5)
+    assert float(entropy.detach()) == pytest.approx(
+        float(-(probabilities * probabilities.log()).sum()), abs=1e-5
+    )
 
 
-# -- networks -----------------------------------------------------------------------------------------------------------------
+# -- networks --------------------------------------------------------------------------------------
 
 
 def images(step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
@@ -290,13 +348,22 @@ def cells(partial: int = 1) -> nn.Module:
         return build("nasbench201", 3, 1, 8, device="cpu", width=4, cells=1, partial=partial)
 
 
-def straight_and_resumed(backward: Callable[[TrainState], Any], folder: Path) -> tuple[TrainState, TrainState]:
+def straight_and_resumed(
+    backward: Callable[[TrainState], Any], folder: Path
+) -> tuple[TrainState, TrainState]:
     """A training of six steps, and the same stopped after three."""
     recipe = Recipe(lr=0.05, batch_size=6, ema=0.0)
     straight = start(cells(), recipe)
     advance(straight, images(), total_steps=6, backward=backward(straight))
     half = start(cells(), recipe)
-    advance(half, images(), total_steps=6, until=0.5, backward=backward(half), checkpoint=folder / "half")
+    advance(
+        half,
+        images(),
+        total_steps=6,
+        until=0.5,
+        backward=backward(half),
+        checkpoint=folder / "half",
+    )
     again = load(folder / "half", cells())
     advance(again, images(again.step), total_steps=6, backward=backward(again))
     return straight, again
@@ -305,7 +372,10 @@ def straight_and_resumed(backward: Callable[[TrainState], Any], folder: Path) ->
 @pytest.mark.parametrize("name", ["darts", "darts-2", "gdas", "drnas"])
 def test_a_resumed_search_equals_one_that_went_straight(name: str, tmp_path: Path) -> None:
     straight, again = straight_and_resumed(
-        lambda state: learning(METHODS[name], search_space(state.module), lambda step: images(1000 + step)), tmp_path
+        lambda state: learning(
+            METHODS[name], search_space(state.module), lambda step: images(1000 + step)
+        ),
+        tmp_path,
     )
     assert again.extra.keys() == straight.extra.keys() and again.passes == straight.passes
     assert all(torch.equal(again.extra[key], straight.extra[key]) for key in straight.extra)
@@ -316,7 +386,10 @@ def test_a_resumed_search_equals_one_that_went_straight(name: str, tmp_path: Pat
 def test_the_ledger_has_every_pass_with_its_macs(tmp_path: Path) -> None:
     """A mixture computes all options; weights and architecture step have a batch each."""
     straight, again = straight_and_resumed(
-        lambda state: learning(METHODS["darts"], search_space(state.module), lambda step: images(1000 + step)), tmp_path
+        lambda state: learning(
+            METHODS["darts"], search_space(state.module), lambda step: images(1000 + step)
+        ),
+        tmp_path,
     )
     costs = Costs(cells(), (1, 8, 8), ("macs",))
     empty, small, large = (
@@ -330,14 +403,19 @@ def test_the_ledger_has_every_pass_with_its_macs(tmp_path: Path) -> None:
 def test_a_resumed_controller_equals_one_that_went_straight(tmp_path: Path) -> None:
     settings = Enas(every=2, samples=2)
     straight, again = straight_and_resumed(
-        lambda state: controlled(settings, search_space(state.module), lambda step: images(1000 + step)), tmp_path
+        lambda state: controlled(
+            settings, search_space(state.module), lambda step: images(1000 + step)
+        ),
+        tmp_path,
     )
     assert all(torch.equal(again.extra[key], straight.extra[key]) for key in straight.extra)
 
 
 def test_a_leaf_learns_only_what_is_left_open() -> None:
     model = cells()
-    space = search_space(model).restrict({"edge0to1": ("nor_conv_3x3",), "edge0to2": ("none", "skip_connect")})
+    space = search_space(model).restrict(
+        {"edge0to1": ("nor_conv_3x3",), "edge0to2": ("none", "skip_connect")}
+    )
     state = start(model, Recipe(lr=0.05, batch_size=6, ema=0.0))
     advance(state, images(), total_steps=2, backward=learning(METHODS["darts"], space, images))
     assert "alpha.edge0to1" not in state.extra and len(state.extra["alpha.edge0to2"]) == 2
@@ -350,7 +428,9 @@ def test_an_edge_on_part_of_the_channels_shuffles() -> None:
     edge = Partial(nn.Identity(), parts=4)
     x = torch.arange(8.0).view(1, 8, 1, 1)
     assert edge(x).flatten().tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
-    assert Partial(nn.AvgPool2d(2), parts=2, stride=2)(torch.zeros(1, 4, 5, 5)[..., :4, :4]).shape == (1, 4, 2, 2)
+    assert Partial(nn.AvgPool2d(2), parts=2, stride=2)(
+        torch.zeros(1, 4, 5, 5)[..., :4, :4]
+    ).shape == (1, 4, 2, 2)
     with pytest.raises(UserError, match="does not divide"):
         build("nasbench201", 3, 1, 8, width=6, partial=4)
 
@@ -366,9 +446,15 @@ def test_the_darts_space_by_edges(partial: int) -> None:
     found = relaxation.probabilities(state, method, mixed(model))
     arch = relaxation.derived(model, space, found)
     assert space.contains(arch)
-    rows = {int(n.split("edge")[1][0]): row for n, row in found.items() if n.startswith("cells.0.") and "to4" in n}
+    rows = {
+        int(n.split("edge")[1][0]): row
+        for n, row in found.items()
+        if n.startswith("cells.0.") and "to4" in n
+    }
     strongest = {a: max(p for op, p in row.items() if op != "none") for a, row in rows.items()}
-    assert set(arch["normal.node4.inputs"]) == set(sorted(strongest, key=lambda a: -strongest[a])[:2])
+    assert set(arch["normal.node4.inputs"]) == set(
+        sorted(strongest, key=lambda a: -strongest[a])[:2]
+    )
     assert all(arch[f"reduce.node{node}.op1"] != "none" for node in (2, 3, 4, 5))
 
 

@@ -9,7 +9,16 @@ import pytest
 
 from archsmith.errors import UserError
 from archsmith.space import Architecture, SearchSpace
-from archsmith.training.samplers import SAMPLINGS, among, balanced, named, sandwich, schedule, strata, uniform
+from archsmith.training.samplers import (
+    SAMPLINGS,
+    among,
+    balanced,
+    named,
+    sandwich,
+    schedule,
+    strata,
+    uniform,
+)
 
 SPACE = SearchSpace({"a": (1, 2, 3), "b": (1, 2), "c": (0, 1)})
 
@@ -43,14 +52,20 @@ def test_balanced_gives_small_parts_as_much_as_large_ones() -> None:
     parts = strata(SPACE, ones, (0, 1, 2))
     sizes = Counter(ones(arch) for arch in SPACE.architectures())
     assert sizes == {0: 4, 1: 6, 2: 2}
-    found = Counter(ones(arch) for arch in drawn(balanced([uniform(part) for part in parts]), 900).elements())
+    found = Counter(
+        ones(arch) for arch in drawn(balanced([uniform(part) for part in parts]), 900).elements()
+    )
     assert all(240 < count < 360 for count in found.values()) and set(found) == {0, 1, 2}
 
 
 def test_a_sandwich_has_the_largest_first_and_the_smallest_last() -> None:
     found = sandwich(SPACE, 2)(Random(0), 0.0)
     assert len(found) == 4
-    assert dict(found[0]) == {"a": 3, "b": 2, "c": 1} and dict(found[-1]) == {"a": 1, "b": 1, "c": 0}
+    assert dict(found[0]) == {"a": 3, "b": 2, "c": 1} and dict(found[-1]) == {
+        "a": 1,
+        "b": 1,
+        "c": 0,
+    }
     assert len(sandwich(SPACE, 0)(Random(0), 0.0)) == 2
 
 
@@ -66,7 +81,11 @@ def test_by_name() -> None:
         sampler = named(how, SPACE, lambda arch: arch["a"])
         assert all(len(sampler(Random(i), 0.0)) == count for i in range(5))
     rare = SPACE.where(lambda arch: arch["a"] < 3 or arch["b"] == arch["c"] == 1)
-    threes = sum(n for arch, n in drawn(named("balanced", rare, lambda arch: arch["a"])).items() if arch["a"] == 3)
+    threes = sum(
+        n
+        for arch, n in drawn(named("balanced", rare, lambda arch: arch["a"])).items()
+        if arch["a"] == 3
+    )
     assert threes > 150  # a third of the draws, though an eighth of the architectures
     with pytest.raises(UserError, match="did you mean 'uniform'"):
         named("unifrom", SPACE)
@@ -92,7 +111,10 @@ def test_the_same_rng_draws_the_same() -> None:
         (lambda: sandwich(SPACE, -1), "middle=-1"),
         (lambda: schedule(), "must rise"),
         (lambda: schedule((0.5, uniform(SPACE))), "must rise"),
-        (lambda: schedule((0.9, uniform(SPACE)), (0.5, uniform(SPACE)), (1.0, uniform(SPACE))), "must rise"),
+        (
+            lambda: schedule((0.9, uniform(SPACE)), (0.5, uniform(SPACE)), (1.0, uniform(SPACE))),
+            "must rise",
+        ),
     ],
 )
 def test_what_is_refused(make, words: str) -> None:

@@ -1,4 +1,5 @@
-"""Training shared weights: gradients of what is sampled, what stays as it was, teachers, resume to the bit."""
+"""Training shared weights: gradients of what is sampled, what stays as it was, teachers, resume to
+the bit."""
 
 from __future__ import annotations
 
@@ -34,10 +35,14 @@ def supernet(seed: int = 0) -> nn.Sequential:
         "point": nn.Sequential(Conv2d(width, width, 1, bias=False), BatchNorm2d(width)),
     }
     return nn.Sequential(
-        Conv2d(1, width, 3, padding=1, bias=False), BatchNorm2d(width), nn.ReLU(),
+        Conv2d(1, width, 3, padding=1, bias=False),
+        BatchNorm2d(width),
+        nn.ReLU(),
         OneOf(operations, choice=Choice("conv", "skip", "point", name="op")),
-        nn.AdaptiveAvgPool2d(2), nn.Flatten(), Linear(_four(width), 4),
-    )  # fmt: skip
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        Linear(_four(width), 4),
+    )
 
 
 def _four(width: Choice) -> Any:
@@ -68,10 +73,13 @@ def test_one_step_is_that_of_the_extracted_network() -> None:
     advance(shared, stream(), total_steps=1, backward=sharing(among([wanted])))
     advance(alone, stream(), total_steps=1)
     again = extract(model, wanted)
-    for (name, own), (_, other) in zip(again.named_parameters(), alone.module.named_parameters(), strict=True):
+    for (name, own), (_, other) in zip(
+        again.named_parameters(), alone.module.named_parameters(), strict=True
+    ):
         assert torch.allclose(own, other, atol=1e-7), name
     after = tensors(model)
-    assert all(torch.equal(before[name], after[name]) for name in before if ".conv." in name)  # not used: left alone
+    # not used: left alone
+    assert all(torch.equal(before[name], after[name]) for name in before if ".conv." in name)
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
@@ -82,7 +90,11 @@ def test_what_is_not_sampled_is_left_alone_even_after_it_was_trained() -> None:
     backward = sharing(lambda rng, share: [arch(8, "conv" if share < 0.5 else "point")])
     advance(state, stream(), total_steps=8, until=0.5, backward=backward)
     resting = {name: tensor for name, tensor in tensors(model).items() if ".conv." in name}
-    momenta = {n: state.optimizer.state[p]["momentum_buffer"].clone() for n, p in model.named_parameters() if ".conv." in n}
+    momenta = {
+        n: state.optimizer.state[p]["momentum_buffer"].clone()
+        for n, p in model.named_parameters()
+        if ".conv." in n
+    }
     assert resting and all(float(m.abs().sum()) > 0 for m in momenta.values())
     advance(state, stream(4), total_steps=8, backward=backward)
     for name, parameter in model.named_parameters():
@@ -96,7 +108,10 @@ def test_the_gradient_is_the_mean_over_the_networks_of_a_step() -> None:
     state = start(supernet(), RECIPE, seed=3)
     x, y = batch(0)
     loss = sharing(lambda rng, share: archs)(state, x, y, 0.0)
-    found = {name: None if p.grad is None else p.grad.clone() for name, p in state.module.named_parameters()}
+    found = {
+        name: None if p.grad is None else p.grad.clone()
+        for name, p in state.module.named_parameters()
+    }
     model = supernet().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     losses = []
     for one in archs:
@@ -107,7 +122,9 @@ def test_the_gradient_is_the_mean_over_the_networks_of_a_step() -> None:
     assert float(loss) == pytest.approx(float(mean.detach()), abs=1e-6)
     for name, parameter in model.named_parameters():
         assert (parameter.grad is None) == (found[name] is None), name
-        assert parameter.grad is None or torch.allclose(parameter.grad, found[name], atol=1e-6), name
+        assert parameter.grad is None or torch.allclose(parameter.grad, found[name], atol=1e-6), (
+            name
+        )
     assert state.passes == 3 * len(x)
 
 
@@ -132,7 +149,9 @@ def test_a_resumed_training_is_the_undisturbed_one(tmp_path: Path) -> None:
         resumed = load(tmp_path / "half", supernet(1))
         assert resumed.passes == state.passes > 0
         advance(resumed, stream(4), total_steps=10, backward=sharing(sampler))
-        for (name, own), (_, other) in zip(straight.module.named_parameters(), resumed.module.named_parameters(), strict=True):
+        for (name, own), (_, other) in zip(
+            straight.module.named_parameters(), resumed.module.named_parameters(), strict=True
+        ):
             assert torch.equal(own, other), name
 
 
@@ -152,7 +171,10 @@ def test_a_fixed_teacher_is_followed() -> None:
     with active(fresh.module, wanted), torch.no_grad():
         logits = fresh.module(x)
         soft = (teacher(x) / 2.0).softmax(1)
-        expected = 0.75 * F.cross_entropy(logits, y) + 0.25 * 4.0 * -(soft * (logits / 2.0).log_softmax(1)).sum(1).mean()
+        expected = (
+            0.75 * F.cross_entropy(logits, y)
+            + 0.25 * 4.0 * -(soft * (logits / 2.0).log_softmax(1)).sum(1).mean()
+        )
     assert float(loss) == pytest.approx(float(expected), abs=1e-5)
 
 
@@ -194,7 +216,11 @@ def test_mistakes_are_told() -> None:
         Distillation("largest", weight=1.5)
     model = supernet()
     switch = switching(model)
-    with switch(arch(4, "skip")), pytest.raises(UserError, match="one architecture at a time"), switch(arch(8, "skip")):
+    with (
+        switch(arch(4, "skip")),
+        pytest.raises(UserError, match="one architecture at a time"),
+        switch(arch(8, "skip")),
+    ):
         pass
     with switch(arch(8, "conv")):
         assert model[0].weight.shape[0] == 8
@@ -204,5 +230,9 @@ def test_the_ledger_counts_multiply_accumulates_of_what_was_trained() -> None:
     macs = {4: 10.0, 8: 30.0}
     both = [arch(4, "conv"), arch(8, "skip")]
     state = train(lambda rng, share: both, 3, macs=lambda a: macs[a["width"]])
-    assert state.macs == 3 * 3.0 * 16 * (10.0 + 30.0) and state.passes == 3 * 16 * 2 and state.images == 3 * 16
+    assert (
+        state.macs == 3 * 3.0 * 16 * (10.0 + 30.0)
+        and state.passes == 3 * 16 * 2
+        and state.images == 3 * 16
+    )
     assert train(lambda rng, share: both, 1).macs == 0.0

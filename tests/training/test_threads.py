@@ -1,4 +1,5 @@
-"""A batch shared among threads: the gradient of all of it, weights in common, and what is left as it is."""
+"""A batch shared among threads: the gradient of all of it, weights in common, and what is left as
+it is."""
 
 from __future__ import annotations
 
@@ -35,17 +36,25 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 def network(seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 4),
     )
 
 
 def batch(count: int = 64, size: int = 8) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(count, 3, size, size, generator=generator), torch.randint(0, 4, (count,), generator=generator)
+    return torch.randn(count, 3, size, size, generator=generator), torch.randint(
+        0, 4, (count,), generator=generator
+    )
 
 
 def begun(module: nn.Module, recipe: Recipe = RECIPE) -> TrainState:
-    """With BatchNorm that does not look at the batch: then the gradient of parts is that of the whole."""
+    """With BatchNorm that does not look at the batch: then the gradient of parts is that of the
+    whole."""
     state = start(module, recipe, class_counts=[5, 10, 20, 40])
     for layer in state.module.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -108,12 +117,19 @@ def test_a_step_of_the_optimizer_moves_the_weights_of_all_threads(threads: int) 
             state.optimizer.zero_grad(set_to_none=True)
             alone.optimizer.zero_grad(set_to_none=True)
             expected = float(whole(alone, x, torch.zeros(64, dtype=torch.long), 0.0))
-            assert float(step(state, x, torch.zeros(64, dtype=torch.long), 0.0)) == pytest.approx(expected, rel=1e-4)
+            assert float(step(state, x, torch.zeros(64, dtype=torch.long), 0.0)) == pytest.approx(
+                expected, rel=1e-4
+            )
             state.optimizer.zero_grad(set_to_none=True)
 
 
-@pytest.mark.parametrize(("images", "count", "found"), [(64, 2, 2), (64, 8, 4), (40, 4, 2), (31, 2, 1), (3, 4, 1), (256, 4, 4)])
-def test_no_part_is_so_small_that_batchnorm_sees_nothing(images: int, count: int, found: int) -> None:
+@pytest.mark.parametrize(
+    ("images", "count", "found"),
+    [(64, 2, 2), (64, 8, 4), (40, 4, 2), (31, 2, 1), (3, 4, 1), (256, 4, 4)],
+)
+def test_no_part_is_so_small_that_batchnorm_sees_nothing(
+    images: int, count: int, found: int
+) -> None:
     assert parts(images, count) == found
     assert found == 1 or images // found >= LEAST
 
@@ -181,7 +197,14 @@ def stream() -> Iterator[tuple[Tensor, Tensor]]:
 
 def test_a_training_by_time_learns_and_leaves_the_number_of_threads_as_it_was(threads: int) -> None:
     state, ticks = start(network(), RECIPE), iter(range(10_000))
-    advance(state, stream(), total_seconds=120.0, now=lambda: float(next(ticks)), evaluate=lambda net: {}, evaluate_every=0.5)
+    advance(
+        state,
+        stream(),
+        total_seconds=120.0,
+        now=lambda: float(next(ticks)),
+        evaluate=lambda net: {},
+        evaluate_every=0.5,
+    )
     assert torch.get_num_threads() == threads
     assert state.history[-1]["train_loss"] < state.history[0]["train_loss"]
 

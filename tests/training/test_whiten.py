@@ -1,4 +1,5 @@
-"""Filters that whiten patches: what they give is decorrelated, each beside its opposite; other networks are left alone."""
+"""Filters that whiten patches: what they give is decorrelated, each beside its opposite; other
+networks are left alone."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from archsmith.training.whiten import whiten
 
 def images(channels: int = 3, count: int = 64, size: int = 16) -> torch.Tensor:
     """Smooth noise: neighbors are alike, as in pictures."""
-    noise = torch.randn(count, channels, size + 4, size + 4, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(
+        count, channels, size + 4, size + 4, generator=torch.Generator().manual_seed(0)
+    )
     return nn.functional.avg_pool2d(noise, 5, stride=1) * 3 + 1
 
 
@@ -32,7 +35,9 @@ def test_filters_beyond_twice_the_directions_stay_as_drawn() -> None:
     conv = nn.Conv2d(1, 30, 3, bias=False)
     before = conv.weight.detach().clone()
     assert whiten(conv, images(1))
-    assert torch.equal(conv.weight[18:], before[18:]) and not torch.equal(conv.weight[:18], before[:18])
+    assert torch.equal(conv.weight[18:], before[18:]) and not torch.equal(
+        conv.weight[:18], before[:18]
+    )
 
 
 def test_filters_that_whiten_begin_without_a_bias() -> None:
@@ -45,9 +50,22 @@ def test_filters_that_whiten_begin_without_a_bias() -> None:
 
 @pytest.mark.parametrize(
     "network",
-    [nn.Linear(3, 2), nn.Conv2d(3, 6, 3, groups=3), nn.Conv2d(1, 6, 3), nn.Conv2d(3, 6, 32), nn.Conv2d(3, 6, 8)]
+    [
+        nn.Linear(3, 2),
+        nn.Conv2d(3, 6, 3, groups=3),
+        nn.Conv2d(1, 6, 3),
+        nn.Conv2d(3, 6, 32),
+        nn.Conv2d(3, 6, 8),
+    ]
     + [nn.Conv2d(3, 6, 3, dilation=2)],
-    ids=["no convolution", "groups", "other channels", "larger than the image", "patches", "dilation"],
+    ids=[
+        "no convolution",
+        "groups",
+        "other channels",
+        "larger than the image",
+        "patches",
+        "dilation",
+    ],
 )
 def test_other_networks_are_left_alone(network: nn.Module) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -55,7 +73,9 @@ def test_other_networks_are_left_alone(network: nn.Module) -> None:
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("x", [torch.zeros(8, 3, 16, 16), torch.randn(1, 3, 4, 4)], ids=["black", "too few"])
+@pytest.mark.parametrize(
+    "x", [torch.zeros(8, 3, 16, 16), torch.randn(1, 3, 4, 4)], ids=["black", "too few"]
+)
 def test_images_that_say_nothing_change_nothing(x: torch.Tensor) -> None:
     conv = nn.Conv2d(3, 8, 3)
     before = conv.weight.detach().clone()

@@ -1,4 +1,5 @@
-"""Files and folders that are whole or not there: written beside, flushed, renamed; lines that are appended whole."""
+"""Files and folders that are whole or not there: written beside, flushed, renamed; lines that are
+appended whole."""
 
 from __future__ import annotations
 
@@ -26,18 +27,24 @@ def write_chunks(file: BinaryIO, data: bytes) -> None:
         file.write(view[begin : begin + _CHUNK])
 
 
-def replace_file(path: Path, data: bytes, write: Callable[[BinaryIO, bytes], None] | None = None) -> None:
-    """Puts `data` at `path` so that a reader, a crash or a full disk finds the old file or the new one, never half of one.
+def replace_file(
+    path: Path, data: bytes, write: Callable[[BinaryIO, bytes], None] | None = None
+) -> None:
+    """Puts `data` at `path` so that a reader, a crash or a full disk finds the old file or the new
+    one, never half of one.
 
-    Written beside it under a name of its own, so that several processes may write the same file: the last one's is there then.
-    Raises UserError naming the path where the system refuses; the old file is intact then. `write` stands in for
-    `write_chunks` in fault tests.
+    Written beside it under a name of its own, so that several processes may write the same file:
+    the last one's is there then. Raises UserError naming the path where the system refuses; the old
+    file is intact then. `write` stands in for `write_chunks` in fault tests.
     """
     partial = beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():  # a folder, or a device that a rename would replace
-            raise UserError(f"cannot write {path}: it is there and is no regular file; give another name")
+        # a folder, or a device that a rename would replace
+        if path.exists() and not path.is_file():
+            raise UserError(
+                f"cannot write {path}: it is there and is no regular file; give another name"
+            )
         with open(partial, "wb") as file:
             (write or write_chunks)(file, data)
             file.flush()
@@ -62,12 +69,14 @@ def replace_file(path: Path, data: bytes, write: Callable[[BinaryIO, bytes], Non
 
 
 def beside(path: Path) -> Path:
-    """A name next to `path` that nobody else uses, for what is to be moved there; `clear_partials` knows it."""
+    """A name next to `path` that nobody else uses, for what is to be moved there; `clear_partials`
+    knows it."""
     return path.with_name(f"{path.name[:_KEPT]}.{os.getpid()}-{os.urandom(4).hex()}.partial")
 
 
 def clear_partials(folder: Path, name: str = "") -> None:
-    """Removes what processes that are no more left half written in `folder` (of `name`); what a living one is writing stays."""
+    """Removes what processes that are no more left half written in `folder` (of `name`); what a
+    living one is writing stays."""
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             if path.name.startswith(name[:_KEPT]) and _abandoned(path.name):
@@ -85,7 +94,8 @@ def is_partial(name: str) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Removes a file or a folder with all it holds, as far as the system allows; one that is not there is no error."""
+    """Removes a file or a folder with all it holds, as far as the system allows; one that is not
+    there is no error."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return
@@ -94,7 +104,8 @@ def remove(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """The names in it reach the disk (a folder cannot be opened on Windows; there a rename is durable by itself)."""
+    """The names in it reach the disk (a folder cannot be opened on Windows; there a rename is
+    durable by itself)."""
     if WINDOWS:
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -119,7 +130,8 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def put_aside(path: Path) -> Path:
-    """Renames a file that is of no use to NAME.damaged, .damaged2, ..., so that nothing is lost; returns where it is now."""
+    """Renames a file that is of no use to NAME.damaged, .damaged2, ..., so that nothing is lost;
+    returns where it is now."""
     place, number = path.with_suffix(".damaged"), 1
     while place.exists():
         number += 1
@@ -130,7 +142,8 @@ def put_aside(path: Path) -> Path:
 
 
 def exchange_folder(new: Path, place: Path, old: Path) -> None:
-    """Puts the folder `new` at `place`; what was there is moved to `old` first and removed last, and put back if that fails."""
+    """Puts the folder `new` at `place`; what was there is moved to `old` first and removed last,
+    and put back if that fails."""
     shutil.rmtree(old, ignore_errors=True)
     sync_folder(new)
     had = place.exists()
@@ -147,7 +160,8 @@ def exchange_folder(new: Path, place: Path, old: Path) -> None:
 
 
 def append_line(path: Path, text: str) -> None:
-    """Adds a line, on the disk when this returns. A torn line before it is ended first; one that does not fit leaves nothing.
+    """Adds a line, on the disk when this returns. A torn line before it is ended first; one that
+    does not fit leaves nothing.
 
     Raises UserError naming the path where the system refuses.
     """
@@ -170,7 +184,8 @@ def append_line(path: Path, text: str) -> None:
             sync_folder(path.parent)
     except OSError as error:
         raise UserError(
-            f"cannot write {path}: {error.strerror or error}; make room or allow writing there, then resume"
+            f"cannot write {path}: {error.strerror or error}; make room or allow writing there, "
+            f"then resume"
         ) from error
 
 

@@ -19,7 +19,8 @@ def cpu_name() -> str:
 
 
 def physical_cores() -> int:
-    """Physical cores this process may use; hyper-threads and cores outside its CPU set do not count."""
+    """Physical cores this process may use; hyper-threads and cores outside its CPU set do not
+    count."""
     import psutil
 
     cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
@@ -45,7 +46,8 @@ def age_s() -> float:
 
 
 def waited_s() -> float | None:
-    """Seconds that this process's first thread was ready to work and had no core to do so; None where the system does not say.
+    """Seconds that this process's first thread was ready to work and had no core to do so; None
+    where the system does not say.
 
     What others' work on the same machine costs this process (Linux, /proc/self/schedstat).
     """
@@ -58,10 +60,12 @@ _TRIM, _MAPPED = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of <malloc.h>
 
 
 def keep_memory() -> bool:
-    """Has this process keep freed memory for what it allocates next, up to its own peak; whether the system could be told.
+    """Has this process keep freed memory for what it allocates next, up to its own peak; whether
+    the system could be told.
 
-    By default glibc hands each tensor of some megabytes back to the kernel, which has to clear its pages again for the next
-    one: up to a quarter of a training step on a CPU (result kept-memory). Elsewhere than on glibc nothing is changed.
+    By default glibc hands each tensor of some megabytes back to the kernel, which has to clear its
+    pages again for the next one: up to a quarter of a training step on a CPU (result kept-memory).
+    Elsewhere than on glibc nothing is changed.
     """
     if not sys.platform.startswith("linux"):
         return False

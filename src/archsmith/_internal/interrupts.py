@@ -1,4 +1,5 @@
-"""Ctrl-C: one line and exit code 130 wherever a command is, while it imports and where code swallows it; twice ends at once."""
+"""Ctrl-C: one line and exit code 130 wherever a command is, while it imports and where code
+swallows it; twice ends at once."""
 
 from __future__ import annotations
 
@@ -16,12 +17,15 @@ from typing import Any
 from archsmith._internal.processes import interrupt_self
 
 CODE = 130
-_ONE_KEY = 0.3  # seconds in which two signals are one Ctrl-C, sent to the group and passed on by a wrapper
-_PATIENCE = 20.0  # seconds that ending may take, e.g. until threads have read the images they are at
+# seconds in which two signals are one Ctrl-C, sent to the group and passed on by a wrapper
+_ONE_KEY = 0.3
+# seconds that ending may take, e.g. until threads have read the images they are at
+_PATIENCE = 20.0
 
 
 class Interrupts:
-    """The handler of SIGINT: `asked` tells whether there was one, whatever became of the KeyboardInterrupt."""
+    """The handler of SIGINT: `asked` tells whether there was one, whatever became of the
+    KeyboardInterrupt."""
 
     def __init__(self, before: Any) -> None:
         self.before = before  # the handler that was there
@@ -35,7 +39,8 @@ class Interrupts:
         return self._at is not None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Stops what runs, an import once it is over: C++ code that is being loaded may abort. The second time the process."""
+        """Stops what runs, an import once it is over: C++ code that is being loaded may abort. The
+        second time the process."""
         resent, self._resent, now = self._resent, False, time.monotonic()
         if self.early:
             end_now()
@@ -69,7 +74,9 @@ class Interrupts:
 def _importing(frame: FrameType | None) -> bool:
     """Whether an import statement is at work in any of the callers."""
     while frame is not None:
-        if frame.f_code.co_name == "_find_and_load" and frame.f_code.co_filename.startswith("<frozen importlib"):
+        if frame.f_code.co_name == "_find_and_load" and frame.f_code.co_filename.startswith(
+            "<frozen importlib"
+        ):
             return True
         frame = frame.f_back
     return False
@@ -84,8 +91,9 @@ def end_now(line: bytes = b"stopped\n") -> None:
 
 
 def leave(code: int = CODE) -> None:
-    """Ends a command that has put things in order: no thread is waited for, none is cut off in the middle of C++ code, which
-    aborts the process in Python 3.11 (threads of gloo, when several processes train)."""
+    """Ends a command that has put things in order: no thread is waited for, none is cut off in the
+    middle of C++ code, which aborts the process in Python 3.11 (threads of gloo, when several
+    processes train)."""
     if code != CODE:  # one of them may wait for a worker, and Ctrl-C for nothing
         with suppress(Exception):
             atexit._run_exitfuncs()  # temporary folders, loggers
@@ -96,8 +104,10 @@ def leave(code: int = CODE) -> None:
 
 
 def is_command() -> bool:
-    """Whether Python was started as `archsmith` or `python -m archsmith`, not as a program that imports it."""
-    words = iter(sys.orig_argv[1:])  # sys.argv is not complete when the package is imported, and a test may change it
+    """Whether Python was started as `archsmith` or `python -m archsmith`, not as a program that
+    imports it."""
+    # sys.argv is not complete when the package is imported, and a test may change it
+    words = iter(sys.orig_argv[1:])
     for word in words:
         if word == "-m":
             return next(words, "") == "archsmith"
@@ -109,7 +119,8 @@ def is_command() -> bool:
 
 
 def arm() -> Interrupts | None:
-    """Handles SIGINT from now on; None outside the main thread, and where SIGINT is ignored, as by `nohup` or a shell's `&`."""
+    """Handles SIGINT from now on; None outside the main thread, and where SIGINT is ignored, as by
+    `nohup` or a shell's `&`."""
     if threading.current_thread() is not threading.main_thread():
         return None
     before = signal.getsignal(signal.SIGINT)
@@ -124,7 +135,8 @@ def arm() -> Interrupts | None:
 
 @contextmanager
 def handled() -> Iterator[Interrupts | None]:
-    """Within it Ctrl-C is a KeyboardInterrupt, also where one is lost in a destructor; afterwards all is as before."""
+    """Within it Ctrl-C is a KeyboardInterrupt, also where one is lost in a destructor; afterwards
+    all is as before."""
     handler, hook = arm(), sys.unraisablehook
     if handler is None:
         yield None
@@ -141,15 +153,18 @@ def handled() -> Iterator[Interrupts | None]:
         yield handler
     finally:
         sys.unraisablehook = hook
-        if not (handler.asked and is_command()):  # the second Ctrl-C still ends a command that is slow to leave
+        # the second Ctrl-C still ends a command that is slow to leave
+        if not (handler.asked and is_command()):
             signal.signal(signal.SIGINT, handler.before)
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Within it SIGINT waits, and processes that are started never see one: who started them ends them.
+    """Within it SIGINT waits, and processes that are started never see one: who started them ends
+    them.
 
-    Where a system cannot hold signals back nothing is held, and a process that is started calls `deaf`.
+    Where a system cannot hold signals back nothing is held, and a process that is started calls
+    `deaf`.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -1,4 +1,5 @@
-"""Processes, on whatever system: how new ones are started, whether one is alive, how one interrupts itself."""
+"""Processes, on whatever system: how new ones are started, whether one is alive, how one interrupts
+itself."""
 
 from __future__ import annotations
 
@@ -21,11 +22,14 @@ def start_method(*, fork: bool) -> str:
 
 
 def alive(process: int) -> bool:
-    """Whether there is a process of this id that has not ended; one that only waits to be asked how it ended is none."""
+    """Whether there is a process of this id that has not ended; one that only waits to be asked how
+    it ended is none."""
     import psutil
 
     try:
-        return psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+        return (
+            psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+        )
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:

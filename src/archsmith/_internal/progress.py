@@ -1,4 +1,5 @@
-"""Telling a person how a run goes: a live table in a terminal, plain lines elsewhere, silence for tests."""
+"""Telling a person how a run goes: a live table in a terminal, plain lines elsewhere, silence for
+tests."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ class Silent:
 
 
 class Lines:
-    """Plain lines, for logs and pipes: one when a stage starts and ends, and one every ten seconds between."""
+    """Plain lines, for logs and pipes: one when a stage starts and ends, and one every ten seconds
+    between."""
 
     def __init__(self, out: TextIO) -> None:
         self._out, self._last, self._stage = out, 0.0, ""
@@ -76,13 +78,18 @@ class Lines:
     def begin(self, stage: str, predicted_s: float | None) -> None:
         """A line with the predicted time."""
         self._stage, self._last = stage, time.monotonic()
-        self._say(f"{stage:<8} ..." + (f" about {duration(predicted_s)}" if predicted_s is not None else ""))
+        self._say(
+            f"{stage:<8} ..."
+            + (f" about {duration(predicted_s)}" if predicted_s is not None else "")
+        )
 
     def tick(self, text: str, share: float | None) -> None:
         """A line where the last is old enough."""
         if time.monotonic() - self._last >= _EVERY:
             self._last = time.monotonic()
-            self._say(f"{self._stage:<8} " + (f"{share:4.0%} " if share is not None else "     ") + text)
+            self._say(
+                f"{self._stage:<8} " + (f"{share:4.0%} " if share is not None else "     ") + text
+            )
 
     def end(self, stage: str, text: str, seconds: float) -> None:
         """A line with what was decided."""
@@ -144,14 +151,26 @@ class Live:
         cells: list[Any]  # sign, stage, time, bar, text
         for stage, row in self._rows.items():
             if row.status == "done":
-                cells = [Text("✓", "green"), stage, duration(row.seconds), "", Text(_lines(row.text), overflow="fold")]
+                cells = [
+                    Text("✓", "green"),
+                    stage,
+                    duration(row.seconds),
+                    "",
+                    Text(_lines(row.text), overflow="fold"),
+                ]
             elif row.status == "running":
                 spent = time.monotonic() - row.started
                 share = row.share
                 if share is None and row.predicted_s:
                     share = min(0.99, spent / row.predicted_s)
                 bar = ProgressBar(total=1.0, completed=share or 0.0, width=18, pulse=share is None)
-                cells = [Spinner("dots"), Text(stage, "bold"), duration(spent), bar, Text(printable(row.text), "dim")]
+                cells = [
+                    Spinner("dots"),
+                    Text(stage, "bold"),
+                    duration(spent),
+                    bar,
+                    Text(printable(row.text), "dim"),
+                ]
             else:
                 cells = [Text("·", "dim"), Text(stage, "dim"), "", "", ""]
             table.add_row(*cells)
@@ -163,7 +182,8 @@ class Live:
 
 @contextmanager
 def watch(stages: Sequence[str], *, out: TextIO | None = None) -> Iterator[Watch]:
-    """The live table where `out` (default: standard error) is a terminal, plain lines where it is not."""
+    """The live table where `out` (default: standard error) is a terminal, plain lines where it is
+    not."""
     out = sys.stderr if out is None else out
     if out is None:  # standard error is closed
         yield Silent()

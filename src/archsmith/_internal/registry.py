@@ -1,7 +1,9 @@
-"""From a name to what it stands for: of a table, of an installed plug-in, or of the user's own file as "my.py:Name".
+"""From a name to what it stands for: of a table, of an installed plug-in, or of the user's own file
+as "my.py:Name".
 
-Nothing is imported before it is asked for. Plug-ins are entry points of the groups `archsmith.methods`, `archsmith.spaces`,
-`archsmith.proxies`, `archsmith.searchers` and `archsmith.benchmarks`.
+Nothing is imported before it is asked for. Plug-ins are entry points of the groups
+`archsmith.methods`, `archsmith.spaces`, `archsmith.proxies`, `archsmith.searchers` and
+`archsmith.benchmarks`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ Table = Mapping[str, tuple[str, ...]]  # name -> (module:attribute, what it is, 
 
 @functools.cache
 def plugins(kind: str) -> Mapping[str, metadata.EntryPoint]:
-    """What is installed beside archsmith, by name; `kind`: method, space, proxy, searcher or benchmark."""
+    """What is installed beside archsmith, by name; `kind`: method, space, proxy, searcher or
+    benchmark."""
     return {point.name: point for point in metadata.entry_points(group=f"archsmith.{plural(kind)}")}
 
 
@@ -30,17 +33,20 @@ def plural(kind: str) -> str:
 
 
 def require_known(kind: str, name: str, table: Collection[str]) -> None:
-    """UserError, with what was perhaps meant, for a name that is neither of the table nor a plug-in nor "FILE.py:NAME"."""
+    """UserError, with what was perhaps meant, for a name that is neither of the table nor a plug-in
+    nor "FILE.py:NAME"."""
     if name in table or is_file(name) or name in plugins(kind):
         return
     known = [*table, *plugins(kind)]
     raise UserError(
-        f"no {kind} '{shown(name)}'{did_you_mean(name, known)}; there are {', '.join(known)}, or your own as my.py:NAME"
+        f"no {kind} '{shown(name)}'{did_you_mean(name, known)}; there are {', '.join(known)}, or "
+        f"your own as my.py:NAME"
     )
 
 
 def load_named(kind: str, name: str, table: Table) -> Any:
-    """What the name stands for; UserError as `require_known`, or for a file or plug-in that cannot be loaded."""
+    """What the name stands for; UserError as `require_known`, or for a file or plug-in that cannot
+    be loaded."""
     require_known(kind, name, table)
     if name in table:
         module, _, attribute = table[name][0].partition(":")
@@ -52,7 +58,8 @@ def load_named(kind: str, name: str, table: Table) -> Any:
     except Exception as error:
         point = plugins(kind)[name]
         raise UserError(
-            f"the {kind} '{name}' of the installed {point.value} cannot be loaded: {type(error).__name__}: "
+            f"the {kind} '{name}' of the installed {point.value} cannot be loaded: "
+            f"{type(error).__name__}: "
             f"{shown(error, 200)}; repair or remove that package"
         ) from error
 
@@ -60,5 +67,9 @@ def load_named(kind: str, name: str, table: Table) -> Any:
 def listed(kind: str, table: Table) -> dict[str, str]:
     """Name -> what it is: the table, then the plug-ins, then how to give one's own."""
     rows = {name: entry[1] for name, entry in table.items()}
-    rows |= {name: f"installed: {point.value}" for name, point in plugins(kind).items() if name not in rows}
+    rows |= {
+        name: f"installed: {point.value}"
+        for name, point in plugins(kind).items()
+        if name not in rows
+    }
     return rows

@@ -1,7 +1,9 @@
-"""Seals over the tables of a run's database: a changed, missing, added or moved row is noticed when the table is read.
+"""Seals over the tables of a run's database: a changed, missing, added or moved row is noticed when
+the table is read.
 
-A seal is the number of rows and a chain of SHA-256 over them in the order they came, written in the transaction that writes the
-rows. It tells what was changed from outside or by a failing disk; it is no secret, so it does not keep out who means to forge.
+A seal is the number of rows and a chain of SHA-256 over them in the order they came, written in the
+transaction that writes the rows. It tells what was changed from outside or by a failing disk; it is
+no secret, so it does not keep out who means to forge.
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SCHEMA = "create table if not exists seals (name text primary key, rows integer not null, digest text not null)"
+SCHEMA = (
+    "create table if not exists seals (name text primary key, rows integer not null, digest "
+    "text not null)"
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,9 @@ class Seal:
         count, digest = self.rows, self.digest
         for row in rows:
             count += 1
-            digest = hashlib.sha256(f"{digest}{json.dumps(list(row), default=repr)}".encode()).hexdigest()
+            digest = hashlib.sha256(
+                f"{digest}{json.dumps(list(row), default=repr)}".encode()
+            ).hexdigest()
         return Seal(count, digest)
 
 
@@ -41,7 +48,9 @@ def sealed(connection: sqlite3.Connection, table: str) -> Seal:
 
 def write(connection: sqlite3.Connection, table: str, seal: Seal) -> None:
     """Writes the seal of a table, in the transaction that is open."""
-    connection.execute("insert or replace into seals values (?, ?, ?)", (table, seal.rows, seal.digest))
+    connection.execute(
+        "insert or replace into seals values (?, ?, ?)", (table, seal.rows, seal.digest)
+    )
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
-"""torch's global generator, borrowed: code that draws from it inside `seeded` is reproducible and leaves no trace outside."""
+"""torch's global generator, borrowed: code that draws from it inside `seeded` is reproducible and
+leaves no trace outside."""
 
 from __future__ import annotations
 
@@ -12,15 +13,17 @@ if TYPE_CHECKING:
 
 
 def mix(*parts: object) -> int:
-    """A 63-bit seed from several values: the same on every machine, unrelated for neighboring values."""
+    """A 63-bit seed from several values: the same on every machine, unrelated for neighboring
+    values."""
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Within it the global generators (the CPU's, and the device's where it is an accelerator) start from `seed`; afterwards
-    they go on as if nothing had happened. Layers such as Dropout take no generator, so theirs is borrowed (2 us on the CPU).
+    """Within it the global generators (the CPU's, and the device's where it is an accelerator)
+    start from `seed`; afterwards they go on as if nothing had happened. Layers such as Dropout take
+    no generator, so theirs is borrowed (2 us on the CPU).
     """
     import torch
 

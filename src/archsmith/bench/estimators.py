@@ -1,4 +1,5 @@
-"""Estimators of networks by shared weights: what each is, trained and asked in worker processes of `bench.supernets`."""
+"""Estimators of networks by shared weights: what each is, trained and asked in worker processes of
+`bench.supernets`."""
 
 from __future__ import annotations
 
@@ -29,17 +30,25 @@ _FAMILIES = 24  # architectures that do not depend on the split decision, judged
 class Setting:
     """One comparison of estimators on one benchmark.
 
-    `estimators`, by what is done with the weights of one supernet (the parent) that was trained for `updates`, one architecture
-    a mini-batch: "one-shot" nothing; "longer" they are trained on for `extra` updates; "few-shot:HOW" they are split, and the
-    parts share `extra` updates. HOW: a decision, or a policy of `training.splits`; "edge0to1+gradients": two levels. Then,
-    after colons, "leaves=4" (at most so many, default 8) and "fresh" (children from random weights). Besides them
-    "training-free": the ensemble of training-free scores for cells, on the same small networks. All restarts begin at half of
-    the parent's learning rate. `within`: options that decisions are restricted to.
+    `estimators`, by what is done with the weights of one supernet (the parent) that was trained for
+    `updates`, one architecture a mini-batch: "one-shot" nothing; "longer" they are trained on for
+    `extra` updates; "few-shot:HOW" they are split, and the parts share `extra` updates. HOW: a
+    decision, or a policy of `training.splits`; "edge0to1+gradients": two levels. Then, after
+    colons, "leaves=4" (at most so many, default 8) and "fresh" (children from random weights).
+    Besides them "training-free": the ensemble of training-free scores for cells, on the same small
+    networks. All restarts begin at half of the parent's learning rate. `within`: options that
+    decisions are restricted to.
     """
 
     data: str
     benchmark: str = "nasbench201:cifar10"
-    estimators: tuple[str, ...] = ("one-shot", CONTROL, "few-shot:gradients", "few-shot:arbitrary", FREE)
+    estimators: tuple[str, ...] = (
+        "one-shot",
+        CONTROL,
+        "few-shot:gradients",
+        "few-shot:arbitrary",
+        FREE,
+    )
     sample: int | None = 300
     seeds: tuple[int, ...] = (0,)
     updates: int = 6000
@@ -64,12 +73,23 @@ class Setting:
                 parsed(name)
         if "one-shot" not in self.estimators:
             object.__setattr__(self, "estimators", ("one-shot", *self.estimators))
-        for what, least in (("updates", 1), ("batch", 2), ("calibration", 2), ("held_out", 1), ("size", 4)):
+        for what, least in (
+            ("updates", 1),
+            ("batch", 2),
+            ("calibration", 2),
+            ("held_out", 1),
+            ("size", 4),
+        ):
             if getattr(self, what) < least:
-                raise UserError(f"--{what.replace('_', '-')} {getattr(self, what)}: give at least {least}")
-        if self.sampling == "balanced" and not self.benchmark.startswith(("nasbench201", "transnas")):
+                raise UserError(
+                    f"--{what.replace('_', '-')} {getattr(self, what)}: give at least {least}"
+                )
+        if self.sampling == "balanced" and not self.benchmark.startswith(
+            ("nasbench201", "transnas")
+        ):
             raise UserError(
-                f"--sampling balanced counts the convolutions of four-node cells, which {self.benchmark} has not; use live"
+                f"--sampling balanced counts the convolutions of four-node cells, which "
+                f"{self.benchmark} has not; use live"
             )
         if self.extra is not None and self.extra < 1:
             raise UserError(f"--extra {self.extra}: give at least 1")
@@ -77,10 +97,14 @@ class Setting:
             raise UserError(f"--sample {self.sample}: give at least 2")
         if self.sampling not in SAMPLINGS:
             near = did_you_mean(self.sampling, SAMPLINGS)
-            raise UserError(f"--sampling '{self.sampling}' is not one of {', '.join(SAMPLINGS)}{near}")
+            raise UserError(
+                f"--sampling '{self.sampling}' is not one of {', '.join(SAMPLINGS)}{near}"
+            )
         if self.precision not in PRECISIONS:
             near = did_you_mean(self.precision, PRECISIONS)
-            raise UserError(f"--precision '{self.precision}' is not one of {', '.join(PRECISIONS)}{near}")
+            raise UserError(
+                f"--precision '{self.precision}' is not one of {', '.join(PRECISIONS)}{near}"
+            )
         if not self.seeds:
             raise UserError("--seeds: give at least one")
 
@@ -92,7 +116,8 @@ SAMPLINGS = ("uniform", "live", "balanced")
 
 @dataclass(frozen=True)
 class Grown:
-    """What an estimator's name says: how each level is split (none: not at all), at most how many leaves, inherited or not."""
+    """What an estimator's name says: how each level is split (none: not at all), at most how many
+    leaves, inherited or not."""
 
     levels: tuple[str, ...] = ()
     leaves: int = 8
@@ -107,7 +132,10 @@ def parsed(name: str) -> Grown | None:
     if name == CONTROL:
         return Grown()
     if kind != "few-shot" or not given or not given[0]:
-        raise UserError(f"no estimator '{name}'; there are one-shot, {CONTROL}, {FREE}, few-shot:HOW[:leaves=N][:fresh]")
+        raise UserError(
+            f"no estimator '{name}'; there are one-shot, {CONTROL}, {FREE}, "
+            f"few-shot:HOW[:leaves=N][:fresh]"
+        )
     found = Grown(tuple(given[0].split("+")))
     for word in given[1:]:
         key, _, value = word.partition("=")
@@ -116,7 +144,9 @@ def parsed(name: str) -> Grown | None:
         elif key == "leaves" and value.isdigit() and int(value) >= 2:
             found = replace(found, leaves=int(value))
         else:
-            raise UserError(f"estimator '{name}': '{word}' is neither leaves=N (at least 2) nor fresh")
+            raise UserError(
+                f"estimator '{name}': '{word}' is neither leaves=N (at least 2) nor fresh"
+            )
     return found
 
 
@@ -124,7 +154,10 @@ def within(space: SearchSpace, options: Sequence[tuple[str, Sequence[str]]]) -> 
     """The space with decisions restricted; UserError for an unknown decision or option."""
     for name, allowed in options:
         if name not in space:
-            raise UserError(f"no decision '{name}'{did_you_mean(name, list(space))}; there are {', '.join(space)}")
+            raise UserError(
+                f"no decision '{name}'{did_you_mean(name, list(space))}; there are "
+                f"{', '.join(space)}"
+            )
         own = {str(option): option for option in space[name]}
         if unknown := [option for option in allowed if option not in own]:
             raise UserError(f"'{name}' has no option '{unknown[0]}'; there are {', '.join(own)}")
@@ -132,7 +165,7 @@ def within(space: SearchSpace, options: Sequence[tuple[str, Sequence[str]]]) -> 
     return space
 
 
-# -- in worker processes -----------------------------------------------------------------------------
+# -- in worker processes -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -157,8 +190,11 @@ def begin(job: Job) -> None:
     _job[:] = [job]
 
 
-def estimated(seed: int, name: str, which: Sequence[int]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Trains what the estimator needs, then its estimates of the architectures number `which`, and what that took."""
+def estimated(
+    seed: int, name: str, which: Sequence[int]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Trains what the estimator needs, then its estimates of the architectures number `which`, and
+    what that took."""
     import torch
 
     from archsmith.metrics.accuracy import evaluate
@@ -180,23 +216,41 @@ def estimated(seed: int, name: str, which: Sequence[int]) -> tuple[list[dict[str
     for i in which:
         arch = Architecture(job.archs[i])
         plain = metric.network(arch)
-        found, quarter = evaluate(plain, held_out), evaluate(plain, held_out[: max(1, len(held_out) // 4)])
+        found, quarter = (
+            evaluate(plain, held_out),
+            evaluate(plain, held_out[: max(1, len(held_out) // 4)]),
+        )
         rows.append(
             {
-                "key": arch.key, "accuracy": found["accuracy"], "loss": found["loss"], "quarter_loss": quarter["loss"],
+                "key": arch.key,
+                "accuracy": found["accuracy"],
+                "loss": found["loss"],
+                "quarter_loss": quarter["loss"],
                 "node": metric.node(arch).name,
             }
-        )  # fmt: skip
+        )
     judging = time.perf_counter() - began
-    across = _across(job, root, calibration, held_out) if grown is not None and len(root.leaves) > 1 else None
+    across = (
+        _across(job, root, calibration, held_out)
+        if grown is not None and len(root.leaves) > 1
+        else None
+    )
     cost = {
-        "updates": sum(node.trained for node in root.walk()) // job.setting.batch, "images": root.cost,
+        "updates": sum(node.trained for node in root.walk()) // job.setting.batch,
+        "images": root.cost,
         "train_seconds": trained,
-        "macs": sum(node.macs for node in root.walk()), "judge_seconds": judging,
-        "across": across, "leaves": len(root.leaves), "parameters": sum(p.numel() for p in root.model.parameters()),
-        "splits": {node.name: [child.name for child in node.children] for node in root.walk() if node.children},
+        "macs": sum(node.macs for node in root.walk()),
+        "judge_seconds": judging,
+        "across": across,
+        "leaves": len(root.leaves),
+        "parameters": sum(p.numel() for p in root.model.parameters()),
+        "splits": {
+            node.name: [child.name for child in node.children]
+            for node in root.walk()
+            if node.children
+        },
         "torch": torch.__version__,
-    }  # fmt: skip
+    }
     return rows, cost
 
 
@@ -212,16 +266,38 @@ def _scored(job: Job, seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     model = fresh(job, "meta")
     source = stream(job, seed, augmented=False)(0)
     images = [next(source) for _ in range(4)]
-    batches = [(torch.cat([x for x, _ in pair]), torch.cat([y for _, y in pair])) for pair in (images[:2], images[2:])]
+    batches = [
+        (torch.cat([x for x, _ in pair]), torch.cat([y for _, y in pair]))
+        for pair in (images[:2], images[2:])
+    ]
     costs = Costs(model, (job.data.channels, setting.size, setting.size), ("params", "macs"))
-    scores = build_all(ensemble.proxies, model, batches, costs=costs, seed=seed, canonical=described(job.network[0]).canonical)
+    scores = build_all(
+        ensemble.proxies,
+        model,
+        batches,
+        costs=costs,
+        seed=seed,
+        canonical=described(job.network[0]).canonical,
+    )
     values = [scores(Architecture(options)) for options in job.archs]
-    total = rank_sum(ensemble, {name: np.array([row[name] for row in values]) for name, _ in ensemble.members})
+    total = rank_sum(
+        ensemble, {name: np.array([row[name] for row in values]) for name, _ in ensemble.members}
+    )
     rows = [
-        {"key": Architecture(options).key, "accuracy": float(value), "loss": -float(value), "node": ""}
+        {
+            "key": Architecture(options).key,
+            "accuracy": float(value),
+            "loss": -float(value),
+            "node": "",
+        }
         for options, value in zip(job.archs, total, strict=True)
     ]
-    cost: dict[str, Any] = {"updates": 0, "train_seconds": time.perf_counter() - began, "across": None, "splits": {}}
+    cost: dict[str, Any] = {
+        "updates": 0,
+        "train_seconds": time.perf_counter() - began,
+        "across": None,
+        "splits": {},
+    }
     return rows, cost
 
 
@@ -229,7 +305,15 @@ def fresh(job: Job, device: Literal["meta", "cpu"]) -> nn.Module:
     from archsmith.spaces import build
 
     (name, classes, _), setting = job.network, job.setting
-    return build(name, classes, job.data.channels, setting.size, device=device, width=setting.width, cells=setting.cells)
+    return build(
+        name,
+        classes,
+        job.data.channels,
+        setting.size,
+        device=device,
+        width=setting.width,
+        cells=setting.cells,
+    )
 
 
 def _parent(job: Job, seed: int) -> Node:
@@ -244,12 +328,20 @@ def _parent(job: Job, seed: int) -> Node:
     root = Node(within(search_space(model), setting.within), model)
     path = job.out / f"seed{seed}" / "parent.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    train_node(root, recipe(setting, 1.0), stream(job, seed), steps=setting.updates, checkpoint=path, **_how(job, root, seed))
+    train_node(
+        root,
+        recipe(setting, 1.0),
+        stream(job, seed),
+        steps=setting.updates,
+        checkpoint=path,
+        **_how(job, root, seed),
+    )
     return root
 
 
 def _grow(job: Job, seed: int, name: str, root: Node, grown: Grown) -> None:
-    """Children below the parent, level by level, each trained; splits are kept, so that one that goes on has the same."""
+    """Children below the parent, level by level, each trained; splits are kept, so that one that
+    goes on has the same."""
     from archsmith._internal.seeding import mix
     from archsmith.elastic.tree import grow
     from archsmith.training.splits import branching, comparing, parts_of, planned
@@ -274,13 +366,19 @@ def _grow(job: Job, seed: int, name: str, root: Node, grown: Grown) -> None:
                 write_text(path, json.dumps(plan))
             plan = json.loads(path.read_text(encoding="utf-8"))
             node.compared = comparing(node.space, how, _ROUNDS) * setting.batch
-            below += grow(node, parts_of(node.space, plan), inherit=grown.inherit, seed=mix(seed, "children"))
+            below += grow(
+                node, parts_of(node.space, plan), inherit=grown.inherit, seed=mix(seed, "children")
+            )
         for position, node in enumerate(below):
             steps = max(1, extra // len(levels) // len(below))
             train_node(
-                node, recipe(setting, 0.5 if grown.inherit else 1.0), stream(job, mix(seed, level, position)), steps=steps,
-                checkpoint=folder / f"{level}-{position}.safetensors", **_how(job, node, mix(seed, level, position)),
-            )  # fmt: skip
+                node,
+                recipe(setting, 0.5 if grown.inherit else 1.0),
+                stream(job, mix(seed, level, position)),
+                steps=steps,
+                checkpoint=folder / f"{level}-{position}.safetensors",
+                **_how(job, node, mix(seed, level, position)),
+            )
         nodes = below
 
 
@@ -292,14 +390,16 @@ def _distances(job: Job, seed: int, how: str) -> Mapping[str, Any]:
     batches = [next(source) for _ in range(_ROUNDS)]
     if how == "gradients":
         return {how: gradient_distances(batches, rounds=_ROUNDS)}
-    return {"scores": score_distances(ZiCo(fresh(job, "meta"), batches[:2], seed=seed), rounds=_ROUNDS)}
+    return {
+        "scores": score_distances(ZiCo(fresh(job, "meta"), batches[:2], seed=seed), rounds=_ROUNDS)
+    }
 
 
 def _across(job: Job, root: Node, calibration: Any, held_out: Any) -> float | None:
     """Standard deviation over the leaves of the accuracy of one function, mean over functions.
 
-    Of architectures whose split decision does nothing, so that it may be set to what each leaf holds. None where there are
-    none.
+    Of architectures whose split decision does nothing, so that it may be set to what each leaf
+    holds. None where there are none.
     """
     from archsmith.elastic.supernet import calibrate, extract
     from archsmith.metrics.accuracy import evaluate
@@ -315,13 +415,18 @@ def _across(job: Job, root: Node, calibration: Any, held_out: Any) -> float | No
     for options in job.archs:
         arch = Architecture(options)
         form = canonical(arch)
-        twins = [Architecture({**arch, decision[0]: leaf.space.options[decision[0]][0]}) for leaf in root.leaves]
+        twins = [
+            Architecture({**arch, decision[0]: leaf.space.options[decision[0]][0]})
+            for leaf in root.leaves
+        ]
         if form in seen or any(canonical(twin) != form for twin in twins):
             continue
         seen.add(form)
         values = []
         for leaf, twin in zip(root.leaves, twins, strict=True):
-            values.append(evaluate(calibrate(extract(leaf.model, twin), calibration), held_out)["accuracy"])
+            values.append(
+                evaluate(calibrate(extract(leaf.model, twin), calibration), held_out)["accuracy"]
+            )
         spreads.append(float(np.std(values, ddof=1)))
         if len(spreads) == _FAMILIES:
             break
@@ -332,9 +437,14 @@ def recipe(setting: Setting, share: float) -> Any:
     from archsmith.training.recipe import Recipe
 
     return Recipe(
-        lr=share * setting.lr, weight_decay=setting.weight_decay, batch_size=setting.batch, warmup=0.02, ema=setting.ema,
-        precision=setting.precision, clip_norm=5.0,
-    )  # fmt: skip
+        lr=share * setting.lr,
+        weight_decay=setting.weight_decay,
+        batch_size=setting.batch,
+        warmup=0.02,
+        ema=setting.ema,
+        precision=setting.precision,
+        clip_norm=5.0,
+    )
 
 
 def _how(job: Job, node: Node, seed: int) -> dict[str, Any]:
@@ -346,10 +456,18 @@ def _how(job: Job, node: Node, seed: int) -> dict[str, Any]:
     space, alive = node.space, described(job.network[0]).live
     if job.setting.sampling != "uniform" and alive is not None:
         space = space.where(alive)
-    sampler = named("balanced" if job.setting.sampling == "balanced" else "uniform", space, described(job.network[0]).statistic)
+    sampler = named(
+        "balanced" if job.setting.sampling == "balanced" else "uniform",
+        space,
+        described(job.network[0]).statistic,
+    )
     shape = (job.data.channels, job.setting.size, job.setting.size)
     costs = Costs(fresh(job, "meta"), shape, ("macs",))
-    return {"seed": seed, "device": job.device, "backward": sharing(sampler, macs=lambda arch: costs(arch)["macs"])}
+    return {
+        "seed": seed,
+        "device": job.device,
+        "backward": sharing(sampler, macs=lambda arch: costs(arch)["macs"]),
+    }
 
 
 def stream(job: Job, seed: int, augmented: bool = True) -> Callable[[int], Iterator[Any]]:
@@ -358,18 +476,32 @@ def stream(job: Job, seed: int, augmented: bool = True) -> Callable[[int], Itera
 
     augment = suggest(job.data) if augmented else None
     return lambda start: batches(
-        job.data.parts["train"], job.setting.batch, data=job.data, seed=seed, augment=augment, device=job.device, start=start
+        job.data.parts["train"],
+        job.setting.batch,
+        data=job.data,
+        seed=seed,
+        augment=augment,
+        device=job.device,
+        start=start,
     )
 
 
 def images(job: Job, seed: int) -> tuple[list[Any], list[Any]]:
-    """Training images to calibrate with, validation images to judge on, in batches of at most 256."""
+    """Training images to calibrate with, validation images to judge on, in batches of at most
+    256."""
     from archsmith.data import batches, chosen, ordered
 
     setting = job.setting
     each = min(256, setting.calibration)
     stream = batches(
-        job.data.parts["train"], each, data=job.data, seed=seed, augment=None, device=job.device, start=0, workers=0
+        job.data.parts["train"],
+        each,
+        data=job.data,
+        seed=seed,
+        augment=None,
+        device=job.device,
+        start=0,
+        workers=0,
     )
     calibration = [next(stream)[0] for _ in range(max(1, setting.calibration // each))]
     part = job.data.parts["val"]

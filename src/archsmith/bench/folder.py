@@ -1,4 +1,5 @@
-"""A folder that holds one comparison: what it compares, and results as JSON lines, so that it can be stopped and go on."""
+"""A folder that holds one comparison: what it compares, and results as JSON lines, so that it can
+be stopped and go on."""
 
 from __future__ import annotations
 

@@ -20,9 +20,18 @@ _COLORS = ("--chosen", "--reference", "--good", "--search", "--bad")
 
 @cache
 def _environment() -> jinja2.Environment:
-    loader = jinja2.ChoiceLoader([jinja2.PackageLoader("archsmith.bench", "."), jinja2.PackageLoader("archsmith.report", ".")])
+    loader = jinja2.ChoiceLoader(
+        [
+            jinja2.PackageLoader("archsmith.bench", "."),
+            jinja2.PackageLoader("archsmith.report", "."),
+        ]
+    )
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=loader,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters["figure"] = _figure
     environment.filters["told"] = told
@@ -41,20 +50,41 @@ def write_proxies(found: Mapping[str, Any], path: Path) -> None:
     for name, truth in found["truths"].items():
         rows = [{"name": score, **row} for score, row in truth["scores"].items()]
         counts = among(truth["scores"])
-        parts.append({"name": name, "rows": rows, "zero": _place(rows), "differences": truth["differences"], "among": counts})
+        parts.append(
+            {
+                "name": name,
+                "rows": rows,
+                "zero": _place(rows),
+                "differences": truth["differences"],
+                "among": counts,
+            }
+        )
     title = f"Training-free scores on {found['benchmark']}"
-    write_text(path, _environment().get_template("page.html").render(kind="proxies", title=title, found=found, parts=parts))
+    write_text(
+        path,
+        _environment()
+        .get_template("page.html")
+        .render(kind="proxies", title=title, found=found, parts=parts),
+    )
 
 
 def write_supernets(found: Mapping[str, Any], path: Path) -> None:
     """The result of `bench.supernets.compare` as a page."""
     rows = [{"name": name, **row} for name, row in found["scores"].items()]
     part = {
-        "name": f"against {found['truth']}", "rows": rows, "zero": _place(rows), "differences": found["differences"],
+        "name": f"against {found['truth']}",
+        "rows": rows,
+        "zero": _place(rows),
+        "differences": found["differences"],
         "among": among(found["scores"]),
-    }  # fmt: skip
+    }
     title = f"Shared weights on {found['benchmark']}"
-    write_text(path, _environment().get_template("page.html").render(kind="supernets", title=title, found=found, parts=[part]))
+    write_text(
+        path,
+        _environment()
+        .get_template("page.html")
+        .render(kind="supernets", title=title, found=found, parts=[part]),
+    )
 
 
 def _place(rows: Sequence[dict[str, Any]]) -> float:
@@ -77,9 +107,22 @@ def write_searchers(found: Mapping[str, Any], curves: Mapping[str, Any], path: P
         rows = [{"name": searcher, **row} for searcher, row in part["rows"].items()]
         shown = _shown([row["name"] for row in rows])
         drawn = anytime(curves[name], part["optimum"], found["budget"], shown)
-        parts.append({"name": name, "rows": rows, "optimum": part["optimum"], "left_out": part["left_out"], "drawn": drawn})
+        parts.append(
+            {
+                "name": name,
+                "rows": rows,
+                "optimum": part["optimum"],
+                "left_out": part["left_out"],
+                "drawn": drawn,
+            }
+        )
     title = f"Search algorithms at equal cost: {', '.join(found['benchmarks'])}"
-    write_text(path, _environment().get_template("page.html").render(kind="searchers", title=title, found=found, parts=parts))
+    write_text(
+        path,
+        _environment()
+        .get_template("page.html")
+        .render(kind="searchers", title=title, found=found, parts=parts),
+    )
 
 
 def _shown(ordered: Sequence[str]) -> dict[str, str]:
@@ -88,9 +131,15 @@ def _shown(ordered: Sequence[str]) -> dict[str, str]:
     return {**dict(zip(best, _COLORS, strict=False)), "random": "--random"}
 
 
-def anytime(curves: Mapping[str, Any], optimum: float | None, budget: int, colors: Mapping[str, str]) -> dict[str, Any]:
-    """Regret (or, where no optimum is known, the accuracy) against the budget spent, as lines and bands in SVG units."""
-    values = {name: [v if optimum is None else optimum - v for v in curve["mean"]] for name, curve in curves.items()}
+def anytime(
+    curves: Mapping[str, Any], optimum: float | None, budget: int, colors: Mapping[str, str]
+) -> dict[str, Any]:
+    """Regret (or, where no optimum is known, the accuracy) against the budget spent, as lines and
+    bands in SVG units."""
+    values = {
+        name: [v if optimum is None else optimum - v for v in curve["mean"]]
+        for name, curve in curves.items()
+    }
     finite = [v for column in values.values() for v in column[2:] if _known(v)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     logarithmic = optimum is not None and low > 0 and high / low > 5
@@ -110,15 +159,32 @@ def anytime(curves: Mapping[str, Any], optimum: float | None, budget: int, color
         points = [(x(i, len(column)), y(v)) for i, v in enumerate(column) if _known(v)]
         if points:
             band = _band(curves[name], optimum, x, y) if name in colors else ""
-            lines.append({"name": name, "color": colors.get(name), "points": _path(points), "band": band, "end": points[-1]})
+            lines.append(
+                {
+                    "name": name,
+                    "color": colors.get(name),
+                    "points": _path(points),
+                    "band": band,
+                    "end": points[-1],
+                }
+            )
     _spread(lines, _HEIGHT - _BOTTOM - 6)
     ticks = _ticks(low, high, logarithmic)
     return {
-        "width": _WIDTH, "height": _HEIGHT, "lines": lines, "logarithmic": logarithmic,
-        "y": [(y(value), f"{value:g}") for value in ticks], "label": "accuracy" if optimum is None else "regret, points",
-        "x": [(x(round(share * 40) - 1, 40), f"{round(share * budget)}") for share in (0.25, 0.5, 0.75, 1.0)],
-        "left": _LEFT, "right": _WIDTH - _RIGHT, "bottom": _HEIGHT - _BOTTOM,
-    }  # fmt: skip
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "lines": lines,
+        "logarithmic": logarithmic,
+        "y": [(y(value), f"{value:g}") for value in ticks],
+        "label": "accuracy" if optimum is None else "regret, points",
+        "x": [
+            (x(round(share * 40) - 1, 40), f"{round(share * budget)}")
+            for share in (0.25, 0.5, 0.75, 1.0)
+        ],
+        "left": _LEFT,
+        "right": _WIDTH - _RIGHT,
+        "bottom": _HEIGHT - _BOTTOM,
+    }
 
 
 def _known(value: Any) -> bool:
@@ -129,7 +195,12 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
-def _band(curve: Mapping[str, Any], optimum: float | None, x: Callable[[int, int], float], y: Callable[[float], float]) -> str:
+def _band(
+    curve: Mapping[str, Any],
+    optimum: float | None,
+    x: Callable[[int, int], float],
+    y: Callable[[float], float],
+) -> str:
     """The outline of the 95 % interval: along its upper values and back along its lower ones."""
     edges = []
     for side in ("high", "low"):

@@ -1,4 +1,5 @@
-"""Pools of processes: results as they come, after a failure nothing is waited for, no worker outlives its parent. No torch."""
+"""Pools of processes: results as they come, after a failure nothing is waited for, no worker
+outlives its parent. No torch."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from archsmith._internal.processes import WINDOWS, start_method
 
 
 def results(pool: Executor, futures: Iterable[Future[Any]]) -> Iterator[tuple[Future[Any], Any]]:
-    """Each future with its result. Where one failed, or nobody reads on, those that have not begun are dropped."""
+    """Each future with its result. Where one failed, or nobody reads on, those that have not begun
+    are dropped."""
     try:
         for future in as_completed(list(futures)):
             yield future, future.result()
@@ -35,19 +37,25 @@ class _Pool(ProcessPoolExecutor):
             return super().submit(*args, **kwargs)
 
 
-def processes(count: int, begin: Callable[..., None] | None = None, *given: Any, fork: bool = False) -> ProcessPoolExecutor:
-    """`count` new processes (torch does not bear a fork), each of which first calls `begin(*given)`."""
+def processes(
+    count: int, begin: Callable[..., None] | None = None, *given: Any, fork: bool = False
+) -> ProcessPoolExecutor:
+    """`count` new processes (torch does not bear a fork), each of which first calls
+    `begin(*given)`."""
     context = multiprocessing.get_context(start_method(fork=fork))
     _silent_tracker()
     return _Pool(count, context, _begun, (begin, given))
 
 
 def _silent_tracker() -> None:
-    """Python's own process that tidies up after Ctrl-C must not say so on our standard error; it is started with this."""
+    """Python's own process that tidies up after Ctrl-C must not say so on our standard error; it is
+    started with this."""
     if WINDOWS:  # which has none
         return
     before = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker:UserWarning")))
+    os.environ["PYTHONWARNINGS"] = ",".join(
+        filter(None, (before, "ignore:resource_tracker:UserWarning"))
+    )
     try:
         resource_tracker.ensure_running()
     finally:

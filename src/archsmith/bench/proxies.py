@@ -1,4 +1,5 @@
-"""`archsmith bench proxies`: training-free scores of a benchmark's architectures against its recorded accuracies."""
+"""`archsmith bench proxies`: training-free scores of a benchmark's architectures against its
+recorded accuracies."""
 
 from __future__ import annotations
 
@@ -30,17 +31,24 @@ from archsmith.spaces import described
 
 _CHUNK = 4  # architectures a worker takes at a time
 COLUMNS = (
-    ("kendall_all", "Kendall"), ("kendall_low", "low"), ("kendall_high", "high"), ("kendall_seeds", "seeds sd"),
-    ("spearman_all", "Spearman"), ("kendall_top_half", "top half"), ("kendall_top_tenth", "top tenth"), ("ndcg", "nDCG"),
+    ("kendall_all", "Kendall"),
+    ("kendall_low", "low"),
+    ("kendall_high", "high"),
+    ("kendall_seeds", "seeds sd"),
+    ("spearman_all", "Spearman"),
+    ("kendall_top_half", "top half"),
+    ("kendall_top_tenth", "top tenth"),
+    ("ndcg", "nDCG"),
     ("top_pick", "top pick"),
-)  # fmt: skip
+)
 NETWORKS = {  # the benchmark's networks: (name in archsmith.spaces.SPACES, classes, pixels)
     "nasbench201:cifar10": ("nasbench201", 10, 32),
     "nasbench201:cifar100": ("nasbench201", 100, 32),
     "nasbench201:imagenet16": ("nasbench201", 120, 16),
     "nasbench1shot1:1": ("nasbench1shot1-space1", 10, 32),
     "nasbench1shot1:2": ("nasbench1shot1-space2", 10, 32),
-    "transnas": ("transnas", 10, 64),  # recorded at 256 pixels; at 32 the last maps would be of a single one
+    # recorded at 256 pixels; at 32 the last maps would be of a single one
+    "transnas": ("transnas", 10, 64),
     "darts:surrogate": ("darts-small", 10, 32),
     "ofa": ("ofa-mobilenet-v3-w1.0", 1000, 96),  # recorded at 224 pixels, five times the work
     "toy": ("nasbench201", 10, 16),
@@ -49,9 +57,11 @@ NETWORKS = {  # the benchmark's networks: (name in archsmith.spaces.SPACES, clas
 
 @dataclass(frozen=True)
 class Setting:
-    """One comparison. `data`: images to score with, anything `archsmith search` takes, or "noise" with random labels.
+    """One comparison. `data`: images to score with, anything `archsmith search` takes, or "noise"
+    with random labels.
 
-    `width`: channels of the networks' first layers, where they are to be narrower than those that were recorded.
+    `width`: channels of the networks' first layers, where they are to be narrower than those that
+    were recorded.
     """
 
     benchmark: str
@@ -66,7 +76,11 @@ class Setting:
     def __post_init__(self) -> None:
         for name in self.proxies:
             require_known("proxy", name, PROXIES)
-        for what, value in (("--sample", self.sample), ("--batch", self.batch), ("--width", self.width)):
+        for what, value in (
+            ("--sample", self.sample),
+            ("--batch", self.batch),
+            ("--width", self.width),
+        ):
             if value is not None and value < 2:
                 raise UserError(f"{what} {value}: give at least 2")
         if not self.seeds:
@@ -83,21 +97,30 @@ def compare(
     device: str = "cpu",
     tell: Callable[[str, float], None] = lambda text, share: None,
 ) -> dict[str, Any]:
-    """Scores, judges, writes scores.jsonl, table.csv, table.json into `out`; what scores.jsonl holds is not scored anew.
+    """Scores, judges, writes scores.jsonl, table.csv, table.json into `out`; what scores.jsonl
+    holds is not scored anew.
 
-    The truths are those of `setting.benchmark` and of the benchmarks beside it that record the same networks.
+    The truths are those of `setting.benchmark` and of the benchmarks beside it that record the same
+    networks.
     """
     recorded = load(setting.benchmark, recorded_data)
     claim(out, _fixed(setting))
     archs = sampled(recorded, setting)
     score(setting, archs, out, workers=workers, device=device, tell=tell)
     columns = columns_of(out, [a.key for a in archs], setting.seeds)
-    truths = {name: truth_of(one, archs) for name, one in beside(setting.benchmark, recorded, recorded_data).items()}
+    truths = {
+        name: truth_of(one, archs)
+        for name, one in beside(setting.benchmark, recorded, recorded_data).items()
+    }
     found = {**asdict(setting), "networks": len(archs), "machine": machine_name()}
     found["truths"] = {name: judged(columns, ensembles, truth) for name, truth in truths.items()}
     found["costs"] = _costs(out)
     write_text(out / "table.json", json.dumps(found, indent=1))
-    rows = {(name, score): row for name, truth in found["truths"].items() for score, row in truth["scores"].items()}
+    rows = {
+        (name, score): row
+        for name, truth in found["truths"].items()
+        for score, row in truth["scores"].items()
+    }
     write_table(out / "table.csv", ("truth", "score"), rows)
     return found
 
@@ -111,7 +134,8 @@ def text(found: Mapping[str, Any]) -> str:
 
 
 def sampled(recorded: Recorded, setting: Setting) -> list[Architecture]:
-    """`setting.sample` of the recorded architectures, without replacement; None: all, in the benchmark's order."""
+    """`setting.sample` of the recorded architectures, without replacement; None: all, in the
+    benchmark's order."""
     everything = list(recorded.archs())
     if setting.sample is None or setting.sample >= len(everything):
         return everything
@@ -122,7 +146,9 @@ def _fixed(setting: Setting) -> dict[str, Any]:
     """What a folder's comparison is; the same may go on with more networks, seeds or proxies."""
     free = ("proxies", "seeds", "sample")
     networks = networks_of(setting.benchmark)
-    return {k: v for k, v in asdict(setting).items() if k not in free and v is not None} | {"networks": networks}
+    return {k: v for k, v in asdict(setting).items() if k not in free and v is not None} | {
+        "networks": networks
+    }
 
 
 def networks_of(benchmark: str) -> tuple[str, int, int] | None:
@@ -136,12 +162,13 @@ def recording(space: str) -> str:
     if found is None:
         known = list(dict.fromkeys(network for network, _, _ in NETWORKS.values()))
         raise UserError(
-            f"no benchmark records space '{space}'{did_you_mean(space, known)}; there are those of {', '.join(known)}"
+            f"no benchmark records space '{space}'{did_you_mean(space, known)}; there are those of "
+            f"{', '.join(known)}"
         )
     return found
 
 
-# -- scoring ----------------------------------------------------------------------------------------------------------------
+# -- scoring -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -157,7 +184,8 @@ class _Job:
     device: str
 
 
-_job: list[Any] = []  # a worker process's model and batches; set by its initializer, used in no other process
+# a worker process's model and batches; set by its initializer, used in no other process
+_job: list[Any] = []
 
 
 def _begin(job: _Job) -> None:
@@ -167,17 +195,29 @@ def _begin(job: _Job) -> None:
     from archsmith.training.device import set_threads
 
     set_threads(1)
-    batches = {seed: [(x.to(job.device), y.to(job.device)) for x, y in pair] for seed, pair in job.batches.items()}
+    batches = {
+        seed: [(x.to(job.device), y.to(job.device)) for x, y in pair]
+        for seed, pair in job.batches.items()
+    }
     channels = next(iter(batches.values()))[0][0].shape[1]
     model = build(job.space, job.classes, channels, job.size, device="meta", width=job.width)
     _job[:] = [job, batches, model, Costs(model, (channels, job.size, job.size), COUNTED)]
 
 
-def _work(seed: int, options: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, dict[str, float], float]]:
+def _work(
+    seed: int, options: Sequence[Mapping[str, Any]]
+) -> list[tuple[int, str, dict[str, float], float]]:
     from archsmith.metrics.proxies import build_all
 
     job, batches, model, costs = _job
-    scores = build_all(job.proxies, model, batches[seed], costs=costs, seed=seed, canonical=described(job.space).canonical)
+    scores = build_all(
+        job.proxies,
+        model,
+        batches[seed],
+        costs=costs,
+        seed=seed,
+        canonical=described(job.space).canonical,
+    )
     rows = []
     for each in options:
         arch, began = Architecture(each), time.perf_counter()
@@ -195,7 +235,8 @@ def score(
     device: str = "cpu",
     tell: Callable[[str, float], None] = lambda text, share: None,
 ) -> None:
-    """Adds to scores.jsonl in `out` what it does not hold yet of the scores of `archs`, each network of one CPU thread.
+    """Adds to scores.jsonl in `out` what it does not hold yet of the scores of `archs`, each
+    network of one CPU thread.
 
     Small networks are launch-bound on a GPU: there several processes share `device`.
     """
@@ -213,15 +254,25 @@ def score(
     networks = networks_of(setting.benchmark)
     if networks is None:
         raise UserError(
-            f"the networks of benchmark '{setting.benchmark}' cannot be built; those that can: {', '.join(NETWORKS)}"
+            f"the networks of benchmark '{setting.benchmark}' cannot be built; those that can: "
+            f"{', '.join(NETWORKS)}"
         )
     space, classes, size = networks
     batches = {seed: _batches(setting, seed, classes, size) for seed in setting.seeds}
     with appending(path) as add:
         for wanted, pairs in missing.items():
             done = 0
-            job = _Job(space, classes, size, proxies=wanted, width=setting.width, batches=batches, device=device)
-            pairs.sort(key=lambda pair: _network_key(space, pair[1]))  # those that compute the same in a row: scored once
+            job = _Job(
+                space,
+                classes,
+                size,
+                proxies=wanted,
+                width=setting.width,
+                batches=batches,
+                device=device,
+            )
+            # those that compute the same in a row: scored once
+            pairs.sort(key=lambda pair: _network_key(space, pair[1]))
             with processes(workers or physical_cores(), _begin, job) as pool:
                 for _, found in results(pool, _submitted(pool, pairs)):
                     for seed, key, values, seconds in found:
@@ -235,7 +286,9 @@ def _network_key(space: str, arch: Architecture) -> str:
     return arch.key if canonical is None else canonical(arch).key
 
 
-def _submitted(pool: ProcessPoolExecutor, pairs: Sequence[tuple[int, Architecture]]) -> Iterator[Future[Any]]:
+def _submitted(
+    pool: ProcessPoolExecutor, pairs: Sequence[tuple[int, Architecture]]
+) -> Iterator[Future[Any]]:
     for seed in dict.fromkeys(seed for seed, _ in pairs):
         archs = [arch for own, arch in pairs if own == seed]
         for start in range(0, len(archs), _CHUNK):
@@ -261,18 +314,28 @@ def _batches(setting: Setting, seed: int, classes: int, size: int) -> list[Any]:
         ]
     images = load_images(setting.data, size=size)
     if len(images.classes) > classes:
-        raise UserError(f"{setting.data} has {len(images.classes)} classes, the benchmark's networks have {classes}")
+        raise UserError(
+            f"{setting.data} has {len(images.classes)} classes, the benchmark's "
+            f"networks have {classes}"
+        )
     stream = batches(
-        images.parts["train"], setting.batch, data=images, seed=mix(seed, "bench"), augment=None, device="cpu", workers=0
+        images.parts["train"],
+        setting.batch,
+        data=images,
+        seed=mix(seed, "bench"),
+        augment=None,
+        device="cpu",
+        workers=0,
     )
     return [next(stream), next(stream)]
 
 
-# -- judging ----------------------------------------------------------------------------------------------------------------
+# -- judging -------------------------------------------------------------------------------------
 
 
 def columns_of(out: Path, keys: Sequence[str], seeds: Sequence[int]) -> dict[str, list[np.ndarray]]:
-    """Score or part -> per seed the values of the networks, in their order; the smaller-is-better ones negated."""
+    """Score or part -> per seed the values of the networks, in their order; the smaller-is-better
+    ones negated."""
     from archsmith.metrics.proxies import lower_is_better
 
     place = {key: i for i, key in enumerate(keys)}
@@ -310,8 +373,11 @@ def truth_of(recorded: Recorded, archs: Sequence[Architecture]) -> np.ndarray:
     return np.array(values)
 
 
-def judged(columns: Mapping[str, list[np.ndarray]], ensembles: Sequence[Ensemble], truth: np.ndarray) -> dict[str, Any]:
-    """How well each score ranks, and each ensemble whose members are there; how the best ensemble differs from the others."""
+def judged(
+    columns: Mapping[str, list[np.ndarray]], ensembles: Sequence[Ensemble], truth: np.ndarray
+) -> dict[str, Any]:
+    """How well each score ranks, and each ensemble whose members are there; how the best ensemble
+    differs from the others."""
     known = np.isfinite(truth)
     truth = truth[known]
     columns = {name: [values[known] for values in seeds] for name, seeds in columns.items()}
@@ -320,13 +386,19 @@ def judged(columns: Mapping[str, list[np.ndarray]], ensembles: Sequence[Ensemble
     for ensemble in ensembles:  # one of a single score ranks as that does
         if len(ensemble.members) > 1 and all(name in columns for name, _ in ensemble.members):
             seeds = range(len(next(iter(columns.values()))))
-            sets[ensemble.name] = [rank_sum(ensemble, {n: columns[n][i] for n, _ in ensemble.members}) for i in seeds]
+            sets[ensemble.name] = [
+                rank_sum(ensemble, {n: columns[n][i] for n, _ in ensemble.members}) for i in seeds
+            ]
     rows |= {name: judge(values, truth) for name, values in sets.items()}
     ordered = dict(sorted(rows.items(), key=lambda item: -_number(item[1]["kendall_all"])))
     differences = {}
     if sets:
         best = max(sets, key=lambda name: _number(rows[name]["kendall_all"]))
-        differences = {f"{best} - {name}": paired(sets[best], sets[name], truth) for name in sets if name != best}
+        differences = {
+            f"{best} - {name}": paired(sets[best], sets[name], truth)
+            for name in sets
+            if name != best
+        }
     return {"scores": ordered, "differences": differences}
 
 
@@ -336,4 +408,8 @@ def _number(value: float) -> float:
 
 def _costs(out: Path) -> dict[str, float]:
     seconds = [row["seconds"] for row in kept(out / "scores.jsonl")]
-    return {"rows": len(seconds), "seconds": float(sum(seconds)), "median_seconds": float(np.median(seconds))}
+    return {
+        "rows": len(seconds),
+        "seconds": float(sum(seconds)),
+        "median_seconds": float(np.median(seconds)),
+    }

@@ -1,4 +1,5 @@
-"""`archsmith bench searchers`: search algorithms on recorded benchmarks at equal simulated cost, over many seeds. No torch."""
+"""`archsmith bench searchers`: search algorithms on recorded benchmarks at equal simulated cost,
+over many seeds. No torch."""
 
 from __future__ import annotations
 
@@ -33,9 +34,11 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Setting:
-    """`budget`: evaluations at the full fidelity, or what is worth as much; cheaper ones cost their share of recorded seconds.
+    """`budget`: evaluations at the full fidelity, or what is worth as much; cheaper ones cost their
+    share of recorded seconds.
 
-    `truthful`: searchers see the recorded truth itself, which tests them without the noise of short training.
+    `truthful`: searchers see the recorded truth itself, which tests them without the noise of short
+    training.
     """
 
     benchmarks: tuple[str, ...]
@@ -60,34 +63,62 @@ def compare(
     workers: int | None = None,
     tell: Callable[[str, float], None] = lambda text, share: None,
 ) -> dict[str, Any]:
-    """Runs every searcher with every seed, judges, and writes curves.json, table.csv, table.json into `out`.
+    """Runs every searcher with every seed, judges, and writes curves.json, table.csv, table.json
+    into `out`.
 
-    searches.jsonl there holds the searches that are over: given the same folder again, it goes on. A searcher that needs
-    cheaper fidelities is left out where a benchmark has none; "left_out" names both.
+    searches.jsonl there holds the searches that are over: given the same folder again, it goes on.
+    A searcher that needs cheaper fidelities is left out where a benchmark has none; "left_out"
+    names both.
     """
     recorded = {name: load(name, recorded_data) for name in setting.benchmarks}
     fit = {b: _fitting(setting, recorded[b]) for b in setting.benchmarks}
     left_out = {b: [s for s in setting.searchers if s not in names] for b, names in fit.items()}
     if not any(fit.values()):
-        raise UserError(f"{', '.join(setting.searchers)} need cheaper fidelities, which {', '.join(fit)} does not have")
+        raise UserError(
+            f"{', '.join(setting.searchers)} need cheaper fidelities, which "
+            f"{', '.join(fit)} does not have"
+        )
     claim(out, {"budget": setting.budget, "truthful": setting.truthful})
-    jobs = [(b, s, seed) for b, names in fit.items() for s in names for seed in range(setting.seeds)]
-    done = _searched(setting, jobs, out / "searches.jsonl", recorded_data=recorded_data, workers=workers, tell=tell)
-    curves = {b: {s: [done[b, s, seed] for seed in range(setting.seeds)] for s in names} for b, names in fit.items()}
-    finals = {b: {s: [curve[-1] for curve in seeds] for s, seeds in by.items()} for b, by in curves.items()}
+    jobs = [
+        (b, s, seed) for b, names in fit.items() for s in names for seed in range(setting.seeds)
+    ]
+    done = _searched(
+        setting,
+        jobs,
+        out / "searches.jsonl",
+        recorded_data=recorded_data,
+        workers=workers,
+        tell=tell,
+    )
+    curves = {
+        b: {s: [done[b, s, seed] for seed in range(setting.seeds)] for s in names}
+        for b, names in fit.items()
+    }
+    finals = {
+        b: {s: [curve[-1] for curve in seeds] for s, seeds in by.items()}
+        for b, by in curves.items()
+    }
     found: dict[str, Any] = {**asdict(setting), "machine": machine_name(), "benchmarks": {}}
     for benchmark, by_name in finals.items():
         optimum = recorded[benchmark].facts.get("optimum")
-        rows = {name: _row(values, by_name.get("random"), optimum, name) for name, values in by_name.items()}
+        rows = {
+            name: _row(values, by_name.get("random"), optimum, name)
+            for name, values in by_name.items()
+        }
         found["benchmarks"][benchmark] = {
             "optimum": optimum,
             "rows": dict(sorted(rows.items(), key=lambda item: -item[1]["mean"])),
             "left_out": left_out[benchmark],
         }
-    found["comparisons"] = _adjusted([row for part in found["benchmarks"].values() for row in part["rows"].values()])
+    found["comparisons"] = _adjusted(
+        [row for part in found["benchmarks"].values() for row in part["rows"].values()]
+    )
     found["ranks"] = _ranks(finals)
     write_text(out / "table.json", json.dumps(found, indent=1))
-    write_text(out / "curves.json", json.dumps({b: {s: _band(c) for s, c in by.items()} for b, by in curves.items()}))
+    write_text(
+        out / "curves.json",
+        json.dumps({b: {s: _band(c) for s, c in by.items()} for b, by in curves.items()}),
+    )
     _write(out / "table.csv", found)
     return found
 
@@ -100,12 +131,16 @@ def _searched(
     workers: int | None,
     tell: Callable[[str, float], None],
 ) -> dict[tuple[str, str, int], list[float]]:
-    """(benchmark, searcher, seed) -> the curve of that search, from `path` or run now and added to it."""
+    """(benchmark, searcher, seed) -> the curve of that search, from `path` or run now and added to
+    it."""
     done = {(row["benchmark"], row["searcher"], row["seed"]): row["curve"] for row in kept(path)}
     missing = [job for job in jobs if job not in done]
     with processes(workers or physical_cores(), fork=True) as pool, appending(path) as add:
         waiting = {
-            pool.submit(run, *job, budget=setting.budget, truthful=setting.truthful, data=recorded_data): job for job in missing
+            pool.submit(
+                run, *job, budget=setting.budget, truthful=setting.truthful, data=recorded_data
+            ): job
+            for job in missing
         }
         for count, (future, curve) in enumerate(results(pool, waiting), start=1):
             benchmark, name, seed = job = waiting[future]
@@ -115,11 +150,19 @@ def _searched(
     return done
 
 
-def run(benchmark: str, name: str, seed: int, budget: int, truthful: bool = False, data: str | None = None) -> list[float]:
-    """One search: the truth of what it would have returned, at `_POINTS` even shares of its simulated budget, the last the end.
+def run(
+    benchmark: str,
+    name: str,
+    seed: int,
+    budget: int,
+    truthful: bool = False,
+    data: str | None = None,
+) -> list[float]:
+    """One search: the truth of what it would have returned, at `_POINTS` even shares of its
+    simulated budget, the last the end.
 
-    What it would return is the best so far by what it was shown, at the highest fidelity it had looked at; of a moving
-    distribution that has ended its survivor or mode.
+    What it would return is the best so far by what it was shown, at the highest fidelity it had
+    looked at; of a moving distribution that has ended its survivor or mode.
     """
     recorded = load(benchmark, data)
     shown = _shown(recorded, seed, truthful)
@@ -131,18 +174,33 @@ def run(benchmark: str, name: str, seed: int, budget: int, truthful: bool = Fals
     def tell(trial: Trial) -> None:
         nonlocal spent, incumbent
         spent += trial.cost.get(SIMULATED, whole / budget)
-        if spent <= whole * (1 + 1e-9) and not trial.failed and (incumbent is None or _better(trial, incumbent)):
+        if (
+            spent <= whole * (1 + 1e-9)
+            and not trial.failed
+            and (incumbent is None or _better(trial, incumbent))
+        ):
             incumbent = trial
         marks.append((spent, incumbent))
 
     run_searcher(
-        problem, make(name)(problem, seed), trials=50 * budget, archive=Archive(), stop=lambda: spent >= whole, on_trial=tell
+        problem,
+        make(name)(problem, seed),
+        trials=50 * budget,
+        archive=Archive(),
+        stop=lambda: spent >= whole,
+        on_trial=tell,
     )
     curve, place = [], 0
     for point in range(1, _POINTS + 1):
-        while place + 1 < len(marks) and marks[place + 1][0] <= whole * point / _POINTS * (1 + 1e-9):
+        while place + 1 < len(marks) and marks[place + 1][0] <= whole * point / _POINTS * (
+            1 + 1e-9
+        ):
             place += 1
-        best = marks[place][1] if marks and marks[0][0] <= whole * point / _POINTS * (1 + 1e-9) else None
+        best = (
+            marks[place][1]
+            if marks and marks[0][0] <= whole * point / _POINTS * (1 + 1e-9)
+            else None
+        )
         curve.append(_value(recorded, best) if best is not None else math.nan)
     return curve
 
@@ -168,7 +226,8 @@ def _shown(recorded: Recorded, seed: int, truthful: bool) -> Any:
 
 
 def _seconds(recorded: Recorded, shown: Any) -> float:
-    """The recorded seconds of a typical evaluation at the full fidelity; 1 where none are recorded."""
+    """The recorded seconds of a typical evaluation at the full fidelity; 1 where none are
+    recorded."""
     cost = getattr(shown, "cost", None)
     if not callable(cost):
         return 1.0
@@ -194,10 +253,12 @@ def _value(recorded: Recorded, trial: Trial) -> float:
         return math.nan
 
 
-# -- statistics -------------------------------------------------------------------------------------------------------------
+# -- statistics ----------------------------------------------------------------------------------
 
 
-def _row(values: Sequence[float], against: Sequence[float] | None, optimum: float | None, name: str) -> dict[str, Any]:
+def _row(
+    values: Sequence[float], against: Sequence[float] | None, optimum: float | None, name: str
+) -> dict[str, Any]:
     column = np.array(values)
     low, high = _interval(column)
     row: dict[str, Any] = {
@@ -211,7 +272,8 @@ def _row(values: Sequence[float], against: Sequence[float] | None, optimum: floa
 
 
 def _paired(mine: np.ndarray, other: np.ndarray) -> dict[str, float]:
-    """Mean gain over random search with the same seeds, its bootstrap interval, and Wilcoxon's signed-rank p (two-sided)."""
+    """Mean gain over random search with the same seeds, its bootstrap interval, and Wilcoxon's
+    signed-rank p (two-sided)."""
     from scipy.stats import wilcoxon
 
     difference = mine - other
@@ -232,27 +294,46 @@ def _adjusted(rows: Sequence[dict[str, Any]]) -> int:
 def _interval(values: np.ndarray) -> tuple[float, float]:
     """95 % bootstrap interval of the mean."""
     values = values[np.isfinite(values)]
-    return middle_95(np.array([values[rows].mean() for rows in resampled(len(values), _RESAMPLES)] if len(values) else []))
+    return middle_95(
+        np.array(
+            [values[rows].mean() for rows in resampled(len(values), _RESAMPLES)]
+            if len(values)
+            else []
+        )
+    )
 
 
 def _ranks(finals: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, float]:
-    """Mean rank over benchmarks and seeds of the searchers that ran on every one, 1 the best; equal results share ranks."""
+    """Mean rank over benchmarks and seeds of the searchers that ran on every one, 1 the best; equal
+    results share ranks."""
     from scipy.stats import rankdata
 
-    names = [name for name in next(iter(finals.values())) if all(name in by_name for by_name in finals.values())]
+    names = [
+        name
+        for name in next(iter(finals.values()))
+        if all(name in by_name for by_name in finals.values())
+    ]
     if not names:
         return {}
     tables = [np.array([by_name[name] for name in names]) for by_name in finals.values()]
-    ranks = np.concatenate([rankdata(-np.nan_to_num(table, nan=-np.inf), axis=0) for table in tables], axis=1)
-    return dict(sorted(zip(names, ranks.mean(axis=1).tolist(), strict=True), key=lambda item: item[1]))
+    ranks = np.concatenate(
+        [rankdata(-np.nan_to_num(table, nan=-np.inf), axis=0) for table in tables], axis=1
+    )
+    return dict(
+        sorted(zip(names, ranks.mean(axis=1).tolist(), strict=True), key=lambda item: item[1])
+    )
 
 
 def _band(curves: Sequence[Sequence[float]]) -> dict[str, list[float]]:
-    """Mean over seeds and its 95 % interval at each point; nan before the first evaluation was over."""
+    """Mean over seeds and its 95 % interval at each point; nan before the first evaluation was
+    over."""
     table = np.array(curves)
     known = np.isfinite(table).all(axis=0)
     mean = np.where(known, np.nanmean(np.where(known, table, 0.0), axis=0), np.nan)
-    bounds = [_interval(column) if k else (math.nan, math.nan) for column, k in zip(table.T, known, strict=True)]
+    bounds = [
+        _interval(column) if k else (math.nan, math.nan)
+        for column, k in zip(table.T, known, strict=True)
+    ]
     return {"mean": mean.tolist(), "low": [b[0] for b in bounds], "high": [b[1] for b in bounds]}
 
 
@@ -273,16 +354,26 @@ def text(found: Mapping[str, Any]) -> str:
     for benchmark, part in found["benchmarks"].items():
         optimum = "" if part["optimum"] is None else f", best there is {part['optimum']:.2f}"
         lines.append(
-            f"\n{benchmark}{optimum}\n{'':<{width}}{'mean':>9}{'low':>9}{'high':>9}{'over random':>13}{'p':>9}{'p (Holm)':>10}"
+            f"\n{benchmark}{optimum}\n{'':<{width}}{'mean':>9}{'low':>9}{'high':>9}"
+            f"{'over random':>13}{'p':>9}{'p (Holm)':>10}"
         )
         for name, row in part["rows"].items():
-            gain = f"{row['gain']:+13.3f}{row['p']:>9.2g}{row['p_holm']:>10.2g}" if "gain" in row else ""
-            lines.append(f"{name:<{width}}{row['mean']:>9.3f}{row['low']:>9.3f}{row['high']:>9.3f}{gain}")
+            gain = (
+                f"{row['gain']:+13.3f}{row['p']:>9.2g}{row['p_holm']:>10.2g}"
+                if "gain" in row
+                else ""
+            )
+            lines.append(
+                f"{name:<{width}}{row['mean']:>9.3f}{row['low']:>9.3f}{row['high']:>9.3f}{gain}"
+            )
         if part["left_out"]:
             lines.append(f"left out, nothing cheaper is recorded: {', '.join(part['left_out'])}")
     if found["comparisons"]:
         lines.append(
-            f"\np: each comparison with random search by itself; p (Holm): adjusted for all {found['comparisons']} above"
+            f"\np: each comparison with random search by itself; p (Holm): adjusted for all "
+            f"{found['comparisons']} above"
         )
-    lines.append("\nmean rank: " + ", ".join(f"{name} {rank:.2f}" for name, rank in found["ranks"].items()))
+    lines.append(
+        "\nmean rank: " + ", ".join(f"{name} {rank:.2f}" for name, rank in found["ranks"].items())
+    )
     return "\n".join(lines)

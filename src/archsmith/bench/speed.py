@@ -1,4 +1,5 @@
-"""`archsmith bench speed`: how long training-free scores take beside the bare passes of the same networks, side by side."""
+"""`archsmith bench speed`: how long training-free scores take beside the bare passes of the same
+networks, side by side."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 @dataclass(frozen=True)
 class Setting:
-    """`networks` random architectures of `space`, each timed `rounds` times, with mini-batches of `batch` noise images."""
+    """`networks` random architectures of `space`, each timed `rounds` times, with mini-batches of
+    `batch` noise images."""
 
     space: str = "nasbench201"
     proxies: tuple[str, ...] = ("zico",)
@@ -42,12 +44,16 @@ class Setting:
                 raise UserError(f"--{what} {getattr(self, what)}: give at least 1")
 
 
-def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, share: None) -> dict[str, Any]:
-    """Per score: median ratio to the bare passes, networks per second with making the network, peak memory.
+def measure(
+    setting: Setting, tell: Callable[[str, float], None] = lambda text, share: None
+) -> dict[str, Any]:
+    """Per score: median ratio to the bare passes, networks per second with making the network, peak
+    memory.
 
-    The bare passes of a network: a forward and a backward pass for each mini-batch that the score reads (at least one), eager,
-    weights and images in torch's default layout, nothing left out. `ratio_forward`: to one forward pass in channels last.
-    Ratios are taken within a round, network by network, so that a noisy machine is noisy for both.
+    The bare passes of a network: a forward and a backward pass for each mini-batch that the score
+    reads (at least one), eager, weights and images in torch's default layout, nothing left out.
+    `ratio_forward`: to one forward pass in channels last. Ratios are taken within a round, network
+    by network, so that a noisy machine is noisy for both.
     """
     import torch
 
@@ -82,7 +88,10 @@ def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, 
     for position in range(setting.networks):
         arch = space.sample(rng)
         for round_ in range(setting.rounds + 1):  # the first warms up
-            bare = [_bare(initialized_network(model, arch, "default", 0).to(device), [one], device) for one in plain]
+            bare = [
+                _bare(initialized_network(model, arch, "default", 0).to(device), [one], device)
+                for one in plain
+            ]
             with torch.no_grad():
                 network = placed(initialized_network(model, arch, "default", 0))
                 forward = _timed(partial(network, last[0][0]), device)
@@ -93,8 +102,16 @@ def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, 
                 score = _timed(partial(score_network, network, [proxy], last), device)
                 if round_:
                     passes = sum(bare[: max(1, proxy.needs.batches)])
-                    _note(taken[proxy.name], ratio=score / passes, ratio_forward=score / forward, seconds=score + making)
-        tell(f"{position + 1} of {setting.networks} networks timed", (position + 1) / setting.networks)
+                    _note(
+                        taken[proxy.name],
+                        ratio=score / passes,
+                        ratio_forward=score / forward,
+                        seconds=score + making,
+                    )
+        tell(
+            f"{position + 1} of {setting.networks} networks timed",
+            (position + 1) / setting.networks,
+        )
     rows = {name: _row(values) for name, values in taken.items()}
     arch = space.sample(rng)
     for proxy in proxies:
@@ -102,21 +119,28 @@ def measure(setting: Setting, tell: Callable[[str, float], None] = lambda text, 
         rows[proxy.name]["peak_mib"] = _peak(partial(score_network, network, [proxy], last), device)
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
-        **asdict(setting), "machine": machine, "cores": physical_cores(), "threads": torch.get_num_threads(),
-        "torch": torch.__version__, "scores": rows,
-    }  # fmt: skip
+        **asdict(setting),
+        "machine": machine,
+        "cores": physical_cores(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "scores": rows,
+    }
 
 
 def text(found: Mapping[str, Any]) -> str:
     """For people."""
     lines = [
-        f"{found['networks']} networks of {found['space']}, batch {found['batch']}, {found['size']} pixels; "
+        f"{found['networks']} networks of {found['space']}, batch {found['batch']}, "
+        f"{found['size']} pixels; "
         f"{found['machine']}, {found['threads']} threads",
         f"{'':<18}{'x bare':>9}{'x forward':>11}{'networks/s':>12}{'peak MiB':>10}",
     ]
     for name, row in found["scores"].items():
         peak = "" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"
-        lines.append(f"{name:<18}{row['ratio']:>9.2f}{row['ratio_forward']:>11.2f}{row['per_second']:>12.1f}{peak:>10}")
+        lines.append(
+            f"{name:<18}{row['ratio']:>9.2f}{row['ratio_forward']:>11.2f}{row['per_second']:>12.1f}{peak:>10}"
+        )
     return "\n".join(lines)
 
 
@@ -154,9 +178,12 @@ def _note(into: dict[str, list[float]], **values: float) -> None:
 def _row(values: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     low, high = _quartiles(values["ratio"])
     return {
-        "ratio": statistics.median(values["ratio"]), "ratio_low": low, "ratio_high": high,
-        "ratio_forward": statistics.median(values["ratio_forward"]), "per_second": 1.0 / statistics.mean(values["seconds"]),
-    }  # fmt: skip
+        "ratio": statistics.median(values["ratio"]),
+        "ratio_low": low,
+        "ratio_high": high,
+        "ratio_forward": statistics.median(values["ratio_forward"]),
+        "per_second": 1.0 / statistics.mean(values["seconds"]),
+    }
 
 
 def _quartiles(values: Sequence[float]) -> tuple[float, float]:
@@ -167,7 +194,8 @@ def _quartiles(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _peak(run: Callable[[], Any], device: Any) -> float | None:
-    """MiB above what was in use before; on a CPU by the kernel's own mark, None where that cannot be reset."""
+    """MiB above what was in use before; on a CPU by the kernel's own mark, None where that cannot
+    be reset."""
     import torch
 
     if device.type == "cuda":

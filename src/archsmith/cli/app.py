@@ -1,4 +1,5 @@
-"""The command line. Nothing heavy is imported before a command needs it: `archsmith --help` answers at once."""
+"""The command line. Nothing heavy is imported before a command needs it: `archsmith --help` answers
+at once."""
 
 from __future__ import annotations
 
@@ -25,41 +26,84 @@ from archsmith.cli.bench import app as bench
 from archsmith.errors import ArchsmithError, did_you_mean, message, shown
 
 app = typer.Typer(
-    name="archsmith", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    name="archsmith",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Finds, trains and ships the best neural network for your data and budget.",
-)  # fmt: skip
+)
 app.add_typer(bench)
 _UNREAD = 141  # exit code where nobody reads the output: that of a program which SIGPIPE ended
 RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", parser=arguments.place, help="The folder of a run, as given to --out.")
+    Path,
+    typer.Argument(
+        metavar="RUN", parser=arguments.place, help="The folder of a run, as given to --out."
+    ),
 ]
 Budget = Annotated[
-    str, typer.Option("--budget", help='Limits, e.g. "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40".')
+    str,
+    typer.Option(
+        "--budget",
+        help='Limits, e.g. "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40".',
+    ),
 ]
-Space = Annotated[str, typer.Option("--space", help="A name from `archsmith spaces`, or your own as my_model.py:Net.")]
+Space = Annotated[
+    str,
+    typer.Option("--space", help="A name from `archsmith spaces`, or your own as my_model.py:Net."),
+]
 Rate = Annotated[
     float | None,
-    typer.Option("--lr", callback=arguments.finite, min=1e-6, max=100.0, help="Learning rate. [default: the recipe's]"),
+    typer.Option(
+        "--lr",
+        callback=arguments.finite,
+        min=1e-6,
+        max=100.0,
+        help="Learning rate. [default: the recipe's]",
+    ),
 ]
-BatchSize = Annotated[int | None, typer.Option("--batch", min=2, max=2**16, help="Images in a batch. [default: the recipe's]")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch", min=2, max=2**16, help="Images in a batch. [default: the recipe's]"),
+]
 Augmentation = Annotated[
-    str | None, typer.Option("--augment", help="What is done to training images: auto, none, mild, strong. [default: auto]")
+    str | None,
+    typer.Option(
+        "--augment",
+        help="What is done to training images: auto, none, mild, strong. [default: auto]",
+    ),
 ]
 Precisely = Annotated[
     str | None,
-    typer.Option("--precision", help="What training computes in: float32 or bf16. [default: what is faster, tried]"),
+    typer.Option(
+        "--precision",
+        help="What training computes in: float32 or bf16. [default: what is faster, tried]",
+    ),
 ]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Run the file that the run's space names, though it was begun elsewhere or is another.")
+    bool,
+    typer.Option(
+        "--trust",
+        help="Run the file that the run's space names, though it was "
+        "begun elsewhere or is another.",
+    ),
 ]
 Moved = Annotated[
     str | None,
-    typer.Option("--data", metavar="DATA", parser=arguments.source, help="Where the same images are now, if they were moved."),
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        parser=arguments.source,
+        help="Where the same images are now, if they were moved.",
+    ),
 ]
 ClassesAt = Annotated[
     int | None,
     typer.Option(
-        "--classes-at", min=1, max=100, help="Level of the class folders below DATA, 1: directly in it. [default: seen]"
+        "--classes-at",
+        min=1,
+        max=100,
+        help="Level of the class folders below DATA, 1: directly in it. [default: seen]",
     ),
 ]
 _TELL_S = 10.0  # between two lines of a command that takes long
@@ -67,8 +111,10 @@ NO_RESULT = 3  # the exit code of a run whose network is no better than the same
 
 
 def main() -> None:
-    """Entry point. Mistakes of the user end in one clear line and exit code 2, Ctrl-C in 130, what nobody expected in 1."""
-    # beside other busy processes, OpenMP threads that spin while they wait are slower than one thread alone
+    """Entry point. Mistakes of the user end in one clear line and exit code 2, Ctrl-C in 130, what
+    nobody expected in 1."""
+    # beside other busy processes, OpenMP threads that spin while they wait are slower than one
+    # thread alone
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     several = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
     try:
@@ -88,7 +134,8 @@ def _main(several: bool) -> None:
             return
         from archsmith.training.distributed import follow, joined
 
-        with joined() as rank, _told(stop):  # what ends the first process is told before the others are
+        # what ends the first process is told before the others are
+        with joined() as rank, _told(stop):
             follow() if rank else _run()
 
 
@@ -110,13 +157,15 @@ def _run() -> None:
 
 @contextlib.contextmanager
 def _told(stop: interrupts.Interrupts | None) -> Iterator[None]:
-    """The one place where what ended a command becomes one line and an exit code; Python's own warnings are not for users."""
+    """The one place where what ended a command becomes one line and an exit code; Python's own
+    warnings are not for users."""
     shows = warnings.showwarning
     if not sys.warnoptions:
         warnings.showwarning = lambda *_, **__: None
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal may not know the letters of a message
+            # a terminal may not know the letters of a message
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             yield
@@ -126,7 +175,8 @@ def _told(stop: interrupts.Interrupts | None) -> Iterator[None]:
         if stop is not None and stop.asked:  # somebody's code kept it to itself
             raise KeyboardInterrupt
     except SystemExit as ending:
-        if isinstance(ending.__context__, BrokenPipeError):  # the parser of arguments ends with 1 there
+        # the parser of arguments ends with 1 there
+        if isinstance(ending.__context__, BrokenPipeError):
             sys.exit(_UNREAD)
         raise
     except BaseException as error:
@@ -134,7 +184,8 @@ def _told(stop: interrupts.Interrupts | None) -> Iterator[None]:
         if "ARCHSMITH_TRACEBACK" in os.environ and code != interrupts.CODE:
             traceback.print_exc()
         _say(said)
-        if isinstance(error, OSError):  # perhaps of standard output: let Python not try it once more at its end
+        # perhaps of standard output: let Python not try it once more at its end
+        if isinstance(error, OSError):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(code)
@@ -155,10 +206,20 @@ def _ending(error: BaseException, *, stopped: bool) -> tuple[int, str]:
     if isinstance(error, OSError):
         where = shown(error.filename) if error.filename is not None else "cannot read or write"
         return 2, f"error: {where}: {error.strerror or error}"
-    if isinstance(error, MemoryError) or "allocate memory" in str(error) or type(error).__name__ == "OutOfMemoryError":
-        return 2, "error: there is not enough memory for that; take smaller images (--size), batches (--batch) or networks"
+    if (
+        isinstance(error, MemoryError)
+        or ("allocate memory") in str(error)
+        or type(error).__name__ == "OutOfMemoryError"
+    ):
+        return 2, (
+            "error: there is not enough memory for that; take smaller images (--size), "
+            "batches (--batch) or networks"
+        )
     what = f"{type(error).__name__}: {error}"
-    return 1, f"error: unexpected {what} (a fault of archsmith: ARCHSMITH_TRACEBACK=1 in front of the command shows where)"
+    return 1, (
+        f"error: unexpected {what} (a fault of archsmith: ARCHSMITH_TRACEBACK=1 in front of "
+        f"the command shows where)"
+    )
 
 
 def _say(text: str) -> None:
@@ -181,13 +242,18 @@ def _meant(said: str, error: BaseException) -> str:
     if "Did you mean" in said:
         return said.replace(". Did you mean", "; did you mean")
     if "No such command" in said:
-        known = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+        known = [
+            command.name or getattr(command.callback, "__name__", "")
+            for command in app.registered_commands
+        ]
         return said + (did_you_mean(said.split("'")[1], known) or "; see --help")
     return f"{said}; see --help"
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
     if version:
         print(f"archsmith {__version__}")
         raise typer.Exit
@@ -200,16 +266,24 @@ def _resumable(folder: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         begun = (folder / "run.json").is_file()
-        kept = f"; everything done so far is kept. Go on with: archsmith resume {folder}" if begun else " before anything began"
+        kept = (
+            (f"; everything done so far is kept. Go on with: archsmith resume {folder}")
+            if begun
+            else " before anything began"
+        )
         _say(f"stopped{kept}")
         sys.exit(interrupts.CODE)
     except OSError as error:
-        on = f"; mend that, then: archsmith resume {folder}" if (folder / "run.json").is_file() else ""
+        on = (
+            (f"; mend that, then: archsmith resume {folder}")
+            if (folder / "run.json").is_file()
+            else ""
+        )
         _say(f"error: {error.filename or folder}: {error.strerror or error}{on}")
         sys.exit(2)
 
 
-# -- the main job ---------------------------------------------------------------------------------------------------------
+# -- the main job --------------------------------------------------------------------------------
 
 
 @app.command()
@@ -217,30 +291,45 @@ def search(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", parser=arguments.source, help="A folder of images, a CSV, parquet or npz file, or `digits`."
+            metavar="DATA",
+            parser=arguments.source,
+            help="A folder of images, a CSV, parquet or npz file, or `digits`.",
         ),
     ],
     budget: Budget = "",
     method: Annotated[str, typer.Option(help="A name from `archsmith methods`.")] = "auto",
     space: Space = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    time: Annotated[str | None, typer.Option(help="All the time it may take: 90s, 20m, 1h30m. [default: 20m]")] = None,
+    time: Annotated[
+        str | None, typer.Option(help="All the time it may take: 90s, 20m, 1h30m. [default: 20m]")
+    ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, max=10**9, help="Training steps instead of --time: the same run to the bit.")
+        int | None,
+        typer.Option(
+            min=1, max=10**9, help="Training steps instead of --time: the same run to the bit."
+        ),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(min=8, max=10**6, help="Networks to score. [default: as time allows; 192 with --steps]")
+        int | None,
+        typer.Option(
+            min=8, max=10**6, help="Networks to score. [default: as time allows; 192 with --steps]"
+        ),
     ] = None,
     threads: Threads = None,
     seed: Seed = 0,
     init: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", parser=arguments.place, help="Start from these weights (.safetensors, or a .pt state_dict)."
+            metavar="FILE",
+            parser=arguments.place,
+            help="Start from these weights (.safetensors, or a .pt state_dict).",
         ),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(min=4, max=1024, help="Side of the input in pixels. [default: from the images]")
+        int | None,
+        typer.Option(
+            min=4, max=1024, help="Side of the input in pixels. [default: from the images]"
+        ),
     ] = None,
     val_share: Annotated[
         float | None,
@@ -248,45 +337,79 @@ def search(
             callback=arguments.finite,
             min=1e-4,
             max=0.9,
-            help="Share of the images kept for validation, where none are given. [default: 0.15; of more than 3,300 images "
+            help="Share of the images kept for validation, where none are given. [default: 0.15; "
+            "of more than 3,300 images "
             "500, of more than 10,000 0.05]",
         ),
     ] = None,
     test_share: Annotated[
         float | None,
-        typer.Option(callback=arguments.finite, min=1e-4, max=0.9, help="Share kept for the test. [default: 0.2; digits 0.3]"),
+        typer.Option(
+            callback=arguments.finite,
+            min=1e-4,
+            max=0.9,
+            help="Share kept for the test. [default: 0.2; digits 0.3]",
+        ),
     ] = None,
-    group: Annotated[str | None, typer.Option(help="Column whose equal values must not be split (CSV, parquet).")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column whose equal values must not be split (CSV, parquet).")
+    ] = None,
     classes_at: ClassesAt = None,
-    reference: Annotated[bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")] = True,
+    reference: Annotated[
+        bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")
+    ] = True,
     task: Annotated[
-        str, typer.Option(help="classification, regression (labels are numbers) or reconstruction (of the image; no labels).")
+        str,
+        typer.Option(
+            help="classification, regression (labels are numbers) or reconstruction "
+            "(of the image; no labels)."
+        ),
     ] = "classification",
     follow: Annotated[
-        str, typer.Option(help="Estimates by shared weights: checked (followed where a check finds them good) or always.")
+        str,
+        typer.Option(
+            help="Estimates by shared weights: checked (followed where a check finds "
+            "them good) or always."
+        ),
     ] = "checked",
     fit: Annotated[
-        str, typer.Option(help="How an image becomes square: auto, crop (its middle), pad (grey bars) or squeeze.")
+        str,
+        typer.Option(
+            help="How an image becomes square: auto, crop (its middle), pad (grey bars) or squeeze."
+        ),
     ] = "auto",
-    flip: Annotated[str, typer.Option(help="Mirror training images left to right: auto, yes or no.")] = "auto",
+    flip: Annotated[
+        str, typer.Option(help="Mirror training images left to right: auto, yes or no.")
+    ] = "auto",
     splits: Annotated[
-        int | None, typer.Option(min=1, max=16, help="few-shot: levels of supernets below the first. [default: 1]")
+        int | None,
+        typer.Option(
+            min=1, max=16, help="few-shot: levels of supernets below the first. [default: 1]"
+        ),
     ] = None,
     split_on: Annotated[
         str | None,
         typer.Option(
-            help="few-shot: a decision, gradients, scores, random or arbitrary; a+b: one a level. [default: gradients]"
+            help="few-shot: a decision, gradients, scores, random or arbitrary; a+b: one a level. "
+            "[default: gradients]"
         ),
     ] = None,
     settings: Annotated[
-        str, typer.Option("--set", help='Settings of the method, as "rounds=4, rule=half"; see its page in docs/methods/.')
+        str,
+        typer.Option(
+            "--set",
+            help='Settings of the method, as "rounds=4, rule=half"; see its page in docs/methods/.',
+        ),
     ] = "",
     lr: Rate = None,
     batch: BatchSize = None,
     augment: Augmentation = None,
     precision: Precisely = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="PATH", parser=arguments.place, help="Folder of the run. [default: runs/NAME]")
+        Path | None,
+        typer.Option(
+            metavar="PATH", parser=arguments.place, help="Folder of the run. [default: runs/NAME]"
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -299,19 +422,42 @@ def search(
     require_known("method", method, ["auto", *METHODS])
     _check_space(space)
     _one_of(time=time, steps=steps)
-    seconds, of_time = (None, ()) if steps is not None else read_seconds("20m" if time is None else time)
+    seconds, of_time = (
+        (None, ()) if steps is not None else read_seconds("20m" if time is None else time)
+    )
     notes = (*read(budget)[1], *of_time)
     request = request_from(
-        data=data, budget=budget, method=method, space=space, device=device, steps=steps,
-        time_s=seconds, trials=trials, threads=threads, seed=seed,
-        init=str(init) if init else None, size=size, val_share=val_share, test_share=test_share, group=group,
-        classes_at=classes_at, reference=reference, task=task, fit=fit, flip=flip, follow=follow,
+        data=data,
+        budget=budget,
+        method=method,
+        space=space,
+        device=device,
+        steps=steps,
+        time_s=seconds,
+        trials=trials,
+        threads=threads,
+        seed=seed,
+        init=str(init) if init else None,
+        size=size,
+        val_share=val_share,
+        test_share=test_share,
+        group=group,
+        classes_at=classes_at,
+        reference=reference,
+        task=task,
+        fit=fit,
+        flip=flip,
+        follow=follow,
         training=_training(lr, batch, augment, precision),
         settings={
             **_settings(settings),
-            **{name: value for name, value in (("splits", splits), ("split_on", split_on)) if value is not None},
+            **{
+                name: value
+                for name, value in (("splits", splits), ("split_on", split_on))
+                if value is not None
+            },
         },
-    )  # fmt: skip
+    )
     folder = out if out is not None else _free_name(Path("runs"), Path(data).stem or "run")
     _note(notes)
     with _resumable(folder):
@@ -324,7 +470,9 @@ def search(
     _finished(run, json)
 
 
-def _training(lr: float | None, batch: int | None, augment: str | None, precision: str | None) -> dict[str, Any]:
+def _training(
+    lr: float | None, batch: int | None, augment: str | None, precision: str | None
+) -> dict[str, Any]:
     """What of the recipe was given."""
     if augment is not None:
         from archsmith.data.augment import LEVELS
@@ -342,11 +490,15 @@ def _allowed(option: str, value: str, allowed: Sequence[str]) -> None:
     from archsmith.errors import UserError
 
     if value not in allowed:
-        raise UserError(f"{option} '{shown(value)}': it is one of {', '.join(allowed)}{did_you_mean(value, allowed)}")
+        raise UserError(
+            f"{option} '{shown(value)}': it is one of "
+            f"{', '.join(allowed)}{did_you_mean(value, allowed)}"
+        )
 
 
 def _ahead() -> float:
-    """Seconds that this command has taken already: since its process began, where that was started for it."""
+    """Seconds that this command has taken already: since its process began, where that was started
+    for it."""
     from archsmith._internal.hardware import age_s
 
     return age_s() if interrupts.is_command() else 0.0
@@ -373,7 +525,9 @@ def _settings(text: str) -> dict[str, Any]:
     for part in filter(None, map(str.strip, text.split(","))):
         name, sign, value = (word.strip() for word in part.partition("="))
         if not sign or not value:
-            raise UserError(f"--set '{shown(part)}': write name=value, e.g. --set \"rounds=4, rule=half\"")
+            raise UserError(
+                f"--set '{shown(part)}': write name=value, e.g. --set \"rounds=4, rule=half\""
+            )
         try:
             found[name] = json_module.loads(value.lower())
         except (ValueError, RecursionError):
@@ -402,7 +556,11 @@ def resume(
             from archsmith.stages.requests import moved
 
             found = moved(found, data)
-        where = f"its images are at {shown(found.request.data)} from now on" if data is not None else "nothing to resume"
+        where = (
+            (f"its images are at {shown(found.request.data)} from now on")
+            if data is not None
+            else "nothing to resume"
+        )
         print(f"{run} is finished; {where}", file=sys.stderr)
         _finished(found, json)
         return
@@ -419,21 +577,37 @@ def resume(
 def again(
     run: RunFolder,
     budget: Annotated[list[str], typer.Option(help="As in `search`; may be given several times.")],
-    count: Annotated[int, typer.Option(min=1, max=10_000, help="So many networks for each budget.")] = 1,
-    time: Annotated[str | None, typer.Option(help="Train and ship the best for the budget in this time, in a new run.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, max=10**9, help="The same, by training steps.")] = None,
-    reference: Annotated[bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")] = True,
+    count: Annotated[
+        int, typer.Option(min=1, max=10_000, help="So many networks for each budget.")
+    ] = 1,
+    time: Annotated[
+        str | None,
+        typer.Option(help="Train and ship the best for the budget in this time, in a new run."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="The same, by training steps.")
+    ] = None,
+    reference: Annotated[
+        bool, typer.Option(help="Train a hand-made network beside it, at equal cost.")
+    ] = True,
     settings: Annotated[
-        str, typer.Option("--set", help='Of ddpnas: "worth=log, height=2, free=4"; see docs/methods/ddpnas.md.')
+        str,
+        typer.Option(
+            "--set", help='Of ddpnas: "worth=log, height=2, free=4"; see docs/methods/ddpnas.md.'
+        ),
     ] = "",
     out: Annotated[
-        Path | None, typer.Option(metavar="PATH", parser=arguments.place, help="Folder of the new run. [default: RUN-2]")
+        Path | None,
+        typer.Option(
+            metavar="PATH", parser=arguments.place, help="Folder of the new run. [default: RUN-2]"
+        ),
     ] = None,
     data: Moved = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Networks for another budget from the same run: no new training of shared weights; after ddpnas in seconds."""
+    """Networks for another budget from the same run: no new training of shared weights; after
+    ddpnas in seconds."""
     from archsmith.errors import UserError
     from archsmith.problem.budget import read, read_seconds
     from archsmith.run.store import STAGES, Run
@@ -452,9 +626,16 @@ def again(
             sys.exit(2)
         return
     if len(budget) > 1:
-        raise UserError("with --time or --steps give one --budget; each trains a network of its own")
+        raise UserError(
+            "with --time or --steps give one --budget; each trains a network of its own"
+        )
     folder = out if out is not None else _free_name(run.absolute().parent, run.absolute().name)
-    changes: dict[str, Any] = {"steps": steps, "time_s": seconds, "reference": reference, **_of_data(data)}
+    changes: dict[str, Any] = {
+        "steps": steps,
+        "time_s": seconds,
+        "reference": reference,
+        **_of_data(data),
+    }
     _note(notes)
     with _resumable(folder):
         from archsmith._internal.progress import watch
@@ -462,35 +643,59 @@ def again(
 
         with watch(STAGES) as watching:
             new = begin(
-                found, budget[0], folder, watch=watching, settings=_settings(settings), ahead_s=_ahead(), notes=notes, **changes
-            )  # fmt: skip
+                found,
+                budget[0],
+                folder,
+                watch=watching,
+                settings=_settings(settings),
+                ahead_s=_ahead(),
+                notes=notes,
+                **changes,
+            )
     _finished(new, json)
 
 
 @app.command()
 def train(
     run: RunFolder,
-    time: Annotated[str | None, typer.Option(help="All the time it may take: 90s, 20m, 1h30m.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, max=10**9, help="Training steps instead.")] = None,
+    time: Annotated[
+        str | None, typer.Option(help="All the time it may take: 90s, 20m, 1h30m.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="Training steps instead.")
+    ] = None,
     epochs: Annotated[
         float | None,
-        typer.Option(callback=arguments.finite, min=0.01, max=1e6, help="Passes over the training images instead of a time."),
+        typer.Option(
+            callback=arguments.finite,
+            min=0.01,
+            max=1e6,
+            help="Passes over the training images instead of a time.",
+        ),
     ] = None,
     lr: Rate = None,
     batch: BatchSize = None,
     augment: Augmentation = None,
     precision: Precisely = None,
     network: Annotated[
-        str | None, typer.Option(help="search, reference, or the key of another that was trained. [default: the shipped one]")
+        str | None,
+        typer.Option(
+            help="search, reference, or the key of another that was trained. "
+            "[default: the shipped one]"
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="PATH", parser=arguments.place, help="Folder of the new run. [default: RUN-2]")
+        Path | None,
+        typer.Option(
+            metavar="PATH", parser=arguments.place, help="Folder of the new run. [default: RUN-2]"
+        ),
     ] = None,
     data: Moved = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Train the network of a finished run further, with its recipe, and ship it anew in a new run."""
+    """Train the network of a finished run further, with its recipe, and ship it anew in a new
+    run."""
     from archsmith.errors import UserError
     from archsmith.problem.budget import read_seconds
     from archsmith.run.store import STAGES, Run
@@ -509,9 +714,16 @@ def train(
 
         with watch(STAGES) as watching:
             new = begin(
-                found, folder, watching, which=network, epochs=epochs, ahead_s=_ahead(), notes=notes,
-                training={**found.request.training, **_training(lr, batch, augment, precision)}, **changes,
-            )  # fmt: skip
+                found,
+                folder,
+                watching,
+                which=network,
+                epochs=epochs,
+                ahead_s=_ahead(),
+                notes=notes,
+                training={**found.request.training, **_training(lr, batch, augment, precision)},
+                **changes,
+            )
     _finished(new, json)
 
 
@@ -538,14 +750,20 @@ def _networks(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         lines.append(f"budget {row['budget']}" + (f": {row['error']}" if row["error"] else ""))
         for network in row["networks"]:
-            costs = ", ".join(f"{n} {human(n, v)}" for n, v in network.items() if n not in ("key", "options"))
+            costs = ", ".join(
+                f"{n} {human(n, v)}" for n, v in network.items() if n not in ("key", "options")
+            )
             lines.append(f"  {network['key']}  {costs}")
-            lines.append("    " + ", ".join(f"{name}={option}" for name, option in network["options"].items()))
+            lines.append(
+                "   "
+                " " + ", ".join(f"{name}={option}" for name, option in network["options"].items())
+            )
     return "\n".join(lines)
 
 
 def _finished(run: Any, json: bool) -> None:
-    """What a finished run came to; exit code 2 where no network kept the budget, 3 where none is better than a constant."""
+    """What a finished run came to; exit code 2 where no network kept the budget, 3 where none is
+    better than a constant."""
     from archsmith.api import Result
 
     summary = Result(run).summary()
@@ -557,15 +775,24 @@ def _finished(run: Any, json: bool) -> None:
         if summary["warning"]:
             print(_banner(summary["warning"]), file=sys.stderr)
         print(f"\n{summary['verdict']}")
-        print(f"model    {run.folder / 'best'}   (try: python {run.folder / 'best' / 'predict.py'} IMAGE)")
+        print(
+            f"model    {run.folder / 'best'}   (try: python {run.folder / 'best' / 'predict.py'} "
+            f"IMAGE)"
+        )
         print(f"report   {summary['report']}")
         print(f"time     {time_text(run)}")
         if summary["network"] == "reference" and summary["search_test_accuracy"] is not None:
-            print(f"         the search's own network: archsmith export {run.folder} --network search")
+            print(
+                f"         the search's own network: archsmith export {run.folder} --network search"
+            )
     missed = [row for row in summary["budget"] or [] if not row["met"]]
     if missed:
         misses = "; ".join(f"{row['text']} but measured {row['value']:.4g}" for row in missed)
-        print(f"error: no trained network kept the budget on the exported file ({misses}); relax that limit", file=sys.stderr)
+        print(
+            f"error: no trained network kept the budget on the exported file ({misses}); relax "
+            f"that limit",
+            file=sys.stderr,
+        )
         sys.exit(2)
     if summary["warning"]:
         sys.exit(NO_RESULT)
@@ -585,7 +812,9 @@ def _free_name(parent: Path, stem: str) -> Path:
 
     taken = [parent / stem, *(parent / f"{stem}-{i}" for i in range(2, 10_000))]
     return next(
-        folder for folder in taken if not folder.exists() or (folder.is_dir() and any(folder.iterdir()) and vacant(folder))
+        folder
+        for folder in taken
+        if not folder.exists() or (folder.is_dir() and any(folder.iterdir()) and vacant(folder))
     )
 
 
@@ -604,20 +833,32 @@ def report(run: RunFolder, json: Json = False) -> None:
 
     found = Run.open(run)
     path = write(found.folder)
-    _note([f"{file} is no longer the file that was shipped" for file in altered(run, found.shipped)])
+    _note(
+        [f"{file} is no longer the file that was shipped" for file in altered(run, found.shipped)]
+    )
     _print({"report": str(path)}) if json else print(path)
 
 
 @app.command()
 def export(
     run: RunFolder,
-    format: Annotated[str | None, typer.Option(help="onnx, pt2 or safetensors. [default: as --out ends, or onnx]")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="onnx, pt2 or safetensors. [default: as --out ends, or onnx]")
+    ] = None,
     network: Annotated[
-        str | None, typer.Option(help="search, reference, or the key of another that was trained. [default: the shipped one]")
+        str | None,
+        typer.Option(
+            help="search, reference, or the key of another that was trained. "
+            "[default: the shipped one]"
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", parser=arguments.place, help="The file to write. [default: NAME.FORMAT beside the run]"),
+        typer.Option(
+            metavar="PATH",
+            parser=arguments.place,
+            help="The file to write. [default: NAME.FORMAT beside the run]",
+        ),
     ] = None,
     trust: Trust = False,
     json: Json = False,
@@ -629,7 +870,7 @@ def export(
     _print({"file": str(path)}) if json else print(path)
 
 
-# -- looking around -------------------------------------------------------------------------------------------------------
+# -- looking around ------------------------------------------------------------------------------
 
 
 @app.command()
@@ -637,15 +878,26 @@ def profile(
     data: Annotated[
         str | None,
         typer.Argument(
-            metavar="DATA", parser=arguments.source, help="Data whose classes and size to use, or --classes and --size."
+            metavar="DATA",
+            parser=arguments.source,
+            help="Data whose classes and size to use, or --classes and --size.",
         ),
     ] = None,
     space: Space = "auto",
     budget: Budget = "",
-    classes: Annotated[int, typer.Option(min=1, max=100_000, help="Number of classes, without DATA.")] = 10,
-    channels: Annotated[int, typer.Option(min=1, max=1024, help="Image channels, without DATA.")] = 3,
-    size: Annotated[int | None, typer.Option(min=4, max=1024, help="Image side in pixels. [default: DATA's, or 32]")] = None,
-    latency: Annotated[bool, typer.Option("--latency", help="Measure latency with ONNX Runtime too.")] = False,
+    classes: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Number of classes, without DATA.")
+    ] = 10,
+    channels: Annotated[
+        int, typer.Option(min=1, max=1024, help="Image channels, without DATA.")
+    ] = 3,
+    size: Annotated[
+        int | None,
+        typer.Option(min=4, max=1024, help="Image side in pixels. [default: DATA's, or 32]"),
+    ] = None,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Measure latency with ONNX Runtime too.")
+    ] = False,
     classes_at: ClassesAt = None,
     threads: Threads = None,
     seed: Seed = 0,
@@ -676,10 +928,16 @@ def profile(
 @app.command()
 def score(
     space: Space = "auto",
-    proxies: Annotated[str, typer.Option(help="Names from `archsmith proxies`, with commas.")] = "zico",
+    proxies: Annotated[
+        str, typer.Option(help="Names from `archsmith proxies`, with commas.")
+    ] = "zico",
     data: Annotated[
         str | None,
-        typer.Option(metavar="DATA", parser=arguments.source, help="Images to score with. [default: noise, and random labels]"),
+        typer.Option(
+            metavar="DATA",
+            parser=arguments.source,
+            help="Images to score with. [default: noise, and random labels]",
+        ),
     ] = None,
     sample: Annotated[int, typer.Option(min=1, max=10**6, help="How many random networks.")] = 20,
     architecture: Annotated[
@@ -687,16 +945,24 @@ def score(
         typer.Option(
             metavar="FILE|TEXT",
             parser=arguments.given,
-            help="Score this architecture.json instead, or a network as its publishers write it, e.g. '8:16:24:32:40'.",
+            help="Score this architecture.json instead, or a network as its publishers write it, "
+            "e.g. '8:16:24:32:40'.",
         ),
     ] = None,
     budget: Budget = "",
-    classes: Annotated[int, typer.Option(min=1, max=100_000, help="Number of classes, without --data.")] = 10,
-    channels: Annotated[int, typer.Option(min=1, max=1024, help="Image channels, without --data.")] = 3,
+    classes: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Number of classes, without --data.")
+    ] = 10,
+    channels: Annotated[
+        int, typer.Option(min=1, max=1024, help="Image channels, without --data.")
+    ] = 3,
     size: Annotated[
-        int | None, typer.Option(min=4, max=1024, help="Image side in pixels. [default: the data's, or 32]")
+        int | None,
+        typer.Option(min=4, max=1024, help="Image side in pixels. [default: the data's, or 32]"),
     ] = None,
-    batch: Annotated[int, typer.Option(min=2, max=2**16, help="Images in each of the two mini-batches.")] = 64,
+    batch: Annotated[
+        int, typer.Option(min=2, max=2**16, help="Images in each of the two mini-batches.")
+    ] = 64,
     classes_at: ClassesAt = None,
     threads: Threads = None,
     seed: Seed = 0,
@@ -709,10 +975,20 @@ def score(
     _check_space(space)
     _note(read(budget)[1])
     found = score_space(
-        space, [p.strip() for p in proxies.split(",") if p.strip()], data=data, sample=sample, architecture=architecture,
-        budget=budget, classes=classes, channels=channels, size=size, batch=batch, threads=threads, seed=seed,
+        space,
+        [p.strip() for p in proxies.split(",") if p.strip()],
+        data=data,
+        sample=sample,
+        architecture=architecture,
+        budget=budget,
+        classes=classes,
+        channels=channels,
+        size=size,
+        batch=batch,
+        threads=threads,
+        seed=seed,
         classes_at=classes_at,
-    )  # fmt: skip
+    )
     _print(found) if json else print(score_text(found))
 
 
@@ -722,24 +998,43 @@ def spaces(json: Json = False) -> None:
     from archsmith._internal.registry import plugins
     from archsmith.spaces import SPACES
 
-    installed = {name: f"installed: {point.value}" for name, point in plugins("space").items() if name not in SPACES}
+    installed = {
+        name: f"installed: {point.value}"
+        for name, point in plugins("space").items()
+        if name not in SPACES
+    }
     if json:
         entries: dict[str, Any] = {name: {"what": what} for name, what in installed.items()}
         for name, space in SPACES.items():
             forms = [form.name for form in space.formats]
-            entries[name] = {"what": space.what, "networks": space.networks, "images": space.images, "formats": forms}
+            entries[name] = {
+                "what": space.what,
+                "networks": space.networks,
+                "images": space.images,
+                "formats": forms,
+            }
         _print(entries)
         return
-    rows = {name: f"{space.what}; {space.networks} networks; {space.images}" for name, space in SPACES.items()}
+    rows = {
+        name: f"{space.what}; {space.networks} networks; {space.images}"
+        for name, space in SPACES.items()
+    }
     _listing(
-        {**rows, **installed, "my_model.py:Net": "your own torch.nn.Module, which holds a Choice where torch takes a number"},
+        {
+            **rows,
+            **installed,
+            "my_model.py:Net": "your own torch.nn.Module, which holds a Choice "
+            "where torch takes a number",
+        },
         json,
     )
 
 
 @app.command()
 def methods(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One of them, or my.py:Mine: its settings.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="One of them, or my.py:Mine: its settings.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """The methods there are; with NAME, the settings of one."""
@@ -747,12 +1042,23 @@ def methods(
     from archsmith.methods import METHODS, auto, settings_of
 
     if name is None:
-        _listing({**listed("method", METHODS), "my.py:Mine": "your own, a frozen dataclass with a search(job, trained)"}, json)
+        _listing(
+            {
+                **listed("method", METHODS),
+                "my.py:Mine": "your own, a frozen dataclass with a search(job, trained)",
+            },
+            json,
+        )
         return
     name = auto("auto") if name == "auto" else name
     found = settings_of(name)
     if json:
-        _print({"method": name, "settings": {k: {"default": s.default, "what": s.text} for k, s in found.items()}})
+        _print(
+            {
+                "method": name,
+                "settings": {k: {"default": s.default, "what": s.text} for k, s in found.items()},
+            }
+        )
         return
     print(METHODS[name][1] if name in METHODS else name)
     rows = {f"{s.name}={str(s.default).lower()}": f"{s.text} ({s.kind})" for s in found.values()}
@@ -765,7 +1071,13 @@ def proxies(json: Json = False) -> None:
     from archsmith._internal.registry import listed
     from archsmith.metrics.proxies import PROXIES
 
-    _listing({**listed("proxy", PROXIES), "my.py:score": "your own function (network, batches) -> float"}, json)
+    _listing(
+        {
+            **listed("proxy", PROXIES),
+            "my.py:score": "your own function (network, batches) -> float",
+        },
+        json,
+    )
 
 
 def _listing(rows: dict[str, str], json: bool) -> None:
@@ -783,7 +1095,13 @@ def benchmarks(json: Json = False) -> None:
     from archsmith._internal.registry import listed
     from archsmith.recorded import BENCHMARKS
 
-    _listing({**listed("benchmark", BENCHMARKS), "my.py:table": "your own, made by recorded.benchmark.tabulated"}, json)
+    _listing(
+        {
+            **listed("benchmark", BENCHMARKS),
+            "my.py:table": "your own, made by recorded.benchmark.tabulated",
+        },
+        json,
+    )
 
 
 @app.command()

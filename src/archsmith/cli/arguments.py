@@ -1,4 +1,5 @@
-"""What the command line takes and gives: paths, bounds of numbers, one JSON object on standard output."""
+"""What the command line takes and gives: paths, bounds of numbers, one JSON object on standard
+output."""
 
 from __future__ import annotations
 
@@ -15,25 +16,39 @@ import typer
 from archsmith.errors import UserError, shown
 
 LONGEST = 10_000  # characters of an argument: no path is longer, no budget has to be
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output, progress to standard error.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON object to standard output, progress to standard error."
+    ),
+]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, max=1024, help="Threads to compute with. [default: physical cores]")
+    int | None,
+    typer.Option(
+        "--threads", min=1, max=1024, help="Threads to compute with. [default: physical cores]"
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Same seed, same run.")]
-Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Processes. [default: physical cores]")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Processes. [default: physical cores]")
+]
 
 
 def check(words: Sequence[str]) -> None:
-    """UserError for an argument that no option can do anything with: one that is no text, or endless."""
+    """UserError for an argument that no option can do anything with: one that is no text, or
+    endless."""
     for word in words:
         try:
             word.encode()
         except UnicodeEncodeError:
             raise UserError(
-                f"'{shown(word)}' is not in UTF-8; rename that file or folder, or link to it by a name in UTF-8: ln -s"
+                f"'{shown(word)}' is not in UTF-8; rename that file or folder, or link to it by a "
+                f"name in UTF-8: ln -s"
             ) from None
         if len(word) > LONGEST:
-            raise UserError(f"'{shown(word)}' is too long for an argument; give at most {LONGEST:,} characters")
+            raise UserError(
+                f"'{shown(word)}' is too long for an argument; give at most {LONGEST:,} characters"
+            )
 
 
 def place(text: str | Path) -> Path:
@@ -53,7 +68,9 @@ def given(text: str) -> str:
 def source(text: str) -> str:
     """The name of data: files may stand in a list with commas."""
     if not text.strip(" ,"):
-        raise typer.BadParameter("it is empty; give a folder of images, a CSV, parquet or npz file, or digits")
+        raise typer.BadParameter(
+            "it is empty; give a folder of images, a CSV, parquet or npz file, or digits"
+        )
     for piece in text.split(","):
         _expanded(piece.strip())
     return text
@@ -65,7 +82,8 @@ def _expanded(text: str | Path) -> Path:
     except RuntimeError:
         user = str(text).partition("/")[0]
         raise typer.BadParameter(
-            f"there is no user '{shown(user[1:])}' whose home '{shown(user)}' could be; give the whole path"
+            f"there is no user '{shown(user[1:])}' whose home '{shown(user)}' could be; give the "
+            f"whole path"
         ) from None
 
 
@@ -77,7 +95,8 @@ def finite(value: float | None) -> float | None:
 
 
 def out_of_bounds(error: BaseException) -> str:
-    """What the parser's error about a numeric option means: the option, the value, what is allowed; "" for any other error."""
+    """What the parser's error about a numeric option means: the option, the value, what is allowed;
+    "" for any other error."""
     option = getattr(error, "param", None)
     kind = getattr(option, "type", option)  # older versions of typer keep bounds in the type
     low, high = getattr(kind, "min", None), getattr(kind, "max", None)
@@ -85,7 +104,9 @@ def out_of_bounds(error: BaseException) -> str:
     if low is None or high is None or not names:
         return ""
     cause = error.__cause__
-    found = cause.errors()[0].get("input") if cause is not None and hasattr(cause, "errors") else None
+    found = (
+        cause.errors()[0].get("input") if cause is not None and hasattr(cause, "errors") else None
+    )
     if found is None:
         found = str(error).split(" is ")[0].strip("' ")
     what = "a whole number" if isinstance(low, int) else "a number"
@@ -93,7 +114,8 @@ def out_of_bounds(error: BaseException) -> str:
 
 
 class _Aside:
-    """Standard output while a command works that promised one JSON object: what others print goes to standard error."""
+    """Standard output while a command works that promised one JSON object: what others print goes
+    to standard error."""
 
     def __init__(self, answers: TextIO, rest: TextIO) -> None:
         self.answers, self._rest = answers, rest

@@ -1,4 +1,5 @@
-"""`archsmith doctor`: what this machine and installation can do, and what is wrong with it, each with its remedy."""
+"""`archsmith doctor`: what this machine and installation can do, and what is wrong with it, each
+with its remedy."""
 
 from __future__ import annotations
 
@@ -17,9 +18,22 @@ from archsmith._internal.hardware import cpu_name, physical_cores
 from archsmith._version import __version__
 
 _NEEDED = (
-    "torch", "numpy", "pillow", "pydantic", "typer", "rich", "jinja2", "plotly", "safetensors", "onnx", "onnxscript",
-    "onnxruntime", "pymoo", "scikit-learn", "psutil",
-)  # fmt: skip
+    "torch",
+    "numpy",
+    "pillow",
+    "pydantic",
+    "typer",
+    "rich",
+    "jinja2",
+    "plotly",
+    "safetensors",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "pymoo",
+    "scikit-learn",
+    "psutil",
+)
 _OPTIONAL = {
     "pyarrow": "parquet files (pip install 'archsmith[data]')",
     "lightgbm": "faster gradient-boosted predictors (pip install 'archsmith[boosting]')",
@@ -29,9 +43,18 @@ _FREE_GIB = 2.0
 
 def examine() -> dict[str, Any]:
     """Facts, and checks: {"name", "ok", "text"}; a check that is not ok says what to do."""
-    checks = [_python(), *(_package(name) for name in _NEEDED), *(_extra(n, why) for n, why in _OPTIONAL.items())]
+    checks = [
+        _python(),
+        *(_package(name) for name in _NEEDED),
+        *(_extra(n, why) for n, why in _OPTIONAL.items()),
+    ]
     checks += [_torch(), *_vision(), _runtime(), _disk(Path.cwd())]
-    facts = {"archsmith": __version__, "python": platform.python_version(), "platform": platform.platform(), **_cores()}
+    facts = {
+        "archsmith": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **_cores(),
+    }
     return {"facts": facts, "checks": checks}
 
 
@@ -41,13 +64,19 @@ def _check(name: str, ok: bool, text: str) -> dict[str, Any]:
 
 def _python() -> dict[str, Any]:
     ok = sys.version_info >= (3, 10)
-    return _check("python", ok, platform.python_version() + ("" if ok else "; archsmith needs 3.10 or newer"))
+    return _check(
+        "python", ok, platform.python_version() + ("" if ok else "; archsmith needs 3.10 or newer")
+    )
 
 
 def _cores() -> dict[str, Any]:
     import psutil
 
-    return {"cpu": cpu_name(), "cores": physical_cores(), "memory_gib": round(psutil.virtual_memory().total / 2**30, 1)}
+    return {
+        "cpu": cpu_name(),
+        "cores": physical_cores(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+    }
 
 
 def _package(name: str) -> dict[str, Any]:
@@ -59,30 +88,49 @@ def _package(name: str) -> dict[str, Any]:
 
 def _extra(name: str, why: str) -> dict[str, Any]:
     found = importlib.util.find_spec(name) is not None
-    return _check(name, True, metadata.version(name) if found else f"not installed; only needed for {why}")
+    return _check(
+        name, True, metadata.version(name) if found else f"not installed; only needed for {why}"
+    )
 
 
 def _torch() -> dict[str, Any]:
     try:
         import torch
     except Exception as error:
-        return _check("torch import", False, f"import torch fails ({type(error).__name__}: {error}); reinstall torch")
-    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none: training runs on the CPU"
+        return _check(
+            "torch import",
+            False,
+            f"import torch fails ({type(error).__name__}: {error}); reinstall torch",
+        )
+    device = (
+        torch.cuda.get_device_name(0)
+        if torch.cuda.is_available()
+        else ("none: training runs on the CPU")
+    )
     return _check("accelerator", True, device)
 
 
 def _vision() -> list[dict[str, Any]]:
-    """torchvision and timm are never needed; beside a CPU-only torch the registry's builds fail to import, so say so."""
+    """torchvision and timm are never needed; beside a CPU-only torch the registry's builds fail to
+    import, so say so."""
     found = []
     for name in ("torchvision", "timm"):
         if importlib.util.find_spec(name) is None:
             continue
-        done = subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, text=True, check=False)
-        reason = done.stderr.strip().splitlines()[-1] if done.returncode and done.stderr.strip() else ""
-        text = metadata.version(name) if done.returncode == 0 else (
-            f"does not import beside this torch ({reason}); archsmith does not need it. "
-            "For your own use install the build from the same index as torch"
-        )  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", f"import {name}"], capture_output=True, text=True, check=False
+        )
+        reason = (
+            done.stderr.strip().splitlines()[-1] if done.returncode and done.stderr.strip() else ""
+        )
+        text = (
+            metadata.version(name)
+            if done.returncode == 0
+            else (
+                f"does not import beside this torch ({reason}); archsmith does not need it. "
+                "For your own use install the build from the same index as torch"
+            )
+        )
         found.append(_check(name, True, text))
     return found
 
@@ -91,7 +139,11 @@ def _runtime() -> dict[str, Any]:
     try:
         import onnxruntime
     except Exception as error:
-        return _check("onnxruntime import", False, f"fails ({error}); pip install --force-reinstall onnxruntime")
+        return _check(
+            "onnxruntime import",
+            False,
+            f"fails ({error}); pip install --force-reinstall onnxruntime",
+        )
     return _check("onnxruntime providers", True, ", ".join(onnxruntime.get_available_providers()))
 
 
@@ -101,9 +153,18 @@ def _disk(folder: Path) -> dict[str, Any]:
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
     except OSError as error:
-        return _check("disk", False, f"cannot write in {folder} ({error.strerror}); run from another folder, or give --out")
+        return _check(
+            "disk",
+            False,
+            f"cannot write in {folder} ({error.strerror}); run from another folder, or give --out",
+        )
     ok = free >= _FREE_GIB
-    return _check("disk", ok, f"{free:.1f} GiB free in {os.fspath(folder)}" + ("" if ok else "; make room for checkpoints"))
+    return _check(
+        "disk",
+        ok,
+        f"{free:.1f} GiB free in "
+        f"{os.fspath(folder)}" + ("" if ok else "; make room for checkpoints"),
+    )
 
 
 def text(found: dict[str, Any]) -> str:

@@ -6,6 +6,17 @@ from archsmith.data.parts import Part, Resident, Streamed, batches, chosen, orde
 from archsmith.data.split import Split
 
 __all__ = [
-    "Augment", "Data", "Part", "Resident", "Seen", "Sizing", "Split", "Streamed",
-    "batches", "chosen", "load", "ordered", "suggest",
-]  # fmt: skip
+    "Augment",
+    "Data",
+    "Part",
+    "Resident",
+    "Seen",
+    "Sizing",
+    "Split",
+    "Streamed",
+    "batches",
+    "chosen",
+    "load",
+    "ordered",
+    "suggest",
+]

@@ -1,6 +1,8 @@
-"""Augmentation as batched tensor operations on the device of the images, every draw from a passed generator.
+"""Augmentation as batched tensor operations on the device of the images, every draw from a passed
+generator.
 
-The draws are made on the CPU, a few numbers an image, so that a seed gives the same pictures on every device.
+The draws are made on the CPU, a few numbers an image, so that a seed gives the same pictures on
+every device.
 """
 
 from __future__ import annotations
@@ -19,7 +21,15 @@ from archsmith.errors import UserError
 
 # RandAugment (Cubuk et al. 2020, table 6) without Equalize, which needs a histogram of every image
 GEOMETRIC = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
-COLOR = ("brightness", "contrast", "saturation", "sharpness", "solarize", "posterize", "autocontrast")
+COLOR = (
+    "brightness",
+    "contrast",
+    "saturation",
+    "sharpness",
+    "solarize",
+    "posterize",
+    "autocontrast",
+)
 LEVELS = ("auto", "none", "mild", "strong")
 _OFTEN, _FEW = 75.0, 1000  # passes from which on the strong one is better, for up to so many images
 
@@ -28,11 +38,12 @@ _OFTEN, _FEW = 75.0, 1000  # passes from which on the strong one is better, for 
 class Augment:
     """What is done to a training image; the defaults do nothing.
 
-    crop: shifted by up to so many pixels, the border mirrored. flip: left and right swapped in half of the images. zoom: the
-    smallest share of the area that a random resized crop keeps, aspect 3/4 to 4/3 (1 = off). rotate: up to so many degrees
-    either way. operations: RandAugment-like operations an image, strength in 0..1. mixup: alpha of Beta(alpha, alpha) (Zhang et
-    al. 2018), labels become soft. erase: probability of a rectangle of 2 to 20 % of the area set to the training mean (Zhong et
-    al. 2020).
+    crop: shifted by up to so many pixels, the border mirrored. flip: left and right swapped in half
+    of the images. zoom: the smallest share of the area that a random resized crop keeps, aspect 3/4
+    to 4/3 (1 = off). rotate: up to so many degrees either way. operations: RandAugment-like
+    operations an image, strength in 0..1. mixup: alpha of Beta(alpha, alpha) (Zhang et al. 2018),
+    labels become soft. erase: probability of a rectangle of 2 to 20 % of the area set to the
+    training mean (Zhong et al. 2020).
     """
 
     crop: int = 0
@@ -45,14 +56,25 @@ class Augment:
     erase: float = 0.0
 
     def __post_init__(self) -> None:
-        limits = {"crop": 1e9, "zoom": 1, "rotate": 180, "operations": 10, "strength": 1, "mixup": 100, "erase": 1}
+        limits = {
+            "crop": 1e9,
+            "zoom": 1,
+            "rotate": 180,
+            "operations": 10,
+            "strength": 1,
+            "mixup": 100,
+            "erase": 1,
+        }
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name in limits and not 0 <= value <= limits[field.name]:
-                raise UserError(f"augmentation {field.name}={value}: allowed is 0 to {limits[field.name]:g}.")
+                raise UserError(
+                    f"augmentation {field.name}={value}: allowed is 0 to {limits[field.name]:g}."
+                )
         if self.zoom < 0.05:
             raise UserError(
-                f"augmentation zoom={self.zoom}: allowed is 0.05 to 1, the smallest share of the area that is kept."
+                f"augmentation zoom={self.zoom}: allowed is 0.05 to 1, the smallest share of the "
+                f"area that is kept."
             )
 
 
@@ -70,16 +92,19 @@ class Described(Protocol):
 
 
 def suggest(data: Described, level: str = "auto", *, passes: float = 0.0) -> Augment:
-    """Crop and flip for small images, a random resized crop from 65 pixels on; strong where each image is seen often.
+    """Crop and flip for small images, a random resized crop from 65 pixels on; strong where each
+    image is seen often.
 
-    level: "none" for nothing at all, "mild", "strong" for two RandAugment-like operations and erasing beside it, "auto" for one
-    of these two by `passes`, how often a training sees each image: the more images there are, the oftener
-    (results recipe-lr-x2-strong, strong-augmentation).
-    Whether to flip was decided while loading, from the images; `data.facts["flip"]` says why. Grey images that must not be
-    flipped are characters, mostly: shifting them by a pixel harms when there are only 8 (built-in digits, validation images:
-    beside rotation shifts have -1.6 +- 0.4, both together -1.9 +- 0.4 points (result recipe-digits-500-steps)). The slight
-    rotation itself made no difference there: without it +0.4 +- 0.5 points (result recipe-digits-500-steps), after 2,000 steps
-    +0.2 +- 0.2 (result recipe-digits-2000-steps); it is kept for sets where characters lean.
+    level: "none" for nothing at all, "mild", "strong" for two RandAugment-like operations and
+    erasing beside it, "auto" for one of these two by `passes`, how often a training sees each
+    image: the more images there are, the oftener (results recipe-lr-x2-strong,
+    strong-augmentation). Whether to flip was decided while loading, from the images;
+    `data.facts["flip"]` says why. Grey images that must not be flipped are characters, mostly:
+    shifting them by a pixel harms when there are only 8 (built-in digits, validation images: beside
+    rotation shifts have -1.6 +- 0.4, both together -1.9 +- 0.4 points (result
+    recipe-digits-500-steps)). The slight rotation itself made no difference there: without it +0.4
+    +- 0.5 points (result recipe-digits-500-steps), after 2,000 steps +0.2 +- 0.2 (result
+    recipe-digits-2000-steps); it is kept for sets where characters lean.
     """
     if level not in LEVELS:
         raise UserError(f"augmentation '{level}' is one of {', '.join(LEVELS)}")
@@ -96,7 +121,8 @@ def suggest(data: Described, level: str = "auto", *, passes: float = 0.0) -> Aug
 
 
 def _often(data: Described) -> float:
-    """75 passes up to a thousand training images; from there on with the fourth root of their number."""
+    """75 passes up to a thousand training images; from there on with the fourth root of their
+    number."""
     images = sum((data.facts.get("counts") or {}).get("train") or ())
     return _OFTEN * max(1.0, images / _FEW) ** 0.25
 
@@ -122,7 +148,8 @@ def shift_and_flip(augment: Augment, images: Tensor, generator: torch.Generator)
 
 
 def distort(augment: Augment, images: Tensor, generator: torch.Generator) -> Tensor:
-    """zoom, rotate and the operations: pixels 0..255 in, float32 0..255 out; the images themselves where nothing is asked."""
+    """zoom, rotate and the operations: pixels 0..255 in, float32 0..255 out; the images themselves
+    where nothing is asked."""
     geometric = augment.zoom < 1 or augment.rotate > 0
     if not geometric and not augment.operations:
         return images
@@ -133,7 +160,9 @@ def distort(augment: Augment, images: Tensor, generator: torch.Generator) -> Ten
         drawn = torch.randint(0, len(names) + 1, (count, augment.operations), generator=generator)
         picked.scatter_(1, drawn, 1.0)
     signs = _uniform(generator, count, len(names) + 1).lt(0.5) * 2.0 - 1.0
-    levels = {name: (picked * signs)[:, place] * augment.strength for place, name in enumerate(names)}
+    levels = {
+        name: (picked * signs)[:, place] * augment.strength for place, name in enumerate(names)
+    }
     matrix = _matrix(augment, levels, count, generator)
     images = images.float()
     moved = (matrix != torch.eye(3)).flatten(1).any(dim=1)
@@ -142,7 +171,9 @@ def distort(augment: Augment, images: Tensor, generator: torch.Generator) -> Ten
         theta = matrix[moved, :2].to(images.device)
         part = images[where]
         grid = F.affine_grid(theta, list(part.shape), align_corners=False)
-        warped = F.grid_sample(part, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        warped = F.grid_sample(
+            part, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+        )
         images = images.index_copy(0, where, warped)
     for name in COLOR if augment.operations else ():
         if name in levels and levels[name].any():
@@ -153,9 +184,11 @@ def distort(augment: Augment, images: Tensor, generator: torch.Generator) -> Ten
     return images
 
 
-def blend(augment: Augment, x: Tensor, y: Tensor, classes: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """erase and mixup of normalized images; mixup makes y (B,) int64 to (B, classes) float32. What is wanted as numbers, y
-    float32, is mixed as it is, and not erased."""
+def blend(
+    augment: Augment, x: Tensor, y: Tensor, classes: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """erase and mixup of normalized images; mixup makes y (B,) int64 to (B, classes) float32. What
+    is wanted as numbers, y float32, is mixed as it is, and not erased."""
     count, _, height, width = x.shape
     if augment.erase > 0:
         draws = _uniform(generator, 5, count)
@@ -164,11 +197,14 @@ def blend(augment: Augment, x: Tensor, y: Tensor, classes: int, generator: torch
         tall, wide = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
         chosen = _uniform(generator, count).lt(augment.erase)
         inside = (
-            _between(draws[2] * (1 - tall), tall, height)[:, :, None] & _between(draws[3] * (1 - wide), wide, width)[:, None, :]
+            _between(draws[2] * (1 - tall), tall, height)[:, :, None]
+            & _between(draws[3] * (1 - wide), wide, width)[:, None, :]
         )
         x = x.masked_fill((inside & chosen[:, None, None])[:, None].to(x.device), 0.0)
     if augment.mixup > 0:
-        share = Random(int(torch.randint(0, 2**62, (), generator=generator))).betavariate(augment.mixup, augment.mixup)
+        share = Random(int(torch.randint(0, 2**62, (), generator=generator))).betavariate(
+            augment.mixup, augment.mixup
+        )
         partner = torch.randperm(count, generator=generator).to(x.device)
         hard = y if y.is_floating_point() else F.one_hot(y, classes).float()
         x = torch.lerp(x[partner], x, share).contiguous(memory_format=torch.channels_last)
@@ -181,7 +217,8 @@ def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
 
 
 def _mirrored(length: int, crop: int) -> Tensor:
-    """Indices -crop ... length + crop - 1 reflected into 0 ... length - 1, the edge not repeated."""
+    """Indices -crop ... length + crop - 1 reflected into 0 ... length - 1, the edge not
+    repeated."""
     index = torch.arange(-crop, length + crop).abs()
     return torch.where(index >= length, 2 * (length - 1) - index, index)
 
@@ -192,8 +229,11 @@ def _between(first: Tensor, share: Tensor, length: int) -> Tensor:
     return (centers >= first[:, None]) & (centers < (first + share)[:, None])
 
 
-def _matrix(augment: Augment, levels: dict[str, Tensor], count: int, generator: torch.Generator) -> Tensor:
-    """(B, 3, 3): from output to input coordinates in -1..1, zoom after rotation, shear and translation."""
+def _matrix(
+    augment: Augment, levels: dict[str, Tensor], count: int, generator: torch.Generator
+) -> Tensor:
+    """(B, 3, 3): from output to input coordinates in -1..1, zoom after rotation, shear and
+    translation."""
     one, zero = torch.ones(count), torch.zeros(count)
     angle = levels["rotate"] * math.radians(30)
     if augment.rotate > 0:
@@ -210,7 +250,10 @@ def _matrix(augment: Augment, levels: dict[str, Tensor], count: int, generator: 
         area = augment.zoom + (1 - augment.zoom) * draws[0]
         aspect = torch.exp((2 * draws[1] - 1) * math.log(4 / 3))
         wide, tall = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
-        zoom = _stacked((wide, zero, (1 - wide) * (2 * draws[2] - 1)), (zero, tall, (1 - tall) * (2 * draws[3] - 1)))
+        zoom = _stacked(
+            (wide, zero, (1 - wide) * (2 * draws[2] - 1)),
+            (zero, tall, (1 - tall) * (2 * draws[3] - 1)),
+        )
         matrix = zoom @ matrix
     return matrix
 

@@ -1,4 +1,5 @@
-"""Columns of a table by what they hold: image paths, labels, the part of each row, its group; and rows that name one file."""
+"""Columns of a table by what they hold: image paths, labels, the part of each row, its group; and
+rows that name one file."""
 
 from __future__ import annotations
 
@@ -13,25 +14,59 @@ from archsmith.errors import UserError, did_you_mean, printable, quoted
 PATH = ("path", "file_name", "filename", "file", "image_path", "image", "img_path")
 LABEL = ("label", "labels", "class", "target", "y")
 SPLIT = (
-    *("split", "part", "subset", "set", "partition", "phase", "usage", "purpose", "mode", "data_split", "dataset_split"),
-    *("split_name", "splitname", "data_set", "train_test", "traintest", "train_test_split", "set_name"),
+    *(
+        "split",
+        "part",
+        "subset",
+        "set",
+        "partition",
+        "phase",
+        "usage",
+        "purpose",
+        "mode",
+        "data_split",
+        "dataset_split",
+    ),
+    *(
+        "split_name",
+        "splitname",
+        "data_set",
+        "train_test",
+        "traintest",
+        "train_test_split",
+        "set_name",
+    ),
 )
-_LABEL_LIKE = re.compile(r"label|class|categor|target|species|breed|genus|(^|[^a-z])(y|tags?|kind)($|[^a-z])", re.IGNORECASE)
+_LABEL_LIKE = re.compile(
+    r"label|class|categor|target|species|breed|genus|(^|[^a-z])(y|tags?|kind)($|[^a-z])",
+    re.IGNORECASE,
+)
 
 _PART_LIKE = re.compile(
-    r"(^|[^a-z])(train|training|test|testing|val|valid|validation|split|fold|partition|subset)s?($|[^a-z])", re.IGNORECASE
+    r"(^|[^a-z])(train|training|test|testing|val|valid|validation|split|fold|partition|subset)s?($|[^a-z])",
+    re.IGNORECASE,
 )
 _SAYS_NOTHING = frozenset(("0", "1", "2", "3", "true", "false", "yes", "no", "y", "n"))  # as a part
 
-Spot = Callable[[int], str]  # row -> how a message says where it stands: "line 3", "row 2 of a.parquet"
+# row -> how a message says where it stands: "line 3", "row 2 of a.parquet"
+Spot = Callable[[int], str]
 
 
-def one_of(header: Sequence[str], known: Sequence[str], where: str, what: str) -> tuple[str, list[str]]:
-    """The column for something, and a remark where others may be meant; UserError for two of that name."""
+def one_of(
+    header: Sequence[str], known: Sequence[str], where: str, what: str
+) -> tuple[str, list[str]]:
+    """The column for something, and a remark where others may be meant; UserError for two of that
+    name."""
     name = _column(header, known, where, what)
     if sum(other.lower() == name.lower() for other in header) > 1:
-        raise UserError(f"{where} has several columns {quoted(name)}; rename all but the one with {what}.")
-    others = [other for other in header if other != name and (other.lower() in known or (known is LABEL and label_like(other)))]
+        raise UserError(
+            f"{where} has several columns {quoted(name)}; rename all but the one with {what}."
+        )
+    others = [
+        other
+        for other in header
+        if other != name and (other.lower() in known or (known is LABEL and label_like(other)))
+    ]
     rest = ", ".join(quoted(other) for other in others)
     return name, [f"{what} come from column {quoted(name)}; not used: {rest}"] if others else []
 
@@ -47,7 +82,10 @@ def _column(header: Iterable[str], known: Sequence[str], where: str, what: str) 
     for name in known:
         if name in lowered:
             return lowered[name]
-    raise UserError(f"{where} has no column for {what}; it has {_some(header)}; name the column {quoted(known[0])}.")
+    raise UserError(
+        f"{where} has no column for {what}; it has {_some(header)}; name the column "
+        f"{quoted(known[0])}."
+    )
 
 
 def _some(names: Iterable[str]) -> str:
@@ -62,7 +100,7 @@ def optional(header: Iterable[str], known: Sequence[str]) -> str | None:
     return next((lowered[name] for name in known if name in lowered), None)
 
 
-# ---------------------------------------------------------------------------------------------------------- parts and groups
+# ------------------------------------------------------------------------------- parts and groups
 
 
 def declared(columns: Mapping[str, list[Any]], where: str, spot: Spot) -> list[str] | None:
@@ -74,45 +112,64 @@ def declared(columns: Mapping[str, list[Any]], where: str, spot: Spot) -> list[s
     for row, value in enumerate(columns[name]):
         if isinstance(value, int | float) or str(value).strip().lower() in _SAYS_NOTHING:
             raise UserError(
-                f"{where}, {spot(row)}, column {quoted(name)}: {value} does not say which part it is; write "
+                f"{where}, {spot(row)}, column {quoted(name)}: {value} does not say which part it "
+                f"is; write "
                 f"{', '.join(PARTS)} into that column, or drop it to have the split made."
             )
-        found.append(part_name("" if value is None else value, f"{where}, {spot(row)}, column {quoted(name)}"))
+        found.append(
+            part_name(
+                "" if value is None else value, f"{where}, {spot(row)}, column {quoted(name)}"
+            )
+        )
     return found
 
 
 def split_column(columns: Mapping[str, list[Any]]) -> str | None:
     """By its name, or by what stands in it; never the column of the paths or of the labels."""
-    known = [name for name in SPLIT if (found := optional(columns, (name,))) and _parts(columns[found])]
+    known = [
+        name for name in SPLIT if (found := optional(columns, (name,))) and _parts(columns[found])
+    ]
     free = [name for name in columns if name.lower() not in (*PATH, *LABEL)]
     others = [name for name in free if len(_parts(columns[name])) > 1]
     return optional(columns, (*known[:1], *SPLIT[:3])) or next(iter(others), None)
 
 
-def split_note(columns: Mapping[str, list[Any]], header: Iterable[str], also: Sequence[str | None] = ()) -> list[str]:
-    """Remarks on a column with another name than split that was taken for it, and on those of all in the header that are named
-    for parts and were not. also: columns that were taken for something else."""
+def split_note(
+    columns: Mapping[str, list[Any]], header: Iterable[str], also: Sequence[str | None] = ()
+) -> list[str]:
+    """Remarks on a column with another name than split that was taken for it, and on those of all
+    in the header that are named for parts and were not. also: columns that were taken for something
+    else."""
     name = split_column(columns)
     left = [other for other in header if other not in (name, *also) and _PART_LIKE.search(other)]
-    notes = [] if name is None or name.lower() in SPLIT[:3] else [f"column {quoted(name)} was taken for the given split"]
+    notes = (
+        []
+        if name is None or name.lower() in SPLIT[:3]
+        else [f"column {quoted(name)} was taken for the given split"]
+    )
     if left:
         notes.append(
-            f"not taken for the given split: column {', '.join(map(quoted, left[:5]))}; one called split says it by name"
+            f"not taken for the given split: column {', '.join(map(quoted, left[:5]))}; one called "
+            f"split says it by name"
         )
     return notes
 
 
 def _parts(values: Iterable[Any]) -> set[str]:
-    """The parts that a column names, where each of its cells names one, train among them; else none."""
+    """The parts that a column names, where each of its cells names one, train among them; else
+    none."""
     found = {part_of(text) if (text := str(value or "").strip()) else None for value in values}
     return {part for part in found if part} if None not in found and "train" in found else set()
 
 
-def groups(columns: Mapping[str, list[Any]], keep: Sequence[int], group: str | None, where: str) -> list[str] | None:
+def groups(
+    columns: Mapping[str, list[Any]], keep: Sequence[int], group: str | None, where: str
+) -> list[str] | None:
     """The group of each image; an image without one is a group of its own."""
     if group is not None and group not in columns:
         raise UserError(
-            f"{where} has no column {quoted(group)} to group by{did_you_mean(group, columns)}; it has {_some(columns)}."
+            f"{where} has no column {quoted(group)} to group by{did_you_mean(group, columns)}; it "
+            f"has {_some(columns)}."
         )
     name = group or optional(columns, ("group",))
     if name is None:
@@ -120,7 +177,7 @@ def groups(columns: Mapping[str, list[Any]], keep: Sequence[int], group: str | N
     return [label_name(columns[name][row]) or f"row {row}" for row in keep]
 
 
-# -------------------------------------------------------------------------------------------------------------- the same file
+# ---------------------------------------------------------------------------------- the same file
 
 
 def repeated(
@@ -131,8 +188,8 @@ def repeated(
     spot: Spot,
     where: str,
 ) -> tuple[set[int], list[str]]:
-    """Rows whose file came before, by whatever path, and a remark on them; with another label or in another part that is an
-    error. files: row -> path of its file."""
+    """Rows whose file came before, by whatever path, and a remark on them; with another label or in
+    another part that is an error. files: row -> path of its file."""
     seen: dict[str, int] = {}
     found: dict[int, int] = {}
     folders: dict[str, str] = {}
@@ -144,8 +201,10 @@ def repeated(
         for what, values in (("labels", labels), ("splits", parts)):
             if values is not None and values[first] != values[row]:
                 raise UserError(
-                    f"{where}: {quoted(file, 150)}{as_well} has two {what}, {quoted(values[first])} ({spot(first)}) and "
-                    f"{quoted(values[row])} ({spot(row)}); keep one row per image (images of several classes at once "
+                    f"{where}: {quoted(file, 150)}{as_well} has two {what}, "
+                    f"{quoted(values[first])} ({spot(first)}) and "
+                    f"{quoted(values[row])} ({spot(row)}); keep one row per image (images of "
+                    f"several classes at once "
                     "are not supported)."
                 )
         found[row] = first

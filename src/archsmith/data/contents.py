@@ -21,8 +21,9 @@ _CHUNK = 64
 
 
 class Contents:
-    """The checksums of a listing's images. Where they are files, `open` takes the checksum of what it decodes, and `digests`
-    reads the files that were not opened: so each is read whole once, whether the pixels stay in memory or not."""
+    """The checksums of a listing's images. Where they are files, `open` takes the checksum of what
+    it decodes, and `digests` reads the files that were not opened: so each is read whole once,
+    whether the pixels stay in memory or not."""
 
     def __init__(self, listing: Listing) -> None:
         self._listing = listing
@@ -45,7 +46,9 @@ class Contents:
             return [str(pin) for pin in listing.pins]
         missing = [row for row in range(len(listing.paths)) if row not in self._found]
         chunks = [missing[first : first + _CHUNK] for first in range(0, len(missing), _CHUNK)]
-        with ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="contents") as pool:
+        with ThreadPoolExecutor(
+            threads or os.cpu_count() or 1, thread_name_prefix="contents"
+        ) as pool:
             for chunk, found in zip(chunks, pool.map(self._read, chunks), strict=True):
                 self._found.update(zip(chunk, found, strict=True))
         return [self._found[row] for row in range(len(listing.paths))]
@@ -57,10 +60,16 @@ class Contents:
 
 
 def data_hash(listing: Listing, digests: Sequence[str]) -> str:
-    """Over id, label, declared part, group and contents of every image, whatever their order and wherever they lie."""
+    """Over id, label, declared part, group and contents of every image, whatever their order and
+    wherever they lie."""
     declared = listing.declared or [""] * len(listing.ids)
     groups = listing.groups or [""] * len(listing.ids)
-    lines = sorted(f"{row}" for row in zip(listing.ids, map(str, listing.labels), declared, groups, digests, strict=True))
+    lines = sorted(
+        f"{row}"
+        for row in zip(
+            listing.ids, map(str, listing.labels), declared, groups, digests, strict=True
+        )
+    )
     return hashlib.sha256("\n".join(lines).encode("utf-8", "backslashreplace")).hexdigest()
 
 

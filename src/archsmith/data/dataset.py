@@ -1,4 +1,5 @@
-"""load: a folder, a CSV, parquet or npz file, or a built-in name becomes a Data with its split, statistics and caveats."""
+"""load: a folder, a CSV, parquet or npz file, or a built-in name becomes a Data with its split,
+statistics and caveats."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ _VALIDATED_IMAGES = 500  # that tell good networks apart
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of a set before its pixels are read: the suggested side, about how many images to train on, outputs."""
+    """What is known of a set before its pixels are read: the suggested side, about how many images
+    to train on, outputs."""
 
     suggested: int
     channels: int
@@ -44,14 +46,16 @@ class Seen:
     outputs: int
 
 
-Sizing = Callable[[Seen], tuple[int, "str | None"]]  # -> the side of the input, and what to say of it
+# -> the side of the input, and what to say of it
+Sizing = Callable[[Seen], tuple[int, "str | None"]]
 
 
 @dataclass(frozen=True)
 class Data:
-    """A set of images, split and ready. `size` is the side of the square network input, `mean` and `std` those of the
-    training pixels in 0..1, per channel; `task` is what is wanted of an image, `classes` are there where that is its class;
-    `facts` is what a report shows, plain JSON; `how` is how a picture becomes such an input."""
+    """A set of images, split and ready. `size` is the side of the square network input, `mean` and
+    `std` those of the training pixels in 0..1, per channel; `task` is what is wanted of an image,
+    `classes` are there where that is its class; `facts` is what a report shows, plain JSON; `how`
+    is how a picture becomes such an input."""
 
     name: str
     kind: str
@@ -87,16 +91,18 @@ def load(
 ) -> Data:
     """Read `source` whole, unreadable images set aside, and split it.
 
-    task: "classification", "regression" (labels are numbers, one or more with spaces between them; an npz file may have them
-    as (N, targets)) or "reconstruction" (of the image itself; labels are not read). test_share: 0.2, for the digits 0.3.
-    group: the column whose equal values must not be separated. classes_at: of a folder, the level of the class folders below it
-    (1: directly in it), where the tree alone does not say. split: what `Data.split.to_json()` gave, to get the same parts
-    again; then seed and shares are those of the saved split. val_share: default `share_to_validate`. size: of the square input,
-    or what decides it (`Sizing`). fit: auto, crop, pad or squeeze, how pictures become square. flip: auto, yes or no, whether
-    training mirrors images. before: the facts of an earlier load of the same set, whose "preprocessing", "flip" and "goal" are
-    kept to.
-    memory_limit_bytes: above so many bytes of pixels the images are not kept but decoded when needed (default: half of the free
-    memory, at most 8 GiB). threads: for reading, default one a core. UserError for whatever is wrong with the source.
+    task: "classification", "regression" (labels are numbers, one or more with spaces between them;
+    an npz file may have them as (N, targets)) or "reconstruction" (of the image itself; labels are
+    not read). test_share: 0.2, for the digits 0.3. group: the column whose equal values must not be
+    separated. classes_at: of a folder, the level of the class folders below it (1: directly in it),
+    where the tree alone does not say. split: what `Data.split.to_json()` gave, to get the same
+    parts again; then seed and shares are those of the saved split. val_share: default
+    `share_to_validate`. size: of the square input, or what decides it (`Sizing`). fit: auto, crop,
+    pad or squeeze, how pictures become square. flip: auto, yes or no, whether training mirrors
+    images. before: the facts of an earlier load of the same set, whose "preprocessing", "flip" and
+    "goal" are kept to. memory_limit_bytes: above so many bytes of pixels the images are not kept
+    but decoded when needed (default: half of the free memory, at most 8 GiB). threads: for reading,
+    default one a core. UserError for whatever is wrong with the source.
     """
     limit_bytes = _memory_limit() if memory_limit_bytes is None else memory_limit_bytes
     listing = listing_of(source, group, limit_bytes, task, classes_at=classes_at)
@@ -109,12 +115,15 @@ def load(
     headers = scan.headers(listing, [i for i, label in enumerate(labels) if label >= 0], threads)
     if not headers:
         raise UserError(
-            f"{shown(source)}: not one image can be read; the first: {listing.unreadable[0][0]}: {listing.unreadable[0][1]}."
+            f"{shown(source)}: not one image can be read; the first: {listing.unreadable[0][0]}: "
+            f"{listing.unreadable[0][1]}."
         )
     to_train = listing.declared.count("train") if listing.declared else None
     if val_share is None:
         val_share = share_to_validate(len(headers) if to_train is None else to_train)
-    how, preprocessing = decide(listing, headers, fit=fit, threads=threads, before=before.get("preprocessing"))
+    how, preprocessing = decide(
+        listing, headers, fit=fit, threads=threads, before=before.get("preprocessing")
+    )
     channels = 1 if all(header.grey for header in headers.values()) else 3
     if isinstance(size, int):
         side = size
@@ -123,9 +132,29 @@ def load(
         outputs = len(classes) or (1 if values is None else values.shape[1])
         suggested = _suggested(list(headers.values()), how.fit, listing)
         side = _sized(size, Seen(suggested, channels, max(1, count), outputs), listing)
-    pictures = _pictures(listing, headers, contents, side=side, channels=channels, how=how, threads=threads, most=limit_bytes)
-    asked = _Asked(source, task, seed=seed, val_share=val_share, test_share=test_share, saved=saved, flip=flip, before=before)
-    known = _Known(classes, labels, values=values, headers=headers, digests=contents.digests(threads))
+    pictures = _pictures(
+        listing,
+        headers,
+        contents,
+        side=side,
+        channels=channels,
+        how=how,
+        threads=threads,
+        most=limit_bytes,
+    )
+    asked = _Asked(
+        source,
+        task,
+        seed=seed,
+        val_share=val_share,
+        test_share=test_share,
+        saved=saved,
+        flip=flip,
+        before=before,
+    )
+    known = _Known(
+        classes, labels, values=values, headers=headers, digests=contents.digests(threads)
+    )
     return _assembled(asked, pictures, known, preprocessing)
 
 
@@ -145,7 +174,8 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of every image of the listing: its class or values, its header, the hash of its file."""
+    """What is known of every image of the listing: its class or values, its header, the hash of its
+    file."""
 
     classes: tuple[str, ...]
     labels: np.ndarray
@@ -157,7 +187,8 @@ class _Known:
 def _assembled(asked: _Asked, pictures: _Pictures, known: _Known, preprocessing: Any) -> Data:
     """Splits what was read and says what is to be said of it."""
     listing, kept, classes, values = pictures.listing, pictures.kept, known.classes, known.values
-    hashed = data_hash(listing, known.digests)  # of the listing as it was read: the split may forget declared parts
+    # of the listing as it was read: the split may forget declared parts
+    hashed = data_hash(listing, known.digests)
     labels, strata = _strata(asked, pictures, known)
     saved, rows = _divided(asked, listing, kept, labels, strata=strata)
     wanted, own = None, None
@@ -165,7 +196,15 @@ def _assembled(asked: _Asked, pictures: _Pictures, known: _Known, preprocessing:
         wanted, own = standardized(values[kept], rows["train"], listing.target)
     itself = asked.task == "reconstruction"
     parts = {
-        part: _part(pictures, rows[part], labels, names=saved.parts[part], classes=len(strata), wanted=wanted, itself=itself)
+        part: _part(
+            pictures,
+            rows[part],
+            labels,
+            names=saved.parts[part],
+            classes=len(strata),
+            wanted=wanted,
+            itself=itself,
+        )
         for part in PARTS
     }
     side, channels, (mean, std) = pictures.side, pictures.channels, _statistics(parts["train"])
@@ -183,10 +222,14 @@ def _assembled(asked: _Asked, pictures: _Pictures, known: _Known, preprocessing:
     ids, files = [listing.ids[row] for row in kept], [known.digests[row].encode() for row in kept]
     facts["duplicates"] = copies(pictures.pixels, labels, rows=rows, ids=ids, digests=files)
     facts["preprocessing"] = preprocessing
-    facts["flip"] = asked.before.get("flip") or left_and_right(parts["train"], parts["val"], classes, asked=asked.flip)
+    facts["flip"] = asked.before.get("flip") or left_and_right(
+        parts["train"], parts["val"], classes, asked=asked.flip
+    )
     old = asked.before.get("goal")
     mirrors = old.get("mirrors", False) if old else facts["flip"]["suggested"]
-    task = own or (Classification(classes, mirrors) if classes else Reconstruction(channels, side, mean, std))
+    task = own or (
+        Classification(classes, mirrors) if classes else Reconstruction(channels, side, mean, std)
+    )
     facts["goal"] = to_json(task)
     facts["notes"] += masks_beside(listing, kept.tolist())
     advise(facts, listing, mean)
@@ -208,19 +251,23 @@ def _assembled(asked: _Asked, pictures: _Pictures, known: _Known, preprocessing:
 
 
 def _strata(asked: _Asked, pictures: _Pictures, known: _Known) -> tuple[np.ndarray, Sequence[str]]:
-    """Labels (n,) of the images that were read, and the names of what each part of a split gets its share of."""
+    """Labels (n,) of the images that were read, and the names of what each part of a split gets its
+    share of."""
     labels = known.labels[pictures.kept]
     if asked.task == "classification":
         check_classes(labels, known.classes, pictures.listing)
         return labels, known.classes
     values = None if known.values is None else known.values[pictures.kept, 0]
     labels = strata_by_value(values, len(pictures.kept))
-    return labels, [f"{share + 1} of {labels.max() + 1} by value" for share in range(labels.max() + 1)]
+    return labels, [
+        f"{share + 1} of {labels.max() + 1} by value" for share in range(labels.max() + 1)
+    ]
 
 
 @dataclass(frozen=True)
 class _Pictures:
-    """The images that can be read: their rows in the listing, and their pixels (n, C, side, side) where memory holds them."""
+    """The images that can be read: their rows in the listing, and their pixels (n, C, side, side)
+    where memory holds them."""
 
     listing: Listing
     kept: np.ndarray
@@ -267,7 +314,9 @@ def _divided(
 ) -> tuple[Split, Mapping[str, np.ndarray]]:
     """The split, that of before where there is one, and the rows of `kept` that each part has."""
     if listing.declared and len(set(listing.declared)) == 1:
-        listing.notes.append(f"all images are declared as {listing.declared[0]}: taken as not split")
+        listing.notes.append(
+            f"all images are declared as {listing.declared[0]}: taken as not split"
+        )
         listing.declared = None
     ids = [listing.ids[row] for row in kept]
     if asked.saved is not None:
@@ -320,14 +369,18 @@ def _memory_limit() -> int:
     free = psutil.virtual_memory().available
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     with contextlib.suppress(OSError, ValueError):  # a container may have less than the machine
-        free = min(free, int(limit.read_text(encoding="utf-8")) - int(used.read_text(encoding="utf-8")))
+        free = min(
+            free, int(limit.read_text(encoding="utf-8")) - int(used.read_text(encoding="utf-8"))
+        )
     return max(min(free // 2, 8 * _GIB), 0)
 
 
 def share_to_validate(images: int) -> float:
-    """The share of so many images, a given test part not among them, that is kept for validation where nobody says.
+    """The share of so many images, a given test part not among them, that is kept for validation
+    where nobody says.
 
-    15 %, but of many images no more than tell good networks apart: 500, and 5 % from 10,000 on. Others are for training.
+    15 %, but of many images no more than tell good networks apart: 500, and 5 % from 10,000 on.
+    Others are for training.
     """
     return max(_VALIDATED_LEAST, min(_VALIDATED, _VALIDATED_IMAGES / max(1, images)))
 
@@ -338,16 +391,18 @@ def _check_request(size: int | None, val_share: float | None, test_share: float)
     cut = _VALIDATED if val_share is None else val_share
     if not (0 < cut < 1 and 0 < test_share < 1 and cut + test_share < 0.95):
         raise UserError(
-            f"shares of {cut} for validation (--val-share) and {test_share} for test (--test-share): each must be "
+            f"shares of {cut} for validation (--val-share) and {test_share} for test "
+            f"(--test-share): each must be "
             "above 0, both together below 0.95."
         )
 
 
 def _suggested(headers: Sequence[scan.Header], fit: str, listing: Listing) -> int:
-    """The median side of the square that holds what is seen, up to 224; where sizes differ a multiple of 8 (below 64) or 32.
+    """The median side of the square that holds what is seen, up to 224; where sizes differ a
+    multiple of 8 (below 64) or 32.
 
-    Seen is the central square, whose side is the shorter one; or all of the image: stretched to a square of equal area, or in
-    one that is as long as its longer side.
+    Seen is the central square, whose side is the shorter one; or all of the image: stretched to a
+    square of equal area, or in one that is as long as its longer side.
     """
     own = {
         "crop": lambda header: min(header.width, header.height),
@@ -365,17 +420,25 @@ def _suggested(headers: Sequence[scan.Header], fit: str, listing: Listing) -> in
 
 
 def _statistics(train: Part) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel in 0..1: of all training images in memory, of 2,000 when streamed."""
+    """Mean and standard deviation of each channel in 0..1: of all training images in memory, of
+    2,000 when streamed."""
     count = len(train)
-    picked = np.arange(count) if train.resident else np.unique(np.linspace(0, count - 1, 2000).astype(np.int64))
+    picked = (
+        np.arange(count)
+        if train.resident
+        else np.unique(np.linspace(0, count - 1, 2000).astype(np.int64))
+    )
     histogram: np.ndarray | None = None
     for first in range(0, len(picked), 1024):
         images = train.images(picked[first : first + 1024]).numpy()
-        rows = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
+        rows = np.stack(
+            [np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])]
+        )
         histogram = rows if histogram is None else histogram + rows
     assert histogram is not None
     values = np.arange(256) / 255
     mean = histogram @ values / histogram.sum(axis=1)
     variance = histogram @ values**2 / histogram.sum(axis=1) - mean**2
-    std = np.sqrt(np.maximum(variance, (1 / 255) ** 2))  # a channel without any contrast stays finite
+    # a channel without any contrast stays finite
+    std = np.sqrt(np.maximum(variance, (1 / 255) ** 2))
     return tuple(round(float(v), 6) for v in mean), tuple(round(float(v), 6) for v in std)

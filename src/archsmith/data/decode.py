@@ -1,8 +1,10 @@
-"""From an image file to the pixels a network sees: pillow and numpy only, so that a shipped predict.py can repeat it exactly.
+"""From an image file to the pixels a network sees: pillow and numpy only, so that a shipped
+predict.py can repeat it exactly.
 
-Order of the steps: refuse what is no regular file, no format of pictures, or a bomb; let a JPEG decode at a reduced scale that
-is still at least twice the wanted size; turn by the EXIF orientation; more than 8 bits a channel to 8 bits, by the scale of the
-set; lay transparency over white; grey or RGB; a square, as `Preprocessing.fit` says, resized with the bilinear (area-weighted
+Order of the steps: refuse what is no regular file, no format of pictures, or a bomb; let a JPEG
+decode at a reduced scale that is still at least twice the wanted size; turn by the EXIF
+orientation; more than 8 bits a channel to 8 bits, by the scale of the set; lay transparency over
+white; grey or RGB; a square, as `Preprocessing.fit` says, resized with the bilinear (area-weighted
 when shrinking) filter of pillow.
 """
 
@@ -20,7 +22,22 @@ from PIL import Image
 MAX_PIXELS = 89_478_485  # where pillow begins to warn of a decompression bomb
 GREY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 # pictures only: pillow knows more, and opens EPS by running Ghostscript
-FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "TGA", "ICO", "AVIF", "PCX", "SGI")
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "BMP",
+    "DIB",
+    "GIF",
+    "WEBP",
+    "TIFF",
+    "PPM",
+    "JPEG2000",
+    "TGA",
+    "ICO",
+    "AVIF",
+    "PCX",
+    "SGI",
+)
 FITS = ("crop", "pad", "squeeze")
 PAD = 128  # the grey around a picture that does not fill the square
 UNIT_SLACK = 0.05  # floats may pass 0 and 1 by so much: rounding, or a filter that overshoots
@@ -33,15 +50,21 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 class Preprocessing(NamedTuple):
     """What a set of images decided once for every picture, also for those that come later.
 
-    fit: how a picture that is not square becomes so: its central square ("crop"), all of it between grey bars ("pad"), or all
-    of it, stretched ("squeeze"). integers, floats: of pictures with more than 8 bits a channel, the values that become 0 and
-    255; the defaults are what such files mean by themselves.
+    fit: how a picture that is not square becomes so: its central square ("crop"), all of it between
+    grey bars ("pad"), or all of it, stretched ("squeeze"). integers, floats: of pictures with more
+    than 8 bits a channel, the values that become 0 and 255; the defaults are what such files mean
+    by themselves.
     """
 
     fit: str = "crop"
@@ -50,24 +73,38 @@ class Preprocessing(NamedTuple):
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in self._asdict().items()}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self._asdict().items()
+        }
 
     @staticmethod
     def of(document: Mapping[str, Any] | None) -> Preprocessing:
         """From JSON; what is not said is the default."""
         said = {**PLAIN.document(), **(document or {})}
         (first, last), (low, high) = said["integers"], said["floats"]
-        return Preprocessing(str(said["fit"]), (float(first), float(last)), (float(low), float(high)))
+        return Preprocessing(
+            str(said["fit"]), (float(first), float(last)), (float(low), float(high))
+        )
 
 
 PLAIN = Preprocessing()
 
 
-def decode(source: str | Path | IO[bytes] | Image.Image, channels: int, size: int, how: Preprocessing = PLAIN) -> np.ndarray:
-    """uint8 pixels of shape (channels, size, size); channels is 1 (grey) or 3 (RGB). Any error of pillow passes through."""
+def decode(
+    source: str | Path | IO[bytes] | Image.Image,
+    channels: int,
+    size: int,
+    how: Preprocessing = PLAIN,
+) -> np.ndarray:
+    """uint8 pixels of shape (channels, size, size); channels is 1 (grey) or 3 (RGB). Any error of
+    pillow passes through."""
     with source if isinstance(source, Image.Image) else open_picture(source) as image:
         if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS} that are accepted")
+            raise ValueError(
+                f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS} "
+                f"that are accepted"
+            )
         image.draft(None, (2 * size, 2 * size))  # changes nothing but JPEG
         image.load()
         picture = flatten(upright(image), how).convert("L" if channels == 1 else "RGB")
@@ -76,13 +113,15 @@ def decode(source: str | Path | IO[bytes] | Image.Image, channels: int, size: in
 
 
 def open_picture(source: str | Path | IO[bytes]) -> Image.Image:
-    """The picture, not yet decoded. OSError for what is no regular file: opening a pipe would wait for ever."""
+    """The picture, not yet decoded. OSError for what is no regular file: opening a pipe would wait
+    for ever."""
     if isinstance(source, str | Path):
         mode = os.stat(source).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise OSError(f"{_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")
     Image.init()
-    return Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])  # a pillow may be built without some
+    # a pillow may be built without some
+    return Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
 def square(picture: Image.Image, size: int, fit: str) -> Image.Image:
@@ -100,7 +139,9 @@ def square(picture: Image.Image, size: int, fit: str) -> Image.Image:
         raise ValueError(f"fit {fit!r} is not one of {', '.join(FITS)}")
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
-    return picture.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+    return picture.resize(
+        (size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
+    )
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -127,7 +168,8 @@ def deep(mode: str) -> str:
 
 
 def flatten(image: Image.Image, how: Preprocessing) -> Image.Image:
-    """8 bits a channel, no transparency: deeper pictures by the scale of the set, alpha over white."""
+    """8 bits a channel, no transparency: deeper pictures by the scale of the set, alpha over
+    white."""
     kind = deep(image.mode)
     if kind:
         low, high = how.floats if kind == "floats" else how.integers
@@ -143,22 +185,30 @@ def flatten(image: Image.Image, how: Preprocessing) -> Image.Image:
 
 
 def to_bytes(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """uint8 of the same shape: low becomes 0, high 255, what lies beyond is cut, NaN counts as low."""
+    """uint8 of the same shape: low becomes 0, high 255, what lies beyond is cut, NaN counts as
+    low."""
     values = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
     return np.clip(np.rint((values - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
 
 
 def strange(values: np.ndarray, low: float, high: float, floats: bool) -> str:
-    """Why these values cannot be of the scale low..high: read by it the picture would be white or black. "" where they can."""
+    """Why these values cannot be of the scale low..high: read by it the picture would be white or
+    black. "" where they can."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return "no value in it is a number"
     least, most, span = float(finite.min()), float(finite.max()), high - low
     beyond = np.count_nonzero((finite > high + span) | (finite < low - span))
     edge = 1 + UNIT_SLACK
-    tiny = floats and span >= 64 and -edge <= least < most <= edge and bool((finite != np.rint(finite)).any())
+    tiny = (
+        floats
+        and span >= 64
+        and -edge <= least < most <= edge
+        and bool((finite != np.rint(finite)).any())
+    )
     if tiny or beyond > finite.size // 100:
         return (
-            f"it holds values from {least:g} to {most:g}, where those of this set go from {low:g} to {high:g}; scale it alike"
+            f"it holds values from {least:g} to {most:g}, where those of this set go from {low:g} "
+            f"to {high:g}; scale it alike"
         )
     return ""

@@ -1,4 +1,5 @@
-"""What a report says of a set of images: counts and sizes, copies across its parts, remarks on what may mislead."""
+"""What a report says of a set of images: counts and sizes, copies across its parts, remarks on what
+may mislead."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ def copies(
     ids: Sequence[str],
     digests: Sequence[bytes],
 ) -> dict[str, Any]:
-    """Copies of an image in several parts: of its pixels where they are in memory, else of its file."""
+    """Copies of an image in several parts: of its pixels where they are in memory, else of its
+    file."""
     if pixels is not None:
         return duplicates.across(pixels, labels, rows, ids)
     return duplicates.across_files(digests, labels, rows, ids)
@@ -43,10 +45,15 @@ def facts_of(
     hashed: str,
 ) -> dict[str, Any]:
     """What a report shows of a set, plain JSON: counts, sizes, the split, what was not read."""
-    held = {part: parts[part].labels if classes else np.zeros(len(parts[part]), np.int64) for part in PARTS}
+    held = {
+        part: parts[part].labels if classes else np.zeros(len(parts[part]), np.int64)
+        for part in PARTS
+    }
     counts = {part: np.bincount(held[part], minlength=len(classes)) for part in PARTS}
     total = np.sum(list(counts.values()), axis=0)
-    ordered = sorted(headers.values(), key=lambda header: (header.width * header.height, header.width))
+    ordered = sorted(
+        headers.values(), key=lambda header: (header.width * header.height, header.width)
+    )
     return {
         "name": source
         if isinstance(source, str) and listing.kind == "digits"
@@ -60,9 +67,15 @@ def facts_of(
         "size": side,
         "original_sizes": {
             name: [header.width, header.height]
-            for name, header in (("min", ordered[0]), ("median", ordered[len(ordered) // 2]), ("max", ordered[-1]))
+            for name, header in (
+                ("min", ordered[0]),
+                ("median", ordered[len(ordered) // 2]),
+                ("max", ordered[-1]),
+            )
         },
-        "unreadable": [{"path": name, "reason": reason} for name, reason in listing.unreadable[:_SHOWN]],
+        "unreadable": [
+            {"path": name, "reason": reason} for name, reason in listing.unreadable[:_SHOWN]
+        ],
         "split": {
             "sha256": split.sha256,
             "seed": split.seed,
@@ -82,31 +95,50 @@ def advise(facts: dict[str, Any], listing: Listing, mean: Sequence[float]) -> No
     notes = facts["notes"]
     found = facts["duplicates"]
     if listing.unreadable:
-        notes.append(f"{len(listing.unreadable)} of {len(listing.ids)} images could not be used and were skipped")
+        notes.append(
+            f"{len(listing.unreadable)} of {len(listing.ids)} images could not be used "
+            f"and were skipped"
+        )
     if found["exact"] or found["near"]:
         notes.append(
-            f"{found['exact']} exact and {found['near']} near copies of training or validation images in a later part: "
+            f"{found['exact']} exact and {found['near']} near copies of training or validation "
+            f"images in a later part: "
             "the result looks better than it is"
         )
     if not found["searched"]:
-        why = "the pictures are too small" if facts["size"] < duplicates.SMALLEST else "there are too many images"
+        why = (
+            "the pictures are too small"
+            if facts["size"] < duplicates.SMALLEST
+            else ("there are too many images")
+        )
         notes.append(f"near copies across the split were not looked for: {why}")
     if max(mean) < 0.03:
         notes.append(
-            "the images are nearly black; 16-bit files that hold 12-bit values, say, should be scaled to the full range"
+            "the images are nearly black; 16-bit files that hold 12-bit values, say, should be "
+            "scaled to the full range"
         )
     if found["conflicting"]:
         notes.append(f"{found['conflicting']} images occur several times with different labels")
     if facts["imbalance"] >= 3:
         notes.append(
-            f"the largest class has {facts['imbalance']:.3g} times the images of the smallest: look at balanced accuracy"
+            f"the largest class has {facts['imbalance']:.3g} times the images of the smallest: "
+            f"look at balanced accuracy"
         )
     for part in ("val", "test"):
-        absent = [name for name, count in zip(facts["classes"], facts["counts"][part], strict=False) if not count]
+        absent = [
+            name
+            for name, count in zip(facts["classes"], facts["counts"][part], strict=False)
+            if not count
+        ]
         if absent:
             notes.append(
-                f"no {part} image of {', '.join(printable(name, 60) for name in absent[:5])}{' ...' if len(absent) > 5 else ''}"
+                f"no {part} image of "
+                f"{', '.join(printable(name, 60) for name in absent[:5])}"
+                f"{' ...' if len(absent) > 5 else ''}"
             )
         total = sum(facts["counts"][part])
         if total < 200 and facts["classes"]:
-            notes.append(f"only {total} {part} images: accuracies are good to about {100 / total**0.5:.0f} points")
+            notes.append(
+                f"only {total} {part} images: accuracies are good to about "
+                f"{100 / total**0.5:.0f} points"
+            )

@@ -1,4 +1,5 @@
-"""A folder of images on disk: what lies in it, without what systems leave there, and the listing of its images."""
+"""A folder of images on disk: what lies in it, without what systems leave there, and the listing of
+its images."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ _SMALL = re.compile(r"[_\-. ]*(thumb(nail)?s?|previews?)[_\-. ]*", re.IGNORECASE
 
 @dataclass(frozen=True)
 class Folder:
-    """`images` and `others`: the paths of the files that lie directly in it; `folders`: those in it, in order."""
+    """`images` and `others`: the paths of the files that lie directly in it; `folders`: those in
+    it, in order."""
 
     name: str
     path: str
@@ -44,7 +46,11 @@ class Folder:
     @cached_property
     def files(self) -> tuple[str, ...]:
         """All files in and below it."""
-        return (*self.images, *self.others, *(path for folder in self.folders for path in folder.files))
+        return (
+            *self.images,
+            *self.others,
+            *(path for folder in self.folders for path in folder.files),
+        )
 
     @cached_property
     def filled(self) -> tuple[Folder, ...]:
@@ -53,8 +59,9 @@ class Folder:
 
 
 def list_folder(root: Path, labelled: bool = True, classes_at: int | None = None) -> Listing:
-    """Every image below the class folders of `root`; hidden and system folders are passed over, links are followed but never in
-    a circle. Which folders are classes and which parts of the data is decided by `layout.arrange`.
+    """Every image below the class folders of `root`; hidden and system folders are passed over,
+    links are followed but never in a circle. Which folders are classes and which parts of the data
+    is decided by `layout.arrange`.
 
     Not `labelled`: every image below `root`, or below its train, val and test.
     """
@@ -63,13 +70,19 @@ def list_folder(root: Path, labelled: bool = True, classes_at: int | None = None
     tree = _read(str(root), (), notes, system)
     found = arrange(tree, labelled, classes_at)
     if system:
-        names = sorted({os.path.basename(path) for path in system}, key=lambda name: (name.startswith("."), name.lower()))
+        names = sorted(
+            {os.path.basename(path) for path in system},
+            key=lambda name: (name.startswith("."), name.lower()),
+        )
         notes.append(
-            f"hidden, system and thumbnail folders were passed over: {', '.join(printable(name, 40) for name in names[:5])}"
+            f"hidden, system and thumbnail folders were passed over: "
+            f"{', '.join(printable(name, 40) for name in names[:5])}"
         )
     notes += found.notes
     if found.ignored:
-        shown = ", ".join(printable(os.path.relpath(path, tree.path), 60) for path in sorted(found.ignored)[:3])
+        shown = ", ".join(
+            printable(os.path.relpath(path, tree.path), 60) for path in sorted(found.ignored)[:3]
+        )
         notes.append(
             f"{len(found.ignored)} files that are no images of a class were passed over "
             f"({shown}{' ...' if len(found.ignored) > 3 else ''})"
@@ -77,7 +90,10 @@ def list_folder(root: Path, labelled: bool = True, classes_at: int | None = None
     paths = [entry.path for entry in found.entries]
     ids = [printable(os.path.relpath(path, tree.path)).replace(os.sep, "/") for path in paths]
     if len(set(ids)) < len(ids):
-        raise UserError(f"two files are both shown as {quoted(Counter(ids).most_common(1)[0][0])}; rename one of them.")
+        raise UserError(
+            f"two files are both shown as {quoted(Counter(ids).most_common(1)[0][0])}; "
+            f"rename one of them."
+        )
     return Listing(
         kind="folder",
         ids=ids,
@@ -98,10 +114,16 @@ def _is_image(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in SUFFIXES
 
 
-def _read(path: str, above: tuple[tuple[int, int], ...], notes: list[str], system: list[str]) -> Folder:
-    """The tree below a folder; `above`: the folders it lies in, `system`: receives the system folders passed over."""
+def _read(
+    path: str, above: tuple[tuple[int, int], ...], notes: list[str], system: list[str]
+) -> Folder:
+    """The tree below a folder; `above`: the folders it lies in, `system`: receives the system
+    folders passed over."""
     if len(above) > _DEEPEST:
-        raise UserError(f"{quoted(path)}: more than {_DEEPEST} folders inside one another; give the folder of classes itself.")
+        raise UserError(
+            f"{quoted(path)}: more than {_DEEPEST} folders inside one another; give "
+            f"the folder of classes itself."
+        )
     names, files = _entries(path, system)
     above = (*above, _inode(path))
     below = []
@@ -128,23 +150,30 @@ def _entries(folder: str, system: list[str]) -> tuple[list[str], list[str]]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if _is_folder(entry):
-                    (system.append(entry.path) if is_system(entry.name) else folders.append(entry.name))
+                    (
+                        system.append(entry.path)
+                        if is_system(entry.name)
+                        else folders.append(entry.name)
+                    )
                 elif not is_system_file(entry.name) and _is_file(entry):
                     files.append(entry.path)
     except PermissionError as error:
         raise UserError(
-            f"no permission to read the folder {quoted(folder)}; change its mode or run as another user."
+            f"no permission to read the folder {quoted(folder)}; change its mode or run as another "
+            f"user."
         ) from error
     return sorted(folders), sorted(files)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """A folder or a link to one; os.path answers False for a link that points to itself, where the entry raises."""
+    """A folder or a link to one; os.path answers False for a link that points to itself, where the
+    entry raises."""
     return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    """A file, a link to one, or a broken link (opening it will say so); no pipe, socket or device."""
+    """A file, a link to one, or a broken link (opening it will say so); no pipe, socket or
+    device."""
     if entry.is_symlink():
         return os.path.isfile(entry.path) or not os.path.exists(entry.path)
     return entry.is_file()
@@ -159,15 +188,21 @@ def _leads_back(folder: str, above: tuple[tuple[int, int], ...], notes: list[str
     """Whether a link leads back to a folder above it, which is noted."""
     back = _inode(folder) in above
     if back:
-        notes.append(f"{printable(folder, 200)} is a link back to a folder above it and was not followed")
+        notes.append(
+            f"{printable(folder, 200)} is a link back to a folder above it and was not followed"
+        )
     return back
 
 
 def _is_copy(folder: Folder, images: Sequence[str], beside: Sequence[Folder]) -> bool:
-    """Whether a folder named as thumbnails holds small copies: of images that lie beside it or in its sister folders."""
+    """Whether a folder named as thumbnails holds small copies: of images that lie beside it or in
+    its sister folders."""
     if not _SMALL.fullmatch(folder.name) or not folder.count:
         return False
-    originals = {*images, *(path for other in beside if other is not folder for path in other.files)}
+    originals = {
+        *images,
+        *(path for other in beside if other is not folder for path in other.files),
+    }
     known = {_stem(path) for path in originals}
     held = [_stem(path) for path in folder.files if _is_image(path)]
     return 2 * sum(name in known for name in held) >= len(held)

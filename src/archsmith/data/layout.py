@@ -1,14 +1,18 @@
-"""Which folders of a tree are classes and which are parts of the data (train, val, test): decided from the whole tree.
+"""Which folders of a tree are classes and which are parts of the data (train, val, test): decided
+from the whole tree.
 
-Levels count folders below the top: in photos/train/cat/1.jpg the part stands at level 1, the class at level 2. The rules, where
-nobody says --classes-at:
+Levels count folders below the top: in photos/train/cat/1.jpg the part stands at level 1, the class
+at level 2. The rules, where nobody says --classes-at:
 
-- a folder that alone holds images, all in sub-folders, is a wrapper: what counts is what lies in it;
-- folders named train, val, test in any spelling are parts where they hold class folders of the same names;
-- folders of such names below every class folder (cat/train, dog/train) are parts too, also where one folder lies between
-  (cat/images/train);
+- a folder that alone holds images, all in sub-folders, is a wrapper: what counts is what lies in
+  it;
+- folders named train, val, test in any spelling are parts where they hold class folders of the same
+  names;
+- folders of such names below every class folder (cat/train, dog/train) are parts too, also where
+  one folder lies between (cat/images/train);
 - a folder is a class whatever its name where it holds images and the folders beside it do as well;
-- folders that hold equal sub-folders may be parts or classes, and parts without classes say nothing: that is asked.
+- folders that hold equal sub-folders may be parts or classes, and parts without classes say
+  nothing: that is asked.
 """
 
 from __future__ import annotations
@@ -53,7 +57,8 @@ class Entry:
 
 @dataclass
 class Arranged:
-    """`entries` by part and path; `split`: whether the tree says which part each belongs to; `ignored`: files left out."""
+    """`entries` by part and path; `split`: whether the tree says which part each belongs to;
+    `ignored`: files left out."""
 
     entries: list[Entry]
     split: bool
@@ -63,7 +68,8 @@ class Arranged:
 
 @dataclass
 class _Plan:
-    """The levels below `base` at which parts (0: nowhere) and classes stand, and the folders at part level that are used."""
+    """The levels below `base` at which parts (0: nowhere) and classes stand, and the folders at
+    part level that are used."""
 
     base: Tree
     classes: int = 1
@@ -74,13 +80,16 @@ class _Plan:
 
 
 def arrange(top: Tree, labelled: bool, classes_at: int | None) -> Arranged:
-    """Part and class of every image below `top`; UserError where it can be read in several ways or holds nothing."""
+    """Part and class of every image below `top`; UserError where it can be read in several ways or
+    holds nothing."""
     if not top.count:
         empty = [folder.path for folder in top.folders]
         if labelled and empty:
             raise NoImages(str(_empty(top, empty)))
         expected = "one sub-folder per class with files" if labelled else "files"
-        raise NoImages(f"{printable(top.path)} holds no images; expected {expected} such as .jpg or .png.")
+        raise NoImages(
+            f"{printable(top.path)} holds no images; expected {expected} such as .jpg or .png."
+        )
     if not labelled:
         return _unlabelled(top)
     plan = _asked(top, classes_at) if classes_at is not None else _understood(top)
@@ -88,15 +97,17 @@ def arrange(top: Tree, labelled: bool, classes_at: int | None) -> Arranged:
     found = _collected(top, plan)
     if not found.entries:
         raise UserError(
-            f"{printable(top.path)} holds no images {plan.classes} folders below it; give another --classes-at, "
+            f"{printable(top.path)} holds no images {plan.classes} folders below it; give another "
+            f"--classes-at, "
             "the level of the class folders."
         )
     return found
 
 
 def _doubtful(top: Tree, plan: _Plan) -> list[str]:
-    """Remarks on class folders that may be bins. UserError for one that hardly anybody means as a class: a copy of another one,
-    a bin that is set apart; unless somebody named the level of the classes."""
+    """Remarks on class folders that may be bins. UserError for one that hardly anybody means as a
+    class: a copy of another one, a bin that is set apart; unless somebody named the level of the
+    classes."""
     notes: list[str] = []
     level = _depth(top, plan.base) + plan.classes
     keep = f"if it is a class of its own, say --classes-at {level}"
@@ -110,17 +121,23 @@ def _doubtful(top: Tree, plan: _Plan) -> list[str]:
             original = originals.get(folder.name)
             if original is not None and not plan.asked:
                 raise UserError(
-                    f"folder {where} ({folder.count} images) is named as a copy of {quoted(original)} beside it; put its "
-                    f"images into {quoted(original)} or move it out of {printable(top.path, 200)}; {keep}."
+                    f"folder {where} ({folder.count} images) is named as a copy of "
+                    f"{quoted(original)} beside it; put its "
+                    f"images into {quoted(original)} or move it out of {printable(top.path, 200)}; "
+                    f"{keep}."
                 )
             if is_clearly_bin(folder.name) and not plan.asked:
                 raise UserError(
-                    f"folder {where} ({folder.count} images) looks like a bin, not like a class; move it out of "
+                    f"folder {where} ({folder.count} images) looks like a bin, not like a class; "
+                    f"move it out of "
                     f"{printable(top.path, 200)}; {keep}."
                 )
             if original is not None or is_bin(folder.name):
                 like = "a bin" if original is None else f"a copy of {quoted(original)}"
-                notes.append(f"folder {where} ({folder.count} images) counted as a class, though it is named like {like}")
+                notes.append(
+                    f"folder {where} ({folder.count} images) counted as a class, though "
+                    f"it is named like {like}"
+                )
     return notes
 
 
@@ -129,7 +146,7 @@ def _lies_in(folder: Tree, used: Mapping[str, str]) -> bool:
     return any(folder.path == path or folder.path.startswith(path + os.sep) for path in used)
 
 
-# ---------------------------------------------------------------------------------------------------------- what the tree says
+# ----------------------------------------------------------------------------- what the tree says
 
 
 def _understood(top: Tree) -> _Plan:
@@ -137,7 +154,8 @@ def _understood(top: Tree) -> _Plan:
     tops = base.filled
     if not tops:
         raise UserError(
-            f"{printable(base.path)} holds images but no class sub-folders; put the images of each class into a sub-folder of "
+            f"{printable(base.path)} holds images but no class sub-folders; put the images of each "
+            f"class into a sub-folder of "
             "that name, or give a CSV file with the columns path and label."
         )
     known = known_parts(tops)
@@ -160,7 +178,11 @@ def _understood(top: Tree) -> _Plan:
         raise _ambiguous(top, base, f"{quoted(trains[0].name)} is the name of a part")
     if pair := joined_parts(names_of(tops)):
         raise _ambiguous(
-            top, base, f"names such as {quoted(pair[0], 40)} and {quoted(pair[1], 40)} join a part and something else", _INTO
+            top,
+            base,
+            f"names such as {quoted(pair[0], 40)} and {quoted(pair[1], 40)} join a part "
+            f"and something else",
+            _INTO,
         )
     return _classes(top, base, notes, bool(named))
 
@@ -168,7 +190,9 @@ def _understood(top: Tree) -> _Plan:
 def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
     """The folders of `base` are classes, where nothing in them says otherwise."""
     tops = base.filled
-    found = [holder(folder) for folder in tops] if len(tops) > 1 else [(folder, 0) for folder in tops]
+    found = (
+        [holder(folder) for folder in tops] if len(tops) > 1 else [(folder, 0) for folder in tops]
+    )
     held, downs = [folder for folder, _ in found], {down for _, down in found}
     down = min(downs)
     inner = [part_names(folder) for folder in held]
@@ -182,27 +206,51 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
         said = ", ".join(part for part in PARTS if part in used.values())
         where = f" in {some(sorted(set(names_of(held))))}" if down else ""
         notes = [*notes, f"classes are the {len(tops)} folders in {_place(top, base)}"]
-        return _Plan(base, 1, down + 2, used=used, notes=[*notes, f"{said}{where} below each class were taken as parts"])
+        return _Plan(
+            base,
+            1,
+            down + 2,
+            used=used,
+            notes=[*notes, f"{said}{where} below each class were taken as parts"],
+        )
     if any(len(parts) > 1 and "train" in parts for parts in inner):
-        why = "they hold parts such as train at different levels" if all(inner) else "some of them hold parts such as train"
+        why = (
+            "they hold parts such as train at different levels"
+            if all(inner)
+            else ("some of them hold parts such as train")
+        )
         raise _ambiguous(top, base, why, _INTO)
     inside = [folder for folder, depth in found if depth]
     if inside and shared(held):
-        raise _ambiguous(top, base, f"they hold {quoted(inside[0].name)} with folders of equal names in it")
+        raise _ambiguous(
+            top, base, f"they hold {quoted(inside[0].name)} with folders of equal names in it"
+        )
     if inside and all(len(parts) > 1 for parts in inner):
-        raise _ambiguous(top, base, f"they hold {quoted(inside[0].name)} with folders named for parts in it")
+        raise _ambiguous(
+            top, base, f"they hold {quoted(inside[0].name)} with folders named for parts in it"
+        )
     total = sum(folder.count for folder in tops)
     nested = [folder for folder in tops if is_deep(folder)]
-    if len(nested) > 1 and sum(folder.count for folder in nested) >= _MOSTLY * total and shared(nested):
+    if (
+        len(nested) > 1
+        and sum(folder.count for folder in nested) >= _MOSTLY * total
+        and shared(nested)
+    ):
         raise _ambiguous(top, base, "they hold folders of equal names")
-    notes = [*notes, f"classes are the {len(tops)} folders in {_place(top, base)}", *_fewer(tops, _depth(top, base) + 2)]
+    notes = [
+        *notes,
+        f"classes are the {len(tops)} folders in {_place(top, base)}",
+        *_fewer(tops, _depth(top, base) + 2),
+    ]
     if named:
         taken = some([folder.name for folder in tops if part_of(folder.name)])
         notes.append(f"{taken} counted as a class, like the folders beside it, not as a part")
     return _Plan(base, 1, 0, used={}, notes=notes)
 
 
-def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str], *, known: Mapping[str, str]) -> _Plan:
+def _split(
+    top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str], *, known: Mapping[str, str]
+) -> _Plan:
     """The folders `parts` of `base` are parts, with classes in them."""
     used: dict[str, str] = {}
     by_part: dict[str, Tree] = {}
@@ -212,13 +260,17 @@ def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str], *, kn
             part = "test"  # beside train and dev
         if part in by_part:
             raise UserError(
-                f"{printable(base.path)} holds two folders for {part}: {printable(by_part[part].name)} and "
+                f"{printable(base.path)} holds two folders for {part}: "
+                f"{printable(by_part[part].name)} and "
                 f"{printable(folder.name)}; keep one."
             )
         by_part[part], used[folder.path] = folder, part
     level = 2
     inner = [folder.filled for folder in parts]
-    while all(len(folders) == 1 for folders in inner) and len({folders[0].name for folders in inner}) == 1:
+    while (
+        all(len(folders) == 1 for folders in inner)
+        and len({folders[0].name for folders in inner}) == 1
+    ):
         if not all(is_deep(folders[0]) for folders in inner):
             break
         inner, level = [folders[0].filled for folders in inner], level + 1
@@ -227,7 +279,9 @@ def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str], *, kn
         raise _without_classes(base, parts)
     if len(train) > 1 and all(is_deep(folder) for folder in train) and shared(train):
         raise _ambiguous(top, base, "the folders in train hold folders of equal names")
-    said = ", ".join(f"{printable(by_part[part].name)} as {part}" for part in PARTS if part in by_part)
+    said = ", ".join(
+        f"{printable(by_part[part].name)} as {part}" for part in PARTS if part in by_part
+    )
     notes = [*notes, f"folders taken as parts: {said}; classes are the folders in them"]
     notes += _fewer(train, _depth(top, base) + level + 1)
     return _Plan(base, level, 1, used=used, notes=notes)
@@ -235,15 +289,22 @@ def _split(top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str], *, kn
 
 def _fewer(classes: Sequence[Tree], level: int) -> list[str]:
     """A remark where more folders lie in the classes than there are classes; `level`: theirs."""
-    own, below = (sorted(set(found)) for found in (names_of(classes), [i.name for folder in classes for i in folder.filled]))
+    own, below = (
+        sorted(set(found))
+        for found in (names_of(classes), [i.name for folder in classes for i in folder.filled])
+    )
     if len(below) <= len(own):
         return []
     became = f"{len(own)} class{'es' if len(own) > 1 else ''} ({some(own)})"
-    return [f"{len(below)} nested folders ({some(below)}) became {became}; --classes-at {level} makes the nested ones classes"]
+    return [
+        f"{len(below)} nested folders ({some(below)}) became {became}; --classes-at {level} "
+        f"makes the nested ones classes"
+    ]
 
 
 def _unwrapped(top: Tree) -> tuple[Tree, list[str]]:
-    """The folder in which the folders that matter lie: down while one of them alone holds images, and none of its own."""
+    """The folder in which the folders that matter lie: down while one of them alone holds images,
+    and none of its own."""
     base = top
     while len(base.filled) == 1:
         only = base.filled[0]
@@ -252,7 +313,8 @@ def _unwrapped(top: Tree) -> tuple[Tree, list[str]]:
         base = only
     moved = base is not top
     return base, [
-        f"{_place(top, base)} alone holds images: it was read in place of {printable(top.path, 200)}"
+        f"{_place(top, base)} alone holds images: it was read in place of "
+        f"{printable(top.path, 200)}"
     ] if moved else []
 
 
@@ -260,43 +322,66 @@ def _blocked(base: Tree, only: Tree) -> bool:
     """Whether a folder without images beside `only` may be a class that lacks them."""
     parts = part_of(only.name) is not None
     return any(
-        not (is_papers(folder) or (parts and part_of(folder.name))) for folder in base.folders if folder not in base.filled
+        not (is_papers(folder) or (parts and part_of(folder.name)))
+        for folder in base.folders
+        if folder not in base.filled
     )
 
 
-# -------------------------------------------------------------------------------------------------------------- what is asked
+# ---------------------------------------------------------------------------------- what is asked
 
 
 def _asked(top: Tree, level: int) -> _Plan:
-    """Classes at a level that somebody named; parts above them, or below where every folder there is named for one."""
+    """Classes at a level that somebody named; parts above them, or below where every folder there
+    is named for one."""
     depth = depth_of(top)
     if not 1 <= level <= depth:
         raise UserError(
-            f"--classes-at {level}: folders with images lie 1 to {depth} deep in {printable(top.path)}; give one of these."
+            f"--classes-at {level}: folders with images lie 1 to {depth} deep in "
+            f"{printable(top.path)}; give one of these."
             if depth
             else f"--classes-at {level}: {printable(top.path)} holds no folders with images."
         )
-    plan = _Plan(top, level, 0, used={}, notes=[f"classes are the folders at level {level}, as asked for"], asked=True)
+    plan = _Plan(
+        top,
+        level,
+        0,
+        used={},
+        notes=[f"classes are the folders at level {level}, as asked for"],
+        asked=True,
+    )
     passed: set[str] = set()
     for place in (*range(1, level), *range(level + 1, depth + 1)):
         folders = [folder for folder in at(top, place) if folder.count]
-        known = {path: part for parent in at(top, place - 1) for path, part in known_parts(parent.filled).items()}
+        known = {
+            path: part
+            for parent in at(top, place - 1)
+            for path, part in known_parts(parent.filled).items()
+        }
         above = place < level or (
             len(known) == len(folders)
             and all(is_deep(folder) for folder in at(top, level) if folder.count)
-            and not any(folder.images for between in range(level + 1, place) for folder in at(top, between))
+            and not any(
+                folder.images for between in range(level + 1, place) for folder in at(top, between)
+            )
         )
         passed |= set(known.values())
         if above and "train" in known.values() and len(set(known.values())) > 1:
             plan.parts, plan.used = place, known
-            plan.notes.append(f"the folders at level {place} were taken as parts: {some(sorted(set(names_of(folders))))}")
+            plan.notes.append(
+                f"the folders at level {place} were taken as parts: "
+                f"{some(sorted(set(names_of(folders))))}"
+            )
             break
     else:
         plan.notes += _fewer([folder for folder in at(top, level) if folder.count], level + 1)
         if level > 1:
             plan.notes.append(f"the folders above level {level} were taken as no parts")
         if "train" in passed and len(passed) > 1:
-            plan.notes.append(f"folders named {', '.join(sorted(passed))} were taken as no parts: not every class has them")
+            plan.notes.append(
+                f"folders named {', '.join(sorted(passed))} were taken as no parts: "
+                f"not every class has them"
+            )
     return plan
 
 
@@ -310,16 +395,21 @@ def _unlabelled(top: Tree) -> Arranged:
     if "train" in kinds and len(set(kinds)) > 1:
         used = {folder.path: part for folder, part in zip(parts, kinds, strict=True)}
         found.split = True
-        found.notes += [f"folders taken as parts: {some(names_of(parts))}", *_unused(base, parts, "the parts")]
+        found.notes += [
+            f"folders taken as parts: {some(names_of(parts))}",
+            *_unused(base, parts, "the parts"),
+        ]
         for folder in parts:
-            found.entries += [Entry(used[folder.path], UNLABELLED, path) for path in images_in(folder)]
+            found.entries += [
+                Entry(used[folder.path], UNLABELLED, path) for path in images_in(folder)
+            ]
     else:
         found.entries = [Entry(None, UNLABELLED, path) for path in images_in(top)]
     _sort(found)
     return found
 
 
-# ------------------------------------------------------------------------------------------------------------------ gathering
+# -------------------------------------------------------------------------------------- gathering
 
 
 def _collected(top: Tree, plan: _Plan) -> Arranged:
@@ -354,7 +444,9 @@ def _collected(top: Tree, plan: _Plan) -> Arranged:
     if plan.parts:
         used = [folder for folder in at(plan.base, plan.parts) if folder.path in plan.used]
         found.notes += (
-            _unused(plan.base, used, ", ".join(printable(name, 40) for name in names_of(used))) if plan.parts == 1 else []
+            _unused(plan.base, used, ", ".join(printable(name, 40) for name in names_of(used)))
+            if plan.parts == 1
+            else []
         )
     if loose:
         shown = printable(os.path.relpath(loose[0], top.path), 80)
@@ -372,10 +464,13 @@ def _unused(base: Tree, used: Sequence[Tree], beside: str) -> list[str]:
     """A note on every folder beside the parts."""
     held = {folder.path for folder in used}
     left = [folder for folder in base.folders if folder.path not in held]
-    return [f"folder {printable(f.name, 60)} beside {beside} was not used ({f.count} images)" for f in left[:20]]
+    return [
+        f"folder {printable(f.name, 60)} beside {beside} was not used ({f.count} images)"
+        for f in left[:20]
+    ]
 
 
-# ------------------------------------------------------------------------------------------------------------------- refusals
+# --------------------------------------------------------------------------------------- refusals
 
 
 _WAYS = {2: "two", 3: "three", 4: "four"}
@@ -386,8 +481,15 @@ _INTO = "or move them to train/CLASS and test/CLASS"
 def _ambiguous(top: Tree, base: Tree, why: str, move: str = _MOVE) -> UserError:
     """Says what each --classes-at would give."""
     ways = _readings(top)
-    how = f"can be read in {_WAYS.get(len(ways), len(ways))} ways" if len(ways) > 1 else "cannot be read for certain"
-    return UserError(f"{printable(base.path)} {how}, as {why}: {'; '.join(ways)}. Give one of these options, {move}.")
+    how = (
+        f"can be read in {_WAYS.get(len(ways), len(ways))} ways"
+        if len(ways) > 1
+        else ("cannot be read for certain")
+    )
+    return UserError(
+        f"{printable(base.path)} {how}, as {why}: {'; '.join(ways)}. Give one of "
+        f"these options, {move}."
+    )
 
 
 def _readings(top: Tree) -> list[str]:
@@ -404,7 +506,8 @@ def _readings(top: Tree) -> list[str]:
         if len(labels) > 1:
             split = f", split into {', '.join(parts)}" if parts else ""
             found.append(
-                f"--classes-at {level} gives {len(labels)} classes ({some(labels)}) of {len(read.entries)} images{split}"
+                f"--classes-at {level} gives {len(labels)} classes ({some(labels)}) of "
+                f"{len(read.entries)} images{split}"
                 f"{f', without {lost} images outside them' if lost else ''}"
             )
     return found
@@ -412,9 +515,12 @@ def _readings(top: Tree) -> list[str]:
 
 def _without_classes(base: Tree, parts: Sequence[Tree]) -> UserError:
     return UserError(
-        f"{printable(base.path)} holds {some(names_of(parts))}, which are named as parts, but no class folders in them; put "
-        f"the images of each class into a folder of its name ({printable(parts[0].name, 40)}/CLASS/...), or give a CSV file "
-        "with the columns path, label and split. If these names are the classes, say --classes-at 1; without classes, "
+        f"{printable(base.path)} holds {some(names_of(parts))}, which are named as parts, but no "
+        f"class folders in them; put "
+        f"the images of each class into a folder of its name "
+        f"({printable(parts[0].name, 40)}/CLASS/...), or give a CSV file "
+        "with the columns path, label and split. If these names are the classes, say --classes-at "
+        "1; without classes, "
         "--task reconstruction."
     )
 
@@ -432,4 +538,7 @@ def _depth(top: Tree, base: Tree) -> int:
 
 
 def _place(top: Tree, base: Tree) -> str:
-    return printable(base.path if base is top else os.path.join(top.name, os.path.relpath(base.path, top.path)), 200)
+    return printable(
+        base.path if base is top else os.path.join(top.name, os.path.relpath(base.path, top.path)),
+        200,
+    )

@@ -1,4 +1,5 @@
-"""Class names that people take for one another: written in two Unicode forms, in other letters, case or notation."""
+"""Class names that people take for one another: written in two Unicode forms, in other letters,
+case or notation."""
 
 from __future__ import annotations
 
@@ -9,9 +10,12 @@ from collections.abc import Iterable, Sequence
 
 from archsmith.errors import UNSEEN, UserError, quoted
 
-_TWINS = str.maketrans("АВЕЅІЈКМНОРСТХУаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABESIJKMHOPCTXYaeopcyxijsABEZHIKMNOPTYXo")
+_TWINS = str.maketrans(
+    "АВЕЅІЈКМНОРСТХУаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABESIJKMHOPCTXYaeopcyxijsABEZHIKMNOPTYXo"
+)
 _QUOTES = "\"'`´“”„‟‘’‚‛«»‹›"
-_ESCAPE = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})")  # what `printable` makes of unseen characters
+# what `printable` makes of unseen characters
+_ESCAPE = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})")
 
 
 def check_names(classes: Sequence[str]) -> list[str]:
@@ -19,12 +23,17 @@ def check_names(classes: Sequence[str]) -> list[str]:
     notes: list[str] = []
     for first, second in _pairs(classes, seen):
         raise UserError(
-            f"classes {quoted(first)} and {quoted(second)} look the same but are written differently "
-            f"({written(first)}; {written(second)}); give them one spelling to make them one class, or another name."
+            f"classes {quoted(first)} and {quoted(second)} look the same but are written "
+            f"differently "
+            f"({written(first)}; {written(second)}); give them one spelling to make them one "
+            f"class, or another name."
         )
     kinds = (
         (str.casefold, "differ in upper and lower case alone"),
-        (lambda name: unicodedata.normalize("NFKC", name).translate(_TWINS), "look alike, in letters of another alphabet"),
+        (
+            lambda name: unicodedata.normalize("NFKC", name).translate(_TWINS),
+            "look alike, in letters of another alphabet",
+        ),
         (_number, "are the same number"),
         (lambda name: name.strip(_QUOTES), "differ in quotes alone"),
     )
@@ -33,30 +42,47 @@ def check_names(classes: Sequence[str]) -> list[str]:
         for first, second in _pairs(classes, key):
             if (first, second) not in told:
                 told.add((first, second))
-                notes.append(f"classes {quoted(first)} and {quoted(second)} {how}; they are kept apart")
-    notes = notes[:5] + ([f"{len(notes) - 5} more pairs of class names are as close"] if len(notes) > 5 else [])
-    held = [name for name in classes if len(name) > 1 and (name[0] in _QUOTES or name[-1] in _QUOTES)]
+                notes.append(
+                    f"classes {quoted(first)} and {quoted(second)} {how}; they are kept apart"
+                )
+    notes = notes[:5] + (
+        [f"{len(notes) - 5} more pairs of class names are as close"] if len(notes) > 5 else []
+    )
+    held = [
+        name for name in classes if len(name) > 1 and (name[0] in _QUOTES or name[-1] in _QUOTES)
+    ]
     if held:
-        some = f"class {quoted(held[0])} holds" if len(held) == 1 else f"{len(held)} classes such as {quoted(held[0])} hold"
+        some = (
+            f"class {quoted(held[0])} holds"
+            if len(held) == 1
+            else (f"{len(held)} classes such as {quoted(held[0])} hold")
+        )
         notes.append(f"{some} a quote at an end; it was read as part of the name")
     return notes
 
 
 def near(name: str, known: Sequence[str]) -> str:
-    """'; near: 'Blue'' for the known name that is most like `name`, or ''; how both are written where they look the same."""
+    """'; near: 'Blue'' for the known name that is most like `name`, or ''; how both are written
+    where they look the same."""
     for key in (seen, str.casefold, lambda text: text.translate(_TWINS), _number):
         for other in known:
             if key(other) == key(name):
                 forms = f" ({written(name)}; {written(other)})" if key is seen else ""
                 return f"; near: {quoted(other)}{forms}"
-    close = difflib.get_close_matches(name[:200].casefold(), [other[:200].casefold() for other in known], n=1, cutoff=0.6)
+    close = difflib.get_close_matches(
+        name[:200].casefold(), [other[:200].casefold() for other in known], n=1, cutoff=0.6
+    )
     found = next((other for other in known if close and other[:200].casefold() == close[0]), None)
     return f"; near: {quoted(found)}" if found is not None else ""
 
 
 def seen(name: str) -> str:
     """What a reader sees of a name: one Unicode form, nothing invisible, single spaces."""
-    kept = "".join(c for c in _plain(name) if unicodedata.category(c) != "Cf" and not 0xFE00 <= ord(c) <= 0xFE0F)
+    kept = "".join(
+        c
+        for c in _plain(name)
+        if unicodedata.category(c) != "Cf" and not 0xFE00 <= ord(c) <= 0xFE0F
+    )
     return " ".join(unicodedata.normalize("NFC", kept).split())
 
 

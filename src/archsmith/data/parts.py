@@ -20,7 +20,8 @@ from archsmith.data.augment import Augment, blend, distort, shift_and_flip
 from archsmith.data.decode import PLAIN, Preprocessing, decode
 from archsmith.errors import UserError
 
-Normalization = tuple[Sequence[float], Sequence[float]]  # mean and standard deviation of each channel, pixels in 0..1
+# mean and standard deviation of each channel, pixels in 0..1
+Normalization = tuple[Sequence[float], Sequence[float]]
 
 
 class HasNormalization(Protocol):
@@ -34,10 +35,11 @@ class HasNormalization(Protocol):
 
 
 class Part(Protocol):
-    """labels: (n,) int64; ids: n names; classes: how many there are in the whole data set; resident: pixels are in memory.
+    """labels: (n,) int64; ids: n names; classes: how many there are in the whole data set;
+    resident: pixels are in memory.
 
-    What is wanted of an image: its label, or where `values` are given, (n, targets) float32, those, or where `itself`, the
-    image again. Labels are then strata of the images.
+    What is wanted of an image: its label, or where `values` are given, (n, targets) float32, those,
+    or where `itself`, the image again. Labels are then strata of the images.
     """
 
     labels: np.ndarray
@@ -56,7 +58,8 @@ class Part(Protocol):
 
 @dataclass
 class Resident:
-    """Images in memory: `rows` of `pixels` (all images of the data set, uint8, (N, C, S, S), shared between the parts)."""
+    """Images in memory: `rows` of `pixels` (all images of the data set, uint8, (N, C, S, S), shared
+    between the parts)."""
 
     pixels: Tensor
     rows: Tensor
@@ -71,7 +74,9 @@ class Resident:
         return len(self.rows)
 
     def images(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:
-        return self.pixels.index_select(0, self.rows[torch.as_tensor(indices)].to(self.pixels.device))
+        return self.pixels.index_select(
+            0, self.rows[torch.as_tensor(indices)].to(self.pixels.device)
+        )
 
     def to(self, device: torch.device) -> Resident:
         """The same with its pixels on `device`."""
@@ -80,8 +85,9 @@ class Resident:
 
 @dataclass
 class Streamed:
-    """Images decoded when asked for. One that proves damaged is replaced by the next of its class, or that with the nearest
-    values, and listed in `failed`; where the disk or the memory fails, a UserError stops the run.
+    """Images decoded when asked for. One that proves damaged is replaced by the next of its class,
+    or that with the nearest values, and listed in `failed`; where the disk or the memory fails, a
+    UserError stops the run.
     """
 
     open: Callable[[int], Image.Image]
@@ -96,7 +102,8 @@ class Streamed:
     values: np.ndarray | None = None
     itself: bool = False
     how: Preprocessing = PLAIN
-    shown: Callable[[int], str] | None = None  # how messages name the image of one of the `rows`; by default by its id
+    # how messages name the image of one of the `rows`; by default by its id
+    shown: Callable[[int], str] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -110,14 +117,18 @@ class Streamed:
         return result
 
     def _image(self, index: int) -> np.ndarray:
-        """Which image stands in depends on the files alone, so that a resumed run sees the same batches."""
+        """Which image stands in depends on the files alone, so that a resumed run sees the same
+        batches."""
         for candidate in self._stand_ins(index):
             if self.ids[candidate] not in self.failed:
                 try:
-                    return attempted(partial(self._decoded, candidate), self._name(candidate), known=True)
+                    return attempted(
+                        partial(self._decoded, candidate), self._name(candidate), known=True
+                    )
                 except UserError:
                     raise
-                except Exception as error:  # pillow raises OSError, SyntaxError, struct.error, ... for damaged files
+                # pillow raises OSError, SyntaxError, struct.error, ... for damaged files
+                except Exception as error:
                     self.failed[self.ids[candidate]] = str(error) or type(error).__name__
         raise UserError(
             f"no image of the class of {self._name(index)} can be read any more "
@@ -133,7 +144,9 @@ class Streamed:
     def _stand_ins(self, index: int) -> Iterator[int]:
         yield index
         if self.values is not None:
-            yield from np.square(self.values - self.values[index]).sum(1).argsort(kind="stable").tolist()
+            yield from (
+                np.square(self.values - self.values[index]).sum(1).argsort(kind="stable").tolist()
+            )
             return
         same = np.flatnonzero(self.labels == self.labels[index])
         yield from np.roll(same, -int(np.searchsorted(same, index)) - 1)[:-1].tolist()
@@ -141,9 +154,17 @@ class Streamed:
 
 def chosen(part: Any, places: np.ndarray) -> Any:
     """The images at these places of a part, in their order, as a part."""
-    rows = part.rows[torch.from_numpy(places)] if isinstance(part.rows, Tensor) else part.rows[places]
+    rows = (
+        part.rows[torch.from_numpy(places)] if isinstance(part.rows, Tensor) else part.rows[places]
+    )
     values = None if part.values is None else part.values[places]
-    return replace(part, rows=rows, labels=part.labels[places], ids=[part.ids[i] for i in places], values=values)
+    return replace(
+        part,
+        rows=rows,
+        labels=part.labels[places],
+        ids=[part.ids[i] for i in places],
+        values=values,
+    )
 
 
 def batches(
@@ -160,9 +181,10 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Training batches without end, the first of them number `start`.
 
-    Batch k is a function of (seed, k, batch_size, augment) alone: it covers the places k * batch_size ... of one shuffled pass
-    after the other, so every batch is full and a resumed run goes on exactly where it was. x: float32 (B, C, S, S), normalized,
-    channels last, on `device`; y: int64 (B,), or with mixup float32 (B, classes); or what else the part wants. `workers`
+    Batch k is a function of (seed, k, batch_size, augment) alone: it covers the places k *
+    batch_size ... of one shuffled pass after the other, so every batch is full and a resumed run
+    goes on exactly where it was. x: float32 (B, C, S, S), normalized, channels last, on `device`;
+    y: int64 (B,), or with mixup float32 (B, classes); or what else the part wants. `workers`
     threads decode streams ahead.
     """
     device = torch.device(device)
@@ -178,12 +200,18 @@ def batches(
             x = _normalized(pixels, scale, shift)
             yield x, wanted(indices, x)
             continue
-        x = _normalized(distort(augment, shift_and_flip(augment, pixels, generator), generator), scale, shift)
+        x = _normalized(
+            distort(augment, shift_and_flip(augment, pixels, generator), generator), scale, shift
+        )
         yield blend(augment, x, wanted(indices, x), classes=part.classes, generator=generator)
 
 
 def ordered(
-    part: Part, batch_size: int, data: HasNormalization | Normalization, device: torch.device | str, workers: int = 0
+    part: Part,
+    batch_size: int,
+    data: HasNormalization | Normalization,
+    device: torch.device | str,
+    workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Every image once, in order, not augmented; the last batch may be smaller."""
     device = torch.device(device)
@@ -209,7 +237,9 @@ def _fits(pixels: Tensor, device: torch.device) -> bool:
     return device.type == "cuda" and pixels.nbytes <= torch.cuda.mem_get_info(device)[0] // 2
 
 
-def _schedule(count: int, batch_size: int, seed: int, start: int, shuffle: bool) -> Iterator[np.ndarray]:
+def _schedule(
+    count: int, batch_size: int, seed: int, start: int, shuffle: bool
+) -> Iterator[np.ndarray]:
     """The indices of batch `start`, `start` + 1, ..."""
     assert count > 0 and batch_size > 0 and start >= 0
     epoch, place = divmod(start * batch_size, count)
@@ -231,11 +261,16 @@ def _schedule(count: int, batch_size: int, seed: int, start: int, shuffle: bool)
 def _order(count: int, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
     if not shuffle:
         return np.arange(count)
-    return torch.randperm(count, generator=torch.Generator().manual_seed(mix(seed, "epoch", epoch))).numpy()
+    return torch.randperm(
+        count, generator=torch.Generator().manual_seed(mix(seed, "epoch", epoch))
+    ).numpy()
 
 
-def _fetched(part: Part, steps: Iterator[np.ndarray], workers: int) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """The pixels of each step, in order; with workers the next steps are decoded meanwhile, each by several threads."""
+def _fetched(
+    part: Part, steps: Iterator[np.ndarray], workers: int
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """The pixels of each step, in order; with workers the next steps are decoded meanwhile, each by
+    several threads."""
     if part.resident or workers < 1:
         for indices in steps:
             yield indices, part.images(indices)

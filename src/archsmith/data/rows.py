@@ -1,4 +1,5 @@
-"""A CSV file as rows of text, whatever wrote it (encoding, separator), and the image files that its cells name."""
+"""A CSV file as rows of text, whatever wrote it (encoding, separator), and the image files that its
+cells name."""
 
 from __future__ import annotations
 
@@ -50,15 +51,24 @@ def read_rows(path: Path) -> Rows:
     first = text.lstrip("\r\n").split("\n", 1)[0]
     separator = said[1] if said else max(_SEPARATORS, key=first.count)
     if separator != "," and not (separator == "\t" and path.suffix.lower() == ".tsv"):
-        notes.append(f"the columns of {where} are separated by {_SEPARATORS.get(separator, quoted(separator))}")
+        notes.append(
+            f"the columns of {where} are separated by "
+            f"{_SEPARATORS.get(separator, quoted(separator))}"
+        )
     found, lines = _parsed(text, separator, where, skipped)
-    if any(_OPENED.match(cell) for row in found for cell in row):  # "a", "b": the quote after a space is no quote by RFC 4180
+    # "a", "b": the quote after a space is no quote by RFC 4180
+    if any(_OPENED.match(cell) for row in found for cell in row):
         again, begins = _parsed(text, separator, where, skipped, spaced=True)
-        if all(len(row) == len(again[0]) for row in again) and not any(cell.startswith('"') for row in again for cell in row):
+        if all(len(row) == len(again[0]) for row in again) and not any(
+            cell.startswith('"') for row in again for cell in row
+        ):
             found, lines = again, begins
             notes.append(f"spaces before quotes in {where} were taken as no part of the cells")
     if len(found) < 2:
-        raise UserError(f"{where} holds no rows; expected a header line such as path,label and one line per image.")
+        raise UserError(
+            f"{where} holds no rows; expected a header line such as path,label and one "
+            f"line per image."
+        )
     header = [name.strip() for name in found[0]]
     for line, row in zip(lines[1:], found[1:], strict=True):
         if len(row) != len(header):
@@ -69,8 +79,11 @@ def read_rows(path: Path) -> Rows:
     return Rows(header, found[1:], lines[1:], encoding=encoding, notes=notes)
 
 
-def _parsed(text: str, separator: str, where: str, skipped: int, *, spaced: bool = False) -> tuple[list[list[str]], list[int]]:
-    """Rows that are not blank, and the line on which each begins. spaced: spaces before a cell are none of it."""
+def _parsed(
+    text: str, separator: str, where: str, skipped: int, *, spaced: bool = False
+) -> tuple[list[list[str]], list[int]]:
+    """Rows that are not blank, and the line on which each begins. spaced: spaces before a cell are
+    none of it."""
     found: list[list[str]] = []
     lines: list[int] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=spaced)
@@ -83,22 +96,34 @@ def _parsed(text: str, separator: str, where: str, skipped: int, *, spaced: bool
             begins = reader.line_num + 1 + skipped
     except csv.Error as error:
         raise UserError(
-            f"{where} is not a CSV file (line {reader.line_num + skipped}: {error}); expected a header line such as path,label."
+            f"{where} is not a CSV file (line {reader.line_num + skipped}: {error}); expected a "
+            f"header line such as path,label."
         ) from error
-    if lines and begins - lines[-1] > 1 and text.count('"') % 2 and any("\n" in cell for cell in found[-1]):
+    if (
+        lines
+        and begins - lines[-1] > 1
+        and text.count('"') % 2
+        and any("\n" in cell for cell in found[-1])
+    ):
         raise UserError(
-            f"{where}, line {lines[-1]}: a quote opens there that is not closed until the end of the file; "
+            f"{where}, line {lines[-1]}: a quote opens there that is not closed until the end of "
+            f"the file; "
             "close it, or leave it out."
         )
     return found, lines
 
 
 def _decoded(data: bytes, where: str) -> tuple[str, str, list[str]]:
-    """Text, its encoding and remarks. UTF-8, or what a byte order mark or NULs say; Windows-1252 where it makes sense."""
+    """Text, its encoding and remarks. UTF-8, or what a byte order mark or NULs say; Windows-1252
+    where it makes sense."""
     encoding = next((name for mark, name in _BOMS if data.startswith(mark)), "utf-8")
     if encoding == "utf-8" and b"\0" in data[:4096]:
         encoding = "utf-16-le" if data[1:4096:2].count(0) > data[:4096:2].count(0) else "utf-16-be"
-    notes = [f"{where} was read as {encoding.upper()}"] if encoding.startswith(("utf-16", "utf-32")) else []
+    notes = (
+        [f"{where} was read as {encoding.upper()}"]
+        if encoding.startswith(("utf-16", "utf-32"))
+        else []
+    )
     try:
         text = data.decode(encoding)
         if "\0" not in text:
@@ -111,15 +136,18 @@ def _decoded(data: bytes, where: str) -> tuple[str, str, list[str]]:
             return western, "cp1252", [f"{said}; save it as UTF-8 if that is wrong"]
         line, what = data[: error.start].count(b"\n") + 1, f"the byte 0x{data[error.start]:02x}"
     raise UserError(
-        f"{where}, line {line}: {what} makes no sense as {encoding.upper()}; save the file as UTF-8 "
+        f"{where}, line {line}: {what} makes no sense as {encoding.upper()}; save the file as "
+        f"UTF-8 "
         "(in a spreadsheet: CSV UTF-8) and try again."
     )
 
 
 def _western(data: bytes) -> str | None:
-    """The text in Windows-1252 where it reads like a western language: accents among plain letters; otherwise None.
+    """The text in Windows-1252 where it reads like a western language: accents among plain letters;
+    otherwise None.
 
-    Texts of other alphabets (Cyrillic, Greek, Chinese) consist of such bytes, and would come out as nonsense.
+    Texts of other alphabets (Cyrillic, Greek, Chinese) consist of such bytes, and would come out as
+    nonsense.
     """
     try:
         text = data.decode("cp1252")
@@ -131,25 +159,38 @@ def _western(data: bytes) -> str | None:
         return None
     words = {word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()}
     plain = sum(c.isascii() for word in words for c in word)
-    if plain < sum(len(word) for word in words) / 2 or any(re.search(r"[^\W\d_a-zA-Z]{3}", word) for word in words):
+    if plain < sum(len(word) for word in words) / 2 or any(
+        re.search(r"[^\W\d_a-zA-Z]{3}", word) for word in words
+    ):
         return None
     return text
 
 
-# ---------------------------------------------------------------------------------------------------------------------- files
+# ------------------------------------------------------------------------------------------ files
 
 
-def located(names: Sequence[str], base: str, encoding: str, where: str) -> tuple[list[str], list[str]]:
+def located(
+    names: Sequence[str], base: str, encoding: str, where: str
+) -> tuple[list[str], list[str]]:
     """The file that each cell names, and remarks on those that are written for another system.
 
-    Paths are relative to the folder `base` of the table. UserError where none of the files is there.
+    Paths are relative to the folder `base` of the table. UserError where none of the files is
+    there.
     """
     files: list[str] = []
     told: dict[str, str] = {}
-    begins: list[str] = []  # of paths on another machine: what stands before the part that is found here
+    # of paths on another machine: what stands before the part that is found here
+    begins: list[str] = []
     missing = 0
     for name in names:
-        found = next((pair for pair in _candidates(name, base, encoding, begins) if os.path.lexists(pair[0])), None)
+        found = next(
+            (
+                pair
+                for pair in _candidates(name, base, encoding, begins)
+                if os.path.lexists(pair[0])
+            ),
+            None,
+        )
         path, how = found or _elsewhere(name, base, begins)
         missing += not found and not how
         if how:
@@ -157,13 +198,17 @@ def located(names: Sequence[str], base: str, encoding: str, where: str) -> tuple
         files.append(path)
     if missing == len(names):
         raise UserError(
-            f"{where}: none of the {len(names)} files it names is there, such as {quoted(names[0])}; "
-            f"{_advice(names[0])}paths count from the folder of the table, {printable(base, 200) or '.'}."
+            f"{where}: none of the {len(names)} files it names is there, such as "
+            f"{quoted(names[0])}; "
+            f"{_advice(names[0])}paths count from the folder of the table, "
+            f"{printable(base, 200) or '.'}."
         )
     return files, [f"{where}: {how}, such as {quoted(name)}" for how, name in told.items()]
 
 
-def _candidates(name: str, base: str, encoding: str, begins: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _candidates(
+    name: str, base: str, encoding: str, begins: Sequence[str]
+) -> Iterator[tuple[str, str]]:
     """Paths that a cell may stand for, the likeliest first, and what is said of them."""
     yield os.path.join(base, name), ""
     yield os.path.join(base, name.strip()), ""
@@ -174,7 +219,10 @@ def _candidates(name: str, base: str, encoding: str, begins: Sequence[str]) -> I
     if plain != name.strip():
         yield os.path.join(base, plain), "paths with backslashes were read as those of Windows"
     for form in ("NFC", "NFD"):
-        yield os.path.join(base, unicodedata.normalize(form, plain)), "names were found in another Unicode form"
+        yield (
+            os.path.join(base, unicodedata.normalize(form, plain)),
+            ("names were found in another Unicode form"),
+        )
     try:
         yield os.path.join(base, os.fsdecode(plain.encode(encoding))), ""
     except UnicodeEncodeError:

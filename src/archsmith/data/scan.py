@@ -15,7 +15,15 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from archsmith.data.attempts import attempted
-from archsmith.data.decode import GREY_MODES, MAX_PIXELS, PLAIN, Preprocessing, decode, deep, orientation
+from archsmith.data.decode import (
+    GREY_MODES,
+    MAX_PIXELS,
+    PLAIN,
+    Preprocessing,
+    decode,
+    deep,
+    orientation,
+)
 from archsmith.data.listing import Listing
 from archsmith.errors import UserError, first_line
 
@@ -26,8 +34,8 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Header:
-    """Of an image as shown: width and height in pixels, whether it is grey, and whether it holds "integers" or "floats" of
-    more than 8 bits."""
+    """Of an image as shown: width and height in pixels, whether it is grey, and whether it holds
+    "integers" or "floats" of more than 8 bits."""
 
     width: int
     height: int
@@ -37,7 +45,8 @@ class Header:
 
 @dataclass(frozen=True)
 class Values:
-    """What the pixels of one deep image hold: the least and the greatest finite number, and whether all are whole."""
+    """What the pixels of one deep image hold: the least and the greatest finite number, and whether
+    all are whole."""
 
     least: float
     most: float
@@ -45,12 +54,16 @@ class Values:
 
 
 def headers(listing: Listing, indices: Sequence[int], threads: int | None) -> dict[int, Header]:
-    """The headers of the images that have one; the others are listed as unreadable. A file that seems cut off is decoded."""
+    """The headers of the images that have one; the others are listed as unreadable. A file that
+    seems cut off is decoded."""
 
     def one(index: int) -> Header:
         with listing.open(index) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS} that are accepted")
+                raise ValueError(
+                    f"{image.width} x {image.height} pixels, more than the "
+                    f"{MAX_PIXELS} that are accepted"
+                )
             turned = image.format in ("JPEG", "MPO") and orientation(image) >= 5
             size = image.size[::-1] if turned else image.size
             header = Header(*size, grey=image.mode in GREY_MODES, deep=deep(image.mode))
@@ -58,11 +71,16 @@ def headers(listing: Listing, indices: Sequence[int], threads: int | None) -> di
                 image.load()
             return header
 
-    return {index: header for index, header in _each(one, indices, listing, threads) if header is not None}
+    return {
+        index: header
+        for index, header in _each(one, indices, listing, threads)
+        if header is not None
+    }
 
 
 def ranges(listing: Listing, indices: Sequence[int], threads: int | None) -> dict[int, Values]:
-    """What the pixels of deep images hold; those that cannot be decoded or hold no number are left out, to be listed later."""
+    """What the pixels of deep images hold; those that cannot be decoded or hold no number are left
+    out, to be listed later."""
 
     def one(index: int) -> Values | None:
         with listing.open(index) as image:
@@ -70,18 +88,31 @@ def ranges(listing: Listing, indices: Sequence[int], threads: int | None) -> dic
         finite = values[np.isfinite(values)]
         if not finite.size:
             return None
-        return Values(float(finite.min()), float(finite.max()), bool((finite == np.rint(finite)).all()))
+        return Values(
+            float(finite.min()), float(finite.max()), bool((finite == np.rint(finite)).all())
+        )
 
     known = len(listing.unreadable)
-    found = {index: values for index, values in _each(one, indices, listing, threads) if values is not None}
+    found = {
+        index: values
+        for index, values in _each(one, indices, listing, threads)
+        if values is not None
+    }
     del listing.unreadable[known:]
     return found
 
 
 def pixels(
-    listing: Listing, indices: np.ndarray, channels: int, size: int, threads: int | None, *, how: Preprocessing = PLAIN
+    listing: Listing,
+    indices: np.ndarray,
+    channels: int,
+    size: int,
+    threads: int | None,
+    *,
+    how: Preprocessing = PLAIN,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 (n, channels, size, size) of the images that can be decoded, and their indices; the others are listed."""
+    """uint8 (n, channels, size, size) of the images that can be decoded, and their indices; the
+    others are listed."""
     result = np.empty((len(indices), channels, size, size), dtype=np.uint8)
 
     def one(place: int) -> bool:
@@ -89,7 +120,11 @@ def pixels(
         return True
 
     names = indices.tolist()
-    good = [place for place, done in _each(one, range(len(indices)), listing, threads=threads, rows=names) if done]
+    good = [
+        place
+        for place, done in _each(one, range(len(indices)), listing, threads=threads, rows=names)
+        if done
+    ]
     if len(good) == len(indices):
         return result, indices
     for target, place in enumerate(good):  # in place: the array may fill half of the memory
@@ -100,7 +135,10 @@ def pixels(
 def colorless(pixels: np.ndarray) -> bool:
     """Whether the three channels of every image are equal."""
     pieces = (pixels[first : first + 512] for first in range(0, len(pixels), 512))
-    return all(np.array_equal(piece[:, 0], piece[:, 1]) and np.array_equal(piece[:, 0], piece[:, 2]) for piece in pieces)
+    return all(
+        np.array_equal(piece[:, 0], piece[:, 1]) and np.array_equal(piece[:, 0], piece[:, 2])
+        for piece in pieces
+    )
 
 
 def _each(
@@ -110,7 +148,8 @@ def _each(
     threads: int | None,
     rows: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, Result | None]]:
-    """work(place) of every place, in order; where it fails None, and a line in `listing.unreadable`. rows: place -> row.
+    """work(place) of every place, in order; where it fails None, and a line in
+    `listing.unreadable`. rows: place -> row.
 
     UserError where not the image fails but the system.
     """
@@ -129,17 +168,23 @@ def _each(
 
     everything = list(places)
     chunks = [everything[first : first + _CHUNK] for first in range(0, len(everything), _CHUNK)]
-    with _without_warnings(), ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="scan") as pool:
+    with (
+        _without_warnings(),
+        ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="scan") as pool,
+    ):
         for chunk in pool.map(safely, chunks):
             for place, result, why in chunk:
                 if why:
-                    listing.unreadable.append((listing.shown(place if rows is None else rows[place]), why))
+                    listing.unreadable.append(
+                        (listing.shown(place if rows is None else rows[place]), why)
+                    )
                 yield place, result
 
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """pillow warns of bombs, odd EXIF blocks and palettes; bombs are refused by us, the rest does no harm."""
+    """pillow warns of bombs, odd EXIF blocks and palettes; bombs are refused by us, the rest does
+    no harm."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

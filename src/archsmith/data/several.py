@@ -1,4 +1,5 @@
-"""Labels that are several labels of one image: told from classes, and refused, since one class an image is learned."""
+"""Labels that are several labels of one image: told from classes, and refused, since one class an
+image is learned."""
 
 from __future__ import annotations
 
@@ -13,13 +14,21 @@ _NUMPY = re.compile(r"\[\s*[\d.eE+-]+(\s+[\d.eE+-]+)+\s*\]")
 
 
 def one_each(values: list[Any], where: str, column: str) -> tuple[list[Any], str, str]:
-    """(values, note, refusal): lists of one label are that label; lists of more are no class, which `refusal` says."""
+    """(values, note, refusal): lists of one label are that label; lists of more are no class, which
+    `refusal` says."""
     lists = [value for value in values if isinstance(value, list | tuple | dict)]
     if not lists:
         return values, "", ""
     if all(isinstance(value, list | tuple) and len(value) <= 1 for value in lists):
-        single = [(value[0] if value else None) if isinstance(value, list | tuple) else value for value in values]
-        return single, f"{where}: column {column} holds lists of one label each, read as that label", ""
+        single = [
+            (value[0] if value else None) if isinstance(value, list | tuple) else value
+            for value in values
+        ]
+        return (
+            single,
+            (f"{where}: column {column} holds lists of one label each, read as that label"),
+            "",
+        )
     row = next(
         row
         for row, value in enumerate(values)
@@ -32,32 +41,44 @@ def several(where: str, place: str, value: Any) -> str:
     """The refusal of several labels for one image."""
     text = str(value) if len(str(value)) < 60 else str(value)[:57] + "..."
     return (
-        f"{where}, {place}: {text} is more than one label; one class an image is learned, several at once are not supported. "
+        f"{where}, {place}: {text} is more than one label; one class an image is learned, several "
+        f"at once are not supported. "
         "Give one label a row (numbers are predicted with --task regression)."
     )
 
 
 def joined(labels: Iterable[str | None], where: str, notes: list[str]) -> str:
-    """The refusal of text that holds several labels, "" where there is none: a list as Python or JSON write it, or names joined
-    by | ; or a comma each of which is a label by itself too. What may be either is a note."""
+    """The refusal of text that holds several labels, "" where there is none: a list as Python or
+    JSON write it, or names joined by | ; or a comma each of which is a label by itself too. What
+    may be either is a note."""
     distinct = sorted({label for label in labels if label is not None})
     listed = next((label for label in distinct if _is_list(label)), None)
     if listed is not None:
         return several(where, "a label", listed)
     known = set(distinct)
     for sign in _SIGNS:
-        parts = {label: [word.strip() for word in label.split(sign)] for label in distinct if sign in label}
+        parts = {
+            label: [word.strip() for word in label.split(sign)]
+            for label in distinct
+            if sign in label
+        }
         parts = {label: words for label, words in parts.items() if len(words) > 1 and all(words)}
         clear = next((label for label, words in parts.items() if known.issuperset(words)), None)
         if clear is not None and sign in _CLEAR:
             return (
-                f"{where}: label {clear!r} is several labels joined by {sign!r}, since {', '.join(map(repr, parts[clear]))} "
-                "are labels too; one class an image is learned. Give one label a row, or name the class without that sign."
+                f"{where}: label {clear!r} is several labels joined by {sign!r}, since "
+                f"{', '.join(map(repr, parts[clear]))} "
+                "are labels too; one class an image is learned. Give one label a row, or name the "
+                "class without that sign."
             )
-        recurring = sum(len(words) for words in parts.values()) > len({word for words in parts.values() for word in words})
+        recurring = sum(len(words) for words in parts.values()) > len(
+            {word for words in parts.values() for word in words}
+        )
         if clear is not None or (sign in _CLEAR and recurring):
             shown = clear or next(iter(parts))
-            alike = f"{len(parts)} labels such as {shown!r} look like several labels joined by {sign!r}"
+            alike = (
+                f"{len(parts)} labels such as {shown!r} look like several labels joined by {sign!r}"
+            )
             notes.append(f"{alike}; each was taken as one class")
     return ""
 

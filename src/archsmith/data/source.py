@@ -1,4 +1,5 @@
-"""From what a user names as data to its listing: a folder, a CSV, parquet or npz file, files of a pattern, a built-in set."""
+"""From what a user names as data to its listing: a folder, a CSV, parquet or npz file, files of a
+pattern, a built-in set."""
 
 from __future__ import annotations
 
@@ -19,8 +20,16 @@ def shown(source: str | Path) -> str:
     return printable(str(source), 300)
 
 
-def listing_of(source: str | Path, group: str | None, memory_limit_bytes: int, task: str, *, classes_at: int | None) -> Listing:
-    """What the source holds, by its kind. UserError where there is nothing, or what is there is of no known kind."""
+def listing_of(
+    source: str | Path,
+    group: str | None,
+    memory_limit_bytes: int,
+    task: str,
+    *,
+    classes_at: int | None,
+) -> Listing:
+    """What the source holds, by its kind. UserError where there is nothing, or what is there is of
+    no known kind."""
     text, labelled = str(source), task != "reconstruction"
     path = _path(text)
     try:
@@ -28,36 +37,53 @@ def listing_of(source: str | Path, group: str | None, memory_limit_bytes: int, t
             if text in BUILT_IN:
                 return _by_folders(_ungrouped(list_digits(), group), classes_at)
             if "," in text or glob.has_magic(text):
-                return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
+                return _by_folders(
+                    list_parquet(parquet_files(text), group, memory_limit_bytes, labelled),
+                    classes_at,
+                )
             near = did_you_mean(text, [*BUILT_IN, *_siblings(path)])
             raise UserError(
-                f"{shown(text)}: no such file, folder or built-in data set{near}. Give a folder with one sub-folder of images "
+                f"{shown(text)}: no such file, folder or built-in data set{near}. Give a folder "
+                f"with one sub-folder of images "
                 f"per class, a CSV (path,label), a parquet or npz file, or {', '.join(BUILT_IN)}."
             )
         if not path.is_dir() and not path.is_file():
-            raise UserError(f"{shown(text)} is a pipe, a device or a socket; give a folder or a regular file.")
+            raise UserError(
+                f"{shown(text)} is a pipe, a device or a socket; give a folder or a regular file."
+            )
         if path.is_dir():
             if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
-                return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
+                return _by_folders(
+                    list_parquet(parquet_files(text), group, memory_limit_bytes, labelled),
+                    classes_at,
+                )
             try:
                 listing = _ungrouped(list_folder(path, labelled, classes_at), group)
             except NoImages:
                 if not any(path.glob("*/*.parquet")) and not any(path.glob("*/*/*.parquet")):
                     raise
-                return _by_folders(list_parquet(parquet_files(text), group, memory_limit_bytes, labelled), classes_at)
+                return _by_folders(
+                    list_parquet(parquet_files(text), group, memory_limit_bytes, labelled),
+                    classes_at,
+                )
             if text in BUILT_IN:
-                listing.notes.append(f"the folder {quoted(text)} was read, not the built-in data set of that name")
+                listing.notes.append(
+                    f"the folder {quoted(text)} was read, not the built-in data set of that name"
+                )
             return listing
         kind = path.suffix.lower()
         if kind in (".csv", ".tsv"):
             return _by_folders(list_csv(path, group, labelled), classes_at)
         if kind == ".parquet":
-            return _by_folders(list_parquet([path], group, memory_limit_bytes, labelled), classes_at)
+            return _by_folders(
+                list_parquet([path], group, memory_limit_bytes, labelled), classes_at
+            )
         if kind == ".npz":
             return _by_folders(list_npz(path, group, task), classes_at)
     except OSError as error:
         raise UserError(
-            f"{shown(text)} cannot be read: {error.strerror or error}; check the path, its mode and the disk."
+            f"{shown(text)} cannot be read: {error.strerror or error}; check the path, its mode "
+            f"and the disk."
         ) from error
     raise UserError(
         f"{shown(text)}: files ending in {quoted(kind or 'nothing')} are not known; "
@@ -68,7 +94,9 @@ def listing_of(source: str | Path, group: str | None, memory_limit_bytes: int, t
 def _path(text: str) -> Path:
     """The path that somebody wrote; UserError where it is none."""
     if not text.strip():
-        raise UserError("DATA is empty; give a folder of images, a CSV, parquet or npz file, or `digits`.")
+        raise UserError(
+            "DATA is empty; give a folder of images, a CSV, parquet or npz file, or `digits`."
+        )
     try:
         path = Path(text).expanduser()
         path.exists()
@@ -81,7 +109,10 @@ def _path(text: str) -> Path:
 
 def _by_folders(listing: Listing, classes_at: int | None) -> Listing:
     if classes_at is not None:
-        raise UserError(f"--classes-at {classes_at}: a {listing.kind} source has no class folders; leave it out.")
+        raise UserError(
+            f"--classes-at {classes_at}: a {listing.kind} source has no class folders; "
+            f"leave it out."
+        )
     return listing
 
 

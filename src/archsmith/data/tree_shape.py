@@ -1,4 +1,5 @@
-"""What is asked of a tree of folders with images: which hold more folders, which are named for parts, which share names."""
+"""What is asked of a tree of folders with images: which hold more folders, which are named for
+parts, which share names."""
 
 from __future__ import annotations
 
@@ -10,7 +11,22 @@ from typing import Protocol
 from archsmith.data.listing import joined_alike, part_and_rest, part_of
 from archsmith.errors import quoted
 
-_PAPERS = (".txt", ".xml", ".json", ".jsonl", ".csv", ".tsv", ".md", ".rst", ".yaml", ".yml", ".mat", ".pdf", ".html", ".npy")
+_PAPERS = (
+    ".txt",
+    ".xml",
+    ".json",
+    ".jsonl",
+    ".csv",
+    ".tsv",
+    ".md",
+    ".rst",
+    ".yaml",
+    ".yml",
+    ".mat",
+    ".pdf",
+    ".html",
+    ".npy",
+)
 
 
 class Tree(Protocol):
@@ -36,7 +52,9 @@ class Tree(Protocol):
 
 def is_papers(folder: Tree) -> bool:
     """Whether it holds only lists and descriptions, as labels and annotations do."""
-    return bool(folder.files) and all(os.path.splitext(path)[1].lower() in _PAPERS for path in folder.files)
+    return bool(folder.files) and all(
+        os.path.splitext(path)[1].lower() in _PAPERS for path in folder.files
+    )
 
 
 def is_deep(folder: Tree) -> bool:
@@ -45,11 +63,13 @@ def is_deep(folder: Tree) -> bool:
 
 
 def known_parts(folders: Sequence[Tree]) -> dict[str, str]:
-    """The part that each of these is named for, by its path. A word that all their names have beside it (flowers_train,
-    flowers_test) says nothing."""
+    """The part that each of these is named for, by its path. A word that all their names have
+    beside it (flowers_train, flowers_test) says nothing."""
     found = {folder.path: part for folder in folders if (part := part_of(folder.name))}
     if not found and joined_alike([folder.name for folder in folders]):
-        found = {folder.path: split[0] for folder in folders if (split := part_and_rest(folder.name))}
+        found = {
+            folder.path: split[0] for folder in folders if (split := part_and_rest(folder.name))
+        }
     return found
 
 
@@ -61,13 +81,15 @@ def part_names(folder: Tree) -> set[str]:
 
 def shared(folders: Sequence[Tree], least: int = 2) -> bool:
     """Whether the names of the folders in them, at least so many, are mostly the same."""
-    counts = Counter(name for folder in folders for name in {inner.name.casefold() for inner in folder.filled})
+    counts = Counter(
+        name for folder in folders for name in {inner.name.casefold() for inner in folder.filled}
+    )
     return len(counts) >= least and 2 * sum(count > 1 for count in counts.values()) >= len(counts)
 
 
 def holder(folder: Tree) -> tuple[Tree, int]:
-    """Where what tells its images apart lies: itself, or, while it holds one folder alone, with folders in it, that one; and
-    how many levels below it."""
+    """Where what tells its images apart lies: itself, or, while it holds one folder alone, with
+    folders in it, that one; and how many levels below it."""
     down = 0
     while len(folder.filled) == 1 and is_deep(folder) and is_deep(folder.filled[0]):
         folder, down = folder.filled[0], down + 1
@@ -100,4 +122,6 @@ def names_of(folders: Sequence[Tree]) -> list[str]:
 
 def some(names: Sequence[str]) -> str:
     """The first few, for a message."""
-    return ", ".join(quoted(name, 40) for name in names[:4]) + (f", ... {len(names)} in all" if len(names) > 4 else "")
+    return ", ".join(quoted(name, 40) for name in names[:4]) + (
+        f", ... {len(names)} in all" if len(names) > 4 else ""
+    )

@@ -1,4 +1,5 @@
-"""Layers that take a Choice where torch.nn takes a number, and containers that decide which children exist."""
+"""Layers that take a Choice where torch.nn takes a number, and containers that decide which
+children exist."""
 
 from archsmith.elastic.attention import Attention, SqueezeExcite
 from archsmith.elastic.blocks import Mixture, OneOf, Parallel, Repeat

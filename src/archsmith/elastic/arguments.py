@@ -1,4 +1,5 @@
-"""What the constructors of elastic layers accept: sizes, whole numbers, pairs, flags; all else is refused there, by name."""
+"""What the constructors of elastic layers accept: sizes, whole numbers, pairs, flags; all else is
+refused there, by name."""
 
 from __future__ import annotations
 
@@ -29,21 +30,34 @@ def whole(layer: str, what: str, value: Any, least: int = 1) -> int:
     """A plain whole number, numpy's too; UserError for anything else, a Choice among it."""
     number = _index(value)
     if number is None or number < least:
-        raise UserError(f"{layer}({what}={value!r}): {_fixed(value, f'give a whole number of {least} or more')}")
+        raise UserError(
+            f"{layer}({what}={value!r}): {_fixed(value, f'give a whole number of {least} or more')}"
+        )
     return number
 
 
 def size(layer: str, what: str, value: Any) -> Size:
-    """A width: a plain number as an int, or what decides it, all of whose values are whole and at least 1."""
+    """A width: a plain number as an int, or what decides it, all of whose values are whole and at
+    least 1."""
     if not isinstance(value, Choice | Derived | Concat):
         number = _index(value)
         if number is None or number < 1:
-            raise UserError(f"{layer}({what}={value!r}): neither a number nor a size; give {_SIZES}")
+            raise UserError(
+                f"{layer}({what}={value!r}): neither a number nor a size; give {_SIZES}"
+            )
         return number
     for option in _values(value):
-        if _index(option) is None and not (isinstance(value, Derived) and isinstance(option, float) and option.is_integer()):
-            rounding = "; round it, e.g. Derived(lambda w: make_divisible(w / 2), width)" if isinstance(value, Derived) else ""
-            raise UserError(f"{layer}({what}={value!r}): {option!r} is no whole number{rounding}; give {_SIZES}")
+        if _index(option) is None and not (
+            isinstance(value, Derived) and isinstance(option, float) and option.is_integer()
+        ):
+            rounding = (
+                ("; round it, e.g. Derived(lambda w: make_divisible(w / 2), width)")
+                if isinstance(value, Derived)
+                else ""
+            )
+            raise UserError(
+                f"{layer}({what}={value!r}): {option!r} is no whole number{rounding}; give {_SIZES}"
+            )
         if option < 1:
             raise UserError(f"{layer}({what}={value!r}): it may become {option!r}; give {_SIZES}")
     return value
@@ -54,7 +68,12 @@ def pair(layer: str, what: str, value: Any, least: int = 1) -> tuple[int, int]:
     if isinstance(value, Sequence) and not isinstance(value, str):
         numbers = [_index(item) for item in value]
         first, *rest = numbers or (None,)
-        if first is not None and len(rest) == 1 and rest[0] is not None and min(first, rest[0]) >= least:
+        if (
+            first is not None
+            and len(rest) == 1
+            and rest[0] is not None
+            and min(first, rest[0]) >= least
+        ):
             return first, rest[0]
         allowed = f"give a whole number of {least} or more, or two: (height, width)"
         raise UserError(f"{layer}({what}={value!r}): {_fixed(value, allowed)}")
@@ -66,7 +85,8 @@ def pair(layer: str, what: str, value: Any, least: int = 1) -> tuple[int, int]:
 
 
 def flag(layer: str, what: str, value: Any) -> bool:
-    """True or False, numpy's and 0 and 1 too: anything else would count as true, a Choice among it."""
+    """True or False, numpy's and 0 and 1 too: anything else would count as true, a Choice among
+    it."""
     number = int(value) if isinstance(value, bool) else _index(value)
     if number is None and type(value).__name__ in ("bool", "bool_"):
         number = int(value)
@@ -76,7 +96,8 @@ def flag(layer: str, what: str, value: Any) -> bool:
 
 
 def truth(layer: str, what: str, value: Any) -> bool:
-    """True or False and nothing that counts as one of them: where torch hands it on to a function that takes no number."""
+    """True or False and nothing that counts as one of them: where torch hands it on to a function
+    that takes no number."""
     if not isinstance(value, bool):
         raise UserError(f"{layer}({what}={value!r}): {_fixed(value, 'give True or False')}")
     return value
@@ -84,7 +105,11 @@ def truth(layer: str, what: str, value: Any) -> bool:
 
 def number(layer: str, what: str, value: Any) -> float:
     """A plain finite number of 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < float("inf"):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, Real)
+        or not 0 <= float(value) < float("inf")
+    ):
         raise UserError(f"{layer}({what}={value!r}): {_fixed(value, 'give a number of 0 or more')}")
     return float(value)
 
@@ -93,7 +118,10 @@ def word(layer: str, what: str, value: Any, known: Sequence[str]) -> str:
     """One of a few words."""
     if not isinstance(value, str) or value not in known:
         near = did_you_mean(value, known) if isinstance(value, str) else ""
-        raise UserError(f"{layer}({what}={value!r}): {_fixed(value, 'give one of ' + ', '.join(map(repr, known)))}{near}")
+        raise UserError(
+            f"{layer}({what}={value!r}): "
+            f"{_fixed(value, 'give one of ' + ', '.join(map(repr, known)))}{near}"
+        )
     return value
 
 
@@ -111,17 +139,23 @@ def _index(value: Any) -> int | None:
 
 def _values(value: Choice | Derived | Concat) -> tuple[Any, ...]:
     if isinstance(value, Concat):
-        return tuple(option for part in value.parts for option in (_values(part) if not isinstance(part, int) else (part,)))
+        return tuple(
+            option
+            for part in value.parts
+            for option in (_values(part) if not isinstance(part, int) else (part,))
+        )
     return value.options
 
 
 def _fixed(value: Any, allowed: str) -> str:
-    """What to do: where a decision stands in a place that takes none, how to decide it all the same."""
+    """What to do: where a decision stands in a place that takes none, how to decide it all the
+    same."""
     parts = value if isinstance(value, list | tuple) else (value,)
     if any(isinstance(part, Choice | Derived | Concat) for part in parts):
         place = "a pair" if isinstance(value, list | tuple) else "this argument"
         return (
-            f"{place} takes no Choice, only widths, groups, kernel sizes and dilations do; {allowed}, or decide between whole "
+            f"{place} takes no Choice, only widths, groups, kernel sizes and dilations do; "
+            f"{allowed}, or decide between whole "
             "layers with OneOf"
         )
     return allowed

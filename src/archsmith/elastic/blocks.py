@@ -1,4 +1,5 @@
-"""Containers that decide which children exist: OneOf, Repeat, Parallel; one's own does the same by declaring `gates`."""
+"""Containers that decide which children exist: OneOf, Repeat, Parallel; one's own does the same by
+declaring `gates`."""
 
 from __future__ import annotations
 
@@ -12,25 +13,32 @@ from torch import Tensor, nn
 from archsmith.errors import UserError
 from archsmith.space import Choice, Derived, largest
 
-Gates = dict[str, tuple[Choice | Derived, tuple[Any, ...]]]  # child -> (what decides, the values under which the child exists)
+# child -> (what decides, the values under which the child exists)
+Gates = dict[str, tuple[Choice | Derived, tuple[Any, ...]]]
 
 
 def _options(decision: Any) -> tuple[Any, ...]:
     return decision.options if isinstance(decision, Choice | Derived) else (decision,)
 
 
-def _named(container: str, modules: Iterable[nn.Module | Mapping[Any, nn.Module]]) -> dict[Any, nn.Module]:
-    """Modules under the names of the mappings they came in, or their positions; UserError where two share one."""
+def _named(
+    container: str, modules: Iterable[nn.Module | Mapping[Any, nn.Module]]
+) -> dict[Any, nn.Module]:
+    """Modules under the names of the mappings they came in, or their positions; UserError where two
+    share one."""
     named: dict[Any, nn.Module] = {}
     taken: set[str] = set()
     for position, given in enumerate(modules):
         for key, module in given.items() if isinstance(given, Mapping) else ((position, given),):
             if not isinstance(module, nn.Module):
                 raise UserError(
-                    f"{container}: {key!r} is a {type(module).__name__}; give modules, or mappings of names to them"
+                    f"{container}: {key!r} is a {type(module).__name__}; give modules, or mappings "
+                    f"of names to them"
                 )
             if str(key) in taken:
-                raise UserError(f"{container}: two modules are called '{key}'; give each a name of its own")
+                raise UserError(
+                    f"{container}: two modules are called '{key}'; give each a name of its own"
+                )
             taken.add(str(key))
             named[key] = module
     return named
@@ -42,7 +50,8 @@ def _add(container: nn.Module, named: Mapping[Any, nn.Module]) -> None:
             container.add_module(str(key), module)
         except KeyError as error:  # a point in it, or the name of a method
             raise UserError(
-                f"{type(container).__name__}: no module of it can be called {str(key)!r}: {error.args[0]}; take another name"
+                f"{type(container).__name__}: no module of it can be called {str(key)!r}: "
+                f"{error.args[0]}; take another name"
             ) from error
 
 
@@ -54,9 +63,11 @@ def _decision(container: str, what: str, decision: Any) -> Choice | Derived:
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Several options of a `OneOf` at once: the sum of what they make of the input, by `weights` (n,).
+    """Several options of a `OneOf` at once: the sum of what they make of the input, by `weights`
+    (n,).
 
-    `live`: positions of the options that are computed, None: all. An option that gives None adds nothing.
+    `live`: positions of the options that are computed, None: all. An option that gives None adds
+    nothing.
     """
 
     options: tuple[Any, ...]
@@ -77,54 +88,76 @@ class Mixture:
 
 
 class OneOf(nn.Module):
-    """Exactly one of several modules: `OneOf({"skip": nn.Identity(), "conv": ...})`, or `OneOf(a, b)` with options 0 and 1."""
+    """Exactly one of several modules: `OneOf({"skip": nn.Identity(), "conv": ...})`, or `OneOf(a,
+    b)` with options 0 and 1."""
 
-    def __init__(self, *modules: nn.Module | Mapping[str, nn.Module], choice: Choice | Derived | None = None) -> None:
+    def __init__(
+        self, *modules: nn.Module | Mapping[str, nn.Module], choice: Choice | Derived | None = None
+    ) -> None:
         super().__init__()
         named = _named("OneOf", modules)
         if not named:
             raise UserError("OneOf has no modules; give at least one")
         self.choice = Choice(*named) if choice is None else _decision("OneOf", "choice", choice)
         if unknown := set(self.choice.options) - set(named):
-            raise UserError(f"OneOf: options {sorted(unknown, key=str)} of its choice name none of its modules {list(named)}")
+            raise UserError(
+                f"OneOf: options {sorted(unknown, key=str)} of its choice name none of "
+                f"its modules {list(named)}"
+            )
         _add(self, named)
 
     @property
     def gates(self) -> Gates:
         """Each child exists under its own option."""
         keys = {str(option): option for option in _options(self.choice)}
-        return {name: (self.choice, (keys[name],) if name in keys else ()) for name in self._modules}
+        return {
+            name: (self.choice, (keys[name],) if name in keys else ()) for name in self._modules
+        }
 
     def plain(self, children: dict[str, nn.Module]) -> nn.Module:
         """The chosen child itself."""
         return children[str(self.choice)]
 
     def forward(self, *inputs: Any) -> Any:
-        """What the chosen child makes of the inputs; outside `active`, the last option's; within `relax`, the mixture's."""
+        """What the chosen child makes of the inputs; outside `active`, the last option's; within
+        `relax`, the mixture's."""
         if isinstance(self.choice, Mixture):
             return self.choice.forward(self._modules, inputs)
-        chosen = self.choice.options[-1] if isinstance(self.choice, Choice | Derived) else self.choice
+        chosen = (
+            self.choice.options[-1] if isinstance(self.choice, Choice | Derived) else self.choice
+        )
         child = self._modules[str(chosen)]
         assert child is not None
         return child(*inputs)
 
 
 class Repeat(nn.Module):
-    """The first `depth` of several modules in sequence: `Repeat(a, b)` or `Repeat({"first": a})`; `depth=None` keeps all."""
+    """The first `depth` of several modules in sequence: `Repeat(a, b)` or `Repeat({"first": a})`;
+    `depth=None` keeps all."""
 
-    def __init__(self, *modules: nn.Module | Mapping[str, nn.Module], depth: int | Choice | Derived | None = None) -> None:
+    def __init__(
+        self,
+        *modules: nn.Module | Mapping[str, nn.Module],
+        depth: int | Choice | Derived | None = None,
+    ) -> None:
         super().__init__()
         named = _named("Repeat", modules)
         self.depth: Any = len(named) if depth is None else depth
         if any(not isinstance(d, int) or not 0 <= d <= len(named) for d in _options(self.depth)):
-            raise UserError(f"Repeat: depth {_options(self.depth)} for {len(named)} modules; use whole numbers up to that")
+            raise UserError(
+                f"Repeat: depth {_options(self.depth)} for {len(named)} modules; use "
+                f"whole numbers up to that"
+            )
         _add(self, named)
 
     @property
     def gates(self) -> Gates:
         """Child i exists where depth > i."""
         values = _options(self.depth)
-        return {name: (self.depth, tuple(d for d in values if d > i)) for i, name in enumerate(self._modules)}
+        return {
+            name: (self.depth, tuple(d for d in values if d > i))
+            for i, name in enumerate(self._modules)
+        }
 
     def plain(self, children: dict[str, nn.Module]) -> nn.Module:
         """The kept children as a Sequential, under their names."""
@@ -154,7 +187,8 @@ class Sum(nn.Module):
 
 
 class Parallel(nn.Module):
-    """The sum of a subset of branches. `mask`: a decision among tuples of the positions kept, e.g. Choice((0,), (0, 2)).
+    """The sum of a subset of branches. `mask`: a decision among tuples of the positions kept, e.g.
+    Choice((0,), (0, 2)).
 
     Default: any non-empty subset.
     """
@@ -165,17 +199,29 @@ class Parallel(nn.Module):
         subsets = [tuple(i for i in range(count) if bits >> i & 1) for bits in range(1, 1 << count)]
         self.mask: Any = Choice(*subsets) if mask is None else mask
         for option in _options(self.mask):
-            if not isinstance(option, tuple) or not option or any(i not in range(count) for i in option):
-                raise UserError(f"Parallel: mask option {option!r} is not a non-empty tuple of positions below {count}")
+            if (
+                not isinstance(option, tuple)
+                or not option
+                or any(i not in range(count) for i in option)
+            ):
+                raise UserError(
+                    f"Parallel: mask option {option!r} is not a non-empty tuple of "
+                    f"positions below {count}"
+                )
             if list(option) != sorted(set(option)):
-                raise UserError(f"Parallel: mask option {option!r} names a branch twice or out of order")
+                raise UserError(
+                    f"Parallel: mask option {option!r} names a branch twice or out of order"
+                )
         _add(self, _named("Parallel", branches))
 
     @property
     def gates(self) -> Gates:
         """Branch i exists under the masks that hold i."""
         masks = _options(self.mask)
-        return {str(i): (self.mask, tuple(m for m in masks if i in m)) for i in range(len(self._modules))}
+        return {
+            str(i): (self.mask, tuple(m for m in masks if i in m))
+            for i in range(len(self._modules))
+        }
 
     def plain(self, children: dict[str, nn.Module]) -> nn.Module:
         """The branch itself where it is alone."""

@@ -1,4 +1,5 @@
-"""Conv2d and ConvTranspose2d with elastic channels, kernel size and dilation: dense, constant group width, depthwise."""
+"""Conv2d and ConvTranspose2d with elastic channels, kernel size and dilation: dense, constant group
+width, depthwise."""
 
 from __future__ import annotations
 
@@ -30,14 +31,16 @@ _MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class Conv2d(nn.Conv2d):
-    """`torch.nn.Conv2d(in, out, kernel_size)` where channels, groups, kernel size and dilation may be a Choice or Derived.
+    """`torch.nn.Conv2d(in, out, kernel_size)` where channels, groups, kernel size and dilation may
+    be a Choice or Derived.
 
-    Channels may be a Concat too; a fixed kernel, stride, padding and dilation a pair. padding "same" is kernel // 2 (times
-    dilation) on each side, whatever the stride, for odd kernels. groups: a number, or a size that keeps the channels per
-    group constant (`groups=channels` is depthwise). Elastic kernels are square and odd; with `transform` a smaller kernel is
-    the center crop of the next larger one times a learned matrix, identity at first, shared by all channels (Cai et al.,
-    ICLR 2020, section 3.3): parameters `to5` (25 x 25), `to3` (9 x 9). All dilations share one kernel. Raises UserError for
-    what cannot be had at every size.
+    Channels may be a Concat too; a fixed kernel, stride, padding and dilation a pair. padding
+    "same" is kernel // 2 (times dilation) on each side, whatever the stride, for odd kernels.
+    groups: a number, or a size that keeps the channels per group constant (`groups=channels` is
+    depthwise). Elastic kernels are square and odd; with `transform` a smaller kernel is the center
+    crop of the next larger one times a learned matrix, identity at first, shared by all channels
+    (Cai et al., ICLR 2020, section 3.3): parameters `to5` (25 x 25), `to3` (9 x 9). All dilations
+    share one kernel. Raises UserError for what cannot be had at every size.
     """
 
     def __init__(
@@ -82,7 +85,12 @@ class Conv2d(nn.Conv2d):
                 device=device,
                 dtype=dtype,
             )
-        self.width_in, self.width_out, self.kernel, self.group_count = in_channels, out_channels, kernel, groups
+        self.width_in, self.width_out, self.kernel, self.group_count = (
+            in_channels,
+            out_channels,
+            kernel,
+            groups,
+        )
         self.same_padding, self.dilation_rate = padding == "same", rate
         self.kernels = kernels
         if transform:
@@ -94,7 +102,8 @@ class Conv2d(nn.Conv2d):
         reset_matrices(self)
 
     def axes(self) -> Axes:
-        """weight (out, in per group, k, k), bias (out); the kernel axes are cropped in `weights`, the matrices whole."""
+        """weight (out, in per group, k, k), bias (out); the kernel axes are cropped in `weights`,
+        the matrices whole."""
         per_group = self.width_in if self.groups == 1 else None
         axes: Axes = {"weight": (self.width_out, per_group, None, None), "bias": (self.width_out,)}
         return axes | {f"to{k}": (None, None) for k in matrices_of(self)}
@@ -104,7 +113,8 @@ class Conv2d(nn.Conv2d):
         return twin_weights(self)
 
     def region(self) -> tuple[slice, slice]:
-        """The rows and columns of the stored kernel that the current one depends on; matrices reach one size further out."""
+        """The rows and columns of the stored kernel that the current one depends on; matrices reach
+        one size further out."""
         return region_of(self)
 
     def _padding(self) -> tuple[int, int]:
@@ -120,7 +130,13 @@ class Conv2d(nn.Conv2d):
             padding = (0, 0)
         dilation, groups = taps(self.dilation_rate), width(self.group_count)
         return F.conv2d(
-            input, tensors["weight"], tensors.get("bias"), self.stride, padding=padding, dilation=dilation, groups=groups
+            input,
+            tensors["weight"],
+            tensors.get("bias"),
+            self.stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
         )
 
     def plain(self) -> nn.Conv2d:
@@ -141,12 +157,14 @@ class Conv2d(nn.Conv2d):
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """`torch.nn.ConvTranspose2d(in, out, kernel_size)` where channels, groups, kernel size and dilation may be elastic.
+    """`torch.nn.ConvTranspose2d(in, out, kernel_size)` where channels, groups, kernel size and
+    dilation may be elastic.
 
-    As in Conv2d: elastic kernels are square and odd, with a learned matrix between sizes unless `transform` is false; groups
-    keep the channels per group constant. padding "same" is kernel // 2 (times dilation) on each side, so that maps become
-    (H - 1) * stride + 1 + output_padding whatever the kernel: with stride 2 and output_padding 1 twice as large. Raises
-    UserError for what cannot be had at every size.
+    As in Conv2d: elastic kernels are square and odd, with a learned matrix between sizes unless
+    `transform` is false; groups keep the channels per group constant. padding "same" is kernel // 2
+    (times dilation) on each side, so that maps become (H - 1) * stride + 1 + output_padding
+    whatever the kernel: with stride 2 and output_padding 1 twice as large. Raises UserError for
+    what cannot be had at every size.
     """
 
     def __init__(
@@ -194,7 +212,12 @@ class ConvTranspose2d(nn.ConvTranspose2d):
                 device=device,
                 dtype=dtype,
             )
-        self.width_in, self.width_out, self.kernel, self.group_count = in_channels, out_channels, kernel, groups
+        self.width_in, self.width_out, self.kernel, self.group_count = (
+            in_channels,
+            out_channels,
+            kernel,
+            groups,
+        )
         self.same_padding, self.dilation_rate = padding == "same", rate
         self.kernels = kernels
         if transform:
@@ -206,7 +229,8 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         reset_matrices(self)
 
     def axes(self) -> Axes:
-        """weight (in, out per group, k, k), bias (out); the kernel axes are cropped in `weights`, the matrices whole."""
+        """weight (in, out per group, k, k), bias (out); the kernel axes are cropped in `weights`,
+        the matrices whole."""
         per_group = self.width_out if self.groups == 1 else None
         axes: Axes = {"weight": (self.width_in, per_group, None, None), "bias": (self.width_out,)}
         return axes | {f"to{k}": (None, None) for k in matrices_of(self)}
@@ -216,7 +240,8 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         return twin_weights(self)
 
     def region(self) -> tuple[slice, slice]:
-        """The rows and columns of the stored kernel that the current one depends on; matrices reach one size further out."""
+        """The rows and columns of the stored kernel that the current one depends on; matrices reach
+        one size further out."""
         return region_of(self)
 
     def _padding(self) -> tuple[int, int]:
@@ -224,7 +249,8 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         return padding_of("ConvTranspose2d", padding, taps(self.kernel), taps(self.dilation_rate))
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """(B, in, H, W) -> (B, out, H', W'); `output_size` (H', W') instead of output_padding, as torch takes it."""
+        """(B, in, H, W) -> (B, out, H', W'); `output_size` (H', W') instead of output_padding, as
+        torch takes it."""
         tensors, padding, dilation = self.weights(), self._padding(), taps(self.dilation_rate)
         extra = self._output_padding(
             input,
@@ -237,7 +263,14 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         )
         groups, weight, bias = width(self.group_count), tensors["weight"], tensors.get("bias")
         return F.conv_transpose2d(
-            input, weight, bias, self.stride, padding=padding, output_padding=extra, groups=groups, dilation=dilation
+            input,
+            weight,
+            bias,
+            self.stride,
+            padding=padding,
+            output_padding=extra,
+            groups=groups,
+            dilation=dilation,
         )
 
     def plain(self) -> nn.ConvTranspose2d:
@@ -257,10 +290,16 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         )
 
 
-def _check_extra(extra: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int]) -> None:
+def _check_extra(
+    extra: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int]
+) -> None:
     """Rows and columns that are added to the output must lie within reach of the kernel."""
-    if any(more >= max(stride, apart) for more, stride, apart in zip(extra, strides, dilation, strict=True)):
+    if any(
+        more >= max(stride, apart)
+        for more, stride, apart in zip(extra, strides, dilation, strict=True)
+    ):
         raise UserError(
-            f"ConvTranspose2d(output_padding={extra}): must be less than the stride {strides} or the dilation {dilation} "
+            f"ConvTranspose2d(output_padding={extra}): must be less than the stride {strides} or "
+            f"the dilation {dilation} "
             "along each axis; give a smaller one, or a larger stride"
         )

@@ -17,11 +17,13 @@ _NAME = "Embedding"
 
 
 class Embedding(nn.Embedding):
-    """`torch.nn.Embedding(num_embeddings, embedding_dim)` where both may be a Choice or Derived, the width a Concat too.
+    """`torch.nn.Embedding(num_embeddings, embedding_dim)` where both may be a Choice or Derived,
+    the width a Concat too.
 
-    A smaller table is the first rows, or the first numbers of each. Raises UserError for what tables of several sizes cannot
-    share: `max_norm` (it writes into the weights), `sparse`, a `padding_idx` that is not in the smallest table or counts from
-    the end of one that has no fixed end.
+    A smaller table is the first rows, or the first numbers of each. Raises UserError for what
+    tables of several sizes cannot share: `max_norm` (it writes into the weights), `sparse`, a
+    `padding_idx` that is not in the smallest table or counts from the end of one that has no fixed
+    end.
     """
 
     def __init__(
@@ -40,19 +42,31 @@ class Embedding(nn.Embedding):
     ) -> None:
         count = arguments.size(_NAME, "num_embeddings", num_embeddings)
         if isinstance(count, Concat):
-            raise UserError(f"{_NAME}(num_embeddings={count!r}): rows are a prefix; give a number, a Choice or a Derived")
+            raise UserError(
+                f"{_NAME}(num_embeddings={count!r}): rows are a prefix; give a number, "
+                f"a Choice or a Derived"
+            )
         embedding_dim = arguments.size(_NAME, "embedding_dim", embedding_dim)
         if max_norm is not None:
             raise UserError(
-                f"{_NAME}(max_norm={max_norm!r}): it writes into weights that other networks share; leave it out, or take "
+                f"{_NAME}(max_norm={max_norm!r}): it writes into weights that other networks "
+                f"share; leave it out, or take "
                 "torch.nn.Embedding where nothing is elastic"
             )
         if arguments.truth(_NAME, "sparse", sparse):
-            raise UserError(f"{_NAME}(sparse=True): gradients of a part of a table are dense; leave it out")
+            raise UserError(
+                f"{_NAME}(sparse=True): gradients of a part of a table are dense; leave it out"
+            )
         shape = (width(count), width(embedding_dim))
-        if _weight is not None and (not isinstance(_weight, Tensor) or tuple(_weight.shape) != shape):
-            given = f"shape {tuple(_weight.shape)}" if isinstance(_weight, Tensor) else repr(_weight)
-            raise UserError(f"{_NAME}(_weight of {given}): give a tensor {shape}, the largest table")
+        if _weight is not None and (
+            not isinstance(_weight, Tensor) or tuple(_weight.shape) != shape
+        ):
+            given = (
+                (f"shape {tuple(_weight.shape)}") if isinstance(_weight, Tensor) else repr(_weight)
+            )
+            raise UserError(
+                f"{_NAME}(_weight of {given}): give a tensor {shape}, the largest table"
+            )
         with arguments.building(_NAME):
             super().__init__(
                 *shape,
@@ -77,7 +91,9 @@ class Embedding(nn.Embedding):
     def forward(self, input: Tensor) -> Tensor:
         """Whole numbers (...) below the number of entries -> (..., width)."""
         table = self.weights()["weight"]
-        return F.embedding(input, table, self.padding_idx, scale_grad_by_freq=self.scale_grad_by_freq)
+        return F.embedding(
+            input, table, self.padding_idx, scale_grad_by_freq=self.scale_grad_by_freq
+        )
 
     def plain(self) -> nn.Embedding:
         """The torch layer of the current sizes, on `meta`."""
@@ -100,5 +116,8 @@ def _row(padding_idx: Any, count: int | Choice | Derived) -> int | None:
     fixed = isinstance(count, int) or len(set(count.options)) == 1
     row = arguments.whole(_NAME, "padding_idx", padding_idx, -smallest if fixed else 0)
     if row >= smallest:
-        raise UserError(f"{_NAME}(padding_idx={row}): the smallest table has {smallest} rows; give a smaller number")
+        raise UserError(
+            f"{_NAME}(padding_idx={row}): the smallest table has {smallest} rows; give "
+            f"a smaller number"
+        )
     return row + smallest if row < 0 else row

@@ -10,14 +10,17 @@ from torch import Tensor, nn
 
 from archsmith.space import Choice, Derived, Segments, Size, largest, resolve
 
-Axes = dict[str, tuple[Size | None, ...]]  # tensor name -> the size along each axis, None where the whole axis is always used
+# tensor name -> the size along each axis, None where the whole axis is always used
+Axes = dict[str, tuple[Size | None, ...]]
 Index = slice | Tensor
 
 
 class ElasticLayer(Protocol):
-    """A layer with tensors allocated at their largest; its sizes are plain attributes that `active` resolves to numbers.
+    """A layer with tensors allocated at their largest; its sizes are plain attributes that `active`
+    resolves to numbers.
 
-    docs/guides/elastic-layers.md has one of one's own; `archsmith.testing.check_layer` tells whether it keeps the contract.
+    docs/guides/elastic-layers.md has one of one's own; `archsmith.testing.check_layer` tells
+    whether it keeps the contract.
     """
 
     def axes(self) -> Axes:
@@ -31,22 +34,26 @@ class ElasticLayer(Protocol):
 
 
 def is_elastic(module: object) -> TypeGuard[ElasticLayer]:
-    """Whether a module is an elastic layer; by its class, which is faster than asking a runtime protocol."""
+    """Whether a module is an elastic layer; by its class, which is faster than asking a runtime
+    protocol."""
     return hasattr(type(module), "axes") and hasattr(type(module), "weights")
 
 
 def width(size: Size) -> int:
-    """A resolved size as it is; an unresolved one at its largest, so that a layer outside `active` is the torch layer."""
+    """A resolved size as it is; an unresolved one at its largest, so that a layer outside `active`
+    is the torch layer."""
     return size if isinstance(size, int) else int(largest(size))
 
 
 def taps(kernel: int | tuple[int, int] | Choice | Derived) -> tuple[int, int]:
-    """(height, width) of a kernel or dilation: of a pair, or square; an unresolved one at its largest."""
+    """(height, width) of a kernel or dilation: of a pair, or square; an unresolved one at its
+    largest."""
     return kernel if isinstance(kernel, tuple) else (width(kernel), width(kernel))
 
 
 def index(size: Size | None, capacity: int) -> Index:
-    """Where along an axis of length `capacity` the size lies: a prefix, or a prefix of each part of a concatenation."""
+    """Where along an axis of length `capacity` the size lies: a prefix, or a prefix of each part of
+    a concatenation."""
     if size is None or width(size) == capacity:
         return slice(0, capacity)
     if isinstance(size, Segments):
@@ -56,7 +63,8 @@ def index(size: Size | None, capacity: int) -> Index:
 
 
 def take(tensor: Tensor, sizes: tuple[Size | None, ...]) -> Tensor:
-    """The part of a tensor at the given size along each axis; a view unless a concatenation makes that impossible."""
+    """The part of a tensor at the given size along each axis; a view unless a concatenation makes
+    that impossible."""
     for axis, size in enumerate(sizes):
         where = index(size, tensor.shape[axis])
         if isinstance(where, Tensor):
@@ -69,18 +77,28 @@ def take(tensor: Tensor, sizes: tuple[Size | None, ...]) -> Tensor:
 def sliced(layer: Any) -> dict[str, Tensor]:
     """`weights()` of a layer whose tensors are plain slices."""
     tensors = {**layer._parameters, **layer._buffers}
-    return {name: take(tensors[name], sizes) for name, sizes in layer.axes().items() if tensors.get(name) is not None}
+    return {
+        name: take(tensors[name], sizes)
+        for name, sizes in layer.axes().items()
+        if tensors.get(name) is not None
+    }
 
 
 def shapes(layer: Any, values: Mapping[Choice, Any]) -> dict[str, tuple[int, ...]]:
-    """The shape of each parameter of the plain twin under the given option of each Choice; no tensor is touched."""
+    """The shape of each parameter of the plain twin under the given option of each Choice; no
+    tensor is touched."""
     found: dict[str, tuple[int, ...]] = {}
     for name, sizes in layer.axes().items():
         tensor = layer._parameters.get(name)
-        if tensor is None or (name.startswith("to") and name[2:].isdigit()):  # kernel matrices are the supernet's only
+        # kernel matrices are the supernet's only
+        if tensor is None or (name.startswith("to") and name[2:].isdigit()):
             continue
-        shape = [whole if size is None else int(resolve(size, values)) for size, whole in zip(sizes, tensor.shape, strict=True)]
-        if name == "weight" and hasattr(layer, "region"):  # convolutions, whose kernel is cropped apart
+        shape = [
+            whole if size is None else int(resolve(size, values))
+            for size, whole in zip(sizes, tensor.shape, strict=True)
+        ]
+        # convolutions, whose kernel is cropped apart
+        if name == "weight" and hasattr(layer, "region"):
             shape[2:] = taps(resolve(layer.kernel, values))
         found[name] = tuple(shape)
     return found

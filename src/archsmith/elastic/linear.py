@@ -17,13 +17,22 @@ class Linear(nn.Linear):
     """`torch.nn.Linear(in, out)` where each number may be a Choice, Derived or Concat."""
 
     def __init__(
-        self, in_features: Size, out_features: Size, bias: bool = True, device: Any = None, dtype: torch.dtype | None = None
+        self,
+        in_features: Size,
+        out_features: Size,
+        bias: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         in_features = arguments.size("Linear", "in_features", in_features)
         out_features = arguments.size("Linear", "out_features", out_features)
         with arguments.building("Linear"):
             super().__init__(
-                width(in_features), width(out_features), arguments.flag("Linear", "bias", bias), device, dtype=dtype
+                width(in_features),
+                width(out_features),
+                arguments.flag("Linear", "bias", bias),
+                device,
+                dtype=dtype,
             )
         self.width_in, self.width_out = in_features, out_features
 
@@ -42,5 +51,9 @@ class Linear(nn.Linear):
     def plain(self) -> nn.Linear:
         """The torch layer of the current sizes, on `meta`."""
         return nn.Linear(
-            width(self.width_in), width(self.width_out), self.bias is not None, device="meta", dtype=self.weight.dtype
+            width(self.width_in),
+            width(self.width_out),
+            self.bias is not None,
+            device="meta",
+            dtype=self.weight.dtype,
         )

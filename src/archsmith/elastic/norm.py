@@ -21,7 +21,8 @@ def _without_bias(layer: nn.Module, bias: Any) -> None:
 
 
 class _BatchNorm(nn.modules.batchnorm._BatchNorm):
-    """What BatchNorms of maps and of vectors share: all but the torch layer that they are twins of."""
+    """What BatchNorms of maps and of vectors share: all but the torch layer that they are twins
+    of."""
 
     twin: ClassVar[type[nn.modules.batchnorm._BatchNorm]]
 
@@ -41,7 +42,10 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
         num_features = arguments.size(name, "num_features", num_features)
         eps = arguments.number(name, "eps", eps)
         momentum = None if momentum is None else arguments.number(name, "momentum", momentum)
-        flags = arguments.flag(name, "affine", affine), arguments.flag(name, "track_running_stats", track_running_stats)
+        flags = (
+            arguments.flag(name, "affine", affine),
+            arguments.flag(name, "track_running_stats", track_running_stats),
+        )
         with arguments.building(name):
             super().__init__(width(num_features), eps, momentum, *flags, device=device, dtype=dtype)
         self.width = num_features
@@ -56,12 +60,14 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
         return sliced(self)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, ...) -> the same. Batch statistics in train mode, never written back: those of a mixture of networks fit none
-        (use `calibrate`)."""
+        """(B, C, ...) -> the same. Batch statistics in train mode, never written back: those of a
+        mixture of networks fit none (use `calibrate`)."""
         self._check_input_dim(input)
         tensors = self.weights()
         by_batch = self.training or "running_mean" not in tensors
-        mean, variance = (None, None) if by_batch else (tensors["running_mean"], tensors["running_var"])
+        mean, variance = (
+            (None, None) if by_batch else (tensors["running_mean"], tensors["running_var"])
+        )
         return F.batch_norm(
             input,
             mean,
@@ -77,13 +83,16 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
         """The torch layer of the current width, on `meta`."""
         dtype = next((t.dtype for t in (self.weight, self.running_mean) if t is not None), None)
         flags = self.affine, self.track_running_stats
-        twin = self.twin(width(self.width), self.eps, self.momentum, *flags, device="meta", dtype=dtype)
+        twin = self.twin(
+            width(self.width), self.eps, self.momentum, *flags, device="meta", dtype=dtype
+        )
         _without_bias(twin, self.bias is not None)
         return twin
 
 
 class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d(features)` of elastic width; its running statistics are only ever loaded, not updated."""
+    """`torch.nn.BatchNorm2d(features)` of elastic width; its running statistics are only ever
+    loaded, not updated."""
 
     twin = nn.BatchNorm2d
 
@@ -97,9 +106,9 @@ class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
 class GroupNorm(nn.GroupNorm):
     """`torch.nn.GroupNorm(num_groups, num_channels)` of elastic width, in groups of elastic number.
 
-    num_groups: a number or Choice for any width, or what follows from it, so that groups keep their width:
-    `GroupNorm(Derived(lambda c: c // 8, channels), channels)`. (Wu and He, ECCV 2018, equation 7.) Raises UserError where some
-    width is no multiple of its number of groups.
+    num_groups: a number or Choice for any width, or what follows from it, so that groups keep their
+    width: `GroupNorm(Derived(lambda c: c // 8, channels), channels)`. (Wu and He, ECCV 2018,
+    equation 7.) Raises UserError where some width is no multiple of its number of groups.
     """
 
     def __init__(
@@ -117,12 +126,16 @@ class GroupNorm(nn.GroupNorm):
         num_groups = arguments.size(name, "num_groups", num_groups)
         num_channels = arguments.size(name, "num_channels", num_channels)
         if isinstance(num_groups, Concat):
-            raise UserError(f"{name}(num_groups={num_groups!r}): give a number, a Choice or a Derived")
+            raise UserError(
+                f"{name}(num_groups={num_groups!r}): give a number, a Choice or a Derived"
+            )
         _check_groups(num_groups, num_channels)
         eps = arguments.number(name, "eps", eps)
         affine = arguments.flag(name, "affine", affine)
         with arguments.building(name):
-            super().__init__(width(num_groups), width(num_channels), eps, affine, device=device, dtype=dtype)
+            super().__init__(
+                width(num_groups), width(num_channels), eps, affine, device=device, dtype=dtype
+            )
         self.group_count, self.width = num_groups, num_channels
         _without_bias(self, bias)
 
@@ -137,24 +150,36 @@ class GroupNorm(nn.GroupNorm):
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, ...) -> the same."""
         tensors = self.weights()
-        return F.group_norm(input, width(self.group_count), tensors.get("weight"), tensors.get("bias"), eps=self.eps)
+        return F.group_norm(
+            input, width(self.group_count), tensors.get("weight"), tensors.get("bias"), eps=self.eps
+        )
 
     def plain(self) -> nn.GroupNorm:
         """The torch layer of the current sizes, on `meta`."""
         dtype = self.weight.dtype if self.affine else None
-        twin = nn.GroupNorm(width(self.group_count), width(self.width), self.eps, self.affine, device="meta", dtype=dtype)
+        twin = nn.GroupNorm(
+            width(self.group_count),
+            width(self.width),
+            self.eps,
+            self.affine,
+            device="meta",
+            dtype=dtype,
+        )
         _without_bias(twin, self.bias is not None)
         return twin
 
 
 def _check_groups(groups: int | Choice | Derived, channels: Size) -> None:
-    """UserError where some number of channels is no multiple of the number of groups that it can come with."""
+    """UserError where some number of channels is no multiple of the number of groups that it can
+    come with."""
     pairs = [*Derived(_together, channels, groups).options, (width(channels), width(groups))]
     wrong = next((pair for pair in pairs if pair[0] % pair[1]), None)
     if wrong is not None:
         raise UserError(
-            f"GroupNorm(num_groups={groups!r}, num_channels={channels!r}): {wrong[0]} channels are not to be had in {wrong[1]} "
-            "equal groups; give a number of groups that divides every width, or let it follow from the width, e.g. "
+            f"GroupNorm(num_groups={groups!r}, num_channels={channels!r}): {wrong[0]} channels are "
+            f"not to be had in {wrong[1]} "
+            "equal groups; give a number of groups that divides every width, or let it follow from "
+            "the width, e.g. "
             "GroupNorm(Derived(lambda c: c // 8, channels), channels)"
         )
 
@@ -178,7 +203,8 @@ class LayerNorm(nn.LayerNorm):
         if isinstance(normalized_shape, list | tuple):
             if len(normalized_shape) != 1:
                 raise UserError(
-                    f"LayerNorm(normalized_shape={normalized_shape!r}): it norms over the last axis alone; give its width, "
+                    f"LayerNorm(normalized_shape={normalized_shape!r}): it norms over the last "
+                    f"axis alone; give its width, "
                     "or take torch.nn.LayerNorm where nothing is elastic"
                 )
             normalized_shape = normalized_shape[0]
@@ -201,11 +227,18 @@ class LayerNorm(nn.LayerNorm):
     def forward(self, input: Tensor) -> Tensor:
         """(..., width) -> the same."""
         tensors = self.weights()
-        return F.layer_norm(input, (width(self.width),), tensors.get("weight"), tensors.get("bias"), eps=self.eps)
+        return F.layer_norm(
+            input, (width(self.width),), tensors.get("weight"), tensors.get("bias"), eps=self.eps
+        )
 
     def plain(self) -> nn.LayerNorm:
         """The torch layer of the current width, on `meta`."""
         dtype = self.weight.dtype if self.elementwise_affine else None
         return nn.LayerNorm(
-            width(self.width), self.eps, self.elementwise_affine, self.bias is not None, device="meta", dtype=dtype
+            width(self.width),
+            self.eps,
+            self.elementwise_affine,
+            self.bias is not None,
+            device="meta",
+            dtype=dtype,
         )

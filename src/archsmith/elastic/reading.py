@@ -1,4 +1,5 @@
-"""What an elastic model declares, read in one pass: its decisions, their names and conditions, and where each is used."""
+"""What an elastic model declares, read in one pass: its decisions, their names and conditions, and
+where each is used."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def _holds_choice(value: Any) -> bool:
 
 
 def _sizes_in(value: Any, path: str) -> Iterator[tuple[str, Choice | Derived | Concat]]:
-    """Every size in an attribute, with its path; attributes may be lists, tuples and dicts of sizes."""
+    """Every size in an attribute, with its path; attributes may be lists, tuples and dicts of
+    sizes."""
     if isinstance(value, Choice | Derived | Concat):
         yield path, value
     elif isinstance(value, dict):
@@ -80,7 +82,9 @@ def _places(model: nn.Module) -> list[Place]:
     """Every path of every module, parents first."""
     places: list[Place] = []
     for path, module in model.named_modules(remove_duplicate=False):
-        own = ((n, v) for n, v in vars(module).items() if n not in TORCH_INTERNAL and _holds_choice(v))
+        own = (
+            (n, v) for n, v in vars(module).items() if n not in TORCH_INTERNAL and _holds_choice(v)
+        )
         places.append(Place(path, module, tuple(own), getattr(module, "gates", None) or {}))
     return places
 
@@ -89,11 +93,18 @@ def _names(places: Iterable[Place]) -> dict[Choice, str]:
     """Each Choice's name: its own, or the first path at which it is found."""
     first: dict[Choice, str] = {}
     for place in places:
-        found = [pair for attribute, value in place.sizes for pair in _sizes_in(value, place.below(attribute))]
+        found = [
+            pair
+            for attribute, value in place.sizes
+            for pair in _sizes_in(value, place.below(attribute))
+        ]
         found += [(place.below(f"gates.{child}"), gate[0]) for child, gate in place.gates.items()]
-        for where, size in found:  # a Choice standing there itself is named by the place; one in a formula gets a number too
+        # a Choice standing there itself is named by the place; one in a formula gets a number too
+        for where, size in found:
             for position, choice in enumerate(choices_of(size)):
-                first.setdefault(choice, where if isinstance(size, Choice) else f"{where}.{position}")
+                first.setdefault(
+                    choice, where if isinstance(size, Choice) else f"{where}.{position}"
+                )
     names = {choice: choice.name or path for choice, path in first.items()}
     taken: dict[str, Choice] = {}
     for choice, name in names.items():
@@ -108,7 +119,8 @@ def _names(places: Iterable[Place]) -> dict[Choice, str]:
 
 @dataclass(frozen=True)
 class Reading:
-    """A model's decisions: the space, each Choice's name, where they are used, and which gates lie on the way to each path.
+    """A model's decisions: the space, each Choice's name, where they are used, and which gates lie
+    on the way to each path.
 
     `along[path]` is None where some gate on the way is never open.
     """
@@ -120,13 +132,16 @@ class Reading:
 
 
 def _gate(decision: Any, accepted: Iterable[Any], names: Mapping[Choice, str]) -> Gate | bool:
-    """The decision's accepted values as combinations of options; a plain value is simply in or out."""
+    """The decision's accepted values as combinations of options; a plain value is simply in or
+    out."""
     accepted = tuple(accepted)
     choices = choices_of(decision)
     if not choices:
         return decision in accepted
     combinations = list(itertools.product(*(c.options for c in choices)))
-    passing = frozenset(v for v in combinations if resolve(decision, dict(zip(choices, v, strict=True))) in accepted)
+    passing = frozenset(
+        v for v in combinations if resolve(decision, dict(zip(choices, v, strict=True))) in accepted
+    )
     if not passing:
         return False
     return len(passing) == len(combinations) or Gate(tuple(names[c] for c in choices), passing)
@@ -135,7 +150,9 @@ def _gate(decision: Any, accepted: Iterable[Any], names: Mapping[Choice, str]) -
 def require_inactive(model: nn.Module) -> None:
     """Raises UserError where the model is switched to an architecture."""
     if "_active_architecture" in vars(model):
-        raise UserError("the model is inside `active`; leave that first: one architecture at a time")
+        raise UserError(
+            "the model is inside `active`; leave that first: one architecture at a time"
+        )
 
 
 def read(model: nn.Module) -> Reading:
@@ -144,13 +161,21 @@ def read(model: nn.Module) -> Reading:
     places = _places(model)
     names = _names(places)
     clauses: dict[str, list[Clause]] = {name: [] for name in names.values()}
-    along: dict[str, Clause | None] = {}  # the gates on the way to each path; None where one is never open
+    # the gates on the way to each path; None where one is never open
+    along: dict[str, Clause | None] = {}
     own: dict[str, Gate | bool] = {}  # the gate of a path in its parent
-    gates: dict[tuple[int, tuple[Any, ...]], Gate | bool] = {}  # by decision: cells ask the same again and again
+    # by decision: cells ask the same again and again
+    gates: dict[tuple[int, tuple[Any, ...]], Gate | bool] = {}
     for place in places:
         above = along.get(place.path.rpartition(".")[0], ()) if place.path else ()
         gate = own.get(place.path, True)
-        clause = None if above is None or gate is False else (*above, gate) if isinstance(gate, Gate) else above
+        clause = (
+            None
+            if above is None or gate is False
+            else (*above, gate)
+            if isinstance(gate, Gate)
+            else above
+        )
         along[place.path] = clause
         for child, (decision, accepted) in place.gates.items():
             asked = (id(decision), tuple(accepted))
@@ -170,30 +195,39 @@ def read(model: nn.Module) -> Reading:
 
 
 def check_stock(reading: Reading) -> None:
-    """UserError where a layer of torch.nn with tensors of its own was built with a Choice, which it cannot follow later."""
+    """UserError where a layer of torch.nn with tensors of its own was built with a Choice, which it
+    cannot follow later."""
     for place in reading.places:
         kind = type(place.module)
-        if not kind.__module__.startswith("torch.nn") or not (place.module._parameters or place.module._buffers):
+        if not kind.__module__.startswith("torch.nn") or not (
+            place.module._parameters or place.module._buffers
+        ):
             continue
         given = [name for name, _ in place.sizes if name in inspect.signature(kind).parameters]
         if given:
             name, size = given[0], dict(place.sizes)[given[0]]
             raise UserError(
-                f"'{place.path or kind.__name__}' is a torch.nn.{kind.__name__} built with {name}={size!r}, read only then: "
-                "take the layer of archsmith.elastic for a width, or decide between whole layers by OneOf"
+                f"'{place.path or kind.__name__}' is a torch.nn.{kind.__name__} built with "
+                f"{name}={size!r}, read only then: "
+                "take the layer of archsmith.elastic for a width, or decide between whole layers "
+                "by OneOf"
             )
 
 
 def options_of(decision: Any, options: Mapping[Choice, Sequence[Any]]) -> Iterator[Any]:
-    """What a Choice, Derived or plain value can be, under these options of its choices (of those not there: all)."""
+    """What a Choice, Derived or plain value can be, under these options of its choices (of those
+    not there: all)."""
     choices = choices_of(decision)
-    for combination in itertools.product(*(options.get(choice, choice.options) for choice in choices)):
+    for combination in itertools.product(
+        *(options.get(choice, choice.options) for choice in choices)
+    ):
         yield resolve(decision, dict(zip(choices, combination, strict=True)))
 
 
 @contextmanager
 def written(model: nn.Module, reading: Reading, arch: Architecture) -> Iterator[dict[Choice, Any]]:
-    """Within it the model's sizes are those of one architecture; gives the option of each Choice."""
+    """Within it the model's sizes are those of one architecture; gives the option of each
+    Choice."""
     values = {choice: arch[name] for choice, name in reading.names.items() if name in arch}
     originals = {id(place.module): place for place in reading.places}.values()
     try:
@@ -209,12 +243,16 @@ def written(model: nn.Module, reading: Reading, arch: Architecture) -> Iterator[
 
 
 def dead_paths(places: Iterable[Place], values: Mapping[Choice, Any]) -> frozenset[str]:
-    """Paths of the modules that do not exist: children that are gated off, and what lies below them."""
+    """Paths of the modules that do not exist: children that are gated off, and what lies below
+    them."""
     return gated_off(places, lambda decision, accepted: _resolved(decision, values) in accepted)
 
 
-def gated_off(places: Iterable[Place], exists: Callable[[Any, tuple[Any, ...]], bool]) -> frozenset[str]:
-    """Paths of the children for whose gate, (decision, accepted values), `exists` is false, and of what lies below them."""
+def gated_off(
+    places: Iterable[Place], exists: Callable[[Any, tuple[Any, ...]], bool]
+) -> frozenset[str]:
+    """Paths of the children for whose gate, (decision, accepted values), `exists` is false, and of
+    what lies below them."""
     dead: set[str] = set()
     for place in places:
         if place.path.rpartition(".")[0] in dead:

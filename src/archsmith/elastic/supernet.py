@@ -1,4 +1,5 @@
-"""Functions over any nn.Module that holds Choices: search_space, active, relax, dimensions, slices, extract, calibrate."""
+"""Functions over any nn.Module that holds Choices: search_space, active, relax, dimensions, slices,
+extract, calibrate."""
 
 from __future__ import annotations
 
@@ -36,15 +37,17 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 def search_space(model: nn.Module) -> SearchSpace:
     """The decisions that a model declares, as a SearchSpace.
 
-    `model`: any torch.nn.Module that holds Choices (in the layers of `archsmith.elastic`), also one on `meta`. Decisions are
-    named by `Choice(name=)` or their first path; one below a container that may leave it out (`OneOf`, `Repeat`, `Parallel`)
-    exists under the condition of it. Raises UserError where a model is seen to be declared wrongly: a few networks are tried
-    on `meta`, with inputs of likely sizes (see `archsmith.elastic.supernet.try_networks`).
+    `model`: any torch.nn.Module that holds Choices (in the layers of `archsmith.elastic`), also one
+    on `meta`. Decisions are named by `Choice(name=)` or their first path; one below a container
+    that may leave it out (`OneOf`, `Repeat`, `Parallel`) exists under the condition of it. Raises
+    UserError where a model is seen to be declared wrongly: a few networks are tried on `meta`, with
+    inputs of likely sizes (see `archsmith.elastic.supernet.try_networks`).
 
     >>> from torch import nn
     >>> from archsmith.elastic import Linear
     >>> width = archsmith.Choice(4, 8, name="width")
-    >>> space = archsmith.search_space(nn.Sequential(Linear(16, width), nn.ReLU(), Linear(width, 10)))
+    >>> network = nn.Sequential(Linear(16, width), nn.ReLU(), Linear(width, 10))
+    >>> space = archsmith.search_space(network)
     >>> dict(space)
     {'width': (4, 8)}
     """
@@ -54,21 +57,26 @@ def search_space(model: nn.Module) -> SearchSpace:
     return reading.space
 
 
-# -- whether it is declared rightly ----------------------------------------------------------------------------------------
+# -- whether it is declared rightly --------------------------------------------------------------
 
 
 def try_networks(model: nn.Module, shape: tuple[int, ...]) -> None:
-    """Runs a few networks of a model on `meta`, for inputs of `shape` without the batch; any two decisions differ in one.
+    """Runs a few networks of a model on `meta`, for inputs of `shape` without the batch; any two
+    decisions differ in one.
 
-    UserError where layers' widths do not meet, naming both, and where a network cannot take such inputs.
+    UserError where layers' widths do not meet, naming both, and where a network cannot take such
+    inputs.
     """
     _try(model, read(model), shape)
 
 
 def _ours(model: nn.Module) -> bool:
-    """Whether it is one of archsmith.spaces, which are tested; a model that has a class of somebody else in it is not."""
+    """Whether it is one of archsmith.spaces, which are tested; a model that has a class of somebody
+    else in it is not."""
     kinds = {type(module).__module__ for module in model.modules()}
-    return any(k.startswith("archsmith.spaces") for k in kinds) and all(k.startswith(("archsmith.", "torch.")) for k in kinds)
+    return any(k.startswith("archsmith.spaces") for k in kinds) and all(
+        k.startswith(("archsmith.", "torch.")) for k in kinds
+    )
 
 
 def _try(model: nn.Module, reading: Reading, shape: tuple[int, ...] | None) -> None:
@@ -82,18 +90,25 @@ def _try(model: nn.Module, reading: Reading, shape: tuple[int, ...] | None) -> N
         with parts(model, reading, arch) as part:
             network, origins = part("")
         network = network.to("meta")
-        inputs = list(guesses(network)) if shape is None else [torch.empty(3, *shape, device="meta")]
+        inputs = (
+            list(guesses(network)) if shape is None else [torch.empty(3, *shape, device="meta")]
+        )
         for position, given in enumerate(inputs):
             if found not in (None, position):
                 continue
             try:
                 made = follow(network, origins, given, sizes)
                 if isinstance(made, Tensor) and made.dim() > 1 and made.shape[0] != given.shape[0]:
-                    raise Unmet(f"{given.shape[0]} images go in, {made.shape[0]} results come out", certain=False)
+                    raise Unmet(
+                        f"{given.shape[0]} images go in, {made.shape[0]} results come out",
+                        certain=False,
+                    )
             except Unmet as error:
                 if shape is not None or (not error.outer and (error.certain or found is not None)):
                     cannot = "" if shape is None else f", which cannot take images of shape {shape}"
-                    raise UserError(f"{error}; seen in the network {short(dict(arch))}{cannot}") from error
+                    raise UserError(
+                        f"{error}; seen in the network {short(dict(arch))}{cannot}"
+                    ) from error
             except Exception as error:
                 if shape is not None:
                     _run(model, arch, shape, error)
@@ -105,39 +120,47 @@ def _try(model: nn.Module, reading: Reading, shape: tuple[int, ...] | None) -> N
 
 
 def _run(model: nn.Module, arch: Architecture, shape: tuple[int, ...], failure: Exception) -> None:
-    """UserError where a network cannot take real inputs either: some code does not run on `meta`."""
+    """UserError where a network cannot take real inputs either: some code does not run on
+    `meta`."""
     network = extract(model, arch, "fresh", device="cpu").eval()
     try:
         with torch.no_grad():
             network(torch.zeros(2, *shape))
     except Exception as error:
         raise UserError(
-            f"its network {short(dict(arch))} cannot take images of shape {shape}: {type(error).__name__}: {error}; a function "
+            f"its network {short(dict(arch))} cannot take images of shape {shape}: "
+            f"{type(error).__name__}: {error}; a function "
             "or class gets `classes`, `channels` and `size` where its signature has them"
         ) from failure
 
 
 def _opposites(space: SearchSpace) -> Iterator[Architecture]:
-    """The largest, the smallest, and as few as make any two decisions take opposite ends in one of them."""
+    """The largest, the smallest, and as few as make any two decisions take opposite ends in one of
+    them."""
     rng, names = Random(0), list(space)
     yield space.extreme(-1)
     yield space.extreme(0)
     for bit in range(max(len(names) - 1, 0).bit_length()):
-        ends = {name: options[0 if position >> bit & 1 else -1] for position, (name, options) in enumerate(space.items())}
+        ends = {
+            name: options[0 if position >> bit & 1 else -1]
+            for position, (name, options) in enumerate(space.items())
+        }
         yield space.complete(ends, rng)
     yield space.sample(rng)
 
 
-# -- one architecture at a time -------------------------------------------------------------------------------------------
+# -- one architecture at a time ------------------------------------------------------------------
 
 
 @contextmanager
 def active(model: nn.Module, arch: Mapping[str, Any]) -> Iterator[nn.Module]:
     """A `with` block in which the model computes one architecture, with the weights that all share.
 
-    `model`: as of `search_space`. `arch`: one of its space, or a mapping of its decisions. For training steps: forward and
-    backward inside, one thread at a time; sizes are written onto this model's own modules and put back at the end. In a loop
-    `archsmith.elastic.supernet.switching(model)` reads the model once. Raises OutOfSpace for a foreign architecture.
+    `model`: as of `search_space`. `arch`: one of its space, or a mapping of its decisions. For
+    training steps: forward and backward inside, one thread at a time; sizes are written onto this
+    model's own modules and put back at the end. In a loop
+    `archsmith.elastic.supernet.switching(model)` reads the model once. Raises OutOfSpace for a
+    foreign architecture.
 
     >>> import torch
     >>> from torch import nn
@@ -154,7 +177,8 @@ def active(model: nn.Module, arch: Mapping[str, Any]) -> Iterator[nn.Module]:
 
 
 def switching(model: nn.Module) -> Callable[[Mapping[str, Any]], AbstractContextManager[nn.Module]]:
-    """`active` for a loop: the model is read once, which takes longer than switching; it must keep its modules meanwhile."""
+    """`active` for a loop: the model is read once, which takes longer than switching; it must keep
+    its modules meanwhile."""
     reading = read(model)
 
     @contextmanager
@@ -166,24 +190,32 @@ def switching(model: nn.Module) -> Callable[[Mapping[str, Any]], AbstractContext
     return switched
 
 
-# -- several options at once -----------------------------------------------------------------------------------------------
+# -- several options at once ---------------------------------------------------------------------
 
 
 def mixed(model: nn.Module, space: SearchSpace | None = None) -> dict[str, tuple[Any, ...]]:
-    """What `relax` can mix: name -> the options that some architecture of `space` (default: the model's own) has there.
+    """What `relax` can mix: name -> the options that some architecture of `space` (default: the
+    model's own) has there.
 
-    A `OneOf` of a Choice goes by the decision's name, one whose option follows from several decisions by its first path; all
-    that share one decision share one mixture.
+    A `OneOf` of a Choice goes by the decision's name, one whose option follows from several
+    decisions by its first path; all that share one decision share one mixture.
     """
     reading = read(model)
     space = reading.space if space is None else space
-    options = {choice: space.options[name] for choice, name in reading.names.items() if name in space.options}
+    options = {
+        choice: space.options[name]
+        for choice, name in reading.names.items()
+        if name in space.options
+    }
     return {
-        name: tuple(dict.fromkeys(options_of(places[0].choice, options))) for name, places in _mixable(model, reading).items()
+        name: tuple(dict.fromkeys(options_of(places[0].choice, options)))
+        for name, places in _mixable(model, reading).items()
     }
 
 
-def relaxing(model: nn.Module) -> Callable[[Mapping[str, Mixture]], AbstractContextManager[nn.Module]]:
+def relaxing(
+    model: nn.Module,
+) -> Callable[[Mapping[str, Mixture]], AbstractContextManager[nn.Module]]:
     """`relax` for a loop: the model is read once; it must keep its modules meanwhile."""
     places = _mixable(model, read(model))
 
@@ -209,10 +241,11 @@ def relaxing(model: nn.Module) -> Callable[[Mapping[str, Mixture]], AbstractCont
 
 @contextmanager
 def relax(model: nn.Module, mixtures: Mapping[str, Mixture]) -> Iterator[nn.Module]:
-    """Within it the named decisions (`mixed`) take several options at once, by weights that gradients flow to.
+    """Within it the named decisions (`mixed`) take several options at once, by weights that
+    gradients flow to.
 
-    All other decisions are as large as they get. For training steps, backward inside, one thread. Raises UserError for a
-    name that is none.
+    All other decisions are as large as they get. For training steps, backward inside, one thread.
+    Raises UserError for a name that is none.
     """
     with relaxing(model)(mixtures):
         yield model
@@ -229,7 +262,7 @@ def _mixable(model: nn.Module, reading: Reading) -> dict[str, list[OneOf]]:
     return dict(found.values())
 
 
-# -- which part of which tensor --------------------------------------------------------------------------------------------
+# -- which part of which tensor ------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -242,7 +275,8 @@ class Dimension:
 
 
 def dimensions(model: nn.Module) -> dict[str, tuple[Dimension, ...]]:
-    """Decision name -> the tensor axes it governs. Which modules exist at all is in the space's conditions."""
+    """Decision name -> the tensor axes it governs. Which modules exist at all is in the space's
+    conditions."""
     reading = read(model)
     found: dict[str, list[Dimension]] = {name: [] for name in reading.space}
     for path, module in model.named_modules():
@@ -250,20 +284,25 @@ def dimensions(model: nn.Module) -> dict[str, tuple[Dimension, ...]]:
             continue
         for tensor, sizes in module.axes().items():
             axes = list(enumerate(sizes))
-            if tensor == "weight" and hasattr(module, "region"):  # convolutions, whose kernel is cropped apart
+            # convolutions, whose kernel is cropped apart
+            if tensor == "weight" and hasattr(module, "region"):
                 kernel: Any = vars(module)["kernel"]
                 axes += [(2, kernel), (3, kernel)]
             for axis, size in axes:
                 for choice in choices_of(size):
                     assert size is not None
-                    found[reading.names[choice]].append(Dimension(f"{path}.{tensor}" if path else tensor, axis, size))
+                    found[reading.names[choice]].append(
+                        Dimension(f"{path}.{tensor}" if path else tensor, axis, size)
+                    )
     return {name: tuple(entries) for name, entries in found.items()}
 
 
 def slices(model: nn.Module, arch: Mapping[str, Any]) -> dict[str, tuple[Index, ...]]:
-    """Tensor name -> where along each axis the architecture's weights lie; tensors it does not use are absent.
+    """Tensor name -> where along each axis the architecture's weights lie; tensors it does not use
+    are absent.
 
-    For an elastic kernel with matrices this is the region of the stored kernel that the smaller one is computed from.
+    For an elastic kernel with matrices this is the region of the stored kernel that the smaller one
+    is computed from.
     """
     reading = read(model)
     found: dict[str, tuple[Index, ...]] = {}
@@ -278,7 +317,9 @@ def slices(model: nn.Module, arch: Mapping[str, Any]) -> dict[str, tuple[Index, 
                 if tensor is None:
                     continue
                 sizes = axes.get(name, (None,) * tensor.dim())
-                where: tuple[Index, ...] = tuple(index(size, tensor.shape[i]) for i, size in enumerate(sizes))
+                where: tuple[Index, ...] = tuple(
+                    index(size, tensor.shape[i]) for i, size in enumerate(sizes)
+                )
                 if name == "weight" and hasattr(module, "region"):
                     where = (*where[:2], *module.region())
                 found[f"{path}.{name}" if path else name] = where
@@ -286,13 +327,21 @@ def slices(model: nn.Module, arch: Mapping[str, Any]) -> dict[str, tuple[Index, 
 
 
 def reachable(model: nn.Module, space: SearchSpace) -> tuple[str, ...]:
-    """Names of the parameters that some architecture of a restricted `space` may use, in the model's order.
+    """Names of the parameters that some architecture of a restricted `space` may use, in the
+    model's order.
 
     What `where` predicates exclude is not looked at, so a few more may be named.
     """
     reading = read(model)
-    options = {choice: space.options[name] for choice, name in reading.names.items() if name in space.options}
-    dead = gated_off(reading.places, lambda decision, accepted: any(o in accepted for o in options_of(decision, options)))
+    options = {
+        choice: space.options[name]
+        for choice, name in reading.names.items()
+        if name in space.options
+    }
+    dead = gated_off(
+        reading.places,
+        lambda decision, accepted: any(o in accepted for o in options_of(decision, options)),
+    )
     live = {
         id(parameter)
         for path, module in model.named_modules(remove_duplicate=False)
@@ -303,7 +352,7 @@ def reachable(model: nn.Module, space: SearchSpace) -> tuple[str, ...]:
     return tuple(name for name, parameter in model.named_parameters() if id(parameter) in live)
 
 
-# -- stand-alone networks --------------------------------------------------------------------------------------------------
+# -- stand-alone networks ------------------------------------------------------------------------
 
 
 def extract(
@@ -313,12 +362,14 @@ def extract(
     generator: torch.Generator | None = None,
     device: torch.device | str | None = None,
 ) -> nn.Module:
-    """A plain module of stock torch layers for one architecture, holding copies of only what it uses, in the model's mode.
+    """A plain module of stock torch layers for one architecture, holding copies of only what it
+    uses, in the model's mode.
 
-    `model`, `arch`: as of `active`. `weights`: "shared" copies the model's; "fresh" ones are initialized as torch does it,
-    from `generator` (default: seed 0), also from a model on `meta`. `device`: default the model's, the CPU for one on `meta`;
-    "meta" leaves it there. The global RNG is left alone. Raises OutOfSpace for a foreign architecture, UserError where a
-    module of one's own has tensors but no `reset_parameters()` to draw fresh ones.
+    `model`, `arch`: as of `active`. `weights`: "shared" copies the model's; "fresh" ones are
+    initialized as torch does it, from `generator` (default: seed 0), also from a model on `meta`.
+    `device`: default the model's, the CPU for one on `meta`; "meta" leaves it there. The global RNG
+    is left alone. Raises OutOfSpace for a foreign architecture, UserError where a module of one's
+    own has tensors but no `reset_parameters()` to draw fresh ones.
 
     >>> import torch
     >>> from torch import nn
@@ -333,10 +384,14 @@ def extract(
         raise UserError(f"weights={weights!r} is not one of 'shared', 'fresh'")
     reading = read(model)
     with written(model, reading, reading.space.check(arch)) as values:
-        plain = _Copier(dead_paths(reading.places, values), shared=weights == "shared").copy(model, "")
+        plain = _Copier(dead_paths(reading.places, values), shared=weights == "shared").copy(
+            model, ""
+        )
     if weights == "fresh" and str(device) != "meta":
         _initialize(plain, generator)
-        target = device or next((p.device for p in model.parameters() if p.device.type != "meta"), None)
+        target = device or next(
+            (p.device for p in model.parameters() if p.device.type != "meta"), None
+        )
         if target is not None:
             plain = plain.to(target)
     elif device is not None:
@@ -348,9 +403,11 @@ def extract(
 def parts(
     model: nn.Module, reading: Reading, arch: Mapping[str, Any]
 ) -> Iterator[Callable[[str], tuple[nn.Module, dict[str, str]]]]:
-    """Within it, a function from the path of a submodule that exists to its plain twin, on `meta`, in eval mode.
+    """Within it, a function from the path of a submodule that exists to its plain twin, on `meta`,
+    in eval mode.
 
-    With it comes where in the model each module of the twin is from: path in the twin -> path in the model.
+    With it comes where in the model each module of the twin is from: path in the twin -> path in
+    the model.
     """
     with written(model, reading, reading.space.check(arch)) as values:
         dead = dead_paths(reading.places, values)
@@ -358,13 +415,18 @@ def parts(
         def part(path: str) -> tuple[nn.Module, dict[str, str]]:
             copier = _Copier(dead, shared=False)
             twin = copier.copy(model.get_submodule(path), path).eval()
-            return twin, {own: copier.origins[id(m)] for own, m in twin.named_modules() if id(m) in copier.origins}
+            return twin, {
+                own: copier.origins[id(m)]
+                for own, m in twin.named_modules()
+                if id(m) in copier.origins
+            }
 
         yield part
 
 
 class _Copier:
-    """Builds the plain twin of each module, children first; the same module in two places stays one."""
+    """Builds the plain twin of each module, children first; the same module in two places stays
+    one."""
 
     def __init__(self, dead: frozenset[str], shared: bool) -> None:
         self._dead, self._shared = dead, shared
@@ -388,7 +450,8 @@ class _Copier:
             plain = getattr(module, "plain", None)
             twin = self._container(module, children) if plain is None else plain(children)
         self._memo[id(module)] = twin
-        self.origins.setdefault(id(twin), path)  # where a container becomes its chosen child, that of the child
+        # where a container becomes its chosen child, that of the child
+        self.origins.setdefault(id(twin), path)
         return twin
 
     def _leaf(self, layer: Any) -> nn.Module:
@@ -397,15 +460,21 @@ class _Copier:
         for name, parameter in twin._parameters.items():
             if parameter is not None:
                 source, kernel = layer._parameters[name], getattr(layer, "kernel", None)
-                value = tensors[name].detach().clone(memory_format=torch.contiguous_format) if self._shared else parameter
+                value = (
+                    tensors[name].detach().clone(memory_format=torch.contiguous_format)
+                    if self._shared
+                    else parameter
+                )
                 twin._parameters[name] = self._parameter(source, value, kernel)
         for name, buffer in twin._buffers.items():
-            if buffer is not None and self._shared:  # those that no size governs: counters such as num_batches_tracked
+            # those that no size governs: counters such as num_batches_tracked
+            if buffer is not None and self._shared:
                 twin._buffers[name] = tensors.get(name, layer._buffers[name]).detach().clone()
         return twin.train(layer.training)
 
     def _parameter(self, source: nn.Parameter, value: Tensor, kernel: Any = None) -> nn.Parameter:
-        """The twin of a parameter; tied parameters stay tied where the same part of them is used in the same way."""
+        """The twin of a parameter; tied parameters stay tied where the same part of them is used in
+        the same way."""
         key = (id(source), tuple(value.shape), kernel)
         if key not in self._tied:
             self._kept.append(source)
@@ -418,19 +487,29 @@ class _Copier:
         twin.training = module.training
         self._memo[id(module)] = twin
         names = list(module._modules)
-        while names and names[-1] not in children and isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+        while (
+            names
+            and names[-1] not in children
+            and isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict)
+        ):
             names.pop()
         twin._modules.update({name: children.get(name) for name in names})
         for name, parameter in module._parameters.items():
             if parameter is None:
                 twin._parameters[name] = None
             else:
-                value = parameter.detach().clone() if self._shared else torch.empty_like(parameter, device="meta")
+                value = (
+                    parameter.detach().clone()
+                    if self._shared
+                    else torch.empty_like(parameter, device="meta")
+                )
                 twin._parameters[name] = self._parameter(parameter, value)
         fresh = not self._shared and resetter(module) is not None
         for name, buffer in module._buffers.items():
             drawn = fresh and buffer is not None
-            twin._buffers[name] = torch.empty_like(buffer, device="meta") if drawn else self._buffer(buffer)  # type: ignore[arg-type]
+            twin._buffers[name] = (
+                torch.empty_like(buffer, device="meta") if drawn else self._buffer(buffer)  # type: ignore[arg-type]
+            )
         twin._non_persistent_buffers_set = set(module._non_persistent_buffers_set)
         for name, value in vars(module).items():
             if name not in TORCH_INTERNAL:
@@ -456,7 +535,8 @@ def _children_first(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn
 
 
 def _initialize(plain: nn.Module, generator: torch.Generator | None) -> None:
-    """torch's own initialization of every layer, on the CPU, children first; the global generator is borrowed, put back."""
+    """torch's own initialization of every layer, on the CPU, children first; the global generator
+    is borrowed, put back."""
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device).item())
     state = torch.default_generator.get_state()
@@ -471,7 +551,8 @@ def _initialize(plain: nn.Module, generator: torch.Generator | None) -> None:
             reset = resetter(module)
             if reset is None:
                 raise UserError(
-                    f"{type(module).__name__} at '{path}' holds {sorted(own)} but has no reset_parameters(); "
+                    f"{type(module).__name__} at '{path}' holds {sorted(own)} but has no "
+                    f"reset_parameters(); "
                     "give it one, so that fresh weights can be drawn"
                 )
             for name, parameter in module._parameters.items():
@@ -483,7 +564,9 @@ def _initialize(plain: nn.Module, generator: torch.Generator | None) -> None:
                     module._parameters[name] = made[id(parameter)]
             for name, buffer in module._buffers.items():
                 if buffer is not None and buffer.is_meta:
-                    module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device="cpu")
+                    module._buffers[name] = torch.empty(
+                        buffer.shape, dtype=buffer.dtype, device="cpu"
+                    )
             reset()
     finally:
         torch.default_generator.set_state(state)
@@ -491,22 +574,26 @@ def _initialize(plain: nn.Module, generator: torch.Generator | None) -> None:
 
 @torch.no_grad()
 def calibrate(plain: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
-    """Sets the running statistics of every BatchNorm to the mean, over the batches, of their means and variances.
+    """Sets the running statistics of every BatchNorm to the mean, over the batches, of their means
+    and variances.
 
-    `plain`: an extracted network, whose shared weights were trained under the statistics of many. `batches`: inputs as the
-    network takes them, such as (B, C, H, W). (Yu and Huang, ICCV 2019; Cai et al., ICLR 2020, released code.) Dropout stays
-    off, modes are put back. Returns the module. Raises UserError for an elastic one.
+    `plain`: an extracted network, whose shared weights were trained under the statistics of many.
+    `batches`: inputs as the network takes them, such as (B, C, H, W). (Yu and Huang, ICCV 2019; Cai
+    et al., ICLR 2020, released code.) Dropout stays off, modes are put back. Returns the module.
+    Raises UserError for an elastic one.
 
     >>> import torch
     >>> from torch import nn
-    >>> norm = archsmith.calibrate(nn.Sequential(nn.BatchNorm1d(2)), [torch.tensor([[0.0, 1.0], [2.0, 3.0]])])[0]
+    >>> batches = [torch.tensor([[0.0, 1.0], [2.0, 3.0]])]
+    >>> norm = archsmith.calibrate(nn.Sequential(nn.BatchNorm1d(2)), batches)[0]
     >>> norm.running_mean
     tensor([1., 2.])
     """
     norms = [module for module in plain.modules() if isinstance(module, _BATCH_NORMS)]
     if any(map(is_elastic, norms)):
         raise UserError(
-            "calibrate works on extracted networks: statistics of a supernet's mixture fit none of them; use extract first"
+            "calibrate works on extracted networks: statistics of a supernet's mixture fit none of "
+            "them; use extract first"
         )
     modes = {module: module.training for module in plain.modules()}
     momenta = [norm.momentum for norm in norms]

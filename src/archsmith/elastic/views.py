@@ -1,4 +1,5 @@
-"""An image and its mirror image: networks that answer by the mean of both, as a decision of the space."""
+"""An image and its mirror image: networks that answer by the mean of both, as a decision of the
+space."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ NAME = "views"  # the decision: how often an image is looked at, 1 or 2
 
 
 class Mirrored(nn.Module):
-    """Images (B, C, H, W) and, after them, their mirror images: (2 B, C, H, W). In training the images alone."""
+    """Images (B, C, H, W) and, after them, their mirror images: (2 B, C, H, W). In training the
+    images alone."""
 
     def forward(self, x: Tensor) -> Tensor:
         """What is to be looked at."""
@@ -26,7 +28,8 @@ class Mirrored(nn.Module):
 
 
 class Averaged(nn.Module):
-    """Outputs (2 B, K) of images and mirror images -> their means (B, K). In training they are what they are."""
+    """Outputs (2 B, K) of images and mirror images -> their means (B, K). In training they are what
+    they are."""
 
     def forward(self, y: Tensor) -> Tensor:
         """One answer an image."""
@@ -34,10 +37,12 @@ class Averaged(nn.Module):
 
 
 def with_views(model: nn.Sequential) -> nn.Sequential:
-    """The model with one more decision, `views`: 2 is the mean of what it makes of an image and of its mirror image.
+    """The model with one more decision, `views`: 2 is the mean of what it makes of an image and of
+    its mirror image.
 
-    That costs twice the MACs and gains most where networks learned from both (test-time augmentation, which here is part of
-    what is counted and shipped). For images whose mirror image means the same.
+    That costs twice the MACs and gains most where networks learned from both (test-time
+    augmentation, which here is part of what is counted and shipped). For images whose mirror image
+    means the same.
     """
     choice = Choice(1, 2, name=NAME)
     found = nn.Sequential()
@@ -59,7 +64,12 @@ def looks_twice(network: nn.Module) -> bool:
 
 def decisions(reading: Reading) -> tuple[str, ...]:
     """The decisions of a model by which everything in it is computed twice: one, or none."""
-    gates = (gate for place in reading.places if isinstance(place.module, Mirrored) for gate in reading.along[place.path] or ())
+    gates = (
+        gate
+        for place in reading.places
+        if isinstance(place.module, Mirrored)
+        for gate in reading.along[place.path] or ()
+    )
     return tuple(dict.fromkeys(name for gate in gates for name in gate.names))
 
 

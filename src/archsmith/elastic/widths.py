@@ -1,4 +1,5 @@
-"""Whether the widths of a plain network meet: it is run on `meta`, and what does not fit is told by the layers' names."""
+"""Whether the widths of a plain network meet: it is run on `meta`, and what does not fit is told by
+the layers' names."""
 
 from __future__ import annotations
 
@@ -15,17 +16,28 @@ from archsmith.errors import UserError
 _BATCH = 3  # images: few widths are a multiple, so that what mixes images with channels shows
 _INPUT = "the input"
 _PIXELS = (32, 64, 28, 224, 16, 8)  # tried in turn where nobody says how large the images are
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_CONVOLUTIONS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm)
 _FORMS = ("view", "reshape", "unflatten", "expand")
 _ELASTIC = {  # what to write
-    **dict.fromkeys(("Linear", "Conv2d", "ConvTranspose2d", "BatchNorm1d", "BatchNorm2d", "LayerNorm"), "width, ..."),
+    **dict.fromkeys(
+        ("Linear", "Conv2d", "ConvTranspose2d", "BatchNorm1d", "BatchNorm2d", "LayerNorm"),
+        "width, ...",
+    ),
     "GroupNorm": "groups, width",
 }
 
 
 class Unmet(UserError):
-    """Widths that do not meet. `certain`: at every size of the input; `outer`: the input itself is one of the two ends."""
+    """Widths that do not meet. `certain`: at every size of the input; `outer`: the input itself is
+    one of the two ends."""
 
     def __init__(self, message: str, certain: bool, outer: bool = False) -> None:
         super().__init__(message)
@@ -33,13 +45,17 @@ class Unmet(UserError):
 
 
 def guesses(network: nn.Module) -> Iterator[Tensor]:
-    """Inputs on `meta` that a network may take, judged by its first layer; none where `forward` needs more than one."""
+    """Inputs on `meta` that a network may take, judged by its first layer; none where `forward`
+    needs more than one."""
     needed = [
         p
         for p in inspect.signature(network.forward).parameters.values()
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        if p.default is p.empty
+        and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     ]
-    first = next((m for m in network.modules() if _taken(m) is not None or isinstance(m, nn.Embedding)), None)
+    first = next(
+        (m for m in network.modules() if _taken(m) is not None or isinstance(m, nn.Embedding)), None
+    )
     if len(needed) > 1 or first is None:
         return
     if isinstance(first, nn.Embedding):
@@ -47,9 +63,12 @@ def guesses(network: nn.Module) -> Iterator[Tensor]:
         return
     axis, channels = _taken(first) or (0, 0)
     if isinstance(first, _CONVOLUTIONS):
-        shapes: list[tuple[int, ...]] = [(_BATCH, channels, *(pixels,) * (-axis - 1)) for pixels in _PIXELS]
+        shapes: list[tuple[int, ...]] = [
+            (_BATCH, channels, *(pixels,) * (-axis - 1)) for pixels in _PIXELS
+        ]
     elif axis == -1:
-        sides = [(c, round((channels / c) ** 0.5)) for c in (1, 3)]  # of images that are flattened first
+        # of images that are flattened first
+        sides = [(c, round((channels / c) ** 0.5)) for c in (1, 3)]
         flat = [(c, side, side) for c, side in sides if c * side * side == channels]
         shapes = [
             (_BATCH, channels),
@@ -62,10 +81,17 @@ def guesses(network: nn.Module) -> Iterator[Tensor]:
         yield torch.empty(shape, device="meta")
 
 
-def follow(network: nn.Module, origins: Mapping[str, str], image: Tensor, sizes: Mapping[str, Mapping[str, Any]]) -> Any:
-    """What a plain network on `meta` makes of an input; Unmet where two widths do not meet, else what torch raises.
+def follow(
+    network: nn.Module,
+    origins: Mapping[str, str],
+    image: Tensor,
+    sizes: Mapping[str, Mapping[str, Any]],
+) -> Any:
+    """What a plain network on `meta` makes of an input; Unmet where two widths do not meet, else
+    what torch raises.
 
-    `origins`: path in the network -> in the model that it is the twin of. `sizes`: path in the model -> its open attributes.
+    `origins`: path in the network -> in the model that it is the twin of. `sizes`: path in the
+    model -> its open attributes.
     """
     tracks = _Tracks(network, origins, sizes)
     tracks.note(image, _INPUT)
@@ -94,7 +120,10 @@ def _taken(module: nn.Module) -> tuple[int, int] | None:
         return -1, int(module.normalized_shape[0])
     if isinstance(module, nn.GroupNorm):
         return 1, module.num_channels
-    if isinstance(module, _NORMS) and next(module.parameters(recurse=False), module._buffers.get("running_mean")) is not None:
+    if (
+        isinstance(module, _NORMS)
+        and next(module.parameters(recurse=False), module._buffers.get("running_mean")) is not None
+    ):
         return 1, module.num_features  # type: ignore[return-value]
     if isinstance(module, nn.PReLU) and module.num_parameters > 1:
         return 1, module.num_parameters
@@ -117,10 +146,13 @@ def _given(module: nn.Module) -> int | None:
 class _Tracks(TorchFunctionMode):
     """Which layer, or parameter, each tensor comes from."""
 
-    def __init__(self, network: nn.Module, origins: Mapping[str, str], sizes: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self, network: nn.Module, origins: Mapping[str, str], sizes: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         super().__init__()
         self._network, self._origins, self._sizes = network, origins, sizes
-        self._sources: dict[int, tuple[Tensor, str]] = {}  # the tensor too: ids of what is gone are given to others
+        # the tensor too: ids of what is gone are given to others
+        self._sources: dict[int, tuple[Tensor, str]] = {}
         self._widths: dict[str, int] = {}  # source -> the width it gives
         self._parameters: set[str] = set()
         for path, tensor in network.named_parameters():
@@ -192,18 +224,36 @@ class _Tracks(TorchFunctionMode):
         gives = self._widths.get(source)
         given = f"'{source}' gives {has}{self._size(source, 'width_out')}"
         if gives is not None and gives != has:
-            given = f"what comes of '{source}' ({gives}{self._size(source, 'width_out')}) is {has} wide"
+            given = (
+                f"what comes of '{source}' ({gives}{self._size(source, 'width_out')}) is {has} wide"
+            )
         taken = self._size(path, "width_in" if _given(module) is not None else "width")
         if source == _INPUT:
-            advice = "let the first layer take what the images have: a class or function gets `channels` where it has it"
+            advice = (
+                "let the first layer take what the images have: a class or function gets "
+                "`channels` where it has it"
+            )
         elif kind in _ELASTIC:
             written = f"elastic.{kind}({_ELASTIC[kind]})"
-            advice = f"write the same Choice in both (or a Derived of it, or what is joined as Concat): {written}"
+            advice = (
+                f"write the same Choice in both (or a Derived of it, or what is joined as "
+                f"Concat): {written}"
+            )
         else:
-            advice = f"{kind} has no elastic form: give it a fixed width, or take elastic.BatchNorm2d, GroupNorm or LayerNorm"
-        # Features that stem from a layer's maps are a multiple of its channels, whatever the size of the maps.
-        fixed = gives is not None and (width % gives != 0 if isinstance(module, nn.Linear) else has == gives)
-        return Unmet(f"widths do not meet: {given}, '{path}' ({kind}) takes {width}{taken}; {advice}", fixed, source == _INPUT)
+            advice = (
+                f"{kind} has no elastic form: give it a fixed width, or take "
+                f"elastic.BatchNorm2d, GroupNorm or LayerNorm"
+            )
+        # Features that stem from a layer's maps are a multiple of its channels, whatever the size
+        # of the maps.
+        fixed = gives is not None and (
+            width % gives != 0 if isinstance(module, nn.Linear) else has == gives
+        )
+        return Unmet(
+            f"widths do not meet: {given}, '{path}' ({kind}) takes {width}{taken}; {advice}",
+            fixed,
+            source == _INPUT,
+        )
 
     def _clash(self, func: Any, inputs: list[Tensor]) -> Unmet | None:
         """Of a function that refused its tensors: which of them do not go together."""
@@ -211,29 +261,46 @@ class _Tracks(TorchFunctionMode):
         if name in _FORMS and inputs and (source := self._source(inputs[0])) in self._widths:
             gives = f"'{source}' gives {self._widths[source]}{self._size(source, 'width_out')}"
             advice = "do not write widths as numbers there: x.flatten(1), or x.shape"
-            return Unmet(f"{gives}, and {name} cannot bring {tuple(inputs[0].shape)} to what is written; {advice}", False)
+            return Unmet(
+                f"{gives}, and {name} cannot bring {tuple(inputs[0].shape)} to what is "
+                f"written; {advice}",
+                False,
+            )
         for second in inputs:
             for first in inputs:
                 shapes = tuple(first.shape), tuple(second.shape)
                 one, other = self._source(first), self._source(second)
-                if first is second or not one or not other or one in self._parameters or shapes[0] == shapes[1]:
+                if (
+                    first is second
+                    or not one
+                    or not other
+                    or one in self._parameters
+                    or shapes[0] == shapes[1]
+                ):
                     continue
-                gives = f"widths do not meet: '{one}' gives {shapes[0]}{self._size(one, 'width_out')}"
+                gives = (
+                    f"widths do not meet: '{one}' gives {shapes[0]}{self._size(one, 'width_out')}"
+                )
                 if other in self._parameters:
                     if not self._loose(second):
                         continue
                     part = ":, " * max(range(second.dim()), key=lambda axis, s=shapes[1]: s[axis])  # type: ignore[misc]
                     return Unmet(
-                        f"{gives}, the parameter '{other}' is {shapes[1]} ({name}): a plain nn.Parameter is as large in every "
-                        f"network; use as much of it as there is, e.g. self.{other.rpartition('.')[2]}[{part}:width] with the "
-                        "width of x, or give its module `axes`, `weights` and `plain` as elastic layers have",
+                        f"{gives}, the parameter '{other}' is {shapes[1]} ({name}): a plain "
+                        f"nn.Parameter is as large in every "
+                        f"network; use as much of it as there is, e.g. "
+                        f"self.{other.rpartition('.')[2]}[{part}:width] with the "
+                        "width of x, or give its module `axes`, `weights` and `plain` as elastic "
+                        "layers have",
                         _channels_differ(*shapes),
                         _INPUT in (one, other),
                     )
                 if one != other:
                     return Unmet(
-                        f"{gives}, '{other}' gives {shapes[1]}{self._size(other, 'width_out')}, and {name} cannot join them; "
-                        "write the same Choice in both, or bring one to the other's width by a 1 x 1 elastic.Conv2d",
+                        f"{gives}, '{other}' gives {shapes[1]}{self._size(other, 'width_out')}, "
+                        f"and {name} cannot join them; "
+                        "write the same Choice in both, or bring one to the other's width by a 1 x "
+                        "1 elastic.Conv2d",
                         _channels_differ(*shapes),
                         _INPUT in (one, other),
                     )
@@ -244,17 +311,23 @@ class _Tracks(TorchFunctionMode):
         source = self._source(tensor)
         owner = source.rpartition(".")[0]
         paths = [own for own, origin in self._origins.items() if origin == owner] or [owner]
-        return not any(_taken(m) for m in (self._network.get_submodule(path) for path in paths if self._has(path)))
+        return not any(
+            _taken(m)
+            for m in (self._network.get_submodule(path) for path in paths if self._has(path))
+        )
 
     def _has(self, path: str) -> bool:
         return path == "" or path in dict(self._network.named_modules())
 
 
 def _channels_differ(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
-    """Whether two do not go together on the channels of maps (B, C, H, W), or on the last axis of vectors and tokens."""
+    """Whether two do not go together on the channels of maps (B, C, H, W), or on the last axis of
+    vectors and tokens."""
     if len(first) != len(second):
         return False
-    wrong = [i for i, (a, b) in enumerate(zip(first, second, strict=True)) if a != b and 1 not in (a, b)]
+    wrong = [
+        i for i, (a, b) in enumerate(zip(first, second, strict=True)) if a != b and 1 not in (a, b)
+    ]
     return wrong == [1 if len(first) > 3 else len(first) - 1]
 
 

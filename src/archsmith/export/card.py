@@ -15,7 +15,8 @@ from archsmith.problem.budget import human
 
 _PURPOSES = {
     "model.onnx": "bytes in, {answer} out; runs in any ONNX runtime (opset 18)",
-    "picture.onnx": "the same for pictures of any height and width: how they become square is inside",
+    "picture.onnx": "the same for pictures of any height and width: how they become square is "
+    "inside",
     "predict.py": "`python predict.py IMAGE`; needs onnxruntime, numpy, pillow",
     "model.py": "the same network as plain PyTorch source; needs torch",
     "model.safetensors": "its weights",
@@ -29,12 +30,31 @@ TITLES = {
     "regression": "An image regressor",
     "reconstruction": "An image autoencoder",
 }
-_ANSWERS = {"probabilities": "class probabilities", "values": "values in their units", "pixels": "pixels in 0..1"}
+_ANSWERS = {
+    "probabilities": "class probabilities",
+    "values": "values in their units",
+    "pixels": "pixels in 0..1",
+}
 _COSTS = ("params", "macs", "memory")
 _SHOWN = (
-    "name", "summary", "warning", "classes", "shape", "task", "answer", "measure",
-    "how", "mirrored", "architecture", "budget", "accuracy", "test", "costs", "caveats", *_COSTS,
-)  # fmt: skip
+    "name",
+    "summary",
+    "warning",
+    "classes",
+    "shape",
+    "task",
+    "answer",
+    "measure",
+    "how",
+    "mirrored",
+    "architecture",
+    "budget",
+    "accuracy",
+    "test",
+    "costs",
+    "caveats",
+    *_COSTS,
+)
 
 
 # Ends of lines, and what turns the writing about.
@@ -43,8 +63,8 @@ _SIGNS = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")
 
 
 def plain(text: Any) -> str:
-    """Text of somebody else's, names of classes and files among it, as Markdown that shows it and does nothing: on one line,
-    no HTML, link, code or emphasis, no end of a table's cell.
+    """Text of somebody else's, names of classes and files among it, as Markdown that shows it and
+    does nothing: on one line, no HTML, link, code or emphasis, no end of a table's cell.
     """
     line = _BROKEN.sub(" ", str(text)).encode("utf-8", "backslashreplace").decode().strip()
     line = _SIGNS.sub(lambda sign: "\\" + sign[0], line)
@@ -74,21 +94,34 @@ def card(
         _table("Results", _results(facts)),
         _table("Size and speed", _costs(facts, latency)),
         _budget(facts.get("budget") or ()),
-        "## Use\n\n```\npip install onnxruntime numpy pillow\npython predict.py picture.jpg\n```\n\n"
-        "From Python with torch alone:\n\n```python\nimport torch, model\n\nnetwork = model.load()\n"
+        "## Use\n\n```\npip install onnxruntime numpy pillow\npython predict.py "
+        "picture.jpg\n```\n\n"
+        "From Python with torch alone:\n\n```python\nimport torch, model\n\nnetwork = "
+        "model.load()\n"
         f"images = torch.zeros(1, {', '.join(map(str, facts['shape']))}, dtype=torch.uint8)\n"
         f"{answer} = model.predict(network, images)\n```\n\n"
-        f"A picture becomes the input like this: {plain(facts['how'])}." + (_TWICE if facts.get("mirrored") else ""),
-        f"## {'Classes' if task == 'classification' else 'Values'}\n\n{_opening(listed)}" if labels else "",
+        f"A picture becomes the input like this: "
+        f"{plain(facts['how'])}." + (_TWICE if facts.get("mirrored") else ""),
+        f"## {'Classes' if task == 'classification' else 'Values'}\n\n{_opening(listed)}"
+        if labels
+        else "",
         _files(files, skipped, differences, answer),
-        _list("Be careful", (*(facts.get("caveats") or ()), *(_CAVEATS if task == "classification" else _CAVEATS_ELSE))),
-        f"Made by archsmith {__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}.",
+        _list(
+            "Be careful",
+            (
+                *(facts.get("caveats") or ()),
+                *(_CAVEATS if task == "classification" else _CAVEATS_ELSE),
+            ),
+        ),
+        f"Made by archsmith {__version__}, torch {torch.__version__}, Python "
+        f"{sys.version.split()[0]}.",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
 _TWICE = (
-    " The network looks at it and at its mirror image, and answers by the mean of both; its MACs, memory and time are those of "
+    " The network looks at it and at its mirror image, and answers by the mean of both; its MACs, "
+    "memory and time are those of "
     "both."
 )
 _CAVEATS = (
@@ -129,7 +162,13 @@ def _percent(value: Any) -> str:
 def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Accuracy (a number, or what `metrics.accuracy` returns) first, then any other plain fact."""
     measured = facts.get("accuracy", facts.get("test"))
-    measured = measured if isinstance(measured, Mapping) else {} if measured is None else {"accuracy": measured}
+    measured = (
+        measured
+        if isinstance(measured, Mapping)
+        else {}
+        if measured is None
+        else {"accuracy": measured}
+    )
     rows = []
     if "accuracy" in measured:
         measure = facts.get("measure", "accuracy")
@@ -139,22 +178,40 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         if measured.get("n"):
             text += f" on {measured['n']:,} test images"
         rows.append((f"test {measure}", text))
-        rows += [(f"root mean squared error, {name}", f"{value:.4g}") for name, value in (measured.get("rmse") or {}).items()]
+        rows += [
+            (f"root mean squared error, {name}", f"{value:.4g}")
+            for name, value in (measured.get("rmse") or {}).items()
+        ]
     if "balanced_accuracy" in measured:
         rows.append(("balanced accuracy", _percent(measured["balanced_accuracy"])))
     rest = {k: v for k, v in facts.items() if k not in _SHOWN and v is not None}
     for name, value in rest.items():
-        rows.append((name.replace("_", " "), _percent(value) if name.endswith("accuracy") else _value(value)))
+        rows.append(
+            (
+                name.replace("_", " "),
+                _percent(value) if name.endswith("accuracy") else _value(value),
+            )
+        )
     return rows
 
 
 def _costs(facts: Mapping[str, Any], latency: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     costs = {name: facts[name] for name in _COSTS if name in facts} | dict(facts.get("costs") or {})
-    rows = [(name if name != "macs" else "MACs", human(name, value)) for name, value in costs.items()]
+    rows = [
+        (name if name != "macs" else "MACs", human(name, value)) for name, value in costs.items()
+    ]
     if latency:
         median, low, high = (f"{latency[name]:.3g}" for name in ("median_ms", "p10_ms", "p90_ms"))
-        text = f"{median} ms median, {low} to {high} ms in 80 % of {latency['runs']} runs; batch {latency['batch']}, "
-        rows.append(("latency", text + f"threads {latency['threads']}, {latency['runtime']}, {latency['machine']}"))
+        text = (
+            f"{median} ms median, {low} to {high} ms in 80 % of {latency['runs']} runs; batch "
+            f"{latency['batch']}, "
+        )
+        rows.append(
+            (
+                "latency",
+                text + f"threads {latency['threads']}, {latency['runtime']}, {latency['machine']}",
+            )
+        )
     return rows
 
 
@@ -163,19 +220,30 @@ def _budget(budget: Any) -> str:
         return f"Budget: {plain(budget)}."
     texts = []
     for row in budget:
-        text = str(row.get("text") or f"{row.get('metric')} {row.get('op', '<=')} {row.get('limit')}")
+        text = str(
+            row.get("text") or f"{row.get('metric')} {row.get('op', '<=')} {row.get('limit')}"
+        )
         if row.get("value") is not None:
-            text += f" ({'met' if row.get('met') else 'MISSED'}: {human(str(row.get('metric')), row['value'])})"
+            text += (
+                f" ({'met' if row.get('met') else 'MISSED'}: "
+                f"{human(str(row.get('metric')), row['value'])})"
+            )
         texts.append(text)
     return f"Budget: {plain(', '.join(texts))}." if texts else ""
 
 
 def _files(
-    files: Mapping[str, bytes], skipped: Sequence[Mapping[str, str]], differences: Mapping[str, float], answer: str
+    files: Mapping[str, bytes],
+    skipped: Sequence[Mapping[str, str]],
+    differences: Mapping[str, float],
+    answer: str,
 ) -> str:
     known = {name: data for name, data in files.items() if name in _PURPOSES}
     rows = [
-        (f"`{name}`", f"{_PURPOSES[name].format(answer=_ANSWERS[answer])}; {-(-len(data) // 1024):,} KiB")
+        (
+            f"`{name}`",
+            f"{_PURPOSES[name].format(answer=_ANSWERS[answer])}; {-(-len(data) // 1024):,} KiB",
+        )
         for name, data in known.items()
     ]
     text = _table("Files", rows, str)

@@ -1,4 +1,5 @@
-"""The model as files: ONNX and torch.export with the preprocessing inside, safetensors; the check that all of them agree."""
+"""The model as files: ONNX and torch.export with the preprocessing inside, safetensors; the check
+that all of them agree."""
 
 from __future__ import annotations
 
@@ -39,7 +40,12 @@ def safetensors_bytes(network: nn.Module) -> bytes:
     """The network's state_dict; tied tensors are written once for each name."""
     from safetensors.torch import save
 
-    return save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()})
+    return save(
+        {
+            name: tensor.detach().cpu().contiguous().clone()
+            for name, tensor in network.state_dict().items()
+        }
+    )
 
 
 def export_file(
@@ -52,12 +58,15 @@ def export_file(
     metadata: Mapping[str, Any] | None = None,
     over: bool = True,
 ) -> Path:
-    """One file of a network, with what `deployment` says around it (onnx, pt2); metadata goes into the ONNX file.
+    """One file of a network, with what `deployment` says around it (onnx, pt2); metadata goes into
+    the ONNX file.
 
     `over`: a file that is there already may be replaced.
     """
     if format not in FORMATS:
-        raise UserError(f"format '{format}' is not one of {', '.join(FORMATS)}{did_you_mean(format, FORMATS)}")
+        raise UserError(
+            f"format '{format}' is not one of {', '.join(FORMATS)}{did_you_mean(format, FORMATS)}"
+        )
     try:
         if format == "onnx":
             data = annotate(onnx_bytes(network, shape, deployment), dict(metadata or {}))
@@ -66,23 +75,28 @@ def export_file(
         else:
             data = safetensors_bytes(network)
     except Untraceable as error:
-        raise UserError(f"cannot export as {format}: {error}; 'safetensors' needs no tracing") from error
+        raise UserError(
+            f"cannot export as {format}: {error}; 'safetensors' needs no tracing"
+        ) from error
     return put(Path(path), data, over=over)
 
 
 def put(path: Path, data: bytes, *, over: bool = True) -> Path:
-    """Writes the file, whole or not at all; without `over` UserError where another is there already."""
+    """Writes the file, whole or not at all; without `over` UserError where another is there
+    already."""
     try:
         another = not over and path.exists() and path.read_bytes() != data
     except OSError:
         another = True
     if another:
-        raise UserError(f"{path} is there already; name it with --out to replace it, or give another name")
+        raise UserError(
+            f"{path} is there already; name it with --out to replace it, or give another name"
+        )
     replace_file(path, data)
     return path
 
 
-# -- do they agree? -------------------------------------------------------------------------------------------------------
+# -- do they agree? ------------------------------------------------------------------------------
 
 
 def verify(
@@ -94,18 +108,26 @@ def verify(
     images: Tensor | None = None,
     tolerance: float = TOLERANCE,
 ) -> dict[str, float]:
-    """Largest |difference| of a probability (a pixel; a value, over its scale) between the network in PyTorch and each of onnx,
-    picture.onnx, pt2, model.py that the folder has.
+    """Largest |difference| of a probability (a pixel; a value, over its scale) between the network
+    in PyTorch and each of onnx, picture.onnx, pt2, model.py that the folder has.
 
-    Measured on noise, black, white, single images and a batch, and on `images` (uint8, (N, C, H, W)) where given. Raises
-    EvaluationFailed above `tolerance`, naming the file. A network that magnifies rounding (a deep one that was hardly trained)
-    may differ by as much as PyTorch itself does from the same sums in double precision, times four.
+    Measured on noise, black, white, single images and a batch, and on `images` (uint8, (N, C, H,
+    W)) where given. Raises EvaluationFailed above `tolerance`, naming the file. A network that
+    magnifies rounding (a deep one that was hardly trained) may differ by as much as PyTorch itself
+    does from the same sums in double precision, times four.
     """
     folder = Path(folder)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randint(0, 256, (5, *shape), generator=generator, dtype=torch.uint8)
-    smooth = torch.nn.functional.interpolate(noise[:, :, :2, :2].float(), tuple(shape[1:]), mode="bilinear").to(torch.uint8)
-    pieces = [noise[:1], torch.cat([torch.zeros_like(noise[:1]), torch.full_like(noise[:1], 255), noise[1:], smooth])]
+    smooth = torch.nn.functional.interpolate(
+        noise[:, :, :2, :2].float(), tuple(shape[1:]), mode="bilinear"
+    ).to(torch.uint8)
+    pieces = [
+        noise[:1],
+        torch.cat(
+            [torch.zeros_like(noise[:1]), torch.full_like(noise[:1], 255), noise[1:], smooth]
+        ),
+    ]
     if images is not None and len(images):
         pieces.append(images.cpu())
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
@@ -116,24 +138,32 @@ def verify(
         expected = [deployed(piece.to(device)).cpu() for piece in pieces]
         for name, compute in _readers(folder).items():
             pairs = zip(pieces, expected, strict=True)
-            worst = max(float(((compute(piece) - right) / unit).abs().max()) for piece, right in pairs)
+            worst = max(
+                float(((compute(piece) - right) / unit).abs().max()) for piece, right in pairs
+            )
             if not worst <= tolerance:
                 tolerance = max(tolerance, _SLACK * _rounding(deployed, pieces, expected, unit))
             if not worst <= tolerance:
                 what = WHAT[deployment.answer]
                 raise EvaluationFailed(
-                    f"{name} in {folder} differs from PyTorch by {worst:.2g} in {what}, more than {tolerance:g}"
+                    f"{name} in {folder} differs from PyTorch by {worst:.2g} in {what}, more than "
+                    f"{tolerance:g}"
                 )
             differences[name] = worst
     return differences
 
 
-def _rounding(deployed: nn.Module, pieces: Sequence[Tensor], expected: Sequence[Tensor], unit: Any) -> float:
-    """Largest |difference| between what was computed in single precision and the same in double precision, on the CPU."""
+def _rounding(
+    deployed: nn.Module, pieces: Sequence[Tensor], expected: Sequence[Tensor], unit: Any
+) -> float:
+    """Largest |difference| between what was computed in single precision and the same in double
+    precision, on the CPU."""
     exact = copy.deepcopy(deployed).cpu().double()
     try:
         pairs = zip(pieces, expected, strict=True)
-        return max(float(((exact(piece) - right.double()) / unit).abs().max()) for piece, right in pairs)
+        return max(
+            float(((exact(piece) - right.double()) / unit).abs().max()) for piece, right in pairs
+        )
     except RuntimeError:  # some layers know single precision only
         return 0.0
 
@@ -158,7 +188,8 @@ def _readers(folder: Path) -> dict[str, Any]:
     if (folder / "model.py").exists():
         path = folder / "model.py"
         module: dict[str, Any] = {"__name__": "shipped_model", "__file__": str(path)}
-        exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module)  # not imported: that leaves a __pycache__
+        # not imported: that leaves a __pycache__
+        exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module)
         loaded = module["load"]()
         readers["model.py"] = lambda images: module["predict"](loaded, images)
     return readers

@@ -1,8 +1,10 @@
-"""Puts the way a picture becomes square before an ONNX model, so that the file takes pictures of any size.
+"""Puts the way a picture becomes square before an ONNX model, so that the file takes pictures of
+any size.
 
-The filter is the one of `data.decode.square`: pillow's bilinear, which averages over areas when it shrinks. It is written as
-two products with matrices that the file computes from the size of the picture (rows of triangles, `1 - |distance| / reach`),
-so it needs nothing but plain operators, which every runtime has.
+The filter is the one of `data.decode.square`: pillow's bilinear, which averages over areas when it
+shrinks. It is written as two products with matrices that the file computes from the size of the
+picture (rows of triangles, `1 - |distance| / reach`), so it needs nothing but plain operators,
+which every runtime has.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ _FLOAT, _UINT8, _DOUBLE = 1, 2, 11  # of onnx.TensorProto
 
 
 class _Graph:
-    """Nodes and constants before the model's own; every name begins with `fit.`, which no layer's does."""
+    """Nodes and constants before the model's own; every name begins with `fit.`, which no layer's
+    does."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -47,10 +50,12 @@ class _Graph:
 
 
 def with_fit(data: bytes, fit: str) -> bytes:
-    """The ONNX model of `data` (input uint8 (N, C, S, S)) for pictures of any height and width, each batch of one size.
+    """The ONNX model of `data` (input uint8 (N, C, S, S)) for pictures of any height and width,
+    each batch of one size.
 
-    fit: as `Preprocessing.fit`. Pixels differ from `data.decode.square` by one of 255 at most, where sums round otherwise, and
-    not at all for pictures of S x S. Raises ValueError for another fit.
+    fit: as `Preprocessing.fit`. Pixels differ from `data.decode.square` by one of 255 at most,
+    where sums round otherwise, and not at all for pictures of S x S. Raises ValueError for another
+    fit.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -62,13 +67,17 @@ def with_fit(data: bytes, fit: str) -> bytes:
     batch, channels, size, _ = given.type.tensor_type.shape.dim
     writer = _Graph()
     square = _squared(writer, fit, size.dim_value)
-    writer.nodes.append(helper.make_node("Cast", [square], [given.name], name="fit.bytes", to=_UINT8))
+    writer.nodes.append(
+        helper.make_node("Cast", [square], [given.name], name="fit.bytes", to=_UINT8)
+    )
     shape = [batch.dim_param or batch.dim_value, channels.dim_value, "height", "width"]
     own = [*model.graph.node]
     del model.graph.node[:], model.graph.input[:]
     model.graph.node.extend([*writer.nodes, *own])
     model.graph.input.append(helper.make_tensor_value_info(PICTURES, _UINT8, shape))
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in writer.constants.items())
+    model.graph.initializer.extend(
+        numpy_helper.from_array(value, name) for name, value in writer.constants.items()
+    )
     onnx.checker.check_model(model)
     return model.SerializeToString()
 
@@ -80,12 +89,19 @@ def _squared(writer: _Graph, fit: str, size: int) -> str:
     rows, within_rows = _axis(writer, fit, size, (height, longer, shorter))
     columns, within_columns = _axis(writer, fit, size, (width, longer, shorter))
     pixels = writer.emit("Cast", PICTURES, to=_FLOAT)
-    across = _rounded(writer, writer.emit("MatMul", pixels, writer.emit("Transpose", columns, perm=[1, 0])))
+    across = _rounded(
+        writer, writer.emit("MatMul", pixels, writer.emit("Transpose", columns, perm=[1, 0]))
+    )
     whole = _rounded(writer, writer.emit("MatMul", rows, across))
     if fit != "pad":
         return whole
-    picture = writer.emit("Mul", within_rows, writer.emit("Transpose", within_columns, perm=[1, 0]))  # 1 there, 0 at the bars
-    bars = writer.emit("Mul", writer.emit("Sub", writer.constant(1, np.float32), picture), writer.constant(PAD, np.float32))
+    # 1 there, 0 at the bars
+    picture = writer.emit("Mul", within_rows, writer.emit("Transpose", within_columns, perm=[1, 0]))
+    bars = writer.emit(
+        "Mul",
+        writer.emit("Sub", writer.constant(1, np.float32), picture),
+        writer.constant(PAD, np.float32),
+    )
     return writer.emit("Add", whole, bars)
 
 
@@ -94,7 +110,8 @@ def _rounded(writer: _Graph, values: str) -> str:
 
 
 def _axis(writer: _Graph, fit: str, size: int, sides: tuple[str, str, str]) -> tuple[str, str]:
-    """(size, side) weights of the pixels along one axis, and (size, 1) whether there is picture: both float32.
+    """(size, side) weights of the pixels along one axis, and (size, 1) whether there is picture:
+    both float32.
 
     sides: of this axis, of the longer, of the shorter one.
     """
@@ -110,14 +127,23 @@ def _axis(writer: _Graph, fit: str, size: int, sides: tuple[str, str, str]) -> t
         before = writer.emit("Floor", writer.emit("Mul", writer.emit("Sub", wanted, inner), half))
     scale = writer.emit("Div", length, inner)
     reach = writer.emit("Max", scale, one)
-    place = writer.emit("Sub", writer.emit("Add", writer.count(wanted), half), before)  # middles, in pixels of the result
+    # middles, in pixels of the result
+    place = writer.emit("Sub", writer.emit("Add", writer.count(wanted), half), before)
     center = writer.emit("Add", start, writer.emit("Mul", place, scale))
     column = writer.emit("Unsqueeze", center, writer.constant([1], np.int64))
-    pixels = writer.emit("Unsqueeze", writer.emit("Add", writer.count(side), half), writer.constant([0], np.int64))
+    pixels = writer.emit(
+        "Unsqueeze", writer.emit("Add", writer.count(side), half), writer.constant([0], np.int64)
+    )
     distance = writer.emit("Abs", writer.emit("Sub", pixels, column))
     weights = writer.emit("Max", zero, writer.emit("Sub", one, writer.emit("Div", distance, reach)))
     total = writer.emit("ReduceSum", weights, writer.constant([1], np.int64), keepdims=1)
-    inside = writer.emit("And", writer.emit("Greater", place, zero), writer.emit("Less", place, inner))
-    within = writer.emit("Unsqueeze", writer.emit("Cast", inside, to=_DOUBLE), writer.constant([1], np.int64))
-    weights = writer.emit("Mul", within, writer.emit("Div", weights, writer.emit("Max", total, writer.constant(1e-9))))
+    inside = writer.emit(
+        "And", writer.emit("Greater", place, zero), writer.emit("Less", place, inner)
+    )
+    within = writer.emit(
+        "Unsqueeze", writer.emit("Cast", inside, to=_DOUBLE), writer.constant([1], np.int64)
+    )
+    weights = writer.emit(
+        "Mul", within, writer.emit("Div", weights, writer.emit("Max", total, writer.constant(1e-9)))
+    )
     return writer.emit("Cast", weights, to=_FLOAT), writer.emit("Cast", within, to=_FLOAT)

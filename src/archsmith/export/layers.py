@@ -1,4 +1,5 @@
-"""What a network consists of, block by block, in words and numbers: the rows that the report draws."""
+"""What a network consists of, block by block, in words and numbers: the rows that the report
+draws."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _VIEWS = {Mirrored: "the image and its mirror image", Averaged: "the mean of bot
 
 
 def layers(network: nn.Module, shape: Sequence[int]) -> list[dict[str, Any]]:
-    """One entry a block: stage, name, text, shapes without batch, parameters, MACs; [] for a network that cannot be traced."""
+    """One entry a block: stage, name, text, shapes without batch, parameters, MACs; [] for a
+    network that cannot be traced."""
     try:
         graph = trace(network, tuple(shape), batch=1)
     except Untraceable:
@@ -32,7 +34,9 @@ def layers(network: nn.Module, shape: Sequence[int]) -> list[dict[str, Any]]:
     return [_entry(network, unit, nodes, counted) for unit, nodes in blocks.items()]
 
 
-def _entry(network: nn.Module, unit: str, nodes: list[fx.Node], macs: Mapping[str, int]) -> dict[str, Any]:
+def _entry(
+    network: nn.Module, unit: str, nodes: list[fx.Node], macs: Mapping[str, int]
+) -> dict[str, Any]:
     first = next(n for node in nodes for n in node.all_input_nodes if n.meta["shape"])
     last = next((node for node in reversed(nodes) if node.meta["shape"]), first)
     stage, _, name = unit.partition(".")
@@ -45,16 +49,23 @@ def _entry(network: nn.Module, unit: str, nodes: list[fx.Node], macs: Mapping[st
         "in": list(first.meta["shape"][1:]),
         "out": list(last.meta["shape"][1:]),
         "params": sum(p.numel() for p in module.parameters()) if unit else 0,
-        "macs": sum(count for path, count in macs.items() if unit and f"{path}.".startswith(f"{unit}.")),
+        "macs": sum(
+            count for path, count in macs.items() if unit and f"{path}.".startswith(f"{unit}.")
+        ),
     }
 
 
 def _is_add(node: fx.Node) -> bool:
-    return (node.target if node.op == "call_method" else getattr(node.target, "__name__", "")) in ("add", "add_", "iadd")
+    return (node.target if node.op == "call_method" else getattr(node.target, "__name__", "")) in (
+        "add",
+        "add_",
+        "iadd",
+    )
 
 
 def _text(called: list[nn.Module], adds: bool) -> str:
-    """`5x5 depthwise, expand 4, squeeze-excite, stride 2, 24 channels, shortcut` or `3x3 convolution, 16 channels`."""
+    """`5x5 depthwise, expand 4, squeeze-excite, stride 2, 24 channels, shortcut` or `3x3
+    convolution, 16 channels`."""
     convolutions = [layer for layer in called if isinstance(layer, nn.Conv2d)]
     larger = [layer for layer in called if isinstance(layer, nn.ConvTranspose2d)]
     linear = [layer for layer in called if isinstance(layer, nn.Linear)]
@@ -64,26 +75,44 @@ def _text(called: list[nn.Module], adds: bool) -> str:
         before = next(c for c in convolutions if c is not None)
         ratio = depthwise.in_channels / before.in_channels
         words = (
-            [f"{_kernel(depthwise)} depthwise", f"expand {ratio:.2g}"] if ratio != 1 else [f"{_kernel(depthwise)} depthwise"]
+            [f"{_kernel(depthwise)} depthwise", f"expand {ratio:.2g}"]
+            if ratio != 1
+            else [f"{_kernel(depthwise)} depthwise"]
         )
         if any(isinstance(layer, nn.AdaptiveAvgPool2d) for layer in called):
             words.append("squeeze-excite")
     elif convolutions:
         words = [f"{_kernel(c)} convolution" for c in convolutions[:1]]
         if len(convolutions) > 1:
-            words = [f"{len(convolutions)} convolutions {' '.join(dict.fromkeys(map(_kernel, convolutions)))}"]
+            words = [
+                f"{len(convolutions)} convolutions "
+                f"{' '.join(dict.fromkeys(map(_kernel, convolutions)))}"
+            ]
     stride = max((c.stride for c in convolutions), key=math.prod, default=(1, 1))
     dilation = max((c.dilation for c in convolutions), key=math.prod, default=(1, 1))
     words += [f"stride {_by(stride)}"] if math.prod(stride) > 1 else []
     words += [f"dilation {_by(dilation)}"] if math.prod(dilation) > 1 else []
     words += [f"{convolutions[-1].out_channels} channels"] if convolutions else []
-    words += [f"{_kernel(c)} transposed convolution, stride {_by(c.stride)}, {c.out_channels} channels" for c in larger]
-    pools = [word for kind, word in _POOLS.items() if any(isinstance(layer, kind) for layer in called)]
+    words += [
+        f"{_kernel(c)} transposed convolution, stride {_by(c.stride)}, {c.out_channels} channels"
+        for c in larger
+    ]
+    pools = [
+        word for kind, word in _POOLS.items() if any(isinstance(layer, kind) for layer in called)
+    ]
     words += pools if convolutions and depthwise is None else []
-    words += [f"embedding {e.num_embeddings}x{e.embedding_dim}" for e in called if isinstance(e, nn.Embedding)]
+    words += [
+        f"embedding {e.num_embeddings}x{e.embedding_dim}"
+        for e in called
+        if isinstance(e, nn.Embedding)
+    ]
     words += [f"linear {layer.out_features}" for layer in linear]
     words += ["shortcut"] if adds else []
-    return ", ".join(words) or ", ".join(dict.fromkeys(type(layer).__name__ for layer in called)) or "no layers"
+    return (
+        ", ".join(words)
+        or ", ".join(dict.fromkeys(type(layer).__name__ for layer in called))
+        or "no layers"
+    )
 
 
 def _kernel(layer: nn.Conv2d | nn.ConvTranspose2d) -> str:

@@ -32,10 +32,20 @@ from archsmith.space import Architecture
 from archsmith.tasks import Classification, Task
 
 FILES = (
-    "model.onnx", "picture.onnx", "predict.py", "model.py", "model.safetensors", "model.pt2",
-    "architecture.json", "preprocess.json", "labels.json",
-)  # fmt: skip
-HOW = "upright by its EXIF orientation, 8 bits a channel{deep}, transparency over white, {color}, {fit}"
+    "model.onnx",
+    "picture.onnx",
+    "predict.py",
+    "model.py",
+    "model.safetensors",
+    "model.pt2",
+    "architecture.json",
+    "preprocess.json",
+    "labels.json",
+)
+HOW = (
+    "upright by its EXIF orientation, 8 bits a channel{deep}, transparency over white, {color}, "
+    "{fit}"
+)
 FITS = {
     "crop": "the central square resized to {size} x {size}",
     "pad": "all of it resized to fit {size} x {size}, bars of grey 128 around it",
@@ -57,22 +67,27 @@ def ship(
     images: Tensor | None = None,
     preprocessing: Preprocessing = PLAIN,
 ) -> dict[str, Any]:
-    """Writes best/ beside what is there, verifies it, times the ONNX file, then puts it in its place; the `ship` payload.
+    """Writes best/ beside what is there, verifies it, times the ONNX file, then puts it in its
+    place; the `ship` payload.
 
-    shape: (C, H, W) with C 1 or 3 and H = W. facts, for the card: name, summary, accuracy, budget, costs, caveats, any more.
-    images: real ones to verify with, uint8 (N, C, H, W). preprocessing: how a picture becomes the input, for predict.py. A file
-    that a network cannot be written as is left out and named under `skipped`. Raises EvaluationFailed where a file disagrees
-    with PyTorch, UserError where the folder cannot be written; the
-    earlier folder is intact then.
+    shape: (C, H, W) with C 1 or 3 and H = W. facts, for the card: name, summary, accuracy, budget,
+    costs, caveats, any more. images: real ones to verify with, uint8 (N, C, H, W). preprocessing:
+    how a picture becomes the input, for predict.py. A file that a network cannot be written as is
+    left out and named under `skipped`. Raises EvaluationFailed where a file disagrees with PyTorch,
+    UserError where the folder cannot be written; the earlier folder is intact then.
     """
     folder, facts = Path(folder), dict(facts or {})
     _check(shape, task, mean, std)
     recover(folder)
     partial, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "old"))
-    facts["architecture"] = None if architecture is None else {"key": architecture.key, "options": dict(architecture)}
+    facts["architecture"] = (
+        None if architecture is None else {"key": architecture.key, "options": dict(architecture)}
+    )
     facts["mirrored"] = looks_twice(network)
     deployment = deployment_of(task, mean, std)
-    written, skipped = _contents(network, shape, task, deployment, facts=facts, preprocessing=preprocessing)
+    written, skipped = _contents(
+        network, shape, task, deployment, facts=facts, preprocessing=preprocessing
+    )
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -81,17 +96,23 @@ def ship(
         differences = verify(partial, network, shape=shape, deployment=deployment, images=images)
         onnx = partial / "model.onnx"
         latency = time_onnx(onnx, tuple(shape), threads=threads) if onnx.exists() else None
-        written["card.md"] = card(facts, written, skipped, differences=differences, latency=latency).encode()
+        written["card.md"] = card(
+            facts, written, skipped, differences=differences, latency=latency
+        ).encode()
         _put(partial / "card.md", written["card.md"])
         exchange_folder(partial, folder, old)
     except OSError as error:
         raise UserError(
-            f"cannot write {folder}: {error.strerror or error}; make room or allow writing there. What was there is intact"
+            f"cannot write {folder}: {error.strerror or error}; make room or allow writing there. "
+            f"What was there is intact"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return {
-        "files": [{"name": n, "bytes": len(d), "sha256": hashlib.sha256(d).hexdigest()} for n, d in written.items()],
+        "files": [
+            {"name": n, "bytes": len(d), "sha256": hashlib.sha256(d).hexdigest()}
+            for n, d in written.items()
+        ],
         "skipped": skipped,
         "max_difference": differences,
         "latency_ms": latency,
@@ -106,9 +127,15 @@ def _check(shape: Sequence[int], task: Task, mean: Sequence[float], std: Sequenc
     if len(shape) != 3 or shape[0] not in (1, 3) or shape[1] != shape[2]:
         raise UserError(f"shape {tuple(shape)} of one image is not (1 or 3, size, size)")
     if len(mean) != shape[0] or len(std) != shape[0] or not all(s > 0 for s in std):
-        raise UserError(f"mean {tuple(mean)} and std {tuple(std)} must have {shape[0]} entries, those of std above zero")
+        raise UserError(
+            f"mean {tuple(mean)} and std {tuple(std)} must have {shape[0]} entries, "
+            f"those of std above zero"
+        )
     if isinstance(task, Classification) and not task.classes:
-        raise UserError("a classifier without classes cannot be shipped; give their names in the order of the outputs")
+        raise UserError(
+            "a classifier without classes cannot be shipped; give their names in the "
+            "order of the outputs"
+        )
 
 
 def _contents(
@@ -123,16 +150,31 @@ def _contents(
     """File name -> bytes, and what could not be written and why."""
     channels, size, _ = shape
     color = "grey" if channels == 1 else "RGB"
-    how = HOW.format(color=color, fit=FITS[preprocessing.fit].format(size=size), deep=_deep(preprocessing))
-    labels = [str(c).encode("utf-8", "backslashreplace").decode() for c in task.names]  # folders may have any bytes as names
+    how = HOW.format(
+        color=color, fit=FITS[preprocessing.fit].format(size=size), deep=_deep(preprocessing)
+    )
+    # folders may have any bytes as names
+    labels = [str(c).encode("utf-8", "backslashreplace").decode() for c in task.names]
     preprocess = {
-        "input": {"name": "images", "type": "uint8", "shape": ["batch", channels, size, size], "color": color},
+        "input": {
+            "name": "images",
+            "type": "uint8",
+            "shape": ["batch", channels, size, size],
+            "color": color,
+        },
         "steps": how,
         **preprocessing.document(),
-        "normalization": {"mean": list(deployment.mean), "std": list(deployment.std), "of": "pixels in [0, 1]"},
+        "normalization": {
+            "mean": list(deployment.mean),
+            "std": list(deployment.std),
+            "of": "pixels in [0, 1]",
+        },
         "inside": ["model.onnx", "picture.onnx", "model.pt2"],
         "fit_inside": ["picture.onnx"],
-        "output": {"name": deployment.answer, "shape": ["batch", *(shape if deployment.answer == "pixels" else [len(labels)])]},
+        "output": {
+            "name": deployment.answer,
+            "shape": ["batch", *(shape if deployment.answer == "pixels" else [len(labels)])],
+        },
     }
     written: dict[str, bytes] = {}
     skipped: list[dict[str, str]] = []
@@ -144,23 +186,47 @@ def _contents(
         skipped.append({"name": "model.pt2", "why": str(error)})
     try:
         onnx = onnx_bytes(network, shape, deployment, program)
-        notes = {"labels": labels, "task": task.kind, "preprocess": preprocess, "archsmith": __version__}
+        notes = {
+            "labels": labels,
+            "task": task.kind,
+            "preprocess": preprocess,
+            "archsmith": __version__,
+        }
         written["model.onnx"] = annotate(onnx, notes)
-        free = {**preprocess["input"], "name": PICTURES, "shape": ["batch", channels, "height", "width"]}
+        free = {
+            **preprocess["input"],
+            "name": PICTURES,
+            "shape": ["batch", channels, "height", "width"],
+        }
         notes["preprocess"] = {**preprocess, "input": free}
         written["picture.onnx"] = annotate(with_fit(onnx, preprocessing.fit), notes)
         written["predict.py"] = predict_source().encode()
     except Untraceable as error:
         skipped.append({"name": "model.onnx", "why": str(error)})
-        skipped += [{"name": name, "why": "it needs model.onnx"} for name in ("picture.onnx", "predict.py")]
+        skipped += [
+            {"name": name, "why": "it needs model.onnx"} for name in ("picture.onnx", "predict.py")
+        ]
     written["model.safetensors"] = safetensors_bytes(network)
     try:
-        title, summary = _quotable(facts.get("name") or TITLES[task.kind]), _quotable(_summary(facts, task, labels))
-        known = {"title": title, "summary": summary, "classes": labels, "how": how, "deployment": deployment}
+        title, summary = (
+            _quotable(facts.get("name") or TITLES[task.kind]),
+            _quotable(_summary(facts, task, labels)),
+        )
+        known = {
+            "title": title,
+            "summary": summary,
+            "classes": labels,
+            "how": how,
+            "deployment": deployment,
+        }
         written["model.py"] = source(network, shape, known).encode("utf-8", "backslashreplace")
     except Untraceable as error:
         skipped.append({"name": "model.py", "why": str(error)})
-    documents = {"architecture.json": facts["architecture"], "preprocess.json": preprocess, "labels.json": labels or None}
+    documents = {
+        "architecture.json": facts["architecture"],
+        "preprocess.json": preprocess,
+        "labels.json": labels or None,
+    }
     for name, document in documents.items():
         if document is not None:
             text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
@@ -168,7 +234,14 @@ def _contents(
                 "utf-8", "backslashreplace"
             )  # half a character, from a name of bytes, as JSON writes it
     written = {name: written[name] for name in FILES if name in written}
-    facts.update(classes=labels, shape=list(shape), how=how, task=task.kind, answer=deployment.answer, measure=task.measure)
+    facts.update(
+        classes=labels,
+        shape=list(shape),
+        how=how,
+        task=task.kind,
+        answer=deployment.answer,
+        measure=task.measure,
+    )
     facts.setdefault("summary", _summary(facts, task, labels))
     facts.setdefault("name", TITLES[task.kind])
     facts.setdefault("params", sum(p.numel() for p in network.parameters()))
@@ -176,10 +249,14 @@ def _contents(
 
 
 def _deep(how: Preprocessing) -> str:
-    """What is black and white in pictures of more than 8 bits, where that is not what such files mean by themselves."""
+    """What is black and white in pictures of more than 8 bits, where that is not what such files
+    mean by themselves."""
     own = [
         f"{name} from {low:g} (black) to {high:g} (white)"
-        for name, (low, high), usual in (("whole numbers", how.integers, PLAIN.integers), ("floats", how.floats, PLAIN.floats))
+        for name, (low, high), usual in (
+            ("whole numbers", how.integers, PLAIN.integers),
+            ("floats", how.floats, PLAIN.floats),
+        )
         if (low, high) != usual
     ]
     return f" ({', '.join(own)})" if own else ""
@@ -187,8 +264,15 @@ def _deep(how: Preprocessing) -> str:
 
 def _summary(facts: Mapping[str, Any], task: Task, labels: Sequence[str]) -> str:
     listed = f"{', '.join(labels[:8])}{', ...' if len(labels) > 8 else ''}"
-    own = {"regression": f"Predicts {listed}", "reconstruction": f"Gives an image again from {task.outputs} numbers"}
-    return facts.get("summary") or own.get(task.kind) or f"Tells {len(labels)} classes apart: {listed}"
+    own = {
+        "regression": f"Predicts {listed}",
+        "reconstruction": f"Gives an image again from {task.outputs} numbers",
+    }
+    return (
+        facts.get("summary")
+        or own.get(task.kind)
+        or (f"Tells {len(labels)} classes apart: {listed}")
+    )
 
 
 def _quotable(text: str) -> str:
@@ -197,14 +281,21 @@ def _quotable(text: str) -> str:
 
 
 def predict_source() -> str:
-    """The text of predict.py: shipped/predict.py with the decoder of `data` in place of its import: one code for both."""
+    """The text of predict.py: shipped/predict.py with the decoder of `data` in place of its import:
+    one code for both."""
     package = resources.files("archsmith")
     text = package.joinpath("shipped/predict.py").read_text(encoding="utf-8")
     _, _, decoder = (
-        package.joinpath("data/decode.py").read_text(encoding="utf-8").partition("from __future__ import annotations\n")
+        package.joinpath("data/decode.py")
+        .read_text(encoding="utf-8")
+        .partition("from __future__ import annotations\n")
     )
     own = [line.strip() for line in text.splitlines()]
-    code = [line for line in decoder.splitlines() if not (line.startswith(("import ", "from ")) and line in own)]
+    code = [
+        line
+        for line in decoder.splitlines()
+        if not (line.startswith(("import ", "from ")) and line in own)
+    ]
     marker = "from archsmith.data.decode import Preprocessing, decode\n"
     assert text.count(marker) == 1 and decoder
     return text.replace(marker, "\n".join(code).strip("\n") + "\n\n")
@@ -218,19 +309,24 @@ def _put(path: Path, data: bytes) -> None:
 
 
 def read_architecture(path: str | Path) -> Architecture:
-    """The architecture of a shipped architecture.json; raises Damaged where its key does not fit its options."""
+    """The architecture of a shipped architecture.json; raises Damaged where its key does not fit
+    its options."""
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
         architecture, key = Architecture.from_json(document["options"]), document["key"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path} is not a shipped architecture: {error}") from error
     if architecture.key != key:
-        raise Damaged(f"{path} was changed: its options have the key {architecture.key}, the file says {key}; ship it again")
+        raise Damaged(
+            f"{path} was changed: its options have the key {architecture.key}, the file "
+            f"says {key}; ship it again"
+        )
     return architecture
 
 
 def recover(folder: str | Path) -> None:
-    """After a crash between the two moves of an exchange: puts the earlier folder back where nothing is in its place."""
+    """After a crash between the two moves of an exchange: puts the earlier folder back where
+    nothing is in its place."""
     folder = Path(folder)
     old = folder.with_name(f"{folder.name}.old")
     if old.exists() and not folder.exists():

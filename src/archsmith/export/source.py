@@ -1,4 +1,5 @@
-"""Generates model.py: one network as plain PyTorch that is pleasant to read, with the parameter names of the weights file."""
+"""Generates model.py: one network as plain PyTorch that is pleasant to read, with the parameter
+names of the weights file."""
 
 from __future__ import annotations
 
@@ -13,27 +14,48 @@ from typing import Any
 
 from torch import fx, nn
 
-from archsmith.graph.trace import TRACED, Untraceable, constructor, function_name, is_chain, is_stock, literal, parent, trace
+from archsmith.graph.trace import (
+    TRACED,
+    Untraceable,
+    constructor,
+    function_name,
+    is_chain,
+    is_stock,
+    literal,
+    parent,
+    trace,
+)
 from archsmith.graph.writer import Deployment
 
 WIDTH = 120  # columns of the generated file
 _NAMES = ("x", "y", "z", "u", "v", "w")
 _INFIX = {
-    operator.add: "+", operator.iadd: "+", operator.sub: "-", operator.mul: "*", operator.imul: "*", operator.truediv: "/",
-    operator.floordiv: "//", operator.matmul: "@", operator.mod: "%", operator.pow: "**",
-}  # fmt: skip
+    operator.add: "+",
+    operator.iadd: "+",
+    operator.sub: "-",
+    operator.mul: "*",
+    operator.imul: "*",
+    operator.truediv: "/",
+    operator.floordiv: "//",
+    operator.matmul: "@",
+    operator.mod: "%",
+    operator.pow: "**",
+}
 
 
 def source(network: nn.Module, shape: Sequence[int], facts: Mapping[str, Any]) -> str:
-    """The text of model.py. facts: title, summary, classes (names of the outputs), deployment (what is around it), how (the
-    picture's way to a tensor, in words).
+    """The text of model.py. facts: title, summary, classes (names of the outputs), deployment (what
+    is around it), how (the picture's way to a tensor, in words).
 
-    Raises Untraceable, naming the module, where the network's computation cannot be written as plain PyTorch.
+    Raises Untraceable, naming the module, where the network's computation cannot be written as
+    plain PyTorch.
     """
     if is_stock(network):
         raise Untraceable(f"nn.{type(network).__name__} is a single layer; wrap it in a Sequential")
     graph = trace(network, tuple(shape), chains=True)
-    template = Template(resources.files("archsmith").joinpath("shipped/model.py.txt").read_text(encoding="utf-8"))
+    template = Template(
+        resources.files("archsmith").joinpath("shipped/model.py.txt").read_text(encoding="utf-8")
+    )
     out = next(node for node in graph.nodes if node.op == "output").args[0]
     if not isinstance(out, fx.Node):
         raise Untraceable(f"{type(network).__name__} returns more than one tensor")
@@ -63,25 +85,36 @@ def _answer(around: Deployment, count: int, shape: Sequence[int]) -> dict[str, s
     """The parts of the template that tell what comes out."""
     if around.answer == "probabilities":
         return {
-            "example": f"probabilities = model.predict(network, images)           # (1, {count}), rows sum to 1\n"
+            "example": f"probabilities = model.predict(network, images)           # (1, {count}), "
+            f"rows sum to 1\n"
             "    print(model.LABELS[int(probabilities[0].argmax())])",
-            "raw": "logits", "what": "class probabilities", "units": "",
+            "raw": "logits",
+            "what": "class probabilities",
+            "units": "",
             "result": "return network(normalize(images)).softmax(dim=-1)",
-        }  # fmt: skip
+        }
     pixels = around.answer == "pixels"
-    form, out = ("1, -1, 1, 1", f"(1, {', '.join(map(str, shape))}), 0..1") if pixels else ("1, -1", f"(1, {count})")
+    form, out = (
+        ("1, -1, 1, 1", f"(1, {', '.join(map(str, shape))}), 0..1")
+        if pixels
+        else ("1, -1", f"(1, {count})")
+    )
     lines = "\n    ".join(
         [
-            f"scale, shift = (torch.tensor(values, device=images.device).view({form}) for values in (SCALE, SHIFT))",
-            f"return (network(normalize(images)) * scale + shift){'.clamp(0, 1)' if pixels else ''}",
+            f"scale, shift = (torch.tensor(values, device=images.device).view({form}) for values "
+            f"in (SCALE, SHIFT))",
+            f"return (network(normalize(images)) * scale + "
+            f"shift){'.clamp(0, 1)' if pixels else ''}",
         ]
     )
     return {
         "example": f"{around.answer} = model.predict(network, images)           # {out}",
-        "raw": "outputs, less SHIFT and over SCALE", "what": around.answer,
-        "units": f"SCALE, SHIFT = {around.scale!r}, {around.shift!r}  # from the network's outputs to {around.answer}\n",
+        "raw": "outputs, less SHIFT and over SCALE",
+        "what": around.answer,
+        "units": f"SCALE, SHIFT = {around.scale!r}, {around.shift!r}  # from the network's outputs "
+        f"to {around.answer}\n",
         "result": lines,
-    }  # fmt: skip
+    }
 
 
 def _indented(lines: Sequence[str], columns: int) -> str:
@@ -89,19 +122,26 @@ def _indented(lines: Sequence[str], columns: int) -> str:
 
 
 def _assignment(name: str, values: Sequence[Any]) -> str:
-    return "\n".join(_call(f"{name} = (", [literal(v) for v in values], ",)" if len(values) == 1 else ")", 0))
+    return "\n".join(
+        _call(f"{name} = (", [literal(v) for v in values], ",)" if len(values) == 1 else ")", 0)
+    )
 
 
 def _call(start: str, parts: Sequence[str], end: str, indent: int) -> list[str]:
-    """`start` + parts + `end` on one line where they fit in what `indent` leaves, else one part a line."""
+    """`start` + parts + `end` on one line where they fit in what `indent` leaves, else one part a
+    line."""
     line = start + ", ".join(parts) + end
     if len(line) + indent <= WIDTH and not any("\n" in part for part in parts):
         return [line]
     broken = [f"{part}," for part in parts]
-    return [start, *(f"    {line}" for part in broken for line in part.split("\n")), end.lstrip(",")]
+    return [
+        start,
+        *(f"    {line}" for part in broken for line in part.split("\n")),
+        end.lstrip(","),
+    ]
 
 
-# -- the layers -----------------------------------------------------------------------------------------------------------
+# -- the layers ----------------------------------------------------------------------------------
 
 
 def _is_list(module: nn.Module) -> bool:
@@ -114,7 +154,8 @@ def _is_name(name: str) -> bool:
 
 
 def _construction(module: nn.Module, label: str, indent: int, end: str = "") -> list[str]:
-    """`label` + the expression that makes a module and everything below it + `end`, as lines; `indent` columns are taken."""
+    """`label` + the expression that makes a module and everything below it + `end`, as lines;
+    `indent` columns are taken."""
     if is_stock(module):
         return [label + constructor(module) + end]
     children = {name: child for name, child in module._modules.items() if child is not None}
@@ -123,8 +164,14 @@ def _construction(module: nn.Module, label: str, indent: int, end: str = "") -> 
         labels = {name: ("", "") for name in children}
     else:
         start, close = ("chain(" if is_chain(module) else "group("), ")"
-        labels = {name: (f"{name}=", "") if _is_name(name) else (f'**{{"{name}": ', "}") for name in children}
-    parts = ["\n".join(_construction(child, labels[n][0], indent + 5, labels[n][1])) for n, child in children.items()]
+        labels = {
+            name: (f"{name}=", "") if _is_name(name) else (f'**{{"{name}": ', "}")
+            for name in children
+        }
+    parts = [
+        "\n".join(_construction(child, labels[n][0], indent + 5, labels[n][1]))
+        for n, child in children.items()
+    ]
     return _call(label + start, parts, close + end, indent)
 
 
@@ -136,7 +183,10 @@ def _declarations(network: nn.Module, graph: fx.Graph) -> list[str]:
         if child is None or (type(child) is nn.Sequential and len(child) == 0):
             continue
         if not _is_name(name):
-            raise Untraceable(f"a child of the network is called '{name}', which cannot be an attribute; name the stages")
+            raise Untraceable(
+                f"a child of the network is called '{name}', which cannot be an "
+                f"attribute; name the stages"
+            )
         container = not is_stock(child)
         if lines and (container or not lines[-1].startswith(("self.", "# "))):
             lines.append("")
@@ -158,12 +208,21 @@ def _tensors(network: nn.Module, module: nn.Module, path: str, deep: bool = True
         holder = _access(network, full)
         for name, tensor in owner._parameters.items():
             if tensor is not None:
-                lines.append(f'{holder}.register_parameter("{name}", nn.Parameter(torch.empty({tuple(tensor.shape)})))')
+                lines.append(
+                    f'{holder}.register_parameter("{name}", '
+                    f"nn.Parameter(torch.empty({tuple(tensor.shape)})))"
+                )
         for name, buffer in owner._buffers.items():
             if name in owner._non_persistent_buffers_set:
-                raise Untraceable(f"buffer '{name}' of {type(owner).__name__} at '{full}' is not part of its state_dict")
+                raise Untraceable(
+                    f"buffer '{name}' of {type(owner).__name__} at '{full}' is not "
+                    f"part of its state_dict"
+                )
             if buffer is not None:
-                lines.append(f'{holder}.register_buffer("{name}", torch.empty({tuple(buffer.shape)}, dtype={buffer.dtype}))')
+                lines.append(
+                    f'{holder}.register_buffer("{name}", '
+                    f"torch.empty({tuple(buffer.shape)}, dtype={buffer.dtype}))"
+                )
     return lines
 
 
@@ -173,7 +232,13 @@ def _access(network: nn.Module, path: str) -> str:
     for name in path.split(".") if path else ():
         if name in module._modules:
             listed, module = _is_list(module) and module is not network, module._modules[name]  # type: ignore[assignment]
-            text += f"[{name}]" if listed else f".{name}" if _is_name(name) else f'.get_submodule("{name}")'
+            text += (
+                f"[{name}]"
+                if listed
+                else f".{name}"
+                if _is_name(name)
+                else f'.get_submodule("{name}")'
+            )
         else:
             text += f".{name}"
     return text
@@ -181,7 +246,9 @@ def _access(network: nn.Module, path: str) -> str:
 
 def _helpers(network: nn.Module) -> str:
     """The definitions of `chain` and `group`, where the layers need them."""
-    named = [m for m in network.modules() if m is not network and not is_stock(m) and not _is_list(m)]
+    named = [
+        m for m in network.modules() if m is not network and not is_stock(m) and not _is_list(m)
+    ]
     text = ""
     if any(is_chain(m) for m in named):
         text += '''
@@ -203,7 +270,7 @@ def group(**layers: nn.Module) -> nn.Module:
     return text
 
 
-# -- the computation ------------------------------------------------------------------------------------------------------
+# -- the computation -----------------------------------------------------------------------------
 
 
 def _shape(shape: Sequence[int]) -> str:
@@ -223,7 +290,10 @@ def _spans(graph: fx.Graph, unit: Callable[[fx.Node], str]) -> dict[str, tuple[A
         if node.op in ("placeholder", "output", "get_attr") or not (name := unit(node)):
             continue
         read = next((n.meta["shape"] for n in node.all_input_nodes if n.meta["shape"]), None)
-        spans[name] = (spans[name][0] if name in spans else read, node.meta["shape"] or spans.get(name, (None, None))[1])
+        spans[name] = (
+            spans[name][0] if name in spans else read,
+            node.meta["shape"] or spans.get(name, (None, None))[1],
+        )
     return spans
 
 
@@ -232,7 +302,8 @@ def _span(span: tuple[Any, Any]) -> str:
 
 
 def unit_of(network: nn.Module, path: str) -> str:
-    """The block a path lies in: going down from the root, the first module that is not a Sequential of further blocks."""
+    """The block a path lies in: going down from the root, the first module that is not a Sequential
+    of further blocks."""
     module, walked = network, []
     for name in path.split(".") if path else ():
         child = module._modules.get(name)
@@ -246,14 +317,16 @@ def unit_of(network: nn.Module, path: str) -> str:
 
 
 class _Forward:
-    """Writes the body of `forward` from the graph: a name for each value by its lifetime, short chains nested."""
+    """Writes the body of `forward` from the graph: a name for each value by its lifetime, short
+    chains nested."""
 
     def __init__(self, network: nn.Module, graph: fx.Graph) -> None:
         self._network = network
         self._nodes = [node for node in graph.nodes]
         self._position = {node: i for i, node in enumerate(self._nodes)}
         self._spans = _spans(graph, self._unit)
-        self._text: dict[fx.Node, str] = {}  # the expression or the variable that stands for a value
+        # the expression or the variable that stands for a value
+        self._text: dict[fx.Node, str] = {}
         self._nested: set[fx.Node] = set()  # values that are part of a later expression
         self._loose: set[fx.Node] = set()  # expressions that need parentheses inside another
         self._held: dict[str, fx.Node] = {}  # variable -> the value it holds
@@ -293,7 +366,9 @@ class _Forward:
         if not unit:
             return []
         lines = [f"# {unit}: {_span(self._spans[unit])}"]
-        run = itertools.takewhile(lambda n: self._unit(n) == unit, self._nodes[self._position[start] :])
+        run = itertools.takewhile(
+            lambda n: self._unit(n) == unit, self._nodes[self._position[start] :]
+        )
         if sum(n.op == "call_module" and str(n.target) != unit for n in run) > 1:
             self._alias = (_access(self._network, unit), "block")
             lines.append(f"block = {self._alias[0]}")
@@ -302,7 +377,11 @@ class _Forward:
     def _reach(self, path: str) -> str:
         text = _access(self._network, path)
         full, short = self._alias
-        return short + text[len(full) :] if full and text.startswith((full + ".", full + "[")) else text
+        return (
+            short + text[len(full) :]
+            if full and text.startswith((full + ".", full + "["))
+            else text
+        )
 
     def _statement(self, node: fx.Node) -> list[str]:
         """The node's assignment; nothing where its expression moves into the one after it."""
@@ -332,14 +411,19 @@ class _Forward:
             return True
         inner = parent(str(node.target)) if node.op == "call_module" else ""
         deep = inner != self._unit(node)
-        return bool(inner) and deep and user.op == "call_module" and parent(str(user.target)) == inner
+        return (
+            bool(inner) and deep and user.op == "call_module" and parent(str(user.target)) == inner
+        )
 
     def _last_read(self, node: fx.Node) -> tuple[str, ...]:
         """Variables whose value nothing reads after this node."""
         here = self._position[node]
 
         def last(value: fx.Node) -> int:
-            return max((last(u) if u in self._nested else self._position[u] for u in value.users), default=-1)
+            return max(
+                (last(u) if u in self._nested else self._position[u] for u in value.users),
+                default=-1,
+            )
 
         return tuple(name for name, value in self._held.items() if last(value) <= here)
 
@@ -354,13 +438,20 @@ class _Forward:
     def _expression(self, node: fx.Node) -> tuple[str, bool]:
         """The node as Python, and whether it needs parentheses inside another expression."""
         arguments = [self._argument(a) for a in node.args]
-        named = [f"{k}={self._argument(v)}" for k, v in node.kwargs.items() if (k, v) != ("inplace", False)]
+        named = [
+            f"{k}={self._argument(v)}"
+            for k, v in node.kwargs.items()
+            if (k, v) != ("inplace", False)
+        ]
         if node.op == "get_attr":
             return self._reach(str(node.target)), False
         if node.op == "call_module":
             return f"{self._reach(str(node.target))}({', '.join(arguments + named)})", False
         if node.op == "call_method":
-            return f"{self._operand(node.args[0])}.{node.target}({', '.join(arguments[1:] + named)})", False
+            return (
+                f"{self._operand(node.args[0])}.{node.target}({', '.join(arguments[1:] + named)})",
+                False,
+            )
         if node.target in _INFIX:
             left, right = (self._operand(a) for a in node.args)
             return f"{left} {_INFIX[node.target]} {right}", True
@@ -373,7 +464,9 @@ class _Forward:
         try:
             return f"{function_name(node.target)}({', '.join(arguments + named)})", False
         except Untraceable as error:
-            raise Untraceable(f"{type(self._network).__name__} at '{node.meta['inside']}': {error}") from None
+            raise Untraceable(
+                f"{type(self._network).__name__} at '{node.meta['inside']}': {error}"
+            ) from None
 
     def _operand(self, value: Any) -> str:
         text = self._argument(value)
@@ -384,7 +477,11 @@ class _Forward:
             return self._text[value]
         if isinstance(value, tuple | list):
             inner = ", ".join(self._argument(v) for v in value)
-            return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' if len(value) == 1 else ''})"
+            return (
+                f"[{inner}]"
+                if isinstance(value, list)
+                else f"({inner}{',' if len(value) == 1 else ''})"
+            )
         if isinstance(value, float) and not math.isfinite(value):
             return f'float("{value}")'
         return literal(value)

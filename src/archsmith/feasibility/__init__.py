@@ -1,1 +1,2 @@
-"""Architectures that keep the limits: how far one is from them, the way back, and draws among those that fit."""
+"""Architectures that keep the limits: how far one is from them, the way back, and draws among those
+that fit."""

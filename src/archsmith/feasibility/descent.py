@@ -21,14 +21,27 @@ class Descent:
 
     def __init__(self, space: SearchSpace, gauge: Gauge, rng: Random) -> None:
         self.space, self.gauge, self.rng = space, gauge, rng
-        self.gating = {n for condition in space.conditions.values() for clause in condition for g in clause for n in g.names}
+        self.gating = {
+            n
+            for condition in space.conditions.values()
+            for clause in condition
+            for g in clause
+            for n in g.names
+        }
         self.free = [name for name, options in space.options.items() if len(options) > 1]
-        self.others = {name: {o: [p for p in space.options[name] if p != o] for o in space.options[name]} for name in self.free}
+        self.others = {
+            name: {o: [p for p in space.options[name] if p != o] for o in space.options[name]}
+            for name in self.free
+        }
 
     def moved(self, arch: Architecture, name: str, option: object) -> Architecture:
         """One decision changed, what that brings into being uniform."""
         changed = {**arch, name: option}
-        return self.space._fill_around(changed, self.rng) if name in self.gating else Architecture(changed)
+        return (
+            self.space._fill_around(changed, self.rng)
+            if name in self.gating
+            else Architecture(changed)
+        )
 
     def allowed(self, arch: Architecture) -> bool:
         return not self.space.predicates or self.space._allowed(arch)
@@ -53,9 +66,11 @@ class Descent:
         return arch
 
     def run(self, arch: Architecture, limit: int) -> tuple[Architecture, float]:
-        """Sweeps over the decisions in random order, taking the first option that is nearer, until all fits or nothing helps.
+        """Sweeps over the decisions in random order, taking the first option that is nearer, until
+        all fits or nothing helps.
 
-        Of options that are as near, every other one is taken: the violation of a maximum is flat in most directions.
+        Of options that are as near, every other one is taken: the violation of a maximum is flat in
+        most directions.
         """
         violation, end = self.gauge.violation(arch), self.gauge.calls + limit
         idle = 0
@@ -79,7 +94,8 @@ class Descent:
 
 @dataclass(frozen=True)
 class _Change:
-    """Other options for some decisions, and what they are predicted to add to each constrained value."""
+    """Other options for some decisions, and what they are predicted to add to each constrained
+    value."""
 
     options: Mapping[str, object]
     effect: Mapping[str, float]
@@ -95,10 +111,12 @@ class _Change:
 
 
 def exchanges(descent: Descent, arch: Architecture, limit: int = 32) -> list[Architecture]:
-    """Architectures up to four decisions away that would fit if the effects of decisions added up, at most about `limit`.
+    """Architectures up to four decisions away that would fit if the effects of decisions added up,
+    at most about `limit`.
 
-    The effect of each single change is measured; sums of two pairs of them are matched by bisection against the limit that is
-    broken most, then held against the others. Only decisions that bring no others into being are changed.
+    The effect of each single change is measured; sums of two pairs of them are matched by bisection
+    against the limit that is broken most, then held against the others. Only decisions that bring
+    no others into being are changed.
     """
     constraints, rng = descent.gauge.constraints, descent.rng
     base = descent.gauge.values(arch)
@@ -113,9 +131,14 @@ def exchanges(descent: Descent, arch: Architecture, limit: int = 32) -> list[Arc
     found: dict[Architecture, None] = {}
     for first in rng.sample(changes, len(changes)):
         own = first.effect[worst.name]
-        begin, end = bisect.bisect_left(effects, low - own), bisect.bisect_right(effects, high - own)
+        begin, end = (
+            bisect.bisect_left(effects, low - own),
+            bisect.bisect_right(effects, high - own),
+        )
         few = end - begin <= 2
-        for second in changes[begin:end] if few else [changes[rng.randrange(begin, end)] for _ in range(2)]:
+        for second in (
+            changes[begin:end] if few else [changes[rng.randrange(begin, end)] for _ in range(2)]
+        ):
             if first.meets(second):
                 continue
             both = first.and_(second)
@@ -128,7 +151,9 @@ def exchanges(descent: Descent, arch: Architecture, limit: int = 32) -> list[Arc
     return list(found)
 
 
-def _single_changes(descent: Descent, arch: Architecture, base: Mapping[str, float]) -> list[_Change]:
+def _single_changes(
+    descent: Descent, arch: Architecture, base: Mapping[str, float]
+) -> list[_Change]:
     """One decision changed each, their effects measured; of many moves a sample."""
     free = [name for name in arch if name in descent.free and name not in descent.gating]
     moves = [(name, option) for name in free for option in descent.others[name][arch[name]]]
@@ -149,9 +174,10 @@ def _pairs(changes: Sequence[_Change], nothing: _Change) -> list[_Change]:
 class Walk:
     """A reversible random walk on what fits, uniform in the long run.
 
-    One step: a Metropolis-Hastings walk under exp(-violation / temperature) until it stands on something that fits again,
-    for at most a few moves, else back to where it left. A path and its reverse are equally likely, so steps are reversible
-    whatever the temperature is. A move changes one decision or, to pass along a limit, two.
+    One step: a Metropolis-Hastings walk under exp(-violation / temperature) until it stands on
+    something that fits again, for at most a few moves, else back to where it left. A path and its
+    reverse are equally likely, so steps are reversible whatever the temperature is. A move changes
+    one decision or, to pass along a limit, two.
     """
 
     def __init__(self, descent: Descent, starts: list[Architecture]) -> None:
@@ -159,7 +185,11 @@ class Walk:
         self._rng = descent.rng
         active = max(len(arch) for arch in starts)
         self.thinning = max(8, active // 2)
-        excesses = [descent.gauge.violation(descent.proposal(a)[0]) for a in starts for _ in range(4)] if descent.free else []
+        excesses = (
+            [descent.gauge.violation(descent.proposal(a)[0]) for a in starts for _ in range(4)]
+            if descent.free
+            else []
+        )
         finite = [e for e in excesses if 0 < e < math.inf]
         self._temperature = sum(finite) / len(finite) / 4 if finite else 1.0
         self._adapting = True
@@ -194,7 +224,11 @@ class Walk:
                 ratio += second
             if self._descent.allowed(other):
                 found = self._descent.gauge.violation(other)
-                gain = ratio + (violation - found) / self._temperature if found < math.inf else -math.inf
+                gain = (
+                    ratio + (violation - found) / self._temperature
+                    if found < math.inf
+                    else -math.inf
+                )
                 if gain >= 0 or self._rng.random() < math.exp(gain):
                     here, violation = other, found
             if self._adapting:  # half of the time outside

@@ -4,10 +4,11 @@ Ways to draw, the first that serves:
 
 1. uniform draws, kept where they fit (exactly uniform over what fits);
 2. where that starves and the space is small: enumeration (exactly uniform too);
-3. else descent on the violation from the draws that came nearest, then a Metropolis-Hastings walk over what fits. Its
-   stationary distribution is uniform over the part of the feasible set that it can reach; a finite walk comes near that;
-4. where what fits is too scattered to walk on (a narrow window): descent from fresh draws, then exchanges of up to four
-   decisions that are predicted to hit. Well spread, not uniform.
+3. else descent on the violation from the draws that came nearest, then a Metropolis-Hastings walk
+   over what fits. Its stationary distribution is uniform over the part of the feasible set that it
+   can reach; a finite walk comes near that;
+4. where what fits is too scattered to walk on (a narrow window): descent from fresh draws, then
+   exchanges of up to four decisions that are predicted to hit. Well spread, not uniform.
 """
 
 from __future__ import annotations
@@ -45,36 +46,58 @@ def feasible_sample(
     tries: int = 50_000,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Architecture]:
-    """`count` architectures that meet the constraints; fewer where there are no more (or no more are found).
+    """`count` architectures that meet the constraints; fewer where there are no more (or no more
+    are found).
 
-    Without `distinct` one may come again. `tries` bounds the evaluations spent without finding a first one, and `stop()` ends
-    the looking. Raises NothingFits.
+    Without `distinct` one may come again. `tries` bounds the evaluations spent without finding a
+    first one, and `stop()` ends the looking. Raises NothingFits.
     """
-    return FeasibleSampler(space, constraints, rng, distinct=distinct, tries=tries, stop=stop).draw(count)
+    return FeasibleSampler(space, constraints, rng, distinct=distinct, tries=tries, stop=stop).draw(
+        count
+    )
 
 
 def repair(
-    space: SearchSpace, constraints: Sequence[Constraint], arch: Mapping[str, object], rng: Random, *, tries: int = 5_000
+    space: SearchSpace,
+    constraints: Sequence[Constraint],
+    arch: Mapping[str, object],
+    rng: Random,
+    *,
+    tries: int = 5_000,
 ) -> Architecture:
-    """The architecture itself where it fits, else one that descent on the violation reaches from it. Raises NothingFits.
+    """The architecture itself where it fits, else one that descent on the violation reaches from
+    it. Raises NothingFits.
 
-    Decisions that the space does not allow are drawn anew; what the descent has no reason to touch stays.
+    Decisions that the space does not allow are drawn anew; what the descent has no reason to touch
+    stays.
     """
     gauge = Gauge(constraints)
-    inside = space.complete({name: option for name, option in arch.items() if option in space.options.get(name, ())}, rng)
+    inside = space.complete(
+        {name: option for name, option in arch.items() if option in space.options.get(name, ())},
+        rng,
+    )
     descent = Descent(space, gauge, rng)
     nearest, violation = descent.run(inside, tries)
     while violation > 0 and gauge.calls < tries:
-        moved, found = descent.run(descent.kick(nearest, 1 + min(4, gauge.calls * 5 // tries)), tries)
+        moved, found = descent.run(
+            descent.kick(nearest, 1 + min(4, gauge.calls * 5 // tries)), tries
+        )
         if found <= violation:
             nearest, violation = moved, found
     if violation > 0:
-        raise _nothing_fits(space, gauge, nearest, rng=rng, how=f"found in {gauge.calls:,} tries around one architecture")
+        raise _nothing_fits(
+            space,
+            gauge,
+            nearest,
+            rng=rng,
+            how=f"found in {gauge.calls:,} tries around one architecture",
+        )
     return nearest
 
 
 class FeasibleSampler:
-    """Draws from what fits; with `distinct` never the same architecture twice, over all calls of `draw`."""
+    """Draws from what fits; with `distinct` never the same architecture twice, over all calls of
+    `draw`."""
 
     def __init__(
         self,
@@ -86,16 +109,24 @@ class FeasibleSampler:
         tries: int = 50_000,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._space, self._rng, self._distinct, self._tries, self._stop = space, rng, distinct, tries, stop
+        self._space, self._rng, self._distinct, self._tries, self._stop = (
+            space,
+            rng,
+            distinct,
+            tries,
+            stop,
+        )
         self.gauge = Gauge(constraints)
         self._descent = Descent(space, self.gauge, rng)
         self._seen: set[Architecture] = set()
-        self._near: list[tuple[float, int, Architecture]] = []  # a heap of the draws that came nearest, the farthest on top
+        # a heap of the draws that came nearest, the farthest on top
+        self._near: list[tuple[float, int, Architecture]] = []
         self._stream = self._draws()
         self._ended = False
 
     def draw(self, count: int) -> list[Architecture]:
-        """The next `count`; fewer at the end of a small set. Raises NothingFits where nothing was ever found."""
+        """The next `count`; fewer at the end of a small set. Raises NothingFits where nothing was
+        ever found."""
         drawn: list[Architecture] = []
         patience = max(5_000, self._tries // 4)
         fresh = self.gauge.calls
@@ -112,13 +143,14 @@ class FeasibleSampler:
         return drawn
 
     def repaired(self, arch: Architecture) -> Architecture:
-        """The architecture itself where it fits, else the nearest that descent reaches, else a fresh draw."""
+        """The architecture itself where it fits, else the nearest that descent reaches, else a
+        fresh draw."""
         try:
             return repair(self._space, self.gauge.constraints, arch, self._rng, tries=2_000)
         except NothingFits:
             return next(iter(self.draw(1)), arch)
 
-    # -- the ways, one after the other -----------------------------------------------------------------------------------
+    # -- the ways, one after the other ------------------------------------------------------------
 
     def _draws(self) -> Iterator[Architecture]:
         size = replace(self._space, predicates=()).size
@@ -163,7 +195,8 @@ class FeasibleSampler:
             yield self._rng.choice(fitting)
 
     def _walked(self, hits: Sequence[Architecture] = ()) -> Iterator[Architecture]:
-        """Where walks over what fits stand, as long as they move; then what exchanges around fresh draws find."""
+        """Where walks over what fits stand, as long as they move; then what exchanges around fresh
+        draws find."""
         known = self._starts(hits)
         walk = Walk(self._descent, known)
         while walk.mobility > _STUCK:
@@ -174,7 +207,8 @@ class FeasibleSampler:
         while True:
             start = self._space.sample(self._rng, uniform=True)
             fitting = self._exchanged(start).fitting or self._reached(start).fitting
-            yield from fitting or [self._rng.choice(known)]  # one that is known, so that whoever draws may lose patience
+            # one that is known, so that whoever draws may lose patience
+            yield from fitting or [self._rng.choice(known)]
 
     def _reached(self, start: Architecture) -> _End:
         """Where a descent from `start` ends, and what fits around that."""
@@ -195,19 +229,25 @@ class FeasibleSampler:
         return _End(near, violation, [other for found, other in met if found <= 0])
 
     def _starts(self, hits: Sequence[Architecture]) -> list[Architecture]:
-        """Feasible architectures to start walks from: hits of the draws, and what descents from many sides reach.
+        """Feasible architectures to start walks from: hits of the draws, and what descents from
+        many sides reach.
 
         Raises NothingFits where they reach none.
         """
         near = [arch for *_, arch in sorted(self._near, reverse=True)]
         ends = [self._space.extreme(0), self._space.extreme(-1)]
         known = list(hits[-_CHAINS:])
-        if not known and self._stop():  # no time to look: the smallest network, or the largest, mostly fits
-            known = [end for end in ends if self._space.contains(end) and self.gauge.violation(end) <= 0]
+        # no time to look: the smallest network, or the largest, mostly fits
+        if not known and self._stop():
+            known = [
+                end for end in ends if self._space.contains(end) and self.gauge.violation(end) <= 0
+            ]
         missed: list[_End] = []
         number = 0
         while len(known) < _CHAINS and not (known and (number > 2 * _CHAINS or self._stop())):
-            if not known and (self.gauge.calls > self._tries or self._agree(missed) or self._stop()):
+            if not known and (
+                self.gauge.calls > self._tries or self._agree(missed) or self._stop()
+            ):
                 nearest = _nearest(missed).arch if missed else next(iter(near), None)
                 raise self._nothing_fits(nearest, f"found in {self.gauge.calls:,} tries")
             reached = self._reached(self._side(number, [*near, *ends], missed))
@@ -217,8 +257,11 @@ class FeasibleSampler:
             number += 1
         return known
 
-    def _side(self, number: int, sides: Sequence[Architecture], missed: Sequence[_End]) -> Architecture:
-        """Where descent `number` begins: at the given sides, then around the nearest that was missed, or anywhere."""
+    def _side(
+        self, number: int, sides: Sequence[Architecture], missed: Sequence[_End]
+    ) -> Architecture:
+        """Where descent `number` begins: at the given sides, then around the nearest that was
+        missed, or anywhere."""
         if number < len(sides):
             return sides[number]
         if missed and self._rng.random() < 0.7:
@@ -226,7 +269,8 @@ class FeasibleSampler:
         return self._space.sample(self._rng)
 
     def _agree(self, missed: Sequence[_End]) -> bool:
-        """Whether many descents ended at the same least violation, ends of the space among the starts."""
+        """Whether many descents ended at the same least violation, ends of the space among the
+        starts."""
         if len(missed) < len(self._near) + 2:
             return False
         least = _nearest(missed).violation
@@ -250,22 +294,33 @@ def _nearest(ends: Sequence[_End]) -> _End:
     return min(ends, key=lambda end: end.violation)
 
 
-# -- nothing fits -----------------------------------------------------------------------------------------------------------
+# -- nothing fits --------------------------------------------------------------------------------
 
 
-def _nothing_fits(space: SearchSpace, gauge: Gauge, nearest: Architecture | None, *, rng: Random, how: str) -> NothingFits:
+def _nothing_fits(
+    space: SearchSpace, gauge: Gauge, nearest: Architecture | None, *, rng: Random, how: str
+) -> NothingFits:
     wanted = ", ".join(map(str, gauge.constraints))
     values = gauge.values(nearest) if nearest is not None else {}
     if nearest is None or not gauge.complete(values):
-        return NothingFits(f"no architecture that fits {wanted} was {how}; the last failure was: {gauge.failure}", nearest)
+        return NothingFits(
+            f"no architecture that fits {wanted} was {how}; the last failure was: {gauge.failure}",
+            nearest,
+        )
     broken = [c for c in gauge.constraints if c.excess(values[c.name]) > 0]
     relaxed = tuple(_relaxed(c, values[c.name]) for c in broken)
     message = (
-        f"no architecture fits {wanted} ({'none' if how.startswith('among') else 'none was'} {how}); the nearest has "
-        f"{', '.join(f'{name}={figure(value)}' for name, value in values.items())} and fits with {' and '.join(relaxed)}"
+        f"no architecture fits {wanted} ({'none' if how.startswith('among') else 'none was'} "
+        f"{how}); the nearest has "
+        f"{', '.join(f'{name}={figure(value)}' for name, value in values.items())} and fits with "
+        f"{' and '.join(relaxed)}"
     )
     if len(broken) > 1:
-        alone = [text for c in gauge.constraints if (text := _alone(space, gauge, c, nearest=nearest, rng=rng))]
+        alone = [
+            text
+            for c in gauge.constraints
+            if (text := _alone(space, gauge, c, nearest=nearest, rng=rng))
+        ]
         message += f"; relaxing one limit alone takes {' or '.join(alone)}" if alone else ""
     return NothingFits(f"{message}; relax that, or choose another --space", nearest, relaxed)
 
@@ -280,11 +335,17 @@ def _relaxed(constraint: Constraint, value: float) -> str:
     return f"{constraint.name}{'<=' if above else '>='}{value:.15g}"
 
 
-def _alone(space: SearchSpace, gauge: Gauge, one: Constraint, *, nearest: Architecture, rng: Random) -> str | None:
-    """What the one limit must become for everything to fit with the others as they are; None where that was not found."""
+def _alone(
+    space: SearchSpace, gauge: Gauge, one: Constraint, *, nearest: Architecture, rng: Random
+) -> str | None:
+    """What the one limit must become for everything to fit with the others as they are; None where
+    that was not found."""
     weighed = Gauge(gauge.constraints, [1.0 if c is one else 1e4 for c in gauge.constraints])
     descent = Descent(space, weighed, rng)
-    ends = [descent.run(start, 2_000) for start in (nearest, space.extreme(0), space.extreme(-1), space.sample(rng))]
+    ends = [
+        descent.run(start, 2_000)
+        for start in (nearest, space.extreme(0), space.extreme(-1), space.sample(rng))
+    ]
     arch = min(ends, key=lambda end: end[1])[0]
     values = weighed.values(arch)
     if not weighed.complete(values):
@@ -293,12 +354,13 @@ def _alone(space: SearchSpace, gauge: Gauge, one: Constraint, *, nearest: Archit
     return _relaxed(one, values[one.name]) if met else None
 
 
-# -- how much fits ----------------------------------------------------------------------------------------------------------
+# -- how much fits -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Share:
-    """The share of a space that fits with its 95 % interval (low = high where all were counted), and the values seen."""
+    """The share of a space that fits with its 95 % interval (low = high where all were counted),
+    and the values seen."""
 
     share: float
     low: float
@@ -312,7 +374,9 @@ class Share:
         for name, values in self.values.items():
             ordered = sorted(values)
             middle = len(ordered) // 2
-            median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+            median = (
+                ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+            )
             result[name] = {"min": ordered[0], "median": median, "max": ordered[-1]}
         return result
 
@@ -326,15 +390,19 @@ def feasible_share(
     *,
     stop: Callable[[], bool] = lambda: False,
 ) -> Share:
-    """How much of the space fits, from `draws` uniform architectures (all, where there are no more than that); fewer, but
-    some, once `stop()` is true.
+    """How much of the space fits, from `draws` uniform architectures (all, where there are no more
+    than that); fewer, but some, once `stop()` is true.
 
-    `values` holds every value of the constraints' metrics and of `metrics`, and of the two ends of the space besides: they are
-    seldom drawn, yet are what minimum and maximum mean.
+    `values` holds every value of the constraints' metrics and of `metrics`, and of the two ends of
+    the space besides: they are seldom drawn, yet are what minimum and maximum mean.
     """
     asked = [*distinct(constraints), *(m for m in metrics if m not in distinct(constraints))]
     everything = replace(space, predicates=()).size <= draws
-    archs = list(space.architectures()) if everything else [space.sample(rng, uniform=True) for _ in range(draws)]
+    archs = (
+        list(space.architectures())
+        if everything
+        else [space.sample(rng, uniform=True) for _ in range(draws)]
+    )
     values: dict[str, list[float]] = {}
     hits = 0
     for done, arch in enumerate(archs):
@@ -353,7 +421,10 @@ def feasible_share(
 
 
 def _values(
-    arch: Architecture, metrics: Sequence[Metric], constraints: Sequence[Constraint], into: dict[str, list[float]]
+    arch: Architecture,
+    metrics: Sequence[Metric],
+    constraints: Sequence[Constraint],
+    into: dict[str, list[float]],
 ) -> bool:
     """Notes the values of one architecture; whether it fits."""
     fits = True

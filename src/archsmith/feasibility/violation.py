@@ -11,16 +11,27 @@ from archsmith.space import Architecture
 
 
 class Gauge:
-    """How far an architecture is from meeting the constraints: the sum of relative excesses, inf where a metric fails."""
+    """How far an architecture is from meeting the constraints: the sum of relative excesses, inf
+    where a metric fails."""
 
-    def __init__(self, constraints: Sequence[Constraint], weights: Sequence[float] | None = None) -> None:
+    def __init__(
+        self, constraints: Sequence[Constraint], weights: Sequence[float] | None = None
+    ) -> None:
         self.constraints = tuple(constraints)
         self.weights = tuple(weights or [1.0] * len(self.constraints))
         self.calls = 0
         self.failure: str | None = None
         metrics = distinct(self.constraints)
         self._metrics: list[tuple[Metric, list[tuple[Constraint, float]]]] = [
-            (m, [(c, w) for c, w in zip(self.constraints, self.weights, strict=True) if c.metric == m]) for m in metrics
+            (
+                m,
+                [
+                    (c, w)
+                    for c, w in zip(self.constraints, self.weights, strict=True)
+                    if c.metric == m
+                ],
+            )
+            for m in metrics
         ]
 
     def violation(self, arch: Architecture) -> float:

@@ -1,4 +1,5 @@
-"""A network as an ONNX file or a torch.export program: written directly where that is known, else by torch's own exporters."""
+"""A network as an ONNX file or a torch.export program: written directly where that is known, else
+by torch's own exporters."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from archsmith.graph.writer import BATCH, OPSET, Deployment, Unwritten, write
 
 
 class Deployed(nn.Module):
-    """What users of the files call: uint8 images (N, C, H, W) -> class probabilities (N, classes), or values or pixels."""
+    """What users of the files call: uint8 images (N, C, H, W) -> class probabilities (N, classes),
+    or values or pixels."""
 
     mean: Tensor
     std: Tensor
@@ -46,13 +48,21 @@ class Deployed(nn.Module):
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """torch's exporters print, warn and log about matters of their own; within this nothing of it reaches the terminal."""
-    noisy = [logging.getLogger(name) for name in ("torch", "torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    """torch's exporters print, warn and log about matters of their own; within this nothing of it
+    reaches the terminal."""
+    noisy = [
+        logging.getLogger(name)
+        for name in ("torch", "torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+    ]
     levels = [logger.level for logger in noisy]
     try:
         for logger in noisy:
             logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -70,9 +80,13 @@ def exported(network: nn.Module, shape: Sequence[int], deployment: Deployment | 
         module, example = network, torch.zeros(2, *shape, device=device)
     with evaluation(module), silence(), torch.no_grad():
         try:
-            return torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+            return torch.export.export(
+                module, (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
+            )
         except Exception as error:
-            raise Untraceable(f"torch.export cannot trace {type(network).__name__}: {first_line(error)}") from error
+            raise Untraceable(
+                f"torch.export cannot trace {type(network).__name__}: {first_line(error)}"
+            ) from error
 
 
 def pt2_bytes(program: Any) -> bytes:
@@ -86,8 +100,11 @@ def pt2_bytes(program: Any) -> bytes:
     return buffer.getvalue()
 
 
-def onnx_bytes(network: nn.Module, shape: Sequence[int], deployment: Deployment | None, program: Any = None) -> bytes:
-    """The ONNX file: written directly where every layer is known, else by torch.onnx from the exported program.
+def onnx_bytes(
+    network: nn.Module, shape: Sequence[int], deployment: Deployment | None, program: Any = None
+) -> bytes:
+    """The ONNX file: written directly where every layer is known, else by torch.onnx from the
+    exported program.
 
     Raises Untraceable where neither can.
     """
@@ -99,17 +116,25 @@ def onnx_bytes(network: nn.Module, shape: Sequence[int], deployment: Deployment 
     with silence(), torch.no_grad():
         try:
             result = torch.onnx.export(
-                program, dynamo=True, verbose=False, opset_version=OPSET, external_data=False,
-                input_names=["images"], output_names=[output],
-            )  # fmt: skip
+                program,
+                dynamo=True,
+                verbose=False,
+                opset_version=OPSET,
+                external_data=False,
+                input_names=["images"],
+                output_names=[output],
+            )
         except Exception as error:
-            raise Untraceable(f"torch.onnx cannot write {type(network).__name__}: {first_line(error)}") from error
+            raise Untraceable(
+                f"torch.onnx cannot write {type(network).__name__}: {first_line(error)}"
+            ) from error
     assert result is not None
     return _cleaned(result.model_proto)
 
 
 def _cleaned(model: Any) -> bytes:
-    """Without torch's notes on every node (they hold file paths), the free dimension called `batch`."""
+    """Without torch's notes on every node (they hold file paths), the free dimension called
+    `batch`."""
     del model.metadata_props[:]
     fold_model(model)
     parts = [
@@ -120,7 +145,11 @@ def _cleaned(model: Any) -> bytes:
         *model.graph.value_info,
         *model.graph.initializer,
     ]
-    for part in [*parts, *model.graph.node, *(node for function in model.functions for node in function.node)]:
+    for part in [
+        *parts,
+        *model.graph.node,
+        *(node for function in model.functions for node in function.node),
+    ]:
         del part.metadata_props[:]
     del model.graph.value_info[:]
     for value in (*model.graph.input, *model.graph.output):

@@ -1,4 +1,5 @@
-"""Folds batch normalisation into the convolution before it: its statistics are constants, so it is one more scale."""
+"""Folds batch normalisation into the convolution before it: its statistics are constants, so it is
+one more scale."""
 
 from __future__ import annotations
 
@@ -9,12 +10,15 @@ from typing import Any
 import numpy as np
 
 
-def folded(nodes: Sequence[Any], constants: MutableMapping[str, np.ndarray], kept: Sequence[str]) -> list[Any]:
-    """The nodes of an ONNX graph without each BatchNormalization whose input is what a Conv or ConvTranspose alone computes
-    for it.
+def folded(
+    nodes: Sequence[Any], constants: MutableMapping[str, np.ndarray], kept: Sequence[str]
+) -> list[Any]:
+    """The nodes of an ONNX graph without each BatchNormalization whose input is what a Conv or
+    ConvTranspose alone computes for it.
 
-    constants: the tensors by name; folded weights (and biases, where there were none) take the convolution's names, tensors
-    that nothing uses any more are dropped. kept: values that must stay, such as the outputs. Sums are in double precision.
+    constants: the tensors by name; folded weights (and biases, where there were none) take the
+    convolution's names, tensors that nothing uses any more are dropped. kept: values that must
+    stay, such as the outputs. Sums are in double precision.
     """
     used = Counter(name for node in nodes for name in node.input)
     used.update(kept)
@@ -22,12 +26,19 @@ def folded(nodes: Sequence[Any], constants: MutableMapping[str, np.ndarray], kep
     gone: set[int] = set()
     for norm in nodes:
         conv = maker.get(norm.input[0]) if norm.op_type == "BatchNormalization" else None
-        if conv is None or conv.op_type not in ("Conv", "ConvTranspose") or used[norm.input[0]] > 1 or len(norm.output) > 1:
+        if (
+            conv is None
+            or conv.op_type not in ("Conv", "ConvTranspose")
+            or used[norm.input[0]] > 1
+            or len(norm.output) > 1
+        ):
             continue
         tensors = [*conv.input[1:], *norm.input[1:]]
         if conv.op_type == "ConvTranspose" and _attribute(conv, "group", 1) != 1:
             continue  # its output channels lie in two axes
-        if not all(name in constants for name in tensors) or any(used[name] > 1 for name in conv.input[1:]):
+        if not all(name in constants for name in tensors) or any(
+            used[name] > 1 for name in conv.input[1:]
+        ):
             continue  # weights that something else uses too stay as they are
         _fold(conv, norm, constants)
         conv.output[0] = norm.output[0]
@@ -44,12 +55,22 @@ def _fold(conv: Any, norm: Any, constants: MutableMapping[str, np.ndarray]) -> N
     gamma, beta, mean, variance = (constants[name].astype(np.float64) for name in norm.input[1:5])
     scale = gamma / np.sqrt(variance + _attribute(norm, "epsilon", 1e-5))
     weight = constants[conv.input[1]]
-    form = (-1, *(1,) * (weight.ndim - 1)) if conv.op_type == "Conv" else (1, -1, *(1,) * (weight.ndim - 2))
+    form = (
+        (-1, *(1,) * (weight.ndim - 1))
+        if conv.op_type == "Conv"
+        else (1, -1, *(1,) * (weight.ndim - 2))
+    )
     bias = constants[conv.input[2]].astype(np.float64) if len(conv.input) > 2 else 0.0
-    constants[conv.input[1]] = (weight.astype(np.float64) * scale.reshape(form)).astype(weight.dtype)
+    constants[conv.input[1]] = (weight.astype(np.float64) * scale.reshape(form)).astype(
+        weight.dtype
+    )
     if len(conv.input) == 2:
         stem = conv.input[1].removesuffix(".weight")
-        name = next(n for n in (f"{stem}.bias", f"{stem}.folded_bias", f"{conv.output[0]}.folded_bias") if n not in constants)
+        name = next(
+            n
+            for n in (f"{stem}.bias", f"{stem}.folded_bias", f"{conv.output[0]}.folded_bias")
+            if n not in constants
+        )
         conv.input.append(name)
     constants[conv.input[2]] = (beta + (bias - mean) * scale).astype(weight.dtype)
 
@@ -72,4 +93,6 @@ def fold_model(model: Any) -> None:
     copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(copies)
-    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    graph.initializer.extend(
+        numpy_helper.from_array(value, name) for name, value in constants.items()
+    )

@@ -1,4 +1,5 @@
-"""The nodes of an ONNX graph in the making: one a layer, a function or a method of a plain network of stock layers."""
+"""The nodes of an ONNX graph in the making: one a layer, a function or a method of a plain network
+of stock layers."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class NodeWriter:
         return self.constant(f"const_{value!r}", np.float32(value))
 
     def tensor(self, name: str, tensor: Tensor) -> str:
-        """The tensor's values; for one on `meta` made-up ones of a sensible size, since timing does not ask for more."""
+        """The tensor's values; for one on `meta` made-up ones of a sensible size, since timing does
+        not ask for more."""
         if name in self.constants:
             return name
         if not tensor.is_meta:
@@ -50,11 +52,16 @@ class NodeWriter:
         if name.endswith("running_var"):
             return self.constant(name, np.ones(tensor.shape, np.float32))
         scale = 1 / math.sqrt(max(1, math.prod(tensor.shape[1:])))
-        return self.constant(name, (self.noise.standard_normal(tensor.shape) * scale).astype(np.float32))
+        return self.constant(
+            name, (self.noise.standard_normal(tensor.shape) * scale).astype(np.float32)
+        )
 
 
-def write_node(writer: NodeWriter, network: nn.Module, node: fx.Node, values: Mapping[fx.Node, str]) -> str:
-    """Writes what a node of the traced graph computes; gives the name of its value. Raises Unwritten for what is not known."""
+def write_node(
+    writer: NodeWriter, network: nn.Module, node: fx.Node, values: Mapping[fx.Node, str]
+) -> str:
+    """Writes what a node of the traced graph computes; gives the name of its value. Raises
+    Unwritten for what is not known."""
     if node.op == "call_module":
         module = network.get_submodule(str(node.target))
         handler = _LAYERS.get(type(module))
@@ -63,7 +70,12 @@ def write_node(writer: NodeWriter, network: nn.Module, node: fx.Node, values: Ma
         source = node.args[0]
         if len(node.args) != 1 or node.kwargs or not isinstance(source, fx.Node):
             raise Unwritten(f"the call of '{node.target}' with more than one input")
-        return handler(writer, module, values[source], _Place(str(node.target), node.name, source.meta["shape"]))
+        return handler(
+            writer,
+            module,
+            values[source],
+            _Place(str(node.target), node.name, source.meta["shape"]),
+        )
     if node.op in ("call_function", "call_method"):
         return _function(writer, node, values)
     raise Unwritten(f"{node.op} of '{node.target}'")
@@ -71,7 +83,8 @@ def write_node(writer: NodeWriter, network: nn.Module, node: fx.Node, values: Ma
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a layer is called: its path (names its tensors), the value's name, the input's shape."""
+    """Where a layer is called: its path (names its tensors), the value's name, the input's
+    shape."""
 
     path: str
     name: str
@@ -88,9 +101,15 @@ def _conv(writer: NodeWriter, layer: nn.Conv2d, x: str, place: _Place) -> str:
     if layer.bias is not None:
         inputs.append(writer.tensor(f"{place.path}.bias", layer.bias))
     return writer.emit(
-        "Conv", inputs, place.name, kernel_shape=layer.kernel_size, strides=layer.stride, pads=[*layer.padding] * 2,
-        dilations=layer.dilation, group=layer.groups,
-    )  # fmt: skip
+        "Conv",
+        inputs,
+        place.name,
+        kernel_shape=layer.kernel_size,
+        strides=layer.stride,
+        pads=[*layer.padding] * 2,
+        dilations=layer.dilation,
+        group=layer.groups,
+    )
 
 
 def _conv_transpose(writer: NodeWriter, layer: nn.ConvTranspose2d, x: str, place: _Place) -> str:
@@ -98,21 +117,36 @@ def _conv_transpose(writer: NodeWriter, layer: nn.ConvTranspose2d, x: str, place
     if layer.bias is not None:
         inputs.append(writer.tensor(f"{place.path}.bias", layer.bias))
     return writer.emit(
-        "ConvTranspose", inputs, place.name, kernel_shape=layer.kernel_size, strides=layer.stride, pads=[*layer.padding] * 2,
-        output_padding=layer.output_padding, dilations=layer.dilation, group=layer.groups,
-    )  # fmt: skip
+        "ConvTranspose",
+        inputs,
+        place.name,
+        kernel_shape=layer.kernel_size,
+        strides=layer.stride,
+        pads=[*layer.padding] * 2,
+        output_padding=layer.output_padding,
+        dilations=layer.dilation,
+        group=layer.groups,
+    )
 
 
 def _batch_norm(writer: NodeWriter, layer: nn.BatchNorm2d, x: str, place: _Place) -> str:
     if layer.running_mean is None or layer.running_var is None:
         raise Unwritten(f"batch statistics of '{place.path}'")
     width = len(layer.running_mean)
-    affine = {"weight": (layer.weight, np.ones(width, np.float32)), "bias": (layer.bias, np.zeros(width, np.float32))}
+    affine = {
+        "weight": (layer.weight, np.ones(width, np.float32)),
+        "bias": (layer.bias, np.zeros(width, np.float32)),
+    }
     inputs = [x]
     for name, (tensor, default) in affine.items():
         full = f"{place.path}.{name}"
-        inputs.append(writer.constant(full, default) if tensor is None else writer.tensor(full, tensor))
-    inputs += [writer.tensor(f"{place.path}.{n}", layer._buffers[n]) for n in ("running_mean", "running_var")]  # type: ignore[arg-type]
+        inputs.append(
+            writer.constant(full, default) if tensor is None else writer.tensor(full, tensor)
+        )
+    inputs += [
+        writer.tensor(f"{place.path}.{n}", layer._buffers[n])  # type: ignore[arg-type]
+        for n in ("running_mean", "running_var")
+    ]
     return writer.emit("BatchNormalization", inputs, place.name, epsilon=layer.eps)
 
 
@@ -132,35 +166,60 @@ def _layer_norm(writer: NodeWriter, layer: nn.LayerNorm, x: str, place: _Place) 
     inputs = [x, writer.tensor(f"{place.path}.weight", layer.weight)]
     if layer.bias is not None:
         inputs.append(writer.tensor(f"{place.path}.bias", layer.bias))
-    return writer.emit("LayerNormalization", inputs, place.name, axis=-len(layer.normalized_shape), epsilon=layer.eps)
+    return writer.emit(
+        "LayerNormalization",
+        inputs,
+        place.name,
+        axis=-len(layer.normalized_shape),
+        epsilon=layer.eps,
+    )
 
 
 def _group_norm(writer: NodeWriter, layer: nn.GroupNorm, x: str, place: _Place) -> str:
-    """Each group as one channel of an InstanceNormalization: GroupNormalization scales by group before opset 21."""
+    """Each group as one channel of an InstanceNormalization: GroupNormalization scales by group
+    before opset 21."""
     groups, (channels, *rest) = layer.num_groups, place.shape[1:]
-    form = writer.constant(f"{place.path}.groups", np.asarray([0, groups, -1], np.int64))  # 0: the batch, as it is
+    # 0: the batch, as it is
+    form = writer.constant(f"{place.path}.groups", np.asarray([0, groups, -1], np.int64))
     apart = writer.emit("Reshape", [x, form], f"{place.name}.apart")
-    unit = [writer.constant(f"{place.path}.{n}", v(groups, np.float32)) for n, v in (("ones", np.ones), ("zeros", np.zeros))]
-    normed = writer.emit("InstanceNormalization", [apart, *unit], f"{place.name}.normed", epsilon=layer.eps)
+    unit = [
+        writer.constant(f"{place.path}.{n}", v(groups, np.float32))
+        for n, v in (("ones", np.ones), ("zeros", np.zeros))
+    ]
+    normed = writer.emit(
+        "InstanceNormalization", [apart, *unit], f"{place.name}.normed", epsilon=layer.eps
+    )
     back = writer.constant(f"{place.path}.shape", np.asarray([0, channels, *rest], np.int64))
-    result = writer.emit("Reshape", [normed, back], place.name if layer.weight is None else f"{place.name}.together")
+    result = writer.emit(
+        "Reshape", [normed, back], place.name if layer.weight is None else f"{place.name}.together"
+    )
     if layer.weight is None:
         return result
     by_channel = (-1, *(1,) * len(rest))
     scale = writer.tensor(f"{place.path}.weight", layer.weight.reshape(by_channel))
-    scaled = writer.emit("Mul", [result, scale], place.name if layer.bias is None else f"{place.name}.scaled")
+    scaled = writer.emit(
+        "Mul", [result, scale], place.name if layer.bias is None else f"{place.name}.scaled"
+    )
     if layer.bias is None:
         return scaled
-    return writer.emit("Add", [scaled, writer.tensor(f"{place.path}.bias", layer.bias.reshape(by_channel))], place.name)
+    return writer.emit(
+        "Add",
+        [scaled, writer.tensor(f"{place.path}.bias", layer.bias.reshape(by_channel))],
+        place.name,
+    )
 
 
 def _embedding(writer: NodeWriter, layer: nn.Embedding, x: str, place: _Place) -> str:
     if layer.max_norm is not None:
         raise Unwritten(f"Embedding with max_norm at '{place.path}'")
-    return writer.emit("Gather", [writer.tensor(f"{place.path}.weight", layer.weight), x], place.name, axis=0)
+    return writer.emit(
+        "Gather", [writer.tensor(f"{place.path}.weight", layer.weight), x], place.name, axis=0
+    )
 
 
-def _adaptive_pool(writer: NodeWriter, layer: nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d, x: str, place: _Place) -> str:
+def _adaptive_pool(
+    writer: NodeWriter, layer: nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d, x: str, place: _Place
+) -> str:
     largest = isinstance(layer, nn.AdaptiveMaxPool2d)
     if layer.output_size not in (1, (1, 1)) or (largest and layer.return_indices):
         raise Unwritten(f"{type(layer).__name__}({layer.output_size}) at '{place.path}'")
@@ -169,22 +228,32 @@ def _adaptive_pool(writer: NodeWriter, layer: nn.AdaptiveAvgPool2d | nn.Adaptive
 
 def _pad(writer: NodeWriter, layer: nn.ZeroPad2d, x: str, place: _Place) -> str:
     left, right, top, bottom = layer.padding
-    pads = writer.constant(f"{place.path}.pads", np.asarray([0, 0, top, left, 0, 0, bottom, right], np.int64))
+    pads = writer.constant(
+        f"{place.path}.pads", np.asarray([0, 0, top, left, 0, 0, bottom, right], np.int64)
+    )
     return writer.emit("Pad", [x, pads], place.name)
 
 
 def _pool(writer: NodeWriter, layer: nn.MaxPool2d | nn.AvgPool2d, x: str, place: _Place) -> str:
     kernel, stride, padding = (
-        list(v) if isinstance(v, tuple) else [v, v] for v in (layer.kernel_size, layer.stride, layer.padding)
+        list(v) if isinstance(v, tuple) else [v, v]
+        for v in (layer.kernel_size, layer.stride, layer.padding)
     )
-    common = {"kernel_shape": kernel, "strides": stride, "pads": padding * 2, "ceil_mode": int(layer.ceil_mode)}
+    common = {
+        "kernel_shape": kernel,
+        "strides": stride,
+        "pads": padding * 2,
+        "ceil_mode": int(layer.ceil_mode),
+    }
     if isinstance(layer, nn.MaxPool2d):
         if layer.return_indices or layer.dilation not in (1, (1, 1)):
             raise Unwritten(f"MaxPool2d with indices or dilation at '{place.path}'")
         return writer.emit("MaxPool", [x], place.name, **common)
     if layer.divisor_override is not None or layer.ceil_mode:
         raise Unwritten(f"AvgPool2d with divisor_override or ceil_mode at '{place.path}'")
-    return writer.emit("AveragePool", [x], place.name, count_include_pad=int(layer.count_include_pad), **common)
+    return writer.emit(
+        "AveragePool", [x], place.name, count_include_pad=int(layer.count_include_pad), **common
+    )
 
 
 def _flatten(writer: NodeWriter, layer: nn.Flatten, x: str, place: _Place) -> str:
@@ -196,7 +265,8 @@ def _flatten(writer: NodeWriter, layer: nn.Flatten, x: str, place: _Place) -> st
 def _unflatten(writer: NodeWriter, layer: nn.Unflatten, x: str, place: _Place) -> str:
     if layer.dim != 1 or len(place.shape) != 2:
         raise Unwritten(f"Unflatten of dimension {layer.dim} at '{place.path}'")
-    form = np.array([0, *(int(n) for n in layer.unflattened_size)], np.int64)  # 0: the batch, as it is
+    # 0: the batch, as it is
+    form = np.array([0, *(int(n) for n in layer.unflattened_size)], np.int64)
     return writer.emit("Reshape", [x, writer.constant(f"{place.path}.shape", form)], place.name)
 
 
@@ -204,12 +274,22 @@ def _upsample(writer: NodeWriter, layer: nn.Upsample, x: str, place: _Place) -> 
     if layer.mode != "nearest" or layer.size is None:
         raise Unwritten(f"Upsample by {layer.scale_factor}, {layer.mode} at '{place.path}'")
     sides = [layer.size] * 2 if isinstance(layer.size, int) else list(layer.size)
-    factors = np.array([1, 1, *(side / old for side, old in zip(sides, place.shape[2:], strict=True))], np.float32)
-    if any(int(old * factor) != side for old, factor, side in zip(place.shape[2:], factors[2:], sides, strict=True)):
+    factors = np.array(
+        [1, 1, *(side / old for side, old in zip(sides, place.shape[2:], strict=True))], np.float32
+    )
+    if any(
+        int(old * factor) != side
+        for old, factor, side in zip(place.shape[2:], factors[2:], sides, strict=True)
+    ):
         raise Unwritten(f"Upsample from {place.shape[2:]} to {sides} at '{place.path}'")
     inputs = [x, "", writer.constant(f"{place.path}.factors", factors)]
     return writer.emit(
-        "Resize", inputs, place.name, mode="nearest", nearest_mode="floor", coordinate_transformation_mode="asymmetric"
+        "Resize",
+        inputs,
+        place.name,
+        mode="nearest",
+        nearest_mode="floor",
+        coordinate_transformation_mode="asymmetric",
     )
 
 
@@ -226,9 +306,18 @@ def _silu(writer: NodeWriter, x: str, name: str) -> str:
 
 
 def _gelu(writer: NodeWriter, x: str, name: str) -> str:
-    """x/2 (1 + erf(x / sqrt 2)), in the form that ONNX Runtime fuses; the operator itself needs opset 20."""
-    error = writer.emit("Erf", [writer.emit("Div", [x, writer.scalar(math.sqrt(2))], f"{name}.scaled")], f"{name}.erf")
-    weight = writer.emit("Mul", [x, writer.emit("Add", [error, writer.scalar(1)], f"{name}.shifted")], f"{name}.product")
+    """x/2 (1 + erf(x / sqrt 2)), in the form that ONNX Runtime fuses; the operator itself needs
+    opset 20."""
+    error = writer.emit(
+        "Erf",
+        [writer.emit("Div", [x, writer.scalar(math.sqrt(2))], f"{name}.scaled")],
+        f"{name}.erf",
+    )
+    weight = writer.emit(
+        "Mul",
+        [x, writer.emit("Add", [error, writer.scalar(1)], f"{name}.shifted")],
+        f"{name}.product",
+    )
     return writer.emit("Mul", [weight, writer.scalar(0.5)], name)
 
 
@@ -285,15 +374,36 @@ _LAYERS: dict[type[nn.Module], _Layer] = {
 }
 
 _BINARY = {
-    operator.add: "Add", operator.iadd: "Add", torch.add: "Add", "add": "Add", "add_": "Add", operator.sub: "Sub", "sub": "Sub",
-    operator.mul: "Mul", operator.imul: "Mul", torch.mul: "Mul", "mul": "Mul", "mul_": "Mul",
-    operator.truediv: "Div", "div": "Div",
-}  # fmt: skip
+    operator.add: "Add",
+    operator.iadd: "Add",
+    torch.add: "Add",
+    "add": "Add",
+    "add_": "Add",
+    operator.sub: "Sub",
+    "sub": "Sub",
+    operator.mul: "Mul",
+    operator.imul: "Mul",
+    torch.mul: "Mul",
+    "mul": "Mul",
+    "mul_": "Mul",
+    operator.truediv: "Div",
+    "div": "Div",
+}
 _UNARY = {
-    F.relu: "ReLU", torch.relu: "ReLU", "relu": "ReLU", F.relu6: "ReLU6", F.hardswish: "Hardswish", F.silu: "SiLU",
-    F.hardsigmoid: "Hardsigmoid", F.gelu: "GELU", torch.sigmoid: "Sigmoid", F.sigmoid: "Sigmoid", "sigmoid": "Sigmoid",
-    torch.tanh: "Tanh", "tanh": "Tanh",
-}  # fmt: skip
+    F.relu: "ReLU",
+    torch.relu: "ReLU",
+    "relu": "ReLU",
+    F.relu6: "ReLU6",
+    F.hardswish: "Hardswish",
+    F.silu: "SiLU",
+    F.hardsigmoid: "Hardsigmoid",
+    F.gelu: "GELU",
+    torch.sigmoid: "Sigmoid",
+    F.sigmoid: "Sigmoid",
+    "sigmoid": "Sigmoid",
+    torch.tanh: "Tanh",
+    "tanh": "Tanh",
+}
 
 
 def _function(writer: NodeWriter, node: fx.Node, values: Mapping[fx.Node, str]) -> str:
@@ -334,18 +444,30 @@ def _binary(writer: NodeWriter, call: _Call) -> str | None:
     if call.target not in _BINARY or len(call.args) != 2 or call.kwargs:
         return None
     known = call.values
-    operands = [known[a] if isinstance(a, fx.Node) and a in known else _number(writer, a, call.name) for a in call.args]
+    operands = [
+        known[a] if isinstance(a, fx.Node) and a in known else _number(writer, a, call.name)
+        for a in call.args
+    ]
     return writer.emit(_BINARY[call.target], operands, call.name)
 
 
 def _unary(writer: NodeWriter, call: _Call) -> str | None:
-    if call.target not in _UNARY or call.tensor is None or len(call.args) != 1 or not set(call.kwargs) <= {"inplace"}:
+    if (
+        call.target not in _UNARY
+        or call.tensor is None
+        or len(call.args) != 1
+        or not set(call.kwargs) <= {"inplace"}
+    ):
         return None
     return _POINTWISE[_UNARY[call.target]](writer, call.values[call.tensor], call.name)
 
 
 def _flat(writer: NodeWriter, call: _Call) -> str | None:
-    if call.target not in (torch.flatten, "flatten") or call.tensor is None or not call.just("start_dim", 1):
+    if (
+        call.target not in (torch.flatten, "flatten")
+        or call.tensor is None
+        or not call.just("start_dim", 1)
+    ):
         return None
     return writer.emit("Flatten", [call.values[call.tensor]], call.name, axis=1)
 
@@ -356,7 +478,9 @@ def _joined(writer: NodeWriter, call: _Call) -> str | None:
         return None
     if not all(isinstance(part, fx.Node) for part in parts):
         return None
-    return writer.emit("Concat", [call.values[part] for part in parts], call.name, axis=call.given(1, "dim", 0))
+    return writer.emit(
+        "Concat", [call.values[part] for part in parts], call.name, axis=call.given(1, "dim", 0)
+    )
 
 
 def _whole(writer: NodeWriter, call: _Call) -> str | None:
@@ -374,34 +498,61 @@ def _flip(writer: NodeWriter, call: _Call) -> str | None:
 
 def _parted(writer: NodeWriter, call: _Call) -> str | None:
     """`x.unflatten(0, (a, b))`: the batch as several."""
-    if call.target != "unflatten" or call.tensor is None or call.args[1:2] != (0,) or not isinstance(call.args[2], tuple):
+    if (
+        call.target != "unflatten"
+        or call.tensor is None
+        or call.args[1:2] != (0,)
+        or not isinstance(call.args[2], tuple)
+    ):
         return None
     form = np.asarray((*call.args[2], *call.tensor.meta["shape"][1:]), np.int64)
-    return writer.emit("Reshape", [call.values[call.tensor], writer.constant(f"{call.name}.form", form)], call.name)
+    return writer.emit(
+        "Reshape", [call.values[call.tensor], writer.constant(f"{call.name}.form", form)], call.name
+    )
 
 
 def _mean(writer: NodeWriter, call: _Call) -> str | None:
     """Over the batch, or over height and width."""
-    if call.target not in ("mean", torch.mean) or call.tensor is None or not set(call.kwargs) <= {"dim", "keepdim"}:
+    if (
+        call.target not in ("mean", torch.mean)
+        or call.tensor is None
+        or not set(call.kwargs) <= {"dim", "keepdim"}
+    ):
         return None
     x = call.values[call.tensor]
     if call.just("dim", 0):
         first = writer.constant(f"{call.name}.axes", np.asarray([0], np.int64))
         return writer.emit("ReduceMean", [x, first], call.name, keepdims=0)
     axes = call.given(1, "dim")
-    spatial = len(call.tensor.meta["shape"]) == 4 and isinstance(axes, tuple | list) and sorted(a % 4 for a in axes) == [2, 3]
+    spatial = (
+        len(call.tensor.meta["shape"]) == 4
+        and isinstance(axes, tuple | list)
+        and sorted(a % 4 for a in axes) == [2, 3]
+    )
     if not spatial:
         return None
     pooled = writer.emit("GlobalAveragePool", [x], f"{call.name}.pooled")
-    return pooled if call.given(2, "keepdim", False) else writer.emit("Flatten", [pooled], call.name, axis=1)
+    return (
+        pooled
+        if call.given(2, "keepdim", False)
+        else writer.emit("Flatten", [pooled], call.name, axis=1)
+    )
 
 
 def _flipped(writer: NodeWriter, x: str, axes: Any, name: str) -> str:
     """Every entry along those axes in the opposite order."""
     least = np.iinfo(np.int64).min + 1
     count = len(axes)
-    parts = {"starts": [-1] * count, "ends": [least] * count, "axes": list(axes), "steps": [-1] * count}
-    inputs = [writer.constant(f"{name}.{part}", np.asarray(values, np.int64)) for part, values in parts.items()]
+    parts = {
+        "starts": [-1] * count,
+        "ends": [least] * count,
+        "axes": list(axes),
+        "steps": [-1] * count,
+    }
+    inputs = [
+        writer.constant(f"{name}.{part}", np.asarray(values, np.int64))
+        for part, values in parts.items()
+    ]
     return writer.emit("Slice", [x, *inputs], name)
 
 

@@ -1,4 +1,5 @@
-"""Reads a plain network: its torch.fx graph with shapes, and the constructor call of each stock layer as text."""
+"""Reads a plain network: its torch.fx graph with shapes, and the constructor call of each stock
+layer as text."""
 
 from __future__ import annotations
 
@@ -19,13 +20,16 @@ _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 class Untraceable(ArchsmithError):
-    """The network's computation cannot be written down; the message names the module and what stands in the way."""
+    """The network's computation cannot be written down; the message names the module and what
+    stands in the way."""
 
 
 class _Tracer(fx.Tracer):
-    """Stops at stock torch layers, walks through everything else; `meta["inside"]` is the path of the module a node is in.
+    """Stops at stock torch layers, walks through everything else; `meta["inside"]` is the path of
+    the module a node is in.
 
-    With `chains` it stops at Sequentials of stock layers too: one node for a convolution with its norm and activation.
+    With `chains` it stops at Sequentials of stock layers too: one node for a convolution with its
+    norm and activation.
     """
 
     def __init__(self, chains: bool) -> None:
@@ -49,16 +53,35 @@ class _Tracer(fx.Tracer):
 
 
 _KEEP_SHAPE = (
-    nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm, nn.Dropout, nn.Dropout2d, nn.Identity, nn.ReLU, nn.ReLU6,
-    nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.Sigmoid, nn.Tanh,
-)  # fmt: skip
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.Dropout,
+    nn.Dropout2d,
+    nn.Identity,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.SiLU,
+    nn.GELU,
+    nn.Sigmoid,
+    nn.Tanh,
+)
 
 
 class _Shapes(fx.Interpreter):
-    """Runs the graph for its shapes; on `meta`, where torch is slow, layers that keep the shape are passed over."""
+    """Runs the graph for its shapes; on `meta`, where torch is slow, layers that keep the shape are
+    passed over."""
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if args and isinstance(args[0], Tensor) and args[0].is_meta and isinstance(self.fetch_attr(target), _KEEP_SHAPE):
+        if (
+            args
+            and isinstance(args[0], Tensor)
+            and args[0].is_meta
+            and isinstance(self.fetch_attr(target), _KEEP_SHAPE)
+        ):
             return args[0]
         return super().call_module(target, args, kwargs)
 
@@ -71,7 +94,8 @@ class _Shapes(fx.Interpreter):
 
 @contextmanager
 def evaluation(network: nn.Module) -> Iterator[nn.Module]:
-    """Within it the network is in evaluation mode; afterwards every module has its own mode again."""
+    """Within it the network is in evaluation mode; afterwards every module has its own mode
+    again."""
     with modes_kept(network):
         yield network.eval()
 
@@ -82,15 +106,23 @@ def is_stock(module: nn.Module) -> bool:
 
 
 def is_chain(module: nn.Module) -> bool:
-    """Whether it is a Sequential of at least one stock layer or such Sequential, and of nothing else."""
-    return type(module) is nn.Sequential and len(module) > 0 and all(is_stock(child) or is_chain(child) for child in module)
+    """Whether it is a Sequential of at least one stock layer or such Sequential, and of nothing
+    else."""
+    return (
+        type(module) is nn.Sequential
+        and len(module) > 0
+        and all(is_stock(child) or is_chain(child) for child in module)
+    )
 
 
-def trace(network: nn.Module, shape: tuple[int, ...], batch: int = TRACED, chains: bool = False) -> fx.Graph:
-    """The graph of a plain network (on `meta` too) in evaluation mode; `node.meta["shape"]` is each tensor's, with `batch`.
+def trace(
+    network: nn.Module, shape: tuple[int, ...], batch: int = TRACED, chains: bool = False
+) -> fx.Graph:
+    """The graph of a plain network (on `meta` too) in evaluation mode; `node.meta["shape"]` is each
+    tensor's, with `batch`.
 
-    shape: of one input, (C, H, W). chains: a Sequential of stock layers is one node. Raises Untraceable where the control flow
-    depends on data, or a layer refuses the input.
+    shape: of one input, (C, H, W). chains: a Sequential of stock layers is one node. Raises
+    Untraceable where the control flow depends on data, or a layer refuses the input.
     """
     tracer = _Tracer(chains)
     with evaluation(network), torch.no_grad():
@@ -99,35 +131,45 @@ def trace(network: nn.Module, shape: tuple[int, ...], batch: int = TRACED, chain
         except Exception as error:
             path, module = tracer.inside[-1] if tracer.inside else ("", network)
             where = f"at '{path}'" if path else "itself"
-            raise Untraceable(f"{type(module).__name__} {where} cannot be traced by torch.fx: {first_line(error)}") from error
-        device = next((p.device for p in (*network.parameters(), *network.buffers())), torch.device("cpu"))
+            raise Untraceable(
+                f"{type(module).__name__} {where} cannot be traced by torch.fx: {first_line(error)}"
+            ) from error
+        device = next(
+            (p.device for p in (*network.parameters(), *network.buffers())), torch.device("cpu")
+        )
         interpreter = _Shapes(fx.GraphModule(network, graph))
         interpreter.extra_traceback = False
         try:
             interpreter.run(torch.zeros(batch, *shape, device=device))
         except Exception as error:
             raise Untraceable(
-                f"{type(network).__name__} does not take an input of shape {shape}: {first_line(error)}"
+                f"{type(network).__name__} does not take an input of shape {shape}: "
+                f"{first_line(error)}"
             ) from error
     return graph
 
 
 def constructor(module: nn.Module) -> str:
-    """`nn.Conv2d(3, 16, 3, padding=1, bias=False)`: what makes a layer like this one. Raises Untraceable for anything unusual.
+    """`nn.Conv2d(3, 16, 3, padding=1, bias=False)`: what makes a layer like this one. Raises
+    Untraceable for anything unusual.
 
-    Read off the signature: each parameter is an attribute of the same name in torch's layers; defaults are left out.
+    Read off the signature: each parameter is an attribute of the same name in torch's layers;
+    defaults are left out.
     """
     kind = type(module)
     if getattr(nn, kind.__name__, None) is not kind:
         raise Untraceable(f"{kind.__module__}.{kind.__name__} is not a layer of torch.nn")
     positional, keywords = [], []
     for name, parameter in inspect.signature(kind).parameters.items():
-        if name in ("device", "dtype") or name.startswith("_"):  # torch's own: how the tensors came to be
+        # torch's own: how the tensors came to be
+        if name in ("device", "dtype") or name.startswith("_"):
             continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             if kind is nn.Identity:
                 break
-            raise Untraceable(f"nn.{kind.__name__} takes arguments that cannot be read back from it")
+            raise Untraceable(
+                f"nn.{kind.__name__} takes arguments that cannot be read back from it"
+            )
         if not hasattr(module, name):
             raise Untraceable(f"nn.{kind.__name__} does not keep its argument '{name}'")
         value = _plain(name, getattr(module, name))
@@ -139,7 +181,8 @@ def constructor(module: nn.Module) -> str:
     return f"nn.{kind.__name__}({', '.join(positional + keywords)})"
 
 
-_PAIRS = ("kernel_size", "stride", "padding", "output_padding", "dilation", "output_size")  # one number stands for both
+# one number stands for both
+_PAIRS = ("kernel_size", "stride", "padding", "output_padding", "dilation", "output_size")
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -154,7 +197,8 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def function_name(target: Any) -> str:
-    """`torch.cat`, `F.relu`: how the source names a function of torch. Raises Untraceable for any other function."""
+    """`torch.cat`, `F.relu`: how the source names a function of torch. Raises Untraceable for any
+    other function."""
     name = getattr(target, "__name__", "")
     if getattr(torch, name, None) is target:
         return f"torch.{name}"
@@ -169,7 +213,10 @@ def function_name(target: Any) -> str:
         for known, value in vars(space).items():
             if value is target and not known.startswith("_"):
                 return f"{prefix}.{known}"
-    raise Untraceable(f"it calls {getattr(target, '__module__', '')}.{name or target}, which is not a function of torch")
+    raise Untraceable(
+        f"it calls {getattr(target, '__module__', '')}.{name or target}, which is "
+        f"not a function of torch"
+    )
 
 
 def literal(value: Any) -> str:

@@ -1,8 +1,8 @@
-"""Writes plain networks of stock layers as ONNX directly: one node a layer, weights under their PyTorch names, in milliseconds;
-batch normalisation goes into the convolution before it.
+"""Writes plain networks of stock layers as ONNX directly: one node a layer, weights under their
+PyTorch names, in milliseconds; batch normalisation goes into the convolution before it.
 
-torch.onnx takes seconds for a network (a latency table times hundreds); it is used for what is not known here, where `write`
-raises Unwritten. The files are equally fast.
+torch.onnx takes seconds for a network (a latency table times hundreds); it is used for what is not
+known here, where `write` raises Unwritten. The files are equally fast.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ IR_VERSION = 9  # ONNX Runtime 1.16 and later
 class Deployment:
     """What a shipped file holds around its network: uint8 images in, normalised inside.
 
-    Out come class "probabilities"; or "values", outputs (B, k) times `scale` plus `shift`; or "pixels" in 0..1, outputs
-    (B, C, H, W) likewise, by channel.
+    Out come class "probabilities"; or "values", outputs (B, k) times `scale` plus `shift`; or
+    "pixels" in 0..1, outputs (B, C, H, W) likewise, by channel.
     """
 
     mean: tuple[float, ...]
@@ -46,10 +46,18 @@ class Deployment:
         return torch.tensor(self.scale).view(form), torch.tensor(self.shift).view(form)
 
 
-def write(network: nn.Module, shape: Sequence[int], *, batch: int | None = None, deployment: Deployment | None = None) -> bytes:
-    """The network as an ONNX file. batch: fixed, or None for any. Without `deployment`: float32 in, whatever it returns out.
+def write(
+    network: nn.Module,
+    shape: Sequence[int],
+    *,
+    batch: int | None = None,
+    deployment: Deployment | None = None,
+) -> bytes:
+    """The network as an ONNX file. batch: fixed, or None for any. Without `deployment`: float32 in,
+    whatever it returns out.
 
-    Raises Unwritten for layers and functions not known here, Untraceable for a network whose graph cannot be read.
+    Raises Unwritten for layers and functions not known here, Untraceable for a network whose graph
+    cannot be read.
     """
     from onnx import TensorProto, checker, helper, numpy_helper
 
@@ -70,12 +78,18 @@ def write(network: nn.Module, shape: Sequence[int], *, batch: int | None = None,
             values[node] = write_node(writer, network, node, values)
     last = _answer(writer, result, deployment)
     symbol: int | str = BATCH if batch is None else batch
-    image = helper.make_tensor_value_info("images", TensorProto.UINT8 if deployment else TensorProto.FLOAT, [symbol, *shape])
+    image = helper.make_tensor_value_info(
+        "images", TensorProto.UINT8 if deployment else TensorProto.FLOAT, [symbol, *shape]
+    )
     answer = helper.make_tensor_value_info(last, TensorProto.FLOAT, [symbol, *out_shape[1:]])
     nodes = folded(writer.nodes, writer.constants, [last])
-    initializers = [numpy_helper.from_array(value, name) for name, value in writer.constants.items()]
+    initializers = [
+        numpy_helper.from_array(value, name) for name, value in writer.constants.items()
+    ]
     model = helper.make_model(
-        helper.make_graph(nodes, type(network).__name__, [image], [answer], initializer=initializers),
+        helper.make_graph(
+            nodes, type(network).__name__, [image], [answer], initializer=initializers
+        ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="archsmith",
@@ -89,7 +103,10 @@ def _answer(writer: NodeWriter, result: str, deployment: Deployment | None) -> s
         return writer.emit("Identity", [result], "output")
     if deployment.answer == "probabilities":
         return writer.emit("Softmax", [result], "probabilities", axis=-1)
-    scale, shift = (writer.tensor(f"units.{n}", t) for n, t in zip(("scale", "shift"), deployment.units, strict=True))
+    scale, shift = (
+        writer.tensor(f"units.{n}", t)
+        for n, t in zip(("scale", "shift"), deployment.units, strict=True)
+    )
     scaled = writer.emit("Mul", [result, scale], "units.scaled")
     if deployment.answer == "values":
         return writer.emit("Add", [scaled, shift], "values")
@@ -99,11 +116,15 @@ def _answer(writer: NodeWriter, result: str, deployment: Deployment | None) -> s
 
 def _normalised(writer: NodeWriter, deployment: Deployment) -> str:
     """(byte - 255 mean) / (255 std) as one multiplication and one addition per channel."""
-    mean, std = (np.asarray(v, np.float64).reshape(1, -1, 1, 1) for v in (deployment.mean, deployment.std))
+    mean, std = (
+        np.asarray(v, np.float64).reshape(1, -1, 1, 1) for v in (deployment.mean, deployment.std)
+    )
     scale = writer.constant("normalize.scale", (1 / (255 * std)).astype(np.float32))
     shift = writer.constant("normalize.shift", (-mean / std).astype(np.float32))
     pixels = writer.emit("Cast", ["images"], "normalize.pixels", to=1)
-    return writer.emit("Add", [writer.emit("Mul", [pixels, scale], "normalize.scaled"), shift], "normalize.shifted")
+    return writer.emit(
+        "Add", [writer.emit("Mul", [pixels, scale], "normalize.scaled"), shift], "normalize.shifted"
+    )
 
 
 def annotate(data: bytes, facts: dict[str, Any]) -> bytes:
@@ -111,6 +132,11 @@ def annotate(data: bytes, facts: dict[str, Any]) -> bytes:
     import onnx
 
     model = onnx.load_from_string(data)
-    text = {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for name, value in facts.items()}
-    onnx.helper.set_model_props(model, {n: v.encode("utf-8", "backslashreplace").decode() for n, v in text.items()})
+    text = {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in facts.items()
+    }
+    onnx.helper.set_model_props(
+        model, {n: v.encode("utf-8", "backslashreplace").decode() for n, v in text.items()}
+    )
     return model.SerializeToString()

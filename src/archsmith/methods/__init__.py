@@ -1,4 +1,5 @@
-"""One paper, one page: each method is a frozen dataclass of its settings; the table by which the command line finds them."""
+"""One paper, one page: each method is a frozen dataclass of its settings; the table by which the
+command line finds them."""
 
 from __future__ import annotations
 
@@ -30,16 +31,32 @@ METHODS = {  # name -> (module:attribute, what it is)
     ),
     "ddpnas": (
         "archsmith.methods.ddpnas:DDPNAS",
-        "one supernet, shared by ever fewer networks; then the best for any budget (Zheng et al., IJCV 2023)",
+        "one supernet, shared by ever fewer networks; then the best for any budget (Zheng et al., "
+        "IJCV 2023)",
     ),
-    "darts": (f"{_GRADIENT}:darts", "all options at once, their weights learned by gradient (Liu et al., ICLR 2019)"),
+    "darts": (
+        f"{_GRADIENT}:darts",
+        "all options at once, their weights learned by gradient (Liu et al., ICLR 2019)",
+    ),
     "darts-2": (f"{_GRADIENT}:darts2", "DARTS, looking one weight step ahead (second order)"),
-    "pc-darts": (f"{_GRADIENT}:pc_darts", "DARTS on a quarter of the channels (Xu et al., ICLR 2020)"),
-    "gdas": (f"{_GRADIENT}:gdas", "one sampled option a step, gradients through the sample (Dong and Yang, CVPR 2019)"),
+    "pc-darts": (
+        f"{_GRADIENT}:pc_darts",
+        "DARTS on a quarter of the channels (Xu et al., ICLR 2020)",
+    ),
+    "gdas": (
+        f"{_GRADIENT}:gdas",
+        "one sampled option a step, gradients through the sample (Dong and Yang, CVPR 2019)",
+    ),
     "snas": (f"{_GRADIENT}:snas", "samples of a concrete distribution (Xie et al., ICLR 2019)"),
-    "setn": (f"{_GRADIENT}:setn", "weights by single paths, options jointly (Dong and Yang, ICCV 2019)"),
+    "setn": (
+        f"{_GRADIENT}:setn",
+        "weights by single paths, options jointly (Dong and Yang, ICCV 2019)",
+    ),
     "drnas": (f"{_GRADIENT}:drnas", "samples of a Dirichlet distribution (Chen et al., ICLR 2021)"),
-    "enas": (f"{_GRADIENT}:enas", "a recurrent controller, rewarded with accuracy (Pham et al., ICML 2018)"),
+    "enas": (
+        f"{_GRADIENT}:enas",
+        "a recurrent controller, rewarded with accuracy (Pham et al., ICML 2018)",
+    ),
     "hand-made": (
         "archsmith.methods.hand_made:HandMade",
         "networks as one would make them by hand, and neighbors of them: training alone decides",
@@ -49,13 +66,16 @@ METHODS = {  # name -> (module:attribute, what it is)
         "random feasible networks: the baseline every method has to beat",
     ),
 }
-_RANK_BETTER = ("archsmith", "archsmith-vit")  # ensembles that rank networks of their kind better than ZiCo does
+# ensembles that rank networks of their kind better than ZiCo does
+_RANK_BETTER = ("archsmith", "archsmith-vit")
 
 
 def auto(space: str) -> str:
-    """What `--method auto` stands for, as measured (results decider-hand-made, nasbench201-archsmith, vit-no-score).
+    """What `--method auto` stands for, as measured (results decider-hand-made,
+    nasbench201-archsmith, vit-no-score).
 
-    Hand-made networks and neighbors where the space has such, else the score that ranks its networks best.
+    Hand-made networks and neighbors where the space has such, else the score that ranks its
+    networks best.
     """
     if described(space).hand_made:
         return "hand-made"
@@ -63,7 +83,8 @@ def auto(space: str) -> str:
 
 
 def named(name: str) -> Any:
-    """The class, or what makes one, of a method by name, of an installed plug-in, or of the user's own file: "my.py:Mine"."""
+    """The class, or what makes one, of a method by name, of an installed plug-in, or of the user's
+    own file: "my.py:Mine"."""
     return load_named("method", name, METHODS)
 
 
@@ -74,5 +95,6 @@ def settings_of(name: str) -> dict[str, Setting]:
 
 
 def method(name: str, settings: Mapping[str, Any]) -> Method:
-    """The method of that name with these settings. UserError for an unknown one, or settings it does not have or refuses."""
+    """The method of that name with these settings. UserError for an unknown one, or settings it
+    does not have or refuses."""
     return protocol.made(named(name), name, settings)

@@ -1,13 +1,16 @@
-"""DDPNAS (Zheng and others, IJCV 2023): shared weights and a distribution that is pruned while they learn; then any budget.
+"""DDPNAS (Zheng and others, IJCV 2023): shared weights and a distribution that is pruned while they
+learn; then any budget.
 
-In a round every option of every decision that is still alive is trained once and scored on images held out. After some rounds
-the least probable option of each decision goes, so the weights are shared by ever fewer networks. What is left at the end is
-the survivor; the distribution also gives the best network for any budget (`searchers.generation`), without more training.
+In a round every option of every decision that is still alive is trained once and scored on images
+held out. After some rounds the least probable option of each decision goes, so the weights are
+shared by ever fewer networks. What is left at the end is the survivor; the distribution also gives
+the best network for any budget (`searchers.generation`), without more training.
 
-Deviations from the released code, besides those of `searchers.pruning`: the architectures of a round take turns batch by batch
-and are scored with the same weights at its end (`score="turn"`: each by itself, scored after its turn), because accuracy grows
-while a round goes on and would be taken for merit; each network's BatchNorm statistics are its own; the rate falls to the end.
-The budget plays no part before the end: networks are generated for it.
+Deviations from the released code, besides those of `searchers.pruning`: the architectures of a
+round take turns batch by batch and are scored with the same weights at its end (`score="turn"`:
+each by itself, scored after its turn), because accuracy grows while a round goes on and would be
+taken for merit; each network's BatchNorm statistics are its own; the rate falls to the end. The
+budget plays no part before the end: networks are generated for it.
 """
 
 from __future__ import annotations
@@ -59,7 +62,8 @@ class Grown:
     root: Node
     state: TrainState
     distribution: Categorical
-    stages: list[dict[str, Any]] = field(default_factory=list)  # theta and what is alive, at the start and after each pruning
+    # theta and what is alive, at the start and after each pruning
+    stages: list[dict[str, Any]] = field(default_factory=list)
     survivor: Architecture | None = None
 
 
@@ -71,16 +75,24 @@ class DDPNAS:
     rule: str = setting("velocity", "how probabilities move: velocity, or half (searchers.pruning)")
     temperature: float = setting(1.0, "of the update, in points of accuracy")
     warmup: int = setting(0, "rounds before the first update")
-    protect: bool = setting(False, "of operations with parameters and of those without the last one stays")
+    protect: bool = setting(
+        False, "of operations with parameters and of those without the last one stays"
+    )
     score: str = setting("round", "networks are scored after each round, or after each turn")
-    worth: str = setting("theta", "what an option counts when networks are generated: theta, the log of it, its mean reward")
+    worth: str = setting(
+        "theta",
+        "what an option counts when networks are generated: theta, the log of it, its mean reward",
+    )
     height: int = setting(0, "of cells: the most intermediate nodes on a path, 0: any")
     free: int = setting(-1, "of cells: how many operations have no parameters, -1: any")
     regenerating: ClassVar[tuple[str, ...]] = ("worth", "height", "free")
 
     def __post_init__(self) -> None:
         if self.score not in SCORES or self.worth not in WORTHS:
-            raise UserError(f"score '{self.score}' is one of {', '.join(SCORES)}, worth '{self.worth}' of {', '.join(WORTHS)}")
+            raise UserError(
+                f"score '{self.score}' is one of {', '.join(SCORES)}, worth "
+                f"'{self.worth}' of {', '.join(WORTHS)}"
+            )
         check_settings(self.rounds, self.rule, self.temperature, warmup=self.warmup)
 
     def check(self, space: str, task: str) -> None:
@@ -94,7 +106,9 @@ class DDPNAS:
         shape = described(space).shape
         if shape is None:
             known = ", ".join(one.name for one in SPACES.values() if one.shape is not None)
-            raise UserError(f"height and free are of cells; space '{space}' has none, these have: {known}")
+            raise UserError(
+                f"height and free are of cells; space '{space}' has none, these have: {known}"
+            )
         return shape.limits(self.height or None, None if self.free == -1 else self.free)
 
     def train(self, job: Job) -> Trained:
@@ -102,8 +116,15 @@ class DDPNAS:
         grown = self._grown(job)
 
         def record() -> dict[str, Any]:
-            options = {name: [str(option) for option in row] for name, row in grown.distribution.options.items()}
-            narrowed = {"options": options, "stages": grown.stages, "survivor": dict(grown.survivor or {})}
+            options = {
+                name: [str(option) for option in row]
+                for name, row in grown.distribution.options.items()
+            }
+            narrowed = {
+                "options": options,
+                "stages": grown.stages,
+                "survivor": dict(grown.survivor or {}),
+            }
             return {**estimated.train(job, grown.root), "distribution": narrowed}
 
         return Trained(grown, record)
@@ -111,14 +132,19 @@ class DDPNAS:
     def _grown(self, job: Job) -> Grown:
         """As far as checkpoint and trials do not hold it already."""
         assert job.data.sharing is not None
-        sharing, asked = job.data.sharing(), dataclasses.replace(self, worth=WORTHS[0], height=0, free=-1)
+        sharing, asked = (
+            job.data.sharing(),
+            dataclasses.replace(self, worth=WORTHS[0], height=0, free=-1),
+        )
         if asked not in sharing.kept:
             space = _alive(job.space.decisions, job.space.name)
             root = Node(space, sharing.make(None))
             estimated.affordable(job, sharing, root.model)
             protected = groups(space) if self.protect else ()
             total = proposals(space, self.rounds, self.warmup, protected)
-            problem = Problem(space, (maximize(points(estimated.estimate(job, root)), name="reward"),), ())
+            problem = Problem(
+                space, (maximize(points(estimated.estimate(job, root)), name="reward"),), ()
+            )
             turns = _Turns(job, sharing, root, total, problem=problem)
             stages: list[dict[str, Any]] = []
             seen: list[Categorical] = []
@@ -128,43 +154,83 @@ class DDPNAS:
                 stages.append(distribution.to_json())
 
             searcher = pruning(
-                problem, job.seed, rounds=self.rounds, rule=self.rule, temperature=self.temperature, warmup=self.warmup,
-                protected=protected, on_stage=told,
-            )  # fmt: skip
+                problem,
+                job.seed,
+                rounds=self.rounds,
+                rule=self.rule,
+                temperature=self.temperature,
+                warmup=self.warmup,
+                protected=protected,
+                on_stage=told,
+            )
             at_once = total if self.score == "round" else 1
             archive = job.log.archive
-            run_searcher(problem, searcher, trials=total, archive=archive, evaluate=turns, at_once=at_once, stage="train")
-            sharing.kept[asked] = Grown(root, turns.state, seen[0], stages, survivor=archive.stage("train")[-1].arch)
+            run_searcher(
+                problem,
+                searcher,
+                trials=total,
+                archive=archive,
+                evaluate=turns,
+                at_once=at_once,
+                stage="train",
+            )
+            sharing.kept[asked] = Grown(
+                root, turns.state, seen[0], stages, survivor=archive.stage("train")[-1].arch
+            )
         return sharing.kept[asked]
 
     def search(self, job: Job, trained: Trained) -> dict[str, Any]:
-        """The survivor where it keeps the budget, networks generated for the budget, as many random ones beside them."""
+        """The survivor where it keeps the budget, networks generated for the budget, as many random
+        ones beside them."""
         grown: Grown = trained.weights
         count = max(_GENERATED, 2 * job.clock.finalists)
         trials = job.log.archive.stage("train")
         limits = (*job.space.limits, *self._shape(job.space.name))
-        archs, how = self._generated(grown.distribution, trials, limits, costs=job.space.costs, count=count)
+        archs, how = self._generated(
+            grown.distribution, trials, limits, costs=job.space.costs, count=count
+        )
         metric = estimated.estimate(job, grown.root)
         problem = Problem(job.space.decisions, (minimize(metric, name="shared_loss"),), limits)
         assert grown.survivor is not None
         fits = Gauge(limits).violation(grown.survivor) <= 0
         chosen = list(dict.fromkeys([*([grown.survivor] if fits else []), *archs]))
-        run_searcher(problem, listed(problem, archs=chosen[:1]), trials=1, archive=job.log.archive, stage="search")
-        for stage, searcher in (("search", listed(problem, archs=chosen)), ("search-random", random_search(problem, job.seed))):
+        run_searcher(
+            problem,
+            listed(problem, archs=chosen[:1]),
+            trials=1,
+            archive=job.log.archive,
+            stage="search",
+        )
+        for stage, searcher in (
+            ("search", listed(problem, archs=chosen)),
+            ("search-random", random_search(problem, job.seed)),
+        ):
             run_searcher(
-                problem, searcher, trials=len(chosen), archive=job.log.archive, stage=stage, stop=scored.stop(job, stage)
-            )  # fmt: skip
+                problem,
+                searcher,
+                trials=len(chosen),
+                archive=job.log.archive,
+                stage=stage,
+                stop=scored.stop(job, stage),
+            )
         found = estimated.shortlisted(job, "DDPNAS")
         others = [row for row in found["shortlist"] if row["key"] != chosen[0].key]
         own = next(t for t in job.log.archive.stage("search") if t.arch == chosen[0])
-        return {**found, "generated": how, "shortlist": [estimated.listing(own), *others][: job.clock.finalists]}
+        return {
+            **found,
+            "generated": how,
+            "shortlist": [estimated.listing(own), *others][: job.clock.finalists],
+        }
 
     def start(self, job: Job, trained: Trained, arch: Architecture) -> nn.Module:
         """The network with the weights it shared."""
         return estimated.network(job, trained.weights.root, arch)
 
-    def answer(self, job: Job, record: Mapping[str, Any], limits: Sequence[Constraint], count: int) -> list[Architecture]:
-        """Up to so many networks that keep the limits, the worthiest first, from what `train` recorded and its trials."""
+    def answer(
+        self, job: Job, record: Mapping[str, Any], limits: Sequence[Constraint], count: int
+    ) -> list[Architecture]:
+        """Up to so many networks that keep the limits, the worthiest first, from what `train`
+        recorded and its trials."""
         distribution = Categorical(_alive(job.space.decisions, job.space.name))
         distribution.restore(record["distribution"]["stages"][-1])
         limits = (*limits, *self._shape(job.space.name))
@@ -172,11 +238,23 @@ class DDPNAS:
         return self._generated(distribution, trials, limits, costs=job.space.costs, count=count)[0]
 
     def _generated(
-        self, distribution: Categorical, trials: Sequence[Trial], limits: Sequence[Constraint], *, costs: Metric, count: int
+        self,
+        distribution: Categorical,
+        trials: Sequence[Trial],
+        limits: Sequence[Constraint],
+        *,
+        costs: Metric,
+        count: int,
     ) -> tuple[list[Architecture], str]:
         """Networks of the distribution's space within the limits, and how they were found."""
-        limits = limits or (Constraint("macs", costs),)  # without a budget: the front from the worthiest down
-        return generate(distribution.space, worth_of_options(distribution, trials, self.worth), limits, count=count)
+        # without a budget: the front from the worthiest down
+        limits = limits or (Constraint("macs", costs),)
+        return generate(
+            distribution.space,
+            worth_of_options(distribution, trials, self.worth),
+            limits,
+            count=count,
+        )
 
 
 def points(metric: SharedAccuracy) -> Callable[[Architecture], float]:
@@ -186,24 +264,34 @@ def points(metric: SharedAccuracy) -> Callable[[Architecture], float]:
 
 def groups(space: SearchSpace) -> list[list[Any]]:
     """Operations without parameters, and those with, where decisions are by names of operations."""
-    names = dict.fromkeys(option for options in space.values() for option in options if isinstance(option, str))
+    names = dict.fromkeys(
+        option for options in space.values() for option in options if isinstance(option, str)
+    )
     free = [name for name in names if _WITHOUT.search(name)]
     return [free, [name for name in names if name not in free]]
 
 
-def worth_of_options(distribution: Categorical, trials: Sequence[Trial], worth: str = "theta") -> Worth:
-    """decision -> option -> what it counts. Of decisions that not every network has, beside the mean of the options, so that
-    having the decision is worth nothing by itself. `trials`: those of the training."""
+def worth_of_options(
+    distribution: Categorical, trials: Sequence[Trial], worth: str = "theta"
+) -> Worth:
+    """decision -> option -> what it counts. Of decisions that not every network has, beside the
+    mean of the options, so that having the decision is worth nothing by itself. `trials`: those of
+    the training."""
     rows = {name: list(row) for name, row in distribution.theta.items()}
     if worth == "log":
         rows = {name: [math.log(max(value, 1e-9)) for value in row] for name, row in rows.items()}
     elif worth == "reward":
         known = credited(distribution, [t.arch for t in trials], rewards_of(trials))
-        rows = {name: [known[name].get(place, 0.0) for place in range(len(row))] for name, row in rows.items()}
+        rows = {
+            name: [known[name].get(place, 0.0) for place in range(len(row))]
+            for name, row in rows.items()
+        }
     for name, row in rows.items():
         if name in distribution.space.conditions:
             rows[name] = [value - math.fsum(row) / len(row) for value in row]
-    return {name: dict(zip(distribution.options[name], row, strict=True)) for name, row in rows.items()}
+    return {
+        name: dict(zip(distribution.options[name], row, strict=True)) for name, row in rows.items()
+    }
 
 
 def _alive(space: SearchSpace, name: str) -> SearchSpace:
@@ -211,24 +299,44 @@ def _alive(space: SearchSpace, name: str) -> SearchSpace:
 
 
 class _Turns:
-    """Trains architectures in turn, then scores them; the shares of the budget follow from how many are done."""
+    """Trains architectures in turn, then scores them; the shares of the budget follow from how many
+    are done."""
 
-    def __init__(self, job: Job, sharing: Sharing, root: Node, total: int, problem: Problem) -> None:
-        self._job, self._sharing, self._root, self._total, self._problem = job, sharing, root, total, problem
+    def __init__(
+        self, job: Job, sharing: Sharing, root: Node, total: int, problem: Problem
+    ) -> None:
+        self._job, self._sharing, self._root, self._total, self._problem = (
+            job,
+            sharing,
+            root,
+            total,
+            problem,
+        )
         self._step = single(uniform(root.space), macs=lambda arch: job.space.costs(arch)["macs"])
         self._checkpoint = sharing.folder / "shared-pruned.safetensors"
-        self._steps = None if sharing.steps is None else max(1, int(clock.SHARED_TRAINING * sharing.steps))
-        self._seconds = None if self._steps is not None else job.log.decide("train/pruning/seconds", self._reckoned)
+        self._steps = (
+            None if sharing.steps is None else max(1, int(clock.SHARED_TRAINING * sharing.steps))
+        )
+        self._seconds = (
+            None
+            if self._steps is not None
+            else job.log.decide("train/pruning/seconds", self._reckoned)
+        )
         of = {**sharing.of, "node": "pruned"}
         state = resumed(self._checkpoint, root.model, device=job.device, tell=sharing.note, of=of)
         self.state = state or start(
-            root.model, sharing.recipe, seed=mix(job.seed, "shared", "pruned"), device=job.device,
-            class_counts=sharing.class_counts, of=of,
-        )  # fmt: skip
+            root.model,
+            sharing.recipe,
+            seed=mix(job.seed, "shared", "pruned"),
+            device=job.device,
+            class_counts=sharing.class_counts,
+            of=of,
+        )
         root.trained, root.macs = self.state.passes, self.state.macs
 
     def _reckoned(self) -> float:
-        """What is left for training when each architecture has been scored once; TooLittleTime where that is less than half."""
+        """What is left for training when each architecture has been scored once; TooLittleTime
+        where that is less than half."""
         assert self._sharing.seconds is not None
         own = clock.SHARED_TRAINING * self._sharing.seconds
         began = time.monotonic()
@@ -236,7 +344,8 @@ class _Turns:
         looking = self._total * (time.monotonic() - began)
         if looking > own / 2:
             raise TooLittleTime(
-                f"scoring the {self._total} networks that pruning looks at would take {looking:.0f} s of the {own:.1f} s that "
+                f"scoring the {self._total} networks that pruning looks at would take "
+                f"{looking:.0f} s of the {own:.1f} s that "
                 "shared weights have"
             )
         return own - looking
@@ -256,7 +365,9 @@ class _Turns:
             total_seconds=self._seconds,
             until=min(1.0, done / self._total),
             checkpoint=self._checkpoint,
-            on_progress=lambda state, share: self._job.log.tell(f"network {done} of {self._total}: step {state.step}", share),
+            on_progress=lambda state, share: self._job.log.tell(
+                f"network {done} of {self._total}: step {state.step}", share
+            ),
             backward=in_turn(self._step, archs),
         )
         self._root.trained, self._root.macs = state.passes, state.macs

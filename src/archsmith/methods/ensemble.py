@@ -1,4 +1,5 @@
-"""A rank sum of training-free scores: one for cells, for mobile networks, for Transformers; ranks among random networks."""
+"""A rank sum of training-free scores: one for cells, for mobile networks, for Transformers; ranks
+among random networks."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from archsmith.spaces import described
 
 _REFERENCE = 32  # networks whose scores the ranks are taken among
 _FEWEST = 12  # ... where time is short
-_PASSES = {"archsmith": 2, "archsmith-mobile": 0, "archsmith-vit": 0}  # of data; MeCo's one image counts nothing
+# of data; MeCo's one image counts nothing
+_PASSES = {"archsmith": 2, "archsmith-mobile": 0, "archsmith-vit": 0}
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,25 @@ class Ensemble:
 
 
 def _score(job: Job) -> scored.Score | None:
-    """The ensemble that was chosen on networks of the kind, by the benchmark that `ENSEMBLES` names; None where there is too
-    little time to score enough networks to take ranks among."""
+    """The ensemble that was chosen on networks of the kind, by the benchmark that `ENSEMBLES`
+    names; None where there is too little time to score enough networks to take ranks among."""
     ensemble = ENSEMBLES[described(job.space.name).ensemble or "archsmith"]
     scores = build_all(
-        ensemble.proxies, job.space.model, job.data.batches, costs=job.space.costs, seed=job.seed, loss=job.data.loss,
-        canonical=described(job.space.name).canonical,  # as it was chosen and judged: without dead operations
-    )  # fmt: skip
+        ensemble.proxies,
+        job.space.model,
+        job.data.batches,
+        costs=job.space.costs,
+        seed=job.seed,
+        loss=job.data.loss,
+        # as it was chosen and judged: without dead operations
+        canonical=described(job.space.name).canonical,
+    )
 
     def reference() -> list[dict[str, float]]:
         late, found = scored.late(job, "ranks"), []
-        for arch in scored.some(job, _REFERENCE)[0] if job.clock.seconds >= clock.SCORING_LEAST_S else ():
+        for arch in (
+            scored.some(job, _REFERENCE)[0] if job.clock.seconds >= clock.SCORING_LEAST_S else ()
+        ):
             if late():
                 break
             found.append(scores(arch))
@@ -51,4 +61,6 @@ def _score(job: Job) -> scored.Score | None:
     rows = job.log.decide("reference", reference)
     if len(rows) < _FEWEST:
         return None
-    return scored.Score(ensemble.name, Referred(scores, Reference(ensemble, rows)), _PASSES[ensemble.name])
+    return scored.Score(
+        ensemble.name, Referred(scores, Reference(ensemble, rows)), _PASSES[ensemble.name]
+    )

@@ -1,4 +1,5 @@
-"""Search on estimates by shared weights: how far they can be trusted, guided search on them and random search beside it."""
+"""Search on estimates by shared weights: how far they can be trusted, guided search on them and
+random search beside it."""
 
 from __future__ import annotations
 
@@ -40,23 +41,35 @@ FOLLOWED = 0.2  # Kendall on those, below which estimates are not followed
 _PERMUTATIONS = 2000
 
 
-def estimate(job: Job, root: Node, held_out: Sequence[tuple[Tensor, Tensor]] | None = None) -> SharedAccuracy:
+def estimate(
+    job: Job, root: Node, held_out: Sequence[tuple[Tensor, Tensor]] | None = None
+) -> SharedAccuracy:
     """The metric of a trained tree, on all of the images held out unless others are given."""
     assert job.data.sharing is not None
     sharing = job.data.sharing()
     judged = sharing.held_out if held_out is None else held_out
     return SharedAccuracy(
-        root, sharing.calibration, judged, canonical=described(job.space.name).canonical, judge=job.data.judge
+        root,
+        sharing.calibration,
+        judged,
+        canonical=described(job.space.name).canonical,
+        judge=job.data.judge,
     )
 
 
 def train(job: Job, root: Node, metric: SharedAccuracy | None = None) -> dict[str, Any]:
-    """For the record: the nodes, what they cost, and how far their estimates by `metric` can be trusted."""
+    """For the record: the nodes, what they cost, and how far their estimates by `metric` can be
+    trusted."""
     nodes = [
-        {"name": n.name, "parent": n.parent.name if n.parent else None, "images": n.trained, "macs": n.macs,
-         "options": _split_of(n)}
+        {
+            "name": n.name,
+            "parent": n.parent.name if n.parent else None,
+            "images": n.trained,
+            "macs": n.macs,
+            "options": _split_of(n),
+        }
         for n in root.walk()
-    ]  # fmt: skip
+    ]
     return {
         "nodes": nodes,
         "images": root.cost,
@@ -71,28 +84,40 @@ def network(job: Job, root: Node, arch: Architecture) -> nn.Module:
 
 
 def search(job: Job, root: Node) -> dict[str, Any]:
-    """Predictor-guided search on the held-out loss, as many random networks beside it; the best of all are short-listed.
+    """Predictor-guided search on the held-out loss, as many random networks beside it; the best of
+    all are short-listed.
 
-    By loss rather than accuracy: where weights are shared by many and trained shortly it ranks better. Guided by a predictor
-    because that search is first in a large space and among the first in a small one (results ofa-guided,
-    nasbench201-200-guided), and needs no more trials than there are to make a difference, where a population would be all of
-    them.
+    By loss rather than accuracy: where weights are shared by many and trained shortly it ranks
+    better. Guided by a predictor because that search is first in a large space and among the first
+    in a small one (results ofa-guided, nasbench201-200-guided), and needs no more trials than there
+    are to make a difference, where a population would be all of them.
     """
     metric = estimate(job, root)
     score = scored.Score("shared_accuracy", metric, 0)
-    problem = Problem(job.space.decisions, (minimize(metric, name="shared_loss"),), job.space.limits)
+    problem = Problem(
+        job.space.decisions, (minimize(metric, name="shared_loss"),), job.space.limits
+    )
     half = scored.third_of(job, score) * 3 // 2
-    stages = (("search", guided(problem, job.seed)), ("search-random", random_search(problem, job.seed + 1)))
+    stages = (
+        ("search", guided(problem, job.seed)),
+        ("search-random", random_search(problem, job.seed + 1)),
+    )
     for stage, searcher in stages:
         run_searcher(
-            problem, searcher, trials=half, archive=job.log.archive, stage=stage, stop=scored.stop(job, stage),
+            problem,
+            searcher,
+            trials=half,
+            archive=job.log.archive,
+            stage=stage,
+            stop=scored.stop(job, stage),
             on_trial=_telling(job, half),
-        )  # fmt: skip
+        )
     return shortlisted(job, "guided")
 
 
 def shortlisted(job: Job, searcher: str) -> dict[str, Any]:
-    """What a search on estimates leaves: the best of its trials and of random search's, if there was one."""
+    """What a search on estimates leaves: the best of its trials and of random search's, if there
+    was one."""
     found = {stage: _ranked(job.log.archive.stage(stage)) for stage in ("search", "search-random")}
     best = _ranked([*found["search"], *found["search-random"]])[: job.clock.finalists]
     if not best:
@@ -110,7 +135,12 @@ def shortlisted(job: Job, searcher: str) -> dict[str, Any]:
 def listing(trial: Trial) -> dict[str, Any]:
     """A network of the short-list."""
     value = trial.metrics["shared_accuracy"]
-    return {"key": trial.arch.key, "options": dict(trial.arch), "origin": trial.stage, "shared_accuracy": value}
+    return {
+        "key": trial.arch.key,
+        "options": dict(trial.arch),
+        "origin": trial.stage,
+        "shared_accuracy": value,
+    }
 
 
 def _telling(job: Job, total: int) -> Callable[[Trial], None]:
@@ -119,19 +149,27 @@ def _telling(job: Job, total: int) -> Callable[[Trial], None]:
     def tell(trial: Trial) -> None:
         nonlocal count, best
         count, best = count + 1, max(best, trial.metrics.get("shared_accuracy", 0.0))
-        job.log.tell(f"{count} of {total} networks estimated, the best at {best:.1%}", count / total)
+        job.log.tell(
+            f"{count} of {total} networks estimated, the best at {best:.1%}", count / total
+        )
 
     return tell
 
 
 def _ranked(trials: Sequence[Trial]) -> list[Trial]:
     """Feasible ones by rising loss, each architecture once."""
-    unique = {t.arch.key: t for t in trials if not t.failed and t.feasible and "shared_loss" in t.metrics}
+    unique = {
+        t.arch.key: t for t in trials if not t.failed and t.feasible and "shared_loss" in t.metrics
+    }
     return sorted(unique.values(), key=lambda t: t.metrics["shared_loss"])
 
 
 def _best(trials: Sequence[Trial]) -> dict[str, Any] | None:
-    return {"key": trials[0].arch.key, "score": 100 * trials[0].metrics["shared_accuracy"]} if trials else None
+    return (
+        {"key": trials[0].arch.key, "score": 100 * trials[0].metrics["shared_accuracy"]}
+        if trials
+        else None
+    )
 
 
 def _split_of(node: Node) -> dict[str, list[Any]]:
@@ -139,15 +177,19 @@ def _split_of(node: Node) -> dict[str, list[Any]]:
     if node.parent is None:
         return {}
     above = node.parent.space.options
-    return {name: list(options) for name, options in node.space.options.items() if options != above[name]}
+    return {
+        name: list(options)
+        for name, options in node.space.options.items()
+        if options != above[name]
+    }
 
 
-# -- how far the estimates can be trusted -----------------------------------------------------------------------------------
+# -- how far the estimates can be trusted --------------------------------------------------------
 
 
 def _trust(job: Job, metric: SharedAccuracy) -> dict[str, Any]:
-    """A few random networks trained by themselves for a short time, against their estimates: Kendall, Spearman, and p of a
-    Kendall as high by chance."""
+    """A few random networks trained by themselves for a short time, against their estimates:
+    Kendall, Spearman, and p of a Kendall as high by chance."""
     assert job.data.sharing is not None
     sharing = job.data.sharing()
     archs = scored.some(job, _CHECKED)[0]
@@ -160,18 +202,30 @@ def _trust(job: Job, metric: SharedAccuracy) -> dict[str, Any]:
         ):
             break
         job.log.tell(
-            f"training network {position + 1} of {len(archs)} by itself, to check the estimates", position / len(archs)
+            f"training network {position + 1} of {len(archs)} by itself, to check the estimates",
+            position / len(archs),
         )
-        own = job.log.decide(f"train/check/{arch.key}", partial(_alone, job, sharing, arch, left=len(archs) - position))
+        own = job.log.decide(
+            f"train/check/{arch.key}",
+            partial(_alone, job, sharing, arch, left=len(archs) - position),
+        )
         found = metric(arch)
-        rows.append({"key": arch.key, "estimate": found["shared_accuracy"], "estimated_loss": found["shared_loss"], **own})
+        rows.append(
+            {
+                "key": arch.key,
+                "estimate": found["shared_accuracy"],
+                "estimated_loss": found["shared_loss"],
+                **own,
+            }
+        )
         slowest = max(slowest, job.clock.spent() - began)
     if len(rows) < _TRUSTED_FROM:
         why = f"there was time to check them on {len(rows)} networks, which says nothing"
         return {"networks": rows, "kendall": 0.0, "spearman": 0.0, "p": 1.0, "why": why}
     estimates, truth = [-row["estimated_loss"] for row in rows], [row["accuracy"] for row in rows]
     agreement = {"kendall": kendall(estimates, truth), "spearman": spearman(estimates, truth)}
-    known = {name: value if math.isfinite(value) else 0.0 for name, value in agreement.items()}  # all equal: no order at all
+    # all equal: no order at all
+    known = {name: value if math.isfinite(value) else 0.0 for name, value in agreement.items()}
     return {"networks": rows, **known, "p": chance(estimates, truth, job.seed)}
 
 
@@ -182,7 +236,8 @@ def _late(job: Job, sharing: Sharing, slowest: float) -> bool:
 
 
 def affordable(job: Job, sharing: Sharing, model: nn.Module) -> None:
-    """TooLittleTime where the seconds for shared weights allow too few steps for them to learn anything."""
+    """TooLittleTime where the seconds for shared weights allow too few steps for them to learn
+    anything."""
     if sharing.seconds is None:
         return
 
@@ -203,12 +258,14 @@ def affordable(job: Job, sharing: Sharing, model: nn.Module) -> None:
     steps = int(clock.SHARED_TRAINING * sharing.seconds / each)
     if steps < clock.SHARED_LEAST_STEPS:
         raise TooLittleTime(
-            f"{sharing.seconds:.1f} s for weights that networks share are {steps} steps, with which they learn nothing"
+            f"{sharing.seconds:.1f} s for weights that networks share are {steps} steps, with "
+            f"which they learn nothing"
         )
 
 
 def chance(estimates: Sequence[float], truth: Sequence[float], seed: int = 0) -> float:
-    """How often a random order agrees at least as well (Kendall); every order where there are at most 7 values."""
+    """How often a random order agrees at least as well (Kendall); every order where there are at
+    most 7 values."""
     own = kendall(estimates, truth)
     if not math.isfinite(own):
         return 1.0
@@ -221,8 +278,15 @@ def chance(estimates: Sequence[float], truth: Sequence[float], seed: int = 0) ->
 
 
 def _alone(job: Job, sharing: Sharing, arch: Architecture, left: int) -> dict[str, float]:
-    """Accuracy on the held-out images of one network trained from nothing, with its part of what is left of the budget."""
-    network = extract(job.space.model, arch, "fresh", torch.Generator().manual_seed(mix(job.seed, arch.key)), device="cpu")
+    """Accuracy on the held-out images of one network trained from nothing, with its part of what is
+    left of the budget."""
+    network = extract(
+        job.space.model,
+        arch,
+        "fresh",
+        torch.Generator().manual_seed(mix(job.seed, arch.key)),
+        device="cpu",
+    )
     steps = seconds = None
     if sharing.steps is not None:
         steps = max(1, int((1 - clock.SHARED_TRAINING) * sharing.steps / _CHECKED))
@@ -230,7 +294,9 @@ def _alone(job: Job, sharing: Sharing, arch: Architecture, left: int) -> dict[st
         assert sharing.seconds is not None
         seconds = max(0.5, (sharing.seconds - job.clock.spent()) / left)
     recipe: Recipe = replace(sharing.recipe, ema=0.0)
-    state = start(network, recipe, seed=job.seed, device=job.device, class_counts=sharing.class_counts)
+    state = start(
+        network, recipe, seed=job.seed, device=job.device, class_counts=sharing.class_counts
+    )
     advance(state, sharing.stream(0), total_steps=steps, total_seconds=seconds)
     found = evaluate(calibrate(state.module, sharing.calibration), sharing.held_out, job.data.judge)
     return {"accuracy": found["accuracy"], "loss": found["loss"], "images": float(state.passes)}

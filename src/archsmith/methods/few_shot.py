@@ -1,9 +1,12 @@
-"""Few-shot NAS (Zhao, Wang, Tian, Fonseca, Guo; ICML 2021): split a supernet, train each part on, estimate by the parts.
+"""Few-shot NAS (Zhao, Wang, Tian, Fonseca, Guo; ICML 2021): split a supernet, train each part on,
+estimate by the parts.
 
-One supernet of the whole space is trained first. The space is split by a decision; each part goes on from the supernet's
-weights with weights of its own; a network is estimated by the part that holds it. Deviations from the released code: one
-architecture for all cells of a step, dead networks and those that break the budget are not trained, each network's BatchNorm
-statistics are its own, estimates are made on images held out from training, and the split decision's own weights are trained.
+One supernet of the whole space is trained first. The space is split by a decision; each part goes
+on from the supernet's weights with weights of its own; a network is estimated by the part that
+holds it. Deviations from the released code: one architecture for all cells of a step, dead networks
+and those that break the budget are not trained, each network's BatchNorm statistics are its own,
+estimates are made on images held out from training, and the split decision's own weights are
+trained.
 """
 
 from __future__ import annotations
@@ -47,14 +50,17 @@ from archsmith.training.supernet_node import train_node
 
 _TRIED, _POOL = 20, 300
 _ROUNDS, _FEWEST_ROUNDS = 8, 2  # architectures a split is judged on
-SPLIT_ON = "a decision, gradients, scores, random or arbitrary; a+b: one a level, the last for the rest"
+SPLIT_ON = (
+    "a decision, gradients, scores, random or arbitrary; a+b: one a level, the last for the rest"
+)
 SAMPLING = f"networks of a step: {', '.join(SAMPLINGS)}; a step with several counts as several"
 DISTILL = "the largest network of a step teaches the others (sampling=sandwich)"
 
 
 @dataclass(frozen=True)
 class FewShot:
-    """A tree of supernets. A "sandwich" is of the whole space, whatever the budget; its largest may teach the others."""
+    """A tree of supernets. A "sandwich" is of the whole space, whatever the budget; its largest may
+    teach the others."""
 
     splits: int = setting(1, "levels below the supernet of the whole space; 0: none (one-shot)")
     split_on: str = setting("gradients", SPLIT_ON)
@@ -65,10 +71,15 @@ class FewShot:
 
     def __post_init__(self) -> None:
         if self.splits < 0 or self.leaves < 2:
-            raise UserError(f"splits={self.splits} must be 0 or more, leaves={self.leaves} at least 2")
+            raise UserError(
+                f"splits={self.splits} must be 0 or more, leaves={self.leaves} at least 2"
+            )
         check_named(self.sampling)
         if self.distill and self.sampling != "sandwich":
-            raise UserError("distill=true: the largest network of a step teaches the others; add sampling=sandwich")
+            raise UserError(
+                "distill=true: the largest network of a step teaches the others; add "
+                "sampling=sandwich"
+            )
 
     def train(self, job: Job) -> Trained:
         """The tree, and how far its estimates can be trusted."""
@@ -91,9 +102,11 @@ def grown(
     learn: Callable[[Sharing, Node], Backward] | None = None,
     channels: int | None = None,
 ) -> tuple[Node, dict[str, TrainState]]:
-    """The tree of supernets, and the training of each by name, as far as its checkpoints do not hold it already.
+    """The tree of supernets, and the training of each by name, as far as its checkpoints do not
+    hold it already.
 
-    `learn`: what a step of a leaf computes, instead of single paths. `channels`: operations work on one in so many (PC-DARTS).
+    `learn`: what a step of a leaf computes, instead of single paths. `channels`: operations work on
+    one in so many (PC-DARTS).
     """
     assert job.data.sharing is not None
     sharing, asked = job.data.sharing(), (tree, channels)
@@ -114,11 +127,24 @@ def grown(
         if level:
             most = branches
             if sharing.seconds is not None:
-                most = min(most, max(2, int(here * sharing.seconds / (clock.PART_LEAST_S * len(nodes)))))
-            how, passes = levels[level - 1], _passes(sharing, states, clock.JUDGING / (splits * len(nodes)))
-            nodes = [child for node in nodes for child in _split(job, tree, node, how=how, branches=most, passes=passes)]
+                most = min(
+                    most, max(2, int(here * sharing.seconds / (clock.PART_LEAST_S * len(nodes))))
+                )
+            how, passes = (
+                levels[level - 1],
+                _passes(sharing, states, clock.JUDGING / (splits * len(nodes))),
+            )
+            nodes = [
+                child
+                for node in nodes
+                for child in _split(job, tree, node, how=how, branches=most, passes=passes)
+            ]
         rest = sum(shares[level + 1 :])
-        recipe = replace(sharing.recipe, lr=sharing.recipe.lr / 2) if level and tree.inherit else sharing.recipe
+        recipe = (
+            replace(sharing.recipe, lr=sharing.recipe.lr / 2)
+            if level and tree.inherit
+            else sharing.recipe
+        )
         for position, node in enumerate(nodes):
             share = here / len(nodes)
             part = _Part(share, share * (len(nodes) - position) + rest)
@@ -136,7 +162,9 @@ class _Part:
     rest: float
 
 
-def _split(job: Job, tree: FewShot, node: Node, *, how: str, branches: int, passes: int) -> Sequence[Node]:
+def _split(
+    job: Job, tree: FewShot, node: Node, *, how: str, branches: int, passes: int
+) -> Sequence[Node]:
     """The children under a split that is decided once, and looked for with so many passes."""
 
     def plan() -> dict[str, Any]:
@@ -144,13 +172,20 @@ def _split(job: Job, tree: FewShot, node: Node, *, how: str, branches: int, pass
         score = ZiCo(job.space.model, job.data.batches, seed=job.seed, loss=job.data.loss)
         gradients = gradient_distances(job.data.batches, rounds, job.data.loss)
         distances = {"gradients": gradients, "scores": score_distances(score, rounds)}
-        found = planned(node, how, branches, distances=distances, decisions=decisions, seed=job.seed)
-        return {**found, "compared": comparing(node.space, how, rounds, decisions) * len(job.data.batches[0][0])}
+        found = planned(
+            node, how, branches, distances=distances, decisions=decisions, seed=job.seed
+        )
+        return {
+            **found,
+            "compared": comparing(node.space, how, rounds, decisions) * len(job.data.batches[0][0]),
+        }
 
     job.log.tell(f"splitting '{node.name}' on {how}", None)
     found = job.log.decide(f"train/{node.name}/split", plan)
     node.compared = found.get("compared", 0)
-    return grow(node, parts_of(node.space, found), inherit=tree.inherit, seed=mix(job.seed, node.name))
+    return grow(
+        node, parts_of(node.space, found), inherit=tree.inherit, seed=mix(job.seed, node.name)
+    )
 
 
 def _passes(sharing: Sharing, states: Mapping[str, TrainState], share: float) -> int:
@@ -164,7 +199,8 @@ def _passes(sharing: Sharing, states: Mapping[str, TrainState], share: float) ->
 
 
 def affordable(node: Node, passes: int, seed: int) -> tuple[list[str], int]:
-    """Decisions that can be compared, all or some at random, and in how many rounds of a pass for every option."""
+    """Decisions that can be compared, all or some at random, and in how many rounds of a pass for
+    every option."""
     names = splittable(node.space)
     options = {name: len(node.space.options[name]) for name in names}
     rounds = max(_FEWEST_ROUNDS, min(_ROUNDS, passes // max(1, sum(options.values()))))
@@ -195,24 +231,39 @@ def _train(
     sharing = job.data.sharing()
     steps = seconds = None
     if sharing.steps is not None:
-        steps = max(1, int(clock.SHARED_TRAINING * sharing.steps * part.share) // SAMPLINGS[tree.sampling])
+        steps = max(
+            1, int(clock.SHARED_TRAINING * sharing.steps * part.share) // SAMPLINGS[tree.sampling]
+        )
     else:
         assert sharing.seconds is not None
         left = clock.SHARED_TRAINING * sharing.seconds - job.clock.spent()
-        seconds = job.log.decide(f"train/{node.name}/seconds", lambda: max(1.0, left * part.share / part.rest))
+        seconds = job.log.decide(
+            f"train/{node.name}/seconds", lambda: max(1.0, left * part.share / part.rest)
+        )
     distillation = Distillation("largest") if tree.distill else None
-    single = shared(sampler, distillation=distillation, macs=lambda arch: job.space.costs(arch)["macs"])
+    single = shared(
+        sampler, distillation=distillation, macs=lambda arch: job.space.costs(arch)["macs"]
+    )
     return train_node(
-        node, recipe, sharing.stream, steps=steps, seconds=seconds,
+        node,
+        recipe,
+        sharing.stream,
+        steps=steps,
+        seconds=seconds,
         backward=learn(sharing, node) if learn else single,
-        seed=mix(job.seed, "shared", node.name), device=job.device, class_counts=sharing.class_counts,
-        checkpoint=sharing.folder / f"shared-{mix(node.name):016x}.safetensors", of=sharing.of, tell=sharing.note,
+        seed=mix(job.seed, "shared", node.name),
+        device=job.device,
+        class_counts=sharing.class_counts,
+        checkpoint=sharing.folder / f"shared-{mix(node.name):016x}.safetensors",
+        of=sharing.of,
+        tell=sharing.note,
         on_progress=lambda state, share: job.log.tell(f"'{node.name}': step {state.step}", share),
-    )  # fmt: skip
+    )
 
 
 def _sampler(job: Job, space: SearchSpace, sampling: str) -> Sampler | None:
-    """Random architectures that keep the budget; of a fixed pool where those are rare, None where there are none."""
+    """Random architectures that keep the budget; of a fixed pool where those are rare, None where
+    there are none."""
     statistic = described(job.space.name).statistic
     if not job.space.limits or sampling == "sandwich":
         return named(sampling, space, statistic, job.seed)

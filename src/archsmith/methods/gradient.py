@@ -1,8 +1,10 @@
-"""Gradient methods (DARTS, PC-DARTS, GDAS, SNAS, SETN, DrNAS, ENAS): weights of options learned beside shared weights.
+"""Gradient methods (DARTS, PC-DARTS, GDAS, SNAS, SETN, DrNAS, ENAS): weights of options learned
+beside shared weights.
 
-Alone, or in each part of a few-shot tree; of what the parts find, the network with the lowest held-out loss is taken, each
-judged with the weights of its part (the released few-shot code leaves that choice out). The methods know no budget: what they
-find is changed as little as needed to keep it.
+Alone, or in each part of a few-shot tree; of what the parts find, the network with the lowest
+held-out loss is taken, each judged with the weights of its part (the released few-shot code leaves
+that choice out). The methods know no budget: what they find is changed as little as needed to keep
+it.
 """
 
 from __future__ import annotations
@@ -30,7 +32,14 @@ from archsmith.problem import Candidate, Problem, minimize
 from archsmith.searchers.loop import Proposals, run_searcher, searcher
 from archsmith.space import Architecture
 from archsmith.training.controller import Enas, controlled, controller_of
-from archsmith.training.relaxation import METHODS, Relaxation, derived, learning, probabilities, sampled
+from archsmith.training.relaxation import (
+    METHODS,
+    Relaxation,
+    derived,
+    learning,
+    probabilities,
+    sampled,
+)
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward
 
@@ -47,7 +56,9 @@ class Gradient:
     """
 
     kind: str = field(metadata={"fixed": True})  # of `training.relaxed.METHODS`, or enas
-    splits: int = setting(0, "levels of supernets below that of the whole space, each part searched by itself")
+    splits: int = setting(
+        0, "levels of supernets below that of the whole space, each part searched by itself"
+    )
     split_on: str = setting("gradients", few_shot.SPLIT_ON)
     leaves: int = setting(8, "supernets at the end, at most")
     inherit: bool = setting(True, "parts start from what was trained above them, else anew")
@@ -56,13 +67,18 @@ class Gradient:
         self._tree()
 
     def _tree(self) -> few_shot.FewShot:
-        return few_shot.FewShot(splits=self.splits, split_on=self.split_on, leaves=self.leaves, inherit=self.inherit)
+        return few_shot.FewShot(
+            splits=self.splits, split_on=self.split_on, leaves=self.leaves, inherit=self.inherit
+        )
 
     def train(self, job: Job) -> Trained:
         """The tree with the training of each node, and how far its estimates can be trusted."""
         _check(job, self.kind)
         root, states = few_shot.grown(
-            job, self._tree(), learn=partial(self._learn, job), channels=_PARTS if self.kind == "pc-darts" else None
+            job,
+            self._tree(),
+            learn=partial(self._learn, job),
+            channels=_PARTS if self.kind == "pc-darts" else None,
         )
         return Trained((root, states), lambda: estimated.train(job, root, self._metric(job, root)))
 
@@ -76,13 +92,22 @@ class Gradient:
         gauge = Gauge(job.space.limits)
         fitting = dict.fromkeys(filter(None, (_mended(job, gauge, arch) for arch in archs)))
         if not fitting:
-            raise NothingFits(f"nothing near the networks that {self.kind} found keeps the budget; give a wider one")
+            raise NothingFits(
+                f"nothing near the networks that {self.kind} found keeps the budget; "
+                f"give a wider one"
+            )
         metric = self._metric(job, root)
-        problem = Problem(job.space.decisions, (minimize(metric, name="shared_loss"),), job.space.limits)
+        problem = Problem(
+            job.space.decisions, (minimize(metric, name="shared_loss"),), job.space.limits
+        )
         run_searcher(
-            problem, listed(problem, archs=list(fitting)), trials=len(fitting), archive=job.log.archive, stage="search",
+            problem,
+            listed(problem, archs=list(fitting)),
+            trials=len(fitting),
+            archive=job.log.archive,
+            stage="search",
             stop=scored.stop(job, "search"),
-        )  # fmt: skip
+        )
         return estimated.shortlisted(job, self.kind)
 
     def _metric(self, job: Job, root: Node) -> SharedAccuracy:
@@ -91,7 +116,9 @@ class Gradient:
         return estimated.estimate(job, root, [_half(job.data.sharing(), 1)])
 
     def _learn(self, job: Job, sharing: Sharing, node: Node) -> Backward:
-        held_out = partial(_endless, _half(sharing, 0), sharing.recipe.batch_size, mix(job.seed, "alphas"))
+        held_out = partial(
+            _endless, _half(sharing, 0), sharing.recipe.batch_size, mix(job.seed, "alphas")
+        )
         if self.kind == "enas":
             return controlled(Enas(), node.space, held_out)
         return learning(self._relaxation(node), node.space, held_out)
@@ -99,28 +126,42 @@ class Gradient:
     def _relaxation(self, node: Node) -> Relaxation:
         """PC-DARTS lets edges compete where a cell keeps some of them."""
         method = METHODS[self.kind]
-        return replace(method, edges=True) if self.kind == "pc-darts" and hasattr(node.model, "discretize") else method
+        return (
+            replace(method, edges=True)
+            if self.kind == "pc-darts" and hasattr(node.model, "discretize")
+            else method
+        )
 
     def _found(self, job: Job, node: Node, state: TrainState) -> list[Architecture]:
         """The strongest network of a part, and some drawn from what it learned."""
         if self.kind == "enas":
-            controller, generator = controller_of(state, node.space), torch.Generator().manual_seed(job.seed)
+            controller, generator = (
+                controller_of(state, node.space),
+                torch.Generator().manual_seed(job.seed),
+            )
             with torch.no_grad():
                 return [controller(generator)[0] for _ in range(_DRAWN)]
         found = probabilities(state, self._relaxation(node), mixed(node.model, node.space))
-        drawn = sampled(found, node.space, _DRAWN, job.seed) if set(found) <= set(node.space) else []
+        drawn = (
+            sampled(found, node.space, _DRAWN, job.seed) if set(found) <= set(node.space) else []
+        )
         return [derived(node.model, node.space, found), *drawn]
 
 
 def _check(job: Job, name: str) -> None:
-    """UserError for a space whose decisions are not operations to weigh, before anything is trained."""
+    """UserError for a space whose decisions are not operations to weigh, before anything is
+    trained."""
     if name == "enas":
         return
     found = mixed(job.space.model, job.space.decisions)
-    if not found or not (set(found) <= set(job.space.decisions) or hasattr(job.space.model, "discretize")):
+    if not found or not (
+        set(found) <= set(job.space.decisions) or hasattr(job.space.model, "discretize")
+    ):
         raise UserError(
-            f"{name} weighs the operations of a OneOf against each other, and in space '{job.space.name}' "
-            f"{'no decision is one' if not found else 'they are not the decisions'}; take few-shot, ddpnas or zico there"
+            f"{name} weighs the operations of a OneOf against each other, and in space "
+            f"'{job.space.name}' "
+            f"{'no decision is one' if not found else 'they are not the decisions'}; take "
+            f"few-shot, ddpnas or zico there"
         )
 
 
@@ -130,7 +171,9 @@ def _half(sharing: Sharing, which: int) -> tuple[Tensor, Tensor]:
     return x[which::2], y[which::2]
 
 
-def _endless(images: tuple[Tensor, Tensor], batch: int, seed: int, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _endless(
+    images: tuple[Tensor, Tensor], batch: int, seed: int, step: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Images at random in batches, from a step on."""
     x, y = images
     while True:
@@ -155,5 +198,6 @@ def listed(problem: Problem, seed: int = 0, archs: Any = ()) -> Proposals:
 
 
 darts, darts2, pc_darts, gdas, snas, setn, drnas, enas = (
-    partial(Gradient, kind) for kind in ("darts", "darts-2", "pc-darts", "gdas", "snas", "setn", "drnas", "enas")
+    partial(Gradient, kind)
+    for kind in ("darts", "darts-2", "pc-darts", "gdas", "snas", "setn", "drnas", "enas")
 )

@@ -22,7 +22,8 @@ from archsmith.training.recipe import LOSSES, Precision, Recipe
 
 @dataclass(frozen=True)
 class Training:
-    """What the finish stage will give the network it chooses: so many seconds with this recipe on so many images."""
+    """What the finish stage will give the network it chooses: so many seconds with this recipe on
+    so many images."""
 
     seconds: float
     images: int
@@ -33,11 +34,13 @@ class Training:
 
 @dataclass(frozen=True)
 class Sharing:
-    """What training shared weights is handed. Its budget: `seconds`, or `steps`, in all; the other is None.
+    """What training shared weights is handed. Its budget: `seconds`, or `steps`, in all; the other
+    is None.
 
-    `make(partial)`: the elastic network with weights, new ones by the seed or those of --init; `partial`: operations work on
-    one in so many channels, None: on all. `stream(step)`: endless augmented batches from that step on, of the training images
-    but `held_out`, which are to judge networks by; `calibration`: some of those trained on, to set BatchNorm's statistics with.
+    `make(partial)`: the elastic network with weights, new ones by the seed or those of --init;
+    `partial`: operations work on one in so many channels, None: on all. `stream(step)`: endless
+    augmented batches from that step on, of the training images but `held_out`, which are to judge
+    networks by; `calibration`: some of those trained on, to set BatchNorm's statistics with.
     """
 
     make: Callable[[int | None], nn.Module]
@@ -51,14 +54,17 @@ class Sharing:
     folder: Path  # for checkpoints
     of: Mapping[str, Any] = field(default_factory=dict)  # whose they are; others are of no use
     note: Callable[[str], None] = lambda text: None  # tells a person
-    kept: dict[Any, Any] = field(default_factory=dict)  # what a stage of this process trained or read, for the next one
+    # what a stage of this process trained or read, for the next one
+    kept: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class JobData:
-    """What is learned: two mini-batches to score networks on (normalised images, what is wanted of them), and the task.
+    """What is learned: two mini-batches to score networks on (normalised images, what is wanted of
+    them), and the task.
 
-    `sharing()`: what training shared weights is handed, read once in a process; None where the method trains none.
+    `sharing()`: what training shared weights is handed, read once in a process; None where the
+    method trains none.
     """
 
     batches: Sequence[tuple[Tensor, Tensor]]
@@ -78,10 +84,11 @@ class JobData:
 
 @dataclass(frozen=True)
 class JobSpace:
-    """What is searched: an elastic network (may be on meta), its decisions, what architectures cost, the limits they keep.
+    """What is searched: an elastic network (may be on meta), its decisions, what architectures
+    cost, the limits they keep.
 
-    `by_hand(limits, views)`: the hand-made networks as architectures, the likeliest first; `beside(count, views)`: neighbors of
-    the first one. Both empty where the space has none.
+    `by_hand(limits, views)`: the hand-made networks as architectures, the likeliest first;
+    `beside(count, views)`: neighbors of the first one. Both empty where the space has none.
     """
 
     model: nn.Module
@@ -95,11 +102,13 @@ class JobSpace:
 
 @dataclass(frozen=True)
 class JobClock:
-    """What may be spent. `seconds`: on scores or estimates in all, and `left()` what is left of them, a deadline.
+    """What may be spent. `seconds`: on scores or estimates in all, and `left()` what is left of
+    them, a deadline.
 
-    `spent()`: seconds so far in the running stage. `trials`: how many networks may be scored, None: as `seconds` allow.
-    `finalists`: how many the finish stage can train. `training`: what the one that ships gets; None: it counts steps, whatever
-    they take. `referenced`: a hand-made network is trained beside the search.
+    `spent()`: seconds so far in the running stage. `trials`: how many networks may be scored, None:
+    as `seconds` allow. `finalists`: how many the finish stage can train. `training`: what the one
+    that ships gets; None: it counts steps, whatever they take. `referenced`: a hand-made network is
+    trained beside the search.
     """
 
     seconds: float = math.inf
@@ -115,7 +124,8 @@ class JobClock:
 class JobLog:
     """Where it is written down: the record of trials, decisions, what is told.
 
-    `decide(name, make)` makes a decision once and reads it back when a run is resumed (`Run.decide`).
+    `decide(name, make)` makes a decision once and reads it back when a run is resumed
+    (`Run.decide`).
     """
 
     archive: Archive | SqliteArchive

@@ -1,4 +1,5 @@
-"""One-shot NAS (Guo and others, ECCV 2020: single path, one architecture a step): one supernet estimates all networks."""
+"""One-shot NAS (Guo and others, ECCV 2020: single path, one architecture a step): one supernet
+estimates all networks."""
 
 from __future__ import annotations
 

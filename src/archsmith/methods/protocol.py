@@ -1,4 +1,5 @@
-"""What a method is: a frozen dataclass whose fields are its settings, with a `search`, and what else it fills in."""
+"""What a method is: a frozen dataclass whose fields are its settings, with a `search`, and what
+else it fills in."""
 
 from __future__ import annotations
 
@@ -16,17 +17,26 @@ if TYPE_CHECKING:
     from archsmith.problem import Constraint
     from archsmith.space import Architecture
 
-HOOKS = ("check", "screen", "train", "start", "finish", "answer")  # what a method may have beside `search`
-NOTHING_SCORED: Mapping[str, Any] = {"proxy": None, "scored": 0, "best": None, "passes": 0, "seconds_per_score": None}
+# what a method may have beside `search`
+HOOKS = ("check", "screen", "train", "start", "finish", "answer")
+NOTHING_SCORED: Mapping[str, Any] = {
+    "proxy": None,
+    "scored": 0,
+    "best": None,
+    "passes": 0,
+    "seconds_per_score": None,
+}
 
 
 class TooLittleTime(ArchsmithError):
-    """What trains shared weights raises where its part of the time would leave them untrained; says what it would take."""
+    """What trains shared weights raises where its part of the time would leave them untrained; says
+    what it would take."""
 
 
 @dataclass(frozen=True)
 class Shares:
-    """What a method asks of the clock: seconds for scores or estimates, seconds for weights that networks share."""
+    """What a method asks of the clock: seconds for scores or estimates, seconds for weights that
+    networks share."""
 
     scoring: bool = True
     sharing: bool = False
@@ -34,22 +44,26 @@ class Shares:
 
 @dataclass(frozen=True)
 class FinishPlan:
-    """How the short-list becomes trained networks: each trained ("train"), from the weights that `start` gives fine-tuned at a
-    part of the rate ("fine-tune"), or served as it is with its BatchNorm statistics set anew ("calibrate")."""
+    """How the short-list becomes trained networks: each trained ("train"), from the weights that
+    `start` gives fine-tuned at a part of the rate ("fine-tune"), or served as it is with its
+    BatchNorm statistics set anew ("calibrate")."""
 
     how: Literal["train", "fine-tune", "calibrate"] = "train"
     rate: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= 10:
-            raise UserError(f"rate={self.rate}: the part of the recipe's learning rate is above 0, at most 10")
+            raise UserError(
+                f"rate={self.rate}: the part of the recipe's learning rate is above 0, at most 10"
+            )
 
 
 @dataclass(frozen=True)
 class Trained:
     """Weights that networks share, as a method left them, and what the run records of them.
 
-    `record()` may train and look (estimates are checked in it): it is asked once, when the stage ends.
+    `record()` may train and look (estimates are checked in it): it is asked once, when the stage
+    ends.
     """
 
     weights: Any
@@ -58,19 +72,24 @@ class Trained:
 
 @runtime_checkable
 class Method(Protocol):
-    """The one thing a method must have; its fields are its settings (`setting`), all with a default.
+    """The one thing a method must have; its fields are its settings (`setting`), all with a
+    default.
 
     It may also have:
 
-    - `check(space, task)`: UserError for a space or task that it is not made for, before anything is trained. What its
-      settings forbid among themselves belongs into `__post_init__`;
+    - `check(space, task)`: UserError for a space or task that it is not made for, before anything
+      is trained. What its settings forbid among themselves belongs into `__post_init__`;
     - `screen(job)`: scores before anything is trained; what the run records of them;
-    - `train(job) -> Trained`: weights that networks share, as far as its checkpoints do not hold them already;
+    - `train(job) -> Trained`: weights that networks share, as far as its checkpoints do not hold
+      them already;
     - `start(job, trained, arch)`: the network that training begins with, None: a fresh one;
     - `finish(default) -> FinishPlan`: another way to finish than training each;
-    - `answer(job, record, limits, count)`: architectures for another budget from what `train` recorded, without training;
-    - `shares`: what of the clock it uses; by default scores, if it has `screen`, and shared weights, if it has `train`;
-    - `regenerating`: names of settings that only say what `answer` gives, so that they can be changed afterwards.
+    - `answer(job, record, limits, count)`: architectures for another budget from what `train`
+      recorded, without training;
+    - `shares`: what of the clock it uses; by default scores, if it has `screen`, and shared
+      weights, if it has `train`;
+    - `regenerating`: names of settings that only say what `answer` gives, so that they can be
+      changed afterwards.
     """
 
     def search(self, job: Job, trained: Trained | None) -> dict[str, Any]:
@@ -100,7 +119,10 @@ class Setting:
         """UserError for a value that is not of the kind of the default."""
         allowed, said = _KINDS[type(self.default)]
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-            raise UserError(f"--set {self.name}={shown(value)}: give {said}, as {self.name}={str(self.default).lower()}")
+            raise UserError(
+                f"--set {self.name}={shown(value)}: give {said}, as "
+                f"{self.name}={str(self.default).lower()}"
+            )
 
 
 _KINDS: dict[type, tuple[tuple[type, ...], str]] = {
@@ -112,7 +134,8 @@ _KINDS: dict[type, tuple[tuple[type, ...], str]] = {
 
 
 def settings_of(method: Any) -> dict[str, Setting]:
-    """The settings of a method, class or instance, by name. UserError where one has no default, or one of another kind."""
+    """The settings of a method, class or instance, by name. UserError where one has no default, or
+    one of another kind."""
     found = {}
     for field in dataclasses.fields(method) if dataclasses.is_dataclass(method) else ():
         if field.metadata.get("fixed"):
@@ -121,7 +144,8 @@ def settings_of(method: Any) -> dict[str, Setting]:
         if type(default) not in _KINDS:
             name = getattr(method, "__name__", type(method).__name__)
             raise UserError(
-                f"setting '{field.name}' of method {name} needs a default that is a number, a word, true or false: "
+                f"setting '{field.name}' of method {name} needs a default that is a number, a "
+                f"word, true or false: "
                 f"write {field.name}: int = setting(3, 'what it is')"
             )
         found[field.name] = Setting(field.name, default, field.metadata.get("text", ""))
@@ -129,28 +153,37 @@ def settings_of(method: Any) -> dict[str, Setting]:
 
 
 def made(kind: Any, name: str, settings: Mapping[str, Any]) -> Method:
-    """The method of a class or factory with these settings; UserError for one that it does not have, of another kind, or that
-    its own check refuses. `name`: what it is called."""
+    """The method of a class or factory with these settings; UserError for one that it does not
+    have, of another kind, or that its own check refuses. `name`: what it is called."""
     known = settings_of(getattr(kind, "func", kind))
     for key, value in settings.items():
         if key not in known:
             having = f"it has {', '.join(known)}" if known else "it has none"
-            raise UserError(f"method '{name}' has no setting '{key}'{did_you_mean(key, known)}; {having}")
+            raise UserError(
+                f"method '{name}' has no setting '{key}'{did_you_mean(key, known)}; {having}"
+            )
         known[key].check(value)
     method = kind(**settings)
     if not callable(getattr(method, "search", None)):
-        raise UserError(f"method '{name}' has no search(job, trained); it is the one thing a method must have")
+        raise UserError(
+            f"method '{name}' has no search(job, trained); it is the one thing a method must have"
+        )
     return method
 
 
 def shares_of(method: Method) -> Shares:
     """What it says, or what its hooks need."""
     own = getattr(method, "shares", None)
-    return own if isinstance(own, Shares) else Shares(scoring=has(method, "screen"), sharing=has(method, "train"))
+    return (
+        own
+        if isinstance(own, Shares)
+        else Shares(scoring=has(method, "screen"), sharing=has(method, "train"))
+    )
 
 
 def has(method: Method, hook: str) -> bool:
-    """Whether it fills that in. The one place where a method is looked at for what it may leave out."""
+    """Whether it fills that in. The one place where a method is looked at for what it may leave
+    out."""
     assert hook in HOOKS
     return callable(getattr(method, hook, None))
 
@@ -172,7 +205,9 @@ def finish(method: Method) -> FinishPlan:
     return method.finish(plan) if has(method, "finish") else plan  # type: ignore[attr-defined]
 
 
-def start(method: Method, job: Job, trained: Trained | None) -> Callable[[Architecture], nn.Module | None] | None:
+def start(
+    method: Method, job: Job, trained: Trained | None
+) -> Callable[[Architecture], nn.Module | None] | None:
     """What a network of the short-list begins with, where the method says so."""
     return (lambda arch: method.start(job, trained, arch)) if has(method, "start") else None  # type: ignore[attr-defined]
 
@@ -180,5 +215,6 @@ def start(method: Method, job: Job, trained: Trained | None) -> Callable[[Archit
 def answer(
     method: Method, job: Job, record: Mapping[str, Any], *, limits: Sequence[Constraint], count: int
 ) -> list[Architecture]:
-    """Up to `count` architectures within the limits, the best first; only for a method that `has` it."""
+    """Up to `count` architectures within the limits, the best first; only for a method that `has`
+    it."""
     return method.answer(job, record, limits=limits, count=count)  # type: ignore[attr-defined]

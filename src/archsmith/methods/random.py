@@ -1,4 +1,5 @@
-"""Random search: feasible networks, unranked, straight to training; the baseline that every method has to beat."""
+"""Random search: feasible networks, unranked, straight to training; the baseline that every method
+has to beat."""
 
 from __future__ import annotations
 
@@ -18,5 +19,7 @@ class RandomSearch:
 
     def search(self, job: Job, trained: Trained | None = None) -> dict[str, Any]:
         """Drawn by the seed; nothing is scored."""
-        found = feasible_sample(job.space.decisions, job.space.limits, Random(job.seed), job.clock.finalists)
+        found = feasible_sample(
+            job.space.decisions, job.space.limits, Random(job.seed), job.clock.finalists
+        )
         return shortlist("random", (entry(arch, "random") for arch in found))

@@ -1,18 +1,22 @@
-"""Search on a training-free score: random networks first, evolution from the best, a short-list for training to decide among.
+"""Search on a training-free score: random networks first, evolution from the best, a short-list for
+training to decide among.
 
-Scores add up over layers, so they prefer depth (Lee and others, ICCV workshops 2023, correct ZiCo for it). How much depth pays
-is a matter of how long one can train: so depth is the second objective, the short-list holds several depths, and training
-decides.
+Scores add up over layers, so they prefer depth (Lee and others, ICCV workshops 2023, correct ZiCo
+for it). How much depth pays is a matter of how long one can train: so depth is the second
+objective, the short-list holds several depths, and training decides.
 
-Two things make a short search good. The sum over layers of ln(weights) costs nothing and ranks much as the scores do, above
-all as ZiCo, of which it is a lower bound (no ratio of a mean absolute value to a deviation of two numbers is below 1): it fills
-the first population. And where time is short, only networks are short-listed that it lets see the images often enough.
+Two things make a short search good. The sum over layers of ln(weights) costs nothing and ranks much
+as the scores do, above all as ZiCo, of which it is a lower bound (no ratio of a mean absolute value
+to a deviation of two numbers is below 1): it fills the first population. And where time is short,
+only networks are short-listed that it lets see the images often enough.
 
-The seconds are a deadline: each part is cut where its share of them ends, and nothing is scored that would not be done by then.
-Where so few networks could be scored that this would rank nothing, none is: the lower bound alone makes the short-list.
+The seconds are a deadline: each part is cut where its share of them ends, and nothing is scored
+that would not be done by then. Where so few networks could be scored that this would rank nothing,
+none is: the lower bound alone makes the short-list.
 
-A model that proposes changes itself (the Zen space) is searched as in ZiCo's paper: steady-state evolution from its start, by
-its own proposals; rejected ones count as trials. The same walk without selection is then screening and twin.
+A model that proposes changes itself (the Zen space) is searched as in ZiCo's paper: steady-state
+evolution from its start, by its own proposals; rejected ones count as trials. The same walk without
+selection is then screening and twin.
 """
 
 from __future__ import annotations
@@ -33,7 +37,17 @@ from archsmith.errors import UserError
 from archsmith.feasibility.sampler import feasible_sample
 from archsmith.methods.job import Job
 from archsmith.metrics.cost import LAYERS, Costs
-from archsmith.problem import Candidate, Constraint, Metric, Objective, Problem, Trial, at_most, maximize, minimize
+from archsmith.problem import (
+    Candidate,
+    Constraint,
+    Metric,
+    Objective,
+    Problem,
+    Trial,
+    at_most,
+    maximize,
+    minimize,
+)
 from archsmith.problem.pareto import fronts
 from archsmith.run import clock
 from archsmith.searchers.archive import Archive
@@ -58,12 +72,14 @@ _PACED = 6  # networks timed from the front of lower bounds, and as many random 
 _PACED_FEWEST, _FITTED_FROM = 2, 6
 _IMAGES, _FEW_IMAGES = 32, 8  # in a batch that is timed
 _SEEN = (8.0, 4.0)  # how often training should see each image, where the time does not allow more
-_UPDATES = (800, 400)  # ... and how many batches at least, where images are few: depth pays only after many
+# ... and how many batches at least, where images are few: depth pays only after many
+_UPDATES = (800, 400)
 
 
 @dataclass(frozen=True)
 class Score:
-    """What is searched on, the larger the better: what trials call it, the metric, forward and backward passes per network."""
+    """What is searched on, the larger the better: what trials call it, the metric, forward and
+    backward passes per network."""
 
     name: str
     metric: Metric
@@ -71,11 +87,22 @@ class Score:
 
 
 def screen(job: Job, score: Score | None) -> dict[str, Any]:
-    """Scores a random feasible sample, a third of the trials: the start of the search and of its random twin."""
+    """Scores a random feasible sample, a third of the trials: the start of the search and of its
+    random twin."""
     third = third_of(job, score)
     if not third or score is None:
-        why = "too little time to score enough networks; the sum of ln(weights), which costs nothing, takes the place of scores"
-        return {"proxy": None, "scored": 0, "best": None, "passes": 0, "seconds_per_score": None, "why": why}
+        why = (
+            "too little time to score enough networks; the sum of ln(weights), which costs "
+            "nothing, takes the place of scores"
+        )
+        return {
+            "proxy": None,
+            "scored": 0,
+            "best": None,
+            "passes": 0,
+            "seconds_per_score": None,
+            "why": why,
+        }
     problem = _problem(job, score, _counts(job))
     sampling = _blind(job, problem, job.seed)
     run_searcher(
@@ -100,7 +127,8 @@ def screen(job: Job, score: Score | None) -> dict[str, Any]:
 
 
 def search(job: Job, score: Score | None) -> dict[str, Any]:
-    """NSGA-II on (score, depth) from the largest sums of ln(weights) and the screened ones; as many random trials beside it."""
+    """NSGA-II on (score, depth) from the largest sums of ln(weights) and the screened ones; as many
+    random trials beside it."""
     third = third_of(job, score)
     counts = _counts(job)
     if not third or score is None:
@@ -112,13 +140,17 @@ def search(job: Job, score: Score | None) -> dict[str, Any]:
     by_hand: list[Architecture] = []
     if isinstance(job.space.model, Proposing):
         start = [job.space.model.start]
-        evolving = steady_state(problem, job.seed + 2, start=job.space.model.start, propose=job.space.model.propose)
+        evolving = steady_state(
+            problem, job.seed + 2, start=job.space.model.start, propose=job.space.model.propose
+        )
     else:
         limits = _limits(job, counts)
         promising = [t.arch for t in _promising(job, counts, limits, third // 2)]
         foremost = (t.arch for t in _foremost(screened, min(_POPULATION, third)))
         by_hand = list(job.space.by_hand(limits[:1]))
-        start = list(dict.fromkeys([*by_hand, *promising, *foremost]))[: max(8, min(_POPULATION, third))]
+        start = list(dict.fromkeys([*by_hand, *promising, *foremost]))[
+            : max(8, min(_POPULATION, third))
+        ]
         evolving = nsga2(problem, job.seed, population=max(8, len(start)), initial=start)
     run_searcher(
         problem,
@@ -155,21 +187,33 @@ def search(job: Job, score: Score | None) -> dict[str, Any]:
         "shortlist": _begun_by_hand(
             by_hand,
             job.clock.finalists,
-            [{"key": t.arch.key, "options": dict(t.arch), "origin": t.stage, score.name: t.metrics[score.name]} for t in found],
+            [
+                {
+                    "key": t.arch.key,
+                    "options": dict(t.arch),
+                    "origin": t.stage,
+                    score.name: t.metrics[score.name],
+                }
+                for t in found
+            ],
         ),
     }
 
 
 def _settled(job: Job) -> bool:
-    """Whether there is nothing to choose: time for one network, and one that anybody would begin with."""
+    """Whether there is nothing to choose: time for one network, and one that anybody would begin
+    with."""
     return job.clock.finalists == 1 and len(job.space.by_hand(())) > 0
 
 
-def _begun_by_hand(by_hand: Sequence[Architecture], count: int, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The short-list with networks that anybody would begin with in up to half of its places, or in its only one.
+def _begun_by_hand(
+    by_hand: Sequence[Architecture], count: int, listed: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The short-list with networks that anybody would begin with in up to half of its places, or in
+    its only one.
 
-    What wins the race has then beaten them; where there is time for one training alone nothing has shown that a network by a
-    score is better (result hand-made-kinds).
+    What wins the race has then beaten them; where there is time for one training alone nothing has
+    shown that a network by a score is better (result hand-made-kinds).
     """
     known = {entry["key"]: entry for entry in listed}
     first = [
@@ -181,9 +225,16 @@ def _begun_by_hand(by_hand: Sequence[Architecture], count: int, listed: list[dic
 
 
 def _blind(job: Job, problem: Problem, seed: int) -> GeneratorSearcher:
-    """Uniformly random networks, or the walk without selection of a model that proposes changes itself."""
+    """Uniformly random networks, or the walk without selection of a model that proposes changes
+    itself."""
     if isinstance(job.space.model, Proposing):
-        return steady_state(problem, seed, start=job.space.model.start, propose=job.space.model.propose, population=None)
+        return steady_state(
+            problem,
+            seed,
+            start=job.space.model.start,
+            propose=job.space.model.propose,
+            population=None,
+        )
     return random_search(problem, seed)
 
 
@@ -195,38 +246,57 @@ def _counts(job: Job) -> Costs:
 
 
 def _problem(job: Job, score: Score, counts: Costs) -> Problem:
-    return Problem(job.space.decisions, (maximize(score.metric, name=score.name), _shallow(job, counts)), job.space.limits)
+    return Problem(
+        job.space.decisions,
+        (maximize(score.metric, name=score.name), _shallow(job, counts)),
+        job.space.limits,
+    )
 
 
 def _shallow(job: Job, counts: Costs) -> Objective:
     """Depth, by the metric that bounds it where one does."""
-    return minimize(next((limit.metric for limit in job.space.limits if limit.name == "depth"), counts), name="depth")
+    return minimize(
+        next((limit.metric for limit in job.space.limits if limit.name == "depth"), counts),
+        name="depth",
+    )
 
 
 def unscored(job: Job, how: str) -> dict[str, Any]:
-    """A short-list without a score, for where time is short or a score is not to be followed: by the sum of ln(weights).
+    """A short-list without a score, for where time is short or a score is not to be followed: by
+    the sum of ln(weights).
 
     `how`: what the record says of it.
     """
     by_hand: Sequence[Architecture] = ()
     if isinstance(job.space.model, Proposing):
-        found = [Trial(Candidate(arch), {"depth": 0.0, "log_sizes": 0.0}) for arch in some(job, job.clock.finalists)[0]]
+        found = [
+            Trial(Candidate(arch), {"depth": 0.0, "log_sizes": 0.0})
+            for arch in some(job, job.clock.finalists)[0]
+        ]
     else:
         counts = _counts(job)
         limits = _limits(job, counts)
         by_hand = job.space.by_hand(limits[:1]) or job.space.by_hand(())
         if _settled(job):
-            found, how = [], f"{how}; a network as one would make it by hand, the one there is time to train"
+            found, how = (
+                [],
+                (f"{how}; a network as one would make it by hand, the one there is time to train"),
+            )
         else:
-            found = shortlist(_promising(job, counts, limits, _POPULATION), "log_sizes", job.clock.finalists, limits)
+            found = shortlist(
+                _promising(job, counts, limits, _POPULATION),
+                "log_sizes",
+                job.clock.finalists,
+                limits,
+            )
     listed = [{"key": t.arch.key, "options": dict(t.arch), "origin": "bound"} for t in found]
     chosen = _begun_by_hand(by_hand, job.clock.finalists, listed)
     return {"searcher": how, "trials": 0, "best": None, "random": None, "shortlist": chosen}
 
 
 def stop(job: Job, stage: str) -> Callable[[], bool] | None:
-    """True once the part of the seconds that a stage has is over, or would be by the end of one more trial; None where time
-    plays no part."""
+    """True once the part of the seconds that a stage has is over, or would be by the end of one
+    more trial; None where time plays no part."""
     if math.isinf(job.clock.left()):
         return None
     end, last, count = clock.SCORING_PARTS[stage] * job.clock.seconds, job.clock.left(), 0
@@ -248,17 +318,22 @@ def late(job: Job, part: str) -> Callable[[], bool]:
     return lambda: job.clock.left() <= clock.SCORING_PARTS[part] * job.clock.seconds
 
 
-def _measure(problem: Problem, candidates: Sequence[Candidate], known: Mapping[Architecture, Trial]) -> list[Trial]:
+def _measure(
+    problem: Problem, candidates: Sequence[Candidate], known: Mapping[Architecture, Trial]
+) -> list[Trial]:
     """Trials of the candidates; one that was screened already costs nothing."""
     fresh = iter(problem.evaluate([c for c in candidates if c.arch not in known], "search"))
     return [
-        replace(known[c.arch], candidate=c, stage="search", cost={"evaluations": 0.0}) if c.arch in known else next(fresh)
+        replace(known[c.arch], candidate=c, stage="search", cost={"evaluations": 0.0})
+        if c.arch in known
+        else next(fresh)
         for c in candidates
     ]
 
 
 def third_of(job: Job, score: Score | None) -> int:
-    """Trials in each of screening, search and its random twin: as asked, or as many as a few timed ones say will fit.
+    """Trials in each of screening, search and its random twin: as asked, or as many as a few timed
+    ones say will fit.
 
     0 where those are fewer than a ranking is worth, or there is no score.
     """
@@ -281,16 +356,29 @@ def third_of(job: Job, score: Score | None) -> int:
         if not taken:
             return 0
         each = sorted(taken)[len(taken) // 2]
-        count = min(_MOST, int(min(clock.SCORED * job.clock.seconds, max(job.clock.left(), 0.0)) / (each * accepted)))
+        count = min(
+            _MOST,
+            int(
+                min(clock.SCORED * job.clock.seconds, max(job.clock.left(), 0.0))
+                / (each * accepted)
+            ),
+        )
         return count // 3 if count >= _FEWEST else 0
 
-    return job.clock.trials // 3 if job.clock.trials is not None else int(job.log.decide("trials", fit))
+    return (
+        job.clock.trials // 3
+        if job.clock.trials is not None
+        else int(job.log.decide("trials", fit))
+    )
 
 
 def some(job: Job, count: int) -> tuple[list[Architecture], float]:
-    """A few feasible networks, always the same, and the share of a search's trials that are feasible."""
+    """A few feasible networks, always the same, and the share of a search's trials that are
+    feasible."""
     if not isinstance(job.space.model, Proposing):
-        return feasible_sample(job.space.decisions, job.space.limits, Random(job.seed + 7), count), 1.0
+        return feasible_sample(
+            job.space.decisions, job.space.limits, Random(job.seed + 7), count
+        ), 1.0
     limits, rng = Problem(job.space.decisions, (), job.space.limits), Random(job.seed + 7)
     found: list[Architecture] = []
     for tried in range(1, _WALK + 1):
@@ -299,7 +387,8 @@ def some(job: Job, count: int) -> tuple[list[Architecture], float]:
         if len(found) == count:
             return found, count / tried
     raise UserError(
-        f"of {_WALK} changes to the network where the search of this space starts {len(found)} keep the budget; "
+        f"of {_WALK} changes to the network where the search of this space starts {len(found)} "
+        f"keep the budget; "
         "give a wider one, or another --space (`archsmith spaces`)"
     )
 
@@ -310,26 +399,35 @@ def ranked(trials: Iterable[Trial], score: str) -> list[Trial]:
     return sorted(unique.values(), key=lambda t: -t.metrics[score])
 
 
-def shortlist(trials: Iterable[Trial], score: str, count: int, limits: Sequence[Constraint] = ()) -> list[Trial]:
+def shortlist(
+    trials: Iterable[Trial], score: str, count: int, limits: Sequence[Constraint] = ()
+) -> list[Trial]:
     """`count` of the networks that score best at their depth, best score first.
 
-    Without limits evenly from the deepest to the shallowest. Limits on the training time share the places, and with each the
-    depths lie closer to the shallow end (evenly in the logarithm, about a quarter to half of the way).
+    Without limits evenly from the deepest to the shallowest. Limits on the training time share the
+    places, and with each the depths lie closer to the shallow end (evenly in the logarithm, about a
+    quarter to half of the way).
     """
     everything = ranked(trials, score)
     if not limits:
         front = _front(everything)
         depths = [t.metrics["depth"] for t in front] or [0.0]
-        wanted = [depths[0] - (depths[0] - depths[-1]) * i / max(1, count - 1) for i in range(count)]
+        wanted = [
+            depths[0] - (depths[0] - depths[-1]) * i / max(1, count - 1) for i in range(count)
+        ]
         chosen = _nearest(front, wanted, [])
     else:
         chosen = []
         for position, limit in enumerate(limits):
-            places = -(-(count - len(chosen)) // (len(limits) - position))  # a single place: of the strictest limit
+            # a single place: of the strictest limit
+            places = -(-(count - len(chosen)) // (len(limits) - position))
             within = [t for t in everything if not limit.excess(float(limit.metric(t.arch)))]  # type: ignore[arg-type]
             front = _front(within)
             depths = [t.metrics["depth"] for t in front] or [1.0]
-            wanted = [depths[-1] * (depths[0] / depths[-1]) ** ((i + 1) / (places + 2)) for i in range(places)]
+            wanted = [
+                depths[-1] * (depths[0] / depths[-1]) ** ((i + 1) / (places + 2))
+                for i in range(places)
+            ]
             chosen += _nearest(front, wanted, chosen)
     rest = [t for t in everything if t not in chosen]
     if limits:  # where nothing is fast enough, the fastest
@@ -346,8 +444,11 @@ def _front(ranking: Sequence[Trial]) -> list[Trial]:
     return front
 
 
-def _nearest(front: Sequence[Trial], depths: Sequence[float], taken: Sequence[Trial]) -> list[Trial]:
-    """For each depth the network of the front closest to it that is not taken yet; fewer where the front ends."""
+def _nearest(
+    front: Sequence[Trial], depths: Sequence[float], taken: Sequence[Trial]
+) -> list[Trial]:
+    """For each depth the network of the front closest to it that is not taken yet; fewer where the
+    front ends."""
     chosen: list[Trial] = []
     for depth in depths:
         rest = [t for t in front if t not in chosen and t not in taken]
@@ -356,46 +457,62 @@ def _nearest(front: Sequence[Trial], depths: Sequence[float], taken: Sequence[Tr
     return chosen
 
 
-# -- what is known before any score -----------------------------------------------------------------------------------------
+# -- what is known before any score --------------------------------------------------------------
 
 
-def _bounded(job: Job, counts: Costs, limits: Sequence[Constraint], trials: int, part: str = "promising") -> list[Trial]:
-    """The front of (sum of ln(weights), depth) under the limits, from the deepest to the shallowest."""
+def _bounded(
+    job: Job, counts: Costs, limits: Sequence[Constraint], trials: int, part: str = "promising"
+) -> list[Trial]:
+    """The front of (sum of ln(weights), depth) under the limits, from the deepest to the
+    shallowest."""
     objectives = (maximize(counts, name="log_sizes"), _shallow(job, counts))
     problem = Problem(job.space.decisions, objectives, (*job.space.limits, *limits))
     archive = Archive()
     run_searcher(
-        problem, _cheaply(job, problem), trials=trials, archive=archive, stop=_enough(job, archive, part),
-    )  # fmt: skip
+        problem,
+        _cheaply(job, problem),
+        trials=trials,
+        archive=archive,
+        stop=_enough(job, archive, part),
+    )
     found = sorted((t for t in archive if not t.failed and t.feasible), key=lambda t: t.losses)
     return _front(found)
 
 
 def _cheaply(job: Job, problem: Problem) -> GeneratorSearcher:
-    """NSGA-II, whose first population alone takes seconds where what fits is rare; random networks where there are none."""
+    """NSGA-II, whose first population alone takes seconds where what fits is rare; random networks
+    where there are none."""
     if job.clock.seconds >= clock.SCORING_LEAST_S:
         return nsga2(problem, job.seed, population=_CHEAP_POPULATION)
     return random_search(problem, job.seed)
 
 
 def _enough(job: Job, archive: Archive, part: str) -> Callable[[], bool]:
-    """True where a part's time is over, but not before a first population, or a few where there is hardly any time."""
-    least, ended = _CHEAP_POPULATION if job.clock.seconds >= clock.SCORING_LEAST_S else _HANDFUL, late(job, part)
+    """True where a part's time is over, but not before a first population, or a few where there is
+    hardly any time."""
+    least, ended = (
+        _CHEAP_POPULATION if job.clock.seconds >= clock.SCORING_LEAST_S else _HANDFUL,
+        late(job, part),
+    )
     return lambda: len(archive) >= least and ended()
 
 
 def passes_of(job: Job, arch: Architecture) -> float:
-    """How often it would see each training image in the time that the network which ships gets; infinite where steps count."""
+    """How often it would see each training image in the time that the network which ships gets;
+    infinite where steps count."""
     if job.clock.training is None:
         return math.inf
     counts = _counts(job)
     pace = Pace(counts.once, _paces(job, counts)["weights"])
     training = job.clock.training
-    return 1e3 * training.seconds * growth(training.recipe) / max(pace(arch), 1e-9) / training.images
+    return (
+        1e3 * training.seconds * growth(training.recipe) / max(pace(arch), 1e-9) / training.images
+    )
 
 
 def _paces(job: Job, counts: Costs) -> dict[str, Any]:
-    """What training takes, by a network's counts, and the milliseconds of the slowest timed and of the fastest; found once."""
+    """What training takes, by a network's counts, and the milliseconds of the slowest timed and of
+    the fastest; found once."""
     training = job.clock.training
     assert training is not None
 
@@ -406,14 +523,22 @@ def _paces(job: Job, counts: Costs) -> dict[str, Any]:
             drawn: list[Architecture] = []
         else:
             front = _bounded(job, counts, (), _CHEAP_FEWEST, part="pace")
-            ends = [t.arch for t in reversed(front[:: max(1, len(front) // _PACED)])]  # the shallowest first: all can afford it
+            # the shallowest first: all can afford it
+            ends = [t.arch for t in reversed(front[:: max(1, len(front) // _PACED)])]
             drawn = (
                 []
                 if ended()
-                else feasible_sample(job.space.decisions, job.space.limits, Random(job.seed + 11), _PACED, stop=ended)
+                else feasible_sample(
+                    job.space.decisions, job.space.limits, Random(job.seed + 11), _PACED, stop=ended
+                )
             )
-        archs = [arch for pair in itertools.zip_longest(ends, drawn) for arch in pair if arch is not None]
-        networks = (extract(job.space.model, a, "fresh", torch.Generator().manual_seed(0), device="cpu") for a in archs)
+        archs = [
+            arch for pair in itertools.zip_longest(ends, drawn) for arch in pair if arch is not None
+        ]
+        networks = (
+            extract(job.space.model, a, "fresh", torch.Generator().manual_seed(0), device="cpu")
+            for a in archs
+        )
         took: list[float] = []
         for milliseconds in timed(
             networks,
@@ -427,16 +552,22 @@ def _paces(job: Job, counts: Costs) -> dict[str, Any]:
             took.append(milliseconds)
             if ended() and len(took) >= _PACED_FEWEST:
                 break
-        # of few networks one count says more than three that are fitted to them (results pace-few-mobilenet, pace-few-convnet)
+        # of few networks one count says more than three that are fitted to them (results
+        # pace-few-mobilenet, pace-few-convnet)
         names = COUNTS if len(took) >= _FITTED_FROM else COUNTS[1:2]
-        pace = Pace(counts.once, dict.fromkeys(COUNTS, 0.0) | fitted([counts.once(a) for a in archs[: len(took)]], took, names))
+        pace = Pace(
+            counts.once,
+            dict.fromkeys(COUNTS, 0.0)
+            | fitted([counts.once(a) for a in archs[: len(took)]], took, names),
+        )
         return {"weights": dict(pace.weights), "slowest": max(took), "fastest": _fastest(job, pace)}
 
     return job.log.decide("pace", measure)
 
 
 def _limits(job: Job, counts: Costs) -> tuple[Constraint, ...]:
-    """Upper limits of training milliseconds per image, where time is counted and some networks would see too few images.
+    """Upper limits of training milliseconds per image, where time is counted and some networks
+    would see too few images.
 
     None is below what half as much again as the fastest network takes.
     """
@@ -455,34 +586,53 @@ def _limits(job: Job, counts: Costs) -> tuple[Constraint, ...]:
 
 
 def _fastest(job: Job, pace: Pace) -> float:
-    """Milliseconds of the fastest network within the budget: the smallest of the space where that keeps it, or by evolution."""
+    """Milliseconds of the fastest network within the budget: the smallest of the space where that
+    keeps it, or by evolution."""
     problem = Problem(job.space.decisions, (minimize(pace),), job.space.limits)
     smallest = job.space.decisions.extreme(0)
     if problem.evaluate([Candidate(smallest)])[0].feasible:
         return pace(smallest)
     cheap = Archive()
-    searching = evolution(problem, job.seed) if job.clock.seconds >= clock.SCORING_LEAST_S else random_search(problem, job.seed)
-    run_searcher(problem, searching, trials=_CHEAP_FEWEST, archive=cheap, stop=_enough(job, cheap, "pace"))
+    searching = (
+        evolution(problem, job.seed)
+        if job.clock.seconds >= clock.SCORING_LEAST_S
+        else random_search(problem, job.seed)
+    )
+    run_searcher(
+        problem, searching, trials=_CHEAP_FEWEST, archive=cheap, stop=_enough(job, cheap, "pace")
+    )
     return cheap.best.losses[0] if cheap.best else 0.0
 
 
 def _promising(job: Job, counts: Costs, limits: Sequence[Constraint], count: int) -> list[Trial]:
-    """Up to `count` architectures, evenly along the fronts of lower bounds, one front for each limit; found once, read back."""
+    """Up to `count` architectures, evenly along the fronts of lower bounds, one front for each
+    limit; found once, read back."""
 
     def find() -> list[dict[str, Any]]:
         trials = max(_CHEAP_FEWEST, min(_CHEAP_MOST, int(_CHEAP * job.clock.seconds)))
-        fronts_ = [_bounded(job, counts, (limit,), trials) for limit in limits] or [_bounded(job, counts, (), trials)]
+        fronts_ = [_bounded(job, counts, (limit,), trials) for limit in limits] or [
+            _bounded(job, counts, (), trials)
+        ]
         found: list[Trial] = []
         for front in fronts_:
             places = max(1, count // len(fronts_))
             steps = max(1, min(places, len(front)) - 1)
-            found += [front[round(i * (len(front) - 1) / steps)] for i in range(min(places, len(front)))]
+            found += [
+                front[round(i * (len(front) - 1) / steps)] for i in range(min(places, len(front)))
+            ]
         unique = {t.arch: t for t in found}
-        return [{"options": dict(arch), **{n: t.metrics[n] for n in ("log_sizes", "depth")}} for arch, t in unique.items()]
+        return [
+            {"options": dict(arch), **{n: t.metrics[n] for n in ("log_sizes", "depth")}}
+            for arch, t in unique.items()
+        ]
 
     rows = job.log.decide("promising", find)
     return [
-        Trial(Candidate(Architecture(row["options"])), {"log_sizes": row["log_sizes"], "depth": row["depth"]}) for row in rows
+        Trial(
+            Candidate(Architecture(row["options"])),
+            {"log_sizes": row["log_sizes"], "depth": row["depth"]},
+        )
+        for row in rows
     ]
 
 
@@ -497,7 +647,11 @@ def _best(trials: Iterable[Trial], score: Score) -> dict[str, Any] | None:
     found = next(iter(ranked(trials, score.name)), None)
     if found is None:
         return None
-    return {"key": found.arch.key, "score": found.metrics[score.name], "depth": found.metrics["depth"]}
+    return {
+        "key": found.arch.key,
+        "score": found.metrics[score.name],
+        "depth": found.metrics["depth"],
+    }
 
 
 def _telling(job: Job, score: Score, total: int) -> Callable[[Trial], None]:

@@ -1,4 +1,5 @@
-"""ZiCo (Li, Yang, Bhardwaj, Marculescu; ICLR 2023): rank networks by gradient statistics, search for the best at each depth."""
+"""ZiCo (Li, Yang, Bhardwaj, Marculescu; ICLR 2023): rank networks by gradient statistics, search
+for the best at each depth."""
 
 from __future__ import annotations
 
@@ -27,5 +28,7 @@ class ZiCo:
 def _score(job: Job) -> scored.Score:
     """Without shortcuts where the space says so, as in the paper's own."""
     drop = bool(getattr(job.space.model, "score_without_shortcuts", False))
-    metric = Metric(job.space.model, job.data.batches, seed=job.seed, drop_shortcuts=drop, loss=job.data.loss)
+    metric = Metric(
+        job.space.model, job.data.batches, seed=job.seed, drop_shortcuts=drop, loss=job.data.loss
+    )
     return scored.Score("zico", metric, metric.passes)

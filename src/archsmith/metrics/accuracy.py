@@ -1,4 +1,5 @@
-"""How well a network does what it is for: the share of images it gets right, or of the variance it explains."""
+"""How well a network does what it is for: the share of images it gets right, or of the variance it
+explains."""
 
 from __future__ import annotations
 
@@ -14,14 +15,16 @@ from archsmith._internal.modes import modes_kept
 from archsmith._internal.statistics import Z95, wilson
 from archsmith.errors import EvaluationFailed
 
-Judge = Callable[[Iterable[tuple[Tensor, Tensor]]], dict[str, Any]]  # of outputs and what was wanted, batch by batch
+# of outputs and what was wanted, batch by batch
+Judge = Callable[[Iterable[tuple[Tensor, Tensor]]], dict[str, Any]]
 _EMPTY = "nothing to evaluate: the part of the data has no images"
 
 
 def classified(pairs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Any]:
-    """Of logits (B, classes) and class indices (B,): "accuracy", "balanced_accuracy" (mean recall over the classes that
-    occur), "per_class_recall" (None where a class does not occur), "confusion" (row: true class, column: predicted; counts),
-    "loss" (mean cross-entropy), "n", "interval" (95 % Wilson of the accuracy).
+    """Of logits (B, classes) and class indices (B,): "accuracy", "balanced_accuracy" (mean recall
+    over the classes that occur), "per_class_recall" (None where a class does not occur),
+    "confusion" (row: true class, column: predicted; counts), "loss" (mean cross-entropy), "n",
+    "interval" (95 % Wilson of the accuracy).
 
     Raises EvaluationFailed where an output is not finite or there are no images.
     """
@@ -57,10 +60,11 @@ def summary(confusion: list[list[int]]) -> dict[str, Any]:
 
 
 def explained(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[dict[str, Any], Tensor]:
-    """Of outputs and standardized wanted values, (B, ...): "accuracy", the share of the variance explained, 1 - sum of
-    squared errors / sum of squares (0: no better than the mean of the training images, below 0: worse), "loss" (mean squared
-    error), "n", "interval": 95 %, of a ratio of sums over independent images (Cochran 1977, equation 2.45). Besides it the
-    mean squared error of each output.
+    """Of outputs and standardized wanted values, (B, ...): "accuracy", the share of the variance
+    explained, 1 - sum of squared errors / sum of squares (0: no better than the mean of the
+    training images, below 0: worse), "loss" (mean squared error), "n", "interval": 95 %, of a ratio
+    of sums over independent images (Cochran 1977, equation 2.45). Besides it the mean squared error
+    of each output.
 
     Raises EvaluationFailed where an output is not finite or there are no images.
     """
@@ -80,14 +84,21 @@ def explained(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[dict[str, Any], T
     ratio = total / power
     half = Z95 * float((lost - ratio * there).std()) * math.sqrt(n) / power if n > 1 else math.inf
     low, high = max(-1e6, 1 - ratio - half), min(1.0, 1 - ratio + half)
-    found = {"accuracy": 1 - ratio, "loss": total / (n * squares.numel()), "n": n, "interval": [low, high]}
+    found = {
+        "accuracy": 1 - ratio,
+        "loss": total / (n * squares.numel()),
+        "n": n,
+        "interval": [low, high],
+    }
     return found, (squares / n).cpu()
 
 
 @torch.inference_mode()
-def evaluate(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], judge: Judge = classified) -> dict[str, Any]:
-    """Runs the module in eval mode over batches x (B, C, H, W), y, and restores its modes: what `judge` makes of its outputs,
-    in float32, and y; by default `classified`.
+def evaluate(
+    module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], judge: Judge = classified
+) -> dict[str, Any]:
+    """Runs the module in eval mode over batches x (B, C, H, W), y, and restores its modes: what
+    `judge` makes of its outputs, in float32, and y; by default `classified`.
 
     Raises EvaluationFailed where an output is not finite or there are no images.
     """

@@ -1,4 +1,5 @@
-"""A model as a chain of blocks: nested sequences taken apart, each block with the decisions that it rests on."""
+"""A model as a chain of blocks: nested sequences taken apart, each block with the decisions that it
+rests on."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from archsmith.space import Architecture, Choice, choices_of, resolve
 
 @dataclass(frozen=True)
 class Block:
-    """What is no sequence itself: its path in the model, and the decisions that it and all below it rest on."""
+    """What is no sequence itself: its path in the model, and the decisions that it and all below it
+    rest on."""
 
     path: str
     names: tuple[str, ...]
@@ -27,7 +29,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Chain:
-    """A sequence (nn.Sequential or Repeat): its members, and how many of them, from the first on, there are."""
+    """A sequence (nn.Sequential or Repeat): its members, and how many of them, from the first on,
+    there are."""
 
     members: tuple[Block | Chain, ...]
     depth: Any  # a number, or a size that rests on `deciding`
@@ -35,7 +38,9 @@ class Chain:
 
     def present(self, arch: Architecture) -> tuple[Block | Chain, ...]:
         """The members that the architecture has."""
-        return self.members[: resolve(self.depth, {choice: arch[name] for choice, name in self.deciding})]
+        return self.members[
+            : resolve(self.depth, {choice: arch[name] for choice, name in self.deciding})
+        ]
 
 
 def is_sequence(module: nn.Module) -> bool:
@@ -44,15 +49,23 @@ def is_sequence(module: nn.Module) -> bool:
 
 
 def chain_of(
-    model: nn.Module, reading: Reading, *, apart: Callable[[nn.Module], bool] = is_sequence, path: str = ""
+    model: nn.Module,
+    reading: Reading,
+    *,
+    apart: Callable[[nn.Module], bool] = is_sequence,
+    path: str = "",
 ) -> Block | Chain:
-    """The model's chain; a sequence is taken apart where `apart` says so, and all else is one block."""
+    """The model's chain; a sequence is taken apart where `apart` says so, and all else is one
+    block."""
     if not apart(model):
         return Block(path, _names_below(reading, path))
     members = model.named_children()
     depth = model.depth if isinstance(model, Repeat) else len(model)  # type: ignore[arg-type]
     return Chain(
-        tuple(chain_of(child, reading, apart=apart, path=f"{path}.{name}" if path else name) for name, child in members),
+        tuple(
+            chain_of(child, reading, apart=apart, path=f"{path}.{name}" if path else name)
+            for name, child in members
+        ),
         depth,
         tuple((choice, reading.names[choice]) for choice in choices_of(depth)),
     )
@@ -67,7 +80,9 @@ def blocks_in(part: Block | Chain, arch: Architecture) -> Iterator[Block]:
         yield from blocks_in(member, arch)
 
 
-def every_block(part: Block | Chain, above: tuple[str, ...] = ()) -> Iterator[tuple[Block, frozenset[str]]]:
+def every_block(
+    part: Block | Chain, above: tuple[str, ...] = ()
+) -> Iterator[tuple[Block, frozenset[str]]]:
     """Every block there can be, and the decisions that it and its being there rest on."""
     if isinstance(part, Block):
         yield part, frozenset((*part.names, *above))
@@ -81,7 +96,9 @@ def _names_below(reading: Reading, path: str) -> tuple[str, ...]:
     names: set[str] = set()
     for place in reading.places:
         if not path or place.path == path or place.path.startswith(f"{path}."):
-            sizes = [value for _, value in place.sizes] + [decision for decision, _ in place.gates.values()]
+            sizes = [value for _, value in place.sizes] + [
+                decision for decision, _ in place.gates.values()
+            ]
             names |= {reading.names[choice] for size in sizes for choice in _choices(size)}
     return tuple(name for name in reading.space if name in names)
 

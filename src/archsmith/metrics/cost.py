@@ -1,4 +1,5 @@
-"""Parameters, MACs, depth: exact counts of a plain module, and `Costs` of architectures (memory too), equal and fast."""
+"""Parameters, MACs, depth: exact counts of a plain module, and `Costs` of architectures (memory
+too), equal and fast."""
 
 from __future__ import annotations
 
@@ -28,11 +29,14 @@ NAMES = ("params", "macs", "memory")
 LAYERS = ("depth", "log_sizes", "outputs")  # see `layer_sums`
 OWN = ("layers",)  # what only a model's own `counts` can say
 _FLOPS_PER_MAC = 2  # as torch counts them
-_INSTEAD = ": only a model that does so in its own `counts` has them, as `zen` has; bound depth instead"
-_WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)  # whose MACs are so many for each element of the weight
+_INSTEAD = (
+    ": only a model that does so in its own `counts` has them, as `zen` has; bound depth instead"
+)
+# whose MACs are so many for each element of the weight
+_WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
-# -- exact counts of a plain module ---------------------------------------------------------------------------------------
+# -- exact counts of a plain module --------------------------------------------------------------
 
 
 def params(module: nn.Module) -> int:
@@ -41,7 +45,8 @@ def params(module: nn.Module) -> int:
 
 
 def macs(module: nn.Module, shape: Shape) -> int:
-    """Multiply-accumulates of one input of `shape` (C, H, W): convolutions, linear layers, matrix products."""
+    """Multiply-accumulates of one input of `shape` (C, H, W): convolutions, linear layers, matrix
+    products."""
     return sum(macs_by_module(module, shape).values())
 
 
@@ -61,7 +66,11 @@ def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
         module(image)
     root, counts = f"{type(module).__name__}.", counter.get_flop_counts()
     total = {"": sum(counts.get("Global", {}).values())}  # none of it where nothing spends any
-    total |= {name.removeprefix(root): sum(of.values()) for name, of in counts.items() if name.startswith(root)}
+    total |= {
+        name.removeprefix(root): sum(of.values())
+        for name, of in counts.items()
+        if name.startswith(root)
+    }
     own = dict(total)
     for path, count in total.items():
         if path:
@@ -72,11 +81,14 @@ def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
     return {path: count // _FLOPS_PER_MAC for path, count in own.items() if count}
 
 
-def layer_sums(module: nn.Module, shape: Shape, spent: Mapping[str, int] | None = None) -> dict[str, float]:
-    """Sums over the Conv2d, ConvTranspose2d and Linear layers of a module, for one input of `shape` (C, H, W).
+def layer_sums(
+    module: nn.Module, shape: Shape, spent: Mapping[str, int] | None = None
+) -> dict[str, float]:
+    """Sums over the Conv2d, ConvTranspose2d and Linear layers of a module, for one input of `shape`
+    (C, H, W).
 
-    `depth`: how many there are. `log_sizes`: of ln(elements of the weight). `outputs`: of the numbers they give. `spent`: its
-    `macs_by_module`, where they are counted already.
+    `depth`: how many there are. `log_sizes`: of ln(elements of the weight). `outputs`: of the
+    numbers they give. `spent`: its `macs_by_module`, where they are counted already.
     """
     spent = macs_by_module(module, shape) if spent is None else spent
     given, total = _given(module, shape), dict.fromkeys(LAYERS, 0.0)
@@ -95,14 +107,22 @@ def _layer(weight: Shape, numbers: int) -> tuple[float, ...]:
 
 
 def _given(module: nn.Module, shape: Shape) -> dict[str, int]:
-    """Path -> numbers that a transposed convolution gives; those of other layers follow from their MACs."""
+    """Path -> numbers that a transposed convolution gives; those of other layers follow from their
+    MACs."""
     module, given = on_meta(module), dict[str, int]()
 
     def note(path: str, output: Tensor) -> None:
         given[path] = given.get(path, 0) + output.numel()
 
-    layers = [(path, layer) for path, layer in module.named_modules() if isinstance(layer, nn.ConvTranspose2d)]
-    hooks = [layer.register_forward_hook(lambda _, __, output, path=path: note(path, output)) for path, layer in layers]
+    layers = [
+        (path, layer)
+        for path, layer in module.named_modules()
+        if isinstance(layer, nn.ConvTranspose2d)
+    ]
+    hooks = [
+        layer.register_forward_hook(lambda _, __, output, path=path: note(path, output))
+        for path, layer in layers
+    ]
     try:
         if hooks:
             with Quick(), torch.no_grad():
@@ -113,12 +133,13 @@ def _given(module: nn.Module, shape: Shape) -> dict[str, int]:
     return given
 
 
-# -- counts of a model's architectures ------------------------------------------------------------------------------------
+# -- counts of a model's architectures -----------------------------------------------------------
 
 
 @dataclass
 class _Group:
-    """Modules whose costs rest on the same decisions, and what they cost under each combination met."""
+    """Modules whose costs rest on the same decisions, and what they cost under each combination
+    met."""
 
     names: tuple[str, ...]
     places: list[Place]
@@ -126,34 +147,47 @@ class _Group:
 
 
 class Costs:
-    """Metric: architecture -> {"params", "macs"} of the extracted network for one input `shape` (C, H, W).
+    """Metric: architecture -> {"params", "macs"} of the extracted network for one input `shape` (C,
+    H, W).
 
-    What is not asked for is not counted: `names` may also hold `memory` (bytes; a trace of each network, a thousand times as
-    slow as a look-up), those of `layer_sums`, and `layers` of a model that counts them itself. Additive where the model is:
-    parameters of each layer by its shape, MACs by its shape times how often it is applied, measured once; both tabulated
-    per group of decisions. Whether the model is additive is checked on architectures that together hold every option; if not,
-    `additive` is False and every architecture is counted exactly, once. A model that has `counts(arch, shape)` of its own is
-    asked for what that gives; UserError where it is wrong for one of a few architectures. Works on `meta`.
+    What is not asked for is not counted: `names` may also hold `memory` (bytes; a trace of each
+    network, a thousand times as slow as a look-up), those of `layer_sums`, and `layers` of a model
+    that counts them itself. Additive where the model is: parameters of each layer by its shape,
+    MACs by its shape times how often it is applied, measured once; both tabulated per group of
+    decisions. Whether the model is additive is checked on architectures that together hold every
+    option; if not, `additive` is False and every architecture is counted exactly, once. A model
+    that has `counts(arch, shape)` of its own is asked for what that gives; UserError where it is
+    wrong for one of a few architectures. Works on `meta`.
     """
 
     def __init__(self, model: nn.Module, shape: Shape, names: Sequence[str] = NAMES[:2]) -> None:
         for name in names:
             if name not in (*NAMES, *LAYERS, *OWN):
                 known = (*NAMES, *LAYERS, *OWN)
-                raise UserError(f"unknown cost '{name}'{did_you_mean(name, known)}; known are {', '.join(known)}")
+                raise UserError(
+                    f"unknown cost '{name}'{did_you_mean(name, known)}; known are "
+                    f"{', '.join(known)}"
+                )
         self.model, self.shape, self.names = model, tuple(shape), tuple(names)
         self.counted = self.names  # what it can show
         self.name = "costs"
         self._reading = read(model)
-        self._memory = PeakMemory(model, self.shape, self._reading) if "memory" in self.names else None
+        self._memory = (
+            PeakMemory(model, self.shape, self._reading) if "memory" in self.names else None
+        )
         self._layers = tuple(name for name in LAYERS if name in self.names)
         self._memo: dict[Architecture, dict[str, float]] = {}
         self._views = decisions(self._reading)
-        self._rates: dict[tuple, int] = {}  # path of a layer with a weight, views -> MACs per element of it
-        self._areas: dict[tuple, int] = {}  # the same of transposed convolutions -> numbers per channel that they give
-        self._own: dict[tuple, int] = {}  # path, views and sizes of any other module that spends some -> MACs
+        # path of a layer with a weight, views -> MACs per element of it
+        self._rates: dict[tuple, int] = {}
+        # the same of transposed convolutions -> numbers per channel that they give
+        self._areas: dict[tuple, int] = {}
+        # path, views and sizes of any other module that spends some -> MACs
+        self._own: dict[tuple, int] = {}
         self._spending: set[str] = set()  # those modules' paths
-        self._weighted = {p.path: p for p in self._reading.places if isinstance(p.module, _WEIGHTED)}
+        self._weighted = {
+            p.path: p for p in self._reading.places if isinstance(p.module, _WEIGHTED)
+        }
         self._groups = _grouped(self._reading, self._views)
         self._own_counts = self._checked(getattr(model, "counts", None))
         self.additive = (
@@ -168,30 +202,45 @@ class Costs:
         if known is None:
             if len(self._memo) >= TABLE_LIMIT:
                 self._memo.clear()
-            known = self._memo[arch] = self._count(arch) if self.additive else self._one_by_one(arch)
+            known = self._memo[arch] = (
+                self._count(arch) if self.additive else self._one_by_one(arch)
+            )
         return dict(known)
 
     def once(self, arch: Architecture) -> dict[str, float]:
-        """The costs of looking at one image once, as training does, where the network answers by the mean of two views."""
+        """The costs of looking at one image once, as training does, where the network answers by
+        the mean of two views."""
         return self(once(arch, self._views))
 
     def showing(self, *names: str) -> Costs:
-        """The same counts, of which these are given; what one of the two learns of the model the other knows as well."""
+        """The same counts, of which these are given; what one of the two learns of the model the
+        other knows as well."""
         for name in names:
             if name not in self.counted:
-                raise UserError(f"cost '{name}' is not counted here; counted are {', '.join(self.counted)}")
+                raise UserError(
+                    f"cost '{name}' is not counted here; counted are {', '.join(self.counted)}"
+                )
         shown = copy.copy(self)
         shown.names, shown._memo = names, {}
         return shown
 
     @property
     def terms(self) -> list[Term] | None:
-        """What adds up to the costs but `memory`, a term for each group of decisions; None where the model is not additive."""
-        return [Term(group.names, partial(self._term, group)) for group in self._groups] if self.additive else None
+        """What adds up to the costs but `memory`, a term for each group of decisions; None where
+        the model is not additive."""
+        return (
+            [Term(group.names, partial(self._term, group)) for group in self._groups]
+            if self.additive
+            else None
+        )
 
     def _term(self, group: _Group, arch: Architecture) -> dict[str, float]:
         weights, multiplications, sums = self._entry(group, arch)
-        return {"params": weights, "macs": multiplications, **dict(zip(self._layers, sums, strict=False))}
+        return {
+            "params": weights,
+            "macs": multiplications,
+            **dict(zip(self._layers, sums, strict=False)),
+        }
 
     def _one_by_one(self, arch: Architecture) -> dict[str, float]:
         own = {} if self._own_counts is None else self._own_counts(arch, self.shape)
@@ -212,10 +261,15 @@ class Costs:
             for name in self.names:
                 if name in OWN and name not in found:
                     raise UserError(f"{type(self.model).__name__} does not count {name}{_INSTEAD}")
-            for name, count in self.exact(arch, [n for n in self.names if n in found and n not in OWN]).items():
+            for name, count in self.exact(
+                arch, [n for n in self.names if n in found and n not in OWN]
+            ).items():
                 if found[name] != count:
                     kind = type(self.model).__name__
-                    raise UserError(f"{kind}.counts says {name}={found[name]} of {dict(arch)}, the network has {count}")
+                    raise UserError(
+                        f"{kind}.counts says {name}={found[name]} of {dict(arch)}, the "
+                        f"network has {count}"
+                    )
         return own
 
     def exact(self, arch: Architecture, names: Sequence[str] | None = None) -> dict[str, float]:
@@ -223,7 +277,9 @@ class Costs:
         names = self.names if names is None else names
         return self._exact(extract(self.model, arch, "fresh", device="meta").eval(), names)
 
-    def _exact(self, plain: nn.Module, names: Sequence[str], spent: Mapping[str, int] | None = None) -> dict[str, float]:
+    def _exact(
+        self, plain: nn.Module, names: Sequence[str], spent: Mapping[str, int] | None = None
+    ) -> dict[str, float]:
         """Of a network; `spent`: its `macs_by_module`, where they are counted already."""
         sums = layer_sums(plain, self.shape, spent) if any(name in LAYERS for name in names) else {}
         count: dict[str, Callable[[], float]] = {
@@ -254,7 +310,11 @@ class Costs:
             multiplications += entry[1]
             if self._layers:
                 sums = tuple(map(float.__add__, sums, entry[2]))
-        return {"params": weights, "macs": multiplications, **dict(zip(self._layers, sums, strict=True))}
+        return {
+            "params": weights,
+            "macs": multiplications,
+            **dict(zip(self._layers, sums, strict=True)),
+        }
 
     def _entry(self, group: _Group, arch: Architecture) -> tuple[int, int, tuple[float, ...]]:
         """Parameters, MACs and layer sums of a group's modules."""
@@ -297,16 +357,26 @@ class Costs:
                 self._spending.add(place.path)
             else:
                 continue
-            agrees = agrees and rest == 0 and self._rates.setdefault(self._key(place, arch, values), count) == count
-        return (plain, found) if agrees and not left else None  # left over: modules that are nobody's twin
+            agrees = (
+                agrees
+                and rest == 0
+                and self._rates.setdefault(self._key(place, arch, values), count) == count
+            )
+        # left over: modules that are nobody's twin
+        return (plain, found) if agrees and not left else None
 
-    def _learn_areas(self, arch: Architecture, plain: nn.Module, origins: Mapping[str, str]) -> bool:
-        """The places that transposed convolutions give numbers for; False where earlier ones contradict."""
+    def _learn_areas(
+        self, arch: Architecture, plain: nn.Module, origins: Mapping[str, str]
+    ) -> bool:
+        """The places that transposed convolutions give numbers for; False where earlier ones
+        contradict."""
         agrees, views = True, [arch[name] for name in self._views]
         for path, numbers in (_given(plain, self.shape) if self._layers else {}).items():
             layer: Any = plain.get_submodule(path)
             area = numbers // layer.out_channels
-            agrees = agrees and self._areas.setdefault((origins.get(path, path), *views), area) == area
+            agrees = (
+                agrees and self._areas.setdefault((origins.get(path, path), *views), area) == area
+            )
         return agrees
 
     def _values(self, arch: Architecture) -> dict[Any, Any]:
@@ -320,12 +390,18 @@ class Costs:
                 yield place
 
     def _key(self, place: Place, arch: Architecture, values: Mapping[Any, Any]) -> tuple:
-        """What a module's rate rests on: how often images are looked at and, where it has no weight, its sizes."""
+        """What a module's rate rests on: how often images are looked at and, where it has no
+        weight, its sizes."""
         views = [arch[name] for name in self._views]
-        return (place.path, *views) if place.path in self._weighted else (place.path, *views, _sizes(place, values))
+        return (
+            (place.path, *views)
+            if place.path in self._weighted
+            else (place.path, *views, _sizes(place, values))
+        )
 
     def _check(self) -> bool:
-        """Whether additive and exact counts agree on architectures that together hold every option."""
+        """Whether additive and exact counts agree on architectures that together hold every
+        option."""
         for arch in _covering(self._reading.space):
             if "macs" in self.names or self._layers:
                 learned = self._learn(arch)
@@ -334,7 +410,10 @@ class Costs:
                 exact = self._exact(learned[0], self.names, learned[1])
             else:
                 exact = self.exact(arch)
-            if not all(math.isclose(count, exact[name], rel_tol=1e-12) for name, count in self._count(arch).items()):
+            if not all(
+                math.isclose(count, exact[name], rel_tol=1e-12)
+                for name, count in self._count(arch).items()
+            ):
                 return False
         return True
 
@@ -353,36 +432,55 @@ def _channels(place: Place, weight: Shape, values: Mapping[Any, Any]) -> int:
     """How many channels or features a layer with such a weight gives."""
     if not isinstance(place.module, nn.ConvTranspose2d):
         return weight[0]
-    return weight[1] * int(resolve(getattr(place.module, "group_count", place.module.groups), values))
+    return weight[1] * int(
+        resolve(getattr(place.module, "group_count", place.module.groups), values)
+    )
 
 
 def _grouped(reading: Reading, always: Sequence[str]) -> list[_Group]:
-    """Modules by what their sizes and existence rest on, and `always` these decisions; a group within a larger one joins it."""
+    """Modules by what their sizes and existence rest on, and `always` these decisions; a group
+    within a larger one joins it."""
     by_names: dict[frozenset[str], list[Place]] = {}
     for place in reading.places:
         clause = reading.along[place.path]
         if clause is None:
             continue
         choices = (c for _, value in place.sizes for c in choices_of(value))
-        names = frozenset([*always, *(reading.names[c] for c in choices), *(n for gate in clause for n in gate.names)])
+        names = frozenset(
+            [
+                *always,
+                *(reading.names[c] for c in choices),
+                *(n for gate in clause for n in gate.names),
+            ]
+        )
         by_names.setdefault(names, []).append(place)
     groups: dict[frozenset[str], list[Place]] = {}
     for names, places in sorted(by_names.items(), key=lambda item: -len(item[0])):
         home = next((larger for larger in groups if names <= larger), names)
         groups.setdefault(home, []).extend(places)
-    return [_Group(tuple(n for n in reading.space if n in names), places) for names, places in groups.items()]
+    return [
+        _Group(tuple(n for n in reading.space if n in names), places)
+        for names, places in groups.items()
+    ]
 
 
 def _covering(space: SearchSpace, draws: int = 4) -> Iterator[Architecture]:
-    """The two extremes, random architectures, and more of them until every option was there (or cannot be)."""
+    """The two extremes, random architectures, and more of them until every option was there (or
+    cannot be)."""
     rng = Random(0)
     missing = {name: set(options) for name, options in space.items()}
-    for arch in dict.fromkeys((space.extreme(-1), space.extreme(0), *(space.sample(rng) for _ in range(draws)))):
+    for arch in dict.fromkeys(
+        (space.extreme(-1), space.extreme(0), *(space.sample(rng) for _ in range(draws)))
+    ):
         for name, option in arch.items():
             missing[name].discard(option)
         yield arch
     for _ in range(max(map(len, missing.values()), default=0) + 4):
-        wanted = {name: next(o for o in space[name] if o in options) for name, options in missing.items() if options}
+        wanted = {
+            name: next(o for o in space[name] if o in options)
+            for name, options in missing.items()
+            if options
+        }
         if not wanted:
             return
         arch = space.complete(wanted, rng)

@@ -47,7 +47,8 @@ _QUANTILE = 0.2  # of the calls: what a quiet machine takes, even when others us
 
 
 def open_session(model: str | Path | bytes, threads: int) -> Any:
-    """An ONNX Runtime session on the CPU with `threads` threads for one operator and no parallel operators."""
+    """An ONNX Runtime session on the CPU with `threads` threads for one operator and no parallel
+    operators."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -56,7 +57,9 @@ def open_session(model: str | Path | bytes, threads: int) -> Any:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
     return onnxruntime.InferenceSession(
-        model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+        model if isinstance(model, bytes) else str(model),
+        options,
+        providers=["CPUExecutionProvider"],
     )
 
 
@@ -78,7 +81,8 @@ def time_onnx(
     runs: int = 200,
     limit_s: float = 3.0,
 ) -> dict[str, Any]:
-    """Wall-clock time of one call, ms: median, 10th and 90th percentile of `runs` calls, fewer (but 10) where `limit_s` ends.
+    """Wall-clock time of one call, ms: median, 10th and 90th percentile of `runs` calls, fewer (but
+    10) where `limit_s` ends.
 
     shape: of one input, (C, H, W). Recorded with it: what else such a number depends on.
     """
@@ -112,38 +116,46 @@ def time_onnx(
 
 
 def whole_ms(network: nn.Module, shape: Shape, *, threads: int = 1) -> float:
-    """Milliseconds of one image through a plain network (weights are made up: it may be on `meta`), as it would be shipped.
+    """Milliseconds of one image through a plain network (weights are made up: it may be on `meta`),
+    as it would be shipped.
 
-    The least of two sessions' low quantiles: what a quiet machine takes. Raises Unwritten where the network cannot be written
-    as ONNX without torch's exporter.
+    The least of two sessions' low quantiles: what a quiet machine takes. Raises Unwritten where the
+    network cannot be written as ONNX without torch's exporter.
     """
-    data = write(network, shape, batch=1, deployment=Deployment((0.5,) * shape[0], (0.25,) * shape[0]))
+    data = write(
+        network, shape, batch=1, deployment=Deployment((0.5,) * shape[0], (0.25,) * shape[0])
+    )
     sessions = (open_session(data, threads) for _ in range(2))
     return min(_quick(session, random_input(session, shape, 1)) for session in sessions)
 
 
-# -- a table of blocks ----------------------------------------------------------------------------------------------------
+# -- a table of blocks ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """latency = scale x sum of entries + block x number of blocks + value x numbers passed between blocks + constant, ms."""
+    """latency = scale x sum of entries + block x number of blocks + value x numbers passed between
+    blocks + constant, ms."""
 
     scale: float = 1.0
     block: float = 0.0  # what one call costs by itself, which a network pays once (so: below zero)
-    value: float = 0.0  # reading and writing a block's input and output in the plain layout, likewise
+    # reading and writing a block's input and output in the plain layout, likewise
+    value: float = 0.0
     constant: float = 0.0  # bytes to numbers, normalisation, softmax
 
 
 class LatencyTable:
-    """Metric: architecture -> predicted ms of one call with ONNX Runtime, from the times of its blocks, each measured once.
+    """Metric: architecture -> predicted ms of one call with ONNX Runtime, from the times of its
+    blocks, each measured once.
 
-    Blocks are the members of the model's sequence (nested nn.Sequential and Repeat); any other model is one block, that is,
-    every architecture is timed whole. Measured when first met, with made-up weights; equal blocks share an entry. `calibrate`
-    fits on whole networks, as they are shipped (bytes in, probabilities out), how blocks add up, and measures the error on
-    others. Where time is short (`allow`), a network with blocks that were not met is reckoned at once from what its layers do
-    (`counts`), by the networks that were timed whole. With `path` everything measured is appended to that file (a JSON object a
-    line) and read back, if machine, runtime, threads and batch are the same.
+    Blocks are the members of the model's sequence (nested nn.Sequential and Repeat); any other
+    model is one block, that is, every architecture is timed whole. Measured when first met, with
+    made-up weights; equal blocks share an entry. `calibrate` fits on whole networks, as they are
+    shipped (bytes in, probabilities out), how blocks add up, and measures the error on others.
+    Where time is short (`allow`), a network with blocks that were not met is reckoned at once from
+    what its layers do (`counts`), by the networks that were timed whole. With `path` everything
+    measured is appended to that file (a JSON object a line) and read back, if machine, runtime,
+    threads and batch are the same.
     """
 
     name = "latency"
@@ -164,32 +176,54 @@ class LatencyTable:
             raise UserError(f"latency: threads={threads} and batch={batch} must be at least 1")
         self.model, self.shape, self.threads, self.batch = model, tuple(shape), threads, batch
         self._reading = read(model)
-        self._chain, self._views = chain_of(model, self._reading, apart=_apart), decisions(self._reading)
-        self._tables: dict[str, dict[tuple, tuple[str, Shape]]] = defaultdict(dict)  # by a block's path
+        self._chain, self._views = (
+            chain_of(model, self._reading, apart=_apart),
+            decisions(self._reading),
+        )
+        # by a block's path
+        self._tables: dict[str, dict[tuple, tuple[str, Shape]]] = defaultdict(dict)
         self._entries: dict[str, tuple[float, Shape]] = {}  # what the block is -> ms, output shape
         self._counts, self._rough = counts, dict[str, float]()
         self._allowed, self._measuring = math.inf, 0.0
         self._now: Callable[[], float] = time.monotonic
-        self._shipped = Deployment((0.5,) * self.shape[0], (0.25,) * self.shape[0])  # bytes in, probabilities out
+        # bytes in, probabilities out
+        self._shipped = Deployment((0.5,) * self.shape[0], (0.25,) * self.shape[0])
         self._fit = _Fit()
         self._errors: dict[str, Any] = {}
         runtime = f"onnxruntime {onnxruntime.__version__}"
-        self._header = {"machine": machine_name(), "runtime": runtime, "threads": threads, "batch": batch}
-        self._whole = {"space": self._reading.space.fingerprint, "shape": list(self.shape)}  # what a fit holds for
+        self._header = {
+            "machine": machine_name(),
+            "runtime": runtime,
+            "threads": threads,
+            "batch": batch,
+        }
+        # what a fit holds for
+        self._whole = {"space": self._reading.space.fingerprint, "shape": list(self.shape)}
         self._path = None if path is None else Path(path)
         self._load()
 
     def __call__(self, arch: Architecture) -> float:
         """Milliseconds for `batch` inputs."""
-        if self._rough and self._counts is not None and self._measuring >= self._allowed and self._met(arch) is None:
+        if (
+            self._rough
+            and self._counts is not None
+            and self._measuring >= self._allowed
+            and self._met(arch) is None
+        ):
             return self._roughly(self._counts(arch))
         total, blocks, values = self._sums(arch)
-        predicted = self._fit.scale * total + self._fit.block * blocks + self._fit.value * values + self._fit.constant
+        predicted = (
+            self._fit.scale * total
+            + self._fit.block * blocks
+            + self._fit.value * values
+            + self._fit.constant
+        )
         return max(predicted, total / 10)  # a fit must not make a network free
 
     @property
     def terms(self) -> list[Term] | None:
-        """What adds up to it, a term for each block; None where so many blocks differ that timing them all takes long."""
+        """What adds up to it, a term for each block; None where so many blocks differ that timing
+        them all takes long."""
         if not math.isinf(self._allowed):
             return None  # there is no time for all that would have to be measured
         space = self._reading.space
@@ -214,20 +248,24 @@ class LatencyTable:
         return {self.name: times * entry + self._fit.block}
 
     def errors(self) -> dict[str, Any]:
-        """What `calibrate` found on held-out networks: mape and max_error (shares of the measured time), spearman, counts."""
+        """What `calibrate` found on held-out networks: mape and max_error (shares of the measured
+        time), spearman, counts."""
         return {"entries": len(self._entries), **self._header, **self._errors}
 
     def allow(self, seconds: float) -> None:
-        """From now on measuring may take so many seconds in all; networks with new blocks are reckoned after that."""
+        """From now on measuring may take so many seconds in all; networks with new blocks are
+        reckoned after that."""
         self._allowed, self._measuring = seconds, 0.0
 
     @property
     def fit(self) -> dict[str, float]:
-        """How entries add up to a network's time: scale, ms for each block, ms a block, ms a number passed on, constant."""
+        """How entries add up to a network's time: scale, ms for each block, ms a block, ms a number
+        passed on, constant."""
         return asdict(self._fit)
 
     def calibrate(self, rng: Random, fit: int = 24, held_out: int = 20) -> dict[str, Any]:
-        """Times random whole networks, fits on the first `fit`, returns the `errors` on the `held_out` others; only once."""
+        """Times random whole networks, fits on the first `fit`, returns the `errors` on the
+        `held_out` others; only once."""
         if self._errors:
             return self.errors()
         archs = _distinct(self._reading.space.sample, rng, fit + held_out)
@@ -237,7 +275,8 @@ class LatencyTable:
         else:
             sums, measured = self._in_turn(archs)
             archs = archs[: len(measured)]
-        if len(archs) < fit + held_out:  # a small space or little time; with very few networks nothing is fitted at all
+        # a small space or little time; with very few networks nothing is fitted at all
+        if len(archs) < fit + held_out:
             fit = len(archs) // 2 if len(archs) >= 8 else 0
         if fit:
             relative = sums[:fit] / measured[:fit, None]
@@ -245,7 +284,9 @@ class LatencyTable:
         predicted, right = np.array([self(arch) for arch in archs[fit:]]), measured[fit:]
         rough: dict[str, float] = {}
         if self._counts is not None and fit:
-            self._rough = fitted([self._counts(arch) for arch in archs[:fit]], measured[:fit].tolist(), _COUNTED)
+            self._rough = fitted(
+                [self._counts(arch) for arch in archs[:fit]], measured[:fit].tolist(), _COUNTED
+            )
             reckoned = np.array([self._roughly(self._counts(arch)) for arch in archs[fit:]])
             rough = {"rough_mape": float((np.abs(reckoned - right) / right).mean())}
         misses = np.abs(predicted - right) / right
@@ -256,18 +297,31 @@ class LatencyTable:
             "max_error": float(misses.max()),
             "spearman": _rank_correlation(predicted, right),
             **rough,
-            "measured_ms": {"min": float(right.min()), "median": float(np.median(right)), "max": float(right.max())},
+            "measured_ms": {
+                "min": float(right.min()),
+                "median": float(np.median(right)),
+                "max": float(right.max()),
+            },
         }
-        self._append({"fit": asdict(self._fit), "rough": self._rough, "errors": self._errors, "of": self._whole})
+        self._append(
+            {
+                "fit": asdict(self._fit),
+                "rough": self._rough,
+                "errors": self._errors,
+                "of": self._whole,
+            }
+        )
         return self.errors()
 
     def _in_turn(self, archs: Sequence[Architecture]) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of blocks and measured times, network by network, as far as the time that measuring may take allows."""
+        """Sums of blocks and measured times, network by network, as far as the time that measuring
+        may take allows."""
         sums: list[tuple[float, int, int, int]] = []
         measured: list[float] = []
         began = self._now()
         for arch in archs:
-            if len(measured) >= _TRIED and self._now() - began > 0.8 * self._allowed:  # some for blocks that only others have
+            # some for blocks that only others have
+            if len(measured) >= _TRIED and self._now() - began > 0.8 * self._allowed:
                 break
             sums.append((*self._sums(arch), 1))
             before = self._now()
@@ -284,14 +338,19 @@ class LatencyTable:
             assert met is not None
         between = sum(math.prod(shape) for _, shape in met[:-1])
         times = self._times(arch)
-        return times * sum(self._entries[kind][0] for kind, _ in met), len(met), times * between * self.batch
+        return (
+            times * sum(self._entries[kind][0] for kind, _ in met),
+            len(met),
+            times * between * self.batch,
+        )
 
     def _times(self, arch: Architecture) -> int:
         """How often its blocks are computed for an image."""
         return math.prod(arch[name] for name in self._views)
 
     def _met(self, arch: Architecture) -> list[tuple[str, Shape]] | None:
-        """What each block of the architecture is and its output shape; None where a block was not met yet."""
+        """What each block of the architecture is and its output shape; None where a block was not
+        met yet."""
         arch = once(arch, self._views)
         met, shape = [], self.shape
         for block in blocks_in(self._chain, arch):
@@ -305,7 +364,11 @@ class LatencyTable:
     def _measure(self, arch: Architecture) -> None:
         """Times the architecture's blocks that have no entry yet, in rounds over all of them."""
         arch = once(arch, self._views)
-        plain, shape, began = extract(self.model, arch, "fresh", device="meta").eval(), self.shape, self._now()
+        plain, shape, began = (
+            extract(self.model, arch, "fresh", device="meta").eval(),
+            self.shape,
+            self._now(),
+        )
         new: list[tuple[str, dict[str, Any], bytes]] = []
         for block in blocks_in(self._chain, arch):
             module = plain.get_submodule(block.path)
@@ -317,7 +380,9 @@ class LatencyTable:
             elif _computes(module):
                 data = self._file(module, shape, arch, path=block.path)
                 output = tuple(open_session(data, 1).get_outputs()[0].shape[1:])
-                new.append((kind, {"met_at": block.path, "in": list(shape), "out": list(output)}, data))
+                new.append(
+                    (kind, {"met_at": block.path, "in": list(shape), "out": list(output)}, data)
+                )
             else:
                 self._entries[kind], output = (0.0, shape), shape
             self._tables[block.path][shape, block.key(arch)] = (kind, output)
@@ -335,7 +400,8 @@ class LatencyTable:
     def _time(self, files: Sequence[tuple[bytes, Shape]], rounds: int) -> list[float]:
         """Each file's time: the least of some rounds over all of them, each with a new session.
 
-        So neither a busy moment nor an unlucky layout of memory decides. The third round on is for those that disagree.
+        So neither a busy moment nor an unlucky layout of memory decides. The third round on is for
+        those that disagree.
         """
         times: list[list[float]] = [[] for _ in files]
         for number in range(rounds):
@@ -346,7 +412,13 @@ class LatencyTable:
         return [min(found) for found in times]
 
     def _file(
-        self, block: nn.Module, shape: Shape, arch: Architecture, *, path: str = "", deployment: Deployment | None = None
+        self,
+        block: nn.Module,
+        shape: Shape,
+        arch: Architecture,
+        *,
+        path: str = "",
+        deployment: Deployment | None = None,
     ) -> bytes:
         try:
             return write(block, shape, batch=self.batch, deployment=deployment)
@@ -357,9 +429,15 @@ class LatencyTable:
     def _time_whole(self, archs: Sequence[Architecture]) -> list[float]:
         times: list[float] = []
         for start in range(0, len(archs), 8):  # a few at a time, for the memory
-            plain = [extract(self.model, arch, "fresh", device="meta").eval() for arch in archs[start : start + 8]]
+            plain = [
+                extract(self.model, arch, "fresh", device="meta").eval()
+                for arch in archs[start : start + 8]
+            ]
             pairs = zip(plain, archs[start:], strict=False)
-            files = [self._file(network, self.shape, arch, deployment=self._shipped) for network, arch in pairs]
+            files = [
+                self._file(network, self.shape, arch, deployment=self._shipped)
+                for network, arch in pairs
+            ]
             times += self._time([(data, self.shape) for data in files], rounds=5)
         return times
 
@@ -370,9 +448,15 @@ class LatencyTable:
             return
         ours, torn = False, False
         try:
-            text = self._path.read_text(encoding="utf-8", errors="replace") if self._path.exists() else ""
+            text = (
+                self._path.read_text(encoding="utf-8", errors="replace")
+                if self._path.exists()
+                else ""
+            )
         except OSError as error:
-            raise UserError(f"cannot read the latency table {self._path}: {error.strerror}") from error
+            raise UserError(
+                f"cannot read the latency table {self._path}: {error.strerror}"
+            ) from error
         for line in text.splitlines():
             try:
                 record = _checked(json.loads(line))
@@ -382,7 +466,11 @@ class LatencyTable:
                     self._entries[record["block"]] = (float(record["ms"]), tuple(record["out"]))
                 elif ours and "fit" in record and record["of"] == self._whole:
                     self._fit, self._errors = _Fit(**record["fit"]), record["errors"]
-                    self._rough = {name: float(record["rough"][name]) for name in _COUNTED} if record["rough"] else {}
+                    self._rough = (
+                        {name: float(record["rough"][name]) for name in _COUNTED}
+                        if record["rough"]
+                        else {}
+                    )
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 torn = True  # written when the process died, or changed: measured again
         if not ours or torn or not text.endswith("\n"):
@@ -406,7 +494,9 @@ def _checked(line: dict[str, Any]) -> dict[str, Any]:
     return line
 
 
-def _distinct(draw: Callable[[Random], Architecture], rng: Random, count: int) -> list[Architecture]:
+def _distinct(
+    draw: Callable[[Random], Architecture], rng: Random, count: int
+) -> list[Architecture]:
     found: dict[Architecture, None] = {}
     for _ in range(20 * count):
         found.setdefault(draw(rng))
@@ -416,7 +506,8 @@ def _distinct(draw: Callable[[Random], Architecture], rng: Random, count: int) -
 
 
 def _quick(session: Any, feed: dict[str, np.ndarray]) -> float:
-    """Milliseconds of one call: a low quantile of 6 to 20 calls, about 6 ms of them, after two to warm up."""
+    """Milliseconds of one call: a low quantile of 6 to 20 calls, about 6 ms of them, after two to
+    warm up."""
     times: list[float] = []
     runs = 20
     while len(times) < runs + 2:
@@ -447,14 +538,23 @@ def _apart(module: nn.Module) -> bool:
 
 
 def _computes(module: nn.Module) -> bool:
-    return not isinstance(module, nn.Identity) and not (type(module) is nn.Sequential and len(module) == 0)
+    return not isinstance(module, nn.Identity) and not (
+        type(module) is nn.Sequential and len(module) == 0
+    )
 
 
 def _kind(block: nn.Module, shape: Shape) -> str:
-    """What tells one block from another for its time: input shape, classes, plain attributes, shapes of tensors; hashed."""
+    """What tells one block from another for its time: input shape, classes, plain attributes,
+    shapes of tensors; hashed."""
     words: list[Any] = [shape]
     for path, module in block.named_modules():
-        own = {k: v for k, v in vars(module).items() if not k.startswith("_") and isinstance(v, int | float | str | tuple)}
+        own = {
+            k: v
+            for k, v in vars(module).items()
+            if not k.startswith("_") and isinstance(v, int | float | str | tuple)
+        }
         tensors = [tuple(p.shape) for p in module._parameters.values() if p is not None]
-        words.append((path, type(module).__qualname__, module.extra_repr(), sorted(own.items()), tensors))
+        words.append(
+            (path, type(module).__qualname__, module.extra_repr(), sorted(own.items()), tensors)
+        )
     return hashlib.blake2b(repr(words).encode(), digest_size=8).hexdigest()

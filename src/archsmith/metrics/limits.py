@@ -9,7 +9,9 @@ from archsmith.problem import Constraint, Metric
 from archsmith.problem.budget import Limit
 
 
-def constraints_of(limits: tuple[Limit, ...], costs: Metric, latency: Metric | None) -> tuple[Constraint, ...]:
+def constraints_of(
+    limits: tuple[Limit, ...], costs: Metric, latency: Metric | None
+) -> tuple[Constraint, ...]:
     """A budget as constraints; latency by its table."""
     found = []
     for limit in limits:
@@ -23,12 +25,21 @@ def constraints_of(limits: tuple[Limit, ...], costs: Metric, latency: Metric | N
     return tuple(found)
 
 
-def counted(limits: Iterable[Limit], names: tuple[str, ...] = ("params", "macs")) -> tuple[str, ...]:
-    """What `Costs` must count beside `names` for a budget; what is slow (memory: a trace of each network) only if bounded."""
+def counted(
+    limits: Iterable[Limit], names: tuple[str, ...] = ("params", "macs")
+) -> tuple[str, ...]:
+    """What `Costs` must count beside `names` for a budget; what is slow (memory: a trace of each
+    network) only if bounded."""
     bounded = dict.fromkeys(limit.metric for limit in limits if limit.metric != "latency")
     return tuple(dict.fromkeys([*names, *bounded]))
 
 
 def as_json(limit: Limit) -> dict[str, Any]:
     """A limit for the record."""
-    return {"metric": limit.metric, "op": limit.op, "limit": limit.value, "unit": limit.unit, "text": str(limit)}
+    return {
+        "metric": limit.metric,
+        "op": limit.op,
+        "limit": limit.value,
+        "unit": limit.unit,
+        "text": str(limit),
+    }

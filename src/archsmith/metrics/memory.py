@@ -1,4 +1,5 @@
-"""Peak memory of activations: traced on a plain module; of any architecture of a model from its blocks, each traced once."""
+"""Peak memory of activations: traced on a plain module; of any architecture of a model from its
+blocks, each traced once."""
 
 from __future__ import annotations
 
@@ -20,15 +21,20 @@ from archsmith.metrics.chain import Block, Chain, chain_of
 from archsmith.space import Architecture
 
 Shape = tuple[int, ...]
-Traced = tuple[int, Shape, bool]  # peak bytes, output shape, whether the output is the input's storage
+# peak bytes, output shape, whether the output is the input's storage
+Traced = tuple[int, Shape, bool]
 TABLE_LIMIT = 500_000  # entries of one table; then it starts anew
-_ELEMENTWISE_IN_PLACE = frozenset({"relu_", "hardswish_", "hardsigmoid_", "hardtanh_", "silu_", "gelu_", "sigmoid_"})
+_ELEMENTWISE_IN_PLACE = frozenset(
+    {"relu_", "hardswish_", "hardsigmoid_", "hardtanh_", "silu_", "gelu_", "sigmoid_"}
+)
 
 
 def peak_memory(module: nn.Module, shape: Shape) -> int:
-    """Peak bytes of live activations during eager float32 inference of one input (C, H, W), the input included.
+    """Peak bytes of live activations during eager float32 inference of one input (C, H, W), the
+    input included.
 
-    What PyTorch really keeps alive, variables of its `forward` functions included; weights and work space are not counted.
+    What PyTorch really keeps alive, variables of its `forward` functions included; weights and work
+    space are not counted.
     """
     return traced_memory(on_meta(module), torch.empty(1, *shape, device="meta"))[0]
 
@@ -41,17 +47,26 @@ def on_meta(module: nn.Module) -> nn.Module:
     memo: dict[int, Any] = {}
     for tensor in tensors:
         twin = torch.empty_like(tensor, device="meta")
-        memo[id(tensor)] = nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
+        memo[id(tensor)] = (
+            nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
+        )
     return copy.deepcopy(module, memo).eval()
 
 
 def _quick(func: Any, args: tuple[Any, ...]) -> Any:
-    """What an operation gives on `meta` where that is plain to see, None elsewhere; torch takes milliseconds to find out."""
+    """What an operation gives on `meta` where that is plain to see, None elsewhere; torch takes
+    milliseconds to find out."""
     name = func.overloadpacket.__name__
     if name in _ELEMENTWISE_IN_PLACE:
         return args[0]
-    if name == "_native_batch_norm_legit_no_training" or (name == "native_batch_norm" and args[5] is False):
-        return torch.empty_like(args[0]), torch.empty(0, device="meta"), torch.empty(0, device="meta")
+    if name == "_native_batch_norm_legit_no_training" or (
+        name == "native_batch_norm" and args[5] is False
+    ):
+        return (
+            torch.empty_like(args[0]),
+            torch.empty(0, device="meta"),
+            torch.empty(0, device="meta"),
+        )
     return None
 
 
@@ -68,7 +83,10 @@ class _Allocations(TorchDispatchMode):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self._seen = {StorageWeakRef(t.untyped_storage()).cdata for t in (*module.parameters(), *module.buffers())}
+        self._seen = {
+            StorageWeakRef(t.untyped_storage()).cdata
+            for t in (*module.parameters(), *module.buffers())
+        }
         self._live: dict[int, tuple[StorageWeakRef, int]] = {}
         self.peak = 0
 
@@ -100,22 +118,25 @@ def traced_memory(module: nn.Module, image: Tensor) -> tuple[int, Tensor]:
     return allocations.peak, output
 
 
-# -- of a model's architectures -------------------------------------------------------------------------------------------
+# -- of a model's architectures ------------------------------------------------------------------
 
 
 class PeakMemory:
-    """Metric of the peak bytes of one image: blocks of the model's chain are traced once per setting and input shape."""
+    """Metric of the peak bytes of one image: blocks of the model's chain are traced once per
+    setting and input shape."""
 
     def __init__(self, model: nn.Module, shape: Shape, reading: Reading) -> None:
         self._model, self._shape, self._reading = model, (1, *shape), reading
         self._chain = chain_of(model, reading)
-        self._tables: dict[str, dict[tuple, Traced]] = defaultdict(dict)  # by a block's path: input shape, setting -> traced
+        # by a block's path: input shape, setting -> traced
+        self._tables: dict[str, dict[tuple, Traced]] = defaultdict(dict)
         self._known: dict[tuple, Traced] = {}  # by what the block is, wherever it is
 
     def __call__(self, arch: Architecture) -> int:
         """Peak bytes of one image."""
         with ExitStack() as stack:
-            part: list[Callable[[str], tuple[nn.Module, Any]]] = []  # opened when a block is met that was not traced yet
+            # opened when a block is met that was not traced yet
+            part: list[Callable[[str], tuple[nn.Module, Any]]] = []
 
             def block(at: Block, shape: Shape) -> Traced:
                 table, key = self._tables[at.path], (shape, at.key(arch))
@@ -135,7 +156,8 @@ class PeakMemory:
                 own = 4 * math.prod(shape)
                 peak, same = own + held, True
                 for member in at.present(arch):
-                    # a sequence's input stays alive in its caller; it is counted already while a member works on that storage
+                    # a sequence's input stays alive in its caller; it is counted already while a
+                    # member works on that storage
                     inner, shape, alias = peak_of(member, shape, held if same else held + own)
                     peak, same = max(peak, inner), same and alias
                 return peak, shape, same
@@ -153,8 +175,14 @@ class PeakMemory:
 
 
 def _signature(module: nn.Module) -> tuple:
-    """What tells one plain module's memory from another's: classes, what their `extra_repr` says, parameter shapes."""
+    """What tells one plain module's memory from another's: classes, what their `extra_repr` says,
+    parameter shapes."""
     return tuple(
-        (path, type(part), part.extra_repr(), *(tuple(p.shape) for p in part._parameters.values() if p is not None))
+        (
+            path,
+            type(part),
+            part.extra_repr(),
+            *(tuple(p.shape) for p in part._parameters.values() if p is not None),
+        )
         for path, part in module.named_modules()
     )

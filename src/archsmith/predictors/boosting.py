@@ -13,25 +13,43 @@ _LIBRARIES = ("scikit-learn", "lightgbm")
 
 
 class Boosting:
-    """Friedman (2001, 2002): trees of `depth` fitted one after another to what is left, each on a random half of the examples.
+    """Friedman (2001, 2002): trees of `depth` fitted one after another to what is left, each on a
+    random half of the examples.
 
-    `library`: "scikit-learn", or "lightgbm" (Ke et al. 2017) for thousands of examples. It does not know its uncertainty.
+    `library`: "scikit-learn", or "lightgbm" (Ke et al. 2017) for thousands of examples. It does not
+    know its uncertainty.
     """
 
     uncertain = False
 
     def __init__(
-        self, seed: int = 0, trees: int = 200, rate: float = 0.05, depth: int = 3, library: str = "scikit-learn"
+        self,
+        seed: int = 0,
+        trees: int = 200,
+        rate: float = 0.05,
+        depth: int = 3,
+        library: str = "scikit-learn",
     ) -> None:
         if library not in _LIBRARIES:
-            raise UserError(f"library='{library}'; give one of {', '.join(_LIBRARIES)}{did_you_mean(library, _LIBRARIES)}")
-        self.seed, self.trees, self.rate, self.depth, self.library = seed, trees, rate, depth, library
+            raise UserError(
+                f"library='{library}'; give one of "
+                f"{', '.join(_LIBRARIES)}{did_you_mean(library, _LIBRARIES)}"
+            )
+        self.seed, self.trees, self.rate, self.depth, self.library = (
+            seed,
+            trees,
+            rate,
+            depth,
+            library,
+        )
 
     def fit(self, X: Any, y: Any) -> Boosting:
         """Learns."""
         rows, values = examples(X, y)
         share = 0.5 if len(rows) > 1 else 1.0  # half of one would be none
-        self._model = (self._lightgbm(share) if self.library == "lightgbm" else self._sklearn(share)).fit(rows, values)
+        self._model = (
+            self._lightgbm(share) if self.library == "lightgbm" else self._sklearn(share)
+        ).fit(rows, values)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -42,7 +60,11 @@ class Boosting:
         from sklearn.ensemble import GradientBoostingRegressor
 
         return GradientBoostingRegressor(
-            n_estimators=self.trees, learning_rate=self.rate, max_depth=self.depth, subsample=share, random_state=self.seed
+            n_estimators=self.trees,
+            learning_rate=self.rate,
+            max_depth=self.depth,
+            subsample=share,
+            random_state=self.seed,
         )
 
     def _lightgbm(self, share: float) -> Any:
@@ -50,7 +72,8 @@ class Boosting:
             from lightgbm import LGBMRegressor
         except ImportError as error:
             raise UserError(
-                "library='lightgbm' needs LightGBM, which is not installed; run `pip install \"archsmith[boosting]\"`, "
+                "library='lightgbm' needs LightGBM, which is not installed; run `pip install "
+                '"archsmith[boosting]"`, '
                 "or take library='scikit-learn'"
             ) from error
         return LGBMRegressor(

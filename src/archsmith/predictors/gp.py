@@ -11,10 +11,11 @@ from archsmith.predictors.encoding import examples
 
 
 class GaussianProcess:
-    """Matern 5/2 plus noise (Rasmussen and Williams 2006, chapter 2), its three settings by marginal likelihood.
+    """Matern 5/2 plus noise (Rasmussen and Williams 2006, chapter 2), its three settings by
+    marginal likelihood.
 
-    On one-hot rows the distance is the square root of twice the number of decisions that differ. Time grows with the cube of
-    the number of examples: for up to a few thousand.
+    On one-hot rows the distance is the square root of twice the number of decisions that differ.
+    Time grows with the cube of the number of examples: for up to a few thousand.
     """
 
     uncertain = True
@@ -29,7 +30,9 @@ class GaussianProcess:
         from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
         rows, values = examples(X, y)
-        signal = ConstantKernel(1.0, (0.01, 100.0)) * Matern(np.sqrt(max(1, rows.shape[1])), (0.3, 100.0), nu=2.5)
+        signal = ConstantKernel(1.0, (0.01, 100.0)) * Matern(
+            np.sqrt(max(1, rows.shape[1])), (0.3, 100.0), nu=2.5
+        )
         kernel = signal + WhiteKernel(self.noise, (1e-6, 1.0))
         self._model = GaussianProcessRegressor(kernel, normalize_y=True, random_state=self.seed)
         with warnings.catch_warnings():  # a setting at its bound is an answer too
@@ -38,5 +41,6 @@ class GaussianProcess:
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """The mean; with `return_std` also the standard deviation of a new measurement, noise included."""
+        """The mean; with `return_std` also the standard deviation of a new measurement, noise
+        included."""
         return self._model.predict(np.asarray(X, dtype=float), return_std=return_std)

@@ -11,18 +11,31 @@ from archsmith.predictors.encoding import examples
 
 
 class MlpEnsemble:
-    """Lakshminarayanan et al. (2017), as BANANAS (White et al. 2021) uses it: networks that differ in their initial weights.
+    """Lakshminarayanan et al. (2017), as BANANAS (White et al. 2021) uses it: networks that differ
+    in their initial weights.
 
-    The spread over `members` is the uncertainty. Rectified units in `layers`, values standardized, squared error with weight
-    decay, by L-BFGS, which on hundreds of examples is done sooner than stochastic steps.
+    The spread over `members` is the uncertainty. Rectified units in `layers`, values standardized,
+    squared error with weight decay, by L-BFGS, which on hundreds of examples is done sooner than
+    stochastic steps.
     """
 
     uncertain = True
 
     def __init__(
-        self, seed: int = 0, members: int = 5, layers: tuple[int, ...] = (32, 32), decay: float = 0.01, iterations: int = 200
+        self,
+        seed: int = 0,
+        members: int = 5,
+        layers: tuple[int, ...] = (32, 32),
+        decay: float = 0.01,
+        iterations: int = 200,
     ) -> None:
-        self.seed, self.members, self.layers, self.decay, self.iterations = seed, members, tuple(layers), decay, iterations
+        self.seed, self.members, self.layers, self.decay, self.iterations = (
+            seed,
+            members,
+            tuple(layers),
+            decay,
+            iterations,
+        )
 
     def fit(self, X: Any, y: Any) -> MlpEnsemble:
         """Learns."""

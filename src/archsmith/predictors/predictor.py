@@ -11,7 +11,8 @@ from archsmith.errors import UserError, did_you_mean
 
 
 class Predictor(Protocol):
-    """scikit-learn's contract. One that knows its uncertainty says `uncertain = True` and takes `return_std=True`."""
+    """scikit-learn's contract. One that knows its uncertainty says `uncertain = True` and takes
+    `return_std=True`."""
 
     def fit(self, X: Any, y: Any) -> Any:
         """Learns from rows (n, features) and values (n,)."""
@@ -24,9 +25,15 @@ class Predictor(Protocol):
 
 # name -> (where its class is, what it is); a class takes a seed and then its settings
 PREDICTORS: dict[str, tuple[str, str]] = {
-    "gp": ("gp:GaussianProcess", "Gaussian process, Matern 5/2 on the number of decisions that differ"),
+    "gp": (
+        "gp:GaussianProcess",
+        "Gaussian process, Matern 5/2 on the number of decisions that differ",
+    ),
     "forest": ("forest:Forest", "random forest, spread over its trees"),
-    "boosting": ("boosting:Boosting", "gradient-boosted trees, scikit-learn's or LightGBM's; no uncertainty"),
+    "boosting": (
+        "boosting:Boosting",
+        "gradient-boosted trees, scikit-learn's or LightGBM's; no uncertainty",
+    ),
     "mlp": ("mlp:MlpEnsemble", "ensemble of small neural networks, spread over its members"),
 }
 
@@ -34,9 +41,14 @@ PREDICTORS: dict[str, tuple[str, str]] = {
 def predictor(name: str, seed: int = 0, **settings: Any) -> Predictor:
     """A new predictor of the table."""
     if name not in PREDICTORS:
-        raise UserError(f"no predictor '{name}'; there are {', '.join(PREDICTORS)}{did_you_mean(name, PREDICTORS)}")
+        raise UserError(
+            f"no predictor '{name}'; there are "
+            f"{', '.join(PREDICTORS)}{did_you_mean(name, PREDICTORS)}"
+        )
     module, _, attribute = PREDICTORS[name][0].partition(":")
-    made: Predictor = getattr(importlib.import_module(f"archsmith.predictors.{module}"), attribute)(seed, **settings)
+    made: Predictor = getattr(importlib.import_module(f"archsmith.predictors.{module}"), attribute)(
+        seed, **settings
+    )
     return made
 
 

@@ -1,5 +1,6 @@
-"""How well a score ranks architectures: Kendall, Spearman, precision and regret of the top, nDCG. Larger scores and truths
-are better throughout; ties in the score count as if they were broken by a fair draw.
+"""How well a score ranks architectures: Kendall, Spearman, precision and regret of the top, nDCG.
+Larger scores and truths are better throughout; ties in the score count as if they were broken by a
+fair draw.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ Values = Sequence[float] | np.ndarray
 
 
 def kendall(score: Values, truth: Values) -> float:
-    """Kendall's tau-b (1945): (concordant - discordant) / sqrt(pairs not tied in score * pairs not tied in truth).
+    """Kendall's tau-b (1945): (concordant - discordant) / sqrt(pairs not tied in score * pairs not
+    tied in truth).
 
     nan where one side is constant.
     """
@@ -29,7 +31,8 @@ def kendall(score: Values, truth: Values) -> float:
 
 
 def spearman(score: Values, truth: Values) -> float:
-    """Spearman's rho: Pearson's correlation of the ranks, tied values at their mean rank. nan where one side is constant."""
+    """Spearman's rho: Pearson's correlation of the ranks, tied values at their mean rank. nan where
+    one side is constant."""
     a, b = _pair(score, truth)
     if _constant(a) or _constant(b):
         return math.nan
@@ -40,18 +43,22 @@ def spearman(score: Values, truth: Values) -> float:
 
 def ranks(values: Values) -> np.ndarray:
     """1 for the smallest; the mean of their ranks for equal ones."""
-    _, inverse, counts = np.unique(np.asarray(values, dtype=float), return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(
+        np.asarray(values, dtype=float), return_inverse=True, return_counts=True
+    )
     return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 
 
 def precision_at(score: Values, truth: Values, k: int) -> float:
-    """The share of the `k` truly best among the `k` of the highest score; expected, where ties are cut."""
+    """The share of the `k` truly best among the `k` of the highest score; expected, where ties are
+    cut."""
     a, b = _pair(score, truth)
     return float(_membership(a, k) @ _membership(b, k) / k)
 
 
 def top_regret(score: Values, truth: Values, k: int = 1) -> float:
-    """The best truth there is minus the best among the `k` of the highest score; expected, where ties are cut.
+    """The best truth there is minus the best among the `k` of the highest score; expected, where
+    ties are cut.
 
     In the unit of the truth: with k = 1 what is lost by taking the first pick.
     """
@@ -72,11 +79,13 @@ def top_regret(score: Values, truth: Values, k: int = 1) -> float:
 
 
 def ndcg(score: Values, truth: Values, k: int | None = None) -> float:
-    """Normalized discounted cumulative gain as VKDNW (Tybl and Neumann, CVPR 2025) defines it, over the first `k` (None: all).
+    """Normalized discounted cumulative gain as VKDNW (Tybl and Neumann, CVPR 2025) defines it, over
+    the first `k` (None: all).
 
-    sum over j of (2^truth_j - 1) / log2(1 + j), j = 1 for the highest score, divided by the same in the order of the truth. The
-    unit matters: in percent, what is ten points below the best counts a thousandth of it. Equal scores share the mean of their
-    discounts (McSherry and Najork 2008). nan where no truth is above 0.
+    sum over j of (2^truth_j - 1) / log2(1 + j), j = 1 for the highest score, divided by the same in
+    the order of the truth. The unit matters: in percent, what is ten points below the best counts a
+    thousandth of it. Equal scores share the mean of their discounts (McSherry and Najork 2008). nan
+    where no truth is above 0.
     """
     a, b = _pair(score, truth)
     if b.min() < 0:
@@ -97,7 +106,8 @@ def ndcg(score: Values, truth: Values, k: int | None = None) -> float:
 
 
 def _membership(values: np.ndarray, k: int) -> np.ndarray:
-    """The probability of each to be among the `k` highest, when ties at the cut are broken by a fair draw."""
+    """The probability of each to be among the `k` highest, when ties at the cut are broken by a
+    fair draw."""
     _check_k(k, len(values))
     cut = np.sort(values)[-k]
     above, tied = values > cut, values == cut
@@ -117,8 +127,11 @@ def _pair(score: Any, truth: Any) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(score, dtype=float), np.asarray(truth, dtype=float)
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise UserError(
-            f"scores of shape {a.shape} and truths of shape {b.shape}; give one of each, in two lists of equal length"
+            f"scores of shape {a.shape} and truths of shape {b.shape}; give one of each, in two "
+            f"lists of equal length"
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise UserError("a score or a truth is not finite; leave failed ones out, or give them the lowest score")
+        raise UserError(
+            "a score or a truth is not finite; leave failed ones out, or give them the lowest score"
+        )
     return a, b

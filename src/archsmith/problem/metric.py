@@ -1,4 +1,5 @@
-"""What a metric is, and what may be asked of one: to be small, to be large, to be kept within limits."""
+"""What a metric is, and what may be asked of one: to be small, to be large, to be kept within
+limits."""
 
 from __future__ import annotations
 
@@ -9,21 +10,26 @@ from dataclasses import dataclass
 from archsmith.errors import UserError, did_you_mean
 from archsmith.space import Architecture
 
-# A metric is any callable `arch -> float` or `arch -> {part: float}`. Optional attributes, read where present:
+# A metric is any callable `arch -> float` or `arch -> {part: float}`. Optional attributes, read
+# where present:
 #   name: str            what it is called where nothing else is said
 #   batch(archs)         the values of many at once, in order
-#   cost: {entry: x}     what one evaluation adds to the ledger besides seconds (images, macs, proxy_passes, ...), or a
-#                        function (arch, fidelity) that gives this; fidelity is None where none was asked for
+#   cost: {entry: x}     what one evaluation adds to the ledger besides seconds (images, macs,
+#                        proxy_passes, ...), or a function (arch, fidelity) that gives this;
+#                        fidelity is None where none was asked for
 #   fidelities: tuple    those it can be measured at, ascending, the full one last; then
 #   at(arch, fidelity)   measures at one of them, and the plain call at the full one
-#   terms: sequence      of Term that add up to it, or None; what is such a sum can be bounded exactly (searchers.generation)
-#   cheap: bool          False where a value costs so much that samplers must not ask for it freely (default True)
+#   terms: sequence      of Term that add up to it, or None; what is such a sum can be bounded
+#                        exactly (searchers.generation)
+#   cheap: bool          False where a value costs so much that samplers must not ask for it freely
+#                        (default True)
 Metric = Callable[[Architecture], "float | Mapping[str, float]"]
 
 
 @dataclass(frozen=True)
 class Term:
-    """One part of an additive metric: `value(arch)` gives {part: number} and reads only the decisions `names`."""
+    """One part of an additive metric: `value(arch)` gives {part: number} and reads only the
+    decisions `names`."""
 
     names: tuple[str, ...]
     value: Callable[[Architecture], Mapping[str, float]]
@@ -39,9 +45,11 @@ class Objective:
 
 
 def excess(value: float, low: float, high: float) -> float:
-    """How far outside [low, high] the value lies, relative to the limit it breaks (absolute for a limit of 0); 0 inside.
+    """How far outside [low, high] the value lies, relative to the limit it breaks (absolute for a
+    limit of 0); 0 inside.
 
-    The one rule of violation: by it networks are drawn, ranked, shipped and reported. A value that is not finite keeps nothing.
+    The one rule of violation: by it networks are drawn, ranked, shipped and reported. A value that
+    is not finite keeps nothing.
     """
     if not math.isfinite(value):
         return math.inf
@@ -64,7 +72,8 @@ class Constraint:
     def __post_init__(self) -> None:
         if math.isnan(self.low) or math.isnan(self.high) or self.low > self.high:
             raise UserError(
-                f"no value of '{self.name}' lies between {self.low} and {self.high}; give a low end below the high one"
+                f"no value of '{self.name}' lies between {self.low} and {self.high}; give a low "
+                f"end below the high one"
             )
 
     @property
@@ -73,7 +82,8 @@ class Constraint:
         return bool(getattr(self.metric, "cheap", True))
 
     def excess(self, value: float) -> float:
-        """How far outside the value lies, relative to the limit it breaks (absolute for a limit of 0); 0 inside."""
+        """How far outside the value lies, relative to the limit it breaks (absolute for a limit of
+        0); 0 inside."""
         return excess(value, self.low, self.high)
 
     def __str__(self) -> str:
@@ -85,7 +95,8 @@ class Constraint:
 
 
 def figure(value: float) -> str:
-    """A number for a message: whole and large ones as integers, others with six significant digits."""
+    """A number for a message: whole and large ones as integers, others with six significant
+    digits."""
     if not math.isfinite(value) or abs(value) >= 1e15:
         return f"{value:.6g}"
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1e5 else f"{value:.6g}"
@@ -93,14 +104,19 @@ def figure(value: float) -> str:
 
 def name_of(metric: Metric, name: str | None = None) -> str:
     """The given name, else the metric's own, else that of its function or class."""
-    return name or getattr(metric, "name", None) or getattr(metric, "__name__", None) or type(metric).__name__.lower()
+    return (
+        name
+        or getattr(metric, "name", None)
+        or getattr(metric, "__name__", None)
+        or type(metric).__name__.lower()
+    )
 
 
 def minimize(metric: Metric, name: str | None = None) -> Objective:
     """An objective: the smaller the value of `metric` the better.
 
-    `metric`: architecture -> float, or -> {part: float}, of which `name` picks one; without parts `name` is what the value is
-    called, default: the metric's own name.
+    `metric`: architecture -> float, or -> {part: float}, of which `name` picks one; without parts
+    `name` is what the value is called, default: the metric's own name.
 
     >>> archsmith.minimize(lambda arch: arch["width"] ** 2, name="params").name
     'params'
@@ -111,8 +127,8 @@ def minimize(metric: Metric, name: str | None = None) -> Objective:
 def maximize(metric: Metric, name: str | None = None) -> Objective:
     """An objective: the larger the value of `metric` the better.
 
-    `metric`: architecture -> float, or -> {part: float}, of which `name` picks one; without parts `name` is what the value is
-    called, default: the metric's own name.
+    `metric`: architecture -> float, or -> {part: float}, of which `name` picks one; without parts
+    `name` is what the value is called, default: the metric's own name.
 
     >>> archsmith.maximize(lambda arch: {"score": arch["width"], "depth": 3}, name="score").sign
     -1
@@ -123,8 +139,9 @@ def maximize(metric: Metric, name: str | None = None) -> Objective:
 def at_most(metric: Metric, limit: float, name: str | None = None) -> Constraint:
     """A constraint: the value of `metric` is at most `limit`, in the metric's own unit.
 
-    `metric`: architecture -> float, or -> {part: float}, of which `name` picks one. Hard: candidates that break it are not
-    asked for an objective, and what they exceed it by, relative to the limit, is their violation.
+    `metric`: architecture -> float, or -> {part: float}, of which `name` picks one. Hard:
+    candidates that break it are not asked for an objective, and what they exceed it by, relative to
+    the limit, is their violation.
 
     >>> print(archsmith.at_most(lambda arch: {"params": arch["width"] ** 2}, 3e6, name="params"))
     params<=3,000,000
@@ -133,7 +150,8 @@ def at_most(metric: Metric, limit: float, name: str | None = None) -> Constraint
 
 
 def at_least(metric: Metric, limit: float, name: str | None = None) -> Constraint:
-    """A constraint: the value of `metric` is at least `limit`. `metric` and `name`: as of `at_most`.
+    """A constraint: the value of `metric` is at least `limit`. `metric` and `name`: as of
+    `at_most`.
 
     >>> print(archsmith.at_least(lambda arch: arch["width"], 16, name="width"))
     width>=16
@@ -142,7 +160,8 @@ def at_least(metric: Metric, limit: float, name: str | None = None) -> Constrain
 
 
 def between(metric: Metric, low: float, high: float, name: str | None = None) -> Constraint:
-    """A constraint: the value of `metric` is from `low` to `high`, both included. `metric` and `name`: as of `at_most`.
+    """A constraint: the value of `metric` is from `low` to `high`, both included. `metric` and
+    `name`: as of `at_most`.
 
     Raises UserError where `low` is above `high`.
 
@@ -162,9 +181,13 @@ def distinct(parts: Iterable[Objective | Constraint]) -> list[Metric]:
 
 
 def read(answer: float | Mapping[str, float], name: str, metric: Metric) -> float:
-    """The value called `name` in what a metric answered; UserError where it has no such part, else float's own errors."""
+    """The value called `name` in what a metric answered; UserError where it has no such part, else
+    float's own errors."""
     if not isinstance(answer, Mapping):
         return float(answer)
     if name not in answer:
-        raise UserError(f"{name_of(metric)} gives {', '.join(answer)}, but no '{name}'{did_you_mean(name, answer)}")
+        raise UserError(
+            f"{name_of(metric)} gives {', '.join(answer)}, but no "
+            f"'{name}'{did_you_mean(name, answer)}"
+        )
     return float(answer[name])

@@ -1,4 +1,5 @@
-"""Dominance, fronts, crowding and hypervolume of points whose every coordinate is the better the smaller."""
+"""Dominance, fronts, crowding and hypervolume of points whose every coordinate is the better the
+smaller."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ Points = Sequence[Sequence[float]]
 
 def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
     """Whether `a` is nowhere worse than `b` and somewhere better."""
-    return all(x <= y for x, y in zip(a, b, strict=True)) and any(x < y for x, y in zip(a, b, strict=True))
+    return all(x <= y for x, y in zip(a, b, strict=True)) and any(
+        x < y for x, y in zip(a, b, strict=True)
+    )
 
 
 def front(points: Points) -> list[int]:
@@ -29,7 +32,8 @@ def _front(array: np.ndarray) -> list[int]:
     if array.shape[1] == 2:
         return _front_2d(array)
     alive = np.ones(len(array), dtype=bool)
-    for i in np.lexsort(array.T[::-1]):  # a point can only be dominated by one that comes before it in this order
+    # a point can only be dominated by one that comes before it in this order
+    for i in np.lexsort(array.T[::-1]):
         if alive[i]:
             alive &= ~((array >= array[i]).all(axis=1) & (array > array[i]).any(axis=1))
     return np.flatnonzero(alive).tolist()
@@ -46,7 +50,8 @@ def _front_2d(array: np.ndarray) -> list[int]:
 
 
 def fronts(points: Points) -> list[list[int]]:
-    """All indices, sorted into fronts: the non-dominated, those non-dominated without them, and so on (Deb et al. 2002)."""
+    """All indices, sorted into fronts: the non-dominated, those non-dominated without them, and so
+    on (Deb et al. 2002)."""
     array, left = _array(points), np.arange(len(points))
     result = []
     while len(left):
@@ -57,7 +62,8 @@ def fronts(points: Points) -> list[list[int]]:
 
 
 def crowding(points: Points) -> list[float]:
-    """The crowding distance of each point of one front (Deb et al. 2002, section III-B); inf at the ends of each objective."""
+    """The crowding distance of each point of one front (Deb et al. 2002, section III-B); inf at the
+    ends of each objective."""
     array = _array(points)
     distance = np.zeros(len(array))
     for column in array.T:
@@ -70,11 +76,14 @@ def crowding(points: Points) -> list[float]:
 
 
 def hypervolume(points: Points, reference: Sequence[float]) -> float:
-    """The volume that the points dominate below `reference`; points that are not below it in every coordinate add nothing."""
+    """The volume that the points dominate below `reference`; points that are not below it in every
+    coordinate add nothing."""
     limit = np.asarray(reference, dtype=float)
     array = _array(points)
     if len(array) and array.shape[1] != len(limit):
-        raise UserError(f"a reference point of {len(limit)} coordinates for points of {array.shape[1]}")
+        raise UserError(
+            f"a reference point of {len(limit)} coordinates for points of {array.shape[1]}"
+        )
     array = array[(array < limit).all(axis=1)] if len(array) else array
     if not len(array):
         return 0.0

@@ -18,15 +18,18 @@ from archsmith.space import SearchSpace
 class Problem:
     """A search, stated: a space, what to make small or large in it, and what to keep within limits.
 
-    `space`: a SearchSpace. `objectives`: made by `minimize` and `maximize`, one or several. `constraints`: made by `at_most`,
-    `at_least` and `between`. Those that hold the same metric object share one call of it per architecture. Constraints come
-    first: an infeasible candidate never pays for an objective. Raises UserError where two metrics are called the same.
+    `space`: a SearchSpace. `objectives`: made by `minimize` and `maximize`, one or several.
+    `constraints`: made by `at_most`, `at_least` and `between`. Those that hold the same metric
+    object share one call of it per architecture. Constraints come first: an infeasible candidate
+    never pays for an objective. Raises UserError where two metrics are called the same.
 
     >>> space = archsmith.SearchSpace({"width": (16, 24, 32), "depth": (1, 2, 3)})
     >>> def costs(arch):
     ...     return {"params": arch["depth"] * arch["width"] ** 2, "reach": arch["depth"]}
     >>> problem = archsmith.Problem(
-    ...     space, [archsmith.maximize(costs, name="reach")], [archsmith.at_most(costs, 1500, name="params")]
+    ...     space,
+    ...     [archsmith.maximize(costs, name="reach")],
+    ...     [archsmith.at_most(costs, 1500, name="params")],
     ... )
     >>> problem.violation({"params": 3000}), problem.losses({"reach": 3})
     (1.0, (-3,))
@@ -37,30 +40,46 @@ class Problem:
     constraints: Sequence[Constraint] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "objectives", _checked(self.objectives, Objective, "minimize(metric) or maximize(metric)"))
-        object.__setattr__(self, "constraints", _checked(self.constraints, Constraint, "at_most, at_least or between"))
+        object.__setattr__(
+            self,
+            "objectives",
+            _checked(self.objectives, Objective, "minimize(metric) or maximize(metric)"),
+        )
+        object.__setattr__(
+            self,
+            "constraints",
+            _checked(self.constraints, Constraint, "at_most, at_least or between"),
+        )
         parts: list[Objective | Constraint] = [*self.objectives, *self.constraints]
         owner: dict[str, Metric] = {}
         for part in parts:
             if owner.setdefault(part.name, part.metric) != part.metric:
-                raise UserError(f"two metrics are called '{part.name}'; give one of them another name=")
+                raise UserError(
+                    f"two metrics are called '{part.name}'; give one of them another name="
+                )
 
     @property
     def fidelities(self) -> tuple[float, ...]:
-        """Those of the first objective's metric, ascending, the full one last; () where it has none."""
-        return tuple(getattr(self.objectives[0].metric, "fidelities", ())) if self.objectives else ()
+        """Those of the first objective's metric, ascending, the full one last; () where it has
+        none."""
+        return (
+            tuple(getattr(self.objectives[0].metric, "fidelities", ())) if self.objectives else ()
+        )
 
     @property
     def cheap(self) -> tuple[Constraint, ...]:
-        """The constraints that samplers may ask about freely, so that they propose nothing that breaks them."""
+        """The constraints that samplers may ask about freely, so that they propose nothing that
+        breaks them."""
         return tuple(constraint for constraint in self.constraints if constraint.cheap)
 
     def violation(self, metrics: Mapping[str, float]) -> float:
-        """The sum of relative excesses over the limits, 0 where all are kept. A value that is missing is an error."""
+        """The sum of relative excesses over the limits, 0 where all are kept. A value that is
+        missing is an error."""
         for constraint in self.constraints:
             if constraint.name not in metrics:
                 raise UserError(
-                    f"no value of '{constraint.name}' to hold against its limit{did_you_mean(constraint.name, metrics)}"
+                    f"no value of '{constraint.name}' to hold against its "
+                    f"limit{did_you_mean(constraint.name, metrics)}"
                 )
         return sum((c.excess(metrics[c.name]) for c in self.constraints), 0.0)
 
@@ -71,7 +90,8 @@ class Problem:
     def evaluate(self, candidates: Sequence[Candidate], stage: str = "") -> list[Trial]:
         """Measures each: constraints first, and only what meets them pays for the objectives.
 
-        A metric that raises or gives a value that is not finite makes a failed trial with the reason.
+        A metric that raises or gives a value that is not finite makes a failed trial with the
+        reason.
         """
         drafts = [_Draft(candidate) for candidate in candidates]
         _measure(self.constraints, drafts)
@@ -132,7 +152,8 @@ class _Draft:
 
 
 def _measure(parts: Sequence[Objective | Constraint], drafts: Sequence[_Draft]) -> None:
-    """Fills in the values that the objectives or constraints read; each metric is asked once per draft."""
+    """Fills in the values that the objectives or constraints read; each metric is asked once per
+    draft."""
     for metric in distinct(parts):
         waiting = [d for d in drafts if d.reason is None and d.answer(metric) is None]
         for draft, answer in zip(waiting, _ask(metric, waiting), strict=True):
@@ -141,7 +162,9 @@ def _measure(parts: Sequence[Objective | Constraint], drafts: Sequence[_Draft]) 
                 continue
             draft.answers.append((metric, answer))
             cost = getattr(metric, "cost", {})
-            charged = cost(draft.candidate.arch, draft.candidate.fidelity) if callable(cost) else cost
+            charged = (
+                cost(draft.candidate.arch, draft.candidate.fidelity) if callable(cost) else cost
+            )
             for entry, amount in charged.items():
                 draft.cost[entry] = draft.cost.get(entry, 0.0) + amount
         for draft in (d for d in drafts if d.reason is None):
@@ -173,7 +196,10 @@ def _ask(metric: Metric, drafts: Sequence[_Draft]) -> list[Any]:
         try:
             answers = list(metric.batch(archs))
             if len(answers) != len(archs):
-                raise EvaluationFailed(f"{name_of(metric)}.batch gave {len(answers)} values for {len(archs)} architectures")
+                raise EvaluationFailed(
+                    f"{name_of(metric)}.batch gave {len(answers)} values for "
+                    f"{len(archs)} architectures"
+                )
         except Exception:  # one by one below, to find out whose fault it is
             pass
         else:
@@ -185,7 +211,8 @@ def _ask(metric: Metric, drafts: Sequence[_Draft]) -> list[Any]:
         begun = time.perf_counter()
         try:
             answers.append(_answer(metric, draft.candidate))
-        except Exception as error:  # what a metric raises is a fact about the architecture; Ctrl-C is no Exception
+        # what a metric raises is a fact about the architecture; Ctrl-C is no Exception
+        except Exception as error:
             answers.append(error)
         draft.cost["seconds"] += time.perf_counter() - begun
     return answers
@@ -201,4 +228,8 @@ def _answer(metric: Metric, candidate: Candidate) -> float | Mapping[str, float]
 def reason_of(error: BaseException) -> str:
     """An exception as the reason of a failed trial: one line, at most 500 characters."""
     text = " ".join(str(error).split())
-    return (text if isinstance(error, EvaluationFailed) and text else f"{type(error).__name__}: {text}".rstrip(": "))[:500]
+    return (
+        text
+        if isinstance(error, EvaluationFailed) and text
+        else f"{type(error).__name__}: {text}".rstrip(": ")
+    )[:500]

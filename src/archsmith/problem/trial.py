@@ -11,7 +11,8 @@ from archsmith.space import Architecture
 
 @dataclass(frozen=True)
 class Candidate:
-    """An architecture to be measured, at a fidelity where the measurement knows several; `origin` says where it came from."""
+    """An architecture to be measured, at a fidelity where the measurement knows several; `origin`
+    says where it came from."""
 
     arch: Architecture
     fidelity: float | None = None
@@ -20,9 +21,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """A measured candidate. `losses` (the smaller the better, one per objective) are () where it was infeasible or failed.
+    """A measured candidate. `losses` (the smaller the better, one per objective) are () where it
+    was infeasible or failed.
 
-    `cost`: ledger entries (seconds, evaluations, images, macs, proxy_passes, ...). `measured`: False for predicted values.
+    `cost`: ledger entries (seconds, evaluations, images, macs, proxy_passes, ...). `measured`:
+    False for predicted values.
     """
 
     candidate: Candidate
@@ -51,7 +54,8 @@ class Trial:
 
 
 def rank(trial: Trial) -> tuple[bool, float, float]:
-    """A key to sort by, best first: failed last, then the smaller violation, then the smaller first loss."""
+    """A key to sort by, best first: failed last, then the smaller violation, then the smaller first
+    loss."""
     return trial.failed, trial.violation, trial.losses[0] if trial.losses else math.inf
 
 

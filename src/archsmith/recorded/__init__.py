@@ -1,4 +1,5 @@
-"""Recorded results of whole search spaces: a table of names, and `load`, which makes one a space with look-up metrics."""
+"""Recorded results of whole search spaces: a table of names, and `load`, which makes one a space
+with look-up metrics."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ _TRANSNAS = {
     "autoencoder": "autoencoding, SSIM",
     "normal": "surface normals, SSIM",
 }
-BENCHMARKS: dict[str, tuple[str, str]] = {  # name -> (module:attribute, what it is); the part after the colon is the variant
+# name -> (module:attribute, what it is); the part after the colon is the variant
+BENCHMARKS: dict[str, tuple[str, str]] = {
     "toy": (f"{_HERE}.toy:load", "729 invented cells by a formula: needs no data, means nothing"),
     "nasbench201:cifar10": (
         f"{_HERE}.nasbench201:load",
@@ -36,34 +38,60 @@ BENCHMARKS: dict[str, tuple[str, str]] = {  # name -> (module:attribute, what it
         f"{_HERE}.nasbench101:load_1shot1",
         "2,127 NAS-Bench-101 cells, 108 epochs x 3 (Zela et al., ICLR 2020)",
     ),
-    "nasbench1shot1:2": (f"{_HERE}.nasbench101:load_1shot1", "3,258 NAS-Bench-101 cells, 108 epochs x 3"),
+    "nasbench1shot1:2": (
+        f"{_HERE}.nasbench101:load_1shot1",
+        "3,258 NAS-Bench-101 cells, 108 epochs x 3",
+    ),
     "ecnas": (
         f"{_HERE}.nasbench101:load_ecnas",
         "91 cells measured at 4, 12, 36, 108 epochs x 3, seconds and energy (Bakhtiarifard et al.)",
     ),
-    "ecnas:5": (f"{_HERE}.nasbench101:load_ecnas", "2,532 cells of up to five nodes, 4 epochs only, seconds and energy"),
-    **{f"transnas:{t}": (f"{_HERE}.transnas:load", f"4,096 cells, {w} (Duan et al., CVPR 2021)") for t, w in _TRANSNAS.items()},
-    "darts:surrogate": (f"{_HERE}.darts:load", "1,218 DARTS cells with NAS-Bench-301's predicted accuracy: not trained"),
-    "ofa": (f"{_HERE}.ofa:load", "Once-For-All at 224 pixels: 2.2e19 networks, predicted accuracy, recorded latencies"),
-    **{f"ofa:{r}": (f"{_HERE}.ofa:load", f"Once-For-All at {r} pixels") for r in (208, 192, 176, 160, 144, 128)},
+    "ecnas:5": (
+        f"{_HERE}.nasbench101:load_ecnas",
+        "2,532 cells of up to five nodes, 4 epochs only, seconds and energy",
+    ),
+    **{
+        f"transnas:{t}": (f"{_HERE}.transnas:load", f"4,096 cells, {w} (Duan et al., CVPR 2021)")
+        for t, w in _TRANSNAS.items()
+    },
+    "darts:surrogate": (
+        f"{_HERE}.darts:load",
+        "1,218 DARTS cells with NAS-Bench-301's predicted accuracy: not trained",
+    ),
+    "ofa": (
+        f"{_HERE}.ofa:load",
+        "Once-For-All at 224 pixels: 2.2e19 networks, predicted accuracy, recorded latencies",
+    ),
+    **{
+        f"ofa:{r}": (f"{_HERE}.ofa:load", f"Once-For-All at {r} pixels")
+        for r in (208, 192, 176, 160, 144, 128)
+    },
 }
 
 
 def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
-    """The benchmark `name` of BENCHMARKS, of a plug-in, or of a user's own file ("my.py:table"; see `tabulated`).
+    """The benchmark `name` of BENCHMARKS, of a plug-in, or of a user's own file ("my.py:table"; see
+    `tabulated`).
 
-    `data`: its converted file, or a folder with converted files or the CSV tables; default: the folder that the environment
-    variable ARCHSMITH_DATA names. Raises UserError for an unknown name, for missing results (with how to convert them) and
-    for a damaged file.
+    `data`: its converted file, or a folder with converted files or the CSV tables; default: the
+    folder that the environment variable ARCHSMITH_DATA names. Raises UserError for an unknown name,
+    for missing results (with how to convert them) and for a damaged file.
     """
     from archsmith.recorded.benchmark import Recorded
 
     found = load_named("benchmark", name, BENCHMARKS)
     if name not in BENCHMARKS:  # a plug-in's, or of the user's own file: it, or what makes it
         with answered(f"benchmark '{name}': making it failed"):
-            found = found if isinstance(found, Recorded) else found(**_taken(found, {"name": name, "data": data}))
+            found = (
+                found
+                if isinstance(found, Recorded)
+                else found(**_taken(found, {"name": name, "data": data}))
+            )
         if not isinstance(found, Recorded):
-            raise UserError(f"benchmark '{name}' gives a {type(found).__name__}; it must be, or return, what `tabulated` makes")
+            raise UserError(
+                f"benchmark '{name}' gives a {type(found).__name__}; it must be, or "
+                f"return, what `tabulated` makes"
+            )
         return found
     recorded: Recorded = found(name, data)
     return recorded

@@ -1,4 +1,5 @@
-"""DARTS cells with the accuracy that the surrogate of NAS-Bench-301 predicts: nothing here was trained."""
+"""DARTS cells with the accuracy that the surrogate of NAS-Bench-301 predicts: nothing here was
+trained."""
 
 from __future__ import annotations
 
@@ -17,10 +18,13 @@ from archsmith.spaces.catalog.darts import DARTS, darts_arch, darts_arch_of, dar
 
 
 def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
-    """`darts:surrogate`: a sample of the space, so for ranking, not for searching; cells listed twice are averaged."""
+    """`darts:surrogate`: a sample of the space, so for ranking, not for searching; cells listed
+    twice are averaged."""
     columns = read(KINDS["darts"], data)
     archs = [_arch(columns, row) for row in range(len(columns["normal"]))]
-    first, place = np.unique([darts_text(arch) for arch in archs], return_index=True, return_inverse=True)[1:]
+    first, place = np.unique(
+        [darts_text(arch) for arch in archs], return_index=True, return_inverse=True
+    )[1:]
     order = np.argsort(first)  # np.unique sorts; the rows keep the order of the file
     texts = [darts_text(archs[row]) for row in first[order]]
     rows = Rows(name, texts, darts_text, texts=texts, read=darts_arch)
@@ -66,4 +70,8 @@ def _repeats(columns: Columns, place: np.ndarray) -> dict[str, float] | None:
     free = int(np.sum(counts - 1))
     if not free:
         return None
-    return {"between predictions of one cell": float(np.sqrt(np.sum((values - means[place]) ** 2) / free))}
+    return {
+        "between predictions of one cell": float(
+            np.sqrt(np.sum((values - means[place]) ** 2) / free)
+        )
+    }

@@ -1,4 +1,5 @@
-"""Cells of NAS-Bench-101: the spaces of NAS-Bench-1Shot1 and the small cells that EC-NAS measured at several epochs."""
+"""Cells of NAS-Bench-101: the spaces of NAS-Bench-1Shot1 and the small cells that EC-NAS measured
+at several epochs."""
 
 from __future__ import annotations
 
@@ -36,14 +37,14 @@ def _classes(texts: list[str]) -> list[str]:
     return [cell_class(*nasbench101_cell_of(text)) for text in texts]
 
 
-# -- NAS-Bench-1Shot1 ------------------------------------------------------------------------------------------------------
+# -- NAS-Bench-1Shot1 ----------------------------------------------------------------------------
 
 
 def load_1shot1(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     """`nasbench1shot1:1` or `nasbench1shot1:2`.
 
-    The space is the part of NASBENCH1SHOT1 that is recorded. The CSV table holds those cells in which, dead nodes removed,
-    every node reads the one before it: 87 % and 45 % of the spaces.
+    The space is the part of NASBENCH1SHOT1 that is recorded. The CSV table holds those cells in
+    which, dead nodes removed, every node reads the one before it: 87 % and 45 % of the spaces.
     """
     which = int(name.partition(":")[2])
     columns = read(KINDS["nasbench1shot1"], data)
@@ -51,15 +52,26 @@ def load_1shot1(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     if not len(kept):
         raise UserError(f"{columns.path} holds no cell of search space {which}")
     classes = _classes(_texts(columns, "module_adjacency", "module_operations", kept))
-    keys, first = list(dict.fromkeys(classes)), {key: row for row, key in reversed(list(enumerate(classes)))}
-    kept = kept[[first[key] for key in keys]]  # isomorphic cells are listed apart, with the results of the one training
+    keys, first = (
+        list(dict.fromkeys(classes)),
+        {key: row for row, key in reversed(list(enumerate(classes)))},
+    )
+    # isomorphic cells are listed apart, with the results of the one training
+    kept = kept[[first[key] for key in keys]]
     texts = _texts(columns, "adjacency_7x7", "operations_7", kept)
     rows = Rows(name, keys, nasbench1shot1_class, texts=texts, read=partial(_read_1shot1, which))
-    valid = [columns[column][kept] for repeat in _REPEATS if (column := f"valid_acc_{repeat}") in columns]
-    test = [columns[column][kept] for repeat in _REPEATS if (column := f"test_acc_{repeat}") in columns]
+    valid = [
+        columns[column][kept] for repeat in _REPEATS if (column := f"valid_acc_{repeat}") in columns
+    ]
+    test = [
+        columns[column][kept] for repeat in _REPEATS if (column := f"test_acc_{repeat}") in columns
+    ]
     truth = np.nanmean(np.stack(test), axis=0)
     best = np.flatnonzero(truth >= np.quantile(truth, 0.9))
-    times = [columns[column][kept] if (column := f"train_time_s_{r}") in columns else None for r in _REPEATS[: len(valid)]]
+    times = [
+        columns[column][kept] if (column := f"train_time_s_{r}") in columns else None
+        for r in _REPEATS[: len(valid)]
+    ]
     repeats = tuple(
         Lookup("accuracy", rows, column)
         if time is None
@@ -68,7 +80,8 @@ def load_1shot1(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     )
     facts = {
         **columns.facts(),
-        "score": "validation accuracy after 108 epochs, one run; three independent runs are `repeats`",
+        "score": "validation accuracy after 108 epochs, one run; three independent runs are "
+        "`repeats`",
         "truth": f"test accuracy after 108 epochs, mean of {len(test)} runs",
         "unit": "%",
         **optimum(truth, rows),
@@ -86,18 +99,27 @@ def load_1shot1(name: str, data: str | PathLike[str] | None = None) -> Recorded:
         "truth_fidelity": _EPOCHS,
     }
     space = NASBENCH1SHOT1[which].where(rows.__contains__)
-    return Recorded(name, space, repeats[0], truth=Lookup("accuracy", rows, truth), facts=facts, rows=rows, repeats=repeats)
+    return Recorded(
+        name,
+        space,
+        repeats[0],
+        truth=Lookup("accuracy", rows, truth),
+        facts=facts,
+        rows=rows,
+        repeats=repeats,
+    )
 
 
 def _read_1shot1(which: int, text: str) -> Architecture:
     return nasbench1shot1_arch(which, *nasbench101_cell_of(text))
 
 
-# -- EC-NAS ----------------------------------------------------------------------------------------------------------------
+# -- EC-NAS --------------------------------------------------------------------------------------
 
 
 def load_ecnas(name: str, data: str | PathLike[str] | None = None) -> Recorded:
-    """`ecnas`: 91 cells at 4, 12, 36 and 108 epochs, three runs each; `ecnas:5`: 2,532 cells at 4 epochs, one run each."""
+    """`ecnas`: 91 cells at 4, 12, 36 and 108 epochs, three runs each; `ecnas:5`: 2,532 cells at 4
+    epochs, one run each."""
     nodes = 5 if name.endswith(":5") else 4
     columns = read(KINDS["ecnas"], data)
     mine = columns["benchmark"] == f"{nodes}V9E"
@@ -107,7 +129,9 @@ def load_ecnas(name: str, data: str | PathLike[str] | None = None) -> Recorded:
         raise UserError(f"{columns.path} holds no rows of benchmark '{nodes}V9E'")
     order, index = _by_setting(columns, mine, epochs, repeats)
     texts = _texts(columns, "module_adjacency", "module_operations", index[epochs[0], repeats[0]])
-    rows = Rows(name, _classes(texts), nasbench101_class, texts=texts, read=partial(_read_small, nodes))
+    rows = Rows(
+        name, _classes(texts), nasbench101_class, texts=texts, read=partial(_read_small, nodes)
+    )
 
     def percent(column: str, epoch: float, repeat: float) -> np.ndarray:
         return 100.0 * columns[column][index[epoch, repeat]]
@@ -118,23 +142,34 @@ def load_ecnas(name: str, data: str | PathLike[str] | None = None) -> Recorded:
             "accuracy",
             rows,
             {epoch: percent("final_valid_acc", epoch, repeat) for epoch in epochs},
-            {epoch: {entry: columns[c][index[epoch, repeat]] for entry, c in entries.items()} for epoch in epochs},
+            {
+                epoch: {entry: columns[c][index[epoch, repeat]] for entry, c in entries.items()}
+                for epoch in epochs
+            },
         )
         for repeat in repeats
     )
     test = [percent("final_test_acc", epochs[-1], repeat) for repeat in repeats]
     valid = [percent("final_valid_acc", epochs[-1], repeat) for repeat in repeats]
     truth = np.mean(np.stack(test), axis=0)
-    trained = "trained for each number of epochs anew" if len(epochs) > 1 else "no other number of epochs is recorded"
+    trained = (
+        "trained for each number of epochs anew"
+        if len(epochs) > 1
+        else ("no other number of epochs is recorded")
+    )
     facts = {
         **columns.facts(),
-        "score": f"validation accuracy after {'/'.join(f'{e:.0f}' for e in epochs)} epochs, one run; {trained}",
+        "score": f"validation accuracy after {'/'.join(f'{e:.0f}' for e in epochs)} epochs, one "
+        f"run; {trained}",
         "truth": f"test accuracy after {epochs[-1]:.0f} epochs, mean of {len(repeats)} run(s)",
         "unit": "%",
         **optimum(truth, rows),
-        "noise": {"validation, one run": spread(valid), "test, one run": spread(test)} if len(repeats) > 1 else None,
+        "noise": {"validation, one run": spread(valid), "test, one run": spread(test)}
+        if len(repeats) > 1
+        else None,
         "surrogate": None,
-        "simulated_seconds": "seconds of the training, as recorded; energy_kwh is the energy it took",
+        "simulated_seconds": "seconds of the training, as recorded; energy_kwh is the energy it "
+        "took",
         "complete": len(order) == {4: 91, 5: 2532}[nodes],  # isomorphism classes
         "count": len(order),
         "truth_fidelity": epochs[-1],
@@ -157,17 +192,24 @@ def load_ecnas(name: str, data: str | PathLike[str] | None = None) -> Recorded:
 def _by_setting(
     columns: Columns, mine: np.ndarray, epochs: list[float], repeats: list[float]
 ) -> tuple[list[str], dict[tuple[float, float], np.ndarray]]:
-    """The cells in the order of the file, and for each (epochs, repeat) their rows; UserError where one is missing."""
+    """The cells in the order of the file, and for each (epochs, repeat) their rows; UserError where
+    one is missing."""
     hashes = columns["module_hash"].tolist()
     order = list(dict.fromkeys(hashes[row] for row in np.flatnonzero(mine)))
     place = {
-        (float(columns["epochs"][row]), float(columns["repeat"][row]), hashes[row]): int(row) for row in np.flatnonzero(mine)
+        (float(columns["epochs"][row]), float(columns["repeat"][row]), hashes[row]): int(row)
+        for row in np.flatnonzero(mine)
     }
     settings = [(epoch, repeat) for epoch in epochs for repeat in repeats]
     try:
-        index = {setting: np.array([place[(*setting, cell)] for cell in order]) for setting in settings}
+        index = {
+            setting: np.array([place[(*setting, cell)] for cell in order]) for setting in settings
+        }
     except KeyError as error:
-        raise UserError(f"{columns.path} lacks the row (epochs, repeat, cell) {error}; every cell needs all of them") from error
+        raise UserError(
+            f"{columns.path} lacks the row (epochs, repeat, cell) {error}; every cell "
+            f"needs all of them"
+        ) from error
     return order, index
 
 

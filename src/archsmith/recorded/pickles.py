@@ -1,4 +1,5 @@
-"""Reading pickles of strangers without running their code: containers, numbers and texts only, everything else is refused."""
+"""Reading pickles of strangers without running their code: containers, numbers and texts only,
+everything else is refused."""
 
 from __future__ import annotations
 
@@ -17,19 +18,25 @@ import numpy as np
 from archsmith.errors import UserError
 
 _TORCH_MAGIC = (
-    0x1950A86A20F9469CFC6C  # the first object of a torch file before version 1.6; three more stand before the content
+    # the first object of a torch file before version 1.6; three more stand before the content
+    0x1950A86A20F9469CFC6C
 )
 _DTYPE = re.compile(r"[<>=|]?[?biufSU]\d{0,5}")
 
 
 class _Dtype:
-    """Stands in for numpy.dtype: a real one would take flags from the file that make it read numbers as addresses."""
+    """Stands in for numpy.dtype: a real one would take flags from the file that make it read
+    numbers as addresses."""
 
     def __init__(self, code: str) -> None:
         self._code = code
 
     def __setstate__(self, state: tuple) -> None:
-        if not isinstance(state, tuple) or len(state) < 5 or any(part is not None for part in state[2:5]):
+        if (
+            not isinstance(state, tuple)
+            or len(state) < 5
+            or any(part is not None for part in state[2:5])
+        ):
             raise ValueError("an array of records")
         self._code = {"<": "<", ">": ">"}.get(state[1], "|") + self._code.lstrip("<>=|")
 
@@ -89,7 +96,8 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _bytes(*arguments: Any) -> bytes:
-    """Old protocols write empty bytes as a call without arguments; with one it could ask for all memory."""
+    """Old protocols write empty bytes as a call without arguments; with one it could ask for all
+    memory."""
     if arguments:
         raise _refused("bytes of something")
     return b""
@@ -97,7 +105,8 @@ def _bytes(*arguments: Any) -> bytes:
 
 def _refused(what: str) -> UserError:
     return UserError(
-        f"the file asks for {what}; only containers, numbers and texts are read, so that no file can run code. "
+        f"the file asks for {what}; only containers, numbers and texts are read, so that no file "
+        f"can run code. "
         "Save it again as plain dictionaries and lists, or as JSON or CSV"
     )
 
@@ -127,11 +136,14 @@ class _Reader(pickle.Unpickler):
         return found
 
     def persistent_load(self, pid: Any) -> Any:
-        raise UserError("the file holds tensors; results are numbers: save it again without network weights")
+        raise UserError(
+            "the file holds tensors; results are numbers: save it again without network weights"
+        )
 
 
 def read_pickle(path: Path) -> Any:
-    """What a pickle holds: plain, in bzip2 or gzip, or written by torch.save without tensors; numpy values become Python's.
+    """What a pickle holds: plain, in bzip2 or gzip, or written by torch.save without tensors; numpy
+    values become Python's.
 
     UserError for anything but containers, numbers and texts, and for a file that is no pickle.
     """
@@ -150,14 +162,21 @@ def read_pickle(path: Path) -> Any:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Exception as error:  # a pickle can be wrong in every way there is
-        raise UserError(f"{path} cannot be read as a pickle of plain values: {type(error).__name__}: {error}") from error
+        raise UserError(
+            f"{path} cannot be read as a pickle of plain values: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _from_torch(path: Path) -> Any:
     with zipfile.ZipFile(path) as archive:
-        inside = [name for name in archive.namelist() if name == "data.pkl" or name.endswith("/data.pkl")]
+        inside = [
+            name for name in archive.namelist() if name == "data.pkl" or name.endswith("/data.pkl")
+        ]
         if len(inside) != 1:
-            raise UserError("a zip archive, but not one that torch.save writes; unpack it and pass the file inside")
+            raise UserError(
+                "a zip archive, but not one that torch.save writes; unpack it and pass "
+                "the file inside"
+            )
         with archive.open(inside[0]) as file:
             return _Reader(file).load()
 

@@ -1,4 +1,5 @@
-"""The publishers' own files of NAS-Bench-201 and TransNAS-Bench-101 as columns; facts about their layout live here."""
+"""The publishers' own files of NAS-Bench-201 and TransNAS-Bench-101 as columns; facts about their
+layout live here."""
 
 from __future__ import annotations
 
@@ -14,11 +15,12 @@ from archsmith.spaces.catalog.transnas import transnas_arch, transnas_text
 
 Table = dict[str, list[Any]]
 
-# -- NAS-Bench-201 (.pth) and NATS-Bench topology (.pickle.pbz2, or the folder of one file per architecture) -----------------
+# -- NAS-Bench-201 (.pth), NATS-Bench topology (.pickle.pbz2, or a folder, a file an architecture)
 #
-# {"meta_archs": [text], "arch2infos": {index: {"12" or "less": R, "200" or "full": R}}}, where R has "all_results":
-# {(data set, seed): {"epochs", "train_times": {epoch: s}, "eval_acc1es": {"SET@EPOCH": %}, "eval_times", "params" and "flop"
-# in millions}}. CIFAR-10's validation accuracy is that of networks trained on half of the training images ("cifar10-valid").
+# {"meta_archs": [text], "arch2infos": {index: {"12" or "less": R, "200" or "full": R}}}, where R
+# has "all_results": {(data set, seed): {"epochs", "train_times": {epoch: s}, "eval_acc1es":
+# {"SET@EPOCH": %}, "eval_times", "params" and "flop" in millions}}. CIFAR-10's validation accuracy
+# is that of networks trained on half of the training images ("cifar10-valid").
 
 _SETS = {  # prefix -> where the validation accuracy lies, where the test accuracy
     "c10": (("cifar10-valid", "x-valid"), ("cifar10", "ori-test")),
@@ -28,15 +30,27 @@ _SETS = {  # prefix -> where the validation accuracy lies, where the test accura
 _META = "meta.pickle.pbz2"
 
 
-def nasbench201_columns(content: Mapping[str, Any], infos: Iterable[tuple[int, Mapping[str, Any]]] | None = None) -> Table:
-    """One row per architecture, in the order of the index; the names of the columns are those of the CSV table."""
+def nasbench201_columns(
+    content: Mapping[str, Any], infos: Iterable[tuple[int, Mapping[str, Any]]] | None = None
+) -> Table:
+    """One row per architecture, in the order of the index; the names of the columns are those of
+    the CSV table."""
     if not isinstance(content, Mapping) or "meta_archs" not in content:
-        raise UserError("not the layout of NAS-Bench-201: expected a dictionary with 'meta_archs' and 'arch2infos'")
+        raise UserError(
+            "not the layout of NAS-Bench-201: expected a dictionary with 'meta_archs' "
+            "and 'arch2infos'"
+        )
     texts = list(content["meta_archs"])
     table: Table = {}
     rows = 0
-    for index, info in infos if infos is not None else sorted(content.get("arch2infos", {}).items()):
-        row = {"arch_str": nasbench201_text(nasbench201_arch(texts[index])), "index": index, **_nasbench201_row(info)}
+    for index, info in (
+        infos if infos is not None else sorted(content.get("arch2infos", {}).items())
+    ):
+        row = {
+            "arch_str": nasbench201_text(nasbench201_arch(texts[index])),
+            "index": index,
+            **_nasbench201_row(info),
+        }
         table |= {name: [math.nan] * rows for name in row if name not in table}
         for name, column in table.items():
             column.append(row.get(name, math.nan))
@@ -56,16 +70,24 @@ def _nasbench201_row(info: Mapping[str, Any]) -> dict[str, float]:
         if many := long.get(data):
             accuracies = [_last(run, "eval_acc1es", test) for run in many]
             row[f"{prefix}_test_acc_200ep"] = _mean(accuracies)
-            row |= {f"{prefix}_test_acc_200ep_seed{i}": accuracy for i, accuracy in enumerate(accuracies[:3], start=1)}
+            row |= {
+                f"{prefix}_test_acc_200ep_seed{i}": accuracy
+                for i, accuracy in enumerate(accuracies[:3], start=1)
+            }
         for run in (*long.get(data, ()), *short.get(train, ()))[:1]:
-            row |= {f"params_{prefix}": round(1e6 * run["params"]), f"macs_{prefix}": round(1e6 * run["flop"])}
+            row |= {
+                f"params_{prefix}": round(1e6 * run["params"]),
+                f"macs_{prefix}": round(1e6 * run["flop"]),
+            }
     return row
 
 
 def _runs(info: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
     """Data set -> the results of each seed, by seed."""
     found: dict[str, list[Mapping[str, Any]]] = {}
-    results: Mapping[Any, Any] = next((info[name]["all_results"] for name in names if name in info), {})
+    results: Mapping[Any, Any] = next(
+        (info[name]["all_results"] for name in names if name in info), {}
+    )
     for (data, _), result in sorted(results.items(), key=lambda item: item[0]):
         found.setdefault(data, []).append(result)
     return found
@@ -89,9 +111,13 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def nasbench201_folder(folder: Path) -> Table:
-    """The same from a folder with meta.pickle.pbz2 and one file per architecture, read one after the other."""
+    """The same from a folder with meta.pickle.pbz2 and one file per architecture, read one after
+    the other."""
     if not (folder / _META).is_file():
-        raise UserError(f"{folder} holds no {_META}; pass the publishers' folder (NATS-tss-...-simple) or their single file")
+        raise UserError(
+            f"{folder} holds no {_META}; pass the publishers' folder "
+            f"(NATS-tss-...-simple) or their single file"
+        )
     meta = read_pickle(folder / _META)
     files = [path for path in sorted(folder.glob("*.pickle.pbz2")) if path.name != _META]
 
@@ -102,7 +128,7 @@ def nasbench201_folder(folder: Path) -> Table:
     return nasbench201_columns(meta, infos())
 
 
-# -- TransNAS-Bench-101 (.pth) ---------------------------------------------------------------------------------------------
+# -- TransNAS-Bench-101 (.pth) -------------------------------------------------------------------
 #
 # {"data": {"micro": {code: {task: {"metrics": {name: [value per epoch]}}}}}}
 
@@ -118,15 +144,27 @@ _METRICS = {
 
 
 def transnas_columns(content: Mapping[str, Any]) -> Table:
-    """One row per micro architecture: the validation metric of the last epoch, and the test metric where there is one."""
+    """One row per micro architecture: the validation metric of the last epoch, and the test metric
+    where there is one."""
     try:
         micro = content["data"]["micro"]
     except (KeyError, TypeError):
-        raise UserError("not the layout of TransNAS-Bench-101: expected a dictionary with 'data' and in it 'micro'") from None
+        raise UserError(
+            "not the layout of TransNAS-Bench-101: expected a dictionary with 'data' "
+            "and in it 'micro'"
+        ) from None
     table: Table = {"arch_str": []}
     for code, tasks in micro.items():
         table["arch_str"].append(transnas_text(transnas_arch(code)))
-        for (task, metric), split in ((pair, split) for pair in _METRICS.items() for split in ("valid", "test")):
+        for (task, metric), split in (
+            (pair, split) for pair in _METRICS.items() for split in ("valid", "test")
+        ):
             values = tasks.get(task, {}).get("metrics", {}).get(f"{split}_{metric}")
-            table.setdefault(f"{task}_{split}", []).append(float(values[-1]) if values else math.nan)
-    return {name: column for name, column in table.items() if name == "arch_str" or not all(map(math.isnan, column))}
+            table.setdefault(f"{task}_{split}", []).append(
+                float(values[-1]) if values else math.nan
+            )
+    return {
+        name: column
+        for name, column in table.items()
+        if name == "arch_str" or not all(map(math.isnan, column))
+    }

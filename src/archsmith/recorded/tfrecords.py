@@ -1,4 +1,5 @@
-"""The publishers' own files of NAS-Bench-101 and EC-NAS (.tfrecord) as columns; facts about their layout live here."""
+"""The publishers' own files of NAS-Bench-101 and EC-NAS (.tfrecord) as columns; facts about their
+layout live here."""
 
 from __future__ import annotations
 
@@ -22,10 +23,11 @@ from archsmith.spaces.catalog.nasbench101 import (
     nasbench1shot1_cell,
 )
 
-# A file is a sequence of: length (8 bytes, little-endian), its checksum (4), that many bytes, their checksum (4). Each record
-# is the JSON list [hash, epochs, matrix as 0s and 1s, operations with commas, base64 of a protocol-buffer message]:
-# metrics {1: evaluation (before, half-way, at the end of the training), 2: parameters}, evaluation {1: epoch, 2: seconds,
-# 3: train, 4: validation, 5: test accuracy, 6: energy in kWh in EC-NAS, the path of a checkpoint in NAS-Bench-101}.
+# A file is a sequence of: length (8 bytes, little-endian), its checksum (4), that many bytes, their
+# checksum (4). Each record is the JSON list [hash, epochs, matrix as 0s and 1s, operations with
+# commas, base64 of a protocol-buffer message]: metrics {1: evaluation (before, half-way, at the end
+# of the training), 2: parameters}, evaluation {1: epoch, 2: seconds, 3: train, 4: validation, 5:
+# test accuracy, 6: energy in kWh in EC-NAS, the path of a checkpoint in NAS-Bench-101}.
 
 _MAX_RECORD = 1 << 24
 _DOUBLE, _BYTES = 1, 2  # wire types
@@ -50,13 +52,17 @@ class Training:
 
 
 def trainings(path: Path) -> Iterator[Training]:
-    """Those in a file, one after the other; checksums are not checked. UserError where it is torn or something else."""
+    """Those in a file, one after the other; checksums are not checked. UserError where it is torn
+    or something else."""
     with path.open("rb") as file:
         for number, record in enumerate(_records(file, path), start=1):
             try:
                 yield _training(record)
             except (ValueError, TypeError, IndexError, KeyError, struct.error) as error:
-                raise UserError(f"{path}, record {number} is none of NAS-Bench-101: {type(error).__name__}: {error}") from error
+                raise UserError(
+                    f"{path}, record {number} is none of NAS-Bench-101: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
 
 
 def _records(file: IO[bytes], path: Path) -> Iterator[bytes]:
@@ -127,15 +133,17 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
             return value, at
 
 
-# -- tables ----------------------------------------------------------------------------------------------------------------
+# -- tables --------------------------------------------------------------------------------------
 
 
 def ecnas_columns(path: Path) -> Table:
-    """One row per training. The benchmark (4V9E, 5V9E, 4V9E_rtx3090, ...) is read from the name of the file."""
+    """One row per training. The benchmark (4V9E, 5V9E, 4V9E_rtx3090, ...) is read from the name of
+    the file."""
     found = re.search(r"[4-7]V9E(?:_[a-z0-9]+)?", path.stem)
     if not found:
         raise UserError(
-            f"{path}: the name of an EC-NAS file says which benchmark it is; keep it as published: energy_4V9E.tfrecord"
+            f"{path}: the name of an EC-NAS file says which benchmark it is; keep it as published: "
+            f"energy_4V9E.tfrecord"
         )
     table: Table = {}
     repeats: dict[tuple[str, int], int] = {}
@@ -162,7 +170,8 @@ def ecnas_columns(path: Path) -> Table:
 
 
 def nasbench1shot1_columns(path: Path) -> Table:
-    """One row per isomorphism class of search spaces 1 and 2 that NAS-Bench-101 trained for 108 epochs, up to three times."""
+    """One row per isomorphism class of search spaces 1 and 2 that NAS-Bench-101 trained for 108
+    epochs, up to three times."""
     classes: dict[str, str] = {}
     runs: dict[str, list[Training]] = {}
     for run in trainings(path):
@@ -182,11 +191,16 @@ def nasbench1shot1_columns(path: Path) -> Table:
             for name, value in _oneshot_row(which, matrix, operations, runs[key]).items():
                 table.setdefault(name, []).append(value)
     if not table:
-        raise UserError(f"{path} holds no cell of the spaces trained for {_EPOCHS} epochs; pass nasbench_only108.tfrecord")
+        raise UserError(
+            f"{path} holds no cell of the spaces trained for {_EPOCHS} epochs; pass "
+            f"nasbench_only108.tfrecord"
+        )
     return table
 
 
-def _oneshot_row(which: int, matrix: list[list[int]], operations: list[str], runs: list[Training]) -> dict[str, str | float]:
+def _oneshot_row(
+    which: int, matrix: list[list[int]], operations: list[str], runs: list[Training]
+) -> dict[str, str | float]:
     live = live_nodes(matrix)
     seven = [[0] * 7 for _ in range(7)]
     for a in live:
@@ -198,7 +212,10 @@ def _oneshot_row(which: int, matrix: list[list[int]], operations: list[str], run
         "adjacency_7x7": seven,
         "operations_7": [*operations[:5], "conv1x1-bn-relu", operations[5]],
     }
-    row: dict[str, str | float] = {"search_space": which, **{name: json.dumps(value) for name, value in texts.items()}}
+    row: dict[str, str | float] = {
+        "search_space": which,
+        **{name: json.dumps(value) for name, value in texts.items()},
+    }
     for repeat in _REPEATS:
         run = runs[repeat - 1] if repeat <= len(runs) else None
         row[f"valid_acc_{repeat}"] = 100 * run.valid if run else math.nan

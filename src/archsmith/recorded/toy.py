@@ -1,4 +1,5 @@
-"""A benchmark in miniature that needs no data: 729 cells of the NAS-Bench-201 network with accuracies invented by a formula."""
+"""A benchmark in miniature that needs no data: 729 cells of the NAS-Bench-201 network with
+accuracies invented by a formula."""
 
 from __future__ import annotations
 
@@ -18,7 +19,12 @@ _EPOCHS = (4.0, 12.0, 36.0, 108.0)
 _REPEATS = 3
 _CHANCE = 10.0
 _NOISE = 0.3  # standard deviation of a run
-_ROUTES = [("edge0to3",), ("edge0to1", "edge1to3"), ("edge0to2", "edge2to3"), ("edge0to1", "edge1to2", "edge2to3")]
+_ROUTES = [
+    ("edge0to3",),
+    ("edge0to1", "edge1to3"),
+    ("edge0to2", "edge2to3"),
+    ("edge0to1", "edge1to2", "edge2to3"),
+]
 
 
 def load(name: str = "toy", data: str | PathLike[str] | None = None) -> Recorded:
@@ -27,14 +33,17 @@ def load(name: str = "toy", data: str | PathLike[str] | None = None) -> Recorded
     archs = list(space.architectures())
     texts = [nasbench201_text(arch) for arch in archs]
     rows = Rows(name, texts, nasbench201_text, texts=texts, read=nasbench201_arch)
-    limits, delays, efforts = (np.array(column) for column in zip(*map(_figures, archs), strict=True))
+    limits, delays, efforts = (
+        np.array(column) for column in zip(*map(_figures, archs), strict=True)
+    )
     costs = {epochs: {SIMULATED: epochs * efforts} for epochs in _EPOCHS}
     runs = []
     for repeat in range(_REPEATS):
         values = {}
         for epochs in _EPOCHS:
             learned = _CHANCE + (limits - _CHANCE) * (1 - np.exp(-epochs / delays))
-            noise = [Random(f"{text} {epochs} {repeat}").gauss(0, _NOISE) for text in texts]  # the same on every machine
+            # the same on every machine
+            noise = [Random(f"{text} {epochs} {repeat}").gauss(0, _NOISE) for text in texts]
             values[epochs] = np.maximum(learned + np.array(noise), 0)
         runs.append(Curve("accuracy", rows, values, costs))
     facts = {
@@ -54,13 +63,22 @@ def load(name: str = "toy", data: str | PathLike[str] | None = None) -> Recorded
         "count": len(archs),
         "truth_fidelity": _EPOCHS[-1],
     }
-    return Recorded(name, space, runs[0], truth=Lookup("accuracy", rows, limits), facts=facts, rows=rows, repeats=tuple(runs))
+    return Recorded(
+        name,
+        space,
+        runs[0],
+        truth=Lookup("accuracy", rows, limits),
+        facts=facts,
+        rows=rows,
+        repeats=tuple(runs),
+    )
 
 
 def _figures(arch: Architecture) -> tuple[float, float, float]:
     """The accuracy in the limit, the epochs it takes to learn most of it, the seconds of an epoch.
 
-    Convolutions help with diminishing returns, a skip connection around them helps, deep chains learn slowly.
+    Convolutions help with diminishing returns, a skip connection around them helps, deep chains
+    learn slowly.
     """
     form = edges_canonical(arch)
     convs = sum(option == "nor_conv_3x3" for option in form.values())

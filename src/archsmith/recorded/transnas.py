@@ -1,4 +1,5 @@
-"""TransNAS-Bench-101 micro: 4,096 cells on seven tasks, the final validation metric and nothing else."""
+"""TransNAS-Bench-101 micro: 4,096 cells on seven tasks, the final validation metric and nothing
+else."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     facts = {
         **columns.facts(),
         "score": only,
-        "truth": f"the same {only}: nothing else is recorded, so a search sees what it is judged by",
+        "truth": f"the same {only}: nothing else is recorded, so a search sees what it is judged "
+        f"by",
         "unit": _UNITS[task],
         **optimum(values, rows),
         "noise": None,

@@ -1,4 +1,5 @@
-"""The record of a run as one offline page and one table: `write` makes report.html, `write_front` makes front.csv."""
+"""The record of a run as one offline page and one table: `write` makes report.html, `write_front`
+makes front.csv."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What went in and what it cost: the images, the space, each stage's time; plain values, None before they exist."""
+"""What went in and what it cost: the images, the space, each stage's time; plain values, None
+before they exist."""
 
 from __future__ import annotations
 
@@ -6,7 +7,16 @@ from typing import Any
 
 from archsmith.report import text
 from archsmith.report.record import STAGES, Record
-from archsmith.run.records import Finished, Looked, Part, Profiled, Screened, Searched, Shipped, Untrained
+from archsmith.run.records import (
+    Finished,
+    Looked,
+    Part,
+    Profiled,
+    Screened,
+    Searched,
+    Shipped,
+    Untrained,
+)
 from archsmith.run.records.look import Mirroring
 from archsmith.run.request import Request
 
@@ -35,7 +45,11 @@ def cost(record: Record) -> dict[str, Any]:
                 "name": name,
                 "what": STAGE_TEXT[name],
                 "did": _did(left),
-                "state": "done" if left is not None else "running" if seconds is not None else "open",
+                "state": "done"
+                if left is not None
+                else "running"
+                if seconds is not None
+                else "open",
                 "seconds": text.duration(seconds) if seconds is not None else "",
                 "planned": text.duration(planned) if text.is_number(planned) else "",
                 "start": 100 * start / total if total else 0.0,
@@ -48,7 +62,9 @@ def cost(record: Record) -> dict[str, Any]:
         "total": text.duration(total),
         "planned": any(row["planned"] for row in rows),
         "asked": _asked(record.request),
-        "waited": text.duration(waited) if (waited := sum(record.waits.values())) > _BUSY * total else "",
+        "waited": text.duration(waited)
+        if (waited := sum(record.waits.values())) > _BUSY * total
+        else "",
     }
 
 
@@ -66,7 +82,8 @@ def _did(left: Part | None) -> str:
             return f"{images} of {text.plural(classes, 'class', 'classes')}" if classes else images
         case Profiled():
             drawn = left.feasible_share
-            fits = f"fewer than {_share(drawn.high)}" if drawn.share == 0 else _share(drawn.share)  # none of those drawn
+            # none of those drawn
+            fits = f"fewer than {_share(drawn.high)}" if drawn.share == 0 else _share(drawn.share)
             return f"{text.large(left.space_size)} networks, {fits} fit"
         case Screened():
             return f"{text.plural(left.scored, 'network')} scored"
@@ -74,10 +91,14 @@ def _did(left: Part | None) -> str:
             return f"skipped: {left.why}"
         case Searched():
             random = left.random.trials if left.random is not None else 0
-            return text.plural(left.trials, "trial") + (f", as well {text.count(random)} at random" if random else "")
+            return text.plural(left.trials, "trial") + (
+                f", as well {text.count(random)} at random" if random else ""
+            )
         case Finished():
             by_hand = len(left.reference.networks) if left.reference is not None else 0
-            return f"{text.plural(len(left.networks), 'network')} trained" + (f", and {by_hand} hand-made" if by_hand else "")
+            return f"{text.plural(len(left.networks), 'network')} trained" + (
+                f", and {by_hand} hand-made" if by_hand else ""
+            )
         case Shipped():
             return text.plural(len(left.files), "file")
     return ""
@@ -90,13 +111,20 @@ def data(record: Record) -> dict[str, Any] | None:
         return None
     counts = {"train": look.counts.train, "val": look.counts.val, "test": look.counts.test}
     classes: list[dict[str, Any]] = [
-        {"name": name, **{part: (counts[part][i] if i < len(counts[part]) else 0) for part in counts}}
+        {
+            "name": name,
+            **{part: (counts[part][i] if i < len(counts[part]) else 0) for part in counts},
+        }
         for i, name in enumerate(look.classes)
     ]
     most = max((c["train"] + c["val"] + c["test"] for c in classes), default=0)
     for c in classes:
         c["shares"] = [100 * c[part] / most if most else 0.0 for part in ("train", "val", "test")]
-    sides = {"min": look.original_sizes.min, "median": look.original_sizes.median, "max": look.original_sizes.max}
+    sides = {
+        "min": look.original_sizes.min,
+        "median": look.original_sizes.median,
+        "max": look.original_sizes.max,
+    }
     return {
         "look": look,
         "classes": classes[:40],
@@ -117,11 +145,16 @@ def _flip(flip: Mirroring) -> str:
     """Whether training mirrors the images, and why."""
     if not flip.why:
         return ""
-    return f"Training {'mirrors the images at random' if flip.suggested else 'does not mirror the images'}: {flip.why}."
+    return (
+        f"Training "
+        f"{'mirrors the images at random' if flip.suggested else 'does not mirror the images'}: "
+        f"{flip.why}."
+    )
 
 
 def profile(record: Record) -> dict[str, Any] | None:
-    """How many networks there are, what they cost at least, typically and at most, and which share fits the budget."""
+    """How many networks there are, what they cost at least, typically and at most, and which share
+    fits the budget."""
     profiled = record.profiled
     if profiled is None:
         return None
@@ -133,7 +166,9 @@ def profile(record: Record) -> dict[str, Any] | None:
         rows.append(
             {
                 "name": text.name(metric),
-                "values": [text.metric(value, metric) for value in (seen.min, seen.median, seen.max)],
+                "values": [
+                    text.metric(value, metric) for value in (seen.min, seen.median, seen.max)
+                ],
                 "limit": text.metric(limit.limit, metric) if limit is not None else "",
                 "predicted": metric == "latency",
             }

@@ -1,4 +1,5 @@
-"""What a careful reader should know before believing the numbers: found in the record, said in plain words."""
+"""What a careful reader should know before believing the numbers: found in the record, said in
+plain words."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from archsmith.report.record import Record
 from archsmith.run.records import Trained
 from archsmith.run.store import altered
 
-FEW_PHOTOS, PHOTO_SIDE = 2000, 64  # below so many training images from this side on, pretrained networks win
+# below so many training images from this side on, pretrained networks win
+FEW_PHOTOS, PHOTO_SIDE = 2000, 64
 
 
 def pretrained_hint(record: Record) -> str | None:
@@ -19,22 +21,34 @@ def pretrained_hint(record: Record) -> str | None:
         return None
     if record.request.init:
         return (
-            f"These are few photos ({text.count(images)} for training), and the networks here started from the weights in "
-            f"{record.request.init}. If those were not trained on a large photo collection, fine-tuning a network that was "
+            f"These are few photos ({text.count(images)} for training), and the networks here "
+            f"started from the weights in "
+            f"{record.request.init}. If those were not trained on a large photo collection, "
+            f"fine-tuning a network that was "
             "would very likely be more accurate."
         )
     return (
-        f"With only {text.count(images)} training photos, fine-tuning a pretrained network is the better tool. One that has "
-        "already seen millions of photos will very likely be more accurate than any network trained from nothing, this one "
-        "included. Prefer this one where it must be this small, where pretrained weights may not be used, or where your "
-        "images look nothing like photos. If you have weights that fit, start from them with --init FILE."
+        f"With only {text.count(images)} training photos, fine-tuning a pretrained network is the "
+        f"better tool. One that has "
+        "already seen millions of photos will very likely be more accurate than any network "
+        "trained from nothing, this one "
+        "included. Prefer this one where it must be this small, where pretrained weights may not "
+        "be used, or where your "
+        "images look nothing like photos. If you have weights that fit, start from them with "
+        "--init FILE."
     )
 
 
 def caveats(record: Record) -> list[str]:
     """One short paragraph each, the weightiest first."""
     read_as = [f"What was asked for was read so: {note}." for note in record.run.notes]
-    return [*_about_testing(record), *_about_data(record), *_about_method(record), *_about_shipping(record), *read_as]
+    return [
+        *_about_testing(record),
+        *_about_data(record),
+        *_about_method(record),
+        *_about_shipping(record),
+        *read_as,
+    ]
 
 
 def _about_testing(record: Record) -> list[str]:
@@ -42,21 +56,32 @@ def _about_testing(record: Record) -> list[str]:
     found = []
     if finish is not None and look is not None and test is not None:
         found.append(
-            f"The test set has {text.plural(test.n, 'image')}, so the {record.measure} is known as {text.span(*test.interval)} "
-            f"({text.LEVEL} interval), no more precisely. It was looked at once, after the choice was made"
+            f"The test set has {text.plural(test.n, 'image')}, so the {record.measure} is known as "
+            f"{text.span(*test.interval)} "
+            f"({text.LEVEL} interval), no more precisely. It was looked at once, after the choice "
+            f"was made"
             + (", and before by the run that this one goes on from." if finish.further else ".")
         )
         scarce = [c for c, n in zip(look.classes, look.counts.test, strict=False) if n < 10]
         if scarce:
-            names = ", ".join(scarce[:5]) + (f" and {len(scarce) - 5} more" if len(scarce) > 5 else "")
-            found.append(f"Fewer than ten test images in {names}: the recall of such a class says little.")
+            names = ", ".join(scarce[:5]) + (
+                f" and {len(scarce) - 5} more" if len(scarce) > 5 else ""
+            )
+            found.append(
+                f"Fewer than ten test images in {names}: the recall of such a class says little."
+            )
         validation, networks = sum(look.counts.val), len(finish.networks)
         if networks > 1 and validation:
             found.append(
-                f"The chosen network was the best of {networks} on {text.plural(validation, 'validation image')}. The best of "
-                "several looks a little better there than it is; compare results on test images only."
+                f"The chosen network was the best of {networks} on "
+                f"{text.plural(validation, 'validation image')}. The best of "
+                "several looks a little better there than it is; compare results on test images "
+                "only."
             )
-        found.append("One seed: another seed gives another split, other networks and a somewhat different result.")
+        found.append(
+            "One seed: another seed gives another split, other networks and a somewhat "
+            "different result."
+        )
     return found
 
 
@@ -67,14 +92,19 @@ def _about_data(record: Record) -> list[str]:
     found = []
     if look.duplicates.exact or look.duplicates.near:
         found.append(
-            f"{text.plural(look.duplicates.exact, 'exact duplicate')} and {text.count(look.duplicates.near)} near "
-            "ones lie across training, validation and test images. They make the accuracies look better than they are."
+            f"{text.plural(look.duplicates.exact, 'exact duplicate')} and "
+            f"{text.count(look.duplicates.near)} near "
+            "ones lie across training, validation and test images. They make the accuracies look "
+            "better than they are."
         )
     if look.unreadable:
-        found.append(f"{text.plural(len(look.unreadable), 'file')} could not be read and took no part.")
+        found.append(
+            f"{text.plural(len(look.unreadable), 'file')} could not be read and took no part."
+        )
     if text.is_number(look.imbalance) and look.imbalance >= 3:
         found.append(
-            f"The largest class has {text.short(look.imbalance)} times as many images as the smallest: read "
+            f"The largest class has {text.short(look.imbalance)} times as many images as the "
+            f"smallest: read "
             "balanced accuracy and the recall of each class rather than accuracy."
         )
     return found
@@ -87,17 +117,27 @@ def _about_method(record: Record) -> list[str]:
         found.append(verdict(record.trained.trust))
     elif record.proxy and record.screened is not None:
         found.append(
-            f"{text.name(record.proxy)} ranks networks without training them. It finds good ones often, not always: "
+            f"{text.name(record.proxy)} ranks networks without training them. It finds good ones "
+            f"often, not always: "
             "a network it ranks low may train well."
         )
     if finish is not None:
         if record.request.time_s is not None and not record.request.steps:
-            found.append("The budget was time: a faster or less busy machine trains longer and may choose another network.")
+            found.append(
+                "The budget was time: a faster or less busy machine trains longer and may "
+                "choose another network."
+            )
         failed = [net.failed for net in finish.networks.values() if net.failed]
         if failed:
-            found.append(f"{text.plural(len(failed), 'network')} failed to train ({failed[0]}) and could not be chosen.")
+            found.append(
+                f"{text.plural(len(failed), 'network')} failed to train ({failed[0]}) and "
+                f"could not be chosen."
+            )
         if finish.reference is None:
-            found.append("No hand-made reference network was trained, so this run does not show whether the search paid.")
+            found.append(
+                "No hand-made reference network was trained, so this run does not show "
+                "whether the search paid."
+            )
     return found
 
 
@@ -106,17 +146,27 @@ def _about_shipping(record: Record) -> list[str]:
     if ship is None:
         return []
     found = [
-        f"best/{path.name} is no longer the file that was shipped: what this page says is of the file that was."
+        f"best/{path.name} is no longer the file that was shipped: what this page says is of the "
+        f"file that was."
         for path in altered(record.folder, ship)
     ]
     for limit in ship.budget:
         if not limit.met:
             value, bound = (text.metric(side, limit.metric) for side in (limit.value, limit.limit))
-            found.append(f"The shipped file misses the budget: {text.name(limit.metric)} is {value}, the limit {bound}.")
+            found.append(
+                f"The shipped file misses the budget: {text.name(limit.metric)} is "
+                f"{value}, the limit {bound}."
+            )
     for fallen in ship.fell_back:
-        found.append(f"A better candidate ({fallen.key[:8]}) was passed over when it was shipped: {fallen.why}.")
+        found.append(
+            f"A better candidate ({fallen.key[:8]}) was passed over when it was shipped: "
+            f"{fallen.why}."
+        )
     if ship.latency_ms is not None:
-        found.append(f"Latency was measured on {ship.latency_ms.machine or 'this machine'}; elsewhere it will differ.")
+        found.append(
+            f"Latency was measured on {ship.latency_ms.machine or 'this machine'}; "
+            f"elsewhere it will differ."
+        )
     for skipped in ship.skipped:
         found.append(f"{skipped.name} was not shipped: {skipped.why}.")
     return found

@@ -1,4 +1,5 @@
-"""The chosen network as a drawing: a slab for each layer, as wide as its channels are many, as tall as its image is large."""
+"""The chosen network as a drawing: a slab for each layer, as wide as its channels are many, as tall
+as its image is large."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def network(traced: Sequence[Layer]) -> list[dict[str, Any]] | None:
                 "opens": opens,
                 "text": _words(layer),
                 "shape": text.shape(layer.out),
-                "halved": 1 < _side(layer.out) < _side(layer.inputs) and "stride" not in _words(layer),
+                "halved": 1 < _side(layer.out) < _side(layer.inputs)
+                and "stride" not in _words(layer),
                 "svg": slab(layer.out, widest, tallest),
                 "params": layer.params,
                 "macs": layer.macs,
@@ -48,13 +50,28 @@ def network(traced: Sequence[Layer]) -> list[dict[str, Any]] | None:
 
 
 def _input(shape: Sequence[int], widest: int, tallest: int) -> dict[str, Any]:
-    row = {"stage": "input", "tinted": False, "opens": True, "text": "image", "shape": text.shape(shape), "halved": False}
+    row = {
+        "stage": "input",
+        "tinted": False,
+        "opens": True,
+        "text": "image",
+        "shape": text.shape(shape),
+        "halved": False,
+    }
     drawn = slab(shape, widest, tallest, kind="ends")
-    return {**row, "svg": drawn, "params": None, "macs": None, "params_share": 0.0, "macs_share": 0.0}
+    return {
+        **row,
+        "svg": drawn,
+        "params": None,
+        "macs": None,
+        "params_share": 0.0,
+        "macs_share": 0.0,
+    }
 
 
 def _words(layer: Layer) -> str:
-    """What a layer is, with real multiplication signs; its channels stand in the output's shape, so not here."""
+    """What a layer is, with real multiplication signs; its channels stand in the output's shape, so
+    not here."""
     words = re.sub(r", \d+ channels", "", layer.text or layer.name)
     return re.sub(r"(?<=\d)x(?=\d)", "×", words)
 
@@ -68,11 +85,15 @@ def _side(shape: Sequence[int]) -> int:
 
 
 def slab(shape: Sequence[int], widest: int, tallest: int, kind: str = "slab") -> Markup:
-    """One layer's output. Width goes with the square root of the channels, height with the logarithm of the image side."""
+    """One layer's output. Width goes with the square root of the channels, height with the
+    logarithm of the image side."""
     width = 10 + (WIDTH - 14) * math.sqrt(_channels(shape) / widest)
-    height = 5 + (HEIGHT - 9) * (math.log2(_side(shape)) / math.log2(tallest) if tallest > 1 else 0.0)
+    height = 5 + (HEIGHT - 9) * (
+        math.log2(_side(shape)) / math.log2(tallest) if tallest > 1 else 0.0
+    )
     left, top = (WIDTH - width) / 2, (HEIGHT - height) / 2
     return Markup(
         '<svg class="layer" width="{w}" height="{h}" viewBox="0 0 {w} {h}" aria-hidden="true">'
-        '<rect x="{x:.1f}" y="{y:.1f}" width="{a:.1f}" height="{b:.1f}" rx="2.5" class="{kind}"/></svg>'
+        '<rect x="{x:.1f}" y="{y:.1f}" width="{a:.1f}" height="{b:.1f}" rx="2.5" '
+        'class="{kind}"/></svg>'
     ).format(w=WIDTH, h=HEIGHT, x=left, y=top, a=width, b=height, kind=kind)

@@ -1,4 +1,5 @@
-"""Shared weights in the report: the supernets, and their estimates against networks that were trained by themselves."""
+"""Shared weights in the report: the supernets, and their estimates against networks that were
+trained by themselves."""
 
 from __future__ import annotations
 
@@ -18,7 +19,11 @@ def estimates(record: Record) -> dict[str, Any] | None:
     if not isinstance(record.trained, Trained) or not record.trained.trust.networks:
         return None
     trust = record.trained.trust
-    return {"nodes": [_node(node) for node in record.trained.nodes], "verdict": verdict(trust), "drawn": _drawn(trust.networks)}
+    return {
+        "nodes": [_node(node) for node in record.trained.nodes],
+        "verdict": verdict(trust),
+        "drawn": _drawn(trust.networks),
+    }
 
 
 def verdict(trust: Trust) -> str:
@@ -28,16 +33,22 @@ def verdict(trust: Trust) -> str:
     checked = f"{text.count(count)} random networks were trained by themselves for a short time"
     if p > 0.1:
         return (
-            f"{checked}: the estimates do not order them better than chance could ({figures}). Take the short-list as "
+            f"{checked}: the estimates do not order them better than chance could ({figures}). "
+            f"Take the short-list as "
             "little more than a random one; what decided is the training that followed."
         )
     if tau < 0.6:
-        return f"{checked}: the estimates order them roughly ({figures}). They tell good from bad, not the best from the good."
+        return (
+            f"{checked}: the estimates order them roughly ({figures}). They tell good from bad, "
+            f"not the best from the good."
+        )
     return f"{checked}: the estimates order them much as their own training does ({figures})."
 
 
 def _node(node: Supernet) -> dict[str, str]:
-    options = "; ".join(f"{name}: {', '.join(map(str, allowed))}" for name, allowed in node.options.items())
+    options = "; ".join(
+        f"{name}: {', '.join(map(str, allowed))}" for name, allowed in node.options.items()
+    )
     holds = options or ("all networks" if node.parent is None else "a part that no decision tells")
     macs = text.short(node.macs) if node.macs else text.DASH
     return {"name": node.name, "holds": holds, "images": text.count(node.images), "macs": macs}
@@ -52,11 +63,17 @@ def _drawn(rows: Sequence[TrustCheck]) -> dict[str, Any]:
         return EDGE + (SIDE - 2 * EDGE) * ((value - low) / (high - low) if high > low else 0.5)
 
     points = [
-        {"x": scale(xs, x), "y": SIDE - scale(ys, y), "title": f"estimated {text.percent(x)}, by itself {text.percent(y)}"}
+        {
+            "x": scale(xs, x),
+            "y": SIDE - scale(ys, y),
+            "title": f"estimated {text.percent(x)}, by itself {text.percent(y)}",
+        }
         for x, y in zip(xs, ys, strict=True)
     ]
     return {
-        "side": SIDE, "edge": EDGE, "points": points,
+        "side": SIDE,
+        "edge": EDGE,
+        "points": points,
         "x": [(scale(xs, v), text.percent(v)) for v in sorted({min(xs), max(xs)})],
         "y": [(SIDE - scale(ys, v), text.percent(v)) for v in sorted({min(ys), max(ys)})],
-    }  # fmt: skip
+    }

@@ -1,4 +1,5 @@
-"""The interactive figures as Plotly specifications; a color is a token such as "$chosen" until the page knows its theme."""
+"""The interactive figures as Plotly specifications; a color is a token such as "$chosen" until the
+page knows its theme."""
 
 from __future__ import annotations
 
@@ -23,8 +24,9 @@ AXES = {
     "latency": "latency by table, ms (predicted)",
 }
 
-# {"data": [...], "layout": {...}, "axes": {cost: title}, "axis": the one shown, "limits": {cost: limit},
-#  "xs": {trace index: {cost: values}}, "ys": likewise for the few traces whose y depends on the cost}
+# {"data": [...], "layout": {...}, "axes": {cost: title}, "axis": the one shown,
+#  "limits": {cost: limit}, "xs": {trace index: {cost: values}},
+#  "ys": likewise for the few traces whose y depends on the cost}
 Figure = dict[str, Any]
 
 
@@ -53,19 +55,33 @@ def _layout(x: Mapping[str, Any], y: Mapping[str, Any]) -> dict[str, Any]:
         "margin": {"l": 48, "r": 12, "t": 10, "b": 44},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "hoverlabel": {"bgcolor": "$raised", "bordercolor": "$line", "font": {"color": "$ink", "size": 13}},
+        "hoverlabel": {
+            "bgcolor": "$raised",
+            "bordercolor": "$line",
+            "font": {"color": "$ink", "size": 13},
+        },
         "shapes": [],
     }
 
 
 def _marker(color: str, symbol: str, size: float, **more: Any) -> dict[str, Any]:
-    return {"color": color, "symbol": symbol, "size": size, "line": {"color": "$paper", "width": 1.5}} | more
+    return {
+        "color": color,
+        "symbol": symbol,
+        "size": size,
+        "line": {"color": "$paper", "width": 1.5},
+    } | more
 
 
-def _points(figure: Figure, name: str, values: Sequence[Mapping[str, Any]], y: Sequence[float], **style: Any) -> None:
-    """Adds a trace whose x follows the reader's choice of cost; `values` hold the costs and the hover text."""
+def _points(
+    figure: Figure, name: str, values: Sequence[Mapping[str, Any]], y: Sequence[float], **style: Any
+) -> None:
+    """Adds a trace whose x follows the reader's choice of cost; `values` hold the costs and the
+    hover text."""
     figure["xs"][str(len(figure["data"]))] = {
-        cost: [row.get(cost) for row in values] for cost in figure["axes"] if any(row.get(cost) is not None for row in values)
+        cost: [row.get(cost) for row in values]
+        for cost in figure["axes"]
+        if any(row.get(cost) is not None for row in values)
     }
     figure["data"].append(
         {
@@ -88,11 +104,21 @@ def _hover(title: str, metrics: Mapping[str, Any], *more: str) -> str:
         for c in COSTS
         if text.is_number(metrics.get(c))
     ]
-    return "<br>".join([f"<b>{html.escape(title, quote=False)}</b>", *(html.escape(m, quote=False) for m in more), *costs])
+    return "<br>".join(
+        [
+            f"<b>{html.escape(title, quote=False)}</b>",
+            *(html.escape(m, quote=False) for m in more),
+            *costs,
+        ]
+    )
 
 
 def _figure(costs: Sequence[str], y_title: str, limits: Mapping[str, float], **y: Any) -> Figure:
-    log = {"type": "log", "nticks": 6, "minor": {"ticks": "outside", "ticklen": 2, "tickcolor": "$line"}}
+    log = {
+        "type": "log",
+        "nticks": 6,
+        "minor": {"ticks": "outside", "ticklen": 2, "tickcolor": "$line"},
+    }
     axes = {cost: AXES[cost] for cost in costs}
     figure: Figure = {
         "data": [],
@@ -107,7 +133,11 @@ def _figure(costs: Sequence[str], y_title: str, limits: Mapping[str, float], **y
 
 def _limits(record: Record) -> dict[str, float]:
     budget = record.profiled.budget if record.profiled is not None else ()
-    return {bound.metric: bound.limit for bound in budget if bound.op == "<=" and text.is_number(bound.limit)}
+    return {
+        bound.metric: bound.limit
+        for bound in budget
+        if bound.op == "<=" and text.is_number(bound.limit)
+    }
 
 
 def _ordered_costs(costs: Sequence[str], limits: Mapping[str, float]) -> list[str]:
@@ -116,7 +146,8 @@ def _ordered_costs(costs: Sequence[str], limits: Mapping[str, float]) -> list[st
 
 
 def trained_front(record: Record) -> Figure | None:
-    """Validation accuracy against cost of every network that was trained, in full or in part, and of the reference."""
+    """Validation accuracy against cost of every network that was trained, in full or in part, and
+    of the reference."""
     points = [row for row in trained(record) if "params" in row.metrics]
     if not points:
         return None
@@ -128,19 +159,42 @@ def trained_front(record: Record) -> Figure | None:
     def add(name: str, some: Sequence[Trial], **style: Any) -> None:
         shown = [{**row.metrics, "hover": _hover_trained(row, name)} for row in some]
         if shown:
-            _points(figure, name, shown, [row.metrics["val_accuracy"] for row in some], mode="markers", **style)
+            _points(
+                figure,
+                name,
+                shown,
+                [row.metrics["val_accuracy"] for row in some],
+                mode="markers",
+                **style,
+            )
 
     rest = [row for row in points if row.arch.key != chosen]
     part = [row for row in rest if share(row) < FULL]
     full = [row for row in rest if share(row) >= FULL]
-    add("stopped early", part, marker=_marker("$search", "circle-open", 9, line={"color": "$search", "width": 1.5}))
+    add(
+        "stopped early",
+        part,
+        marker=_marker("$search", "circle-open", 9, line={"color": "$search", "width": 1.5}),
+    )
     add("trained in full", full, marker=_marker("$search", "circle", 10))
-    for symbol, hand_made in sorted(_squares(record.rivals).items(), reverse=True):  # filled ones on top
+    # filled ones on top
+    for symbol, hand_made in sorted(_squares(record.rivals).items(), reverse=True):
         outline = {"color": "$reference" if "open" in symbol else "$paper", "width": 1.5}
         shown = [{**net.costs, "hover": _hover_rival(name, net)} for name, net in hand_made]
         marker = _marker("$reference", symbol, 10, line=outline)
-        _points(figure, "hand-made", shown, [net.val_accuracy or 0.0 for _, net in hand_made], mode="markers", marker=marker)
-    add("chosen", [row for row in points if row.arch.key == chosen], marker=_marker("$chosen", "diamond", 15))
+        _points(
+            figure,
+            "hand-made",
+            shown,
+            [net.val_accuracy or 0.0 for _, net in hand_made],
+            mode="markers",
+            marker=marker,
+        )
+    add(
+        "chosen",
+        [row for row in points if row.arch.key == chosen],
+        marker=_marker("$chosen", "diamond", 15),
+    )
     return figure
 
 
@@ -149,7 +203,9 @@ def _squares(rivals: Mapping[str, Rival]) -> dict[str, list[tuple[str, Rival]]]:
     found: dict[str, list[tuple[str, Rival]]] = {}
     for name, net in rivals.items():
         if text.is_number(net.val_accuracy) and "params" in net.costs:
-            found.setdefault("square" if net.progress >= FULL else "square-open", []).append((name, net))
+            found.setdefault("square" if net.progress >= FULL else "square-open", []).append(
+                (name, net)
+            )
     return found
 
 
@@ -161,11 +217,16 @@ def _hover_trained(row: Trial, name: str) -> str:
     how_far = "in full" if share(row) >= FULL else f"for {text.percent(share(row), 0)} of the plan"
     title = "chosen network" if name == "chosen" else f"network {row.arch.key[:8]}"
     origin = " (drawn at random)" if row.candidate.origin in RANDOM else ""
-    return _hover(title, row.metrics, f"validation {text.percent(row.metrics['val_accuracy'])}, trained {how_far}{origin}")
+    return _hover(
+        title,
+        row.metrics,
+        f"validation {text.percent(row.metrics['val_accuracy'])}, trained {how_far}{origin}",
+    )
 
 
 def scored_front(record: Record) -> Figure | None:
-    """The training-free score against cost: the sample that was screened, the search, random search, their best, the front."""
+    """The training-free score against cost: the sample that was screened, the search, random
+    search, their best, the front."""
     proxy, points = record.proxy, [row for row in scored(record) if "params" in row.metrics]
     if not points or not proxy:
         return None
@@ -184,12 +245,27 @@ def scored_front(record: Record) -> Figure | None:
         marker = _marker(color, "circle", size, opacity=0.75, line={"width": 0})
         _add_scored(figure, name, _thinned(some, kept), proxy, mode="markers", marker=marker)
     line = {"color": "$search", "width": 1.5, "shape": "hv"}
-    _add_scored(figure, "best at its size", fronts[costs[0]], proxy, mode="lines", line=line, hoverinfo="skip", legendgroup="")
+    _add_scored(
+        figure,
+        "best at its size",
+        fronts[costs[0]],
+        proxy,
+        mode="lines",
+        line=line,
+        hoverinfo="skip",
+        legendgroup="",
+    )
     last = str(len(figure["data"]) - 1)
-    figure["xs"][last] = {cost: [row.metrics[cost] for row in best] for cost, best in fronts.items()}
-    figure["ys"] = {last: {cost: [row.metrics[proxy] for row in best] for cost, best in fronts.items()}}
+    figure["xs"][last] = {
+        cost: [row.metrics[cost] for row in best] for cost, best in fronts.items()
+    }
+    figure["ys"] = {
+        last: {cost: [row.metrics[proxy] for row in best] for cost, best in fronts.items()}
+    }
     picked = [row for row in points if row.arch.key == chosen]
-    _add_scored(figure, "chosen", picked, proxy, mode="markers", marker=_marker("$chosen", "diamond", 15))
+    _add_scored(
+        figure, "chosen", picked, proxy, mode="markers", marker=_marker("$chosen", "diamond", 15)
+    )
     return figure
 
 
@@ -198,7 +274,11 @@ def _add_scored(figure: Figure, name: str, some: Sequence[Trial], proxy: str, **
         shown = [
             {
                 **row.metrics,
-                "hover": _hover(f"{name}, {row.arch.key[:8]}", row.metrics, f"score {text.short(row.metrics[proxy])}"),
+                "hover": _hover(
+                    f"{name}, {row.arch.key[:8]}",
+                    row.metrics,
+                    f"score {text.short(row.metrics[proxy])}",
+                ),
             }
             for row in some
         ]
@@ -210,12 +290,16 @@ def _thinned(some: Sequence[Trial], always: set[str]) -> list[Trial]:
     if len(some) <= SHOWN:
         return list(some)
     kept = [row for row in some if row.arch.key in always]
-    return kept + Random(0).sample([row for row in some if row.arch.key not in always], max(0, SHOWN - len(kept)))
+    return kept + Random(0).sample(
+        [row for row in some if row.arch.key not in always], max(0, SHOWN - len(kept))
+    )
 
 
 def accuracy_curves(record: Record) -> Figure | None:
     """Validation accuracy over the course of training, of every network."""
-    return _curves(record, "val_accuracy", f"validation {record.measure}", others=True, tickformat=".0%")
+    return _curves(
+        record, "val_accuracy", f"validation {record.measure}", others=True, tickformat=".0%"
+    )
 
 
 def loss_curves(record: Record) -> Figure | None:
@@ -225,19 +309,42 @@ def loss_curves(record: Record) -> Figure | None:
 
 def _curves(record: Record, what: str, title: str, *, others: bool, **y: Any) -> Figure | None:
     chosen, best = record.chosen, record.reference.chosen if record.reference is not None else None
-    drawn: list[tuple[str, str, TrainedNetwork, dict[str, Any]]] = []  # what the legend calls it, its own name, it, its line
+    # what the legend calls it, its own name, it, its line
+    drawn: list[tuple[str, str, TrainedNetwork, dict[str, Any]]] = []
     for key, net in record.networks.items():
         if key != chosen and others:
             drawn.append(("others", f"network {key[:8]}", net, {"color": "$quiet", "width": 1.2}))
     for name, rival in sorted(record.rivals.items(), key=lambda item: item[0] == best):
         if name == best:
-            drawn.append(("hand-made", f"hand-made {name}", rival, {"color": "$reference", "width": 2, "dash": "dash"}))
+            drawn.append(
+                (
+                    "hand-made",
+                    f"hand-made {name}",
+                    rival,
+                    {"color": "$reference", "width": 2, "dash": "dash"},
+                )
+            )
         elif others:
-            drawn.append(("hand-made", f"hand-made {name}", rival, {"color": "$reference", "width": 1, "dash": "dot"}))
+            drawn.append(
+                (
+                    "hand-made",
+                    f"hand-made {name}",
+                    rival,
+                    {"color": "$reference", "width": 1, "dash": "dot"},
+                )
+            )
     if record.chosen_network is not None:
-        drawn.append(("chosen", "chosen network", record.chosen_network, {"color": "$chosen", "width": 2.5}))
+        drawn.append(
+            ("chosen", "chosen network", record.chosen_network, {"color": "$chosen", "width": 2.5})
+        )
     x = _axis("share of the training", tickformat=".0%", range=[0, 1.02])
-    figure: Figure = {"data": [], "layout": _layout(x, _axis(title, **y)), "xs": {}, "axes": {}, "limits": {}}
+    figure: Figure = {
+        "data": [],
+        "layout": _layout(x, _axis(title, **y)),
+        "xs": {},
+        "axes": {},
+        "limits": {},
+    }
     for group, name, trained_one, line in drawn:
         curve = [(p, value) for p in trained_one.curve if text.is_number(value := getattr(p, what))]
         if not curve:
@@ -254,7 +361,8 @@ def _curves(record: Record, what: str, title: str, *, others: bool, **y: Any) ->
                 "line": line,
                 "marker": {"color": line["color"], "size": 6},
                 "text": [
-                    f"<b>{html.escape(name, quote=False)}</b><br>step {text.count(p.step)}: {shown(value)}"
+                    f"<b>{html.escape(name, quote=False)}</b><br>step {text.count(p.step)}: "
+                    f"{shown(value)}"
                     for p, value in curve
                 ],
                 "hovertemplate": "%{text}<extra></extra>",
@@ -269,21 +377,31 @@ def _curves(record: Record, what: str, title: str, *, others: bool, **y: Any) ->
 
 
 def _share_range(low: float, high: float) -> list[float]:
-    """A little beyond the values, but not where no share can be: below 0 (unless they are) or above 1."""
+    """A little beyond the values, but not where no share can be: below 0 (unless they are) or above
+    1."""
     more = max(0.05 * (high - low), 0.01)
     return [max(0.0, low - more) if low >= 0 else low - more, min(high + more, 1.005)]
 
 
 def _log_ticks(low: float, high: float) -> dict[str, Any]:
-    """Ticks at 1, 2 and 5 of each power of ten, written out in full; over more than two decades at the powers only, over less
-    than one step at round numbers between."""
+    """Ticks at 1, 2 and 5 of each power of ten, written out in full; over more than two decades at
+    the powers only, over less than one step at round numbers between."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1,) if high / low > 100 else (1, 2, 5)
     ticks = [step * 10.0**power for power in powers for step in steps]
     if high > low and sum(low <= tick <= high for tick in ticks) < 3:
-        step = next(s * 10.0**p for p in range(-9, 9) for s in (1, 2, 5) if (high - low) / (s * 10.0**p) <= 6)
+        step = next(
+            s * 10.0**p
+            for p in range(-9, 9)
+            for s in (1, 2, 5)
+            if (high - low) / (s * 10.0**p) <= 6
+        )
         first = math.floor(low / step)
-        ticks = [round((first + i) * step, 10) for i in range(math.ceil(high / step) - first + 1) if first + i > 0]
+        ticks = [
+            round((first + i) * step, 10)
+            for i in range(math.ceil(high / step) - first + 1)
+            if first + i > 0
+        ]
     return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
@@ -292,11 +410,16 @@ def legend(figure: Figure) -> list[tuple[str, str, str]]:
     found: dict[str, tuple[str, str, str]] = {}
     for trace in (trace for trace in reversed(figure["data"]) if trace["legendgroup"]):
         if trace["mode"] == "lines":
-            shape, color = "dashes" if trace["line"].get("dash") == "dash" else "line", trace["line"]["color"]
+            shape, color = (
+                "dashes" if trace["line"].get("dash") == "dash" else "line",
+                trace["line"]["color"],
+            )
         else:
             shape, color = trace["marker"].get("symbol", "line"), trace["marker"]["color"]
             shape = "small" if shape == "circle" and trace["marker"]["size"] <= 6 else shape
-        found.setdefault(trace["legendgroup"], (shape, color.removeprefix("$"), trace["legendgroup"]))
+        found.setdefault(
+            trace["legendgroup"], (shape, color.removeprefix("$"), trace["legendgroup"])
+        )
     return list(found.values())
 
 

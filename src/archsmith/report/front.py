@@ -1,4 +1,5 @@
-"""The feasible trade-off front, front.csv: the networks no other beats, among those trained and among those only scored."""
+"""The feasible trade-off front, front.csv: the networks no other beats, among those trained and
+among those only scored."""
 
 from __future__ import annotations
 
@@ -24,10 +25,15 @@ def share(trial: Trial) -> float:
 
 
 def trained(record: Record) -> list[Trial]:
-    """The networks that were trained, in full or in part, each once: as it was when it had been trained longest."""
+    """The networks that were trained, in full or in part, each once: as it was when it had been
+    trained longest."""
     longest: dict[str, Trial] = {}
     for trial in record.trials:
-        if trial.stage != "finish" or trial.failed or not text.is_number(trial.metrics.get("val_accuracy")):
+        if (
+            trial.stage != "finish"
+            or trial.failed
+            or not text.is_number(trial.metrics.get("val_accuracy"))
+        ):
             continue
         known = longest.get(trial.arch.key)
         if known is None or share(trial) >= share(known):
@@ -36,16 +42,28 @@ def trained(record: Record) -> list[Trial]:
 
 
 def scored(record: Record) -> list[Trial]:
-    """The feasible networks that have a training-free score, each once (the newest score counts)."""
+    """The feasible networks that have a training-free score, each once (the newest score
+    counts)."""
     proxy = record.proxy
-    found = (t for t in record.trials if t.stage != "finish" and t.feasible and proxy and text.is_number(t.metrics.get(proxy)))
+    found = (
+        t
+        for t in record.trials
+        if t.stage != "finish" and t.feasible and proxy and text.is_number(t.metrics.get(proxy))
+    )
     return list({trial.arch.key: trial for trial in found}.values())
 
 
 def costs_of(record: Record, trials: Sequence[Trial]) -> list[str]:
-    """The costs a trade-off is about, as far as all the trials have them: those under a limit; without limits MACs and size."""
-    known = [cost for cost in COSTS if trials and all(text.is_number(t.metrics.get(cost)) for t in trials)]
-    limited = {bound.metric for bound in record.profiled.budget} if record.profiled is not None else set()
+    """The costs a trade-off is about, as far as all the trials have them: those under a limit;
+    without limits MACs and size."""
+    known = [
+        cost
+        for cost in COSTS
+        if trials and all(text.is_number(t.metrics.get(cost)) for t in trials)
+    ]
+    limited = (
+        {bound.metric for bound in record.profiled.budget} if record.profiled is not None else set()
+    )
     return [cost for cost in known if cost in limited] or known[:2]
 
 
@@ -58,7 +76,8 @@ def best_of(trials: Sequence[Trial], quality: str, costs: Sequence[str]) -> list
 
 
 def rows(folder: str | Path) -> list[dict[str, Any]]:
-    """front.csv as dictionaries: the networks trained in full that no other beats, then those only scored."""
+    """front.csv as dictionaries: the networks trained in full that no other beats, then those only
+    scored."""
     return rows_of(read(Path(folder)))
 
 
@@ -66,7 +85,10 @@ def rows_of(record: Record) -> list[dict[str, Any]]:
     """The same from a record at hand."""
     proxy, found = record.proxy, []
     complete = [t for t in trained(record) if t.feasible and share(t) >= FULL]
-    for kind, trials, quality in (("trained", complete, "val_accuracy"), ("scored", scored(record), proxy or "")):
+    for kind, trials, quality in (
+        ("trained", complete, "val_accuracy"),
+        ("scored", scored(record), proxy or ""),
+    ):
         for trial in best_of(trials, quality, costs_of(record, trials)):
             metrics = trial.metrics
             found.append(
@@ -85,11 +107,22 @@ def rows_of(record: Record) -> list[dict[str, Any]]:
     return found
 
 
-_COLUMNS = ("kind", "key", "chosen", "origin", "val_accuracy", "proxy", "score", *COSTS, "architecture")
+_COLUMNS = (
+    "kind",
+    "key",
+    "chosen",
+    "origin",
+    "val_accuracy",
+    "proxy",
+    "score",
+    *COSTS,
+    "architecture",
+)
 
 
 def write_front(folder: str | Path) -> Path:
-    """Writes front.csv into the run folder, atomically. `latency` is the table's prediction in ms, `memory` in bytes."""
+    """Writes front.csv into the run folder, atomically. `latency` is the table's prediction in ms,
+    `memory` in bytes."""
     return save(Path(folder), rows(folder))
 
 

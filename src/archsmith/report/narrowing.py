@@ -1,4 +1,5 @@
-"""How a search by pruning narrowed the space: for each decision a column of bands after each pruning, one band per option."""
+"""How a search by pruning narrowed the space: for each decision a column of bands after each
+pruning, one band per option."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from archsmith.report import text
 from archsmith.report.record import Record
 from archsmith.run.records import Trained
 
-TALL, COLUMN, GAP = 104, 22, 3  # height of a column of bands, its width and the space after it, in CSS pixels
+# height of a column of bands, its width and the space after it, in CSS pixels
+TALL, COLUMN, GAP = 104, 22, 3
 LETTER, LEAST = 6.7, 11  # width of a letter of a label; a band lower than this has no label
 
 
@@ -22,18 +24,30 @@ def narrowing(record: Record) -> dict[str, Any] | None:
     gutter = 8 + LETTER * max(len(short(option)) for row in options.values() for option in row)
     networks = [_count(options, stage.alive) for stage in stages]
     decisions = [
-        _decision(name, row, [(stage.theta[name], stage.alive[name]) for stage in stages], found.survivor, gutter=gutter)
+        _decision(
+            name,
+            row,
+            [(stage.theta[name], stage.alive[name]) for stage in stages],
+            found.survivor,
+            gutter=gutter,
+        )
         for name, row in options.items()
         if len(row) > 1
     ]
     return {
-        "decisions": decisions, "height": TALL, "column": COLUMN, "prunings": len(stages) - 1, "from": text.count(networks[0]),
-        "to": text.count(networks[-1]), "width": gutter + len(stages) * (COLUMN + GAP),
-    }  # fmt: skip
+        "decisions": decisions,
+        "height": TALL,
+        "column": COLUMN,
+        "prunings": len(stages) - 1,
+        "from": text.count(networks[0]),
+        "to": text.count(networks[-1]),
+        "width": gutter + len(stages) * (COLUMN + GAP),
+    }
 
 
 def _count(options: Mapping[str, Sequence[str]], alive: Mapping[str, Sequence[int]]) -> int:
-    """Combinations of the options that are alive; where decisions exist only beside others fewer networks differ."""
+    """Combinations of the options that are alive; where decisions exist only beside others fewer
+    networks differ."""
     total = 1
     for name in options:
         total *= len(alive[name])
@@ -52,19 +66,30 @@ def _decision(
     for number, (theta, alive) in enumerate(stages):
         weights = {place: max(0.0, theta[place]) for place in alive}
         total = sum(weights.values())
-        shares = {place: weight / total if total > 0 else 1 / len(alive) for place, weight in weights.items()}
+        shares = {
+            place: weight / total if total > 0 else 1 / len(alive)
+            for place, weight in weights.items()
+        }
         top = 0.0
         for place, share in shares.items():
             height = TALL * share
             bands.append(
                 {
-                    "x": gutter + number * (COLUMN + GAP), "y": top, "height": max(0.0, height - 1.5),
+                    "x": gutter + number * (COLUMN + GAP),
+                    "y": top,
+                    "height": max(0.0, height - 1.5),
                     "kind": "kept" if options[place] == kept else ("odd" if place % 2 else "even"),
                     "title": f"{options[place]}: {text.percent(share, 0)} {_when(number)}",
                 }
-            )  # fmt: skip
+            )
             if number == 0 and height >= LEAST:
-                labels.append({"y": top + height / 2 + 4, "text": short(options[place]), "kept": options[place] == kept})
+                labels.append(
+                    {
+                        "y": top + height / 2 + 4,
+                        "text": short(options[place]),
+                        "kept": options[place] == kept,
+                    }
+                )
             top += height
     return {"name": name, "kept": kept, "bands": bands, "labels": labels}
 

@@ -1,4 +1,5 @@
-"""report.html: one page that needs nothing but itself, whatever the run has got to; safe to write while the run goes on."""
+"""report.html: one page that needs nothing but itself, whatever the run has got to; safe to write
+while the run goes on."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from archsmith.run.records import Trained
 def write(run_folder: Path) -> Path:
     """Writes report.html and front.csv of the run in `run_folder` and returns the page's path.
 
-    Raises UserError where the folder is no run or cannot be written, Damaged where its files are torn.
+    Raises UserError where the folder is no run or cannot be written, Damaged where its files are
+    torn.
     """
     folder = Path(run_folder)
     record = read(folder)
@@ -47,7 +49,17 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    for name in ("count", "short", "percent", "milliseconds", "size", "duration", "plural", "metric", "name"):
+    for name in (
+        "count",
+        "short",
+        "percent",
+        "milliseconds",
+        "size",
+        "duration",
+        "plural",
+        "metric",
+        "name",
+    ):
         environment.filters[f"as_{name}"] = getattr(text, name)
     return environment
 
@@ -105,7 +117,9 @@ def _context(record: Record) -> dict[str, Any]:
 def _json(value: Any) -> Markup:
     """JSON that can stand inside a script element: no `<` in it."""
     dumped = json.dumps(figures.finite(value), separators=(",", ":"), allow_nan=False)
-    return Markup(dumped.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+    return Markup(
+        dumped.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    )
 
 
 @cache
@@ -121,7 +135,11 @@ def _plotly() -> Markup:
 
 
 def _title(record: Record) -> str:
-    data = (record.looked.name if record.looked is not None else "") or record.request.data or record.folder.name
+    data = (
+        (record.looked.name if record.looked is not None else "")
+        or record.request.data
+        or record.folder.name
+    )
     return Path(data).name or data
 
 
@@ -148,11 +166,19 @@ def _status(record: Record) -> Mapping[str, str] | None:
     if status == "done" and len(done) == len(STAGES):
         warning = record.shipped.warning if record.shipped is not None else None
         return {"kind": "failed", "text": warning} if warning else None
-    so_far = f"{len(done)} of {len(STAGES)} stages are done" + (f", the last of them: {done[-1]}" if done else "")
+    so_far = f"{len(done)} of {len(STAGES)} stages are done" + (
+        f", the last of them: {done[-1]}" if done else ""
+    )
     if status == "failed":
         why = f": {record.run.error}" if record.run.error else ""
-        return {"kind": "failed", "text": f"This run stopped{why}. {so_far}; what it found is below."}
-    return {"kind": "running", "text": f"This run is not complete: {so_far}. What is still missing says so below."}
+        return {
+            "kind": "failed",
+            "text": f"This run stopped{why}. {so_far}; what it found is below.",
+        }
+    return {
+        "kind": "running",
+        "text": f"This run is not complete: {so_far}. What is still missing says so below.",
+    }
 
 
 def _lede(record: Record) -> str:
@@ -161,8 +187,13 @@ def _lede(record: Record) -> str:
     search, finish = record.searched, record.finished
     if finish is not None:
         kept = "the one that did best on validation images was kept and tested once"
-        ranked = (search is not None and search.best is not None) or isinstance(record.trained, Trained)
-        parts.append(f"It trained {text.count(len(finish.networks))} of {'the best' if ranked else 'them'}; {kept}.")
+        ranked = (search is not None and search.best is not None) or isinstance(
+            record.trained, Trained
+        )
+        parts.append(
+            f"It trained {text.count(len(finish.networks))} of "
+            f"{'the best' if ranked else 'them'}; {kept}."
+        )
     total = sum(record.seconds.values())
     if total:
         cores = record.request.threads or record.run.machine.get("cores")
@@ -177,7 +208,10 @@ def _asked_for(record: Record) -> str:
     if look is None:
         return ""
     kind = "grey" if look.channels == 1 else "color"
-    limits = [f"{text.name(b.metric)} {text.bound(b)}" for b in (record.profiled.budget if record.profiled is not None else ())]
+    limits = [
+        f"{text.name(b.metric)} {text.bound(b)}"
+        for b in (record.profiled.budget if record.profiled is not None else ())
+    ]
     within = f" within {' and '.join(limits)}" if limits else ""
     targets = (look.goal.targets if look.goal is not None else None) or ["a value"]
     does = {
@@ -195,17 +229,32 @@ def _searched(record: Record) -> str:
     trials = search.trials if search is not None else 0
     if isinstance(record.trained, Trained):
         at_random = search.random.trials if search is not None and search.random is not None else 0
-        supernets, estimated = text.plural(len(record.trained.nodes), "supernet"), text.count(trials + at_random)
-        return f"It trained {supernets}, whose weights many networks share, and estimated {estimated} by them."
+        supernets, estimated = (
+            text.plural(len(record.trained.nodes), "supernet"),
+            text.count(trials + at_random),
+        )
+        return (
+            f"It trained {supernets}, whose weights many networks share, and estimated "
+            f"{estimated} by them."
+        )
     if screen is None:
         return ""
     if scored := screen.scored + trials:
-        of = f" of {text.large(record.profiled.space_size)} possible" if record.profiled is not None else ""
+        of = (
+            (f" of {text.large(record.profiled.space_size)} possible")
+            if record.profiled is not None
+            else ""
+        )
         return f"It scored {text.count(scored)}{of} networks without training them."
     if screen.why:
         return f"No network was scored: {screen.why}."
     if search is not None and search.searcher == "random":
         return "It chose networks at random, without scores."
-    if search is not None and not {"hand-made", "neighbor"} & {entry.origin for entry in search.shortlist}:
+    if search is not None and not {"hand-made", "neighbor"} & {
+        entry.origin for entry in search.shortlist
+    }:
         return f"It chose networks by its own rule ({search.searcher}), without scores."
-    return "It began with networks as one would make them by hand, and with neighbors of the first, without scores."
+    return (
+        "It began with networks as one would make them by hand, and with neighbors of the "
+        "first, without scores."
+    )

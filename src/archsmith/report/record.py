@@ -1,4 +1,5 @@
-"""What a run folder holds, read without disturbing it: run.json, the trials and the record of every finished stage."""
+"""What a run folder holds, read without disturbing it: run.json, the trials and the record of every
+finished stage."""
 
 from __future__ import annotations
 
@@ -32,12 +33,19 @@ from archsmith.run.store import STAGES, Run
 from archsmith.searchers.sqlite import SqliteArchive, explained
 
 __all__ = ["STAGES", "Record", "read"]
-_FIELDS = dict(zip(STAGES, ("looked", "profiled", "screened", "trained", "searched", "finished", "shipped"), strict=True))
+_FIELDS = dict(
+    zip(
+        STAGES,
+        ("looked", "profiled", "screened", "trained", "searched", "finished", "shipped"),
+        strict=True,
+    )
+)
 
 
 @dataclass(frozen=True)
 class Record:
-    """A run as far as it has got: what a stage left is None where it has not finished; `seconds` has the one going on, too."""
+    """A run as far as it has got: what a stage left is None where it has not finished; `seconds`
+    has the one going on, too."""
 
     folder: Path
     run: RunFile
@@ -51,7 +59,8 @@ class Record:
     shipped: Shipped | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     trials: Sequence[Trial] = ()
-    waits: Mapping[str, float] = field(default_factory=dict)  # of the seconds, those lost to other work on the machine
+    # of the seconds, those lost to other work on the machine
+    waits: Mapping[str, float] = field(default_factory=dict)
 
     def left(self, stage: str) -> Part | None:
         """What a stage left."""
@@ -93,7 +102,11 @@ class Record:
     @property
     def search_test(self) -> Tested | None:
         """The search's network on the test images; None before."""
-        return self.shipped.search.test if self.shipped is not None and self.shipped.search is not None else self.test
+        return (
+            self.shipped.search.test
+            if self.shipped is not None and self.shipped.search is not None
+            else self.test
+        )
 
     @property
     def networks(self) -> Mapping[str, Finalist]:
@@ -102,7 +115,8 @@ class Record:
 
     @property
     def chosen_network(self) -> Finalist | None:
-        """The chosen one of them; None before, and where the one that ships is a hand-made one that was trained further."""
+        """The chosen one of them; None before, and where the one that ships is a hand-made one that
+        was trained further."""
         return self.networks.get(self.chosen) if self.chosen is not None else None
 
     @property
@@ -122,24 +136,32 @@ class Record:
 
     @property
     def proxy(self) -> str | None:
-        """The score that the run ranked by, training-free or with shared weights; None where it used none."""
+        """The score that the run ranked by, training-free or with shared weights; None where it
+        used none."""
         if isinstance(self.trained, Trained):
             return "shared_accuracy"
         return self.screened.proxy if self.screened is not None else "zico"
 
 
 def read(folder: Path) -> Record:
-    """The record of the run in `folder`; UserError where that is no run, Damaged where a file of it is torn."""
+    """The record of the run in `folder`; UserError where that is no run, Damaged where a file of it
+    is torn."""
     run = Run.open(folder)
     store = folder / STORE
-    with closing(SqliteArchive(store, readonly=True)) as archive, explained(store), reading(archive.connection):
+    with (
+        closing(SqliteArchive(store, readonly=True)) as archive,
+        explained(store),
+        reading(archive.connection),
+    ):
         tables = content(archive.connection, store, run.record["id"])
         trials = list(archive)
     left: dict[str, Any] = {}
     for name, _, payload in tables["stages"]:
         found = record_of(name, value(payload, store), str(store))
         left[_FIELDS[name]] = found
-    seconds = {name: seconds for name, seconds, _ in tables["stages"]} | {name: spent for name, spent, _ in tables["clock"]}
+    seconds = {name: seconds for name, seconds, _ in tables["stages"]} | {
+        name: spent for name, spent, _ in tables["clock"]
+    }
     waits = {name: waited for name, _, waited in tables["clock"]}
     file = RunFile.model_validate(run.record)
     return Record(folder, file, run.request, **left, seconds=seconds, trials=trials, waits=waits)

@@ -1,4 +1,5 @@
-"""What came out: headline numbers, budget, verdict, comparison, mistakes; plain values, None before they exist."""
+"""What came out: headline numbers, budget, verdict, comparison, mistakes; plain values, None before
+they exist."""
 
 from __future__ import annotations
 
@@ -16,35 +17,73 @@ from archsmith.report.verdict import Comparison, compare
 from archsmith.run.records.finish import Finalist, TrainedNetwork
 from archsmith.run.records.ship import Classified, Explained, Tested
 
-TITLES = {"won": "The search paid", "lost": "The hand-made network did better", "tie": "A tie with the hand-made network"}
+TITLES = {
+    "won": "The search paid",
+    "lost": "The hand-made network did better",
+    "tie": "A tie with the hand-made network",
+}
 _BELOW = "The search\u2019s network cannot be told from one that gives the same answer always. "
 MANY = 12  # classes up to which the confusion matrix carries numbers
 DRAWN = 60  # classes up to which it is drawn at all
 
 
 def tiles(record: Record) -> list[dict[str, Any]]:
-    """The few numbers everybody wants first. `predicted` ones are shown differently from measured ones."""
+    """The few numbers everybody wants first. `predicted` ones are shown differently from measured
+    ones."""
     ship, test, chosen = record.shipped, record.test, _costs(record)
     found = []
     if test is not None:
         note = f"{text.LEVEL} interval {text.span(*test.interval)}, {text.plural(test.n, 'image')}"
-        found.append({"label": f"test {record.measure}", "value": text.percent(test.accuracy), "note": note})
+        found.append(
+            {"label": f"test {record.measure}", "value": text.percent(test.accuracy), "note": note}
+        )
     for metric in ("params", "macs"):
         if metric in chosen:
-            found.append({"label": text.name(metric), "value": text.short(chosen[metric]), "note": _of_limit(record, metric)})
+            found.append(
+                {
+                    "label": text.name(metric),
+                    "value": text.short(chosen[metric]),
+                    "note": _of_limit(record, metric),
+                }
+            )
     for row in ship.budget if ship is not None else ():  # what else the user bounded
         if row.metric in ("memory", "depth", "layers") and text.is_number(row.value):
             value = text.metric(row.value, row.metric)
-            found.append({"label": text.name(row.metric), "value": value, "note": _of_limit(record, row.metric)})
+            found.append(
+                {
+                    "label": text.name(row.metric),
+                    "value": value,
+                    "note": _of_limit(record, row.metric),
+                }
+            )
     timing = ship.latency_ms if ship is not None else None
     if timing is not None:
-        spread = f"{text.milliseconds(timing.p10_ms)} to {text.milliseconds(timing.p90_ms)} in most runs"
+        spread = (
+            f"{text.milliseconds(timing.p10_ms)} to {text.milliseconds(timing.p90_ms)} in most runs"
+        )
         note = f"{spread}, {text.plural(timing.threads, 'thread')}"
-        found.append({"label": "latency, one image", "value": text.milliseconds(timing.median_ms), "note": note})
+        found.append(
+            {
+                "label": "latency, one image",
+                "value": text.milliseconds(timing.median_ms),
+                "note": note,
+            }
+        )
     elif "latency" in chosen:
         value = f"\u2248 {text.milliseconds(chosen['latency'])}"
-        found.append({"label": "latency, one image", "value": value, "note": "by the table, not measured", "predicted": "yes"})
-    model = next((file for file in ship.files if file.name == "model.onnx"), None) if ship is not None else None
+        found.append(
+            {
+                "label": "latency, one image",
+                "value": value,
+                "note": "by the table, not measured",
+                "predicted": "yes",
+            }
+        )
+    model = (
+        next((file for file in ship.files if file.name == "model.onnx"), None)
+        if ship is not None
+        else None
+    )
     if model is not None:
         found.append({"label": "file", "value": text.size(model.bytes), "note": "model.onnx"})
     return found
@@ -52,7 +91,8 @@ def tiles(record: Record) -> list[dict[str, Any]]:
 
 def _costs(record: Record) -> Mapping[str, float]:
     """Of the network in best/, the hand-made one where that shipped."""
-    if not record.hand_made or record.reference is None:  # one that was trained further stands alone
+    # one that was trained further stands alone
+    if not record.hand_made or record.reference is None:
         return _costs_of_chosen(record)
     return record.reference.best.costs
 
@@ -69,12 +109,20 @@ def _of_limit(record: Record, metric: str) -> str:
     limit = record.profiled.bound(metric) if record.profiled is not None else None
     if limit is None:
         return "not limited"
-    return f"allowed: {'at most' if limit.op != '>=' else 'at least'} {text.metric(limit.limit, metric)}"
+    return (
+        f"allowed: {'at most' if limit.op != '>=' else 'at least'} "
+        f"{text.metric(limit.limit, metric)}"
+    )
 
 
 def budget(record: Record) -> list[dict[str, Any]]:
-    """Each limit with the value of what was shipped (or chosen, until then) and the part of the limit that it uses."""
-    shipped = {(row.metric, row.op): row for row in record.shipped.budget} if record.shipped is not None else {}
+    """Each limit with the value of what was shipped (or chosen, until then) and the part of the
+    limit that it uses."""
+    shipped = (
+        {(row.metric, row.op): row for row in record.shipped.budget}
+        if record.shipped is not None
+        else {}
+    )
     chosen, found = _costs(record), []
     for limit in record.profiled.budget if record.profiled is not None else ():
         metric, bound, row = limit.metric, limit.limit, shipped.get((limit.metric, limit.op))
@@ -88,14 +136,17 @@ def budget(record: Record) -> list[dict[str, Any]]:
                 "value": text.metric(value, metric),
                 "met": met,
                 "predicted": metric == "latency" and row is None,
-                "share": min(1.0, value / bound) if text.is_number(value) and text.is_number(bound) and bound else None,
+                "share": min(1.0, value / bound)
+                if text.is_number(value) and text.is_number(bound) and bound
+                else None,
             }
         )
     return found
 
 
 def verdict(record: Record) -> dict[str, Any] | None:
-    """Whether the search paid: the chosen network's test accuracy against the hand-made reference's, with its uncertainty."""
+    """Whether the search paid: the chosen network's test accuracy against the hand-made
+    reference's, with its uncertainty."""
     test, other = record.search_test, record.reference_test
     if test is None or other is None:
         return None
@@ -105,12 +156,24 @@ def verdict(record: Record) -> dict[str, Any] | None:
     outcome = "lost" if below else result.outcome
     effort = "number of training steps" if record.request.steps else "time, scoring included"
     entries = [
-        {"label": "chosen network", "role": "chosen", "accuracy": test.accuracy, "interval": test.interval},
-        {"label": "hand-made reference", "role": "reference", "accuracy": other.accuracy, "interval": other.interval},
+        {
+            "label": "chosen network",
+            "role": "chosen",
+            "accuracy": test.accuracy,
+            "interval": test.interval,
+        },
+        {
+            "label": "hand-made reference",
+            "role": "reference",
+            "accuracy": other.accuracy,
+            "interval": other.interval,
+        },
     ]
     return {
         "outcome": outcome,
-        "title": "No result: neither is better than the same answer always" if nothing else TITLES[outcome],
+        "title": "No result: neither is better than the same answer always"
+        if nothing
+        else TITLES[outcome],
         "text": (_BELOW if below else "")
         + _verdict_text(result, test, other, effort, record=record)
         + _cost_text(record)
@@ -119,20 +182,34 @@ def verdict(record: Record) -> dict[str, Any] | None:
     }
 
 
-def _verdict_text(result: Comparison, test: Tested, other: Tested, effort: str, record: Record) -> str:
-    of = "of the test images right" if record.task == "classification" else "of the variance over the test images"
+def _verdict_text(
+    result: Comparison, test: Tested, other: Tested, effort: str, record: Record
+) -> str:
+    of = (
+        "of the test images right"
+        if record.task == "classification"
+        else ("of the variance over the test images")
+    )
     verb = "gets" if record.task == "classification" else "explains"
     accuracies = (
         f"The chosen network {verb} {text.percent(test.accuracy)} {of}, the hand-made one "
         f"{text.percent(other.accuracy)}, trained with the same recipe for the same total {effort}."
     )
-    difference, low, high = (text.points(value) for value in (result.difference, result.low, result.high))
+    difference, low, high = (
+        text.points(value) for value in (result.difference, result.low, result.high)
+    )
     span = f"{difference} points ({text.LEVEL} interval {low} to {high})"
     if result.outcome == "tie":
-        return f"{accuracies} The difference, {span}, is within what {text.count(test.n)} test images can tell apart."
+        return (
+            f"{accuracies} The difference, {span}, is within what {text.count(test.n)} test "
+            f"images can tell apart."
+        )
     if result.outcome == "won":
         return f"{accuracies} The difference, {span}, is more than chance would give."
-    return f"{accuracies} The difference, {span}, is more than chance would give: here the search did not pay."
+    return (
+        f"{accuracies} The difference, {span}, is more than chance would give: here the search "
+        f"did not pay."
+    )
 
 
 def _shipped_text(record: Record) -> str:
@@ -143,14 +220,21 @@ def _shipped_text(record: Record) -> str:
 
 
 def _cost_text(record: Record) -> str:
-    """How the chosen network's costs compare with the reference's, where they differ by more than a tenth."""
-    other, chosen = record.reference.best.costs if record.reference is not None else {}, _costs_of_chosen(record)
+    """How the chosen network's costs compare with the reference's, where they differ by more than a
+    tenth."""
+    other, chosen = (
+        record.reference.best.costs if record.reference is not None else {},
+        _costs_of_chosen(record),
+    )
     parts = []
     for cost in ("params", "macs"):
         if cost in chosen and other.get(cost):
             ratio = chosen[cost] / other[cost]
             if not 0.9 <= ratio <= 1.1:
-                parts.append(f"{text.percent(abs(1 - ratio), 0)} {'fewer' if ratio < 1 else 'more'} {text.name(cost)}")
+                parts.append(
+                    f"{text.percent(abs(1 - ratio), 0)} "
+                    f"{'fewer' if ratio < 1 else 'more'} {text.name(cost)}"
+                )
     return f" The chosen one has {' and '.join(parts)}." if parts else ""
 
 
@@ -158,7 +242,9 @@ def whiskers(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Dots with their intervals on one axis, positions in percent of its width."""
     low = min(entry["interval"][0] for entry in entries)
     high = max(entry["interval"][1] for entry in entries)
-    step = next((s for s in (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / s <= 5), 0.5)
+    step = next(
+        (s for s in (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / s <= 5), 0.5
+    )
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     start, width = first * step, max(last - first, 1) * step
 
@@ -167,7 +253,9 @@ def whiskers(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     ticks = [(round(start + i * step, 6)) for i in range(max(last - first, 1) + 1)]
     return {
-        "ticks": [{"at": place(t), "label": text.percent(t, 1 if step < 0.01 else 0)} for t in ticks],
+        "ticks": [
+            {"at": place(t), "label": text.percent(t, 1 if step < 0.01 else 0)} for t in ticks
+        ],
         "rows": [
             {
                 "label": e["label"],
@@ -184,29 +272,43 @@ def whiskers(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def comparison(record: Record) -> list[dict[str, Any]] | None:
-    """The chosen network, the best that random search proposed and the reference, one column each."""
+    """The chosen network, the best that random search proposed and the reference, one column
+    each."""
     if record.finished is None:
         return None
     chosen = record.chosen_network
-    columns = [_column("chosen", "chosen", _costs_of_chosen(record), chosen, test=record.search_test)]
-    drawn = [(net, value) for net, value in _in_full(record) if net.origin in RANDOM and net is not chosen]
+    columns = [
+        _column("chosen", "chosen", _costs_of_chosen(record), chosen, test=record.search_test)
+    ]
+    drawn = [
+        (net, value)
+        for net, value in _in_full(record)
+        if net.origin in RANDOM and net is not chosen
+    ]
     if drawn:
         best, _ = max(drawn, key=lambda pair: pair[1])
         columns.append(_column("random search\u2019s best", "random", best.costs, best, test=None))
     if record.reference is not None:
         by_hand = record.reference.best
-        columns.append(_column("hand-made", "reference", by_hand.costs, by_hand, test=record.reference_test))
+        columns.append(
+            _column("hand-made", "reference", by_hand.costs, by_hand, test=record.reference_test)
+        )
     return columns
 
 
 def _in_full(record: Record) -> list[tuple[Finalist, float]]:
-    """The networks of the short-list that were trained to the end, each with its accuracy on the validation images."""
+    """The networks of the short-list that were trained to the end, each with its accuracy on the
+    validation images."""
     complete = (net for net in record.networks.values() if net.progress >= FULL)
     return [(net, net.val_accuracy) for net in complete if text.is_number(net.val_accuracy)]
 
 
 def _column(
-    title: str, role: str, costs: Mapping[str, float], network: TrainedNetwork | None, test: Tested | None
+    title: str,
+    role: str,
+    costs: Mapping[str, float],
+    network: TrainedNetwork | None,
+    test: Tested | None,
 ) -> dict[str, Any]:
     return {
         "title": title,
@@ -214,7 +316,9 @@ def _column(
         "test": text.percent(test.accuracy) if test is not None else text.DASH,
         "interval": text.span(*test.interval) if test is not None else text.DASH,
         "balanced": text.percent(test.balanced_accuracy if isinstance(test, Classified) else None),
-        "validation": text.percent(network.val_accuracy if network is not None else costs.get("val_accuracy")),
+        "validation": text.percent(
+            network.val_accuracy if network is not None else costs.get("val_accuracy")
+        ),
         "params": text.count(costs.get("params")),
         "macs": text.short(costs.get("macs")),
         "steps": text.count(network.steps if network is not None else None),
@@ -223,17 +327,29 @@ def _column(
 
 
 def against_random(record: Record) -> str | None:
-    """The search against random search at equal cost, by the score and, where both were trained, on validation images."""
+    """The search against random search at equal cost, by the score and, where both were trained, on
+    validation images."""
     search = record.searched
     if search is None or search.best is None or search.random is None or search.random.best is None:
         return None
     ours, theirs = text.short(search.best.score), text.short(search.random.best.score)
-    trials, others, proxy = search.trials, search.random.trials, text.name(record.proxy or "training-free")
-    both = f"with {text.count(trials)} scored networks " + ("each" if trials == others else f"against {text.count(others)}")
-    sentence = f"Search and random search, {both}: the best {proxy} score of the search is {ours}, of random search {theirs}."
+    trials, others, proxy = (
+        search.trials,
+        search.random.trials,
+        text.name(record.proxy or "training-free"),
+    )
+    both = (f"with {text.count(trials)} scored networks ") + (
+        "each" if trials == others else f"against {text.count(others)}"
+    )
+    sentence = (
+        f"Search and random search, {both}: the best {proxy} score of the search is {ours}, "
+        f"of random search {theirs}."
+    )
     complete = _in_full(record)
     best: dict[bool, Any] = {
-        blind: max((value for net, value in complete if (net.origin in RANDOM) == blind), default=None)
+        blind: max(
+            (value for net, value in complete if (net.origin in RANDOM) == blind), default=None
+        )
         for blind in (False, True)
     }
     images = sum(record.looked.counts.val) if record.looked is not None else 0
@@ -241,15 +357,18 @@ def against_random(record: Record) -> str | None:
         return f"{sentence} A score is not a result."
     if record.task != "classification":
         return (
-            f"{sentence} Trained, the best network of the search reaches {text.percent(best[False])} {record.measure} on the "
+            f"{sentence} Trained, the best network of the search reaches "
+            f"{text.percent(best[False])} {record.measure} on the "
             f"validation images, the best of random search {text.percent(best[True])}."
         )
     known = {blind: wilson(accuracy * images, images) for blind, accuracy in best.items()}
     result = compare(best[False], known[False], best[True], known[True])
     end = {"tie": "a tie", "won": "the search won", "lost": "random search won"}[result.outcome]
     return (
-        f"{sentence} Trained, the best network of the search reaches {text.percent(best[False])} on the validation images, "
-        f"the best of random search {text.percent(best[True])}: {end}, as far as {text.count(images)} images can tell."
+        f"{sentence} Trained, the best network of the search reaches {text.percent(best[False])} "
+        f"on the validation images, "
+        f"the best of random search {text.percent(best[True])}: {end}, as far as "
+        f"{text.count(images)} images can tell."
     )
 
 
@@ -266,7 +385,9 @@ def networks(record: Record) -> list[dict[str, Any]]:
     return sorted(found, key=lambda n: (n["share"] >= FULL, n["order"]), reverse=True)
 
 
-def _network(name: str, role: str, net: TrainedNetwork, origin: str, how_far: float) -> dict[str, Any]:
+def _network(
+    name: str, role: str, net: TrainedNetwork, origin: str, how_far: float
+) -> dict[str, Any]:
     accuracy = net.val_accuracy
     return {
         "name": name,
@@ -287,7 +408,10 @@ def errors(record: Record) -> dict[str, Any] | None:
     if not isinstance(test, Explained):
         return None
     rows = [
-        {"value": f"{value:.3g}", "of": "of pixels from 0 to 1" if record.task == "reconstruction" else f"of {name}"}
+        {
+            "value": f"{value:.3g}",
+            "of": "of pixels from 0 to 1" if record.task == "reconstruction" else f"of {name}",
+        }
         for name, value in test.rmse.items()
     ]
     psnr = f"{test.psnr:.1f}" if text.is_number(test.psnr) else ""
@@ -295,7 +419,8 @@ def errors(record: Record) -> dict[str, Any] | None:
 
 
 def mistakes(record: Record) -> dict[str, Any] | None:
-    """The confusion matrix (true class down, predicted across), recall by class from the worst, the commonest confusions."""
+    """The confusion matrix (true class down, predicted across), recall by class from the worst, the
+    commonest confusions."""
     test, classes = record.test, record.looked.classes if record.looked is not None else ()
     if not isinstance(test, Classified) or record.shipped is None:
         return None
@@ -307,23 +432,44 @@ def mistakes(record: Record) -> dict[str, Any] | None:
         recall = matrix[i][i] / total if total else None
         low, high = wilson(matrix[i][i], total)
         recalls.append(
-            {"name": name, "recall": recall, "right": matrix[i][i], "n": total, "low": 100 * low, "high": 100 * high}
+            {
+                "name": name,
+                "recall": recall,
+                "right": matrix[i][i],
+                "n": total,
+                "low": 100 * low,
+                "high": 100 * high,
+            }
         )
     recalls.sort(key=lambda r: (r["recall"] is None, r["recall"]))
-    wrong = [(n, names[i], names[j], totals[i]) for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j and n]
+    wrong = [
+        (n, names[i], names[j], totals[i])
+        for i, row in enumerate(matrix)
+        for j, n in enumerate(row)
+        if i != j and n
+    ]
     return {
         "names": names,
         "numbered": [n if len(n) <= 2 else str(i + 1) for i, n in enumerate(names)],
         "short": all(len(n) <= 2 for n in names),
-        "cells": [[{"n": n, "share": n / totals[i] if totals[i] else 0.0} for n in row] for i, row in enumerate(matrix)]
+        "cells": [
+            [{"n": n, "share": n / totals[i] if totals[i] else 0.0} for n in row]
+            for i, row in enumerate(matrix)
+        ]
         if len(matrix) <= DRAWN
         else None,
         "with_numbers": len(matrix) <= MANY,
         "recalls": recalls[:20],
         "left_out": max(0, len(recalls) - 20),
-        "worst": [{"n": n, "true": t, "predicted": p, "of": of} for n, t, p, of in sorted(wrong, key=lambda w: -w[0])[:6]],
+        "worst": [
+            {"n": n, "true": t, "predicted": p, "of": of}
+            for n, t, p, of in sorted(wrong, key=lambda w: -w[0])[:6]
+        ],
         "total_wrong": sum(w[0] for w in wrong),
-        "examples": [{**row.to_json(), "share": text.percent(row.share, 0)} for row in record.shipped.mistakes],
+        "examples": [
+            {**row.to_json(), "share": text.percent(row.share, 0)}
+            for row in record.shipped.mistakes
+        ],
         "n": sum(totals),
     }
 
@@ -339,11 +485,19 @@ def arms(record: Record) -> str | None:
             f"{text.count(total)} training steps (used: {text.count(n)})"
             for total, n in zip((plan.search, plan.reference), steps, strict=True)
         ]
-        return f"The search was given {given[0]}, the hand-made network {given[1]}. Scoring comes on top of the search\u2019s."
+        return (
+            f"The search was given {given[0]}, the hand-made network {given[1]}. Scoring comes "
+            f"on top of the search\u2019s."
+        )
     used = [sum(net.seconds for net in arm.values()) for arm in both]
     given = [f"{text.duration(total)} of training" for total in (plan.search, plan.reference)]
-    scoring = f" after {text.duration(plan.scoring_s)} of scoring" if text.is_number(plan.scoring_s) else ""
+    scoring = (
+        (f" after {text.duration(plan.scoring_s)} of scoring")
+        if text.is_number(plan.scoring_s)
+        else ""
+    )
     return (
-        f"The search was given {given[0]}{scoring} (spent on training steps: {text.duration(used[0])}), the hand-made network "
+        f"The search was given {given[0]}{scoring} (spent on training steps: "
+        f"{text.duration(used[0])}), the hand-made network "
         f"{given[1]} ({text.duration(used[1])})."
     )

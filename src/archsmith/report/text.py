@@ -1,4 +1,5 @@
-"""Numbers as people read them: thin spaces before units, three digits that matter, a dash for what is not known."""
+"""Numbers as people read them: thin spaces before units, three digits that matter, a dash for what
+is not known."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ MINUS = "\u2212"
 AT_MOST, AT_LEAST = "\u2264", "\u2265"
 TIMES = "\u202f\u00d7\u202f"  # the multiplication sign between thin spaces
 LEVEL = "95\u202f%"  # of every interval on the page
-_RAISED = str.maketrans("0123456789", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+_RAISED = str.maketrans(
+    "0123456789", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+)
 NAMES = {
     "params": "parameters",
     "macs": "MACs",
@@ -138,7 +141,11 @@ def bound(limit: Bound) -> str:
 
 def span(low: Any, high: Any) -> str:
     """Two shares as a range: 95.9-98.6 % with an en dash"""
-    return f"{100 * low:.1f}{DASH}{100 * high:.1f}{THIN}%" if is_number(low) and is_number(high) else DASH
+    return (
+        f"{100 * low:.1f}{DASH}{100 * high:.1f}{THIN}%"
+        if is_number(low) and is_number(high)
+        else DASH
+    )
 
 
 def plural(number: Any, one: str, many: str | None = None) -> str:

@@ -1,4 +1,5 @@
-"""Whether one tested network beats another, said no louder than the number of test images allows."""
+"""Whether one tested network beats another, said no louder than the number of test images
+allows."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Comparison:
-    """`difference` of two accuracies with its 95 % interval; `outcome` is 'won', 'lost' or 'tie' (the interval holds zero)."""
+    """`difference` of two accuracies with its 95 % interval; `outcome` is 'won', 'lost' or 'tie'
+    (the interval holds zero)."""
 
     outcome: str
     difference: float
@@ -17,12 +19,14 @@ class Comparison:
     high: float
 
 
-def compare(accuracy: float, interval: Sequence[float], other: float, other_interval: Sequence[float]) -> Comparison:
-    """The first accuracy against the second, from the 95 % interval of each (Newcombe 1998, method 10, for Wilson's; Zou and
-    Donner 2008 for any).
+def compare(
+    accuracy: float, interval: Sequence[float], other: float, other_interval: Sequence[float]
+) -> Comparison:
+    """The first accuracy against the second, from the 95 % interval of each (Newcombe 1998, method
+    10, for Wilson's; Zou and Donner 2008 for any).
 
-    It takes the two as independent samples. Networks tested on the same images err together, so it is on the careful side:
-    it calls a tie where a paired test might not, never the other way round.
+    It takes the two as independent samples. Networks tested on the same images err together, so it
+    is on the careful side: it calls a tie where a paired test might not, never the other way round.
     """
     (low, high), (other_low, other_high) = interval, other_interval
     difference = accuracy - other

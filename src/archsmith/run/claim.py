@@ -1,4 +1,5 @@
-"""Claiming a folder for a run: one process at a time, never over anybody's files, again after one that died half-way."""
+"""Claiming a folder for a run: one process at a time, never over anybody's files, again after one
+that died half-way."""
 
 from __future__ import annotations
 
@@ -16,13 +17,15 @@ from archsmith.errors import UserError
 RECORD, STORE = "run.json", "trials.sqlite"
 _BEGINNING, _LOCK = ".beginning", ".lock"
 _OWNER = ".lock.pid"  # who has the lock: beside it, since Windows lets nobody read a locked file
-_FIRST = ("checkpoints", "events.jsonl", "latency.json", _BEGINNING, _LOCK, _OWNER)  # written before anything is decided
+# written before anything is decided
+_FIRST = ("checkpoints", "events.jsonl", "latency.json", _BEGINNING, _LOCK, _OWNER)
 _PATIENCE_S = 0.5  # that another process may have the folder, e.g. to look whether it is taken
 
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[tuple[Path, ...]]:
-    """Makes the folder, for a run whose record is written inside, last of all; what failed before that leaves nothing.
+    """Makes the folder, for a run whose record is written inside, last of all; what failed before
+    that leaves nothing.
 
     Gives the folders it had to make, the innermost first.
     Raises UserError where the folder holds anything but what a process left that died in here.
@@ -32,7 +35,9 @@ def claimed(folder: Path) -> Iterator[tuple[Path, ...]]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the run folder {folder}: {error.strerror}; choose another --out") from error
+        raise UserError(
+            f"cannot make the run folder {folder}: {error.strerror}; choose another --out"
+        ) from error
     try:
         with locked(folder):
             _refuse_taken(folder)
@@ -57,13 +62,15 @@ def unmake(folders: Iterable[Path]) -> None:
     """Removes folders that are empty, the innermost first."""
     for folder in folders:
         with contextlib.suppress(OSError):
-            if WINDOWS:  # where nobody can remove a lock that he holds; one that somebody has by now stays
+            # where nobody can remove a lock that he holds; one that somebody has by now stays
+            if WINDOWS:
                 (folder / _LOCK).unlink(missing_ok=True)
             folder.rmdir()
 
 
 def vacant(folder: Path) -> bool:
-    """Whether a run can be made there: nothing is there, an empty folder, or what a process left that died claiming it."""
+    """Whether a run can be made there: nothing is there, an empty folder, or what a process left
+    that died claiming it."""
     try:
         if not folder.exists():
             return True
@@ -88,7 +95,8 @@ def beginning(folder: Path) -> bool:
 
 
 def unclaimed(folder: Path) -> None:
-    """Takes the claim back, inside `locked`: first the record, then the other files of a run that has decided nothing."""
+    """Takes the claim back, inside `locked`: first the record, then the other files of a run that
+    has decided nothing."""
     write_text(folder / _BEGINNING, "archsmith is taking a run back\n")
     remove(folder / RECORD)
     clear(folder)
@@ -117,11 +125,18 @@ def _refuse_taken(folder: Path) -> None:
     try:
         taken = (folder / RECORD).exists()
     except OSError as error:
-        raise UserError(f"cannot use the run folder {folder}: {error.strerror}; choose another --out") from error
+        raise UserError(
+            f"cannot use the run folder {folder}: {error.strerror}; choose another --out"
+        ) from error
     if taken:
-        raise UserError(f"{folder} already holds a run; go on with `archsmith resume {folder}`, or choose another --out")
+        raise UserError(
+            f"{folder} already holds a run; go on with `archsmith resume {folder}`, or "
+            f"choose another --out"
+        )
     if (run := holder(folder)) is not None:
-        raise UserError(f"--out {folder} lies in the folder of another run, {run}; choose a place outside it")
+        raise UserError(
+            f"--out {folder} lies in the folder of another run, {run}; choose a place outside it"
+        )
     if not vacant(folder):
         raise UserError(f"--out {folder} exists and is not an empty folder; choose another --out")
 
@@ -137,10 +152,13 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(poll_interval=_PATIENCE_S / 5)
     except Timeout as error:
         raise UserError(
-            f"another process (pid {_owner(folder)}) is working on {folder}; wait for it; a new search needs another --out"
+            f"another process (pid {_owner(folder)}) is working on {folder}; wait for it; a new "
+            f"search needs another --out"
         ) from error
     except OSError as error:
-        raise UserError(f"cannot write in {folder}: {error.strerror or error}; check its permissions") from error
+        raise UserError(
+            f"cannot write in {folder}: {error.strerror or error}; check its permissions"
+        ) from error
     try:
         with contextlib.suppress(OSError):  # for messages only: the disk may be full
             (folder / _OWNER).write_text(str(os.getpid()), encoding="ascii")

@@ -1,7 +1,9 @@
-"""The one clock of a run with --time: what each part may take, planned from what is left so that training comes first.
+"""The one clock of a run with --time: what each part may take, planned from what is left so that
+training comes first.
 
-The only place that knows shares of the time. Whatever comes before training has a deadline of its own and is cut there; what it
-leaves goes to training. The search's side of a run is all of it but the training of the hand-made reference.
+The only place that knows shares of the time. Whatever comes before training has a deadline of its
+own and is cut there; what it leaves goes to training. The search's side of a run is all of it but
+the training of the hand-made reference.
 """
 
 from __future__ import annotations
@@ -12,27 +14,43 @@ from typing import Any
 from archsmith.training.halving import rungs_for, work
 
 TRAINED = 0.6  # of the search's side, at least: the training of the network that ships
-_BESIDE = 0.9 * TRAINED  # where a reference leaves less than this for training, none is trained: there is no time for both
-TRIED = 0.92  # of an arm's time for training: the rest is looking at validation images and checkpoints
+# where a reference leaves less than this for training, none is trained: there is no time for both
+_BESIDE = 0.9 * TRAINED
+# of an arm's time for training: the rest is looking at validation images and checkpoints
+TRIED = 0.92
 IN_HAND = 2.4  # times what it takes, so that shipping ends in time
 SHIP_S = IN_HAND * 2.0  # exporting, verifying, timing and reporting on a quiet core
 _LOOKED = 0.75  # of what is kept for looking at the test images
 _UNSTEADY = 1.3  # a machine that is busy is so by turns, and shipping may meet its worst
 _SHIP = 0.25  # of the time, at most
-_SCORING, _SCORING_S = 1 / 12, 600.0  # of an arm's time, at most: scores before training, or estimates by shared weights
-_SHARED = 0.4  # of an arm's time, at most: training weights that networks share, and checking what they estimate
+# of an arm's time, at most: scores before training, or estimates by shared weights
+_SCORING, _SCORING_S = 1 / 12, 600.0
+# of an arm's time, at most: training weights that networks share, and checking what they estimate
+_SHARED = 0.4
 _SPARE = 0.3, 0.4  # of what training can do without, at most: scores, shared weights
-_COSTS, _LATENCY, _REFERENCE = 0.05, 0.15, 0.04  # of the time, at most: what the space costs, timing its blocks, the reference
-_MANY = ((7200.0, 8), (1800.0, 6), (0.0, 4))  # seconds left, and how many networks are trained side by side at most
+# of the time, at most: what the space costs, timing its blocks, the reference
+_COSTS, _LATENCY, _REFERENCE = 0.05, 0.15, 0.04
+# seconds left, and how many networks are trained side by side at most
+_MANY = ((7200.0, 8), (1800.0, 6), (0.0, 4))
 
-# Of the seconds for scores: what is left of them when each part has ended, and the share in which networks are scored.
+# Of the seconds for scores: what is left of them when each part has ended, and the share in which
+# networks are scored.
 SCORING_PARTS = {
-    "ranks": 0.9, "timing": 0.85, "screen": 0.75, "pace": 0.6, "promising": 0.5, "search": 0.25, "search-random": 0.0,
-}  # fmt: skip
+    "ranks": 0.9,
+    "timing": 0.85,
+    "screen": 0.75,
+    "pace": 0.6,
+    "promising": 0.5,
+    "search": 0.25,
+    "search-random": 0.0,
+}
 SCORED = 0.73
 SCORING_LEAST_S = 2.0  # below which not even a score is timed
-SCORING_UNTIMED_S = 60.0  # with --steps, where time plays no part but for what a stage says of itself
-PIECE_S = 3.0  # so much of a trial's time at most is kept back for one more: one slow network must not end a search
+# with --steps, where time plays no part but for what a stage says of itself
+SCORING_UNTIMED_S = 60.0
+# so much of a trial's time at most is kept back for one more: one slow network must not end a
+# search
+PIECE_S = 3.0
 
 # Of the seconds, or steps, for weights that networks share.
 SHARED_STEPS = 0.4  # of all steps
@@ -51,9 +69,9 @@ BUSY = 0.05  # of the time lost to other work, from which on it is said
 class Plan:
     """Seconds, decided once, when the budget and the space are known.
 
-    `search` and `reference`: the two arms, equal; 0 for a reference that is not trained. Of the search's arm `sharing` is for
-    weights that networks share, `scoring` for scores or estimates, the rest for training `finalists` networks, of which
-    the one that ships gets `training`.
+    `search` and `reference`: the two arms, equal; 0 for a reference that is not trained. Of the
+    search's arm `sharing` is for weights that networks share, `scoring` for scores or estimates,
+    the rest for training `finalists` networks, of which the one that ships gets `training`.
     """
 
     search: float
@@ -71,8 +89,8 @@ class Plan:
 def planned(total_s: float, left_s: float, *, reference: bool, shares: bool) -> Plan:
     """The plan for `left_s` of `total_s` seconds, what shipping takes not among them.
 
-    `reference`: a hand-made network is trained for as long, where the time is enough for both; `shares`: the method trains
-    weights that networks share.
+    `reference`: a hand-made network is trained for as long, where the time is enough for both;
+    `shares`: the method trains weights that networks share.
     """
     reference = reference and TRIED * left_s / 2 >= _BESIDE * (total_s - left_s / 2)
     arm = max(1.0, left_s / 2 if reference else left_s)
@@ -86,7 +104,9 @@ def planned(total_s: float, left_s: float, *, reference: bool, shares: bool) -> 
     fits = [count for count in range(1, most + 1) if rest / work(count, rungs_for(count)) >= wanted]
     finalists = max(fits, default=1)
     training = max(1.0, rest / work(finalists, rungs_for(finalists)))
-    return Plan(arm, arm if reference else 0.0, sharing, scoring, training=training, finalists=finalists)
+    return Plan(
+        arm, arm if reference else 0.0, sharing, scoring, training=training, finalists=finalists
+    )
 
 
 def first_guess(total_s: float, reference: bool) -> float:
@@ -101,12 +121,14 @@ def total_for(training_s: float, reference: bool) -> float:
 
 
 def shipping(total_s: float, slowdown: float = 1.0, more_s: float = 0.0) -> float:
-    """Seconds to keep for shipping: what it takes on a quiet machine times `slowdown`, and `more_s` beside it."""
+    """Seconds to keep for shipping: what it takes on a quiet machine times `slowdown`, and `more_s`
+    beside it."""
     return min(SHIP_S * max(1.0, slowdown) ** _UNSTEADY + more_s, _SHIP * total_s)
 
 
 def expected_shipping(more_s: float = 0.0) -> float:
-    """Seconds that shipping takes on a quiet machine, `more_s` being kept for looks (result stage-times-ship)."""
+    """Seconds that shipping takes on a quiet machine, `more_s` being kept for looks (result
+    stage-times-ship)."""
     return SHIP_S / IN_HAND + _LOOKED * more_s
 
 

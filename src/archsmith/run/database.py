@@ -1,4 +1,5 @@
-"""What a run's database holds beside the trials: what each stage decided, the decisions inside stages, the clock; sealed."""
+"""What a run's database holds beside the trials: what each stage decided, the decisions inside
+stages, the clock; sealed."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ _TABLES = {
     "decisions": "name TEXT PRIMARY KEY, payload TEXT NOT NULL",
     "clock": "stage TEXT PRIMARY KEY, seconds REAL NOT NULL, waited REAL NOT NULL",
 }
-_COLUMNS = {table: ", ".join(part.split()[0] for part in text.split(", ")) for table, text in _TABLES.items()}
+_COLUMNS = {
+    table: ", ".join(part.split()[0] for part in text.split(", "))
+    for table, text in _TABLES.items()
+}
 
 
 class Store:
@@ -31,16 +35,24 @@ class Store:
 
     def create(self) -> None:
         """An empty one, tied to its run."""
-        with SqliteArchive(self.path) as archive, explained(self.path), seals.changing(archive.connection):
+        with (
+            SqliteArchive(self.path) as archive,
+            explained(self.path),
+            seals.changing(archive.connection),
+        ):
             for table, columns in _TABLES.items():
                 archive.connection.execute(f"CREATE TABLE {table} ({columns})")
             archive.connection.execute("INSERT INTO meta VALUES ('run', ?)", (self._run,))
 
     @functools.cached_property
     def _checked(self) -> bool:
-        """Once, before anything is read: it is there, it is this run's, and its rows are those that were written."""
+        """Once, before anything is read: it is there, it is this run's, and its rows are those that
+        were written."""
         if not self.path.is_file():
-            raise Damaged(f"{self.path} is missing, though run.json is there; put back a copy of it, or start a new run")
+            raise Damaged(
+                f"{self.path} is missing, though run.json is there; put back a copy of "
+                f"it, or start a new run"
+            )
         with self._connected() as connection, seals.reading(connection):
             ((state,),) = connection.execute("pragma integrity_check(1)").fetchall()
             if state != "ok":
@@ -52,8 +64,13 @@ class Store:
     def _connected(self) -> Iterator[sqlite3.Connection]:
         with explained(self.path):
             uri = f"{self.path.absolute().as_uri()}?mode=rw"
-            lent = not may_write(self.path)  # it can still be read: to export, or to go on from it elsewhere
-            opened = connect(self.path, True) if lent else sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None)
+            # it can still be read: to export, or to go on from it elsewhere
+            lent = not may_write(self.path)
+            opened = (
+                connect(self.path, True)
+                if lent
+                else sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None)
+            )
             with contextlib.closing(opened) as connection:
                 connection.execute("PRAGMA trusted_schema=OFF")
                 connection.execute("PRAGMA synchronous=FULL")
@@ -63,11 +80,14 @@ class Store:
         """The payload of a row; None where there is none."""
         assert self._checked
         with self._connected() as connection:
-            row = connection.execute(f"SELECT payload FROM {table} WHERE name = ?", (name,)).fetchone()
+            row = connection.execute(
+                f"SELECT payload FROM {table} WHERE name = ?", (name,)
+            ).fetchone()
         return row[0] if row else None
 
     def insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Adds rows at the end, all or none, on the disk when this returns; Damaged where one is there already."""
+        """Adds rows at the end, all or none, on the disk when this returns; Damaged where one is
+        there already."""
         assert self._checked
         with self._connected() as connection, seals.changing(connection):
             self._insert(connection, table, rows)
@@ -76,7 +96,9 @@ class Store:
         """Commits a stage, with the seconds that the clock has for it."""
         assert self._checked
         with self._connected() as connection, seals.changing(connection):
-            row = connection.execute("SELECT seconds FROM clock WHERE stage = ?", (name,)).fetchone()
+            row = connection.execute(
+                "SELECT seconds FROM clock WHERE stage = ?", (name,)
+            ).fetchone()
             self._insert(connection, "stages", [(name, row[0] if row else 0.0, payload)])
 
     def forget(self, table: str, keep: Callable[[str], bool]) -> None:
@@ -89,10 +111,14 @@ class Store:
             seals.write(connection, table, seals.Seal().over(_rows(connection, table)))
 
     def clock(self, stage: str, seconds: float, waited: float = 0.0) -> None:
-        """The seconds spent so far in a stage, and those of them in which other work on the machine kept it waiting."""
+        """The seconds spent so far in a stage, and those of them in which other work on the machine
+        kept it waiting."""
         assert self._checked
         with self._connected() as connection, seals.changing(connection):
-            connection.execute("INSERT OR REPLACE INTO clock VALUES (?, ?, ?)", (stage, float(seconds), float(waited)))
+            connection.execute(
+                "INSERT OR REPLACE INTO clock VALUES (?, ?, ?)",
+                (stage, float(seconds), float(waited)),
+            )
             seals.write(connection, "clock", seals.Seal().over(_rows(connection, "clock")))
 
     def seconds(self) -> dict[str, float]:
@@ -113,30 +139,48 @@ class Store:
         with self._connected() as connection:
             return _rows(connection, table)
 
-    def _insert(self, connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _insert(
+        self, connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]
+    ) -> None:
         marks = ", ".join("?" * len(_COLUMNS[table].split(", ")))
         try:
             connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
         except sqlite3.IntegrityError as error:
-            raise Damaged(f"{self.path}: {rows[0][0]} stands in {table} already; is another process at work on it?") from error
+            raise Damaged(
+                f"{self.path}: {rows[0][0]} stands in {table} already; is another "
+                f"process at work on it?"
+            ) from error
         seals.write(connection, table, seals.sealed(connection, table).over(rows))
 
 
-def content(connection: sqlite3.Connection, path: Path, run: str) -> Mapping[str, list[tuple[Any, ...]]]:
-    """Table -> its rows, all of one moment and as they were written; raises Damaged, naming the table."""
+def content(
+    connection: sqlite3.Connection, path: Path, run: str
+) -> Mapping[str, list[tuple[Any, ...]]]:
+    """Table -> its rows, all of one moment and as they were written; raises Damaged, naming the
+    table."""
     with seals.reading(connection):
-        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        there = {
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
         missing = sorted({*_TABLES, "trials", "meta", "seals"} - there)
         if missing:
-            raise Damaged(f"{path} has no table {', '.join(missing)}; put back a copy of it, or start a new run")
+            raise Damaged(
+                f"{path} has no table {', '.join(missing)}; put back a copy of it, or "
+                f"start a new run"
+            )
         owner = connection.execute("SELECT value FROM meta WHERE name = 'run'").fetchone()
         if owner is None or owner[0] != run:
-            raise Damaged(f"{path} is not the database of this run; put back the one that belongs to its run.json")
+            raise Damaged(
+                f"{path} is not the database of this run; put back the one that belongs "
+                f"to its run.json"
+            )
         found = {table: _rows(connection, table) for table in _TABLES}
         for table, rows in found.items():
             if seals.Seal().over(rows) != seals.sealed(connection, table):
                 raise Damaged(
-                    f"{path}: the table {table} was changed from outside; put back a copy of the file, or start a new run"
+                    f"{path}: the table {table} was changed from outside; put back a copy of the "
+                    f"file, or start a new run"
                 )
     return found
 
@@ -150,4 +194,6 @@ def value(payload: str, path: Path) -> Any:
     try:
         return json.loads(payload)
     except (ValueError, RecursionError) as error:
-        raise Damaged(f"{path} holds what cannot be read ({error}); put back a copy of it, or start a new run") from error
+        raise Damaged(
+            f"{path} holds what cannot be read ({error}); put back a copy of it, or start a new run"
+        ) from error

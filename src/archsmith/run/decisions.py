@@ -1,4 +1,5 @@
-"""The decisions that a run makes once and reads back: each with its one name, and the type of what was decided."""
+"""The decisions that a run makes once and reads back: each with its one name, and the type of what
+was decided."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class Decision(Generic[T]):
         return TypeAdapter(self.type)
 
     def read(self, payload: Any, where: str) -> T:
-        """What was decided, from its JSON; `where`: the file. Damaged, naming what is wrong, where it is not of its type."""
+        """What was decided, from its JSON; `where`: the file. Damaged, naming what is wrong, where
+        it is not of its type."""
         try:
             return self._kind.validate_python(payload, strict=self.type in (int, float) or None)
         except ValidationError as error:
@@ -44,7 +46,8 @@ class Decision(Generic[T]):
 
 
 class TimePlan(Part):
-    """Seconds of each part of a run with --time, and how many networks race: the fields of `run.clock.Plan`."""
+    """Seconds of each part of a run with --time, and how many networks race: the fields of
+    `run.clock.Plan`."""
 
     search: Number
     reference: Number
@@ -57,8 +60,9 @@ class TimePlan(Part):
 class BegunWith(Part):
     """The network of another run that is trained further.
 
-    `arm` it came from, its `key`, `options` (of a hand-made one what describes it), `origin` and `costs`; `val_accuracy` and
-    `above` as finish left them; `test`: its accuracy on the test images, None where it was not looked at.
+    `arm` it came from, its `key`, `options` (of a hand-made one what describes it), `origin` and
+    `costs`; `val_accuracy` and `above` as finish left them; `test`: its accuracy on the test
+    images, None where it was not looked at.
     """
 
     key: StrictStr
@@ -76,14 +80,17 @@ SPLIT = Decision("split", SplitIds)  # which image belongs to which part
 MACS = Decision("macs", float)  # of a network that the time is good for
 PLAN = Decision("plan", TimePlan)
 FINALISTS = Decision("finalists", int)  # networks that can be trained side by side
-GLANCE_IMAGES = Decision("glance/images", int)  # validation images behind a point of a learning curve
+# validation images behind a point of a learning curve
+GLANCE_IMAGES = Decision("glance/images", int)
 SHARING_SECONDS = Decision("sharing/seconds", float)  # for weights that networks share
 SHARING_STEPS = Decision("sharing/steps", int)
 SHARING_IMAGES = Decision("sharing/images", int)  # held out to judge by
 TRAINING_PLAN = Decision("finish/plan", TrainingPlan)
-TRAINING_PASSES = Decision("finish/passes", float)  # over the training images, of the network that is trained to the end
+# over the training images, of the network that is trained to the end
+TRAINING_PASSES = Decision("finish/passes", float)
 REFERENCES = Decision("finish/references", list[HandMade])  # where they follow the chosen network
-REFERENCE_BEGAN = Decision("finish/reference-began", float)  # seconds of finish before the hand-made networks
+# seconds of finish before the hand-made networks
+REFERENCE_BEGAN = Decision("finish/reference-began", float)
 REFERENCE_SECONDS = Decision("finish/reference-seconds", float)
 SHIP_LOOKS = Decision("ship/looks", float)  # seconds to keep for looking at the test images
 

@@ -29,7 +29,8 @@ class _OwnFile(BaseModel):
 
 
 class RunFile(BaseModel):
-    """run.json, beside what only people read: whatever wrote it, what is read later is of these kinds."""
+    """run.json, beside what only people read: whatever wrote it, what is read later is of these
+    kinds."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -55,7 +56,9 @@ class RunFile(BaseModel):
 def digest(record: Mapping[str, Any]) -> str:
     """SHA-256 of all the other entries."""
     rest = {name: entry for name, entry in record.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -64,14 +67,17 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
+        raise UserError(
+            f"cannot read {path}: {error.strerror or error}; check its permissions"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise Damaged(f"{path} cannot be read ({first_line(error)}); {restore}") from error
     if not isinstance(record, dict) or not isinstance(record.get("format"), int):
         raise Damaged(f"{path} is not the record of a run; {restore}")
     if "sha256" not in record and record["format"] != FORMAT:
         raise UserError(
-            f"{path} has format {record['format']!r} of another version; this archsmith {__version__} reads format {FORMAT}: "
+            f"{path} has format {record['format']!r} of another version; this archsmith "
+            f"{__version__} reads format {FORMAT}: "
             "go on with the version that made it, or start a new run"
         )
     if record.get("sha256") != digest(record):
@@ -83,5 +89,7 @@ def read_record(path: Path) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise Damaged(f"{path}: {printable(name, 60)} is not as a run writes it ({first['msg']}); {restore}") from error
+        raise Damaged(
+            f"{path}: {printable(name, 60)} is not as a run writes it ({first['msg']}); {restore}"
+        ) from error
     return record

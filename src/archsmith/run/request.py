@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 class Request(BaseModel):
-    """Everything that `archsmith search` was asked for; saved in run.json and read back on resume."""
+    """Everything that `archsmith search` was asked for; saved in run.json and read back on
+    resume."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +37,8 @@ class Request(BaseModel):
     classes_at: int | None = Field(default=None, ge=1)
     reference: bool = True
     task: Literal["classification", "regression", "reconstruction"] = "classification"
-    follow: Literal["checked", "always"] = "checked"  # estimates by shared weights: where a check finds them good, or always
+    # estimates by shared weights: where a check finds them good, or always
+    follow: Literal["checked", "always"] = "checked"
     fit: Literal["auto", "crop", "pad", "squeeze"] = "auto"
     flip: Literal["auto", "yes", "no"] = "auto"
     training: dict[Literal["lr", "batch", "augment", "precision"], int | float | str] = Field(
@@ -52,12 +54,17 @@ def request_from(**values: Any) -> Request:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{name}={first.get('input')!r}: {_allowed(name) or first['msg']}") from error
+        raise UserError(
+            f"{name}={first.get('input')!r}: {_allowed(name) or first['msg']}"
+        ) from error
     parse(request.budget)
     if request.time_s is None and request.steps is None:
         raise UserError("give either a time or a number of training steps")
     if (request.val_share or 0.0) + (request.test_share or 0.0) >= 1:
-        raise UserError(f"val_share={request.val_share} and test_share={request.test_share} leave nothing to train on")
+        raise UserError(
+            f"val_share={request.val_share} and test_share={request.test_share} leave "
+            f"nothing to train on"
+        )
     return request
 
 

@@ -16,12 +16,23 @@ from archsmith.run.store import Run
 class Stopwatch:
     """Counts a stage's seconds over all the processes that worked on it, saving them now and then.
 
-    `since`: when this process began with it, by the clock `now`; what lies between two stages belongs to the later one.
+    `since`: when this process began with it, by the clock `now`; what lies between two stages
+    belongs to the later one.
     """
 
-    def __init__(self, run: Run, stage: str, now: Callable[[], float] = time.monotonic, *, since: float | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        stage: str,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        since: float | None = None,
+    ) -> None:
         self._run, self.stage, self._now = run, stage, now
-        self._before, self._waited_before = run.seconds().get(stage, 0.0), run.waits().get(stage, 0.0)
+        self._before, self._waited_before = (
+            run.seconds().get(stage, 0.0),
+            run.waits().get(stage, 0.0),
+        )
         self._saved = now()
         self._start = self._saved if since is None else since
         self._waited_then = waited_s() or 0.0

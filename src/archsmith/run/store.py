@@ -1,4 +1,5 @@
-"""The store of one run: run.json, what each stage decided, every trial; survives kill -9, a full disk, a second process."""
+"""The store of one run: run.json, what each stage decided, every trial; survives kill -9, a full
+disk, a second process."""
 
 from __future__ import annotations
 
@@ -45,13 +46,25 @@ from archsmith.run.request import Request
 
 T = TypeVar("T")
 STAGES = ("look", "profile", "screen", "train", "search", "finish", "ship")
-_RECORDED = ("torch", "numpy", "pillow", "onnx", "onnxruntime", "onnxscript", "pymoo", "scikit-learn", "safetensors")
+_RECORDED = (
+    "torch",
+    "numpy",
+    "pillow",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "pymoo",
+    "scikit-learn",
+    "safetensors",
+)
 
 
 class Run:
     """One run folder. Reading needs no lock; writing happens inside `with run.locked():`."""
 
-    def __init__(self, folder: Path, record: dict[str, Any], request: Request, *, trusted: bool = False) -> None:
+    def __init__(
+        self, folder: Path, record: dict[str, Any], request: Request, *, trusted: bool = False
+    ) -> None:
         self.folder, self.request = folder, request
         self._record, self._trusted = record, trusted
         self._made: tuple[Path, ...] = ()
@@ -61,14 +74,20 @@ class Run:
         """The same folder under another request, which is kept once it is found right."""
         return Run(self.folder, dict(self._record), request, trusted=self._trusted)
 
-    # -- making and finding -------------------------------------------------------------------------------------------
+    # -- making and finding -----------------------------------------------------------------------
 
     @staticmethod
-    def create(folder: str | Path, request: Request, fill: Callable[[Run], None] = lambda run: None, **fields: Any) -> Run:
-        """A new run; refuses a folder that holds anything else, so that nothing is ever overwritten.
+    def create(
+        folder: str | Path,
+        request: Request,
+        fill: Callable[[Run], None] = lambda run: None,
+        **fields: Any,
+    ) -> Run:
+        """A new run; refuses a folder that holds anything else, so that nothing is ever
+        overwritten.
 
-        run.json is written last, after what `fill` puts there: until then there is no run, and the next one clears what a
-        process left that died before. `fields`: more for run.json.
+        run.json is written last, after what `fill` puts there: until then there is no run, and the
+        next one clears what a process left that died before. `fields`: more for run.json.
         """
         folder = Path(folder)
         with claim.claimed(folder) as made:
@@ -83,27 +102,42 @@ class Run:
 
     @staticmethod
     def open(folder: str | Path, *, trust: bool = False) -> Run:
-        """An existing run; UserError where there is none, Damaged where run.json is not as it was written.
+        """An existing run; UserError where there is none, Damaged where run.json is not as it was
+        written.
 
-        `trust`: a space of the user's own in a file may be run, whoever began the run (see archsmith.run.trust).
+        `trust`: a space of the user's own in a file may be run, whoever began the run (see
+        archsmith.run.trust).
         """
         folder = Path(folder)
         path = folder / claim.RECORD
         if not path.is_file():
             if claim.beginning(folder):
-                raise UserError(f"the run in {folder} had not begun when it was stopped; give the command again that made it")
-            raise UserError(f"{folder} holds no run (no run.json); give the folder that `archsmith search --out` made")
+                raise UserError(
+                    f"the run in {folder} had not begun when it was stopped; give the "
+                    f"command again that made it"
+                )
+            raise UserError(
+                f"{folder} holds no run (no run.json); give the folder that `archsmith "
+                f"search --out` made"
+            )
         record = read_record(path)
         try:
             request = Request.model_validate(record["request"])
         except ValidationError as error:
-            raise Damaged(f"{path} cannot be read ({first_line(error)}); restore it or start a new run") from error
+            raise Damaged(
+                f"{path} cannot be read ({first_line(error)}); restore it or start a new run"
+            ) from error
         return Run(folder, record, request, trusted=trust)
 
     def another(
-        self, folder: str | Path, request: Request, stages: Sequence[str], also: Callable[[Run], None] = lambda new: None
+        self,
+        folder: str | Path,
+        request: Request,
+        stages: Sequence[str],
+        also: Callable[[Run], None] = lambda new: None,
     ) -> Run:
-        """A new run that takes over these finished stages: what they decided, their trials and checkpoints, not their time.
+        """A new run that takes over these finished stages: what they decided, their trials and
+        checkpoints, not their time.
 
         It is there with all of them or not at all, and with what `also` puts into it.
         """
@@ -112,11 +146,20 @@ class Run:
 
         def fill(new: Run) -> None:
             taken = {name: payload for name, _, payload in self._store.rows("stages")}
-            new._store.insert("stages", [(name, 0.0, taken[name]) for name in stages if name in taken])
+            new._store.insert(
+                "stages", [(name, 0.0, taken[name]) for name in stages if name in taken]
+            )
             rows = self._store.rows("decisions")
-            new._store.insert("decisions", [row for row in rows if row[0].partition("/")[0] in (*stages, "sharing")])
+            new._store.insert(
+                "decisions",
+                [row for row in rows if row[0].partition("/")[0] in (*stages, "sharing")],
+            )
             new.archive.extend(trial for name in stages for trial in self.archive.stage(name))
-            for path in sorted((self.folder / "checkpoints").glob("shared-*.safetensors")) if "train" in stages else ():
+            for path in (
+                sorted((self.folder / "checkpoints").glob("shared-*.safetensors"))
+                if "train" in stages
+                else ()
+            ):
                 copy_file(path, new.folder / "checkpoints" / path.name)
             also(new)
 
@@ -130,7 +173,8 @@ class Run:
         )
 
     def discard(self) -> None:
-        """Takes a run back that has decided nothing: its own files, and the folders that were made for it."""
+        """Takes a run back that has decided nothing: its own files, and the folders that were made
+        for it."""
         with self.locked():
             if "archive" in self.__dict__:
                 self.__dict__.pop("archive").close()
@@ -139,14 +183,15 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[Run]:
-        """Exclusive use; a second process gets a UserError. The system frees the lock of a killed process."""
+        """Exclusive use; a second process gets a UserError. The system frees the lock of a killed
+        process."""
         with claim.locked(self.folder):
             claim.begun(self.folder)
             clear_partials(self.folder)
             clear_partials(self.folder / "checkpoints")
             yield self
 
-    # -- run.json -----------------------------------------------------------------------------------------------------
+    # -- run.json ---------------------------------------------------------------------------------
 
     @property
     def record(self) -> Mapping[str, Any]:
@@ -163,18 +208,21 @@ class Run:
         self._record["sha256"] = digest(self._record)
         write_text(self.folder / claim.RECORD, json.dumps(self._record, indent=1) + "\n")
 
-    # -- a space of the user's own ------------------------------------------------------------------------------------
+    # -- a space of the user's own ----------------------------------------------------------------
 
     @property
     def space(self) -> str:
-        """The space asked for, 'auto' resolved. UserError where building it would run a file that this user has not named."""
+        """The space asked for, 'auto' resolved. UserError where building it would run a file that
+        this user has not named."""
         asked = self.request.space
-        space = self._record.get("space") or ("mobilenet" if asked == "auto" else asked)  # runs of before did not say
+        # runs of before did not say
+        space = self._record.get("space") or ("mobilenet" if asked == "auto" else asked)
         return self._trusting("space", space)
 
     @property
     def method(self) -> str:
-        """The method asked for. UserError where it would run a file that this user has not named."""
+        """The method asked for. UserError where it would run a file that this user has not
+        named."""
         return self._trusting("method", self.request.method)
 
     def _trusting(self, kind: str, name: str) -> str:
@@ -183,8 +231,12 @@ class Run:
             return name
         content, known = trust.content_hash(file), self._record.get(f"{kind}_file") or {}
         if content is None:
-            raise UserError(f"{self.folder} has the {kind} {name}, and {file} cannot be read; put the file back")
-        if content != known.get("sha256") or not trust.signed(self._record["id"], file, content, known.get("signature")):
+            raise UserError(
+                f"{self.folder} has the {kind} {name}, and {file} cannot be read; put the file back"
+            )
+        if content != known.get("sha256") or not trust.signed(
+            self._record["id"], file, content, known.get("signature")
+        ):
             raise trust.refuse(self.folder, kind, name, changed=content != known.get("sha256"))
         return name
 
@@ -193,7 +245,8 @@ class Run:
         self.space, self.method  # noqa: B018
 
     def sign(self) -> None:
-        """Where this user named the files of space and method, or trusts them: as they are now they are the run's from here."""
+        """Where this user named the files of space and method, or trusts them: as they are now they
+        are the run's from here."""
         if not self._trusted:
             return
         for kind, name in (("space", self.request.space), ("method", self.request.method)):
@@ -201,9 +254,13 @@ class Run:
             content = trust.content_hash(file) if file is not None else None
             if file is not None and content is not None:
                 found = trust.signature(self._record["id"], file, content)
-                self._record[f"{kind}_file"] = {"path": str(file.absolute()), "sha256": content, "signature": found}
+                self._record[f"{kind}_file"] = {
+                    "path": str(file.absolute()),
+                    "sha256": content,
+                    "signature": found,
+                }
 
-    # -- stages and decisions -----------------------------------------------------------------------------------------
+    # -- stages and decisions ---------------------------------------------------------------------
 
     def stage(self, name: str) -> dict[str, Any] | None:
         """What a finished stage decided; None where it is not finished."""
@@ -211,13 +268,15 @@ class Run:
         return None if found is None else value(found, self._store.path)
 
     def _left(self, name: str) -> Any:
-        """The record of a stage; None where it is not finished, Damaged where it is not as a run writes it."""
+        """The record of a stage; None where it is not finished, Damaged where it is not as a run
+        writes it."""
         payload = self.stage(name)
         return None if payload is None else record_of(name, payload, str(self._store.path))
 
     @property
     def looked(self) -> Looked | None:
-        """What look left; None where it is not finished. Damaged, like those below, where a field is missing or wrong."""
+        """What look left; None where it is not finished. Damaged, like those below, where a field
+        is missing or wrong."""
         return self._left("look")
 
     @property
@@ -251,12 +310,14 @@ class Run:
         return self._left("ship")
 
     def finish_stage(self, name: str, payload: Part | Mapping[str, Any]) -> None:
-        """Commits a stage: after this it is never done again. Its seconds are those the clock has for it."""
+        """Commits a stage: after this it is never done again. Its seconds are those the clock has
+        for it."""
         plain = payload.to_json() if isinstance(payload, Part) else payload
         self._store.finish(name, json.dumps(plain, allow_nan=True))
 
     def reopen(self, *stages: str) -> None:
-        """Takes back that they are finished, for stages whose files were lost; what was decided inside them stays."""
+        """Takes back that they are finished, for stages whose files were lost; what was decided
+        inside them stays."""
         self._store.forget("stages", lambda name: name not in stages)
 
     @overload
@@ -266,8 +327,8 @@ class Run:
     def decide(self, decision: str, make: Callable[[], Any]) -> Any: ...
 
     def decide(self, decision: Decision[Any] | str, make: Callable[[], Any]) -> Any:
-        """A decision inside a stage: made once, then read back, also by a resumed run. Methods have names of their own for
-        theirs; Damaged where another is not of its type."""
+        """A decision inside a stage: made once, then read back, also by a resumed run. Methods have
+        names of their own for theirs; Damaged where another is not of its type."""
         name = decision if isinstance(decision, str) else decision.name
         if (found := self._store.read("decisions", name)) is not None:
             return self._as_decided(decision, found)
@@ -284,7 +345,9 @@ class Run:
 
     def decided(self, decision: Decision[Any] | str) -> Any:
         """A decision that was made before, None where it was not."""
-        found = self._store.read("decisions", decision if isinstance(decision, str) else decision.name)
+        found = self._store.read(
+            "decisions", decision if isinstance(decision, str) else decision.name
+        )
         return None if found is None else self._as_decided(decision, found)
 
     def _as_decided(self, decision: Decision[Any] | str, text: str) -> Any:
@@ -292,8 +355,8 @@ class Run:
         return found if isinstance(decision, str) else decision.read(found, str(self._store.path))
 
     def clock(self, stage: str, seconds: float, waited: float = 0.0) -> None:
-        """Records the seconds spent so far in a stage, over all the processes that worked on it, and those of them in which
-        other work on the machine kept it waiting."""
+        """Records the seconds spent so far in a stage, over all the processes that worked on it,
+        and those of them in which other work on the machine kept it waiting."""
         self._store.clock(stage, seconds, waited)
 
     def seconds(self) -> dict[str, float]:
@@ -311,12 +374,17 @@ class Run:
 
     def event(self, kind: str, **fields: Any) -> None:
         """Appends one line to events.jsonl."""
-        append_line(self.folder / "events.jsonl", json.dumps({"time": _now(), "event": kind, **fields}))
+        append_line(
+            self.folder / "events.jsonl", json.dumps({"time": _now(), "event": kind, **fields})
+        )
 
 
 def altered(folder: Path, shipped: Shipped | None) -> list[Path]:
     """Files of best/ that are there, but not as they were shipped; none before that."""
-    files = ((folder / "best" / entry.name, entry.sha256) for entry in (shipped.files if shipped is not None else ()))
+    files = (
+        (folder / "best" / entry.name, entry.sha256)
+        for entry in (shipped.files if shipped is not None else ())
+    )
     return [path for path, sha256 in files if path.is_file() and trust.content_hash(path) != sha256]
 
 

@@ -1,7 +1,9 @@
-"""Whose code a run may execute: `--space` or `--method FILE.py:Name` runs that file, so a run that names one is signed.
+"""Whose code a run may execute: `--space` or `--method FILE.py:Name` runs that file, so a run that
+names one is signed.
 
-The signature is an HMAC of the file's path and content, and of the run's name, by a key that only this user on this machine has
-(`~/.config/archsmith/key`). A run folder from elsewhere, or a file that is another by now, does not verify.
+The signature is an HMAC of the file's path and content, and of the run's name, by a key that only
+this user on this machine has (`~/.config/archsmith/key`). A run folder from elsewhere, or a file
+that is another by now, does not verify.
 """
 
 from __future__ import annotations
@@ -40,20 +42,31 @@ def signature(run: str, file: Path, content: str) -> str | None:
 def signed(run: str, file: Path, content: str, given: str | None) -> bool:
     """Whether this user signed it on this machine."""
     key = _key(make=False)
-    return key is not None and given is not None and hmac.compare_digest(_signed(key, run, file, content), given)
+    return (
+        key is not None
+        and given is not None
+        and hmac.compare_digest(_signed(key, run, file, content), given)
+    )
 
 
 def refuse(folder: Path, kind: str, name: str, *, changed: bool) -> UserError:
     """What is said instead of running the file. `kind`: space or method."""
-    why = "is not the file that the run began with" if changed else "would be run, and this run was not begun here by you"
+    why = (
+        "is not the file that the run began with"
+        if changed
+        else ("would be run, and this run was not begun here by you")
+    )
     return UserError(
-        f"{folder} has the {kind} {name}: that file {why}. Read the file and what it imports; if you trust it, give --trust "
+        f"{folder} has the {kind} {name}: that file {why}. Read the file and what it imports; if "
+        f"you trust it, give --trust "
         "(in Python open_run(folder, trust=True))"
     )
 
 
 def _signed(key: bytes, run: str, file: Path, content: str) -> str:
-    text = "\n".join((run, content, os.fsdecode(file.absolute()))).encode("utf-8", "surrogateescape")
+    text = "\n".join((run, content, os.fsdecode(file.absolute()))).encode(
+        "utf-8", "surrogateescape"
+    )
     return hmac.new(key, text, hashlib.sha256).hexdigest()
 
 
@@ -70,7 +83,8 @@ def _key(*, make: bool = True) -> bytes | None:
                 file.flush()
                 os.fsync(file.fileno())
             try:
-                os.link(own, path)  # unlike a rename, it leaves the key of a process that was quicker
+                # unlike a rename, it leaves the key of a process that was quicker
+                os.link(own, path)
             except FileExistsError:
                 pass
             finally:

@@ -1,4 +1,5 @@
-"""What a predicted loss with its standard deviation is worth measuring: acquisition functions, the larger the better."""
+"""What a predicted loss with its standard deviation is worth measuring: acquisition functions, the
+larger the better."""
 
 from __future__ import annotations
 
@@ -21,12 +22,18 @@ def expected_improvement(mean: np.ndarray, std: np.ndarray, best: float) -> np.n
 
 
 def acquired(
-    name: str, mean: np.ndarray, std: np.ndarray, best: float, rng: np.random.Generator, caution: float = 0.5
+    name: str,
+    mean: np.ndarray,
+    std: np.ndarray,
+    best: float,
+    rng: np.random.Generator,
+    caution: float = 0.5,
 ) -> np.ndarray:
     """The value of each by the function of that name.
 
-    thompson: minus an independent draw from each normal (White et al. 2021, equation 3); bound: minus the lower confidence
-    bound, mean - caution * std; improvement: as `expected_improvement`; mean: minus the mean.
+    thompson: minus an independent draw from each normal (White et al. 2021, equation 3); bound:
+    minus the lower confidence bound, mean - caution * std; improvement: as `expected_improvement`;
+    mean: minus the mean.
     """
     if name == "thompson":
         return -(mean + std * rng.standard_normal(len(mean)))
@@ -36,4 +43,7 @@ def acquired(
         return expected_improvement(mean, std, best)
     if name == "mean":
         return -mean
-    raise UserError(f"no acquisition '{name}'; there are {', '.join(ACQUISITIONS)}{did_you_mean(name, ACQUISITIONS)}")
+    raise UserError(
+        f"no acquisition '{name}'; there are "
+        f"{', '.join(ACQUISITIONS)}{did_you_mean(name, ACQUISITIONS)}"
+    )

@@ -1,4 +1,5 @@
-"""BOHB: Hyperband whose architectures come from kernel densities of what was good and what was not (Falkner et al. 2018)."""
+"""BOHB: Hyperband whose architectures come from kernel densities of what was good and what was not
+(Falkner et al. 2018)."""
 
 from __future__ import annotations
 
@@ -31,11 +32,13 @@ def bohb(
 ) -> Proposals:
     """Falkner, Klein and Hutter, "BOHB" (ICML 2018), algorithms 1 and 2.
 
-    Hyperband, but all except `random_share` of the architectures that enter are the best by l(x)/g(x) of `samples` drawn from
-    l with its bandwidths times `widening`. The densities are of the highest fidelity with N_min + 2 trials, N_min = decisions
-    + 1; l is of the best max(N_min, `good_share` of N), g of the other max(N_min, ...), as equation 3. `batch` architectures
-    are drawn from one state of the densities (parallel workers in the paper). Deviations: as `hyperband`; all options count as
-    unordered; a decision that an architecture lacks counts as one more option.
+    Hyperband, but all except `random_share` of the architectures that enter are the best by
+    l(x)/g(x) of `samples` drawn from l with its bandwidths times `widening`. The densities are of
+    the highest fidelity with N_min + 2 trials, N_min = decisions + 1; l is of the best max(N_min,
+    `good_share` of N), g of the other max(N_min, ...), as equation 3. `batch` architectures are
+    drawn from one state of the densities (parallel workers in the paper). Deviations: as
+    `hyperband`; all options count as unordered; a decision that an architecture lacks counts as one
+    more option.
     """
     at_least_one(samples=samples, batch=batch)
     rungs = ladder(problem, eta)
@@ -46,9 +49,13 @@ def bohb(
     seen: dict[float, list[Trial]] = {fidelity: [] for fidelity in rungs}
 
     def proposal() -> Candidate | None:
-        trials = next((seen[fidelity] for fidelity in reversed(rungs) if len(seen[fidelity]) >= least + 2), [])
+        trials = next(
+            (seen[fidelity] for fidelity in reversed(rungs) if len(seen[fidelity]) >= least + 2), []
+        )
         if trials and rng.random() >= random_share:
-            vectors = np.array([problem.space.encode(trial.arch) for trial in sorted(trials, key=rank)])
+            vectors = np.array(
+                [problem.space.encode(trial.arch) for trial in sorted(trials, key=rank)]
+            )
             size = max(least, int(good_share * len(trials)))
             good = Density.of(vectors[:size], grid)
             rest = Density.of(vectors[-max(least, len(trials) - size) :], grid)
@@ -78,7 +85,8 @@ def bohb(
 
 @dataclass(frozen=True)
 class Grid:
-    """The option indices that each decision of a space may take in a vector, INACTIVE among them where it may not exist."""
+    """The option indices that each decision of a space may take in a vector, INACTIVE among them
+    where it may not exist."""
 
     space: SearchSpace
     allowed: tuple[tuple[int, ...], ...]
@@ -103,10 +111,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class Density:
-    """A kernel density over vectors of unordered options: the product of Aitchison and Aitken's (1976) kernel over decisions.
+    """A kernel density over vectors of unordered options: the product of Aitchison and Aitken's
+    (1976) kernel over decisions.
 
-    The kernel of a decision with c options is 1 - width at the point's own option and width / (c - 1) at every other. Widths by
-    the normal reference rule, 1.06 sigma n^(-1 / (4 + d)), of the indices, as the paper's implementation has them.
+    The kernel of a decision with c options is 1 - width at the point's own option and width / (c -
+    1) at every other. Widths by the normal reference rule, 1.06 sigma n^(-1 / (4 + d)), of the
+    indices, as the paper's implementation has them.
     """
 
     points: np.ndarray
@@ -124,15 +134,23 @@ class Density:
     def log(self, vectors: np.ndarray) -> np.ndarray:
         """The logarithm at each of the vectors (m, decisions)."""
         others = np.array([max(1, len(options) - 1) for options in self.grid.allowed])
-        with np.errstate(divide="ignore"):  # a decision with one option has width 0 and no other options
+        # a decision with one option has width 0 and no other options
+        with np.errstate(divide="ignore"):
             same, other = np.log1p(-self.widths), np.log(self.widths / others)
         equal = vectors[:, None, :] == self.points[None]
-        return np.logaddexp.reduce(np.where(equal, same, other).sum(axis=2), axis=1) - math.log(len(self.points))
+        return np.logaddexp.reduce(np.where(equal, same, other).sum(axis=2), axis=1) - math.log(
+            len(self.points)
+        )
 
     def draw(self, rng: Random, widening: float = 1.0) -> list[int]:
-        """One vector: a point, each decision of which takes another option with the probability that its width, widened, is."""
+        """One vector: a point, each decision of which takes another option with the probability
+        that its width, widened, is."""
         vector = []
-        for index, width, options in zip(rng.choice(self.points), self.widths, self.grid.allowed, strict=True):
+        for index, width, options in zip(
+            rng.choice(self.points), self.widths, self.grid.allowed, strict=True
+        ):
             moved = len(options) > 1 and rng.random() < min(widening * width, 1 - 1 / len(options))
-            vector.append(rng.choice([own for own in options if own != index]) if moved else int(index))
+            vector.append(
+                rng.choice([own for own in options if own != index]) if moved else int(index)
+            )
         return vector

@@ -25,12 +25,16 @@ def evolution(
     crossover_share: float = 0.5,
     mutations: int = 2,
 ) -> Proposals:
-    """(mu+lambda): of the `population` and its `offspring` the best survive, by the first objective; nothing is proposed twice.
+    """(mu+lambda): of the `population` and its `offspring` the best survive, by the first
+    objective; nothing is proposed twice.
 
-    Parents win a tournament of `tournament`. A child is the uniform crossover of two parents (with probability
-    `crossover_share`) or a copy of one, with 1 to `mutations` decisions re-drawn, repaired where it breaks a cheap constraint.
+    Parents win a tournament of `tournament`. A child is the uniform crossover of two parents (with
+    probability `crossover_share`) or a copy of one, with 1 to `mutations` decisions re-drawn,
+    repaired where it breaks a cheap constraint.
     """
-    at_least_one(population=population, offspring=offspring, tournament=tournament, mutations=mutations)
+    at_least_one(
+        population=population, offspring=offspring, tournament=tournament, mutations=mutations
+    )
     rng = Random(seed)
     untried = Untried(problem, rng)
 
@@ -45,7 +49,11 @@ def evolution(
         while len(candidates) < count:
             children = (child(alive) for _ in range(_ATTEMPTS if alive else 0))
             bred = next((arch for arch in children if untried.is_new(arch)), None)
-            archs, origin = (untried.draw(1), "random") if bred is None else (untried.taken([bred]), "evolution")
+            archs, origin = (
+                (untried.draw(1), "random")
+                if bred is None
+                else (untried.taken([bred]), "evolution")
+            )
             if not archs:
                 break
             candidates.append(Candidate(archs[0], origin=origin))
@@ -57,10 +65,14 @@ def evolution(
 
 
 @searcher
-def regularized_evolution(problem: Problem, seed: int = 0, population: int = 100, tournament: int = 10) -> Proposals:
-    """Real et al. (AAAI 2019), algorithm 1: mutate one decision of the best of a random tournament, retire the oldest.
+def regularized_evolution(
+    problem: Problem, seed: int = 0, population: int = 100, tournament: int = 10
+) -> Proposals:
+    """Real et al. (AAAI 2019), algorithm 1: mutate one decision of the best of a random tournament,
+    retire the oldest.
 
-    Deviation: a child that breaks a cheap constraint is repaired. As in the paper a child may have been seen before.
+    Deviation: a child that breaks a cheap constraint is repaired. As in the paper a child may have
+    been seen before.
     """
     at_least_one(population=population, tournament=tournament)
     rng = Random(seed)

@@ -1,8 +1,10 @@
-"""From a worth for every option to the best architecture under any limits: a multiple-choice knapsack, solved exactly.
+"""From a worth for every option to the best architecture under any limits: a multiple-choice
+knapsack, solved exactly.
 
-One search gives evidence for each option by itself (DDPNAS's theta, mean rewards); networks for any number of budgets follow
-from it without training or scoring anything: "network generation" (Zheng and others, IJCV 2023; MIGO-NAS, TPAMI 2021). The
-released code is exact in a worth cut to two decimals; this is exact in worth and costs.
+One search gives evidence for each option by itself (DDPNAS's theta, mean rewards); networks for any
+number of budgets follow from it without training or scoring anything: "network generation" (Zheng
+and others, IJCV 2023; MIGO-NAS, TPAMI 2021). The released code is exact in a worth cut to two
+decimals; this is exact in worth and costs.
 """
 
 from __future__ import annotations
@@ -17,13 +19,26 @@ from typing import Any
 import numpy as np
 
 from archsmith.errors import NothingFits, UserError
-from archsmith.problem import Constraint, Metric, Problem, Term, distinct, figure, maximize, name_of, read
+from archsmith.problem import (
+    Constraint,
+    Metric,
+    Problem,
+    Term,
+    distinct,
+    figure,
+    maximize,
+    name_of,
+    read,
+)
 from archsmith.searchers.evolution import evolution
 from archsmith.searchers.loop import run_searcher
 from archsmith.space import Architecture, SearchSpace
 
-Worth = Mapping[str, Mapping[Any, float]]  # decision -> option -> what it adds where it is chosen; what is not named adds 0
-MOST = 30_000  # points of a front that are kept; where there are more, costs are told apart to one part in so many only
+# decision -> option -> what it adds where it is chosen; what is not named adds 0
+Worth = Mapping[str, Mapping[Any, float]]
+# points of a front that are kept; where there are more, costs are told apart to one part in so many
+# only
+MOST = 30_000
 _CHECKED = 12  # architectures on which a metric's terms are held against the metric
 _CHUNK = 256
 _ABSENT = object()
@@ -35,9 +50,11 @@ class NotAdditive(UserError):
 
 @dataclass(frozen=True)
 class Front:
-    """The architectures that none beats in worth and every cost: `worths` falling (n,), `costs` (n, metrics).
+    """The architectures that none beats in worth and every cost: `worths` falling (n,), `costs` (n,
+    metrics).
 
-    `exact`: nothing was left out; otherwise something as worthy may cost one part in about `MOST` of the range less.
+    `exact`: nothing was left out; otherwise something as worthy may cost one part in about `MOST`
+    of the range less.
     """
 
     metrics: tuple[str, ...]
@@ -50,45 +67,69 @@ class Front:
         return len(self.worths)
 
     def within(self, limits: Mapping[str, float]) -> list[int]:
-        """Numbers of those whose costs are at most these, the worthiest first; NothingFits, naming the nearest, if none is."""
+        """Numbers of those whose costs are at most these, the worthiest first; NothingFits, naming
+        the nearest, if none is."""
         if unknown := sorted(limits.keys() - set(self.metrics)):
-            raise UserError(f"no cost '{unknown[0]}' in this front; there are {', '.join(self.metrics) or 'none'}")
+            raise UserError(
+                f"no cost '{unknown[0]}' in this front; there are "
+                f"{', '.join(self.metrics) or 'none'}"
+            )
         bounds = np.array([limits.get(name, math.inf) for name in self.metrics])
         inside = np.flatnonzero((self.costs <= bounds).all(axis=1))
         if len(inside):
             return inside.tolist()
         excess = np.maximum(0.0, self.costs - bounds) / np.where(bounds == 0, 1.0, np.abs(bounds))
         nearest = self.costs[int(excess.sum(axis=1).argmin())]
-        has = ", ".join(f"{n}={figure(v)}" for n, v in zip(self.metrics, nearest.tolist(), strict=True) if n in limits)
+        has = ", ".join(
+            f"{n}={figure(v)}"
+            for n, v in zip(self.metrics, nearest.tolist(), strict=True)
+            if n in limits
+        )
         asked = ", ".join(f"{n}<={figure(v)}" for n, v in limits.items())
-        raise NothingFits(f"no architecture of the space keeps {asked}; the nearest has {has}: relax the budget to that")
+        raise NothingFits(
+            f"no architecture of the space keeps {asked}; the nearest has {has}: "
+            f"relax the budget to that"
+        )
 
 
 def front(space: SearchSpace, worth: Worth, constraints: Sequence[Constraint] = ()) -> Front:
-    """Of the worth, which is a sum over the decisions an architecture has, against the metrics of the constraints.
+    """Of the worth, which is a sum over the decisions an architecture has, against the metrics of
+    the constraints.
 
-    Decisions are gone through in order; among those that agree in what later terms or conditions ask for, what is beaten is
-    dropped. What breaks a limit is left out at the end, so limits at infinity give a front for every budget. A space's `where`
-    is not looked at. Raises NotAdditive, and NothingFits where the limits leave nothing.
+    Decisions are gone through in order; among those that agree in what later terms or conditions
+    ask for, what is beaten is dropped. What breaks a limit is left out at the end, so limits at
+    infinity give a front for every budget. A space's `where` is not looked at. Raises NotAdditive,
+    and NothingFits where the limits leave nothing.
     """
     space = replace(space, predicates=())
     metrics = tuple(dict.fromkeys(c.name for c in constraints))
     sums = _Sums(space, constraints, metrics)
     trail: list[_Step] = []
-    layer: dict[_State, _Points] = {(): _Points(np.zeros((1, len(metrics))), np.zeros(1), np.zeros(1, np.int64))}
+    layer: dict[_State, _Points] = {
+        (): _Points(np.zeros((1, len(metrics))), np.zeros(1), np.zeros(1, np.int64))
+    }
     exact = True
     for place, name in enumerate(space.order):
-        layer, step, whole = _kept(_arrivals(layer, space, sums, place=place, worth=worth.get(name, {})))
+        layer, step, whole = _kept(
+            _arrivals(layer, space, sums, place=place, worth=worth.get(name, {}))
+        )
         trail.append(step)
         exact = exact and whole
     (points,) = layer.values()
-    highs = np.array([min((c.high for c in constraints if c.name == n), default=math.inf) for n in metrics])
+    highs = np.array(
+        [min((c.high for c in constraints if c.name == n), default=math.inf) for n in metrics]
+    )
     falling = np.argsort(-points.worths, kind="stable")
-    everything = _front_of(points.taken(falling), metrics, exact=exact, arch=partial(_traced, space, trail))
+    everything = _front_of(
+        points.taken(falling), metrics, exact=exact, arch=partial(_traced, space, trail)
+    )
     inside = np.asarray((everything.costs <= highs).all(axis=1))
     if not inside.any():
-        everything.within(dict(zip(metrics, highs.tolist(), strict=True)))  # raises, and says what is nearest
-    return _front_of(points.taken(falling[inside]), metrics, exact=exact, arch=partial(_traced, space, trail))
+        # raises, and says what is nearest
+        everything.within(dict(zip(metrics, highs.tolist(), strict=True)))
+    return _front_of(
+        points.taken(falling[inside]), metrics, exact=exact, arch=partial(_traced, space, trail)
+    )
 
 
 def generate(
@@ -100,17 +141,21 @@ def generate(
     seed: int = 0,
     trials: int = 4000,
 ) -> tuple[list[Architecture], str]:
-    """Up to `count` architectures that keep the constraints, by falling worth, and how they were found.
+    """Up to `count` architectures that keep the constraints, by falling worth, and how they were
+    found.
 
-    "exact": the worthiest of the front; "search": by evolution on the worth, where a constraint is not additive, or nothing of
-    the front is in the space (its `where`). All keep the constraints as their own metrics measure them. Raises NothingFits.
+    "exact": the worthiest of the front; "search": by evolution on the worth, where a constraint is
+    not additive, or nothing of the front is in the space (its `where`). All keep the constraints as
+    their own metrics measure them. Raises NothingFits.
     """
     archs: list[Architecture] = []
     try:
         found = front(space, worth, constraints)
         for i in range(len(found)):
             arch = found.arch(i)
-            if space.contains(arch) and all(c.excess(read(c.metric(arch), c.name, c.metric)) <= 0 for c in constraints):
+            if space.contains(arch) and all(
+                c.excess(read(c.metric(arch), c.name, c.metric)) <= 0 for c in constraints
+            ):
                 archs.append(arch)
                 if len(archs) == count:
                     break
@@ -118,12 +163,18 @@ def generate(
         pass
     if archs:
         return archs, "exact"
-    problem = Problem(space, (maximize(lambda arch: worth_of(worth, arch), name="worth"),), tuple(constraints))
+    problem = Problem(
+        space, (maximize(lambda arch: worth_of(worth, arch), name="worth"),), tuple(constraints)
+    )
     archive = run_searcher(problem, evolution(problem, seed), trials=trials)
     good = {t.arch.key: t for t in archive if t.feasible and not t.failed}
     if not good:
-        raise NothingFits(f"{trials:,} trials found no architecture that keeps {', '.join(map(str, constraints))}")
-    return [t.arch for t in sorted(good.values(), key=lambda t: -t.metrics["worth"])[:count]], "search"
+        raise NothingFits(
+            f"{trials:,} trials found no architecture that keeps {', '.join(map(str, constraints))}"
+        )
+    return [
+        t.arch for t in sorted(good.values(), key=lambda t: -t.metrics["worth"])[:count]
+    ], "search"
 
 
 def worth_of(worth: Worth, arch: Mapping[str, Any]) -> float:
@@ -131,16 +182,18 @@ def worth_of(worth: Worth, arch: Mapping[str, Any]) -> float:
     return math.fsum(worth.get(name, {}).get(option, 0.0) for name, option in arch.items())
 
 
-# -- the parts --------------------------------------------------------------------------------------------------------------
+# -- the parts -----------------------------------------------------------------------------------
 
 
 _State = tuple[tuple[str, Any], ...]  # the decisions that are still asked for, each with its option
-_Step = tuple[np.ndarray, np.ndarray]  # for each point of a layer: the one of the layer before it came from, the option taken
+# for each point of a layer: the one of the layer before it came from, the option taken
+_Step = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class _Points:
-    """Partial architectures in the same state: `costs` (n, metrics) and `worths` (n,) so far, `ids` (n,) in their layer."""
+    """Partial architectures in the same state: `costs` (n, metrics) and `worths` (n,) so far, `ids`
+    (n,) in their layer."""
 
     costs: np.ndarray
     worths: np.ndarray
@@ -151,18 +204,27 @@ class _Points:
         return _Points(self.costs[positions], self.worths[positions], self.ids[positions])
 
 
-_Arrivals = dict[_State, list[tuple[_Points, int]]]  # state -> what comes there, and by which option (-1: none)
+# state -> what comes there, and by which option (-1: none)
+_Arrivals = dict[_State, list[tuple[_Points, int]]]
 
 
 def _arrivals(
-    layer: Mapping[_State, _Points], space: SearchSpace, sums: _Sums, *, place: int, worth: Mapping[Any, float]
+    layer: Mapping[_State, _Points],
+    space: SearchSpace,
+    sums: _Sums,
+    *,
+    place: int,
+    worth: Mapping[Any, float],
 ) -> _Arrivals:
-    """Every point of a layer with every option of the decision at `place`, by the state that this leads to."""
+    """Every point of a layer with every option of the decision at `place`, by the state that this
+    leads to."""
     order = space.order
     found: _Arrivals = {}
     for state, points in layer.items():
         for option, now in _taken(space, order[place], dict(state)):
-            after = tuple((n, now[n]) for n in order[: place + 1] if n in now and sums.until[n] > place)
+            after = tuple(
+                (n, now[n]) for n in order[: place + 1] if n in now and sums.until[n] > place
+            )
             gain = worth.get(now[order[place]], 0.0) if option >= 0 else 0.0
             moved = _Points(points.costs + sums.added(place, now), points.worths + gain, points.ids)
             found.setdefault(after, []).append((moved, option))
@@ -170,7 +232,8 @@ def _arrivals(
 
 
 def _kept(arrivals: _Arrivals) -> tuple[dict[_State, _Points], _Step, bool]:
-    """The next layer: of each state what nothing beats; where its points came from; and whether nothing else was left out."""
+    """The next layer: of each state what nothing beats; where its points came from; and whether
+    nothing else was left out."""
     layer: dict[_State, _Points] = {}
     parents, options, count, exact = [], [], 0, True
     for state, parts in arrivals.items():
@@ -179,20 +242,32 @@ def _kept(arrivals: _Arrivals) -> tuple[dict[_State, _Points], _Step, bool]:
         best, whole = _unbeaten(costs, worths)
         exact = exact and whole
         parents.append(np.concatenate([points.ids for points, _ in parts])[best])
-        options.append(np.concatenate([np.full(len(points.ids), option) for points, option in parts])[best])
+        options.append(
+            np.concatenate([np.full(len(points.ids), option) for points, option in parts])[best]
+        )
         layer[state] = _Points(costs[best], worths[best], np.arange(count, count + len(best)))
         count += len(best)
     return layer, (np.concatenate(parents), np.concatenate(options)), exact
 
 
-def _front_of(points: _Points, metrics: tuple[str, ...], *, exact: bool, arch: Callable[[int], Architecture]) -> Front:
-    return Front(metrics, worths=points.worths, costs=points.costs, exact=exact, arch=lambda i: arch(int(points.ids[i])))
+def _front_of(
+    points: _Points, metrics: tuple[str, ...], *, exact: bool, arch: Callable[[int], Architecture]
+) -> Front:
+    return Front(
+        metrics,
+        worths=points.worths,
+        costs=points.costs,
+        exact=exact,
+        arch=lambda i: arch(int(points.ids[i])),
+    )
 
 
 class _Sums:
     """The constraints' metrics as terms, each due at the last decision it reads."""
 
-    def __init__(self, space: SearchSpace, constraints: Sequence[Constraint], columns: Sequence[str]) -> None:
+    def __init__(
+        self, space: SearchSpace, constraints: Sequence[Constraint], columns: Sequence[str]
+    ) -> None:
         self._space, self._width, self._rng = space, len(columns), Random(0)
         self._tables: dict[tuple[int, int, tuple[Any, ...]], np.ndarray] = {}
         self._due: dict[int, list[tuple[Term, list[tuple[int, str]]]]] = {}
@@ -216,7 +291,9 @@ class _Sums:
         for number, (term, columns) in enumerate(self._due.get(place, ())):
             key = (place, number, tuple([known.get(n, _ABSENT) for n in term.names]))
             if key not in self._tables:
-                arch = self._space.complete({n: known[n] for n in term.names if n in known}, self._rng)
+                arch = self._space.complete(
+                    {n: known[n] for n in term.names if n in known}, self._rng
+                )
                 found, row = term.value(arch), np.zeros(self._width)
                 for column, part in columns:
                     row[column] = found[part]
@@ -236,9 +313,15 @@ def _terms(space: SearchSpace, metric: Metric, constraints: Sequence[Constraint]
             raise NotAdditive(f"{constraint} bounds from below")
         for _ in range(_CHECKED):
             arch = space.sample(rng)
-            value, parts = read(metric(arch), constraint.name, metric), [term.value(arch) for term in terms]
+            value, parts = (
+                read(metric(arch), constraint.name, metric),
+                [term.value(arch) for term in terms],
+            )
             if not all(constraint.name in part for part in parts) or not math.isclose(
-                math.fsum(part[constraint.name] for part in parts), value, rel_tol=1e-6, abs_tol=1e-9
+                math.fsum(part[constraint.name] for part in parts),
+                value,
+                rel_tol=1e-6,
+                abs_tol=1e-9,
             ):
                 raise NotAdditive(f"the terms of {constraint.name} do not add up to it")
     return terms
@@ -252,18 +335,26 @@ def _with_gates(space: SearchSpace, names: Iterable[str]) -> tuple[str, ...]:
         name = waiting.pop()
         if name not in found:
             found[name] = None
-            waiting += [n for clause in space.conditions.get(name, ()) for gate in clause for n in gate.names]
+            waiting += [
+                n
+                for clause in space.conditions.get(name, ())
+                for gate in clause
+                for n in gate.names
+            ]
     return tuple(n for n in space.order if n in found)
 
 
-def _taken(space: SearchSpace, name: str, known: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+def _taken(
+    space: SearchSpace, name: str, known: dict[str, Any]
+) -> list[tuple[int, dict[str, Any]]]:
     if not space.is_active(name, known):
         return [(-1, known)]
     return [(i, {**known, name: option}) for i, option in enumerate(space.options[name])]
 
 
 def _unbeaten(costs: np.ndarray, worths: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Positions of the points that no other beats, by falling worth, and whether these are all of them."""
+    """Positions of the points that no other beats, by falling worth, and whether these are all of
+    them."""
     count, width = costs.shape
     if width == 0:
         return np.array([int(worths.argmax())]), True
@@ -294,7 +385,8 @@ def _no_more(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _thinned(costs: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Of those that cost the same to one part in so many, the first, and all that are cheapest in something."""
+    """Of those that cost the same to one part in so many, the first, and all that are cheapest in
+    something."""
     width = costs.shape[1]
     own = costs[order]
     low, high = own.min(axis=0), own.max(axis=0)

@@ -1,4 +1,5 @@
-"""Successive halving and Hyperband: many architectures at a low fidelity, ever fewer at ever higher ones (Li et al. 2018)."""
+"""Successive halving and Hyperband: many architectures at a low fidelity, ever fewer at ever higher
+ones (Li et al. 2018)."""
 
 from __future__ import annotations
 
@@ -13,11 +14,14 @@ from archsmith.searchers.untried import Untried, at_least_one
 
 
 @searcher
-def successive_halving(problem: Problem, seed: int = 0, population: int = 27, eta: int = 3) -> Proposals:
-    """Jamieson and Talwalkar (AISTATS 2016): of `population` at the lowest fidelity one in `eta` goes on to each next rung.
+def successive_halving(
+    problem: Problem, seed: int = 0, population: int = 27, eta: int = 3
+) -> Proposals:
+    """Jamieson and Talwalkar (AISTATS 2016): of `population` at the lowest fidelity one in `eta`
+    goes on to each next rung.
 
-    As the most exploring bracket of Hyperband, again and again with new architectures. What failed or broke a limit never goes
-    on. Rungs: see `ladder`.
+    As the most exploring bracket of Hyperband, again and again with new architectures. What failed
+    or broke a limit never goes on. Rungs: see `ladder`.
     """
     at_least_one(population=population)
     rungs = ladder(problem, eta)
@@ -29,11 +33,13 @@ def successive_halving(problem: Problem, seed: int = 0, population: int = 27, et
 
 @searcher
 def hyperband(problem: Problem, seed: int = 0, eta: int = 3) -> Proposals:
-    """Li et al., "Hyperband" (JMLR 2018), algorithm 1: brackets of successive halving from many cheap starts to few full ones.
+    """Li et al., "Hyperband" (JMLR 2018), algorithm 1: brackets of successive halving from many
+    cheap starts to few full ones.
 
-    Bracket s of s_max, ..., 0 starts ceil((s_max + 1) / (s + 1) * eta^s) architectures on the rung s below the full fidelity.
-    Repeats the brackets for as long as asked. Deviations: rungs are fidelities that the metric has (see `ladder`), and every
-    bracket draws architectures that none had before.
+    Bracket s of s_max, ..., 0 starts ceil((s_max + 1) / (s + 1) * eta^s) architectures on the rung
+    s below the full fidelity. Repeats the brackets for as long as asked. Deviations: rungs are
+    fidelities that the metric has (see `ladder`), and every bracket draws architectures that none
+    had before.
     """
     rungs = ladder(problem, eta)
     untried = Untried(problem, Random(seed))
@@ -51,11 +57,16 @@ def brackets(rungs: int, eta: int) -> list[tuple[int, int]]:
     return [(rungs - 1 - s, math.ceil(rungs * eta**s / (s + 1))) for s in reversed(range(rungs))]
 
 
-def promoted(trials: Sequence[Trial], rungs: Sequence[float], eta: int) -> Generator[list[Candidate], list[Trial], list[Trial]]:
-    """Successive halving from measured trials on: the best of every `eta` are measured on each next rung. All its trials."""
+def promoted(
+    trials: Sequence[Trial], rungs: Sequence[float], eta: int
+) -> Generator[list[Candidate], list[Trial], list[Trial]]:
+    """Successive halving from measured trials on: the best of every `eta` are measured on each next
+    rung. All its trials."""
     measured: list[Trial] = []
     for fidelity in rungs:
-        best = [trial for trial in sorted(trials, key=rank) if trial.feasible][: max(1, len(trials) // eta)]
+        best = [trial for trial in sorted(trials, key=rank) if trial.feasible][
+            : max(1, len(trials) // eta)
+        ]
         if not best:
             break
         trials = yield [Candidate(trial.arch, fidelity, origin="promoted") for trial in best]
@@ -64,9 +75,11 @@ def promoted(trials: Sequence[Trial], rungs: Sequence[float], eta: int) -> Gener
 
 
 def ladder(problem: Problem, eta: float) -> tuple[float, ...]:
-    """The rungs, ascending: the full fidelity R, then those the metric has that come nearest to R/eta, R/eta^2, ... below it.
+    """The rungs, ascending: the full fidelity R, then those the metric has that come nearest to
+    R/eta, R/eta^2, ... below it.
 
-    As many steps as the paper's floor(log_eta(R / lowest)), yet one where there is a lower fidelity at all.
+    As many steps as the paper's floor(log_eta(R / lowest)), yet one where there is a lower fidelity
+    at all.
     """
     fidelities = problem.fidelities
     name = name_of(problem.objectives[0].metric) if problem.objectives else "the objective"
@@ -78,7 +91,9 @@ def ladder(problem: Problem, eta: float) -> tuple[float, ...]:
             "take another searcher, or a metric with `fidelities` and `at(arch, fidelity)`"
         )
     if fidelities[0] <= 0 or list(fidelities) != sorted(set(fidelities)):
-        raise UserError(f"the fidelities of {name} are {fidelities}; give positive ones, ascending, each once")
+        raise UserError(
+            f"the fidelities of {name} are {fidelities}; give positive ones, ascending, each once"
+        )
     full = fidelities[-1]
     steps = max(1, math.floor(math.log(full / fidelities[0], eta) + 1e-9))
     rungs = [full]

@@ -13,7 +13,8 @@ from archsmith.problem import Candidate, Problem, Trial
 from archsmith.searchers.archive import Archive
 from archsmith.searchers.sqlite import Record
 
-_PIECE_SECONDS = 0.5  # so much measuring at most is lost when a run is killed, where trials are short
+# so much measuring at most is lost when a run is killed, where trials are short
+_PIECE_SECONDS = 0.5
 
 
 class Searcher(Protocol):
@@ -40,10 +41,15 @@ class GeneratorSearcher:
         self._batch: Sequence[Candidate] | None = None
 
     def ask(self) -> Sequence[Candidate]:
-        """The batch that waits for its trials, or the next one; [] where the generator has ended."""
+        """The batch that waits for its trials, or the next one; [] where the generator has
+        ended."""
         if self._batch is None:
             try:
-                self._batch = list(next(self._proposals) if self._told is None else self._proposals.send(self._told))
+                self._batch = list(
+                    next(self._proposals)
+                    if self._told is None
+                    else self._proposals.send(self._told)
+                )
             except StopIteration:
                 self._batch = []
         return self._batch
@@ -52,12 +58,15 @@ class GeneratorSearcher:
         """The trials of the batch that was asked last."""
         assert self._batch is not None, "tell before ask"
         told = [trial.candidate for trial in trials]
-        assert told == list(self._batch), f"{len(told)} trials told that are not the {len(self._batch)} asked, in order"
+        assert told == list(self._batch), (
+            f"{len(told)} trials told that are not the {len(self._batch)} asked, in order"
+        )
         self._told, self._batch = list(trials), None
 
 
 def searcher(function: Callable[..., Proposals]) -> Callable[..., GeneratorSearcher]:
-    """Makes a searcher factory of a generator function `(problem, seed=0, **settings)`, so that it reads like pseudo-code.
+    """Makes a searcher factory of a generator function `(problem, seed=0, **settings)`, so that it
+    reads like pseudo-code.
 
     `trials = yield candidates` measures; `return` ends the search.
     """
@@ -81,21 +90,25 @@ def run_searcher(
     stop: Callable[[], bool] | None = None,
     on_trial: Callable[[Trial], None] | None = None,
 ) -> Record:
-    """Measures what `searcher` proposes until there are `trials` trials, it proposes no more, or `stop()` is true.
+    """Measures what `searcher` proposes until there are `trials` trials, it proposes no more, or
+    `stop()` is true.
 
-    `problem`: what is measured. `searcher`: one from `archsmith.searchers.make(name)(problem, seed=0)`, or one's own: `ask()`
-    gives candidates, `tell(trials)` hears what became of them. `archive`: the record to go on with, default: a new one. What
-    it holds of this `stage` is replayed, not measured again: the searcher must be the one that made it, with the same seed and
-    settings, else Damaged is raised. New trials are recorded in small pieces as they are measured; `on_trial` sees those.
-    `evaluate(candidates, stage)` takes the place of `problem.evaluate`. `at_once`: so many candidates of a batch are measured
-    and recorded together, whatever time they take.
+    `problem`: what is measured. `searcher`: one from `archsmith.searchers.make(name)(problem,
+    seed=0)`, or one's own: `ask()` gives candidates, `tell(trials)` hears what became of them.
+    `archive`: the record to go on with, default: a new one. What it holds of this `stage` is
+    replayed, not measured again: the searcher must be the one that made it, with the same seed and
+    settings, else Damaged is raised. New trials are recorded in small pieces as they are measured;
+    `on_trial` sees those. `evaluate(candidates, stage)` takes the place of `problem.evaluate`.
+    `at_once`: so many candidates of a batch are measured and recorded together, whatever time they
+    take.
 
-    Returns the archive. Raises OutOfSpace for a candidate that the space does not hold, NothingFits from searchers that find
-    none.
+    Returns the archive. Raises OutOfSpace for a candidate that the space does not hold, NothingFits
+    from searchers that find none.
 
     >>> from archsmith.searchers import make
     >>> space = archsmith.SearchSpace({"width": (16, 24, 32), "kernel": (3, 5, 7)})
-    >>> problem = archsmith.Problem(space, [archsmith.maximize(lambda arch: arch["width"] - arch["kernel"], name="score")])
+    >>> score = archsmith.maximize(lambda arch: arch["width"] - arch["kernel"], name="score")
+    >>> problem = archsmith.Problem(space, [score])
     >>> archive = archsmith.run_searcher(problem, make("random")(problem, seed=0), trials=9)
     >>> dict(archive.best.arch)
     {'width': 32, 'kernel': 3}
@@ -109,7 +122,8 @@ def run_searcher(
         if not batch:
             if recorded:
                 raise Damaged(
-                    f"the record holds {len(recorded)} more trials of stage '{stage}' than this search proposes{_ADVICE}"
+                    f"the record holds {len(recorded)} more trials of stage '{stage}' than this "
+                    f"search proposes{_ADVICE}"
                 )
             break
         known = _replayed(recorded, batch, stage)
@@ -138,7 +152,10 @@ def _replayed(recorded: deque[Trial], batch: Sequence[Candidate], stage: str) ->
     while recorded and len(known) < len(batch):
         trial, asked = recorded.popleft(), batch[len(known)]
         if trial.candidate != asked:
-            raise Damaged(f"stage '{stage}' holds {trial.arch.key} where this search proposes {asked.arch.key}{_ADVICE}")
+            raise Damaged(
+                f"stage '{stage}' holds {trial.arch.key} where this search proposes "
+                f"{asked.arch.key}{_ADVICE}"
+            )
         known.append(trial)
     return known
 
@@ -146,7 +163,8 @@ def _replayed(recorded: deque[Trial], batch: Sequence[Candidate], stage: str) ->
 def _pieces(
     candidates: Sequence[Candidate], stop: Callable[[], bool] | None, at_once: int | None
 ) -> Iterator[Sequence[Candidate]]:
-    """So many at a time; else one first, then as many as take about half a second together. Until `stop()`."""
+    """So many at a time; else one first, then as many as take about half a second together. Until
+    `stop()`."""
     start, size = 0, at_once or 1
     while start < len(candidates) and not (stop and stop()):
         begun = time.monotonic()

@@ -20,21 +20,33 @@ _HOPELESS = 1e9  # the violation of what could not be measured
 
 
 @searcher
-def nsga2(problem: Problem, seed: int = 0, population: int = 64, initial: Sequence[Architecture] = ()) -> Proposals:
-    """Deb et al. (2002): survival by front, then crowding. `initial`: the first population, filled up by random draws."""
+def nsga2(
+    problem: Problem, seed: int = 0, population: int = 64, initial: Sequence[Architecture] = ()
+) -> Proposals:
+    """Deb et al. (2002): survival by front, then crowding. `initial`: the first population, filled
+    up by random draws."""
     from pymoo.algorithms.moo.nsga2 import NSGA2
 
-    yield from _generations(problem, seed, population, initial=initial, make=lambda **settings: NSGA2(**settings))
+    yield from _generations(
+        problem, seed, population, initial=initial, make=lambda **settings: NSGA2(**settings)
+    )
 
 
 @searcher
-def nsga3(problem: Problem, seed: int = 0, population: int = 64, initial: Sequence[Architecture] = ()) -> Proposals:
-    """Deb and Jain (2014): survival by front, then closeness to reference directions (Das and Dennis, at most `population`)."""
+def nsga3(
+    problem: Problem, seed: int = 0, population: int = 64, initial: Sequence[Architecture] = ()
+) -> Proposals:
+    """Deb and Jain (2014): survival by front, then closeness to reference directions (Das and
+    Dennis, at most `population`)."""
     from pymoo.algorithms.moo.nsga3 import NSGA3
 
     directions = reference_directions(len(problem.objectives), population)
     yield from _generations(
-        problem, seed, population, initial=initial, make=lambda **settings: NSGA3(ref_dirs=directions, **settings)
+        problem,
+        seed,
+        population,
+        initial=initial,
+        make=lambda **settings: NSGA3(ref_dirs=directions, **settings),
     )
 
 
@@ -50,10 +62,14 @@ def reference_directions(objectives: int, count: int) -> np.ndarray:
     return get_reference_directions("das-dennis", objectives, n_partitions=partitions)
 
 
-def _generations(problem: Problem, seed: int, population: int, initial: Sequence[Architecture], make: Any) -> Proposals:
-    """Uniform crossover and polynomial mutation of option indices, offspring repaired where they break a cheap constraint.
+def _generations(
+    problem: Problem, seed: int, population: int, initial: Sequence[Architecture], make: Any
+) -> Proposals:
+    """Uniform crossover and polynomial mutation of option indices, offspring repaired where they
+    break a cheap constraint.
 
-    Options of decisions that an architecture lacks drift along in its vector. No architecture is proposed twice.
+    Options of decisions that an architecture lacks drift along in its vector. No architecture is
+    proposed twice.
     """
     if population < 4:
         raise UserError(f"population={population}; give at least 4")
@@ -70,11 +86,18 @@ def _generations(problem: Problem, seed: int, population: int, initial: Sequence
         if offspring is None or len(offspring) == 0:
             return
         archs = [sampler.repaired(space.decode(vector)) for vector in offspring.get("X")]
-        offspring.set("X", np.array([_genes(space, a, x, rng) for a, x in zip(archs, offspring.get("X"), strict=True)]))
+        offspring.set(
+            "X",
+            np.array(
+                [_genes(space, a, x, rng) for a, x in zip(archs, offspring.get("X"), strict=True)]
+            ),
+        )
         untried = [arch for arch in dict.fromkeys(archs) if arch not in known]
         idle = 0 if untried else idle + 1
         if untried:
-            trials = yield [Candidate(arch, origin="evolution" if known else "random") for arch in untried]
+            trials = yield [
+                Candidate(arch, origin="evolution" if known else "random") for arch in untried
+            ]
             known.update(zip(untried, trials, strict=True))
         _tell(algorithm, offspring, [known[arch] for arch in archs], len(problem.objectives))
 
@@ -88,7 +111,12 @@ def _set_up(problem: Problem, make: Any, vectors: np.ndarray, population: int, s
 
     upper = np.array([len(options) - 1 for options in problem.space.universe.values()])
     space = Vectors(
-        n_var=len(upper), n_obj=len(problem.objectives), n_ieq_constr=1, xl=np.zeros_like(upper), xu=upper, vtype=int
+        n_var=len(upper),
+        n_obj=len(problem.objectives),
+        n_ieq_constr=1,
+        xl=np.zeros_like(upper),
+        xu=upper,
+        vtype=int,
     )
     algorithm = make(
         pop_size=population,
@@ -100,8 +128,11 @@ def _set_up(problem: Problem, make: Any, vectors: np.ndarray, population: int, s
     return algorithm
 
 
-def _genes(space: SearchSpace, arch: Mapping[str, Any], before: Sequence[int] | None, rng: Random) -> list[int]:
-    """The architecture's vector; a decision it lacks keeps the option it had before, or draws one."""
+def _genes(
+    space: SearchSpace, arch: Mapping[str, Any], before: Sequence[int] | None, rng: Random
+) -> list[int]:
+    """The architecture's vector; a decision it lacks keeps the option it had before, or draws
+    one."""
     genes = space.encode(arch)
     for i, options in enumerate(space.universe.values()):
         if genes[i] == INACTIVE:

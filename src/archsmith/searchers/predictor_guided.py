@@ -1,4 +1,5 @@
-"""Predictor-guided search: of many mutants of the best, those a predictor expects most of (White et al. 2021)."""
+"""Predictor-guided search: of many mutants of the best, those a predictor expects most of (White et
+al. 2021)."""
 
 from __future__ import annotations
 
@@ -30,12 +31,14 @@ def guided(
 ) -> Proposals:
     """White, Neiswanger and Savani, "BANANAS" (AAAI 2021), algorithm 1.
 
-    After `initial` random ones: fit the predictor to all trials, change one decision of the `parents` best to make `mutants`
-    new ones, measure the `batch` that the acquisition function (independent Thompson sampling in the paper) puts first, again.
+    After `initial` random ones: fit the predictor to all trials, change one decision of the
+    `parents` best to make `mutants` new ones, measure the `batch` that the acquisition function
+    (independent Thompson sampling in the paper) puts first, again.
 
-    `model`: a name of `predictors.predictor.PREDICTORS`, or what makes one of a seed. Deviations: a one-hot encoding of the
-    decisions where the paper encodes paths, which only cells have; the networks of "mlp" learn standardized losses by squared
-    error, not mean absolute percentage error; where mutation finds nothing new, random architectures take its place.
+    `model`: a name of `predictors.predictor.PREDICTORS`, or what makes one of a seed. Deviations: a
+    one-hot encoding of the decisions where the paper encodes paths, which only cells have; the
+    networks of "mlp" learn standardized losses by squared error, not mean absolute percentage
+    error; where mutation finds nothing new, random architectures take its place.
     """
     at_least_one(initial=initial, batch=batch, parents=parents, mutants=mutants)
     rng = Random(seed)

@@ -1,4 +1,5 @@
-"""REINFORCE: a categorical policy per decision, moved towards what was better than usual (Williams 1992)."""
+"""REINFORCE: a categorical policy per decision, moved towards what was better than usual (Williams
+1992)."""
 
 from __future__ import annotations
 
@@ -13,23 +14,31 @@ from archsmith.searchers.loop import Proposals, searcher
 from archsmith.searchers.untried import Untried, at_least_one
 from archsmith.space import Architecture, SearchSpace
 
-_REPEATS = 100  # draws in a row that were measured before, until a random architecture takes their place
+# draws in a row that were measured before, until a random architecture takes their place
+_REPEATS = 100
 
 
 @searcher
-def reinforce(problem: Problem, seed: int = 0, batch: int = 1, rate: float = 0.2, momentum: float = 0.9) -> Proposals:
-    """Williams (Machine Learning 1992), as Zoph and Le (ICLR 2017) use it: gradient ascent on the expected reward.
+def reinforce(
+    problem: Problem, seed: int = 0, batch: int = 1, rate: float = 0.2, momentum: float = 0.9
+) -> Proposals:
+    """Williams (Machine Learning 1992), as Zoph and Le (ICLR 2017) use it: gradient ascent on the
+    expected reward.
 
-    The gradient of log p(architecture) times (reward - baseline), with an exponential moving average of the rewards as the
-    baseline; the reward is minus the first loss, that of the worst so far where nothing was measured. The policy has
-    independent logits per decision, of which those that an architecture has are moved, where Zoph and Le have a recurrent
-    network. Deviations: the advantage is divided by a moving standard deviation, so that `rate` does not depend on the unit;
-    an architecture that comes again teaches with the trial it has and is not measured again; one that breaks a cheap
-    constraint is repaired first.
+    The gradient of log p(architecture) times (reward - baseline), with an exponential moving
+    average of the rewards as the baseline; the reward is minus the first loss, that of the worst so
+    far where nothing was measured. The policy has independent logits per decision, of which those
+    that an architecture has are moved, where Zoph and Le have a recurrent network. Deviations: the
+    advantage is divided by a moving standard deviation, so that `rate` does not depend on the unit;
+    an architecture that comes again teaches with the trial it has and is not measured again; one
+    that breaks a cheap constraint is repaired first.
     """
     at_least_one(batch=batch)
     if rate <= 0 or not 0 <= momentum < 1:
-        raise UserError(f"rate={rate}, momentum={momentum}; give a rate above 0 and a momentum from 0 to below 1")
+        raise UserError(
+            f"rate={rate}, momentum={momentum}; give a rate above 0 and a momentum "
+            f"from 0 to below 1"
+        )
     rng = Random(seed)
     untried = Untried(problem, rng)
     policy = Policy(problem.space, rate, momentum)
@@ -44,7 +53,9 @@ def reinforce(problem: Problem, seed: int = 0, batch: int = 1, rate: float = 0.2
                 return Candidate(arch, origin="policy")
         return next((Candidate(arch, origin="random") for arch in untried.draw(1)), None)
 
-    while candidates := [candidate for candidate in (proposal() for _ in range(batch)) if candidate]:
+    while candidates := [
+        candidate for candidate in (proposal() for _ in range(batch)) if candidate
+    ]:
         for trial in (yield candidates):
             known[trial.arch] = trial
             policy.learn(trial)
@@ -82,7 +93,10 @@ class Policy:
             taken = self.distribution.place(name, trial.arch)
             if taken is not None:
                 logits = self._logits[name]
-                moved = [z + step * ((place == taken) - p) for place, (z, p) in enumerate(zip(logits, row, strict=True))]
+                moved = [
+                    z + step * ((place == taken) - p)
+                    for place, (z, p) in enumerate(zip(logits, row, strict=True))
+                ]
                 self._logits[name], self.distribution.theta[name] = moved, _softmax(moved)
 
 

@@ -20,21 +20,27 @@ _APPLICATION = 0x41524348  # "ARCH" in the file's header
 _SCHEMA = (
     """
 create table if not exists trials (
-  id integer primary key, key text not null, arch text not null, fidelity real, origin text not null,
-  metrics text not null, losses text not null, violation real not null, cost text not null, stage text not null,
+  id integer primary key, key text not null, arch text not null, fidelity real,
+  origin text not null, metrics text not null, losses text not null, violation real not null,
+  cost text not null, stage text not null,
   measured integer not null, reason text, created real not null);
 create table if not exists meta (name text primary key, value text not null);
 """
     + seals.SCHEMA
 )
-_COLUMNS = "key, arch, fidelity, origin, metrics, losses, violation, cost, stage, measured, reason, created"
+_COLUMNS = (
+    "key, arch, fidelity, origin, metrics, losses, violation, cost, stage, measured, "
+    "reason, created"
+)
 
 
 class SqliteArchive:
-    """The same record in table `trials` of a SQLite file, one row per trial, on the disk when `extend` returns.
+    """The same record in table `trials` of a SQLite file, one row per trial, on the disk when
+    `extend` returns.
 
-    One process writes; any number read at the same time (`readonly=True`) and see what is committed. A file that is not
-    ours, is torn, or holds other rows than were written, raises Damaged.
+    One process writes; any number read at the same time (`readonly=True`) and see what is
+    committed. A file that is not ours, is torn, or holds other rows than were written, raises
+    Damaged.
     """
 
     def __init__(self, path: str | Path, *, readonly: bool = False) -> None:
@@ -44,7 +50,10 @@ class SqliteArchive:
         if readonly and not self.path.is_file():
             raise UserError(f"there is no file {self.path}; give the folder of a run")
         if not self.path.parent.is_dir():
-            raise UserError(f"there is no folder {self.path.parent} to write {self.path.name} into; create it first")
+            raise UserError(
+                f"there is no folder {self.path.parent} to write {self.path.name} "
+                f"into; create it first"
+            )
         self.connection = connect(self.path, readonly)
         with explained(self.path):
             try:
@@ -57,14 +66,20 @@ class SqliteArchive:
         ask = self.connection.execute
         (application,) = ask("pragma application_id").fetchone()
         tables = {name for (name,) in ask("select name from sqlite_master where type = 'table'")}
-        if application != _APPLICATION and (application or (tables and not tables & {"stages", "trials"})):
-            raise Damaged(f"{self.path} is a SQLite file of another program; give the folder of a run, or a new one")
+        if application != _APPLICATION and (
+            application or (tables and not tables & {"stages", "trials"})
+        ):
+            raise Damaged(
+                f"{self.path} is a SQLite file of another program; give the folder of a "
+                f"run, or a new one"
+            )
         ((state,),) = ask("pragma quick_check(1)").fetchall()
         if state != "ok":
             raise sqlite3.DatabaseError(state)
         if not readonly:
             ask("pragma journal_mode = wal")
-            ask("pragma synchronous = full")  # in WAL mode only this is on the disk after a power cut
+            # in WAL mode only this is on the disk after a power cut
+            ask("pragma synchronous = full")
             ask(f"pragma application_id = {_APPLICATION}")
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 ask(statement)
@@ -73,9 +88,15 @@ class SqliteArchive:
         columns = {row[1] for row in ask("pragma table_info(trials)")}
         missing = set(_COLUMNS.split(", ")) - columns
         if missing:
-            raise Damaged(f"table trials of {self.path} lacks {', '.join(sorted(missing))}; it was written by another version")
+            raise Damaged(
+                f"table trials of {self.path} lacks {', '.join(sorted(missing))}; it was "
+                f"written by another version"
+            )
         if "seals" not in tables and "trials" in tables:
-            raise Damaged(f"{self.path} has no seals; it was written by an earlier version: read it with that, or start anew")
+            raise Damaged(
+                f"{self.path} has no seals; it was written by an earlier version: read "
+                f"it with that, or start anew"
+            )
 
     def close(self) -> None:
         """Closes the file; the object is of no use afterwards."""
@@ -88,7 +109,8 @@ class SqliteArchive:
         self.close()
 
     def bind(self, space: SearchSpace) -> None:
-        """Ties the file to a space (and its restrictions); another space is refused from then on."""
+        """Ties the file to a space (and its restrictions); another space is refused from then
+        on."""
         with explained(self.path):
             row = self.connection.execute("select value from meta where name = 'space'").fetchone()
             fingerprint = bound_to(row and row[0], space, str(self.path))
@@ -103,7 +125,9 @@ class SqliteArchive:
         with explained(self.path), seals.changing(self.connection):
             marks = ", ".join("?" * len(rows[0]))
             self.connection.executemany(f"insert into trials ({_COLUMNS}) values ({marks})", rows)
-            seals.write(self.connection, "trials", seals.sealed(self.connection, "trials").over(rows))
+            seals.write(
+                self.connection, "trials", seals.sealed(self.connection, "trials").over(rows)
+            )
 
     def _refresh(self) -> Archive:
         """Everything that is in the file by now; only what is new is read."""
@@ -111,7 +135,9 @@ class SqliteArchive:
             try:
                 with seals.reading(self.connection):
                     seal = seals.sealed(self.connection, "trials")
-                    rows = self.connection.execute(f"select id, {_COLUMNS} from trials where id > ? order by id", (self._last,))
+                    rows = self.connection.execute(
+                        f"select id, {_COLUMNS} from trials where id > ? order by id", (self._last,)
+                    )
                     fresh = rows.fetchall()
             except sqlite3.OperationalError as error:
                 if "no such table" not in str(error) or self._last:
@@ -121,7 +147,8 @@ class SqliteArchive:
         found = self._seal.over(row for _, *row in fresh)
         if found != seal:
             raise Damaged(
-                f"{self.path} does not hold the {seal.rows} trials that were written to it: a row was changed, added or "
+                f"{self.path} does not hold the {seal.rows} trials that were written to it: a row "
+                f"was changed, added or "
                 "removed; put back a copy of the file, or start a new run"
             )
         self._known.extend(trial for _, trial in known)
@@ -171,7 +198,8 @@ def connect(path: Path, readonly: bool) -> sqlite3.Connection:
             connection.close()
             if not readonly or path.with_name(path.name + "-wal").exists():
                 raise
-            # a read-only folder has no room for the shared-memory file; with no log there is nobody to share with
+            # a read-only folder has no room for the shared-memory file; with no log there is nobody
+            # to share with
             connection = sqlite3.connect(uri + "&immutable=1", uri=True, isolation_level=None)
         except BaseException:
             connection.close()
@@ -189,19 +217,29 @@ class explained:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, sqlite3.DatabaseError | UnicodeDecodeError):  # the latter where SQLite quotes torn bytes
+        # the latter where SQLite quotes torn bytes
+        if not isinstance(error, sqlite3.DatabaseError | UnicodeDecodeError):
             return
         if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError):
             return  # not about the file
         text = str(error)
         if "full" in text:
-            raise UserError(f"no space left on the disk for {self._path}; free some and resume: nothing was lost") from error
+            raise UserError(
+                f"no space left on the disk for {self._path}; free some and resume: "
+                f"nothing was lost"
+            ) from error
         if "readonly" in text or "unable to open" in text or "permission" in text:
-            raise UserError(f"{self._path} cannot be opened for this ({text}); check its permissions") from error
+            raise UserError(
+                f"{self._path} cannot be opened for this ({text}); check its permissions"
+            ) from error
         if "I/O" in text:
-            raise UserError(f"{self._path} cannot be read or written ({text}); check the disk, then resume") from error
+            raise UserError(
+                f"{self._path} cannot be read or written ({text}); check the disk, then resume"
+            ) from error
         if "locked" in text:
-            raise UserError(f"{self._path} is being written by another process; wait for it to end") from error
+            raise UserError(
+                f"{self._path} is being written by another process; wait for it to end"
+            ) from error
         raise Damaged(
             f"{self._path} is damaged or not a record of trials ({text}); put back a copy of it, "
             "or move it away and start again with the same command and seed"
@@ -213,7 +251,8 @@ def _row(trial: Trial) -> tuple[Any, ...]:
     return (
         candidate.arch.key,
         candidate.arch.to_json(),
-        None if candidate.fidelity is None else float(candidate.fidelity) + 0.0,  # SQLite keeps no -0.0
+        # SQLite keeps no -0.0
+        None if candidate.fidelity is None else float(candidate.fidelity) + 0.0,
         candidate.origin,
         _dump(dict(trial.metrics)),
         _dump(list(trial.losses)),
@@ -247,4 +286,7 @@ def _trial(row: list[Any], where: str) -> Trial:
             reason=reason,
         )
     except (ValueError, TypeError) as error:
-        raise Damaged(f"{where} was changed from outside ({error}); put back a copy of the file, or start a new run") from error
+        raise Damaged(
+            f"{where} was changed from outside ({error}); put back a copy of the file, "
+            f"or start a new run"
+        ) from error

@@ -1,4 +1,5 @@
-"""Steady-state evolution with a proposal operator of the space's own, as Zen-NAS and ZiCo search (Li et al., ICLR 2023)."""
+"""Steady-state evolution with a proposal operator of the space's own, as Zen-NAS and ZiCo search
+(Li et al., ICLR 2023)."""
 
 from __future__ import annotations
 
@@ -37,12 +38,14 @@ def steady_state(
     propose: Callable[[Architecture, Random, int], Architecture],
     population: int | None = 512,
 ) -> Proposals:
-    """One candidate at a time: `propose(parent, rng, places)` of a parent drawn uniformly; the worst leaves a full population.
+    """One candidate at a time: `propose(parent, rng, places)` of a parent drawn uniformly; the
+    worst leaves a full population.
 
-    While the population holds at most ten, the parent is `start` and one place is changed; later two are. What breaks a
-    constraint is a trial, too, but no member (rejected candidates count as iterations). No tournament, no crossover, no
-    ageing, no check for repetitions, as in the released code. The result is the best member. `population` None: nobody
-    leaves, so it is a walk without selection.
+    While the population holds at most ten, the parent is `start` and one place is changed; later
+    two are. What breaks a constraint is a trial, too, but no member (rejected candidates count as
+    iterations). No tournament, no crossover, no ageing, no check for repetitions, as in the
+    released code. The result is the best member. `population` None: nobody leaves, so it is a walk
+    without selection.
     """
     if population is not None and population < 1:
         raise UserError(f"population={population}; give at least 1")

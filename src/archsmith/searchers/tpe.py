@@ -1,4 +1,5 @@
-"""TPE: options weighed by how often they are in the good architectures and in the others (Bergstra et al. 2011)."""
+"""TPE: options weighed by how often they are in the good architectures and in the others (Bergstra
+et al. 2011)."""
 
 from __future__ import annotations
 
@@ -24,16 +25,19 @@ def tpe(
     good_share: float = 0.15,
     batch: int = 1,
 ) -> Proposals:
-    """Bergstra, Bardenet, Bengio and Kegl, "Algorithms for Hyper-Parameter Optimization" (NeurIPS 2011), section 4.
+    """Bergstra, Bardenet, Bengio and Kegl, "Algorithms for Hyper-Parameter Optimization" (NeurIPS
+    2011), section 4.
 
-    After `initial` random ones: of `samples` drawn from l, the density of the best `good_share` (gamma in the paper), the
-    `batch` with the largest l(x)/g(x), which is the largest expected improvement (equation 3). Both densities are products over
-    the decisions that an architecture has, each proportional to N p_i + C_i for N options, a uniform prior p and C_i
-    architectures that take the option.
+    After `initial` random ones: of `samples` drawn from l, the density of the best `good_share`
+    (gamma in the paper), the `batch` with the largest l(x)/g(x), which is the largest expected
+    improvement (equation 3). Both densities are products over the decisions that an architecture
+    has, each proportional to N p_i + C_i for N options, a uniform prior p and C_i architectures
+    that take the option.
 
-    Written out here rather than taken from Optuna: on spaces of categories alone it is these few lines, resuming asks for
-    draws that no library's next version may change, and constraints and conditions are the space's own. Deviation: nothing is
-    proposed twice, and what breaks a cheap constraint is left out (repaired where nearly all do).
+    Written out here rather than taken from Optuna: on spaces of categories alone it is these few
+    lines, resuming asks for draws that no library's next version may change, and constraints and
+    conditions are the space's own. Deviation: nothing is proposed twice, and what breaks a cheap
+    constraint is left out (repaired where nearly all do).
     """
     at_least_one(initial=initial, samples=samples, batch=batch)
     rng = Random(seed)
@@ -42,16 +46,24 @@ def tpe(
     archs, origin = untried.draw(initial), "random"
     while archs:
         trials += yield [Candidate(arch, origin=origin) for arch in archs]
-        best = _promising(space, untried, trials, good_share=good_share, samples=max(samples, batch), rng=rng)
+        best = _promising(
+            space, untried, trials, good_share=good_share, samples=max(samples, batch), rng=rng
+        )
         archs, origin = untried.taken(best[:batch]), "model"
         if not archs:
             archs, origin = untried.draw(batch), "random"
 
 
 def _promising(
-    space: SearchSpace, untried: Untried, trials: Sequence[Trial], good_share: float, samples: int, rng: Random
+    space: SearchSpace,
+    untried: Untried,
+    trials: Sequence[Trial],
+    good_share: float,
+    samples: int,
+    rng: Random,
 ) -> list[Architecture]:
-    """New architectures drawn from the density of the good ones, by descending l/g; none where no trial was feasible."""
+    """New architectures drawn from the density of the good ones, by descending l/g; none where no
+    trial was feasible."""
     ordered = sorted(trials, key=rank)
     if not ordered[0].feasible:
         return []
@@ -62,11 +74,14 @@ def _promising(
 
 
 def weights(space: SearchSpace, trials: Sequence[Trial]) -> Weights:
-    """The probability of each option of each decision, from the architectures that have the decision."""
+    """The probability of each option of each decision, from the architectures that have the
+    decision."""
     result = {}
     for name, options in space.options.items():
         taken = [trial.arch[name] for trial in trials if name in trial.arch]
-        result[name] = {option: (1 + taken.count(option)) / (len(options) + len(taken)) for option in options}
+        result[name] = {
+            option: (1 + taken.count(option)) / (len(options) + len(taken)) for option in options
+        }
     return result
 
 

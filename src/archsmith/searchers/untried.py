@@ -1,4 +1,5 @@
-"""What was not proposed before: draws, children and pools that fit the cheap constraints and are new."""
+"""What was not proposed before: draws, children and pools that fit the cheap constraints and are
+new."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class Untried:
         self._given: set[Architecture] = set()
 
     def draw(self, count: int) -> list[Architecture]:
-        """Uniform over what fits and is new; fewer at the end of a small set. Raises NothingFits where nothing is found."""
+        """Uniform over what fits and is new; fewer at the end of a small set. Raises NothingFits
+        where nothing is found."""
         drawn: list[Architecture] = []
         while len(drawn) < count and (archs := self._sampler.draw(1)):
             drawn += self.taken(archs)
@@ -47,7 +49,8 @@ class Untried:
         return self._sampler.repaired(arch)
 
     def pool(self, make: Callable[[], Architecture], count: int) -> list[Architecture]:
-        """Up to `count` different new ones that fit, of at most four times as many made; they remain free to be given out."""
+        """Up to `count` different new ones that fit, of at most four times as many made; they
+        remain free to be given out."""
         found: dict[Architecture, None] = {}
         for tries in range(4 * count):
             if len(found) == count:
@@ -66,7 +69,8 @@ class Untried:
 
 
 def first_losses(trials: Sequence[Trial]) -> list[float]:
-    """The first loss of each; that of the worst where one was infeasible or failed (0 where nothing was measured)."""
+    """The first loss of each; that of the worst where one was infeasible or failed (0 where nothing
+    was measured)."""
     measured = [trial.losses[0] for trial in trials if trial.losses]
     worst = max(measured, default=0.0)
     return [trial.losses[0] if trial.losses else worst for trial in trials]

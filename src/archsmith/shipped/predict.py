@@ -1,9 +1,10 @@
 """Says what the model makes of pictures: python predict.py IMAGE [IMAGE ...] [--top K] [--json]
 
-Classes with their probabilities, or values; a model that gives the picture again writes it beside it, as NAME.again.png.
+Classes with their probabilities, or values; a model that gives the picture again writes it beside
+it, as NAME.again.png.
 
-Needs onnxruntime, numpy and pillow (pip install onnxruntime numpy pillow) and model.onnx beside this file. Exit code 2 when a
-picture could not be read; the others are answered all the same.
+Needs onnxruntime, numpy and pillow (pip install onnxruntime numpy pillow) and model.onnx beside
+this file. Exit code 2 when a picture could not be read; the others are answered all the same.
 """
 
 from __future__ import annotations
@@ -38,17 +39,24 @@ def load(model: str | Path = MODEL, threads: int = 0) -> tuple[Any, list[str]]:
 
 
 def outputs(session: Any, picture: str | Path) -> np.ndarray:
-    """What the model makes of one picture: probabilities (classes,) that sum to 1, values (k,) or pixels (C, S, S) in 0..1.
+    """What the model makes of one picture: probabilities (classes,) that sum to 1, values (k,) or
+    pixels (C, S, S) in 0..1.
 
-    The picture is read as those of the training were: how is said in the file, as in preprocess.json.
+    The picture is read as those of the training were: how is said in the file, as in
+    preprocess.json.
     """
     _, channels, size, _ = session.get_inputs()[0].shape
     said = json.loads(session.get_modelmeta().custom_metadata_map.get("preprocess", "{}"))
-    return session.run(None, {"images": decode(picture, channels, size, Preprocessing.of(said))[None]})[0][0]
+    return session.run(
+        None, {"images": decode(picture, channels, size, Preprocessing.of(said))[None]}
+    )[0][0]
 
 
-def answer(session: Any, labels: list[str], picture: str, top: int, *, taken: set[Path] | None = None) -> dict[str, Any]:
-    """The `top` likeliest labels of one picture (its values; where it was written again), or why it could not be read.
+def answer(
+    session: Any, labels: list[str], picture: str, top: int, *, taken: set[Path] | None = None
+) -> dict[str, Any]:
+    """The `top` likeliest labels of one picture (its values; where it was written again), or why it
+    could not be read.
 
     `taken`: files that are not written over; what is written comes to them.
     """
@@ -64,12 +72,16 @@ def answer(session: Any, labels: list[str], picture: str, top: int, *, taken: se
             return {"image": picture, "again": str(path)}
     except Exception as error:  # pillow raises a dozen kinds; one bad file must not stop the rest
         return {"image": picture, "error": reason(error)}
-    likeliest = [{"label": labels[i], "probability": float(scores[i])} for i in np.argsort(-scores, kind="stable")[:top]]
+    likeliest = [
+        {"label": labels[i], "probability": float(scores[i])}
+        for i in np.argsort(-scores, kind="stable")[:top]
+    ]
     return {"image": picture, **likeliest[0], "top": likeliest}
 
 
 def vacant(picture: Path, taken: set[Path]) -> Path:
-    """NAME.again.png; where another picture of that NAME has it, with the picture's ending, then a number, before `again`."""
+    """NAME.again.png; where another picture of that NAME has it, with the picture's ending, then a
+    number, before `again`."""
     path, number = picture.with_suffix(".again.png"), 1
     while path in taken:
         path = picture.with_name(f"{picture.name}{number if number > 1 else ''}.again.png")
@@ -99,20 +111,28 @@ def main() -> int:
     """Answers for every picture on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("images", nargs="+", metavar="IMAGE")
-    parser.add_argument("--top", type=int, default=3, metavar="K", help="how many labels to name (3)")
+    parser.add_argument(
+        "--top", type=int, default=3, metavar="K", help="how many labels to name (3)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON array instead of lines")
     arguments = parser.parse_args()
     if not MODEL.is_file():
         parser.error(f"{MODEL} is missing: keep predict.py beside its model.onnx")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names of any bytes
-    warnings.simplefilter("ignore")  # pillow's remarks on damaged files, which are answered with a reason
+    # pillow's remarks on damaged files, which are answered with a reason
+    warnings.simplefilter("ignore")
     try:
         session, labels = load()
     except Exception as error:  # what ONNX Runtime raises for a torn file has no common class
-        parser.error(f"{MODEL} cannot be used ({reason(error)}): copy it again from the run's best/")
+        parser.error(
+            f"{MODEL} cannot be used ({reason(error)}): copy it again from the run's best/"
+        )
     taken = {Path(picture) for picture in arguments.images}
-    answers = [answer(session, labels, picture, max(1, arguments.top), taken=taken) for picture in arguments.images]
+    answers = [
+        answer(session, labels, picture, max(1, arguments.top), taken=taken)
+        for picture in arguments.images
+    ]
     if arguments.json:
         print(json.dumps(answers, indent=1))
     for found in answers if not arguments.json else ():
@@ -125,7 +145,8 @@ def main() -> int:
 
 
 def command() -> int:
-    """main, for a terminal: whoever stops reading (| head), a full disk and Ctrl-C end it without a traceback."""
+    """main, for a terminal: whoever stops reading (| head), a full disk and Ctrl-C end it without a
+    traceback."""
     try:
         return main()
     except KeyboardInterrupt:

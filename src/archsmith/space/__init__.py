@@ -1,4 +1,5 @@
-"""What can be decided and what was decided: Choice, Derived, Concat, SearchSpace, Architecture; mutate and crossover."""
+"""What can be decided and what was decided: Choice, Derived, Concat, SearchSpace, Architecture;
+mutate and crossover."""
 
 from archsmith.space.architecture import Architecture
 from archsmith.space.conditions import Clause, Condition, Gate, simplify
@@ -19,6 +20,24 @@ from archsmith.space.sizes import (
 from archsmith.space.space import INACTIVE, SearchSpace
 
 __all__ = [
-    "INACTIVE", "Architecture", "Choice", "Clause", "Concat", "Condition", "Derived", "Elastic", "Gate", "Option",
-    "SearchSpace", "Segments", "Size", "choices_of", "crossover", "largest", "make_divisible", "mutate", "resolve", "simplify",
-]  # fmt: skip
+    "INACTIVE",
+    "Architecture",
+    "Choice",
+    "Clause",
+    "Concat",
+    "Condition",
+    "Derived",
+    "Elastic",
+    "Gate",
+    "Option",
+    "SearchSpace",
+    "Segments",
+    "Size",
+    "choices_of",
+    "crossover",
+    "largest",
+    "make_divisible",
+    "mutate",
+    "resolve",
+    "simplify",
+]

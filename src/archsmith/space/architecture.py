@@ -13,10 +13,12 @@ from archsmith.space.options import frozen
 
 
 class Architecture(Mapping[str, Any]):
-    """One network of a space: a frozen, hashable mapping from the name of each active decision to its option.
+    """One network of a space: a frozen, hashable mapping from the name of each active decision to
+    its option.
 
-    `options`: name -> option; whether a space holds them is not asked here: `space.check`. Equal options are equal
-    architectures; `key` identifies one for good, `to_json` and `from_json` write and read it.
+    `options`: name -> option; whether a space holds them is not asked here: `space.check`. Equal
+    options are equal architectures; `key` identifies one for good, `to_json` and `from_json` write
+    and read it.
 
     >>> arch = archsmith.Architecture({"width": 16, "depth": 2})
     >>> arch["width"], arch.to_json()
@@ -52,11 +54,13 @@ class Architecture(Mapping[str, Any]):
         return f"Architecture({self._options})"
 
     def __reduce__(self) -> tuple[type[Architecture], tuple[dict[str, Any]]]:
-        return Architecture, (self._options,)  # made anew: hashes of texts differ from process to process
+        # made anew: hashes of texts differ from process to process
+        return Architecture, (self._options,)
 
     @cached_property
     def key(self) -> str:
-        """Sixteen hexadecimal digits of the canonical JSON: the same on every machine and in every restricted space."""
+        """Sixteen hexadecimal digits of the canonical JSON: the same on every machine and in every
+        restricted space."""
         return hashlib.blake2b(self.to_json().encode(), digest_size=8).hexdigest()
 
     def to_json(self) -> str:
@@ -65,7 +69,8 @@ class Architecture(Mapping[str, Any]):
 
     @staticmethod
     def from_json(text: str | bytes | Mapping[str, Any]) -> Architecture:
-        """The architecture that `to_json` wrote; raises UserError on anything else. Whether a space holds it: `space.check`."""
+        """The architecture that `to_json` wrote; raises UserError on anything else. Whether a space
+        holds it: `space.check`."""
         try:
             options = text if isinstance(text, Mapping) else json.loads(text)
             if not isinstance(options, Mapping):
@@ -75,13 +80,16 @@ class Architecture(Mapping[str, Any]):
             return found
         except RecursionError as error:
             raise UserError(
-                "not an architecture: it is nested too deep; expected a JSON object of names and options"
+                "not an architecture: it is nested too deep; expected a JSON object of names and "
+                "options"
             ) from error
         except (ValueError, TypeError) as error:
             raise UserError(
-                f"not an architecture: {shown(error, 200)}; expected a JSON object of decision names and options"
+                f"not an architecture: {shown(error, 200)}; expected a JSON object of decision "
+                f"names and options"
             ) from error
 
 
 def copied(arch: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(arch._options if isinstance(arch, Architecture) else arch)  # the Mapping's own way is slow
+    # the Mapping's own way is slow
+    return dict(arch._options if isinstance(arch, Architecture) else arch)

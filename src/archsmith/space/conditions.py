@@ -23,7 +23,8 @@ class _Inactive:
     def __repr__(self) -> str:
         return "inactive"
 
-    def __reduce__(self) -> str:  # compared by identity, so a copy or a pickle must come back as the one there is
+    # compared by identity, so a copy or a pickle must come back as the one there is
+    def __reduce__(self) -> str:
         return "INACTIVE_OPTION"
 
 

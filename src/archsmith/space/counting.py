@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 
 class Lattice:
-    """Counts the assignments of one component by a forward pass over its decisions, keeping only what later conditions read.
+    """Counts the assignments of one component by a forward pass over its decisions, keeping only
+    what later conditions read.
 
-    layers[i] maps a state (options of the decisions still read later) to its edges (previous state, option, count).
+    layers[i] maps a state (options of the decisions still read later) to its edges (previous state,
+    option, count).
     """
 
     def __init__(self, space: SearchSpace, names: list[str]) -> None:
@@ -28,7 +30,11 @@ class Lattice:
             keep = tuple(n for n in names[: i + 1] if n in later)
             edges: dict[tuple, list[tuple[tuple, Any, int]]] = {}
             for state, count in states.items():
-                known = {n: o for n, o in zip(self._kept[-1], state, strict=True) if o is not INACTIVE_OPTION}
+                known = {
+                    n: o
+                    for n, o in zip(self._kept[-1], state, strict=True)
+                    if o is not INACTIVE_OPTION
+                }
                 if not space.is_active(name, known):
                     moves: list[tuple[Any, int]] = [(INACTIVE_OPTION, count)]
                 elif name in keep:
@@ -37,14 +43,17 @@ class Lattice:
                     moves = [(None, count * len(space.options[name]))]
                 for option, weight in moves:
                     values = {**dict(zip(self._kept[-1], state, strict=True)), name: option}
-                    edges.setdefault(tuple(values[n] for n in keep), []).append((state, option, weight))
+                    edges.setdefault(tuple(values[n] for n in keep), []).append(
+                        (state, option, weight)
+                    )
             self._layers.append(edges)
             self._kept.append(keep)
             states = {state: sum(w for *_, w in incoming) for state, incoming in edges.items()}
         self.total = sum(states.values())
 
     def draw(self, rng: Random) -> dict[str, Any]:
-        """One assignment, each equally likely: backwards through the layers, edges weighted by their counts."""
+        """One assignment, each equally likely: backwards through the layers, edges weighted by
+        their counts."""
         known: dict[str, Any] = {}
         state: tuple = ()
         for name, edges in zip(reversed(self._names), reversed(self._layers), strict=True):
@@ -62,4 +71,8 @@ class Lattice:
 
     def can_lack(self, name: str) -> bool:
         """Whether some assignment does not hold this decision."""
-        return any(o is INACTIVE_OPTION for edge in self._layers[self._names.index(name)].values() for _, o, _ in edge)
+        return any(
+            o is INACTIVE_OPTION
+            for edge in self._layers[self._names.index(name)].values()
+            for _, o, _ in edge
+        )

@@ -1,4 +1,5 @@
-"""What a size can be: a number, a Choice, what is derived from Choices, and a concatenation of such."""
+"""What a size can be: a number, a Choice, what is derived from Choices, and a concatenation of
+such."""
 
 from __future__ import annotations
 
@@ -10,16 +11,20 @@ from typing import Any
 from archsmith.errors import UserError
 from archsmith.space.options import checked, short
 
-Option = int | float | str | bool | tuple | None  # anything hashable that JSON can hold; a list becomes a tuple
-_TABULATED = 1 << 16  # a Derived over at most so many combinations is kept as a table and pickles without its function
+# anything hashable that JSON can hold; a list becomes a tuple
+Option = int | float | str | bool | tuple | None
+# a Derived over at most so many combinations is kept as a table and pickles without its function
+_TABULATED = 1 << 16
 
 
 class Choice:
-    """One decision: stands in a module where torch takes a number. The same object in two places is one decision.
+    """One decision: stands in a module where torch takes a number. The same object in two places is
+    one decision.
 
-    `options`: what can be decided, at least one: numbers, texts, True, False, None or tuples of such, ascending where they
-    are sizes. `name`: what the decision is called, default: the path of the first module that holds it. Immutable, compared by
-    identity. Raises UserError for options that are no such values, are named twice, or look like a range.
+    `options`: what can be decided, at least one: numbers, texts, True, False, None or tuples of
+    such, ascending where they are sizes. `name`: what the decision is called, default: the path of
+    the first module that holds it. Immutable, compared by identity. Raises UserError for options
+    that are no such values, are named twice, or look like a range.
 
     >>> width = archsmith.Choice(16, 24, 32, name="width")
     >>> width.options
@@ -30,21 +35,25 @@ class Choice:
 
     def __init__(self, *options: Option, name: str | None = None) -> None:
         if not options:
-            raise UserError(f"Choice {name or ''} has no options; give at least one: Choice(16, 24, 32)")
+            raise UserError(
+                f"Choice {name or ''} has no options; give at least one: Choice(16, 24, 32)"
+            )
         if name is not None and not isinstance(name, str):
             raise UserError(f"Choice{options!r}: its name is {name!r}; give a text")
         self.options: tuple[Any, ...] = checked(f"Choice {name or ''}{short(options)}", options)
         self.name = name
 
     def __repr__(self) -> str:
-        return f"Choice({', '.join(map(repr, self.options))}{f', name={self.name!r}' if self.name else ''})"
+        name = f", name={self.name!r}" if self.name else ""
+        return f"Choice({', '.join(map(repr, self.options))}{name})"
 
 
 class Derived:
-    """A size that follows from decisions: `fn` of the values of `arguments`, which are Choices, other Derived and constants.
+    """A size that follows from decisions: `fn` of the values of `arguments`, which are Choices,
+    other Derived and constants.
 
-    It is no decision of its own. `choices` are the Choices it rests on, `options` the values it can take. Small ones are
-    tabulated, so that any function, a lambda too, survives pickling.
+    It is no decision of its own. `choices` are the Choices it rests on, `options` the values it can
+    take. Small ones are tabulated, so that any function, a lambda too, survives pickling.
 
     >>> width, ratio = archsmith.Choice(16, 24, name="width"), archsmith.Choice(2, 4, name="ratio")
     >>> archsmith.Derived(lambda w, r: w * r, width, ratio).options
@@ -56,11 +65,16 @@ class Derived:
     def __init__(self, fn: Callable[..., Any], *arguments: Any) -> None:
         self._fn: Callable[..., Any] | None = fn
         self._arguments = arguments
-        self.choices: tuple[Choice, ...] = tuple(dict.fromkeys(c for a in arguments for c in choices_of(a)))
+        self.choices: tuple[Choice, ...] = tuple(
+            dict.fromkeys(c for a in arguments for c in choices_of(a))
+        )
         self._table: dict[tuple, Any] | None = None
         if math.prod(len(c.options) for c in self.choices) <= _TABULATED:
             combinations = itertools.product(*(c.options for c in self.choices))
-            self._table = {values: self._compute(dict(zip(self.choices, values, strict=True))) for values in combinations}
+            self._table = {
+                values: self._compute(dict(zip(self.choices, values, strict=True)))
+                for values in combinations
+            }
 
     def _compute(self, values: Mapping[Choice, Any]) -> Any:
         assert self._fn is not None
@@ -78,7 +92,11 @@ class Derived:
         if self._table is not None:
             return tuple(dict.fromkeys(self._table.values()))
         combinations = itertools.product(*(c.options for c in self.choices))
-        return tuple(dict.fromkeys(self._compute(dict(zip(self.choices, v, strict=True))) for v in combinations))
+        return tuple(
+            dict.fromkeys(
+                self._compute(dict(zip(self.choices, v, strict=True))) for v in combinations
+            )
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         tabulated = self._table is not None
@@ -94,11 +112,13 @@ class Derived:
         self._fn, self._arguments = state["fn"], state["arguments"]
 
     def __repr__(self) -> str:
-        return f"Derived({', '.join(map(repr, self.options[:6]))}{', ...' if len(self.options) > 6 else ''})"
+        more = ", ..." if len(self.options) > 6 else ""
+        return f"Derived({', '.join(map(repr, self.options[:6]))}{more})"
 
 
 class Segments(int):
-    """The width of a concatenation, remembering how wide each part is and how wide it may become."""
+    """The width of a concatenation, remembering how wide each part is and how wide it may
+    become."""
 
     widths: tuple[int, ...]
     capacities: tuple[int, ...]
@@ -113,13 +133,16 @@ class Segments(int):
 
 
 class Concat:
-    """The width of a concatenation of elastic parts: what reads it takes a prefix of each part, not of the whole."""
+    """The width of a concatenation of elastic parts: what reads it takes a prefix of each part, not
+    of the whole."""
 
     __slots__ = ("capacities", "choices", "parts")
 
     def __init__(self, *parts: Size) -> None:
         self.parts = parts
-        self.choices: tuple[Choice, ...] = tuple(dict.fromkeys(c for part in parts for c in choices_of(part)))
+        self.choices: tuple[Choice, ...] = tuple(
+            dict.fromkeys(c for part in parts for c in choices_of(part))
+        )
         self.capacities = tuple(int(largest(part)) for part in parts)
 
     def value(self, values: Mapping[Choice, Any]) -> Segments:
@@ -156,22 +179,29 @@ def resolve(value: Any, values: Mapping[Choice, Any]) -> Any:
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
-    """The multiple of `divisor` nearest to `value`, at least one, and never below 0.9 times it (the MobileNet rounding)."""
+    """The multiple of `divisor` nearest to `value`, at least one, and never below 0.9 times it (the
+    MobileNet rounding)."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
 def _no_number(size: Any, *_: Any, **__: Any) -> Any:
-    """Told where a size that is still open is used as a number: to a layer of torch.nn, in arithmetic, as a shape."""
+    """Told where a size that is still open is used as a number: to a layer of torch.nn, in
+    arithmetic, as a shape."""
     raise UserError(
-        f"{short(size)} is decided network by network, so it is no number yet: give it to the layers of archsmith.elastic "
-        "(elastic.Linear, elastic.Conv2d, ...; torch.nn's take none), write Derived(lambda w: 2 * w, width) for a size that "
+        f"{short(size)} is decided network by network, so it is no number yet: give it to the "
+        f"layers of archsmith.elastic "
+        "(elastic.Linear, elastic.Conv2d, ...; torch.nn's take none), write Derived(lambda w: 2 * "
+        "w, width) for a size that "
         "follows from it, or OneOf for a decision between whole layers"
     )
 
 
-def _no_tensor_size(kind: type, _: Any, __: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
-    """The same where it is an argument of a function of torch, which asks by `__torch_function__`."""
+def _no_tensor_size(
+    kind: type, _: Any, __: Any, args: Sequence[Any] = (), kwargs: Any = None
+) -> Any:
+    """The same where it is an argument of a function of torch, which asks by
+    `__torch_function__`."""
     held = [*args, *(kwargs or {}).values()]
     held += [item for value in held if isinstance(value, list | tuple) for item in value]
     return _no_number(next((value for value in held if isinstance(value, kind)), kind.__name__))
@@ -181,6 +211,10 @@ for _kind in (Choice, Derived, Concat):
     setattr(_kind, "__torch_function__", classmethod(_no_tensor_size))  # noqa: B010
     for _operation in (
         *("index", "int", "float", "iter", "neg", "abs", "round", "lt", "le", "gt", "ge"),
-        *(f"{side}{name}" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow") for side in ("", "r")),
+        *(
+            f"{side}{name}"
+            for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")
+            for side in ("", "r")
+        ),
     ):
         setattr(_kind, f"__{_operation}__", _no_number)

@@ -1,4 +1,5 @@
-"""Blocks of convolutional networks, dense and depthwise, and stages of them that decide kind, depth, width and kernels."""
+"""Blocks of convolutional networks, dense and depthwise, and stages of them that decide kind,
+depth, width and kernels."""
 
 from __future__ import annotations
 
@@ -8,11 +9,21 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from archsmith.elastic import BatchNorm2d, Choice, Conv2d, Derived, Linear, OneOf, Repeat, SqueezeExcite
+from archsmith.elastic import (
+    BatchNorm2d,
+    Choice,
+    Conv2d,
+    Derived,
+    Linear,
+    OneOf,
+    Repeat,
+    SqueezeExcite,
+)
 from archsmith.elastic.layer import width as width_of
 from archsmith.space import Size, largest, make_divisible
 
-KINDS = ("inverted", "conv", "pooled", "basic", "fused")  # the largest last, as the options of other decisions
+# the largest last, as the options of other decisions
+KINDS = ("inverted", "conv", "pooled", "basic", "fused")
 Expansion = int | Choice
 Activation = type[nn.ReLU] | type[nn.ReLU6] | type[nn.Hardswish] | type[nn.GELU]
 
@@ -41,9 +52,12 @@ def conv_norm_act(
     act: Activation | None = None,
     pool: int = 1,
 ) -> nn.Sequential:
-    """Convolution with padding "same", the largest of pool x pool values, BatchNorm, activation; children by those names."""
+    """Convolution with padding "same", the largest of pool x pool values, BatchNorm, activation;
+    children by those names."""
     layers = nn.Sequential()
-    layers.add_module("conv", Conv2d(inputs, outputs, kernel, stride, padding="same", groups=groups, bias=False))
+    layers.add_module(
+        "conv", Conv2d(inputs, outputs, kernel, stride, padding="same", groups=groups, bias=False)
+    )
     if pool > 1:
         layers.add_module("pool", nn.MaxPool2d(pool, pool, ceil_mode=True))
     layers.add_module("norm", BatchNorm2d(outputs))
@@ -58,10 +72,12 @@ def activation(act: Activation) -> nn.Module:
 
 
 class InvertedResidual(nn.Module):
-    """Expand 1 x 1, depthwise k x k, squeeze-excite where `se`, project 1 x 1 (Howard et al., ICCV 2019), plus the input.
+    """Expand 1 x 1, depthwise k x k, squeeze-excite where `se`, project 1 x 1 (Howard et al., ICCV
+    2019), plus the input.
 
-    (B, inputs, H, W) -> (B, outputs, H / stride, W / stride). `expand=None`: no expansion convolution. `fused`: one dense k x k
-    convolution in place of expansion and depthwise one (Tan and Le, ICML 2021). `shortcut` says whether the input is added.
+    (B, inputs, H, W) -> (B, outputs, H / stride, W / stride). `expand=None`: no expansion
+    convolution. `fused`: one dense k x k convolution in place of expansion and depthwise one (Tan
+    and Le, ICML 2021). `shortcut` says whether the input is added.
     """
 
     def __init__(
@@ -106,12 +122,16 @@ class InvertedResidual(nn.Module):
 
 
 class BasicResidual(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut, projected by 1 x 1 where the shape changes (He et al., CVPR 2016).
+    """Two 3 x 3 convolutions and a shortcut, projected by 1 x 1 where the shape changes (He et al.,
+    CVPR 2016).
 
-    (B, inputs, H, W) -> (B, outputs, H / stride, W / stride). `shortcut`: input and output have one shape.
+    (B, inputs, H, W) -> (B, outputs, H / stride, W / stride). `shortcut`: input and output have one
+    shape.
     """
 
-    def __init__(self, inputs: Size, outputs: Size, stride: int, act: Activation, shortcut: bool) -> None:
+    def __init__(
+        self, inputs: Size, outputs: Size, stride: int, act: Activation, shortcut: bool
+    ) -> None:
         super().__init__()
         self.first = conv_norm_act(inputs, outputs, 3, stride, act=act)
         self.second = conv_norm_act(outputs, outputs, 3)
@@ -124,16 +144,27 @@ class BasicResidual(nn.Module):
 
 
 class PlainConv(nn.Module):
-    """One 3 x 3 convolution; the input is added where the shape allows, which can be folded into it (Ding et al., CVPR 2021).
+    """One 3 x 3 convolution; the input is added where the shape allows, which can be folded into it
+    (Ding et al., CVPR 2021).
 
-    (B, inputs, H, W) -> (B, outputs, H / stride, W / stride). `pooled`: the convolution sees the whole map and the largest of
-    stride x stride values goes on (Jordan, 2024), where else it skips.
+    (B, inputs, H, W) -> (B, outputs, H / stride, W / stride). `pooled`: the convolution sees the
+    whole map and the largest of stride x stride values goes on (Jordan, 2024), where else it skips.
     """
 
-    def __init__(self, inputs: Size, outputs: Size, stride: int, act: Activation, shortcut: bool, pooled: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: Size,
+        outputs: Size,
+        stride: int,
+        act: Activation,
+        shortcut: bool,
+        pooled: bool = False,
+    ) -> None:
         super().__init__()
         self.shortcut = shortcut
-        self.body = conv_norm_act(inputs, outputs, 3, 1 if pooled else stride, pool=stride if pooled else 1)
+        self.body = conv_norm_act(
+            inputs, outputs, 3, 1 if pooled else stride, pool=stride if pooled else 1
+        )
         self.act = activation(act)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -143,7 +174,8 @@ class PlainConv(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks of one kind or another; nothing at all where `depth` is 0, and then its kind is no decision."""
+    """Blocks of one kind or another; nothing at all where `depth` is 0, and then its kind is no
+    decision."""
 
     def __init__(self, blocks: nn.Module, depth: Size) -> None:
         super().__init__()
@@ -152,7 +184,12 @@ class Stage(nn.Module):
     @property
     def gates(self) -> dict[str, Any]:
         """The blocks exist where there are any."""
-        return {"blocks": (self.depth, tuple(d for d in getattr(self.depth, "options", (self.depth,)) if d))}
+        return {
+            "blocks": (
+                self.depth,
+                tuple(d for d in getattr(self.depth, "options", (self.depth,)) if d),
+            )
+        }
 
     def plain(self, children: dict[str, nn.Module]) -> nn.Module:
         """The blocks themselves."""
@@ -164,10 +201,12 @@ class Stage(nn.Module):
 
 
 def patches(inputs: int, outputs: Size, stride: int) -> nn.Sequential:
-    """A stem that looks at patches of 2 x 2: (B, inputs, H, W) -> (B, outputs, H / stride, W / stride), rounded up.
+    """A stem that looks at patches of 2 x 2: (B, inputs, H, W) -> (B, outputs, H / stride, W /
+    stride), rounded up.
 
-    No BatchNorm: it begins with filters that whiten (`training.whiten`), two for each of the 4 x inputs directions of a patch
-    (K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single GPU, 2024; there without padding).
+    No BatchNorm: it begins with filters that whiten (`training.whiten`), two for each of the 4 x
+    inputs directions of a patch (K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single GPU, 2024;
+    there without padding).
     """
     layers = nn.Sequential()
     layers.add_module("pad", nn.ZeroPad2d((0, 1, 0, 1)))
@@ -179,8 +218,8 @@ def patches(inputs: int, outputs: Size, stride: int) -> nn.Sequential:
 class LargestThird(nn.Module):
     """A third of the largest value of each map: (B, C, H, W) -> (B, C, 1, 1).
 
-    What is largest of a map stands out; by a third of it the classifier begins about as calm as by the mean (Jordan, 2024,
-    scales the outputs).
+    What is largest of a map stands out; by a third of it the classifier begins about as calm as by
+    the mean (Jordan, 2024, scales the outputs).
     """
 
     def __init__(self) -> None:
@@ -192,19 +231,29 @@ class LargestThird(nn.Module):
         return self.largest(x) / 3
 
 
-_POOLS: dict[str, Callable[[], nn.Module]] = {"mean": lambda: nn.AdaptiveAvgPool2d(1), "max": LargestThird}
+_POOLS: dict[str, Callable[[], nn.Module]] = {
+    "mean": lambda: nn.AdaptiveAvgPool2d(1),
+    "max": LargestThird,
+}
 POOLS = tuple(_POOLS)
 
 
 def pooling(kind: str | Choice) -> nn.Module:
-    """What is left of each map (B, C, H, W) -> (B, C, 1, 1): its mean, or a third of its largest value; or either."""
+    """What is left of each map (B, C, H, W) -> (B, C, 1, 1): its mean, or a third of its largest
+    value; or either."""
     if isinstance(kind, Choice):
         return OneOf({option: _POOLS[option]() for option in kind.options}, choice=kind)
     return _POOLS[kind]()
 
 
 def classifier(
-    inputs: Size, features: Size, classes: int, dense: int | None = None, dropout: float = 0.0, *, pool: str | Choice = "mean"
+    inputs: Size,
+    features: Size,
+    classes: int,
+    dense: int | None = None,
+    dropout: float = 0.0,
+    *,
+    pool: str | Choice = "mean",
 ) -> nn.Sequential:
     """1 x 1 convolution, pooling, for OFA one more dense layer, the classifier."""
     layers = conv_norm_act(inputs, features, act=nn.Hardswish)
@@ -219,12 +268,13 @@ def classifier(
     return layers
 
 
-# -- stages -----------------------------------------------------------------------------------------------------------------
+# -- stages --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Kernels and expansions that each block chooses from: of inverted residuals, and of fused ones."""
+    """Kernels and expansions that each block chooses from: of inverted residuals, and of fused
+    ones."""
 
     kernel: tuple[int, ...]
     expand: tuple[int, ...]
@@ -234,7 +284,8 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Plan:
-    """Blocks of one width: the first has the stride and no shortcut, unless `same`, where all keep the incoming width.
+    """Blocks of one width: the first has the stride and no shortcut, unless `same`, where all keep
+    the incoming width.
 
     `kinds` to choose among; `se` is of inverted and fused residuals.
     """
@@ -254,7 +305,8 @@ def _choice(options: tuple[int, ...], name: str) -> int | Choice:
 
 
 def stage(name: str, inputs: Size, plan: Plan) -> nn.Module:
-    """The blocks of a stage, of its one kind or in each of its kinds; what the kinds share is one decision."""
+    """The blocks of a stage, of its one kind or in each of its kinds; what the kinds share is one
+    decision."""
     kinds = {kind: _repeat(name, inputs, plan, kind) for kind in plan.kinds}
     if len(kinds) == 1:
         return kinds[plan.kinds[0]]
@@ -266,20 +318,42 @@ def _repeat(name: str, inputs: Size, plan: Plan, kind: str) -> Repeat:
     for i in range(1, width_of(plan.depth) + 1):
         first = i == 1 and not plan.same
         incoming, stride = (inputs, plan.stride) if first else (plan.width, 1)
-        blocks[f"block{i}"] = _BLOCKS[kind](f"{name}.block{i}", plan, incoming, stride, shortcut=not first)
+        blocks[f"block{i}"] = _BLOCKS[kind](
+            f"{name}.block{i}", plan, incoming, stride, shortcut=not first
+        )
     return Repeat(blocks, depth=plan.depth)
 
 
 def _inverted(name: str, plan: Plan, inputs: Size, stride: int, *, shortcut: bool) -> nn.Module:
-    kernel, expand = _choice(plan.sizes.kernel, f"{name}.kernel"), _choice(plan.sizes.expand, f"{name}.expand")
-    return InvertedResidual(inputs, plan.width, kernel, expand, stride=stride, act=plan.act, se=plan.se, shortcut=shortcut)
+    kernel, expand = (
+        _choice(plan.sizes.kernel, f"{name}.kernel"),
+        _choice(plan.sizes.expand, f"{name}.expand"),
+    )
+    return InvertedResidual(
+        inputs,
+        plan.width,
+        kernel,
+        expand,
+        stride=stride,
+        act=plan.act,
+        se=plan.se,
+        shortcut=shortcut,
+    )
 
 
 def _fused(name: str, plan: Plan, inputs: Size, stride: int, *, shortcut: bool) -> nn.Module:
     kernel = _choice(plan.sizes.fused_kernel, f"{name}.fused_kernel")
     expand = _choice(plan.sizes.fused_expand, f"{name}.fused_expand")
     return InvertedResidual(
-        inputs, plan.width, kernel, expand, stride=stride, act=plan.act, se=plan.se, shortcut=shortcut, fused=True
+        inputs,
+        plan.width,
+        kernel,
+        expand,
+        stride=stride,
+        act=plan.act,
+        se=plan.se,
+        shortcut=shortcut,
+        fused=True,
     )
 
 
@@ -292,10 +366,15 @@ def _conv(name: str, plan: Plan, inputs: Size, stride: int, *, shortcut: bool) -
 
 
 def _pooled(name: str, plan: Plan, inputs: Size, stride: int, *, shortcut: bool) -> nn.Module:
-    """Without shortcuts: its convolutions begin as the identity (`training.identity`), which learns faster."""
+    """Without shortcuts: its convolutions begin as the identity (`training.identity`), which learns
+    faster."""
     return PlainConv(inputs, plan.width, stride, nn.GELU, shortcut=False, pooled=True)
 
 
 _BLOCKS: dict[str, Callable[..., nn.Module]] = {
-    "inverted": _inverted, "fused": _fused, "basic": _basic, "conv": _conv, "pooled": _pooled,
-}  # fmt: skip
+    "inverted": _inverted,
+    "fused": _fused,
+    "basic": _basic,
+    "conv": _conv,
+    "pooled": _pooled,
+}

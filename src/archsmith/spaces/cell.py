@@ -1,4 +1,5 @@
-"""Cells: nodes that are sums over edges of what an operation makes of an earlier node, and the layers on such edges."""
+"""Cells: nodes that are sums over edges of what an operation makes of an earlier node, and the
+layers on such edges."""
 
 from __future__ import annotations
 
@@ -24,15 +25,22 @@ class Nothing(nn.Module):
 
 
 class Cell(nn.Module):
-    """A directed graph: its first nodes are the inputs, each later one sums `edges[a, b](node a)` over the edges into it.
+    """A directed graph: its first nodes are the inputs, each later one sums `edges[a, b](node a)`
+    over the edges into it.
 
-    (B, inputs, H, W) each -> (B, width, H / stride, W / stride): the last node, or with `joined` all nodes that are no
-    inputs, concatenated. An edge whose operation is "none" does not exist; a node without edges is zero. Zeros are needed
-    as such: what a convolution with BatchNorm makes of them is not zero.
+    (B, inputs, H, W) each -> (B, width, H / stride, W / stride): the last node, or with `joined`
+    all nodes that are no inputs, concatenated. An edge whose operation is "none" does not exist; a
+    node without edges is zero. Zeros are needed as such: what a convolution with BatchNorm makes of
+    them is not zero.
     """
 
     def __init__(
-        self, edges: Mapping[tuple[int, int], nn.Module], width: Size, stride: int = 1, inputs: int = 1, joined: bool = False
+        self,
+        edges: Mapping[tuple[int, int], nn.Module],
+        width: Size,
+        stride: int = 1,
+        inputs: int = 1,
+        joined: bool = False,
     ) -> None:
         super().__init__()
         self.ends = {f"edge{a}to{b}": (a, b) for a, b in edges}
@@ -44,8 +52,14 @@ class Cell(nn.Module):
     @property
     def gates(self) -> dict[str, Any]:
         """An edge exists unless its operation is "none"."""
-        chosen = {name: edge.choice for name, edge in self.named_children() if isinstance(edge, OneOf)}
-        return {name: (c, tuple(o for o in c.options if o != NONE)) for name, c in chosen.items() if NONE in c.options}
+        chosen = {
+            name: edge.choice for name, edge in self.named_children() if isinstance(edge, OneOf)
+        }
+        return {
+            name: (c, tuple(o for o in c.options if o != NONE))
+            for name, c in chosen.items()
+            if NONE in c.options
+        }
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The inputs through the graph."""
@@ -65,14 +79,16 @@ class Cell(nn.Module):
         return f"width={self.width}, stride={self.stride}"
 
     def _zeros(self, x: Tensor) -> Tensor:
-        return torch.zeros_like(x[:, :1, :: self.stride, :: self.stride]).repeat(1, self.width, 1, 1)  # type: ignore[arg-type]
+        zeros = torch.zeros_like(x[:, :1, :: self.stride, :: self.stride])
+        return zeros.repeat(1, self.width, 1, 1)  # type: ignore[arg-type]
 
 
 class Partial(nn.Module):
-    """An edge that works on one in `parts` channels; the others pass, then all are shuffled (PC-DARTS: Xu et al., ICLR 2020).
+    """An edge that works on one in `parts` channels; the others pass, then all are shuffled
+    (PC-DARTS: Xu et al., ICLR 2020).
 
-    For searching: a relaxed network with many operations fits the memory. (B, C, H, W) -> (B, C, H / stride, W / stride).
-    `mixed`: takes and gives C / parts channels.
+    For searching: a relaxed network with many operations fits the memory. (B, C, H, W) -> (B, C, H
+    / stride, W / stride). `mixed`: takes and gives C / parts channels.
     """
 
     def __init__(self, mixed: nn.Module, parts: int, stride: int = 1) -> None:
@@ -94,7 +110,9 @@ class Partial(nn.Module):
 def parted(width: int, parts: int) -> int:
     """Channels of an operation that works on one in `parts`; UserError where they do not divide."""
     if parts < 1 or width % parts:
-        raise UserError(f"partial={parts} does not divide {width} channels; give a width that it divides")
+        raise UserError(
+            f"partial={parts} does not divide {width} channels; give a width that it divides"
+        )
     return width // parts
 
 
@@ -104,21 +122,38 @@ def partly(mixed: nn.Module, parts: int, stride: int = 1) -> nn.Module:
 
 
 def relu_conv_norm(
-    inputs: Size, outputs: Size, kernel: int, stride: int = 1, groups: Size = 1, dilation: int = 1, inplace: bool = False
+    inputs: Size,
+    outputs: Size,
+    kernel: int,
+    stride: int = 1,
+    groups: Size = 1,
+    dilation: int = 1,
+    inplace: bool = False,
 ) -> nn.Sequential:
     """ReLU, convolution with padding "same", BatchNorm: children `act`, `conv`, `norm`."""
     layers = nn.Sequential()
     layers.add_module("act", nn.ReLU(inplace=inplace))
-    conv = Conv2d(inputs, outputs, kernel, stride, padding="same", dilation=dilation, groups=groups, bias=False)
+    conv = Conv2d(
+        inputs,
+        outputs,
+        kernel,
+        stride,
+        padding="same",
+        dilation=dilation,
+        groups=groups,
+        bias=False,
+    )
     layers.add_module("conv", conv)
     layers.add_module("norm", BatchNorm2d(outputs))
     return layers
 
 
 class FactorizedReduce(nn.Module):
-    """Half the resolution without pooling: ReLU, two 1 x 1 convolutions of stride 2, one pixel apart, concatenated, BatchNorm.
+    """Half the resolution without pooling: ReLU, two 1 x 1 convolutions of stride 2, one pixel
+    apart, concatenated, BatchNorm.
 
-    (B, inputs, H, W) -> (B, outputs, ceil(H / 2), ceil(W / 2)); `outputs` is even. Odd sizes are padded with zeros.
+    (B, inputs, H, W) -> (B, outputs, ceil(H / 2), ceil(W / 2)); `outputs` is even. Odd sizes are
+    padded with zeros.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:

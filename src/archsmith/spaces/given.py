@@ -1,4 +1,5 @@
-"""An architecture that a user gives, as a file or as text: decisions in JSON, or in a form that its publishers write."""
+"""An architecture that a user gives, as a file or as text: decisions in JSON, or in a form that its
+publishers write."""
 
 from __future__ import annotations
 
@@ -16,16 +17,20 @@ _WHOLE = "options"  # where the file that a run ships has the decisions
 
 
 def read_given(given: str | Path, space: str) -> Published:
-    """The architecture of a file or text, and in which form it was; whether the space holds it, its `check` tells.
+    """The architecture of a file or text, and in which form it was; whether the space holds it, its
+    `check` tells.
 
-    Read are the publishers' forms of the space, an architecture.json, and decisions with their options as JSON. UserError for
-    anything else, naming the place, or the space whose networks are written so.
+    Read are the publishers' forms of the space, an architecture.json, and decisions with their
+    options as JSON. UserError for anything else, naming the place, or the space whose networks are
+    written so.
     """
     said, file = f"--architecture {shown(given)}", _file(given)
     try:
         text = str(given) if file is None else file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise UserError(f"{said} cannot be read as text: {shown(error, 200)}; give an architecture.json") from error
+        raise UserError(
+            f"{said} cannot be read as text: {shown(error, 200)}; give an architecture.json"
+        ) from error
     entry = described(space)
     if any(form.fits(text) for form in entry.formats):
         try:
@@ -33,15 +38,24 @@ def read_given(given: str | Path, space: str) -> Published:
         except UserError as error:
             raise UserError(f"{said}: {error}") from error
     written = text.lstrip().startswith("{")
-    others = [other.name for other in SPACES.values() if any(form.fits(text) for form in other.formats)]
+    others = [
+        other.name for other in SPACES.values() if any(form.fits(text) for form in other.formats)
+    ]
     if others and (not written or meant(space) in SPACES):
-        raise UserError(f"{said} is written as networks of other spaces are; give --space with one of {', '.join(others)}")
+        raise UserError(
+            f"{said} is written as networks of other spaces are; give --space with one "
+            f"of {', '.join(others)}"
+        )
     if file is None and not written:
         forms = "; ".join(form.name for form in entry.formats)
-        raise UserError(f"{said}: no such file{f', and not the text of {forms}' if forms else ''}; give an architecture.json")
+        raise UserError(
+            f"{said}: no such file{f', and not the text of {forms}' if forms else ''}; "
+            f"give an architecture.json"
+        )
     try:
         found: Any = json.loads(text)
-        if isinstance(found, dict) and isinstance(found.get(_WHOLE), dict):  # the file that a run ships says more
+        # the file that a run ships says more
+        if isinstance(found, dict) and isinstance(found.get(_WHOLE), dict):
             found = found[_WHOLE]
         if not isinstance(found, dict):
             raise UserError("it holds no object")

@@ -1,4 +1,5 @@
-"""From a name in the table of spaces, or a user's file and the name of its module, to an elastic network."""
+"""From a name in the table of spaces, or a user's file and the name of its module, to an elastic
+network."""
 
 from __future__ import annotations
 
@@ -25,9 +26,11 @@ def load(
     asked: Mapping[str, int] = MappingProxyType({}),
     told: Mapping[str, Any] = MappingProxyType({}),
 ) -> nn.Module:
-    """Builds on `device` ("meta" or "cpu"); a function or class gets those `arguments` that its signature has.
+    """Builds on `device` ("meta" or "cpu"); a function or class gets those `arguments` that its
+    signature has.
 
-    It must have those that are `asked` for, and is `told` what its signature names (`**kwargs` does not).
+    It must have those that are `asked` for, and is `told` what its signature names (`**kwargs` does
+    not).
     """
     if name_or_file in table:
         module, attribute = table[name_or_file].network.split(":")
@@ -39,17 +42,26 @@ def load(
     else:
         known = [*table, *plugins("space")]
         raise UserError(
-            f"unknown space '{shown(name_or_file)}'{did_you_mean(name_or_file, known)}; known are {', '.join(known)}, "
+            f"unknown space '{shown(name_or_file)}'{did_you_mean(name_or_file, known)}; known are "
+            f"{', '.join(known)}, "
             "or give your own as my_model.py:Net"
         )
     passed = _accepted(make, {**arguments, **asked}, name_or_file)
-    passed |= {name: value for name, value in told.items() if name in inspect.signature(make).parameters}
+    passed |= {
+        name: value for name, value in told.items() if name in inspect.signature(make).parameters
+    }
     if refused := [name for name in asked if name not in passed]:
-        raise UserError(f"{name_or_file} has no parameter {', '.join(refused)}; leave it out, or give one that has it")
+        raise UserError(
+            f"{name_or_file} has no parameter {', '.join(refused)}; leave it out, or "
+            f"give one that has it"
+        )
     with answered(f"{name_or_file}: building it with {passed} failed"), torch.device(device):
         model = make(**passed)
     if not isinstance(model, nn.Module):
-        raise UserError(f"{name_or_file} gives a {type(model).__name__}; it must be, or return, a torch.nn.Module")
+        raise UserError(
+            f"{name_or_file} gives a {type(model).__name__}; it must be, or return, a "
+            f"torch.nn.Module"
+        )
     return model
 
 
@@ -57,18 +69,23 @@ def _from_file(name_or_file: str) -> Callable[..., Any]:
     make = attribute_of(name_or_file, "space")
     if not callable(make):
         raise UserError(
-            f"{name_or_file} is a {type(make).__name__}; it must be a class or function that makes a torch.nn.Module"
+            f"{name_or_file} is a {type(make).__name__}; it must be a class or function that makes "
+            f"a torch.nn.Module"
         )
     return make
 
 
 def _accepted(make: Callable[..., Any], arguments: Mapping[str, int], name: str) -> dict[str, int]:
-    """Those of the arguments that the signature has; anything else it needs without a default is an error."""
+    """Those of the arguments that the signature has; anything else it needs without a default is an
+    error."""
     parameters = inspect.signature(make).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return dict(arguments)
     keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     named = [p for p in parameters if p.kind in keyword]
     if missing := [p.name for p in named if p.default is p.empty and p.name not in arguments]:
-        raise UserError(f"{name} needs {', '.join(missing)}; only {', '.join(arguments)} are passed: give the others defaults")
+        raise UserError(
+            f"{name} needs {', '.join(missing)}; only {', '.join(arguments)} are "
+            f"passed: give the others defaults"
+        )
     return {p.name: arguments[p.name] for p in named if p.name in arguments}

@@ -1,4 +1,5 @@
-"""The NAS-Bench-201 cell network (Dong and Yang, ICLR 2020); its stem, reductions and head serve the size space as well."""
+"""The NAS-Bench-201 cell network (Dong and Yang, ICLR 2020); its stem, reductions and head serve
+the size space as well."""
 
 from __future__ import annotations
 
@@ -14,13 +15,20 @@ from archsmith.spaces.inputs import check_inputs
 
 
 def nasbench201(
-    classes: int = 10, channels: int = 3, size: int = 32, width: int = 16, cells: int = 5, partial: int = 1
+    classes: int = 10,
+    channels: int = 3,
+    size: int = 32,
+    width: int = 16,
+    cells: int = 5,
+    partial: int = 1,
 ) -> nn.Sequential:
-    """One cell, an operation on each of its six edges, repeated: (B, channels, size, size) -> (B, classes).
+    """One cell, an operation on each of its six edges, repeated: (B, channels, size, size) -> (B,
+    classes).
 
-    Three stages of `cells` cells at `width`, twice and four times `width` channels, residual blocks of stride 2 between
-    them. 15,625 architectures; `canonical` makes the operations on dead edges "none", which leaves the function as it is.
-    `partial`: operations work on one in so many channels (PC-DARTS), to search with; what is found is of the whole network.
+    Three stages of `cells` cells at `width`, twice and four times `width` channels, residual blocks
+    of stride 2 between them. 15,625 architectures; `canonical` makes the operations on dead edges
+    "none", which leaves the function as it is. `partial`: operations work on one in so many
+    channels (PC-DARTS), to search with; what is found is of the whole network.
     """
     check_inputs(classes, channels, size)
     choices = [Choice(*NASBENCH201_OPS, name=name) for name in EDGE_NAMES]
@@ -32,7 +40,9 @@ def nasbench201(
             model.add_module(f"reduction{i}", Residual(outputs // 2, outputs))
         stage = nn.Sequential()
         for j in range(1, cells + 1):
-            made = [partly(_operation(parted(outputs, partial), choice), partial) for choice in choices]
+            made = [
+                partly(_operation(parted(outputs, partial), choice), partial) for choice in choices
+            ]
             edges = dict(zip(EDGES, made, strict=True))
             stage.add_module(f"cell{j}", Cell(edges, outputs))
         model.add_module(f"stage{i + 1}", stage)
@@ -69,10 +79,11 @@ def head(inputs: Size, classes: int) -> nn.Sequential:
 
 
 class Residual(nn.Module):
-    """The residual block of stride 2 between stages: two 3 x 3 convolutions, and a shortcut of pooling and a 1 x 1 convolution.
+    """The residual block of stride 2 between stages: two 3 x 3 convolutions, and a shortcut of
+    pooling and a 1 x 1 convolution.
 
-    (B, inputs, H, W) -> (B, outputs, ceil(H / 2), ceil(W / 2)). At odd sizes, which the paper does not have, the last pooling
-    window is narrower.
+    (B, inputs, H, W) -> (B, outputs, ceil(H / 2), ceil(W / 2)). At odd sizes, which the paper does
+    not have, the last pooling window is narrower.
     """
 
     def __init__(self, inputs: Size, outputs: Size) -> None:
@@ -80,7 +91,9 @@ class Residual(nn.Module):
         self.first = relu_conv_norm(inputs, outputs, 3, stride=2)
         self.second = relu_conv_norm(outputs, outputs, 3, inplace=True)
         self.shortcut = nn.Sequential()
-        self.shortcut.add_module("pool", nn.AvgPool2d(2, stride=2, ceil_mode=True, count_include_pad=False))
+        self.shortcut.add_module(
+            "pool", nn.AvgPool2d(2, stride=2, ceil_mode=True, count_include_pad=False)
+        )
         self.shortcut.add_module("conv", Conv2d(inputs, outputs, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,10 +15,12 @@ from archsmith.spaces.nasbench201 import Residual, head, stem
 
 
 def nats_size(classes: int = 10, channels: int = 3, size: int = 32) -> nn.Sequential:
-    """Stem, cell, reduction, cell, reduction, cell, each of the five after the stem of its own width.
+    """Stem, cell, reduction, cell, reduction, cell, each of the five after the stem of its own
+    width.
 
-    (B, channels, size, size) -> (B, classes); the stem has the first cell's width. The cell is NAS-Bench-201's best on
-    CIFAR-100: |nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|.
+    (B, channels, size, size) -> (B, classes); the stem has the first cell's width. The cell is
+    NAS-Bench-201's best on CIFAR-100:
+    |nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|.
     """
     check_inputs(classes, channels, size)
     widths = [Choice(*options, name=name) for name, options in NATS_SIZE.items()]
@@ -45,7 +47,8 @@ def _cell(inputs: Choice, outputs: Choice) -> Cell:
 
 
 def _skip(inputs: Choice, outputs: Choice) -> OneOf:
-    """The skip connection between equal widths; between others, as published, a 1 x 1 convolution and BatchNorm, no ReLU."""
+    """The skip connection between equal widths; between others, as published, a 1 x 1 convolution
+    and BatchNorm, no ReLU."""
     project = nn.Sequential()
     project.add_module("conv", Conv2d(inputs, outputs, 1, bias=False))
     project.add_module("norm", BatchNorm2d(outputs))

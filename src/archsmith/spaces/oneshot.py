@@ -1,4 +1,5 @@
-"""The cells of NAS-Bench-1Shot1 (Zela, Siems, Hutter, ICLR 2020) in the network of NAS-Bench-101 (Ying et al., ICML 2019)."""
+"""The cells of NAS-Bench-1Shot1 (Zela, Siems, Hutter, ICLR 2020) in the network of NAS-Bench-101
+(Ying et al., ICML 2019)."""
 
 from __future__ import annotations
 
@@ -23,17 +24,25 @@ Parents = tuple[int, ...]
 
 
 def nasbench1shot1(
-    classes: int = 10, channels: int = 3, size: int = 32, space: int = 1, width: int = 128, cells: int = 3
+    classes: int = 10,
+    channels: int = 3,
+    size: int = 32,
+    space: int = 1,
+    width: int = 128,
+    cells: int = 3,
 ) -> nn.Sequential:
-    """One cell, an operation on each of four nodes, repeated: (B, channels, size, size) -> (B, classes). `space`: 1 or 2.
+    """One cell, an operation on each of four nodes, repeated: (B, channels, size, size) -> (B,
+    classes). `space`: 1 or 2.
 
-    Stem, then three stacks of `cells` cells at `width`, twice and four times `width` channels, max-pooling between them.
-    Nodes from which no path leads to the output do not exist, as in NAS-Bench-101, where they count neither for the output's
-    channels nor for parameters.
+    Stem, then three stacks of `cells` cells at `width`, twice and four times `width` channels,
+    max-pooling between them. Nodes from which no path leads to the output do not exist, as in
+    NAS-Bench-101, where they count neither for the output's channels nor for parameters.
     """
     check_inputs(classes, channels, size)
     if space not in NASBENCH1SHOT1:
-        raise UserError(f"NAS-Bench-1Shot1 space {space!r} is not one of {', '.join(map(str, NASBENCH1SHOT1))}")
+        raise UserError(
+            f"NAS-Bench-1Shot1 space {space!r} is not one of {', '.join(map(str, NASBENCH1SHOT1))}"
+        )
     choices = {name: Choice(*options, name=name) for name, options in NASBENCH1SHOT1[space].items()}
     model = nn.Sequential()
     model.add_module("stem", conv_norm_act(channels, width, 3, act=nn.ReLU))
@@ -61,10 +70,13 @@ def nasbench1shot1_space2(
 class Vertex(nn.Module):
     """An operation on the sum of a cell's input, projected, and of other nodes: (B, width, H, W).
 
-    `lives` and `projects` say whether it exists and whether it reads the input; a vertex that does not live is empty.
+    `lives` and `projects` say whether it exists and whether it reads the input; a vertex that does
+    not live is empty.
     """
 
-    def __init__(self, inputs: int, width: Any, lives: Any, projects: Any, operation: Choice) -> None:
+    def __init__(
+        self, inputs: int, width: Any, lives: Any, projects: Any, operation: Choice
+    ) -> None:
         super().__init__()
         self.width, self.lives, self.projects, self.operation = width, lives, projects, operation
         self.project = conv_norm_act(inputs, width, act=nn.ReLU)
@@ -76,7 +88,8 @@ class Vertex(nn.Module):
         return {"project": (self.projects, (True,)), "apply_operation": (self.lives, (True,))}
 
     def forward(self, x: Tensor | None, nodes: list[Tensor]) -> Tensor:
-        """The cell's input, if it is read, and the other parents; of those wider than this node the first channels."""
+        """The cell's input, if it is read, and the other parents; of those wider than this node the
+        first channels."""
         width = int(largest(self.width))
         total = None if x is None else self.project(x)
         for node in nodes:
@@ -86,21 +99,29 @@ class Vertex(nn.Module):
 
 
 class Nasbench101Cell(nn.Module):
-    """Four nodes, each an operation on the sum of its parents; those that the output reads are concatenated.
+    """Four nodes, each an operation on the sum of its parents; those that the output reads are
+    concatenated.
 
-    (B, inputs, H, W) -> (B, outputs, H, W). The output's channels are divided among the nodes it reads, the others have as many
-    as the widest node that reads them. What comes from the cell's input is projected by a 1 x 1 convolution; for the output
-    the projection is added to the concatenation.
+    (B, inputs, H, W) -> (B, outputs, H, W). The output's channels are divided among the nodes it
+    reads, the others have as many as the widest node that reads them. What comes from the cell's
+    input is projected by a 1 x 1 convolution; for the output the projection is added to the
+    concatenation.
     """
 
     def __init__(self, inputs: int, outputs: int, choices: dict[str, Choice]) -> None:
         super().__init__()
-        self.parents: list[Any] = [choices[f"node{n}.parents" if n < _OUTPUT else "output.parents"] for n in (2, 3, 4, _OUTPUT)]
+        self.parents: list[Any] = [
+            choices[f"node{n}.parents" if n < _OUTPUT else "output.parents"]
+            for n in (2, 3, 4, _OUTPUT)
+        ]
         for n in _INNER:
             width, lives, projects = (
-                Derived(partial(fn, n), *self.parents) for fn in (partial(_width, outputs), _lives, _projects)
+                Derived(partial(fn, n), *self.parents)
+                for fn in (partial(_width, outputs), _lives, _projects)
             )
-            self.add_module(f"node{n}", Vertex(inputs, width, lives, projects, operation=choices[f"node{n}.op"]))
+            self.add_module(
+                f"node{n}", Vertex(inputs, width, lives, projects, operation=choices[f"node{n}.op"])
+            )
         self.reads = Derived(partial(_projects, _OUTPUT), *self.parents)
         self.project = conv_norm_act(inputs, outputs, act=nn.ReLU)
 
@@ -152,7 +173,8 @@ def _projects(node: int, *parents: Parents) -> bool:
 
 
 def _width(outputs: int, node: int, *parents: Parents) -> int:
-    """Channels of a node (Ying et al., section 2.2 and released code); 1 for one that does not exist."""
+    """Channels of a node (Ying et al., section 2.2 and released code); 1 for one that does not
+    exist."""
     matrix = _matrix(parents)
     live = live_nodes(matrix)[1:-1]
     read = [n for n in live if matrix[n][_OUTPUT]]

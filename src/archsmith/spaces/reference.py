@@ -1,4 +1,5 @@
-"""What one would have picked by hand: networks of one block throughout, dense or depthwise, scaled to the budget."""
+"""What one would have picked by hand: networks of one block throughout, dense or depthwise, scaled
+to the budget."""
 
 from __future__ import annotations
 
@@ -22,12 +23,22 @@ from archsmith.spaces.convnet import by_hand, decided_by_hand, nearest
 
 HAND_MADE = "hand-made"  # in the place of a space's name
 # block -> what networks of it are called
-KINDS = {"inverted": "mobilenet", "basic": "resnet", "conv": "plain", "pooled": "pooled", "fused": "fused"}
+KINDS = {
+    "inverted": "mobilenet",
+    "basic": "resnet",
+    "conv": "plain",
+    "pooled": "pooled",
+    "fused": "fused",
+}
 _BLOCKS = {
-    "inverted": "inverted residuals", "basic": "residual blocks", "conv": "convolutions", "fused": "fused residuals",
+    "inverted": "inverted residuals",
+    "basic": "residual blocks",
+    "conv": "convolutions",
+    "fused": "fused residuals",
     "pooled": "convolutions and pooling",
-}  # fmt: skip
-# (block, blocks a stage, at the stem's resolution), what is worth trying first where time is short (result hand-made-kinds)
+}
+# (block, blocks a stage, at the stem's resolution), what is worth trying first where time is short
+# (result hand-made-kinds)
 BY_HAND = (("pooled", 2, 0), ("conv", 2, 0), ("basic", 1, 0), ("inverted", 3, 1))
 _DENSE = ("pooled", "conv", "basic")
 _FINEST = 0.01  # steps of the width multiplier
@@ -45,8 +56,8 @@ def _as_it_is(model: nn.Module) -> nn.Module:
 
 @dataclass(frozen=True)
 class Reference:
-    """A hand-made network for so many `classes`, or other outputs: `depth` blocks in each stage and `first` at the stem's
-    resolution, all widths times `width`, `head` channels before pooling.
+    """A hand-made network for so many `classes`, or other outputs: `depth` blocks in each stage and
+    `first` at the stem's resolution, all widths times `width`, `head` channels before pooling.
     """
 
     name: str
@@ -62,15 +73,25 @@ class Reference:
     @property
     def form(self) -> dict[str, Any]:
         """What `convnet.by_hand` asks for."""
-        return {"kind": self.kind, "depth": self.depth, "first": self.first, "width": self.width, "head": self.head}
+        return {
+            "kind": self.kind,
+            "depth": self.depth,
+            "first": self.first,
+            "width": self.width,
+            "head": self.head,
+        }
 
     @property
     def text(self) -> str:
         """For people."""
-        return f"{self.depth} {_BLOCKS[self.kind]} a stage, width x {self.width:.2f}, kernel 3, head {self.head}"
+        return (
+            f"{self.depth} {_BLOCKS[self.kind]} a stage, width x {self.width:.2f}, kernel 3, "
+            f"head {self.head}"
+        )
 
     def make(self, seed: int | None, headed: Headed = _as_it_is) -> nn.Module:
-        """The plain network, freshly initialised; None: on `meta`, for counting. `headed` appends what must follow it."""
+        """The plain network, freshly initialised; None: on `meta`, for counting. `headed` appends
+        what must follow it."""
         with torch.device("meta"):
             model = headed(by_hand(self.classes, self.channels, self.size, **self.form))
         if seed is None:
@@ -78,30 +99,60 @@ class Reference:
         return extract(model, {}, "fresh", torch.Generator().manual_seed(mix(seed, self.name)))
 
 
-def in_space(space: SearchSpace, one: Reference, keeps: Callable[[Architecture], bool], views: int = 1) -> Architecture | None:
-    """The architecture of the family's space that comes nearest to a hand-made network and keeps the budget; None for none.
+def in_space(
+    space: SearchSpace, one: Reference, keeps: Callable[[Architecture], bool], views: int = 1
+) -> Architecture | None:
+    """The architecture of the family's space that comes nearest to a hand-made network and keeps
+    the budget; None for none.
 
-    `views`: how often it looks at an image, where the space decides that (`elastic.views`); twice makes it narrower.
+    `views`: how often it looks at an image, where the space decides that (`elastic.views`); twice
+    makes it narrower.
     """
-    return _fitted(space, {**decided_by_hand(one.channels, one.size, **one.form), VIEWS: views}, keeps, most=1.0)
+    return _fitted(
+        space,
+        {**decided_by_hand(one.channels, one.size, **one.form), VIEWS: views},
+        keeps,
+        most=1.0,
+    )
 
 
 def beside(
-    space: SearchSpace, one: Reference, keeps: Callable[[Architecture], bool], rng: Random, *, views: int = 1
+    space: SearchSpace,
+    one: Reference,
+    keeps: Callable[[Architecture], bool],
+    rng: Random,
+    *,
+    views: int = 1,
 ) -> Iterator[Architecture]:
-    """Architectures a change away from a hand-made network, as wide as the budget allows; without end, with repetitions.
+    """Architectures a change away from a hand-made network, as wide as the budget allows; without
+    end, with repetitions.
 
-    None where the network itself does not fit, however narrow. A change: a stage's width by a factor, its depth by one, its
-    block another dense one; the width of stem or head, or how it begins or ends. `views`: as in `in_space`.
+    None where the network itself does not fit, however narrow. A change: a stage's width by a
+    factor, its depth by one, its block another dense one; the width of stem or head, or how it
+    begins or ends. `views`: as in `in_space`.
     """
     decided = {**decided_by_hand(one.channels, one.size, **one.form), VIEWS: views}
     if _fitted(space, decided, keeps, most=1.0) is None:
         return
-    blocks = sorted(name for name in decided if name.startswith("stage") and name.endswith(".block"))
-    stages = [name.partition(".")[0] for name in blocks][1:]  # all but the one at the stem's resolution
+    blocks = sorted(
+        name for name in decided if name.startswith("stage") and name.endswith(".block")
+    )
+    # all but the one at the stem's resolution
+    stages = [name.partition(".")[0] for name in blocks][1:]
     while True:
         changed, stage = dict(decided), rng.choice(stages)
-        what = rng.choice(("width", "width", "depth", "block", "stem.width", "head.width", "stem.block", "head.pool"))
+        what = rng.choice(
+            (
+                "width",
+                "width",
+                "depth",
+                "block",
+                "stem.width",
+                "head.width",
+                "stem.block",
+                "head.pool",
+            )
+        )
         factor = rng.choice((0.5, 0.7, 1.4, 2.0))
         if what == "width":
             changed[f"{stage}.width"] *= factor
@@ -114,19 +165,26 @@ def beside(
         elif what.endswith(".width"):
             changed[what] *= factor
         else:
-            changed[what] = rng.choice([option for option in space.get(what, ()) if option != changed[what]] or [changed[what]])
+            changed[what] = rng.choice(
+                [option for option in space.get(what, ()) if option != changed[what]]
+                or [changed[what]]
+            )
         found = _fitted(space, changed, keeps, most=2.0)
         if found is not None:
             yield found
 
 
 def _fitted(
-    space: SearchSpace, decided: Mapping[str, Any], keeps: Callable[[Architecture], bool], most: float
+    space: SearchSpace,
+    decided: Mapping[str, Any],
+    keeps: Callable[[Architecture], bool],
+    most: float,
 ) -> Architecture | None:
-    """What comes nearest to these decisions with all widths times the largest factor up to `most` that keeps the budget.
+    """What comes nearest to these decisions with all widths times the largest factor up to `most`
+    that keeps the budget.
 
-    Widths are few in the space, so what is left of the budget goes to those that had to be rounded down most. Patches are as
-    many as they are.
+    Widths are few in the space, so what is left of the budget goes to those that had to be rounded
+    down most. Patches are as many as they are.
     """
     kept = ("stem.width",) if decided["stem.block"] == "patches" else ()
     wide = [name for name, options in space.items() if name.endswith(".width") and len(options) > 1]
@@ -141,13 +199,21 @@ def _fitted(
 
 
 def _widest(
-    space: SearchSpace, arch: Architecture, wanted: Mapping[str, float], keeps: Callable[[Architecture], bool]
+    space: SearchSpace,
+    arch: Architecture,
+    wanted: Mapping[str, float],
+    keeps: Callable[[Architecture], bool],
 ) -> Architecture:
-    """Widened step by step, what is narrowest beside what is `wanted` first, as long as the budget is kept."""
+    """Widened step by step, what is narrowest beside what is `wanted` first, as long as the budget
+    is kept."""
     while True:
         for name in sorted(wanted, key=lambda name: arch[name] / wanted[name]):
             wider = [option for option in space[name] if option > arch[name]]
-            more = space.check({**arch, name: min(wider)}) if wider and arch[name] < wanted[name] else None
+            more = (
+                space.check({**arch, name: min(wider)})
+                if wider and arch[name] < wanted[name]
+                else None
+            )
             if more is not None and keeps(more):
                 arch = more
                 break
@@ -171,13 +237,14 @@ def reference(
     shapes: Sequence[tuple[str, int, int]] = BY_HAND,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Reference]:
-    """For each of `shapes` (kind of block, blocks a stage, at the stem's resolution) the widest network that keeps every limit:
-    upper ones, of params, macs, memory, latency.
+    """For each of `shapes` (kind of block, blocks a stage, at the stem's resolution) the widest
+    network that keeps every limit: upper ones, of params, macs, memory, latency.
 
-    The width multiplier is found by halving, then the head is widened, channel by channel, up to the limit that binds, so that
-    it is used to 95 % or more (of a latency limit as near as timing allows). Shapes of which even the narrowest network is too
-    large are left out. UserError where none fits. `latency_ms`: times a network that is on `meta`; needed for a latency limit.
-    Once `stop()` is true, what is found is as wide as is known to fit by then.
+    The width multiplier is found by halving, then the head is widened, channel by channel, up to
+    the limit that binds, so that it is used to 95 % or more (of a latency limit as near as timing
+    allows). Shapes of which even the narrowest network is too large are left out. UserError where
+    none fits. `latency_ms`: times a network that is on `meta`; needed for a latency limit. Once
+    `stop()` is true, what is found is as wide as is known to fit by then.
     """
     known = BOUNDING if latency_ms is not None else tuple(_COUNT)
     unknown = sorted(set(limits) - set(known))
@@ -188,7 +255,11 @@ def reference(
     def used(candidate: Reference) -> dict[str, float]:
         """Limit -> the part of it that the network takes."""
         network = candidate.make(None, headed)
-        found = {name: _part(_COUNT[name](network, shape), limit) for name, limit in limits.items() if name != "latency"}
+        found = {
+            name: _part(_COUNT[name](network, shape), limit)
+            for name, limit in limits.items()
+            if name != "latency"
+        }
         if "latency" in limits and all(part <= 1 for part in found.values()):
             assert latency_ms is not None
             found["latency"] = _part(latency_ms(network), limits["latency"])
@@ -204,20 +275,41 @@ def reference(
         scaled = partial(
             _scaled,
             Reference(
-                _name(kind, depth, first), classes, channels, size, depth=depth, width=1.0, head=1, kind=kind, first=first
+                _name(kind, depth, first),
+                classes,
+                channels,
+                size,
+                depth=depth,
+                width=1.0,
+                head=1,
+                kind=kind,
+                first=first,
             ),
         )
         part = max(used(scaled(_ONE)).values())
-        steps = _largest(lambda n, scaled=scaled: fits(scaled(n)), int(_WIDEST / _FINEST), int(_ONE / part**0.5), stop)  # type: ignore[misc]
+        steps = _largest(
+            lambda n, scaled=scaled: fits(scaled(n)),  # type: ignore[misc]
+            int(_WIDEST / _FINEST),
+            int(_ONE / part**0.5),
+            stop,
+        )
         if steps == 0:
             continue
         best = scaled(steps)
         now, more = max(used(best).values()), max(used(_widened(best, _HEAD_STEP)).values())
         guess = int(_HEAD_STEP * (1 - now) / (more - now)) if more > now else 0
-        found.append(_widened(best, _largest(lambda n, best=best: fits(_widened(best, n)), 4096, guess, stop)))  # type: ignore[misc]
+        found.append(
+            _widened(
+                best,
+                _largest(lambda n, best=best: fits(_widened(best, n)), 4096, guess, stop),  # type: ignore[misc]
+            )
+        )
     if not found:
         text = ", ".join(f"{name}<={limit:,.0f}" for name, limit in limits.items())
-        raise UserError(f"no hand-made network of 2 to 4 blocks a stage fits {text}; relax it, or give --no-reference")
+        raise UserError(
+            f"no hand-made network of 2 to 4 blocks a stage fits {text}; relax it, or "
+            f"give --no-reference"
+        )
     return found
 
 
@@ -239,7 +331,8 @@ def _widened(best: Reference, more: int) -> Reference:
 
 
 def _largest(fits: Callable[[int], bool], most: int, guess: int, stop: Callable[[], bool]) -> int:
-    """The largest n in 0..most for which `fits(n)`, monotone, fits(0) taken for granted: out from a guess, then by halving.
+    """The largest n in 0..most for which `fits(n)`, monotone, fits(0) taken for granted: out from a
+    guess, then by halving.
 
     Once `stop()` is true, the largest that is known to fit.
     """

@@ -1,4 +1,5 @@
-"""The micro space of TransNAS-Bench-101 (Duan et al., CVPR 2021) as an image classifier: the macro skeleton 64-41414."""
+"""The micro space of TransNAS-Bench-101 (Duan et al., CVPR 2021) as an image classifier: the macro
+skeleton 64-41414."""
 
 from __future__ import annotations
 
@@ -12,15 +13,20 @@ from archsmith.spaces.heads import pooled_classifier
 from archsmith.spaces.inputs import check_inputs
 from archsmith.spaces.nasbench201 import stem
 
-_SKELETON = "41414"  # a module of two cells for each digit; 4 doubles channels and halves the map, 1 keeps both
+# a module of two cells for each digit; 4 doubles channels and halves the map, 1 keeps both
+_SKELETON = "41414"
 
 
-def transnas(classes: int = 75, channels: int = 3, size: int = 224, width: int = 64) -> nn.Sequential:
-    """One cell, an operation on each of its six edges, ten times: (B, channels, size, size) -> (B, classes).
+def transnas(
+    classes: int = 75, channels: int = 3, size: int = 224, width: int = 64
+) -> nn.Sequential:
+    """One cell, an operation on each of its six edges, ten times: (B, channels, size, size) -> (B,
+    classes).
 
-    4,096 architectures. The stem reduces to a quarter, then modules of two cells; the first cell of modules 1, 3, 5 doubles the
-    channels (`width` 64 to 512) and halves the map: there the edges out of node 0 have stride 2, and a skip connection is a
-    factorized reduction. The benchmark's other heads (decoders, Siamese networks) are not here.
+    4,096 architectures. The stem reduces to a quarter, then modules of two cells; the first cell of
+    modules 1, 3, 5 doubles the channels (`width` 64 to 512) and halves the map: there the edges out
+    of node 0 have stride 2, and a skip connection is a factorized reduction. The benchmark's other
+    heads (decoders, Siamese networks) are not here.
     """
     check_inputs(classes, channels, size)
     choices = [Choice(*TRANSNAS_OPS, name=name) for name in EDGE_NAMES]
@@ -47,7 +53,9 @@ def _cell(inputs: int, outputs: int, stride: int, choices: list[Choice]) -> Cell
         width, step = (outputs, 1) if ends[0] else (inputs, stride)
         layers = {
             NONE: Nothing(),
-            skip: nn.Identity() if step == 1 and width == outputs else FactorizedReduce(width, outputs),
+            skip: nn.Identity()
+            if step == 1 and width == outputs
+            else FactorizedReduce(width, outputs),
             conv1: relu_conv_norm(width, outputs, 1, step),
             conv3: relu_conv_norm(width, outputs, 3, step),
         }

@@ -1,4 +1,5 @@
-"""Vision transformers: the AutoFormer spaces (Chen et al., ICCV 2021) and a small one for small images."""
+"""Vision transformers: the AutoFormer spaces (Chen et al., ICCV 2021) and a small one for small
+images."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from archsmith.space import Size
 from archsmith.spaces.catalog.vit import BASE, NANO, SMALL, TINY, Transformer
 from archsmith.spaces.inputs import check_inputs
 
-# -- the spaces -------------------------------------------------------------------------------------------------------------
+# -- the spaces -----------------------------------------------------------------------------------
 
 
 def autoformer_tiny(classes: int = 1000, channels: int = 3, size: int = 224) -> nn.Sequential:
@@ -36,7 +37,8 @@ def autoformer_base(classes: int = 1000, channels: int = 3, size: int = 224) -> 
 
 
 def vit_nano(classes: int = 10, channels: int = 3, size: int = 32) -> nn.Sequential:
-    """16 to 181 thousand parameters at 32 pixels, 67,824 architectures: 16 patches, no class token, no relative positions.
+    """16 to 181 thousand parameters at 32 pixels, 67,824 architectures: 16 patches, no class token,
+    no relative positions.
 
     At other sizes the patch is the largest divisor of the size that gives at least 16 patches.
     """
@@ -46,15 +48,23 @@ def vit_nano(classes: int = 10, channels: int = 3, size: int = 32) -> nn.Sequent
 
 
 def transformer(space: Transformer, classes: int, channels: int, size: int) -> nn.Sequential:
-    """(B, channels, size, size) -> (B, classes): patches, positions, pre-norm blocks, the mean of the patch tokens.
+    """(B, channels, size, size) -> (B, classes): patches, positions, pre-norm blocks, the mean of
+    the patch tokens.
 
-    Decisions `embedding`, `depth`, per block `heads` and `ratio`. The class token, where there is one, takes part in attention
-    but not in the mean (AutoFormer's and PreNAS's `gp`). Stochastic depth, which is there for training only, is not.
+    Decisions `embedding`, `depth`, per block `heads` and `ratio`. The class token, where there is
+    one, takes part in attention but not in the mean (AutoFormer's and PreNAS's `gp`). Stochastic
+    depth, which is there for training only, is not.
     """
     check_inputs(classes, channels, size, least=space.patch)
     if size % space.patch:
-        raise UserError(f"size={size} is not a multiple of the patch of {space.patch} pixels; resize the images")
-    embedding, grid, extra = Choice(*space.embedding, name="embedding"), size // space.patch, int(space.class_token)
+        raise UserError(
+            f"size={size} is not a multiple of the patch of {space.patch} pixels; resize the images"
+        )
+    embedding, grid, extra = (
+        Choice(*space.embedding, name="embedding"),
+        size // space.patch,
+        int(space.class_token),
+    )
     model = nn.Sequential()
     model.add_module("patches", Patches(channels, embedding, space.patch))
     model.add_module("tokens", ElasticTokens(grid * grid + extra, embedding, space.class_token))
@@ -64,9 +74,16 @@ def transformer(space: Transformer, classes: int, channels: int, size: int) -> n
         attention: nn.Module = Attention(embedding, heads, space.head_width)
         if space.reach is not None:
             attention = RelativeAttention(
-                embedding, heads, space.head_width, grid, reach=space.reach, class_token=space.class_token
+                embedding,
+                heads,
+                space.head_width,
+                grid,
+                reach=space.reach,
+                class_token=space.class_token,
             )
-        blocks[f"block{i}"] = Block(embedding, attention, Choice(*space.ratio, name=f"block{i}.ratio"))
+        blocks[f"block{i}"] = Block(
+            embedding, attention, Choice(*space.ratio, name=f"block{i}.ratio")
+        )
     model.add_module("blocks", Repeat(blocks, depth=Choice(*space.depth, name="depth")))
     head = nn.Sequential()
     head.add_module("norm", LayerNorm(embedding))
@@ -76,7 +93,7 @@ def transformer(space: Transformer, classes: int, channels: int, size: int) -> n
     return model
 
 
-# -- the parts --------------------------------------------------------------------------------------------------------------
+# -- the parts -----------------------------------------------------------------------------------
 
 
 class Patches(nn.Module):
@@ -92,11 +109,23 @@ class Patches(nn.Module):
 
 
 class Tokens(nn.Module):
-    """A class token in front, where `class_token`, and learned positions added: (B, T, width) -> (B, T or T + 1, width)."""
+    """A class token in front, where `class_token`, and learned positions added: (B, T, width) ->
+    (B, T or T + 1, width)."""
 
-    def __init__(self, count: int, width: int, class_token: bool, device: Any = None, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        count: int,
+        width: int,
+        class_token: bool,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
-        token = nn.Parameter(torch.empty(1, 1, width, device=device, dtype=dtype)) if class_token else None
+        token = (
+            nn.Parameter(torch.empty(1, 1, width, device=device, dtype=dtype))
+            if class_token
+            else None
+        )
         self.register_parameter("token", token)
         self.position = nn.Parameter(torch.empty(1, count, width, device=device, dtype=dtype))
         self.reset_parameters()
@@ -134,7 +163,9 @@ class ElasticTokens(Tokens):
     def plain(self) -> Tokens:
         """The module of the current width, on `meta`."""
         count, dtype = self.position.shape[1], self.position.dtype
-        return Tokens(count, width_of(self.width), self.token is not None, device="meta", dtype=dtype)
+        return Tokens(
+            count, width_of(self.width), self.token is not None, device="meta", dtype=dtype
+        )
 
 
 def _with_positions(x: Tensor, token: Tensor | None, position: Tensor) -> Tensor:
@@ -178,10 +209,11 @@ class Block(nn.Module):
 
 
 class RelativePositions(nn.Module):
-    """A vector for each pair of tokens, by how far they are apart: () -> (T, T, width), vertical plus horizontal part.
+    """A vector for each pair of tokens, by how far they are apart: () -> (T, T, width), vertical
+    plus horizontal part.
 
-    (Shaw et al., NAACL 2018, section 3.2, on two axes as in AutoFormer.) Distances beyond `reach` count as `reach`; row 0 of
-    both tables is for pairs with the class token.
+    (Shaw et al., NAACL 2018, section 3.2, on two axes as in AutoFormer.) Distances beyond `reach`
+    count as `reach`; row 0 of both tables is for pairs with the class token.
     """
 
     def __init__(self, grid: int, reach: int, width: int, class_token: bool) -> None:
@@ -194,7 +226,8 @@ class RelativePositions(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Truncated normal of standard deviation 0.02; and which row of a table belongs to two places on one axis."""
+        """Truncated normal of standard deviation 0.02; and which row of a table belongs to two
+        places on one axis."""
         nn.init.trunc_normal_(self.vertical, std=0.02)
         nn.init.trunc_normal_(self.horizontal, std=0.02)
         place = torch.arange(self.row.shape[0], device=self.row.device)
@@ -202,8 +235,11 @@ class RelativePositions(nn.Module):
 
     def forward(self) -> Tensor:
         """() -> (T, T, width)."""
-        vertical, horizontal = self.vertical[self.row], self.horizontal[self.row]  # (grid, grid, width)
-        pairs = (vertical[:, None, :, None] + horizontal[None, :, None, :]).flatten(0, 1).flatten(1, 2)
+        # (grid, grid, width)
+        vertical, horizontal = self.vertical[self.row], self.horizontal[self.row]
+        pairs = (
+            (vertical[:, None, :, None] + horizontal[None, :, None, :]).flatten(0, 1).flatten(1, 2)
+        )
         if self.class_token:
             count, width = self.row.shape[0] ** 2, self.width
             own = self.vertical[0] + self.horizontal[0]
@@ -213,13 +249,16 @@ class RelativePositions(nn.Module):
 
 
 class RelativeAttention(nn.Module):
-    """Self-attention whose keys and values know where they lie relative to the query: (B, T, width) -> the same.
+    """Self-attention whose keys and values know where they lie relative to the query: (B, T, width)
+    -> the same.
 
-    (Shaw et al., NAACL 2018, equations 3 and 4; AutoFormer, section 3.1.) The tables are shared by all heads and have the
-    size of a head, so that no choice concerns them.
+    (Shaw et al., NAACL 2018, equations 3 and 4; AutoFormer, section 3.1.) The tables are shared by
+    all heads and have the size of a head, so that no choice concerns them.
     """
 
-    def __init__(self, width: Size, heads: Choice, head_width: int, grid: int, reach: int, class_token: bool) -> None:
+    def __init__(
+        self, width: Size, heads: Choice, head_width: int, grid: int, reach: int, class_token: bool
+    ) -> None:
         super().__init__()
         inner = Derived(operator.mul, heads, head_width)
         self.heads: Any = heads
@@ -232,7 +271,10 @@ class RelativeAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, T, width) -> the same."""
         heads = (width_of(self.heads), self.head_width)
-        q, k, v = (layer(tokens).unflatten(-1, heads).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        q, k, v = (
+            layer(tokens).unflatten(-1, heads).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
         logits = q @ k.transpose(-2, -1) + torch.einsum("bhqd,qkd->bhqk", q, self.on_keys())
         weights = (logits * self.head_width**-0.5).softmax(-1)  # (B, heads, T, T)
         mixed = weights @ v + torch.einsum("bhqk,qkd->bhqd", weights, self.on_values())

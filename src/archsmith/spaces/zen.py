@@ -1,4 +1,5 @@
-"""The ImageNet space of Zen-NAS and ZiCo ("IDW"; Lin et al., ICCV 2021; Li et al., ICLR 2023) in a finite form."""
+"""The ImageNet space of Zen-NAS and ZiCo ("IDW"; Lin et al., ICCV 2021; Li et al., ICLR 2023) in a
+finite form."""
 
 from __future__ import annotations
 
@@ -40,13 +41,15 @@ def zen(
     se: bool = False,
     shortcuts: bool = True,
 ) -> Zen:
-    """Stem, four stages of one to `blocks` blocks, a 1 x 1 convolution to 2048 channels, the classifier.
+    """Stem, four stages of one to `blocks` blocks, a 1 x 1 convolution to 2048 channels, the
+    classifier.
 
-    (B, channels, size, size) -> (B, classes). Decisions `stem.width`, per stage `blocks`, per block `expand`, `kernel`,
-    `width`, `bottleneck`, `layers`. Build it on `meta` and use `extract(..., "fresh")`: with all widths its weights fill no
-    memory. Finite in this: four blocks have stride 2, each with at most two more behind it; widths end at 2048, layers of a
-    block at five. For scores, ZiCo and Zen-NAS leave out the shortcuts (`shortcuts=False`) and squeeze-excite; to train the
-    network that was found they switch it on (`se=True`).
+    (B, channels, size, size) -> (B, classes). Decisions `stem.width`, per stage `blocks`, per block
+    `expand`, `kernel`, `width`, `bottleneck`, `layers`. Build it on `meta` and use `extract(...,
+    "fresh")`: with all widths its weights fill no memory. Finite in this: four blocks have stride
+    2, each with at most two more behind it; widths end at 2048, layers of a block at five. For
+    scores, ZiCo and Zen-NAS leave out the shortcuts (`shortcuts=False`) and squeeze-excite; to
+    train the network that was found they switch it on (`se=True`).
     """
     check_inputs(classes, channels, size)
     stem = Choice(*widths, name="stem.width")
@@ -62,9 +65,18 @@ def zen(
             name = f"stage{s}.block{b}"
             source = _Source(inputs, before) if b == 1 else _Source(outputs[-1:], None)
             outputs.append(Choice(*widths, name=f"{name}.width"))
-            bottleneck, depth = Choice(*widths, name=f"{name}.bottleneck"), Choice(*layers, name=f"{name}.layers")
+            bottleneck, depth = (
+                Choice(*widths, name=f"{name}.bottleneck"),
+                Choice(*layers, name=f"{name}.layers"),
+            )
             made[f"block{b}"] = _block(
-                name, source, (bottleneck, outputs[-1]), depth, strided=b == 1, se=se, shortcuts=shortcuts
+                name,
+                source,
+                (bottleneck, outputs[-1]),
+                depth,
+                strided=b == 1,
+                se=se,
+                shortcuts=shortcuts,
             )
         model.add_module(f"stage{s}", Repeat(made, depth=count))
         inputs, before = outputs, count
@@ -79,7 +91,8 @@ def zen_scored(classes: int = 1000, channels: int = 3, size: int = 224) -> Zen:
 
 
 class Zen(nn.Sequential):
-    """The chain, with what a search of it needs beside the space: where to start, what to change, quick counts."""
+    """The chain, with what a search of it needs beside the space: where to start, what to change,
+    quick counts."""
 
     start = SEED
     score_without_shortcuts = True  # as ZiCo and Zen-NAS do
@@ -104,16 +117,27 @@ class _Source:
         self.widths, self.count = widths, count
 
     def read(self, make: Any) -> nn.Module:
-        """`make(width)`, or one such module for each block that may be the last, and only that of the one that is."""
+        """`make(width)`, or one such module for each block that may be the last, and only that of
+        the one that is."""
         if self.count is None:
             return make(self.widths[0])
-        return OneOf({b: make(width) for b, width in enumerate(self.widths, start=1)}, choice=self.count)  # type: ignore[misc]
+        blocks: dict[Any, nn.Module] = {b: make(w) for b, w in enumerate(self.widths, start=1)}
+        return OneOf(blocks, choice=self.count)
 
 
-def _conv(inputs: Size, outputs: Size, kernel: Any = 1, stride: int = 1, groups: Size = 1, act: bool = True) -> nn.Sequential:
+def _conv(
+    inputs: Size,
+    outputs: Size,
+    kernel: Any = 1,
+    stride: int = 1,
+    groups: Size = 1,
+    act: bool = True,
+) -> nn.Sequential:
     """Convolution, BatchNorm, ReLU: children `conv`, `norm`, `act`."""
     layers = nn.Sequential()
-    conv = Conv2d(inputs, outputs, kernel, stride, padding="same", groups=groups, bias=False, transform=False)
+    conv = Conv2d(
+        inputs, outputs, kernel, stride, padding="same", groups=groups, bias=False, transform=False
+    )
     layers.add_module("conv", conv)
     layers.add_module("norm", BatchNorm2d(outputs, _EPS))
     if act:
@@ -122,11 +146,21 @@ def _conv(inputs: Size, outputs: Size, kernel: Any = 1, stride: int = 1, groups:
 
 
 def _block(
-    name: str, source: _Source, widths: tuple[Choice, Choice], depth: Choice, strided: bool, se: bool, shortcuts: bool
+    name: str,
+    source: _Source,
+    widths: tuple[Choice, Choice],
+    depth: Choice,
+    strided: bool,
+    se: bool,
+    shortcuts: bool,
 ) -> Repeat:
-    """`depth` times: an inverted bottleneck to the first width, one to the second; the very first one has the stride."""
+    """`depth` times: an inverted bottleneck to the first width, one to the second; the very first
+    one has the stride."""
     bottleneck, width = widths
-    expand, kernel = Choice(*EXPANSIONS, name=f"{name}.expand"), Choice(*KERNELS, name=f"{name}.kernel")
+    expand, kernel = (
+        Choice(*EXPANSIONS, name=f"{name}.expand"),
+        Choice(*KERNELS, name=f"{name}.kernel"),
+    )
     inner, outer = (Derived(operator.mul, size, expand) for size in widths)
     squeezed = (Derived(squeeze, inner), Derived(squeeze, outer)) if se else (None, None)
     layers: dict[str, nn.Module] = {}
@@ -135,17 +169,37 @@ def _block(
         first = source if i == 1 else _Source([width], None)
         inward: nn.Module | None = None
         if shortcuts and i == 1:
-            inward = first.read(lambda inputs, stride=stride: _projection(inputs, bottleneck, stride))  # whatever the widths
+            # whatever the widths
+            inward = first.read(
+                lambda inputs, stride=stride: _projection(inputs, bottleneck, stride)
+            )
         elif shortcuts:
             inward = Shortcut(width, bottleneck)
         outward = Shortcut(bottleneck, width) if shortcuts else None
         layer = nn.Sequential()
         layer.add_module(
-            "inward", Inverted(first, inner, bottleneck, kernel, stride=stride, squeezed=squeezed[0], shortcut=inward)
+            "inward",
+            Inverted(
+                first,
+                inner,
+                bottleneck,
+                kernel,
+                stride=stride,
+                squeezed=squeezed[0],
+                shortcut=inward,
+            ),
         )
         layer.add_module(
             "outward",
-            Inverted(_Source([bottleneck], None), outer, width, kernel, stride=1, squeezed=squeezed[1], shortcut=outward),
+            Inverted(
+                _Source([bottleneck], None),
+                outer,
+                width,
+                kernel,
+                stride=1,
+                squeezed=squeezed[1],
+                shortcut=outward,
+            ),
         )
         layers[f"layer{i}"] = layer
     return Repeat(layers, depth=depth)
@@ -160,7 +214,8 @@ def _projection(inputs: Size, outputs: Size, stride: int = 1) -> nn.Sequential:
 
 
 class Inverted(nn.Module):
-    """Expand 1 x 1, depthwise, squeeze-excite where `squeezed`, project 1 x 1, plus the shortcut where there is one, ReLU.
+    """Expand 1 x 1, depthwise, squeeze-excite where `squeezed`, project 1 x 1, plus the shortcut
+    where there is one, ReLU.
 
     (B, source, H, W) -> (B, outputs, H / stride, W / stride).
     """
@@ -193,10 +248,11 @@ class Inverted(nn.Module):
 
 
 class Shortcut(nn.Module):
-    """The input itself where both widths are equal, elsewhere projected: (B, inputs, H, W) -> (B, outputs, H, W).
+    """The input itself where both widths are equal, elsewhere projected: (B, inputs, H, W) -> (B,
+    outputs, H, W).
 
-    Its layers hang on no gate: one over all pairs of 256 widths would be a table of 65,536 rows. So the
-    model counts its own architectures (`Zen.counts`).
+    Its layers hang on no gate: one over all pairs of 256 widths would be a table of 65,536 rows. So
+    the model counts its own architectures (`Zen.counts`).
     """
 
     def __init__(self, inputs: Choice, outputs: Choice) -> None:
@@ -215,7 +271,8 @@ class Shortcut(nn.Module):
 
 
 class NormedExcite(nn.Module):
-    """Squeeze-excite with BatchNorm in it and a sigmoid gate, as in Zen-NAS: (B, C, H, W) -> the same."""
+    """Squeeze-excite with BatchNorm in it and a sigmoid gate, as in Zen-NAS: (B, C, H, W) -> the
+    same."""
 
     def __init__(self, channels: Size, squeezed: Size) -> None:
         super().__init__()

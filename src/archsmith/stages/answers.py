@@ -26,20 +26,25 @@ from archsmith.stages.pipeline import open_work
 def generated(
     run: Run, budgets: Sequence[str], count: int = 1, settings: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """For each budget the networks that a run's search gives for it, with their costs: no training, no scoring.
+    """For each budget the networks that a run's search gives for it, with their costs: no training,
+    no scoring.
 
-    Rows {"budget", "networks": [{"key", "options", costs by name}], "error": why there are none}. `settings`: of the method,
-    those that say what is generated. Raises UserError for a method that cannot.
+    Rows {"budget", "networks": [{"key", "options", costs by name}], "error": why there are none}.
+    `settings`: of the method, those that say what is generated. Raises UserError for a method that
+    cannot.
     """
     run.trusting()
     if not has(method_of(run.request), "answer"):
         able = ", ".join(name for name in METHODS if hasattr(named(name), "answer"))
         raise UserError(
-            f"{run.folder} was searched by '{name_of(run.request)}', which searches anew for another budget: give --time or "
+            f"{run.folder} was searched by '{name_of(run.request)}', which searches anew for "
+            f"another budget: give --time or "
             f"--steps ({able} gives networks for any budget at once)"
         )
     taken_over(run)
-    method = method_of(run.request.model_copy(update={"settings": regenerating(run, settings or {})}))
+    method = method_of(
+        run.request.model_copy(update={"settings": regenerating(run, settings or {})})
+    )
     looked, trained, name = run.looked, run.trained, run.space
     assert looked is not None and trained is not None
     left = trained.to_json()
@@ -49,10 +54,14 @@ def generated(
     costs = Costs(model, shape, counted(limit for row in limits for limit in row))
     table = None
     if any(limit.metric == "latency" for row in limits for limit in row):
-        table = LatencyTable(model, shape, threads=open_work(run).threads, path=run.folder / "latency.json")
+        table = LatencyTable(
+            model, shape, threads=open_work(run).threads, path=run.folder / "latency.json"
+        )
         table.calibrate(Random(run.request.seed))
     space = JobSpace(model, search_space(model), costs, name=name)
-    job = Job(JobData(()), space, JobClock(), JobLog(run.archive, run.decide), seed=run.request.seed)
+    job = Job(
+        JobData(()), space, JobClock(), JobLog(run.archive, run.decide), seed=run.request.seed
+    )
     rows: list[dict[str, Any]] = []
     for row in limits:
         said = ", ".join(map(str, row)) or "none"
@@ -62,29 +71,40 @@ def generated(
             rows.append({"budget": said, "networks": [], "error": str(error)})
             continue
         latency = (lambda arch: {"latency": table(arch)}) if table is not None else lambda arch: {}
-        networks = [{"key": arch.key, "options": dict(arch), **costs(arch), **latency(arch)} for arch in archs]
+        networks = [
+            {"key": arch.key, "options": dict(arch), **costs(arch), **latency(arch)}
+            for arch in archs
+        ]
         rows.append({"budget": said, "networks": networks, "error": None})
     return rows
 
 
 def regenerating(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The run's settings with these changed; UserError for one that its shared weights were trained by."""
+    """The run's settings with these changed; UserError for one that its shared weights were trained
+    by."""
     run.trusting()
     allowed = getattr(method_of(run.request), "regenerating", ())
     for name in settings:
         if name not in allowed:
             able = f"only {', '.join(allowed)}" if allowed else "nothing of this method"
-            raise UserError(f"--set {name}: what is trained already cannot be changed, {able} can; begin a new search")
+            raise UserError(
+                f"--set {name}: what is trained already cannot be changed, {able} can; "
+                f"begin a new search"
+            )
     merged = {**run.request.settings, **settings}
     method_of(request_from(**{**run.request.model_dump(), "settings": merged}))
     return merged
 
 
 def taken_over(run: Run) -> tuple[str, ...]:
-    """The stages that hold for any budget: of a method without shared weights the look at the images only."""
+    """The stages that hold for any budget: of a method without shared weights the look at the
+    images only."""
     run.trusting()
     trains = has(method_of(run.request), "train")
     stages = ("look", "screen", "train") if trains else ("look",)
     if missing := [name for name in stages if run.stage(name) is None]:
-        raise UserError(f"{run.folder} has not finished '{missing[0]}'; go on with `archsmith resume {run.folder}` first")
+        raise UserError(
+            f"{run.folder} has not finished '{missing[0]}'; go on with `archsmith "
+            f"resume {run.folder}` first"
+        )
     return stages

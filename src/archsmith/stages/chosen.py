@@ -8,7 +8,8 @@ from archsmith.run.request import Request
 
 
 def method_of(request: Request) -> Method:
-    """Checked against the space and the task; UserError where it is unknown, or refuses them or its settings."""
+    """Checked against the space and the task; UserError where it is unknown, or refuses them or its
+    settings."""
     found = method(name_of(request), request.settings)
     check(found, request.space, request.task)
     return found

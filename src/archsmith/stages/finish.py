@@ -1,4 +1,5 @@
-"""Stage 6, finish: train the short-list by successive halving, and the hand-made reference at equal cost."""
+"""Stage 6, finish: train the short-list by successive halving, and the hand-made reference at equal
+cost."""
 
 from __future__ import annotations
 
@@ -29,7 +30,14 @@ from archsmith.run.decisions import (
     TRAINING_PLAN,
 )
 from archsmith.run.records import Finished
-from archsmith.run.records.finish import Finalist, ReferenceArm, Rival, Rung, TrainedNetwork, TrainingPlan
+from archsmith.run.records.finish import (
+    Finalist,
+    ReferenceArm,
+    Rival,
+    Rung,
+    TrainedNetwork,
+    TrainingPlan,
+)
 from archsmith.run.records.profile import HandMade
 from archsmith.run.records.search import Listed
 from archsmith.searchers.sqlite import SqliteArchive
@@ -42,9 +50,11 @@ from archsmith.training.halving import work as rounds
 from archsmith.training.race import Entrant, Field, Standing, paced, race, served
 from archsmith.training.recipe import Recipe, default_recipe, growth
 
-_GROWING, _GROW = 24, 0.5  # images of so many pixels grow in training, from so much (result recipe-growing-whitening)
+# images of so many pixels grow in training, from so much (result recipe-growing-whitening)
+_GROWING, _GROW = 24, 0.5
 _LEAST_RATE, _PASSES = 1 / 3, (20.0, 30.0)
-Start = Callable[[Architecture], nn.Module | None]  # the network that the training of an architecture begins with
+# the network that the training of an architecture begins with
+Start = Callable[[Architecture], nn.Module | None]
 _LOOKED = 32  # images, to see how long looking takes
 
 
@@ -78,14 +88,20 @@ def recipe_for(work: Work) -> Recipe:
     """The default recipe for this data on this device, with what was asked for."""
     facts, task = work.images.facts, work.images.task
     asked = work.run.request.training
-    recipe = default_recipe(len(work.images.parts["train"]), imbalance=facts["imbalance"], device=work.device)
+    recipe = default_recipe(
+        len(work.images.parts["train"]), imbalance=facts["imbalance"], device=work.device
+    )
     if "batch" in asked:  # by the root of the batch, as the default is
         batch = int(asked["batch"])
-        recipe = replace(recipe, batch_size=batch, lr=round(recipe.lr * math.sqrt(batch / recipe.batch_size), 4))
+        recipe = replace(
+            recipe, batch_size=batch, lr=round(recipe.lr * math.sqrt(batch / recipe.batch_size), 4)
+        )
     if "precision" in asked:
         recipe = replace(recipe, precision=asked["precision"])  # type: ignore[arg-type]
     if work.timed:
-        recipe = replace(recipe, lr=round(recipe.lr * rate_for(work.run.decided(TRAINING_PASSES)), 4))
+        recipe = replace(
+            recipe, lr=round(recipe.lr * rate_for(work.run.decided(TRAINING_PASSES)), 4)
+        )
     if "lr" in asked:
         recipe = replace(recipe, lr=float(asked["lr"]))
     recipe = replace(recipe, whiten=True, identity=True)
@@ -98,9 +114,11 @@ def recipe_for(work: Work) -> Recipe:
 
 
 def rate_for(passes: float | None) -> float:
-    """The part of the recipe's learning rate for so many passes over the training images: a third up to 20, all from 30 on.
+    """The part of the recipe's learning rate for so many passes over the training images: a third
+    up to 20, all from 30 on.
 
-    Images that are seldom seen twice need no noise against learning them by heart (results rate-cifar10, rate-by-passes).
+    Images that are seldom seen twice need no noise against learning them by heart (results
+    rate-cifar10, rate-by-passes).
     """
     if passes is None:
         return 1.0
@@ -111,7 +129,8 @@ def rate_for(passes: float | None) -> float:
 def finish(work: Work, start: Start | None = None, how: FinishPlan = FinishPlan()) -> Finished:  # noqa: B008  frozen
     """Both arms of the comparison. Nothing here looks at the test images.
 
-    `start`: what a network of the short-list begins with instead of fresh weights; `how` it is finished.
+    `start`: what a network of the short-list begins with instead of fresh weights; `how` it is
+    finished.
     """
     shortlist = listed(work)
     recipe = recipe_for(work)
@@ -132,7 +151,11 @@ def finish(work: Work, start: Start | None = None, how: FinishPlan = FinishPlan(
     by_key = {entry.key: entry for entry in shortlist}
     networks = {s.name: _network(work, s, by_key[s.name]) for s in standings}
     return Finished(
-        recipe={**recipe.to_json(), "precision": standings[0].precision, "augment": asdict(work.augment)},
+        recipe={
+            **recipe.to_json(),
+            "precision": standings[0].precision,
+            "augment": asdict(work.augment),
+        },
         plan=plan,
         rungs=tuple(_rungs(standings, len(entrants))),
         chosen=chosen,
@@ -143,7 +166,8 @@ def finish(work: Work, start: Start | None = None, how: FinishPlan = FinishPlan(
 
 
 def passes_of(work: Work, entrants: Sequence[Entrant], field: Field) -> float:
-    """How often the network that is trained to the end will see each image, as fast as the first one is."""
+    """How often the network that is trained to the end will see each image, as fast as the first
+    one is."""
     length = field.budget / rounds(len(entrants), rungs_for(len(entrants)))
     if not work.timed:
         return length * field.recipe.batch_size / len(work.images.parts["train"])
@@ -159,7 +183,9 @@ def listed(work: Work) -> Sequence[Listed]:
     return searched.shortlist
 
 
-def shortlisted(work: Work, shortlist: Sequence[Listed], start: Start | None = None) -> list[Entrant]:
+def shortlisted(
+    work: Work, shortlist: Sequence[Listed], start: Start | None = None
+) -> list[Entrant]:
     """The short-list as entrants; the architectures are checked against the space."""
 
     def make(arch: Architecture) -> nn.Module:
@@ -171,7 +197,8 @@ def shortlisted(work: Work, shortlist: Sequence[Listed], start: Start | None = N
 
 
 def _looks_seconds(work: Work, network: nn.Module) -> float:
-    """To be kept for shipping beside the export: the look of two networks at the test images, reckoned from one batch."""
+    """To be kept for shipping beside the export: the look of two networks at the test images,
+    reckoned from one batch."""
     x = next(work.glance())[0][:_LOOKED]
     network = network.to(work.device).eval()
     taken = []
@@ -205,43 +232,69 @@ def _plan(work: Work) -> TrainingPlan:
 
 
 def field_for(work: Work, arm: Literal["search", "reference"]) -> Field:
-    """An arm as it was trained: to read a network back, or to train it again where its checkpoint is lost."""
+    """An arm as it was trained: to read a network back, or to train it again where its checkpoint
+    is lost."""
     plan = work.run.decided(TRAINING_PLAN)
     assert plan is not None
-    return field_of(work, arm, recipe_for(work), plan.search if arm == "search" else plan.reference, began=0.0)
+    return field_of(
+        work, arm, recipe_for(work), plan.search if arm == "search" else plan.reference, began=0.0
+    )
 
 
-def field_of(work: Work, arm: str, recipe: Recipe, budget: float, began: float = 0.0, *, given: bool = False) -> Field:
-    """What the entrants of an arm share. `began`: seconds of the stage before it; `given`: a method gives the first weights."""
+def field_of(
+    work: Work, arm: str, recipe: Recipe, budget: float, began: float = 0.0, *, given: bool = False
+) -> Field:
+    """What the entrants of an arm share. `began`: seconds of the stage before it; `given`: a method
+    gives the first weights."""
     watch, plan = work.stopwatch, work.run.decided(TRAINING_PLAN)
     timed = plan is not None and plan.unit == "seconds"
-    whole = plan.search + plan.reference if plan is not None and timed else 0.0  # progress is told by the clock then
+    # progress is told by the clock then
+    whole = plan.search + plan.reference if plan is not None and timed else 0.0
     return Field(
-        arm, recipe, budget, work.timed,
+        arm,
+        recipe,
+        budget,
+        work.timed,
         stream=lambda start: work.stream(recipe.batch_size, start),
         evaluate=lambda network: work.evaluated(network, work.part("val")),
-        glance=lambda network: work.evaluated(network, work.glance()), glanced=1 / work.glance_every,
-        folder=work.run.folder / "checkpoints", decide=work.run.decide, device=work.device, note=work.note,
+        glance=lambda network: work.evaluated(network, work.glance()),
+        glanced=1 / work.glance_every,
+        folder=work.run.folder / "checkpoints",
+        decide=work.run.decide,
+        device=work.device,
+        note=work.note,
         of={**work.identity, "run": work.run.record["id"]},
-        seed=work.run.request.seed, class_counts=class_counts(work),
-        fresh=work.run.request.init is None and not given, precisions=work.precisions,
+        seed=work.run.request.seed,
+        class_counts=class_counts(work),
+        fresh=work.run.request.init is None and not given,
+        precisions=work.precisions,
         spent=lambda: (watch.seconds if watch is not None else 0.0) - began,
-        tell=lambda text, share: work.tell(f"{arm}: {text}", min(1.0, watch.seconds / whole) if whole and watch else share),
-    )  # fmt: skip
+        tell=lambda text, share: work.tell(
+            f"{arm}: {text}", min(1.0, watch.seconds / whole) if whole and watch else share
+        ),
+    )
 
 
 def _network(work: Work, standing: Standing, entry: Listed) -> Finalist:
     arch = Architecture.from_json(entry.options)
-    return Finalist(costs=work.costs(arch), **standing_facts(standing), origin=entry.origin, options=dict(arch))
+    return Finalist(
+        costs=work.costs(arch), **standing_facts(standing), origin=entry.origin, options=dict(arch)
+    )
 
 
 def standing_facts(standing: Standing) -> dict[str, Any]:
-    """What is recorded of a trained network, whatever it is: fields of `run.records.finish.TrainedNetwork`."""
+    """What is recorded of a trained network, whatever it is: fields of
+    `run.records.finish.TrainedNetwork`."""
     return {
-        "curve": standing.curve, "val_accuracy": standing.val_accuracy, "seconds": standing.seconds, "steps": standing.steps,
-        "progress": standing.progress, "failed": standing.failed, "above": standing.above,
+        "curve": standing.curve,
+        "val_accuracy": standing.val_accuracy,
+        "seconds": standing.seconds,
+        "steps": standing.steps,
+        "progress": standing.progress,
+        "failed": standing.failed,
+        "above": standing.above,
         "precision": standing.precision,
-    }  # fmt: skip
+    }
 
 
 def reached(network: TrainedNetwork) -> dict[str, float]:
@@ -274,12 +327,24 @@ def _record(work: Work, shortlist: Sequence[Listed], standings: Sequence[Standin
         losses = (-standing.val_accuracy,) if standing.val_accuracy is not None else ()
         candidate = Candidate(arch, fidelity=standing.progress, origin=by_key[standing.name].origin)
         archive.extend(
-            [Trial(candidate, metrics, losses, 0.0, cost=cost, stage="finish", measured=True, reason=standing.failed)]
+            [
+                Trial(
+                    candidate,
+                    metrics,
+                    losses,
+                    0.0,
+                    cost=cost,
+                    stage="finish",
+                    measured=True,
+                    reason=standing.failed,
+                )
+            ]
         )
 
 
 def references(work: Work, chosen: TrainedNetwork) -> list[Reference]:
-    """Hand-made networks that use the budget; without one, as large as the chosen network. Found once, then read back.
+    """Hand-made networks that use the budget; without one, as large as the chosen network. Found
+    once, then read back.
 
     None where no hand-made network is as small as that: a run goes on without.
     """
@@ -300,20 +365,32 @@ def references(work: Work, chosen: TrainedNetwork) -> list[Reference]:
 
 def reference_entrants(work: Work, found: Sequence[Reference]) -> list[Entrant]:
     """They start from the same kind of fresh weights as the search's networks."""
-    return [Entrant(r.name, lambda r=r: r.make(work.run.request.seed, work.images.task.headed)) for r in found]  # type: ignore[misc]
+    return [
+        Entrant(r.name, lambda r=r: r.make(work.run.request.seed, work.images.task.headed))  # type: ignore[misc]
+        for r in found
+    ]
 
 
-def _reference(work: Work, recipe: Recipe, plan: TrainingPlan, chosen: TrainedNetwork) -> ReferenceArm | None:
+def _reference(
+    work: Work, recipe: Recipe, plan: TrainingPlan, chosen: TrainedNetwork
+) -> ReferenceArm | None:
     found = references(work, chosen)
     if not found:
         return None
-    if work.timed:  # of few seconds a race of many takes what the winner lacks: as few as where they are the search's own
+    # of few seconds a race of many takes what the winner lacks: as few as where they are the
+    # search's own
+    if work.timed:
         found = found[: places(work.plan.finalists, work.plan.training, 1, referenced=False)]
-    began = work.run.decide(REFERENCE_BEGAN, lambda: work.stopwatch.seconds if work.stopwatch else 0.0)
+    began = work.run.decide(
+        REFERENCE_BEGAN, lambda: work.stopwatch.seconds if work.stopwatch else 0.0
+    )
     budget = plan.reference
-    if work.timed:  # as the machine is by now: shipping must not come late because others keep it busy
+    # as the machine is by now: shipping must not come late because others keep it busy
+    if work.timed:
         budget = work.run.decide(REFERENCE_SECONDS, lambda: max(1.0, min(budget, work.left_s)))
-    standings = race(reference_entrants(work, found), field_of(work, "reference", recipe, budget, began=began))
+    standings = race(
+        reference_entrants(work, found), field_of(work, "reference", recipe, budget, began=began)
+    )
     by_name = {r.name: r for r in found}
     networks = {}
     for s in standings:
@@ -333,7 +410,10 @@ def line(finished: Finished) -> str:
     best = finished.best
     if finished.further:
         after = f"{best.after:.2%}" if best.after is not None else f"failed: {best.failed}"
-        text = f"trained further for {duration(best.seconds)}: {after} on validation, {best.before:.2%} before"
+        text = (
+            f"trained further for {duration(best.seconds)}: {after} on validation, "
+            f"{best.before:.2%} before"
+        )
         return text if best.kept else f"{text}; no gain, so it ships as it was"
     text = f"{len(finished.networks)} networks trained; best {best.val_accuracy:.2%} on validation"
     text += f" after {duration(best.seconds)}"

@@ -1,4 +1,5 @@
-"""Finish of `archsmith train`: a network of another run is trained further, or kept as it was if that is no gain."""
+"""Finish of `archsmith train`: a network of another run is trained further, or kept as it was if
+that is no gain."""
 
 from __future__ import annotations
 
@@ -39,11 +40,20 @@ def further(work: Work) -> Finished:
     if not kept:
         facts |= {"val_accuracy": before, "above": begun.above}
     network = Finalist(
-        costs=begun.costs, **facts, origin=begun.origin, options=begun.options, before=before, after=standing.val_accuracy,
+        costs=begun.costs,
+        **facts,
+        origin=begun.origin,
+        options=begun.options,
+        before=before,
+        after=standing.val_accuracy,
         kept=kept,
-    )  # fmt: skip
+    )
     return Finished(
-        recipe={**field.recipe.to_json(), "precision": standing.precision, "augment": asdict(work.augment)},
+        recipe={
+            **field.recipe.to_json(),
+            "precision": standing.precision,
+            "augment": asdict(work.augment),
+        },
         plan=_plan(work),
         rungs=(Rung(until=1.0, keep=1, entries=(entrant.name,)),),
         chosen=entrant.name,
@@ -74,7 +84,9 @@ def with_weights(work: Work, begun: BegunWith) -> nn.Module:
     try:
         network.load_state_dict(load_file(path))
     except Exception as error:  # torn, gone, or another network's
-        raise Damaged(f"{path} cannot be used ({type(error).__name__}); begin again with `archsmith train`") from error
+        raise Damaged(
+            f"{path} cannot be used ({type(error).__name__}); begin again with `archsmith train`"
+        ) from error
     return network
 
 
@@ -83,7 +95,9 @@ def described(work: Work, arm: str, options: Mapping[str, Any]) -> nn.Module:
     if arm == "reference":
         return Reference(**options).make(0, work.images.task.headed)
     return extract(
-        work.model, work.space.check(Architecture.from_json(options)), "shared" if work.run.request.init else "fresh"
+        work.model,
+        work.space.check(Architecture.from_json(options)),
+        "shared" if work.run.request.init else "fresh",
     )
 
 
@@ -98,11 +112,21 @@ def maker(work: Work, found: Finalist) -> Callable[[], nn.Module]:
 def verdict(work: Work, test: Tested) -> str:
     """What the further training was worth, in one sentence."""
     low, high = test.interval
-    text = f"test {work.images.task.measure} {test.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})"
+    text = (
+        f"test {work.images.task.measure} {test.accuracy:.2%} (95 % interval {low:.2%} to "
+        f"{high:.2%})"
+    )
     if not test.above:
-        text += f": no better than giving the same answer always ({test.constant:.2%}). This is no result"
+        text += (
+            f": no better than giving the same answer always ({test.constant:.2%}). This is no "
+            f"result"
+        )
     before = begun_with(work).test
-    return text if before is None else f"{text}; {before:.2%} before it was trained further, on the same images"
+    return (
+        text
+        if before is None
+        else (f"{text}; {before:.2%} before it was trained further, on the same images")
+    )
 
 
 def arm_of(work: Work) -> str:
@@ -121,7 +145,8 @@ def weights_path(folder: Path) -> Path:
 
 
 def _field(work: Work) -> Field:
-    """As it trains, or trains again where its checkpoint is lost: recipe and budget are those of the first time."""
+    """As it trains, or trains again where its checkpoint is lost: recipe and budget are those of
+    the first time."""
     recipe = recipe_for(work)
     recipe = recipe if "lr" in work.run.request.training else replace(recipe, lr=recipe.lr * _RATE)
     return replace(field_of(work, ARM, recipe, float(_plan(work).search)), fresh=False)
@@ -130,7 +155,11 @@ def _field(work: Work) -> Field:
 def _plan(work: Work) -> TrainingPlan:
     def made() -> TrainingPlan:
         if work.timed:
-            return TrainingPlan(unit="seconds", search=max(2.0, work.left_s), reference=0.0, scoring_s=0.0)
-        return TrainingPlan(unit="steps", search=work.run.request.steps or 0, reference=0, scoring_s=None)
+            return TrainingPlan(
+                unit="seconds", search=max(2.0, work.left_s), reference=0.0, scoring_s=0.0
+            )
+        return TrainingPlan(
+            unit="steps", search=work.run.request.steps or 0, reference=0, scoring_s=None
+        )
 
     return work.run.decide(TRAINING_PLAN, made)

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from archsmith.errors import UserError, shown
 
-_WITHIN = ("state_dict", "model_state_dict", "model")  # where training programs put the weights beside other things
+# where training programs put the weights beside other things
+_WITHIN = ("state_dict", "model_state_dict", "model")
 
 
 def load_into(model: nn.Module, path: Path) -> str:
-    """Copies every tensor whose name and shape fit; returns what was and was not taken. UserError where nothing fits.
+    """Copies every tensor whose name and shape fit; returns what was and was not taken. UserError
+    where nothing fits.
 
     Reads safetensors, or a torch file by `weights_only`, so that nothing in the file can run.
     """
@@ -28,11 +30,14 @@ def load_into(model: nn.Module, path: Path) -> str:
         raise UserError(f"--init {shown(path)}: {_misfit(given, own)}")
     model.load_state_dict({**own, **fitting})
     left = len(own) - len(fitting)
-    return f"{len(fitting)} of {len(own)} tensors taken from {path}" + (f"; {left} keep their fresh values" if left else "")
+    return f"{len(fitting)} of {len(own)} tensors taken from {path}" + (
+        f"; {left} keep their fresh values" if left else ""
+    )
 
 
 def check(path: Path, models: Iterable[nn.Module]) -> None:
-    """UserError where the file cannot be read, or none of its tensors fits any of the models, which may be on `meta`."""
+    """UserError where the file cannot be read, or none of its tensors fits any of the models, which
+    may be on `meta`."""
     given, own = _weights(path), dict[str, Tensor]()
     for model in models:
         own = model.state_dict()
@@ -43,7 +48,8 @@ def check(path: Path, models: Iterable[nn.Module]) -> None:
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
-    """Name -> tensor; UserError for what is no file of weights, and for weights that no network can begin with."""
+    """Name -> tensor; UserError for what is no file of weights, and for weights that no network can
+    begin with."""
     said = f"--init {shown(path)}"
     if not path.is_file():
         raise UserError(f"{said}: no such file; give a .safetensors or .pt file of weights")
@@ -51,21 +57,41 @@ def _weights(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # e.g. that sparse tensors are in beta state
             given: Any = (
-                load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+                load_file(path)
+                if path.suffix == ".safetensors"
+                else torch.load(path, map_location="cpu", weights_only=True)
             )
     except (SafetensorError, RuntimeError, OSError, ValueError, EOFError) as error:
-        raise UserError(f"{said} cannot be read as weights: {str(error).strip().partition(chr(10))[0]}") from error
+        raise UserError(
+            f"{said} cannot be read as weights: {str(error).strip().partition(chr(10))[0]}"
+        ) from error
     except Exception as error:  # torch's unpickler raises what the file makes it raise
-        raise UserError(f"{said} is not a plain file of weights ({type(error).__name__}); save a state_dict") from error
+        raise UserError(
+            f"{said} is not a plain file of weights ({type(error).__name__}); save a state_dict"
+        ) from error
     for name in _WITHIN:
         if isinstance(given, Mapping) and isinstance(given.get(name), Mapping):
             given = given[name]
-    found = {str(n): t for n, t in (given.items() if isinstance(given, Mapping) else ()) if isinstance(t, Tensor)}
+    found = {
+        str(n): t
+        for n, t in (given.items() if isinstance(given, Mapping) else ())
+        if isinstance(t, Tensor)
+    }
     if not found:
-        raise UserError(f"{said} holds no named tensors; save a state_dict: torch.save(network.state_dict(), FILE)")
+        raise UserError(
+            f"{said} holds no named tensors; save a state_dict: "
+            f"torch.save(network.state_dict(), FILE)"
+        )
     for name, tensor in found.items():
-        if _plain(tensor) and tensor.is_floating_point() and not bool(tensor.float().isfinite().all()):
-            raise UserError(f"{said}: '{shown(name)}' holds values that are not finite; give weights from before that happened")
+        if (
+            _plain(tensor)
+            and tensor.is_floating_point()
+            and not bool(tensor.float().isfinite().all())
+        ):
+            raise UserError(
+                f"{said}: '{shown(name)}' holds values that are not finite; give "
+                f"weights from before that happened"
+            )
     return found
 
 
@@ -90,9 +116,15 @@ def _misfit(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
     """Why nothing fits."""
     none = "none of its tensors fits this space in name and shape; "
     if odd := [name for name, tensor in given.items() if name in own and not _plain(tensor)]:
-        return none + f"'{shown(odd[0])}' is sparse, quantized, complex or empty: save dense floating-point numbers"
+        return none + (
+            f"'{shown(odd[0])}' is sparse, quantized, complex or empty: save dense "
+            f"floating-point numbers"
+        )
     if same := [name for name in given if name in own]:
-        sizes = f"'{same[0]}' is {tuple(given[same[0]].shape)}, the space has {tuple(own[same[0]].shape)}"
+        sizes = (
+            f"'{same[0]}' is {tuple(given[same[0]].shape)}, the space has "
+            f"{tuple(own[same[0]].shape)}"
+        )
         return none + f"{sizes}: give weights of this space, or the --space that they are of"
     names = ", ".join(shown(name) for name in list(given)[:3])
     return none + f"it has {names}, ..., the space has {', '.join(list(own)[:3])}, ..."

@@ -18,7 +18,8 @@ _NOTES = 12  # so many remarks on the data are shown in the terminal
 
 
 def look(work: Work) -> Looked:
-    """Loads the data and says what it is: classes, sizes, imbalance, unreadable files, duplicates, the split."""
+    """Loads the data and says what it is: classes, sizes, imbalance, unreadable files, duplicates,
+    the split."""
     work.tell(f"reading {work.run.request.data}", None)
     size = work.run.request.size or (partial(sized, work) if work.timed else None)
     _load(work, size, None, None)
@@ -29,26 +30,42 @@ def look(work: Work) -> Looked:
 
 def task_of(looked: Looked) -> Task:
     """What the networks of a run are for; in a run of before, to tell its classes apart."""
-    return Classification(looked.classes) if looked.goal is None else from_json(looked.goal.to_json())
+    return (
+        Classification(looked.classes) if looked.goal is None else from_json(looked.goal.to_json())
+    )
 
 
 def restore(work: Work, looked: Looked) -> None:
-    """Loads the same data with the same split for a run that goes on; UserError where the data is not what it was."""
-    preprocessing = {"fit": "crop"} if looked.preprocessing is None else looked.preprocessing.to_json()
-    decided = {"preprocessing": preprocessing, "flip": looked.flip.to_json(), "goal": to_json(task_of(looked))}
+    """Loads the same data with the same split for a run that goes on; UserError where the data is
+    not what it was."""
+    preprocessing = (
+        {"fit": "crop"} if looked.preprocessing is None else looked.preprocessing.to_json()
+    )
+    decided = {
+        "preprocessing": preprocessing,
+        "flip": looked.flip.to_json(),
+        "goal": to_json(task_of(looked)),
+    }
     _load(work, looked.size, looked.split_ids.to_json(), decided)
     names, recorded = list(work.images.classes), list(looked.classes)
     if names != recorded:  # a network's outputs stand in this order
-        place = next((i for i, pair in enumerate(zip(names, recorded, strict=False)) if pair[0] != pair[1]), len(names))
-        was, is_ = (quoted(found[place]) if place < len(found) else "missing" for found in (recorded, names))
+        place = next(
+            (i for i, pair in enumerate(zip(names, recorded, strict=False)) if pair[0] != pair[1]),
+            len(names),
+        )
+        was, is_ = (
+            quoted(found[place]) if place < len(found) else "missing" for found in (recorded, names)
+        )
         raise UserError(
-            f"{printable(work.run.request.data)} no longer gives the classes this run began with: number {place} is {is_}, "
+            f"{printable(work.run.request.data)} no longer gives the classes this run began with: "
+            f"number {place} is {is_}, "
             f"was {was}; put the data back to resume, or start a new run"
         )
     now, before = work.images.facts["data_hash"], looked.data_hash
     if now != before:
         raise UserError(
-            f"{printable(work.run.request.data)} is not the data this run began with (hash {now[:12]}, was {before[:12]}); "
+            f"{printable(work.run.request.data)} is not the data this run began with (hash "
+            f"{now[:12]}, was {before[:12]}); "
             "put it back to resume, or start a new run"
         )
     _placed(work)
@@ -60,7 +77,12 @@ def _placed(work: Work) -> None:
         work.run.update(request=work.run.request.model_dump())
 
 
-def _load(work: Work, size: int | Sizing | None, split: dict[str, Any] | None, before: dict[str, Any] | None) -> None:
+def _load(
+    work: Work,
+    size: int | Sizing | None,
+    split: dict[str, Any] | None,
+    before: dict[str, Any] | None,
+) -> None:
     request = work.run.request
     data = load(
         request.data,
@@ -78,22 +100,34 @@ def _load(work: Work, size: int | Sizing | None, split: dict[str, Any] | None, b
         before=before,
     )
     if work.device.type != "cpu":  # small sets live on the device
-        parts = {name: part.to(work.device) if isinstance(part, Resident) else part for name, part in data.parts.items()}
+        parts = {
+            name: part.to(work.device) if isinstance(part, Resident) else part
+            for name, part in data.parts.items()
+        }
         data = replace(data, parts=parts)
     work.data = data
 
 
 def line(looked: Looked) -> str:
     """The line for the progress table."""
-    train, val, test = (sum(counts) for counts in (looked.counts.train, looked.counts.val, looked.counts.test))
+    train, val, test = (
+        sum(counts) for counts in (looked.counts.train, looked.counts.val, looked.counts.test)
+    )
     text = f"{len(looked.classes)} classes; " if looked.classes else f"{looked.task}; "
     text += f"{train:,} train, {val:,} val, {test:,} test images at {looked.size} x {looked.size}"
-    text += "" if looked.fit == "crop" else f", {'padded' if looked.fit == 'pad' else 'squeezed'} to squares"
+    text += (
+        ""
+        if looked.fit == "crop"
+        else (f", {'padded' if looked.fit == 'pad' else 'squeezed'} to squares")
+    )
     text += "" if looked.flip.suggested else "; never mirrored"
     if looked.unreadable:
         text += f"; {len(looked.unreadable)} unreadable, skipped"
     if looked.duplicates.exact or looked.duplicates.near:
-        text += f"; {looked.duplicates.exact} exact and {looked.duplicates.near} near duplicates across the split"
+        text += (
+            f"; {looked.duplicates.exact} exact and {looked.duplicates.near} near duplicates "
+            f"across the split"
+        )
     text += "".join(f"\n  note: {note}" for note in looked.notes[:_NOTES])
     if len(looked.notes) > _NOTES:
         text += f"\n  note: {len(looked.notes) - _NOTES} more in the report"

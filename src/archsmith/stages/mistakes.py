@@ -1,4 +1,5 @@
-"""A few test images that the shipped network takes for something else, small enough to stand in the report."""
+"""A few test images that the shipped network takes for something else, small enough to stand in the
+report."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ def mistaken(work: Work, network: nn.Module) -> list[Mistake]:
 
 def _png(pixels: np.ndarray) -> str:
     """Of uint8 (C, H, W)."""
-    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    picture = Image.fromarray(
+        pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
+    )
     picture.thumbnail((_SIDE, _SIDE))
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True)

@@ -1,4 +1,5 @@
-"""The main job: seven stages in order, each committed when done; a run that died goes on where it was."""
+"""The main job: seven stages in order, each committed when done; a run that died goes on where it
+was."""
 
 from __future__ import annotations
 
@@ -50,10 +51,14 @@ def run_further(run: Run) -> bool:
     return run.decided(BEGUN_WITH) is not None
 
 
-def carry_on(run: Run, watch: Watch | None = None, *, ahead_s: float = 0.0, notes: Sequence[str] = ()) -> Run:
-    """Does every stage that is not done yet. A failure leaves all that was done, and its reason in run.json.
+def carry_on(
+    run: Run, watch: Watch | None = None, *, ahead_s: float = 0.0, notes: Sequence[str] = ()
+) -> Run:
+    """Does every stage that is not done yet. A failure leaves all that was done, and its reason in
+    run.json.
 
-    `ahead_s`: seconds that this process has spent on it already, starting up; they count. `notes`: for the record.
+    `ahead_s`: seconds that this process has spent on it already, starting up; they count. `notes`:
+    for the record.
     """
     began = time.monotonic() - ahead_s
     watch = watch or Silent()
@@ -65,14 +70,23 @@ def carry_on(run: Run, watch: Watch | None = None, *, ahead_s: float = 0.0, note
         try:
             own = [run.record.get(f"{kind}_file") or {} for kind in ("space", "method")]
             if any("signature" in file and file["signature"] is None for file in own):
-                watch.note("there is no place for a key (see archsmith.run.trust): resume, again and export will need --trust")
+                watch.note(
+                    "there is no place for a key (see archsmith.run.trust): resume, again "
+                    "and export will need --trust"
+                )
             _reopened(run, watch)
             _stages(run, watch, began)
         except KeyboardInterrupt:
             _ended(run, "stopped")
             raise
         except Exception as error:
-            _ended(run, "failed", str(error) if isinstance(error, ArchsmithError) else f"{type(error).__name__}: {error}")
+            _ended(
+                run,
+                "failed",
+                str(error)
+                if isinstance(error, ArchsmithError)
+                else f"{type(error).__name__}: {error}",
+            )
             raise
         run.update(status="done")
         _reported(run, watch)
@@ -92,18 +106,29 @@ def _reopened(run: Run, watch: Watch) -> None:
     if (lost := _lost(run)) is not None:
         run.event("ship again", why=lost)
         aside = _set_aside(run)
-        watch.note(f"{lost}; it is shipped again" + (f", what was there is kept in {aside}" if aside is not None else ""))
+        watch.note(
+            f"{lost}; it is shipped again"
+            + (f", what was there is kept in {aside}" if aside is not None else "")
+        )
         run.reopen("ship")
 
 
 def _set_aside(run: Run) -> Path | None:
-    """Moves what lies in best/ and is not as it was shipped to a folder beside it: somebody may have written it."""
-    best, shipped = run.folder / "best", {f["name"]: f["sha256"] for f in (run.stage("ship") or {}).get("files", ())}
+    """Moves what lies in best/ and is not as it was shipped to a folder beside it: somebody may
+    have written it."""
+    best, shipped = (
+        run.folder / "best",
+        {f["name"]: f["sha256"] for f in (run.stage("ship") or {}).get("files", ())},
+    )
     if best.is_dir():
         there = [path for path in sorted(best.iterdir()) if path.name != "__pycache__"]
     else:
         there = [best] if best.exists() else []
-    others = [path for path in there if path.is_dir() or trust.content_hash(path) != shipped.get(path.name, "")]
+    others = [
+        path
+        for path in there
+        if path.is_dir() or trust.content_hash(path) != shipped.get(path.name, "")
+    ]
     if not others:
         return None
     names = ("best.kept", *(f"best.kept{number}" for number in range(2, 10_000)))
@@ -114,7 +139,9 @@ def _set_aside(run: Run) -> Path | None:
             os.replace(path, aside / path.name)
         sync_folder(aside)
     except OSError as error:
-        raise UserError(f"cannot move {best} to {aside}: {error.strerror or error}; check its permissions") from error
+        raise UserError(
+            f"cannot move {best} to {aside}: {error.strerror or error}; check its permissions"
+        ) from error
     return aside
 
 
@@ -123,12 +150,15 @@ def _lost(run: Run) -> str | None:
     for entry in (run.stage("ship") or {}).get("files", ()):
         path = run.folder / "best" / entry["name"]
         if trust.content_hash(path) != entry["sha256"]:
-            return f"{path} is {'missing' if not path.exists() else 'not the file that was shipped'}"
+            return (
+                f"{path} is {'missing' if not path.exists() else 'not the file that was shipped'}"
+            )
     return None
 
 
 def complete(run: Run) -> bool:
-    """Whether nothing is left to do: every stage is done, best/ is as it was shipped, and no trial was changed."""
+    """Whether nothing is left to do: every stage is done, best/ is as it was shipped, and no trial
+    was changed."""
     if run.record["status"] != "done" or run.stage("ship") is None:
         return False
     len(run.archive)  # Damaged where they are not those that were written
@@ -140,7 +170,10 @@ def _reported(run: Run, watch: Watch) -> None:
     try:
         report(run)
     except Exception as error:
-        said = f"the report could not be written ({type(error).__name__}: {error}); later: archsmith report {run.folder}"
+        said = (
+            f"the report could not be written ({type(error).__name__}: {error}); later: "
+            f"archsmith report {run.folder}"
+        )
         watch.note(said)
         with contextlib.suppress(ArchsmithError):
             run.event("report", reason=said)
@@ -150,14 +183,21 @@ def open_work(run: Run, watch: Watch | None = None) -> Work:
     """A process's view of a run: device and threads set, nothing loaded."""
     run.trusting()
     request = run.request
-    device, threads = pick_device(request.device), set_threads(run.record.get("threads") or request.threads)
-    return Work(run, watch or Silent(), device, threads, shares=shares_of(method_of(request)).sharing)
+    device, threads = (
+        pick_device(request.device),
+        set_threads(run.record.get("threads") or request.threads),
+    )
+    return Work(
+        run, watch or Silent(), device, threads, shares=shares_of(method_of(request)).sharing
+    )
 
 
 def _stages(run: Run, watch: Watch, since: float) -> None:
-    """`since`: when this process began, by the monotonic clock; from there on every second belongs to a stage."""
+    """`since`: when this process began, by the monotonic clock; from there on every second belongs
+    to a stage."""
     work = open_work(run, watch)
-    run.update(device=str(work.device), threads=work.threads)  # a resumed run uses as many, for equal sums
+    # a resumed run uses as many, for equal sums
+    run.update(device=str(work.device), threads=work.threads)
     table = _table(run.request)
     for name in STAGES:
         do, again, said, predict = table[name]
@@ -166,8 +206,12 @@ def _stages(run: Run, watch: Watch, since: float) -> None:
             again(work, payload)
             watch.end(name, said(payload), run.seconds().get(name, 0.0))
             continue
-        predicted, known = predict(work) if work.timed else None, run.record.get("predicted_s") or {}
-        if predicted is not None and name not in known:  # as first said; a resumed run has other time left
+        predicted, known = (
+            predict(work) if work.timed else None,
+            run.record.get("predicted_s") or {},
+        )
+        # as first said; a resumed run has other time left
+        if predicted is not None and name not in known:
             run.update(predicted_s={**known, name: round(predicted, 1)})
         watch.begin(name, predicted)
         work.stopwatch = Stopwatch(run, name, since=since)
@@ -216,14 +260,22 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
 
     return {
         "look": (*_typed("look", look.look, look.restore, look.line), lambda work: None),
-        "profile": (*_typed("profile", profile.profile, profile.restore, profile.line), lambda work: None),
+        "profile": (
+            *_typed("profile", profile.profile, profile.restore, profile.line),
+            lambda work: None,
+        ),
         "screen": (
             lambda work: screen(method, job_of(work)),
             nothing,
             _screened,
             lambda work: _predicted(work, "screen") if shares.scoring else 0.0,
         ),
-        "train": (train, nothing, _trained, lambda work: shared.budget(work)[0] if shares.sharing else 0.0),
+        "train": (
+            train,
+            nothing,
+            _trained,
+            lambda work: shared.budget(work)[0] if shares.sharing else 0.0,
+        ),
         "search": (
             search,
             nothing,
@@ -236,7 +288,10 @@ def _table(request: Request) -> dict[str, tuple[Stage, Again, Said, Predict]]:
 
 
 def _typed(
-    stage: str, do: Callable[[Work], Part], again: Callable[[Work, Any], None], said: Callable[[Any], str]
+    stage: str,
+    do: Callable[[Work], Part],
+    again: Callable[[Work, Any], None],
+    said: Callable[[Any], str],
 ) -> tuple[Stage, Again, Said]:
     """A stage that speaks in records, for a table of those that speak in JSON."""
 
@@ -256,11 +311,20 @@ def _scoring(work: Work) -> float:
 
 
 def _predicted(work: Work, stage: str) -> float | None:
-    """Seconds that screening, or the search after it, should take; None where there are too few to say."""
+    """Seconds that screening, or the search after it, should take; None where there are too few to
+    say."""
     whole = _scoring(work)
     if stage == "screen":
-        return 0.0 if work.shares or whole < clock.SCORING_LEAST_S else (1 - clock.SCORING_PARTS["screen"]) * whole
-    return None if whole < clock.SCORING_LEAST_S else max(0.0, whole - work.run.seconds().get("screen", 0.0))
+        return (
+            0.0
+            if work.shares or whole < clock.SCORING_LEAST_S
+            else (1 - clock.SCORING_PARTS["screen"]) * whole
+        )
+    return (
+        None
+        if whole < clock.SCORING_LEAST_S
+        else max(0.0, whole - work.run.seconds().get("screen", 0.0))
+    )
 
 
 def _shipping(work: Work) -> float:
@@ -268,7 +332,8 @@ def _shipping(work: Work) -> float:
 
 
 def _doubt(work: Work) -> str | None:
-    """Why what shared weights estimate is not followed, None where it is or where the method has none."""
+    """Why what shared weights estimate is not followed, None where it is or where the method has
+    none."""
     found = work.run.stage("train") or {}
     if not work.shares:
         return None
@@ -278,7 +343,8 @@ def _doubt(work: Work) -> str | None:
     if work.run.request.follow == "always" or trust.get("kendall", 1.0) >= FOLLOWED:
         return None
     return trust.get("why") or (
-        f"the estimates order networks that were trained by themselves with Kendall {trust['kendall']:.2f}, below {FOLLOWED}"
+        f"the estimates order networks that were trained by themselves with Kendall "
+        f"{trust['kendall']:.2f}, below {FOLLOWED}"
     )
 
 
@@ -292,15 +358,25 @@ def job_of(work: Work) -> Job:
         """Of the seconds for scores, as far as this run has spent them."""
         if not work.timed:
             return math.inf
-        spent = {name: seconds for name, seconds in run.seconds().items() if name in ("screen", "search")}
+        spent = {
+            name: seconds for name, seconds in run.seconds().items() if name in ("screen", "search")
+        }
         if watch is not None and watch.stage in ("screen", "search"):
             spent[watch.stage] = watch.seconds
         return _scoring(work) - sum(spent.values())
 
     return Job(
-        data=JobData(work.scoring_batches, work.images.task, partial(_sharing, work) if work.shares else None),
+        data=JobData(
+            work.scoring_batches, work.images.task, partial(_sharing, work) if work.shares else None
+        ),
         space=JobSpace(
-            work.model, work.space, work.costs, work.constraints, name=work.space_name, by_hand=work.by_hand, beside=work.beside
+            work.model,
+            work.space,
+            work.costs,
+            work.constraints,
+            name=work.space_name,
+            by_hand=work.by_hand,
+            beside=work.beside,
         ),
         clock=JobClock(
             seconds=_scoring(work),
@@ -328,18 +404,24 @@ def _screened(payload: dict[str, Any]) -> str:
     if payload["proxy"] is None:
         return payload.get("why") or "nothing to score"
     best = payload["best"]
-    return f"{payload['scored']} networks scored by {payload['proxy']}" + (f", best {best['score']:.1f}" if best else "")
+    return f"{payload['scored']} networks scored by {payload['proxy']}" + (
+        f", best {best['score']:.1f}" if best else ""
+    )
 
 
 def _trained(payload: dict[str, Any]) -> str:
     if "trust" not in payload:
         return payload.get("why", "")
     nodes, trust = payload["nodes"], payload["trust"]
-    text = f"{len(nodes)} supernet{'s' if len(nodes) > 1 else ''} trained on {payload['images']:,} images"
+    text = (
+        f"{len(nodes)} supernet{'s' if len(nodes) > 1 else ''} trained on {payload['images']:,} "
+        f"images"
+    )
     if trust.get("why"):
         return f"{text}; {trust['why']}"
     return (
-        f"{text}; on {len(trust['networks'])} networks trained by themselves the estimates rank with Kendall "
+        f"{text}; on {len(trust['networks'])} networks trained by themselves the estimates rank "
+        f"with Kendall "
         f"{trust['kendall']:.2f} (p {trust['p']:.2g})"
     )
 
@@ -355,7 +437,8 @@ def _searched(payload: dict[str, Any]) -> str:
     if payload["best"] and payload["random"] and payload["random"]["best"]:
         text += (
             f"; best score {payload['best']['score']:.1f} after {payload['trials']} trials, "
-            f"random search {payload['random']['best']['score']:.1f} after {payload['random']['trials']}"
+            f"random search {payload['random']['best']['score']:.1f} after "
+            f"{payload['random']['trials']}"
         )
     return text
 
@@ -370,7 +453,14 @@ def report(run: Run) -> Path:
 def time_text(run: Run) -> str:
     """Seconds used against seconds given, and what other work on the machine cost."""
     used, waited = sum(run.seconds().values()), sum(run.waits().values())
-    text = duration(used) + (f" of {duration(run.request.time_s)}" if run.request.time_s and run.request.steps is None else "")
+    text = duration(used) + (
+        f" of {duration(run.request.time_s)}"
+        if run.request.time_s and run.request.steps is None
+        else ""
+    )
     if waited > clock.BUSY * used:
-        text += f"; other work on this machine took {duration(waited)} of it: {duration(used - waited)} of work were done"
+        text += (
+            f"; other work on this machine took {duration(waited)} of it: "
+            f"{duration(used - waited)} of work were done"
+        )
     return text

@@ -1,4 +1,5 @@
-"""Stage 2, profile: what networks of the space cost, how many fit the budget, the latency table and the hand-made networks."""
+"""Stage 2, profile: what networks of the space cost, how many fit the budget, the latency table and
+the hand-made networks."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from archsmith.stages.work import Work
 
 
 def profile(work: Work) -> Profiled:
-    """Costs over the space, the share that fits; raises NothingFits, naming the nearest network and the limit to relax."""
+    """Costs over the space, the share that fits; raises NothingFits, naming the nearest network and
+    the limit to relax."""
     total = work.run.request.time_s if work.timed else None
     if any(limit.metric == "latency" for limit in work.limits):
         work.tell("timing blocks and whole networks with ONNX Runtime", None)
@@ -32,9 +34,15 @@ def profile(work: Work) -> Profiled:
         work.latency.calibrate(Random(work.run.request.seed))
     work.tell("counting a sample of the space", None)
     found = survey(
-        work.space_name, work.space, work.limits, work.costs, table=work.latency, seed=work.run.request.seed,
-        seconds=math.inf if total is None else clock.profiling(total), tell=work.tell,
-    )  # fmt: skip
+        work.space_name,
+        work.space,
+        work.limits,
+        work.costs,
+        table=work.latency,
+        seed=work.run.request.seed,
+        seconds=math.inf if total is None else clock.profiling(total),
+        tell=work.tell,
+    )
     return Profiled(**found, init=work.init_said, references=_references(work, total))
 
 
@@ -48,16 +56,26 @@ def restore(work: Work, profiled: Profiled) -> None:
 
 def _table(work: Work) -> LatencyTable:
     counts = work.costs.showing("params", "macs", *LAYERS)
-    return LatencyTable(work.model, work.shape, threads=work.threads, path=work.run.folder / "latency.json", counts=counts)
+    return LatencyTable(
+        work.model,
+        work.shape,
+        threads=work.threads,
+        path=work.run.folder / "latency.json",
+        counts=counts,
+    )
 
 
 def _references(work: Work, total: float | None) -> HandMades | None:
-    """The hand-made networks that use the budget, or as much of it as the time is good for, or why there are none; None where
-    they are to follow the chosen network.
+    """The hand-made networks that use the budget, or as much of it as the time is good for, or why
+    there are none; None where they are to follow the chosen network.
 
     The search begins with them, too, where the space has such.
     """
-    limits = {limit.metric: limit.value for limit in work.limits if limit.op == "<=" and limit.metric in BOUNDING}
+    limits = {
+        limit.metric: limit.value
+        for limit in work.limits
+        if limit.op == "<=" and limit.metric in BOUNDING
+    }
     if not limits or not (work.run.request.reference or work.dense):
         return None
     if work.macs_of_time is not None:
@@ -74,9 +92,19 @@ def _references(work: Work, total: float | None) -> HandMades | None:
 def scaled(work: Work, limits: dict[str, float], seconds: float | None = None) -> list[Reference]:
     """Hand-made networks as wide as the limits allow, as far as so many seconds let find that."""
     channels, size, _ = work.shape
-    timed = partial(whole_ms, shape=work.shape, threads=work.threads) if "latency" in limits else None
+    timed = (
+        partial(whole_ms, shape=work.shape, threads=work.threads) if "latency" in limits else None
+    )
     task = work.images.task
-    return reference(task.outputs, channels, size, limits, latency_ms=timed, headed=task.headed, stop=_after(seconds))
+    return reference(
+        task.outputs,
+        channels,
+        size,
+        limits,
+        latency_ms=timed,
+        headed=task.headed,
+        stop=_after(seconds),
+    )
 
 
 def _after(seconds: float | None) -> Callable[[], bool]:
@@ -86,13 +114,23 @@ def _after(seconds: float | None) -> Callable[[], bool]:
 
 def line(profiled: Profiled) -> str:
     """The line for the progress table."""
-    costs = ", ".join(f"{n} {human(n, v.min)} to {human(n, v.max)}" for n, v in profiled.metrics.items())
+    costs = ", ".join(
+        f"{n} {human(n, v.min)} to {human(n, v.max)}" for n, v in profiled.metrics.items()
+    )
     text = f"{profiled.space_size} networks, {costs}"
     if profiled.budget:
         share = profiled.feasible_share
-        text += f"; {share_text(share.share)} of the space fits" if share.share else f"; what fits is rare, found {share.found}"
+        text += (
+            f"; {share_text(share.share)} of the space fits"
+            if share.share
+            else (f"; what fits is rare, found {share.found}")
+        )
     if table := profiled.latency_table:
-        text += f"; latency table off by {table.mape:.0%} on {table.held_out} networks" if table.held_out else ""
+        text += (
+            (f"; latency table off by {table.mape:.0%} on {table.held_out} networks")
+            if table.held_out
+            else ""
+        )
         if table.rough_mape is not None:
             text += f", by {table.rough_mape:.0%} where blocks were not timed"
     if profiled.init:

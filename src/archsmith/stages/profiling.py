@@ -1,4 +1,5 @@
-"""What the networks of a space cost and how many of them fit a budget, with a run or without one."""
+"""What the networks of a space cost and how many of them fit a budget, with a run or without
+one."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from archsmith.spaces import build, meant
 from archsmith.training.device import set_threads
 
 Shape = tuple[int, int, int]
-_DRAWS, _DRAWS_TIMED = 400, 80  # each drawn network has some fifteen blocks, and a new one takes 35 ms to time
+# each drawn network has some fifteen blocks, and a new one takes 35 ms to time
+_DRAWS, _DRAWS_TIMED = 400, 80
 _LOOKING_S = 20.0  # for a first network that fits
 _FOUND = 4  # networks looked for where no draw fits
 _TIMING_S = 25.0  # the latency table of `archsmith profile`
@@ -40,15 +42,24 @@ def survey(
     seconds: float = math.inf,
     tell: Callable[[str, float | None], None] = lambda text, share: None,
 ) -> dict[str, Any]:
-    """What the profile stage records: costs over the space and the share that fits; raises NothingFits where nothing does.
+    """What the profile stage records: costs over the space and the share that fits; raises
+    NothingFits where nothing does.
 
-    `seconds`: for the sample; looking for a network that fits where none was drawn may take a while more, at most 40 s.
+    `seconds`: for the sample; looking for a network that fits where none was drawn may take a while
+    more, at most 40 s.
     """
     rng, began = Random(seed), time.monotonic()
     constraints = constraints_of(limits, costs, table)
     metrics: list[Metric] = [costs] if table is None else [costs, table]
     draws = _DRAWS if table is None else _DRAWS_TIMED
-    share = feasible_share(space, constraints, rng, draws, metrics=metrics, stop=lambda: time.monotonic() - began > seconds)
+    share = feasible_share(
+        space,
+        constraints,
+        rng,
+        draws,
+        metrics=metrics,
+        stop=lambda: time.monotonic() - began > seconds,
+    )
 
     def late() -> bool:
         taken = time.monotonic() - began
@@ -61,7 +72,10 @@ def survey(
         "space_size": f"{space.size:.3g}" if space.size > 10**6 else str(space.size),
         "decisions": len(space),
         "metrics": share.summary(),
-        "feasible_share": {**{name: getattr(share, name) for name in ("share", "low", "high", "draws")}, "found": len(found)},
+        "feasible_share": {
+            **{name: getattr(share, name) for name in ("share", "low", "high", "draws")},
+            "found": len(found),
+        },
         "budget": [as_json(limit) for limit in limits],
         "latency_table": None if table is None else table.errors(),
     }
@@ -86,7 +100,8 @@ def profile_space(
     classes_at: int | None = None,
     tell: Callable[[str, float | None], None] = lambda text, share: None,
 ) -> dict[str, Any]:
-    """The profile of a space for given or for DATA's classes and image size; `tell`: what it is at."""
+    """The profile of a space for given or for DATA's classes and image size; `tell`: what it is
+    at."""
     limits = parse(budget)
     count = set_threads(threads)
     notes: list[str] = []
@@ -101,37 +116,61 @@ def profile_space(
     table = None
     if latency or any(limit.metric == "latency" for limit in limits):
         tell("timing blocks and whole networks with ONNX Runtime", None)
-        table = LatencyTable(model, shape, threads=count, counts=costs.showing("params", "macs", *LAYERS))
+        table = LatencyTable(
+            model, shape, threads=count, counts=costs.showing("params", "macs", *LAYERS)
+        )
         table.allow(_TIMING_S)
         table.calibrate(Random(seed))
-    found = survey(name, search_space(model), limits, costs, table=table, seed=seed, seconds=_LOOKING_S, tell=tell)
+    found = survey(
+        name,
+        search_space(model),
+        limits,
+        costs,
+        table=table,
+        seed=seed,
+        seconds=_LOOKING_S,
+        tell=tell,
+    )
     return {**found, "classes": classes, "shape": list(shape), "threads": count, "notes": notes}
 
 
 def profile_text(found: dict[str, Any]) -> str:
     """For people."""
     shape = " x ".join(map(str, found["shape"]))
-    lines = [f"{found['space']}: {found['space_size']} architectures, {found['decisions']} decisions; input {shape}"]
+    lines = [
+        f"{found['space']}: {found['space_size']} architectures, {found['decisions']} "
+        f"decisions; input {shape}"
+    ]
     lines += [f"note: {note}" for note in found.get("notes", ())]
     lines.append(f"{'':<10}{'min':>12}{'median':>12}{'max':>12}")
     for metric, values in found["metrics"].items():
-        lines.append(f"{metric:<10}" + "".join(f"{human(metric, values[k]):>12}" for k in ("min", "median", "max")))
+        lines.append(
+            f"{metric:<10}"
+            + "".join(f"{human(metric, values[k]):>12}" for k in ("min", "median", "max"))
+        )
     if found["budget"]:
         share = found["feasible_share"]
         text = ", ".join(limit["text"] for limit in found["budget"])
         lines.append(f"{text}: {fitting_text(share)}")
     if found["latency_table"]:
         table = found["latency_table"]
-        lines.append(f"latency table: off by {table['mape']:.1%} on {table['held_out']} networks that were timed whole")
+        lines.append(
+            f"latency table: off by {table['mape']:.1%} on {table['held_out']} networks "
+            f"that were timed whole"
+        )
     return "\n".join(lines)
 
 
 def fitting_text(share: Mapping[str, Any]) -> str:
     """How much of a space fits, for people: a share, or how rare it is."""
     if share["share"]:
-        return f"{share_text(share['share'])} of the space fits (95 % interval {share['low']:.2g} to {share['high']:.2g})"
+        return (
+            f"{share_text(share['share'])} of the space fits (95 % interval {share['low']:.2g} "
+            f"to {share['high']:.2g})"
+        )
     return (
-        f"rare: none of {share['draws']} random networks fits (below {share['high']:.2g} of the space), but looking for some "
+        f"rare: none of {share['draws']} random networks fits (below {share['high']:.2g} of the "
+        f"space), but looking for some "
         f"found {share['found']}"
     )
 

@@ -31,37 +31,57 @@ from archsmith.training.recipe import default_recipe
 
 
 def start(
-    request: Request, out: str | Path, watch: Watch | None = None, *, ahead_s: float = 0.0, notes: Sequence[str] = ()
+    request: Request,
+    out: str | Path,
+    watch: Watch | None = None,
+    *,
+    ahead_s: float = 0.0,
+    notes: Sequence[str] = (),
 ) -> Run:
-    """A new run in the folder `out`, carried through to the end. One that is refused, for its data, space or budget, leaves no
-    folder, so that the corrected command is taken.
+    """A new run in the folder `out`, carried through to the end. One that is refused, for its data,
+    space or budget, leaves no folder, so that the corrected command is taken.
 
-    `ahead_s`: seconds that this has taken already; `notes`: how what was asked for was read, for the record.
+    `ahead_s`: seconds that this has taken already; `notes`: how what was asked for was read, for
+    the record.
     """
     method_of(request)  # refuses what it cannot do, before anything is read
     pick_device(request.device)
     _begun_with(request)
     _outside(request.data, Path(out))
     run = Run.create(out, absolute(request))
-    return _unless_refused(run, watch, lambda disk: (run.looked if disk else run.profiled) is not None, ahead_s, notes=notes)
+    return _unless_refused(
+        run,
+        watch,
+        lambda disk: (run.looked if disk else run.profiled) is not None,
+        ahead_s,
+        notes=notes,
+    )
 
 
 def _outside(data: str, out: Path) -> None:
     """UserError for a run in the folder of its own images: its files would be read as theirs."""
     folder, inside = Path(data), False
-    with contextlib.suppress(OSError, RuntimeError, ValueError):  # what is wrong with it is said when it is read
+    # what is wrong with it is said when it is read
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
         inside = folder.is_dir() and folder.resolve() in (out.resolve(), *out.resolve().parents)
     if inside:
-        raise UserError(f"--out {out} lies in the folder of the images, {data}; choose a place outside it")
+        raise UserError(
+            f"--out {out} lies in the folder of the images, {data}; choose a place outside it"
+        )
 
 
 def _unless_refused(
-    run: Run, watch: Watch | None, accepted: Callable[[bool], bool], ahead_s: float, notes: Sequence[str]
+    run: Run,
+    watch: Watch | None,
+    accepted: Callable[[bool], bool],
+    ahead_s: float,
+    notes: Sequence[str],
 ) -> Run:
-    """A run that was just made, carried on to its end; where it is refused before it is `accepted`, it is taken back.
+    """A run that was just made, carried on to its end; where it is refused before it is `accepted`,
+    it is taken back.
 
-    `accepted`: whether what was asked for can be done, as far as the run has come; it is told whether it is the disk that
-    refuses.
+    `accepted`: whether what was asked for can be done, as far as the run has come; it is told
+    whether it is the disk that refuses.
     """
     try:
         return carry_on(run, watch, ahead_s=ahead_s, notes=notes)
@@ -76,7 +96,8 @@ def _unless_refused(
 
 
 def _begun_with(request: Request) -> None:
-    """UserError, before anything is read, for weights that fit no network of the space, whatever the images are."""
+    """UserError, before anything is read, for weights that fit no network of the space, whatever
+    the images are."""
     if request.init is None:
         return
     from archsmith.spaces import build
@@ -99,11 +120,12 @@ def again(
     notes: Sequence[str] = (),
     **changes: Any,
 ) -> Run:
-    """The same job under another budget: the images are split as before, weights that networks share are not trained again.
+    """The same job under another budget: the images are split as before, weights that networks
+    share are not trained again.
 
-    `changes`: of the request, e.g. `time_s`, or `data` where the images lie at another place now; `settings`: of the method,
-    those of generating; `notes`: as of `start`. Raises UserError where the run has not got that far, and leaves no folder
-    where images or budget are refused.
+    `changes`: of the request, e.g. `time_s`, or `data` where the images lie at another place now;
+    `settings`: of the method, those of generating; `notes`: as of `start`. Raises UserError where
+    the run has not got that far, and leaves no folder where images or budget are refused.
     """
     taken = taken_over(run)
     changes["settings"] = regenerating(run, settings or {})
@@ -121,8 +143,16 @@ def _changed(run: Run, **changes: Any) -> Request:
 
 def in_place(data: str) -> None:
     """UserError, with how to go on, where the images of a run are gone."""
-    if Path(data).is_absolute() and "," not in data and not glob.has_magic(data) and not Path(data).exists():
-        raise UserError(f"the images are not at {shown(data)}; put them back, or say where they are now: --data NEW")
+    if (
+        Path(data).is_absolute()
+        and "," not in data
+        and not glob.has_magic(data)
+        and not Path(data).exists()
+    ):
+        raise UserError(
+            f"the images are not at {shown(data)}; put them back, or say where they "
+            f"are now: --data NEW"
+        )
 
 
 def train(
@@ -138,8 +168,9 @@ def train(
 ) -> Run:
     """A network of a finished run trained further, shipped in a new run.
 
-    `which`: as in `best`, the shipped one by default. `changes`: of the request: `time_s`, `steps` (`epochs`: so many passes
-    instead), `training` (lr, batch, augment). Where its accuracy on the validation images does not grow, it ships as it was.
+    `which`: as in `best`, the shipped one by default. `changes`: of the request: `time_s`, `steps`
+    (`epochs`: so many passes instead), `training` (lr, batch, augment). Where its accuracy on the
+    validation images does not grow, it ships as it was.
     """
     request = _changed(run, **changes, reference=False)
     network = best(run, which)
@@ -147,9 +178,16 @@ def train(
     assert shipped is not None and looked is not None and finished is not None
     if epochs is not None:
         images = sum(looked.counts.train)
-        batch = request.training.get("batch") or default_recipe(images, device=pick_device(request.device)).batch_size
+        batch = (
+            request.training.get("batch")
+            or default_recipe(images, device=pick_device(request.device)).batch_size
+        )
         request = request_from(
-            **{**request.model_dump(), "steps": max(1, math.ceil(epochs * images / int(batch))), "time_s": None}
+            **{
+                **request.model_dump(),
+                "steps": max(1, math.ceil(epochs * images / int(batch))),
+                "time_s": None,
+            }
         )
     begun = _begun(shipped, finished, named(run, shipped, which))
 
@@ -160,14 +198,21 @@ def train(
     taken = tuple(stage for stage in STAGES if stage not in ("finish", "ship"))
     new = run.another(out, request, taken, also)
     trained = new.folder / "checkpoints"
-    return _unless_refused(new, watch, lambda disk: any(trained.glob(f"{further.ARM}-*")), ahead_s, notes=notes)
+    return _unless_refused(
+        new, watch, lambda disk: any(trained.glob(f"{further.ARM}-*")), ahead_s, notes=notes
+    )
 
 
-def _begun(shipped: Shipped, finished: Finished, chosen: tuple[str, str, Mapping[str, Any]]) -> BegunWith:
+def _begun(
+    shipped: Shipped, finished: Finished, chosen: tuple[str, str, Mapping[str, Any]]
+) -> BegunWith:
     """What a run that trains a network further begins with; `chosen`: its arm, name and options."""
     arm, name, options = chosen
     reference = finished.reference
-    networks: dict[str, TrainedNetwork] = {**(reference.networks if reference is not None else {}), **finished.networks}
+    networks: dict[str, TrainedNetwork] = {
+        **(reference.networks if reference is not None else {}),
+        **finished.networks,
+    }
     found, test = networks[name], None
     if name == shipped.key:
         test = shipped.test
@@ -176,11 +221,15 @@ def _begun(shipped: Shipped, finished: Finished, chosen: tuple[str, str, Mapping
     elif reference is not None and name == reference.chosen:
         test = shipped.reference_test
     return BegunWith(
-        key=name, arm=arm, options=dict(options), val_accuracy=found.val_accuracy, above=found.above,
+        key=name,
+        arm=arm,
+        options=dict(options),
+        val_accuracy=found.val_accuracy,
+        above=found.above,
         origin=found.origin if isinstance(found, Finalist) else "hand-made",
         costs={n: found.costs[n] for n in ("params", "macs") if n in found.costs},
         test=None if test is None else test.accuracy,
-    )  # fmt: skip
+    )
 
 
 def absolute(request: Request) -> Request:
@@ -197,7 +246,8 @@ def absolute(request: Request) -> Request:
 
 
 def _absolute_data(text: str) -> str:
-    """A path, or a list of paths and patterns, made absolute; a name that is no path is left as it is."""
+    """A path, or a list of paths and patterns, made absolute; a name that is no path is left as it
+    is."""
     try:
         if Path(text).expanduser().exists():
             return str(Path(text).expanduser().absolute())
@@ -209,7 +259,8 @@ def _absolute_data(text: str) -> str:
 
 
 def _rooted(piece: str) -> str:
-    """A path or pattern from the root on; brackets and stars in the name of the current folder are no pattern."""
+    """A path or pattern from the root on; brackets and stars in the name of the current folder are
+    no pattern."""
     path = Path(piece).expanduser()
     if path.is_absolute() or path.exists() or not glob.has_magic(piece):
         return str(path.absolute())
@@ -217,12 +268,14 @@ def _rooted(piece: str) -> str:
 
 
 def relocated(run: Run, data: str) -> Run:
-    """The run with its images at another place; that they are the same is checked, and the place kept, in `look`."""
+    """The run with its images at another place; that they are the same is checked, and the place
+    kept, in `look`."""
     return run.asking(_changed(run, data=data))
 
 
 def moved(run: Run, data: str) -> Run:
-    """A run with nothing left to do, whose images are found to be the same at another place, which it keeps."""
+    """A run with nothing left to do, whose images are found to be the same at another place, which
+    it keeps."""
     found = relocated(run, data)
     with found.locked():
         looked = found.looked
@@ -231,8 +284,11 @@ def moved(run: Run, data: str) -> Run:
     return found
 
 
-def continued(run: Run, data: str | None, watch: Watch | None = None, *, ahead_s: float = 0.0) -> Run:
-    """A run that is not finished carried on to its end, with its images at another place where `data` says so."""
+def continued(
+    run: Run, data: str | None, watch: Watch | None = None, *, ahead_s: float = 0.0
+) -> Run:
+    """A run that is not finished carried on to its end, with its images at another place where
+    `data` says so."""
     found = run if data is None else relocated(run, data)
     in_place(found.request.data)
     return carry_on(found, watch, ahead_s=ahead_s)

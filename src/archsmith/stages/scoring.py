@@ -42,19 +42,26 @@ def score_space(
 ) -> dict[str, Any]:
     """Scores of `sample` feasible networks, or of one given architecture, by each proxy.
 
-    `architecture`: a file or a text, as `spaces.given.read_given` takes it; the notes say what it was taken for.
+    `architecture`: a file or a text, as `spaces.given.read_given` takes it; the notes say what it
+    was taken for.
     """
     if sample < 1 or batch < 2:
-        raise UserError(f"--sample {sample} and --batch {batch}: at least 1 network and 2 images are needed")
+        raise UserError(
+            f"--sample {sample} and --batch {batch}: at least 1 network and 2 images are needed"
+        )
     if not proxies:
         raise UserError(f"--proxies names none; there are {', '.join(PROXIES)}")
     for proxy in proxies:  # before anything is read
         require_known("proxy", proxy, PROXIES)
     limits, given = parse(budget), None if architecture is None else read_given(architecture, space)
     if any(limit.metric == "latency" for limit in limits):
-        raise UserError("score: a latency limit needs a latency table; bound params, macs or memory instead")
+        raise UserError(
+            "score: a latency limit needs a latency table; bound params, macs or memory instead"
+        )
     set_threads(threads)
-    pair, classes, shape, notes = _batches(data, classes, channels, size, batch=batch, seed=seed, classes_at=classes_at)
+    pair, classes, shape, notes = _batches(
+        data, classes, channels, size, batch=batch, seed=seed, classes_at=classes_at
+    )
     name, model = _model(space, classes, shape)
     costs = Costs(model, shape, COUNTED)
     scores = build_all(proxies, model, pair, costs=costs, seed=seed, strict=True)
@@ -62,7 +69,10 @@ def score_space(
     if given is not None:
         archs = [decisions.check(given.arch)]
         other = given.size not in (None, shape[1])
-        notes.append(f"architecture read as {given.form}" + other * f", which names images of {given.size} pixels: see --size")
+        notes.append(
+            f"architecture read as {given.form}" + other * f", which names images of "
+            f"{given.size} pixels: see --size"
+        )
     else:
         full = Costs(model, shape, counted(limits, COUNTED))
         archs = feasible_sample(decisions, constraints_of(limits, full, None), Random(seed), sample)
@@ -96,12 +106,17 @@ def _batches(
         loaded = load(data, seed=seed, size=size, classes_at=classes_at)
         notes, shape = list(loaded.facts["notes"]), (loaded.channels, loaded.size, loaded.size)
         part = loaded.parts["train"]
-        stream = batches(part, min(batch, len(part)), data=loaded, seed=seed, augment=None, device="cpu")
+        stream = batches(
+            part, min(batch, len(part)), data=loaded, seed=seed, augment=None, device="cpu"
+        )
         return [next(stream), next(stream)], len(loaded.classes), shape, notes
     generator = torch.Generator().manual_seed(seed)
     shape = (channels, size or 32, size or 32)
     pair = [
-        (torch.randn(batch, *shape, generator=generator), torch.randint(0, classes, (batch,), generator=generator))
+        (
+            torch.randn(batch, *shape, generator=generator),
+            torch.randint(0, classes, (batch,), generator=generator),
+        )
         for _ in range(2)
     ]
     return pair, classes, shape, []
@@ -112,10 +127,19 @@ def score_text(found: dict[str, Any]) -> str:
     names = list(found["networks"][0]["scores"])
     width = max([14, *(len(name) + 2 for name in names)])
     shape = " x ".join(map(str, found["shape"]))
-    lines = [f"{found['space']}, input {shape}, two batches of {found['batch']} from {found['images']}"]
+    lines = [
+        f"{found['space']}, input {shape}, two batches of {found['batch']} from {found['images']}"
+    ]
     lines += [f"note: {note}" for note in found.get("notes", ())]
-    lines.append(f"{'architecture':<18}" + "".join(f"{name:>{width}}" for name in names) + f"{'params':>14}{'macs':>14}")
+    lines.append(
+        f"{'architecture':<18}"
+        + "".join(f"{name:>{width}}" for name in names)
+        + f"{'params':>14}{'macs':>14}"
+    )
     for row in found["networks"]:
         values = "".join(f"{value:>{width}.6g}" for value in row["scores"].values())
-        lines.append(f"{row['key']:<18}{values}{human('params', row['params']):>14}{human('macs', row['macs']):>14}")
+        lines.append(
+            f"{row['key']:<18}{values}{human('params', row['params']):>14}"
+            f"{human('macs', row['macs']):>14}"
+        )
     return "\n".join(lines)

@@ -1,4 +1,5 @@
-"""What a method that trains shared weights is handed: its part of the time, its images, the network with weights."""
+"""What a method that trains shared weights is handed: its part of the time, its images, the network
+with weights."""
 
 from __future__ import annotations
 
@@ -33,29 +34,48 @@ def budget(work: Work) -> tuple[float | None, int | None]:
     """(seconds, steps) for shared weights, one of them None; decided once."""
     if work.timed:
         return work.run.decide(SHARING_SECONDS, lambda: work.plan.sharing), None
-    return None, work.run.decide(SHARING_STEPS, lambda: max(1, int(clock.SHARED_STEPS * (work.run.request.steps or 0))))
+    return None, work.run.decide(
+        SHARING_STEPS, lambda: max(1, int(clock.SHARED_STEPS * (work.run.request.steps or 0)))
+    )
 
 
 def sharing(work: Work) -> Sharing:
-    """The images to judge by are part of the training images: finish trains on them again, validation and test stay unseen."""
+    """The images to judge by are part of the training images: finish trains on them again,
+    validation and test stay unseen."""
     seconds, steps = budget(work)
     data, seed = work.images, work.run.request.seed
-    most = _HELD_OUT if seconds is None else work.run.decide(SHARING_IMAGES, partial(_affordable, work, seconds))
+    most = (
+        _HELD_OUT
+        if seconds is None
+        else work.run.decide(SHARING_IMAGES, partial(_affordable, work, seconds))
+    )
     trained, held_out = _divided(data.parts["train"], most)
     recipe = recipe_for(work)
-    recipe = replace(recipe, lr=recipe.lr if "lr" in work.run.request.training else _RATE * recipe.lr)
+    recipe = replace(
+        recipe, lr=recipe.lr if "lr" in work.run.request.training else _RATE * recipe.lr
+    )
     recipe = replace(recipe, ema=0.0, clip_norm=5.0, grow=1.0)
     augment = work.augment
 
     def stream(start: int) -> Any:
         return batches(
-            trained, recipe.batch_size, data=data, seed=mix(seed, "shared"), augment=augment, device=work.device, start=start,
+            trained,
+            recipe.batch_size,
+            data=data,
+            seed=mix(seed, "shared"),
+            augment=augment,
+            device=work.device,
+            start=start,
             workers=work.workers,
-        )  # fmt: skip
+        )
 
     each = min(256, most, len(trained))
-    plain = batches(trained, each, data=data, seed=mix(seed, "calibration"), augment=None, device=work.device)
-    calibration = [x for x, _ in itertools.islice(plain, max(1, min(_CALIBRATION, most, len(trained)) // each))]
+    plain = batches(
+        trained, each, data=data, seed=mix(seed, "calibration"), augment=None, device=work.device
+    )
+    calibration = [
+        x for x, _ in itertools.islice(plain, max(1, min(_CALIBRATION, most, len(trained)) // each))
+    ]
     return Sharing(
         make=partial(_with_weights, work),
         stream=stream,
@@ -72,7 +92,8 @@ def sharing(work: Work) -> Sharing:
 
 
 def _affordable(work: Work, seconds: float) -> int:
-    """Images to judge by, and as many to calibrate with, of which an estimate of a random network takes little of the time."""
+    """Images to judge by, and as many to calibrate with, of which an estimate of a random network
+    takes little of the time."""
     arch = feasible_sample(work.space, work.constraints, Random(work.run.request.seed), 1)[0]
     network = work.plain(arch).to(work.device).eval()
     x, taken = work.scoring_batches[0][0], []
@@ -99,4 +120,6 @@ def _with_weights(work: Work, parts: int | None = None) -> nn.Module:
         return copy.deepcopy(work.model)
     channels, size, _ = work.shape
     with seeded(mix(work.run.request.seed, "shared weights")):
-        return build_for(work.images.task, work.space_name, channels, size, device="cpu", partial=parts)
+        return build_for(
+            work.images.task, work.space_name, channels, size, device="cpu", partial=parts
+        )

@@ -1,4 +1,5 @@
-"""Stage 7, ship: re-check the budget on the exported file, one look at the test images, the package, the front, the report."""
+"""Stage 7, ship: re-check the budget on the exported file, one look at the test images, the
+package, the front, the report."""
 
 from __future__ import annotations
 
@@ -23,11 +24,26 @@ from archsmith.report.verdict import compare
 from archsmith.run.decisions import budget_of
 from archsmith.run.records import Finished, Shipped
 from archsmith.run.records.finish import TrainedNetwork
-from archsmith.run.records.ship import BudgetRow, PassedOver, SearchArm, ShippedArchitecture, Tested, tested
+from archsmith.run.records.ship import (
+    BudgetRow,
+    PassedOver,
+    SearchArm,
+    ShippedArchitecture,
+    Tested,
+    tested,
+)
 from archsmith.space import Architecture
 from archsmith.spaces.reference import HAND_MADE, costs
 from archsmith.stages import further
-from archsmith.stages.finish import field_for, listed, reached, recipe_for, reference_entrants, references, shortlisted
+from archsmith.stages.finish import (
+    field_for,
+    listed,
+    reached,
+    recipe_for,
+    reference_entrants,
+    references,
+    shortlisted,
+)
 from archsmith.stages.mistakes import mistaken
 from archsmith.stages.sizing import wanted as wanted_images
 from archsmith.stages.work import Work
@@ -38,8 +54,8 @@ _LATE = 0.8  # of a training: looks from there on count where two ends cannot be
 
 @dataclass(frozen=True)
 class Contender:
-    """A trained network that may ship. `arm`: "search" or "reference"; `found`: what finish recorded of it; `arch`: of the
-    space, or what describes a hand-made network."""
+    """A trained network that may ship. `arm`: "search" or "reference"; `found`: what finish
+    recorded of it; `arch`: of the space, or what describes a hand-made network."""
 
     name: str
     arm: str
@@ -50,7 +66,8 @@ class Contender:
 
 @dataclass(frozen=True)
 class Checked:
-    """A contender's network, its limits with what was measured, and how far it is from keeping them."""
+    """A contender's network, its limits with what was measured, and how far it is from keeping
+    them."""
 
     contender: Contender
     network: nn.Module
@@ -59,7 +76,8 @@ class Checked:
 
 
 def ship(work: Work) -> Shipped:
-    """Takes the best network by validation whose exported file keeps to the budget, the hand-made one among them."""
+    """Takes the best network by validation whose exported file keeps to the budget, the hand-made
+    one among them."""
     finish = work.run.finished
     assert finish is not None
     searched, fell_back = _choose(work, _searched(work, finish))
@@ -71,24 +89,46 @@ def ship(work: Work) -> Shipped:
     test, reference_test = looked[chosen.contender.arm], looked.get("reference")
     mistakes = mistaken(work, chosen.network)
     work.tell("exporting and verifying", 0.4)
-    said = verdict(looked["search"], reference_test, work.images.task.measure, hand_made=chosen is rival)
+    said = verdict(
+        looked["search"], reference_test, work.images.task.measure, hand_made=chosen is rival
+    )
     if finish.further:
         said = further.verdict(work, test)
     warning = _warning(work, chosen.contender, test)
-    space = further.space_of(work) if finish.further else work.space_name if chosen is searched else HAND_MADE
+    space = (
+        further.space_of(work)
+        if finish.further
+        else work.space_name
+        if chosen is searched
+        else HAND_MADE
+    )
     facts = {
-        "test": test.to_json(), "budget": [row.to_json() for row in chosen.checks], "data": work.images.name,
-        "val_accuracy": chosen.contender.found.val_accuracy, **costs(chosen.network, work.shape), "warning": warning,
+        "test": test.to_json(),
+        "budget": [row.to_json() for row in chosen.checks],
+        "data": work.images.name,
+        "val_accuracy": chosen.contender.found.val_accuracy,
+        **costs(chosen.network, work.shape),
+        "warning": warning,
         "space": space,
-    }  # fmt: skip
+    }
     network, some = chosen.network.cpu(), work.images.parts["val"]
     package = export.ship(
-        work.run.folder / "best", network, shape=work.shape, task=work.images.task, mean=work.images.mean,
-        std=work.images.std, architecture=chosen.contender.arch, facts=facts, threads=work.threads,
-        images=some.images(range(min(16, len(some)))), preprocessing=work.images.how,
-    )  # fmt: skip
+        work.run.folder / "best",
+        network,
+        shape=work.shape,
+        task=work.images.task,
+        mean=work.images.mean,
+        std=work.images.std,
+        architecture=chosen.contender.arch,
+        facts=facts,
+        threads=work.threads,
+        images=some.images(range(min(16, len(some)))),
+        preprocessing=work.images.how,
+    )
     own, arm = searched.contender, further.arm_of(work) if finish.further else chosen.contender.arm
-    of_search = SearchArm(key=own.name, options=dict(own.arch), budget=tuple(searched.checks), test=looked["search"])
+    of_search = SearchArm(
+        key=own.name, options=dict(own.arch), budget=tuple(searched.checks), test=looked["search"]
+    )
     arch = chosen.contender.arch
     decided = {
         "network": arm,
@@ -113,22 +153,38 @@ def _tested(work: Work, network: nn.Module) -> Tested:
     return tested({**result, **against_constant(result)})
 
 
-def verdict(test: Tested, reference: Tested | None, measure: str = "accuracy", *, hand_made: bool = False) -> str:
-    """Whether the search paid, in one sentence. `hand_made`: the hand-made network ships, as validation had it better."""
-    text = f"test {measure} {test.accuracy:.2%} (95 % interval {test.interval[0]:.2%} to {test.interval[1]:.2%})"
+def verdict(
+    test: Tested, reference: Tested | None, measure: str = "accuracy", *, hand_made: bool = False
+) -> str:
+    """Whether the search paid, in one sentence. `hand_made`: the hand-made network ships, as
+    validation had it better."""
+    text = (
+        f"test {measure} {test.accuracy:.2%} (95 % interval {test.interval[0]:.2%} to "
+        f"{test.interval[1]:.2%})"
+    )
     above, other = test.above, reference is not None and reference.above
     constant = f"no better than giving the same answer always ({test.constant:.2%})"
     if not above and not other:
-        beside = f", nor is the hand-made reference at equal cost ({reference.accuracy:.2%})" if reference else ""
+        beside = (
+            (f", nor is the hand-made reference at equal cost ({reference.accuracy:.2%})")
+            if reference
+            else ""
+        )
         return f"{text}: {constant}{beside}. This is no result"
-    end = "; the hand-made network was better on the validation images: it is what lies in best/" if hand_made else ""
+    end = (
+        ("; the hand-made network was better on the validation images: it is what lies in best/")
+        if hand_made
+        else ""
+    )
     if reference is None:
         return f"{text}; no hand-made reference was trained"
     beside = f"{text}; the hand-made reference at equal cost {reference.accuracy:.2%}"
     if not above:
         return f"{beside}: the search lost, its network is {constant}{end}"
     found = compare(test.accuracy, test.interval, reference.accuracy, reference.interval)
-    word = {"won": "the search won", "lost": "the search lost", "tie": "a tie within the interval"}[found.outcome]
+    word = {"won": "the search won", "lost": "the search lost", "tie": "a tie within the interval"}[
+        found.outcome
+    ]
     return f"{beside}: {word}{end}"
 
 
@@ -137,35 +193,61 @@ def _warning(work: Work, chosen: Contender, test: Tested) -> str | None:
     if test.above:
         return None
     images, recipe = len(work.images.parts["train"]), recipe_for(work)
-    saw, should = chosen.found.steps * recipe.batch_size, wanted_images(images, recipe, dense=work.dense)
+    saw, should = (
+        chosen.found.steps * recipe.batch_size,
+        wanted_images(images, recipe, dense=work.dense),
+    )
     text = (
-        f"No result: on {test.n:,} test images the network ({test.accuracy:.1%}) cannot be told from one that gives the "
+        f"No result: on {test.n:,} test images the network ({test.accuracy:.1%}) cannot be told "
+        f"from one that gives the "
         f"same answer always ({test.constant:.1%})."
     )
     more = more_time(saw, should, work.run.request.time_s or 0.0) if work.timed else None
     if more is not None:
         each = f"It saw each training image {saw / images:.1f} times in {chosen.found.steps} steps"
-        return f"{text} {each}; {should / images:.0f} times take about --time {math.ceil(more / 60)}m at this pace."
+        return (
+            f"{text} {each}; {should / images:.0f} times take about --time "
+            f"{math.ceil(more / 60)}m at this pace."
+        )
     if saw < should:
         return f"{text} It saw each training image {saw / images:.1f} times; give it more --steps."
-    return f"{text} It saw each training image {saw / images:.0f} times: look at the images and their labels."
+    return (
+        f"{text} It saw each training image {saw / images:.0f} times: look at the images and "
+        f"their labels."
+    )
 
 
 def _searched(work: Work, finish: Finished) -> list[Contender]:
     """The search's networks, best first; the one alone that was trained further."""
     if finish.further:
         ((name, alone),) = finish.networks.items()
-        return [Contender(name, "search", alone, Architecture.from_json(alone.options), make=further.maker(work, alone))]
+        return [
+            Contender(
+                name,
+                "search",
+                alone,
+                Architecture.from_json(alone.options),
+                make=further.maker(work, alone),
+            )
+        ]
     shortlist = listed(work)
     options = {entry.key: entry.options for entry in shortlist}
     entrants = {entrant.name: entrant for entrant in shortlisted(work, shortlist)}
     found = finish.networks
 
     def make(name: str) -> nn.Module:
-        return trained(entrants[name], field_for(work, "search"), len(entrants), reached(found[name]))
+        return trained(
+            entrants[name], field_for(work, "search"), len(entrants), reached(found[name])
+        )
 
     return [
-        Contender(name, "search", found[name], Architecture.from_json(options[name]), make=partial(make, name))
+        Contender(
+            name,
+            "search",
+            found[name],
+            Architecture.from_json(options[name]),
+            make=partial(make, name),
+        )
         for name in finish.ranking
     ]
 
@@ -180,16 +262,22 @@ def _by_hand(work: Work, finish: Finished) -> Contender | None:
     entrant = next(e for e in entrants if e.name == reference.chosen)
     found = reference.best
     raced = [e for e in entrants if e.name in reference.networks]
-    make = partial(trained, entrant, field_for(work, "reference"), len(raced), standing=reached(found))
-    return Contender(entrant.name, "reference", found, Architecture(asdict(known[entrant.name])), make=make)
+    make = partial(
+        trained, entrant, field_for(work, "reference"), len(raced), standing=reached(found)
+    )
+    return Contender(
+        entrant.name, "reference", found, Architecture(asdict(known[entrant.name])), make=make
+    )
 
 
 def _better(work: Work, searched: Checked, rival: Checked | None) -> Checked:
-    """The smaller violation, then the higher accuracy on validation; the search's own where they are level.
+    """The smaller violation, then the higher accuracy on validation; the search's own where they
+    are level.
 
     What one look at the validation images cannot tell apart goes by the mean of the last looks.
     """
-    if rival is None or any(limit.metric in OWN for limit in work.limits):  # what only a model of the space can count
+    # what only a model of the space can count
+    if rival is None or any(limit.metric in OWN for limit in work.limits):
         return searched
     ours, theirs = (c.contender.found.val_accuracy or 0.0 for c in (searched, rival))
     if searched.violation != rival.violation:
@@ -213,7 +301,8 @@ def _checked(work: Work, contender: Contender) -> Checked:
 
 
 def _choose(work: Work, contenders: Sequence[Contender]) -> tuple[Checked, list[PassedOver]]:
-    """The first that keeps every limit; where none does, the one of the least violation, and its misses stand in `budget`."""
+    """The first that keeps every limit; where none does, the one of the least violation, and its
+    misses stand in `budget`."""
     tried: list[Checked] = []
     fell_back: list[PassedOver] = []
     for contender in contenders:
@@ -227,12 +316,14 @@ def _choose(work: Work, contenders: Sequence[Contender]) -> tuple[Checked, list[
 
 
 def violation(limits: Sequence[Limit], checks: Sequence[BudgetRow]) -> float:
-    """By how much the measured values break their limits, as `Problem` counts it; 0 where all are kept."""
+    """By how much the measured values break their limits, as `Problem` counts it; 0 where all are
+    kept."""
     return sum(limit.excess(row.value) for limit, row in zip(limits, checks, strict=True))
 
 
 def check(work: Work, network: nn.Module, contender: Contender) -> list[BudgetRow]:
-    """Each limit against what the network really has; latency on the exported file, up to three times where it misses."""
+    """Each limit against what the network really has; latency on the exported file, up to three
+    times where it misses."""
     found, around = [], export.deployment_of(work.images.task, work.images.mean, work.images.std)
     for limit in work.limits:
         if limit.metric == "latency":
@@ -243,7 +334,11 @@ def check(work: Work, network: nn.Module, contender: Contender) -> list[BudgetRo
                 medians.append(time_onnx(model, work.shape, threads=work.threads)["median_ms"])
             value = statistics.median(medians)
         elif limit.metric in OWN:
-            value = work.costs(contender.arch)[limit.metric] if work.space.contains(contender.arch) else math.nan
+            value = (
+                work.costs(contender.arch)[limit.metric]
+                if work.space.contains(contender.arch)
+                else math.nan
+            )
         elif limit.metric in LAYERS:
             value = layer_sums(network, work.shape)[limit.metric]
         else:
@@ -260,7 +355,10 @@ def finished(work: Work) -> None:
 def line(shipped: Shipped) -> str:
     """The line for the progress table."""
     test = shipped.test
-    text = f"test {shipped.measure} {test.accuracy:.2%} on {test.n:,} images; {len(shipped.files)} files in best/"
+    text = (
+        f"test {shipped.measure} {test.accuracy:.2%} on {test.n:,} images; {len(shipped.files)} "
+        f"files in best/"
+    )
     if shipped.latency_ms is not None:
         text += f"; {shipped.latency_ms.median_ms:.2f} ms per image"
     if shipped.network == "reference":

@@ -1,4 +1,5 @@
-"""The input size by time: the largest at which a network of the budget sees each image often enough, by a few timed steps."""
+"""The input size by time: the largest at which a network of the budget sees each image often
+enough, by a few timed steps."""
 
 from __future__ import annotations
 
@@ -22,8 +23,10 @@ from archsmith.training.recipe import Recipe, default_recipe
 
 _SIDES = (224, 192, 160, 128, 96, 64, 48, 40, 32)  # smaller than 32 only where the images are
 _MEASURED = 3  # sizes
-_DENSE_PASSES, _IMAGES, _FEWER = 4.5, 40_000, 0.75  # dense networks, of so many images; oftener by this power of how much fewer
-_WIDTH, _DEPTH, _HEAD = 0.5, 2, 128  # of the hand-made network that is timed; narrower where the budget asks for it
+# dense networks, of so many images; oftener by this power of how much fewer
+_DENSE_PASSES, _IMAGES, _FEWER = 4.5, 40_000, 0.75
+# of the hand-made network that is timed; narrower where the budget asks for it
+_WIDTH, _DEPTH, _HEAD = 0.5, 2, 128
 _NARROWER = 0.7
 
 
@@ -41,7 +44,8 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
         short = enough / (training * rates[side])
         if short <= 1 or place == len(sides) - 1:
             break
-        goal = side / short**0.5  # the work is that of the pixels, where the budget does not bound it
+        # the work is that of the pixels, where the budget does not bound it
+        goal = side / short**0.5
         place = min(range(place + 1, len(sides)), key=lambda i, goal=goal: abs(sides[i] - goal))  # type: ignore[misc]
     side = min(rates)
     passes, steps = training * rates[side] / seen.images, training * rates[side] / recipe.batch_size
@@ -49,18 +53,24 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
     needed = clock.total_for(enough / rates[side], work.run.request.reference)
     text = None
     if side < seen.suggested:
-        text = f"input of {side} x {side} where the images would allow {seen.suggested}: the time gives {what} at that size"
+        text = (
+            f"input of {side} x {side} where the images would allow {seen.suggested}: the time "
+            f"gives {what} at that size"
+        )
     if training * rates[side] < enough / 2:
         text = f"{text}; " if text else f"the time gives {what}; "
-        text += f"that is little: give --time {math.ceil(needed / 60)}m for {enough / seen.images:.0f} passes"
+        text += (
+            f"that is little: give --time {math.ceil(needed / 60)}m for "
+            f"{enough / seen.images:.0f} passes"
+        )
     return side, text
 
 
 def wanted(images: int, recipe: Recipe, *, dense: bool) -> float:
     """Images that a network should see in its training, of so many that there are.
 
-    `dense`: stacks of dense convolutions, which learn from fewer passes, the fewer, the more images there are
-    (results size-cifar10, size-cifar10-500).
+    `dense`: stacks of dense convolutions, which learn from fewer passes, the fewer, the more images
+    there are (results size-cifar10, size-cifar10-500).
     """
     passes = min(PASSES, _DENSE_PASSES * (_IMAGES / images) ** _FEWER) if dense else PASSES
     return max(passes * images, UPDATES * recipe.batch_size)
@@ -68,18 +78,30 @@ def wanted(images: int, recipe: Recipe, *, dense: bool) -> float:
 
 def _images_per_second(work: Work, seen: Seen, side: int, recipe: Recipe) -> float:
     """In training, of one network."""
-    return images_per_second(_network(work, seen, side), (seen.channels, side, side), recipe, device=work.device)
+    return images_per_second(
+        _network(work, seen, side), (seen.channels, side, side), recipe, device=work.device
+    )
 
 
 def _network(work: Work, seen: Seen, side: int) -> nn.Module:
-    """A hand-made one within the budget's upper limits of MACs and parameters; of other spaces a random one."""
+    """A hand-made one within the budget's upper limits of MACs and parameters; of other spaces a
+    random one."""
     generator, shape = torch.Generator().manual_seed(0), (seen.channels, side, side)
     kind = described(work.space_name).timed
     if kind is None:
         model = build(work.space_name, seen.outputs, seen.channels, side)
-        return extract(model, search_space(model).sample(Random(work.run.request.seed)), "fresh", generator, device="cpu")
+        return extract(
+            model,
+            search_space(model).sample(Random(work.run.request.seed)),
+            "fresh",
+            generator,
+            device="cpu",
+        )
     limits = [limit for limit in parse(work.run.request.budget) if limit.op == "<="]
-    width, make = _WIDTH, partial(by_hand, seen.outputs, seen.channels, side, kind=kind, depth=_DEPTH)
+    width, make = (
+        _WIDTH,
+        partial(by_hand, seen.outputs, seen.channels, side, kind=kind, depth=_DEPTH),
+    )
     while True:
         with torch.device("meta"):
             model = make(width=width, head=max(8, round(_HEAD * width)))

@@ -1,4 +1,5 @@
-"""What the stages share: the run, the data, the elastic model, the limits, and how much time is left for what."""
+"""What the stages share: the run, the data, the elastic model, the limits, and how much time is
+left for what."""
 
 from __future__ import annotations
 
@@ -30,7 +31,14 @@ from archsmith.metrics.limits import constraints_of, counted
 from archsmith.problem import Candidate, Constraint, Problem
 from archsmith.problem.budget import Limit, parse
 from archsmith.run import clock
-from archsmith.run.decisions import BEGUN_WITH, GLANCE_IMAGES, MACS, PLAN, SHIP_LOOKS, TRAINING_PASSES
+from archsmith.run.decisions import (
+    BEGUN_WITH,
+    GLANCE_IMAGES,
+    MACS,
+    PLAN,
+    SHIP_LOOKS,
+    TRAINING_PASSES,
+)
 from archsmith.run.records.profile import HandMades
 from archsmith.run.stopwatch import Stopwatch
 from archsmith.run.store import Run
@@ -42,7 +50,8 @@ from archsmith.training.recipe import Precision, Recipe
 
 PASSES = 25  # over the training images; fewer teach a small network little
 UPDATES = 400  # ... and batches at least, where images are few
-_PER_IMAGE = 480.0  # MACs of a stack of dense convolutions for each image that it is to see (result size-cifar10)
+# MACs of a stack of dense convolutions for each image that it is to see (result size-cifar10)
+_PER_IMAGE = 480.0
 _HEAD = 256  # of the one that is timed
 _GLANCE = 1000  # validation images behind each point of a learning curve, and behind a cut
 _FEWEST_GLANCE = 64  # ... fewer where looking takes long, but not below this
@@ -50,11 +59,12 @@ _TELLING_S = 3.0  # of a stage, from which on it says how busy the machine is
 
 
 def fitting_macs(trained: float, images: int, *, dense: bool) -> float:
-    """MACs of a network that a time is good for. `trained`: the MACs over all images seen that can be trained in it.
+    """MACs of a network that a time is good for. `trained`: the MACs over all images seen that can
+    be trained in it.
 
-    `dense`: stacks of dense convolutions. Their best size was the same for few images as for many; it is taken to grow with the
-    number of images seen, and so with the root of the time, as that of language models does (Hoffmann and others, 2022).
-    Others see each of `images` `PASSES` times.
+    `dense`: stacks of dense convolutions. Their best size was the same for few images as for many;
+    it is taken to grow with the number of images seen, and so with the root of the time, as that of
+    language models does (Hoffmann and others, 2022). Others see each of `images` `PASSES` times.
     """
     return (_PER_IMAGE * trained) ** 0.5 if dense else trained / (PASSES * images)
 
@@ -78,7 +88,7 @@ class Work:
     sharing: Sharing | None = None  # for methods that train shared weights
     shares: bool = False  # whether the method is one of those
 
-    # -- the data -----------------------------------------------------------------------------------------------------
+    # -- the data ---------------------------------------------------------------------------------
 
     @property
     def images(self) -> Data:
@@ -91,25 +101,36 @@ class Work:
         """(channels, height, width) of the network's input."""
         return self.images.channels, self.images.size, self.images.size
 
-    def stream(self, batch_size: int, start: int = 0, *, augmented: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
+    def stream(
+        self, batch_size: int, start: int = 0, *, augmented: bool = True
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Endless training batches from step `start`."""
         augment = self.augment if augmented else None
         return batches(
-            self.images.parts["train"], batch_size, data=self.images, seed=self.run.request.seed, augment=augment,
-            device=self.device, start=start, workers=self.workers,
-        )  # fmt: skip
+            self.images.parts["train"],
+            batch_size,
+            data=self.images,
+            seed=self.run.request.seed,
+            augment=augment,
+            device=self.device,
+            start=start,
+            workers=self.workers,
+        )
 
     @property
     def augment(self) -> Augment:
-        """What is done to training images: as asked, or as the data and the passes suggest that finish reckons with."""
+        """What is done to training images: as asked, or as the data and the passes suggest that
+        finish reckons with."""
         level = str(self.run.request.training.get("augment", "auto"))
         return suggest(self.images, level, passes=self.run.decided(TRAINING_PASSES) or 0.0)
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
-        """What is tried beside the recipe's precision: where seconds count, unless one was asked for.
+        """What is tried beside the recipe's precision: where seconds count, unless one was asked
+        for.
 
-        On accelerators the recipe knows what pays; with --steps the result must not depend on how fast this machine is.
+        On accelerators the recipe knows what pays; with --steps the result must not depend on how
+        fast this machine is.
         """
         asked = "precision" in self.run.request.training
         return ("bf16",) if self.timed and self.device.type == "cpu" and not asked else ()
@@ -124,7 +145,9 @@ class Work:
         some = chosen(part, np.arange(0, len(part), self.glance_every))
         return ordered(some, 256, self.images, self.device, workers=self.workers)
 
-    def evaluated(self, network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> dict[str, Any]:
+    def evaluated(
+        self, network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]
+    ) -> dict[str, Any]:
         """How well it does what it is for."""
         return evaluate(network, batches, self.images.task.judge)
 
@@ -140,14 +163,21 @@ class Work:
 
     @cached_property
     def scoring_batches(self) -> list[tuple[Tensor, Tensor]]:
-        """Two mini-batches of 64 for training-free scores, the same for every network, without augmentation."""
+        """Two mini-batches of 64 for training-free scores, the same for every network, without
+        augmentation."""
         stream = batches(
-            self.images.parts["train"], min(64, max(2, len(self.images.parts["train"]) // 2)), data=self.images,
-            seed=mix(self.run.request.seed, "scores"), augment=None, device=self.device, start=0, workers=0,
-        )  # fmt: skip
+            self.images.parts["train"],
+            min(64, max(2, len(self.images.parts["train"]) // 2)),
+            data=self.images,
+            seed=mix(self.run.request.seed, "scores"),
+            augment=None,
+            device=self.device,
+            start=0,
+            workers=0,
+        )
         return [next(stream), next(stream)]
 
-    # -- the space ----------------------------------------------------------------------------------------------------
+    # -- the space --------------------------------------------------------------------------------
 
     @cached_property
     def space_name(self) -> str:
@@ -168,7 +198,9 @@ class Work:
     def _model(self) -> tuple[nn.Module, str | None]:
         channels, size, _ = self.shape
         init = self.run.request.init
-        model = build_for(self.images.task, self.space_name, channels, size, device="cpu" if init else "meta")
+        model = build_for(
+            self.images.task, self.space_name, channels, size, device="cpu" if init else "meta"
+        )
         if not init:
             return model, None
         from archsmith.stages.init import load_into
@@ -191,19 +223,23 @@ class Work:
         return space
 
     def _try(self, arch: Architecture) -> None:
-        """UserError where a network of the user's own space cannot take the images, or gives something else than is wanted."""
+        """UserError where a network of the user's own space cannot take the images, or gives
+        something else than is wanted."""
         try:
             try_networks(self.model, self.shape)
         except UserError as error:
             raise UserError(f"space '{self.space_name}': {error}") from error
         said = f"space '{self.space_name}': its network {dict(arch)}"
-        network = extract(self.model, arch, "fresh", torch.Generator().manual_seed(0), device="cpu").eval()
+        network = extract(
+            self.model, arch, "fresh", torch.Generator().manual_seed(0), device="cpu"
+        ).eval()
         try:
             with torch.no_grad():
                 found = network(torch.zeros(2, *self.shape))
         except Exception as error:
             raise UserError(
-                f"{said} cannot take images of shape {self.shape}: {type(error).__name__}: {error}; a function or class gets "
+                f"{said} cannot take images of shape {self.shape}: {type(error).__name__}: "
+                f"{error}; a function or class gets "
                 "`classes`, `channels` and `size` where its signature has them"
             ) from error
         task = self.images.task
@@ -216,28 +252,37 @@ class Work:
     def costs(self) -> Costs:
         """params and macs of an architecture, and what else the budget bounds."""
         names = counted(self.limits)
-        return Costs(self.model, self.shape, tuple(dict.fromkeys((*names, *LAYERS)))).showing(*names)
+        return Costs(self.model, self.shape, tuple(dict.fromkeys((*names, *LAYERS)))).showing(
+            *names
+        )
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
-        """The budget as asked for; with none, and with --time, the MACs that can be trained properly in that time.
+        """The budget as asked for; with none, and with --time, the MACs that can be trained
+        properly in that time.
 
         A network that is trained further is what it is: only what was asked for bounds it.
         """
         asked = parse(self.run.request.budget)
-        return asked if asked or self.macs_of_time is None else (Limit("macs", "<=", self.macs_of_time),)
+        return (
+            asked
+            if asked or self.macs_of_time is None
+            else (Limit("macs", "<=", self.macs_of_time),)
+        )
 
     @property
     def dense(self) -> bool:
-        """Whether the networks that matter are stacks of dense convolutions: the space has them by hand."""
+        """Whether the networks that matter are stacks of dense convolutions: the space has them by
+        hand."""
         return described(self.space_name).hand_made
 
     @cached_property
     def macs_of_time(self) -> float | None:
-        """MACs that the time is good for, where they bound anything: without a budget the space, with one what is made by hand.
+        """MACs that the time is good for, where they bound anything: without a budget the space,
+        with one what is made by hand.
 
-        So a wide budget is not used up. None where steps count, for a network that is trained further, and where a budget asks
-        for a least size.
+        So a wide budget is not used up. None where steps count, for a network that is trained
+        further, and where a budget asks for a least size.
         """
         asked = parse(self.run.request.budget)
         if not self.timed or self.run.decided(BEGUN_WITH) is not None or (asked and not self.dense):
@@ -247,11 +292,15 @@ class Work:
         return self.run.decide(MACS, self._trainable_macs)
 
     def _trainable_macs(self) -> float:
-        """Timed on one network: in the family on one by hand, as a random one of depthwise blocks takes much longer."""
+        """Timed on one network: in the family on one by hand, as a random one of depthwise blocks
+        takes much longer."""
         network, each = self._stacked() if self.dense else self._drawn()
-        rate = each * images_per_second(network, self.shape, Recipe(), device=self.device)  # MACs trained per second
+        # MACs trained per second
+        rate = each * images_per_second(network, self.shape, Recipe(), device=self.device)
         request = self.run.request
-        seconds = min(clock.first_guess(request.time_s or self.left_s, request.reference), self.left_s)
+        seconds = min(
+            clock.first_guess(request.time_s or self.left_s, request.reference), self.left_s
+        )
         fitting = fitting_macs(rate * seconds, len(self.images.parts["train"]), dense=self.dense)
         return max(2.0 * self._macs_of(self.space.extreme(0)), fitting)
 
@@ -263,15 +312,26 @@ class Work:
     def _stacked(self) -> tuple[nn.Module, float]:
         """A hand-made network of pooled convolutions, and its MACs."""
         task = self.images.task
-        made = Reference("timed", task.outputs, *self.shape[:2], depth=2, width=1.0, head=_HEAD, kind="pooled", first=0)
+        made = Reference(
+            "timed",
+            task.outputs,
+            *self.shape[:2],
+            depth=2,
+            width=1.0,
+            head=_HEAD,
+            kind="pooled",
+            first=0,
+        )
         return made.make(0, task.headed), macs(made.make(None, task.headed), self.shape)
 
     def _macs_of(self, arch: Architecture) -> float:
-        """Of one network, exactly: tables for all of the space, which take seconds to check, come with the budget."""
+        """Of one network, exactly: tables for all of the space, which take seconds to check, come
+        with the budget."""
         return float(macs(extract(self.model, arch, "fresh", device="meta").eval(), self.shape))
 
     def glancing(self, image_s: float) -> int:
-        """How many validation images a look may take in, at `image_s` seconds each; decided once."""
+        """How many validation images a look may take in, at `image_s` seconds each; decided
+        once."""
         if not self.timed:
             return _GLANCE
         fits = clock.GLANCE * self.plan.search / max(image_s, 1e-9)
@@ -282,10 +342,14 @@ class Work:
         """The budget as constraints; latency by the table."""
         return constraints_of(self.limits, self.costs, self.latency)
 
-    def by_hand(self, limits: Sequence[Constraint] = (), views: int = 1) -> tuple[Architecture, ...]:
-        """What anybody would begin with, the likeliest first: the hand-made networks as architectures of the space.
+    def by_hand(
+        self, limits: Sequence[Constraint] = (), views: int = 1
+    ) -> tuple[Architecture, ...]:
+        """What anybody would begin with, the likeliest first: the hand-made networks as
+        architectures of the space.
 
-        As far as it has such, and narrower where that is needed to keep `limits`, too, or to look so often at an image.
+        As far as it has such, and narrower where that is needed to keep `limits`, too, or to look
+        so often at an image.
         """
         if not self.dense:
             return ()
@@ -293,9 +357,12 @@ class Work:
         return tuple(dict.fromkeys(arch for arch in archs if arch is not None))
 
     def beside(self, count: int, views: int = 1) -> tuple[Architecture, ...]:
-        """Up to so many neighbors of the first hand-made network, within the budget and what the time is good for."""
+        """Up to so many neighbors of the first hand-made network, within the budget and what the
+        time is good for."""
         for one in self._made()[:1]:
-            drawn = beside(self.space, one, self._keeps(()), Random(self.run.request.seed), views=views)
+            drawn = beside(
+                self.space, one, self._keeps(()), Random(self.run.request.seed), views=views
+            )
             return tuple(dict.fromkeys(itertools.islice(drawn, 2 * count)))[:count]
         return ()
 
@@ -309,28 +376,43 @@ class Work:
         return None if profiled is None else profiled.references
 
     def _keeps(self, limits: Sequence[Constraint]) -> Callable[[Architecture], bool]:
-        time = () if self.macs_of_time is None else constraints_of((Limit("macs", "<=", self.macs_of_time),), self.costs, None)
+        time = (
+            ()
+            if self.macs_of_time is None
+            else constraints_of((Limit("macs", "<=", self.macs_of_time),), self.costs, None)
+        )
         bounds = Problem(self.space, (), (*self.constraints, *time, *limits))
         return lambda arch: bounds.evaluate([Candidate(arch)])[0].feasible
 
     def plain(self, arch: Architecture) -> nn.Module:
-        """A network for training, on the CPU: fresh weights by seed and architecture, or those of --init."""
+        """A network for training, on the CPU: fresh weights by seed and architecture, or those of
+        --init."""
         if self.run.request.init:
             return extract(self.model, arch, "shared")
-        return extract(self.model, arch, "fresh", torch.Generator().manual_seed(mix(self.run.request.seed, arch.key)))
+        return extract(
+            self.model,
+            arch,
+            "fresh",
+            torch.Generator().manual_seed(mix(self.run.request.seed, arch.key)),
+        )
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells shared weights of this run from those of another; a run that `again` made has them from its origin."""
+        """What tells shared weights of this run from those of another; a run that `again` made has
+        them from its origin."""
         record, data = self.run.record, self.images.facts["data_hash"]
-        return {"run": record.get("origin") or record["id"], "data": data, "seed": self.run.request.seed}
+        return {
+            "run": record.get("origin") or record["id"],
+            "data": data,
+            "seed": self.run.request.seed,
+        }
 
     def note(self, text: str) -> None:
         """Tells a person, now and in the log."""
         self.run.event("note", text=text)
         self.watch.note(text)
 
-    # -- time ---------------------------------------------------------------------------------------------------------
+    # -- time -------------------------------------------------------------------------------------
 
     @property
     def timed(self) -> bool:
@@ -353,13 +435,17 @@ class Work:
 
     @property
     def ship_s(self) -> float:
-        """Kept back for shipping, as the machine is now: what finish reckoned of the looks at test images comes on top."""
+        """Kept back for shipping, as the machine is now: what finish reckoned of the looks at test
+        images comes on top."""
         assert self.run.request.time_s is not None
-        return clock.shipping(self.run.request.time_s, self.slowdown, self.run.decided(SHIP_LOOKS) or 0.0)
+        return clock.shipping(
+            self.run.request.time_s, self.slowdown, self.run.decided(SHIP_LOOKS) or 0.0
+        )
 
     @property
     def slowdown(self) -> float:
-        """How many times as long as on a quiet machine things take: over all of the run or in the running stage, the worse."""
+        """How many times as long as on a quiet machine things take: over all of the run or in the
+        running stage, the worse."""
         waits = self.run.waits()
         watch = self.stopwatch
         found = []
@@ -371,9 +457,12 @@ class Work:
 
     @cached_property
     def plan(self) -> clock.Plan:
-        """How the time that is left is shared out; decided once, after profile, then read back. Only with --time."""
+        """How the time that is left is shared out; decided once, after profile, then read back.
+        Only with --time."""
         assert self.run.request.time_s is not None
-        return clock.Plan(**self.run.decide(PLAN, partial(self._planned, self.run.request.time_s)).to_json())
+        return clock.Plan(
+            **self.run.decide(PLAN, partial(self._planned, self.run.request.time_s)).to_json()
+        )
 
     def _planned(self, total_s: float) -> dict[str, Any]:
         plan = clock.planned(total_s, self.left_s, reference=self._comparable, shares=self.shares)
@@ -383,12 +472,14 @@ class Work:
 
     @property
     def referenced(self) -> bool:
-        """Whether hand-made networks are trained beside: there are some, and with --time it is enough for both."""
+        """Whether hand-made networks are trained beside: there are some, and with --time it is
+        enough for both."""
         return self._comparable and (not self.timed or self.plan.reference > 0)
 
     @property
     def _comparable(self) -> bool:
-        """Whether hand-made networks may be trained: asked for, and there are some that fit the budget."""
+        """Whether hand-made networks may be trained: asked for, and there are some that fit the
+        budget."""
         if not self.run.request.reference:
             return False
         found = self._references

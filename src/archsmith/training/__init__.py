@@ -1,4 +1,5 @@
-"""The one training loop, its recipe, its checkpoints, and where it runs; each name is imported when it is first used."""
+"""The one training loop, its recipe, its checkpoints, and where it runs; each name is imported when
+it is first used."""
 
 from __future__ import annotations
 
@@ -14,10 +15,27 @@ if TYPE_CHECKING:
     from archsmith.training.state import TrainState, start
 
 _WHERE = {
-    "load": "checkpoint", "save": "checkpoint", "pick_device": "device", "set_threads": "device", "advance": "loop",
-    "Recipe": "recipe", "default_recipe": "recipe", "TrainState": "state", "start": "state",
-}  # fmt: skip
-__all__ = ["Recipe", "TrainState", "advance", "default_recipe", "load", "pick_device", "save", "set_threads", "start"]
+    "load": "checkpoint",
+    "save": "checkpoint",
+    "pick_device": "device",
+    "set_threads": "device",
+    "advance": "loop",
+    "Recipe": "recipe",
+    "default_recipe": "recipe",
+    "TrainState": "state",
+    "start": "state",
+}
+__all__ = [
+    "Recipe",
+    "TrainState",
+    "advance",
+    "default_recipe",
+    "load",
+    "pick_device",
+    "save",
+    "set_threads",
+    "start",
+]
 
 
 def __getattr__(name: str) -> _Any:

@@ -1,4 +1,5 @@
-"""ENAS: a controller that learns to emit architectures, beside the shared weights, by REINFORCE on held-out images."""
+"""ENAS: a controller that learns to emit architectures, beside the shared weights, by REINFORCE on
+held-out images."""
 
 from __future__ import annotations
 
@@ -15,13 +16,21 @@ from archsmith._internal.seeding import mix, seeded
 from archsmith.elastic.supernet import switching
 from archsmith.errors import UserError
 from archsmith.space import Architecture, SearchSpace
-from archsmith.training.relaxation import Stream, adam, enter, learn_path, nearest, once_for_a_module
+from archsmith.training.relaxation import (
+    Stream,
+    adam,
+    enter,
+    learn_path,
+    nearest,
+    once_for_a_module,
+)
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward, forward, loss_of
 
 
 class Controller(nn.Module):
-    """Emits one option after another, each given those before (ENAS: Pham and others, ICML 2018; Zoph and Le, ICLR 2017)."""
+    """Emits one option after another, each given those before (ENAS: Pham and others, ICML 2018;
+    Zoph and Le, ICLR 2017)."""
 
     def __init__(self, space: SearchSpace, hidden: int = 100) -> None:
         super().__init__()
@@ -31,14 +40,18 @@ class Controller(nn.Module):
             raise UserError("nothing is left to choose: every decision has one option")
         self.cell = nn.LSTMCell(hidden, hidden)
         self.first = nn.Parameter(torch.zeros(hidden))
-        self.embeddings = nn.ModuleDict({str(i): nn.Embedding(len(space.options[n]), hidden) for i, n in enumerate(self.names)})
-        self.heads = nn.ModuleDict({str(i): nn.Linear(hidden, len(space.options[n])) for i, n in enumerate(self.names)})
+        self.embeddings = nn.ModuleDict(
+            {str(i): nn.Embedding(len(space.options[n]), hidden) for i, n in enumerate(self.names)}
+        )
+        self.heads = nn.ModuleDict(
+            {str(i): nn.Linear(hidden, len(space.options[n])) for i, n in enumerate(self.names)}
+        )
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -0.1, 0.1)
 
     def forward(self, generator: torch.Generator) -> tuple[Architecture, Tensor, Tensor]:
-        """An architecture, the logarithm of its probability, the entropy along the way. Decisions that it does not have count
-        nothing."""
+        """An architecture, the logarithm of its probability, the entropy along the way. Decisions
+        that it does not have count nothing."""
         hidden = cell = torch.zeros(1, self.cell.hidden_size)
         given, chosen, logs, entropies = self.first[None], {}, {}, {}
         for i, name in enumerate(self.names):
@@ -52,13 +65,18 @@ class Controller(nn.Module):
         arch = nearest(self.space, chosen)
         present = [name for name in self.names if name in arch and arch[name] == chosen[name]]
         zero = torch.zeros(())
-        return arch, sum((logs[n] for n in present), zero), sum((entropies[n] for n in present), zero)
+        return (
+            arch,
+            sum((logs[n] for n in present), zero),
+            sum((entropies[n] for n in present), zero),
+        )
 
 
 @dataclass(frozen=True)
 class Enas:
-    """Settings of ENAS. A controller step, after every `every` weight steps: `samples` architectures, each rewarded with its
-    accuracy on one held-out batch, REINFORCE with a moving baseline."""
+    """Settings of ENAS. A controller step, after every `every` weight steps: `samples`
+    architectures, each rewarded with its accuracy on one held-out batch, REINFORCE with a moving
+    baseline."""
 
     every: int = 8
     samples: int = 20
@@ -70,7 +88,8 @@ class Enas:
 
 
 def controlled(settings: Enas, space: SearchSpace, held_out: Stream) -> Backward:
-    """For `advance(backward=...)`: weights learn from one architecture of the controller a step; now and then it learns too."""
+    """For `advance(backward=...)`: weights learn from one architecture of the controller a step;
+    now and then it learns too."""
 
     def prepared(state: TrainState) -> tuple[Controller, torch.optim.Adam, Any]:
         controller = controller_of(state, space)
@@ -84,7 +103,9 @@ def controlled(settings: Enas, space: SearchSpace, held_out: Stream) -> Backward
         generator = torch.Generator().manual_seed(mix(state.seed, "controller", state.step))
         if state.step and state.step % settings.every == 0:
             batch = next(held_out(state.step // settings.every))
-            total = _reward(settings, state, partial(controller, generator), switch=switch, batch=batch)
+            total = _reward(
+                settings, state, partial(controller, generator), switch=switch, batch=batch
+            )
             total.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -115,7 +136,8 @@ def _reward(
     switch: Callable[[Architecture], AbstractContextManager[Any]],
     batch: tuple[Tensor, Tensor],
 ) -> Tensor:
-    """The loss of one controller step (Williams, 1992): the mean over samples of -(reward - baseline) * log p - entropy.
+    """The loss of one controller step (Williams, 1992): the mean over samples of -(reward -
+    baseline) * log p - entropy.
 
     The reward is the accuracy; where there are no classes, minus the loss.
     """
@@ -128,10 +150,18 @@ def _reward(
             enter(state, "path", len(x), run=partial(forward, state), x=x, passes=1.0)
             outputs = forward(state, x)
             if state.recipe.loss == "cross-entropy":
-                reward = float((outputs.argmax(1) == (y if y.dim() == 1 else y.argmax(1))).float().mean())
+                reward = float(
+                    (outputs.argmax(1) == (y if y.dim() == 1 else y.argmax(1))).float().mean()
+                )
             else:
                 reward = -float(loss_of(state, outputs, y))
         reward += settings.entropy * float(entropy.detach())
-        baseline.copy_(torch.where(baseline.isnan(), reward, settings.baseline * baseline + (1 - settings.baseline) * reward))
+        baseline.copy_(
+            torch.where(
+                baseline.isnan(),
+                reward,
+                settings.baseline * baseline + (1 - settings.baseline) * reward,
+            )
+        )
         total = total - (reward - float(baseline)) * log
     return total / settings.samples

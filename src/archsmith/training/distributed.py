@@ -1,8 +1,10 @@
-"""Training in several processes, one for each GPU, as torchrun starts them: the first leads, the others take part in its steps.
+"""Training in several processes, one for each GPU, as torchrun starts them: the first leads, the
+others take part in its steps.
 
-The first process owns the run: its clock, draws, optimizer, checkpoints and files are those of a run alone. For a step it sends
-the others the weights that moved, the architectures and each its part of the batch; their gradients are added up. So whatever
-calls `advance` is spread, under a budget of seconds as under one of steps, and a killed run is resumed as ever.
+The first process owns the run: its clock, draws, optimizer, checkpoints and files are those of a
+run alone. For a step it sends the others the weights that moved, the architectures and each its
+part of the batch; their gradients are added up. So whatever calls `advance` is spread, under a
+budget of seconds as under one of steps, and a killed run is resumed as ever.
 """
 
 from __future__ import annotations
@@ -35,9 +37,11 @@ _LEAST = 2  # images for each process: BatchNorm needs more than one
 
 @contextmanager
 def joined() -> Iterator[int]:
-    """Within it this process is one of those that torchrun started; gives its number, 0 for one that was started alone.
+    """Within it this process is one of those that torchrun started; gives its number, 0 for one
+    that was started alone.
 
-    On GPUs by NCCL, on the CPU by gloo. The others must `follow`; when the first one leaves, they are told to end.
+    On GPUs by NCCL, on the CPU by gloo. The others must `follow`; when the first one leaves, they
+    are told to end.
     """
     if process_count() == 1:
         yield 0
@@ -45,7 +49,9 @@ def joined() -> Iterator[int]:
     accelerated = torch.cuda.is_available()
     if accelerated:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if accelerated else "gloo", timeout=_PATIENCE)
+    distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if accelerated else "gloo", timeout=_PATIENCE
+    )
     try:
         yield distributed.get_rank()
     except SystemExit as ending:
@@ -58,7 +64,8 @@ def joined() -> Iterator[int]:
 def _left() -> None:
     if distributed.get_rank() == 0:
         _told(None)
-    distributed.barrier()  # whoever closes its end while another still listens there aborts that one
+    # whoever closes its end while another still listens there aborts that one
+    distributed.barrier()
     distributed.destroy_process_group()
 
 
@@ -68,11 +75,13 @@ def process_count() -> int:
 
 
 def spread(backward: Backward) -> Backward:
-    """The same step with the work of each batch shared among the processes; the same object where there is one process.
+    """The same step with the work of each batch shared among the processes; the same object where
+    there is one process.
 
-    The gradient is that of the whole batch, but for what looks at several images at once: BatchNorm sees each part alone, and
-    a loss that balances classes weighs each part by itself. What is no `Step` (architecture parameters learn in it), and a
-    batch too small to share, is computed by the first process alone.
+    The gradient is that of the whole batch, but for what looks at several images at once: BatchNorm
+    sees each part alone, and a loss that balances classes weighs each part by itself. What is no
+    `Step` (architecture parameters learn in it), and a batch too small to share, is computed by the
+    first process alone.
     """
     if not distributed.is_initialized() or not isinstance(backward, Step):
         return backward
@@ -83,10 +92,13 @@ def spread(backward: Backward) -> Backward:
 class _Order:
     """What the first process says of a step to all of them."""
 
-    files: list[str] | None  # the user's own, before a network that comes with this order; None: none comes
-    behind: list[str]  # weights that are sent, since they moved while the first process computed alone
+    # the user's own, before a network that comes with this order; None: none comes
+    files: list[str] | None
+    # weights that are sent, since they moved while the first process computed alone
+    behind: list[str]
     drawn: list[dict[str, Any]]  # the architectures
-    shapes: list[tuple[tuple[int, ...], torch.dtype]]  # of the images and the labels of each process in turn
+    # of the images and the labels of each process in turn
+    shapes: list[tuple[tuple[int, ...], torch.dtype]]
     images: int
     seed: int
     kind: str  # of device
@@ -94,11 +106,16 @@ class _Order:
     @property
     def device(self) -> torch.device:
         """This process's own."""
-        return torch.device(self.kind, torch.cuda.current_device()) if self.kind == "cuda" else torch.device(self.kind)
+        return (
+            torch.device(self.kind, torch.cuda.current_device())
+            if self.kind == "cuda"
+            else torch.device(self.kind)
+        )
 
 
 class _Shared:
-    """In the first process: a step whose batch is computed by all. It knows which weights the others have not got."""
+    """In the first process: a step whose batch is computed by all. It knows which weights the
+    others have not got."""
 
     def __init__(self, step: Step) -> None:
         self._step, self._count = step, distributed.get_world_size()
@@ -116,13 +133,19 @@ class _Shared:
             self._behind = sorted({*self._behind, *moved})
         return loss
 
-    def _together(self, state: TrainState, x: Tensor, y: Tensor, drawn: Sequence[Architecture]) -> Tensor:
+    def _together(
+        self, state: TrainState, x: Tensor, y: Tensor, drawn: Sequence[Architecture]
+    ) -> Tensor:
         count = self._count
         order = _Order(
             files=_files(state.module) if self._behind is None else None,
             behind=self._behind or [],
             drawn=[dict(arch) for arch in drawn],
-            shapes=[(tuple(t[process::count].shape), t.dtype) for process in range(count) for t in (x, y)],
+            shapes=[
+                (tuple(t[process::count].shape), t.dtype)
+                for process in range(count)
+                for t in (x, y)
+            ],
             images=len(x),
             seed=mix(state.seed, "rank", state.step),
             kind=state.device.type,
@@ -179,7 +202,9 @@ def _send_weights(module: nn.Module, names: Sequence[str]) -> None:
 
 def _like(x: Tensor, part: Tensor) -> Tensor:
     """As data streams lay images out: channels last."""
-    return part.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.contiguous_format)
+    return part.contiguous(
+        memory_format=torch.channels_last if x.dim() == 4 else torch.contiguous_format
+    )
 
 
 def _told(order: Any) -> Any:
@@ -190,9 +215,12 @@ def _told(order: Any) -> Any:
 
 
 def _summed(module: nn.Module, loss: Tensor, share: float) -> Tensor:
-    """Adds up the gradients of all processes, each times its share of the batch, in place; gives the loss of all."""
+    """Adds up the gradients of all processes, each times its share of the batch, in place; gives
+    the loss of all."""
     reached = [p.grad for p in module.parameters() if p.grad is not None]
-    flat = share * torch.cat([loss.reshape(1).float(), *(grad.reshape(-1).float() for grad in reached)])
+    flat = share * torch.cat(
+        [loss.reshape(1).float(), *(grad.reshape(-1).float() for grad in reached)]
+    )
     distributed.all_reduce(flat)
     place = 1
     for grad in reached:
@@ -214,7 +242,8 @@ def _handed(state: TrainState, step: Step) -> None:
         _told((copy.deepcopy(state.module).cpu(), state.recipe, weights, step.learn))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise UserError(
-            f"the network cannot be sent to the other processes ({error}); define what it holds at the top of its file, or "
+            f"the network cannot be sent to the other processes ({error}); define what it holds at "
+            f"the top of its file, or "
             "start archsmith without torchrun"
         ) from error
 
@@ -228,4 +257,6 @@ def _taken(files: list[str], device: torch.device) -> tuple[TrainState, Any]:
     module = module.to(device=device, memory_format=torch.channels_last).train()
     idle = torch.optim.SGD(module.parameters(), lr=0.0)  # the first process's takes the steps
     held = None if weights is None else weights.to(device)
-    return TrainState(module, None, idle, replace(recipe, ema=0.0), seed=0, class_weights=held), learn
+    return TrainState(
+        module, None, idle, replace(recipe, ema=0.0), seed=0, class_weights=held
+    ), learn

@@ -1,4 +1,5 @@
-"""Images that grow while a network trains (progressive resizing): the batch of a step, and a look at a network on the way."""
+"""Images that grow while a network trains (progressive resizing): the batch of a step, and a look
+at a network on the way."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from archsmith.training.recipe import Recipe, side_at
 
 
 def resized(x: Tensor, recipe: Recipe, progress: float) -> Tensor:
-    """Square images (B, C, H, H) as large as they are at a share of the training; themselves once they are whole."""
+    """Square images (B, C, H, H) as large as they are at a share of the training; themselves once
+    they are whole."""
     side = side_at(recipe, x.shape[-1], progress)
     if side == x.shape[-1]:
         return x
@@ -19,7 +21,8 @@ def resized(x: Tensor, recipe: Recipe, progress: float) -> Tensor:
 
 
 class Smaller(nn.Module):
-    """A network that sees images as its training does at a share of it: what it learned on is what it can be judged by."""
+    """A network that sees images as its training does at a share of it: what it learned on is what
+    it can be judged by."""
 
     def __init__(self, network: nn.Module, recipe: Recipe, progress: float) -> None:
         super().__init__()
@@ -32,7 +35,8 @@ class Smaller(nn.Module):
 
 @torch.no_grad()
 def takes(network: nn.Module, recipe: Recipe, x: Tensor) -> bool:
-    """Whether the network can be given the smallest images of a training on x, with outputs of the same shape."""
+    """Whether the network can be given the smallest images of a training on x, with outputs of the
+    same shape."""
     network.eval()
     try:
         return network(resized(x, recipe, 0.0)).shape == network(x).shape

@@ -1,4 +1,5 @@
-"""The schedule of a race by successive halving: how long each rung trains, how many go on, what it costs in all."""
+"""The schedule of a race by successive halving: how long each rung trains, how many go on, what it
+costs in all."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ class Rung:
 
 
 def rungs_for(entrants: int) -> tuple[Rung, ...]:
-    """Few networks: one early cut. More: a first cut to a third, a second to one. (Jamieson and Talwalkar, AISTATS 2016.)
+    """Few networks: one early cut. More: a first cut to a third, a second to one. (Jamieson and
+    Talwalkar, AISTATS 2016.)
 
     The cuts come early, so that at most a third of the budget goes into networks that leave.
     """

@@ -1,4 +1,5 @@
-"""Convolutions that begin by passing on what they are given, so that a plain stack of them learns as a residual one does."""
+"""Convolutions that begin by passing on what they are given, so that a plain stack of them learns
+as a residual one does."""
 
 from __future__ import annotations
 
@@ -10,19 +11,26 @@ from archsmith.metrics.proxies.surgery import ancestors, sums
 
 @torch.no_grad()
 def pass_on(module: nn.Module) -> int:
-    """The identity in the first filters of each convolution, one a channel that comes in; returns how many convolutions.
+    """The identity in the first filters of each convolution, one a channel that comes in; returns
+    how many convolutions.
 
-    (K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single GPU, 2024; after S. Zagoruyko and N. Komodakis, DiracNets, 2017.)
-    Further filters stay as they were drawn. Left alone: the first convolution, which sees pixels; those of one pixel, strides,
-    groups, dilation or even kernels; and those beside a shortcut, which passes on already. A network that cannot be traced
-    stays as it is.
+    (K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single GPU, 2024; after S. Zagoruyko and N.
+    Komodakis, DiracNets, 2017.) Further filters stay as they were drawn. Left alone: the first
+    convolution, which sees pixels; those of one pixel, strides, groups, dilation or even kernels;
+    and those beside a shortcut, which passes on already. A network that cannot be traced stays as
+    it is.
     """
     try:
         graph = fx.symbolic_trace(module).graph
-    except Exception:  # a user's own module may do anything in forward; the start is a mere improvement
+    # a user's own module may do anything in forward; the start is a mere improvement
+    except Exception:
         return 0
     modules, beside = dict(module.named_modules()), _beside_shortcuts(graph)
-    called = [node for node in graph.nodes if node.op == "call_module" and isinstance(modules[str(node.target)], nn.Conv2d)]
+    called = [
+        node
+        for node in graph.nodes
+        if node.op == "call_module" and isinstance(modules[str(node.target)], nn.Conv2d)
+    ]
     changed = 0
     for node in called[1:]:
         conv = modules[str(node.target)]

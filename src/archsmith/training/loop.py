@@ -1,7 +1,9 @@
-"""The one training loop: `start` a network under a recipe, `advance` it to a share of its budget, again and again.
+"""The one training loop: `start` a network under a recipe, `advance` it to a share of its budget,
+again and again.
 
-Pausing and going on equals going straight: everything a step depends on is in TrainState (weights, averages, buffers,
-optimizer, counters), in the batch (a function of seed and step) and in random draws seeded by (seed, step).
+Pausing and going on equals going straight: everything a step depends on is in TrainState (weights,
+averages, buffers, optimizer, counters), in the batch (a function of seed and step) and in random
+draws seeded by (seed, step).
 """
 
 from __future__ import annotations
@@ -29,15 +31,24 @@ from archsmith.training.threads import threaded
 
 __all__ = ["TrainState", "advance", "ema_decay", "progress_of", "start", "train_step"]
 
-_LOSSES_KEPT = 16  # on an accelerator the loss is read every so many steps: reading it waits for the device
+# on an accelerator the loss is read every so many steps: reading it waits for the device
+_LOSSES_KEPT = 16
 
 
-# -- one step -------------------------------------------------------------------------------------------------------------
+# -- one step ------------------------------------------------------------------------------------
 
 
-def train_step(state: TrainState, x: Tensor, y: Tensor, lr: float, *, backward: Backward = whole, share: float = 0.0) -> Tensor:
-    """One update from one batch: x (B, C, H, W), y (B,) class indices or (B, classes) probabilities; returns the loss,
-    detached.
+def train_step(
+    state: TrainState,
+    x: Tensor,
+    y: Tensor,
+    lr: float,
+    *,
+    backward: Backward = whole,
+    share: float = 0.0,
+) -> Tensor:
+    """One update from one batch: x (B, C, H, W), y (B,) class indices or (B, classes)
+    probabilities; returns the loss, detached.
 
     A tensor that no gradient reaches is left alone: no decay, no momentum, no step counted.
     """
@@ -58,13 +69,13 @@ def train_step(state: TrainState, x: Tensor, y: Tensor, lr: float, *, backward: 
 
 
 def ema_decay(decay: float, step: int) -> float:
-    """Decay after step number `step`: min(decay, (1 + step) / (10 + step)): early on the average spans a tenth of what there
-    was.
+    """Decay after step number `step`: min(decay, (1 + step) / (10 + step)): early on the average
+    spans a tenth of what there was.
     """
     return min(decay, (1.0 + step) / (10.0 + step))
 
 
-# -- many steps -----------------------------------------------------------------------------------------------------------
+# -- many steps ----------------------------------------------------------------------------------
 
 
 def progress_of(state: TrainState, total_steps: int | None, total_seconds: float | None) -> float:
@@ -90,17 +101,22 @@ def advance(
     now: Callable[[], float] = time.monotonic,
     backward: Backward = whole,
 ) -> TrainState:
-    """Trains until the share `until` of the budget is spent, evaluates there, saves there; returns the same state.
+    """Trains until the share `until` of the budget is spent, evaluates there, saves there; returns
+    the same state.
 
-    Give one budget: `total_steps`, or `total_seconds` of training's own time by the clock `now` (overrun by at most one step).
-    The learning rate follows the share spent, so both budgets must stay the same from call to call. `stream` is endless and its
-    first batch belongs to step `state.step`; exactly one batch is taken per step. `evaluate` sees the averaged network, at each
-    further `evaluate_every` of the budget (e.g. 0.1) and at `until`; its numbers join `history` as "val_...". `checkpoint`:
-    written every `every` seconds of `now`, after each evaluation and at the end. `on_progress(state, share)` after each step.
-    `backward`: what a step computes (`shared.sharing`: some of the networks that share the weights); where torchrun started
-    several processes they share its work (`training.distributed`), under a budget of seconds threads do (`training.threads`).
+    Give one budget: `total_steps`, or `total_seconds` of training's own time by the clock `now`
+    (overrun by at most one step). The learning rate follows the share spent, so both budgets must
+    stay the same from call to call. `stream` is endless and its first batch belongs to step
+    `state.step`; exactly one batch is taken per step. `evaluate` sees the averaged network, at each
+    further `evaluate_every` of the budget (e.g. 0.1) and at `until`; its numbers join `history` as
+    "val_...". `checkpoint`: written every `every` seconds of `now`, after each evaluation and at
+    the end. `on_progress(state, share)` after each step. `backward`: what a step computes
+    (`shared.sharing`: some of the networks that share the weights); where torchrun started several
+    processes they share its work (`training.distributed`), under a budget of seconds threads do
+    (`training.threads`).
 
-    Raises EvaluationFailed, naming the step, where the loss is not finite; UserError for a bad budget or a stream that ends.
+    Raises EvaluationFailed, naming the step, where the loss is not finite; UserError for a bad
+    budget or a stream that ends.
     """
     _check_budget(total_steps, total_seconds, until)
     stop_step = None if total_steps is None else math.ceil(until * total_steps - 1e-9)
@@ -113,14 +129,28 @@ def advance(
             x, y = _next(stream, state.step)
             middle = _middle(state, total_steps, total_seconds)
             x = resized(x, state.recipe, middle)
-            losses.append(train_step(state, x, y, learning_rate(state.recipe, middle), backward=together, share=middle))
+            losses.append(
+                train_step(
+                    state,
+                    x,
+                    y,
+                    learning_rate(state.recipe, middle),
+                    backward=together,
+                    share=middle,
+                )
+            )
             if total_seconds is not None or x.device.type == "cpu" or len(losses) >= _LOSSES_KEPT:
                 _read_losses(state, losses)
             state.seconds += now() - began
             before, share = share, progress_of(state, total_steps, total_seconds)
             if on_progress is not None:
                 on_progress(state, share)
-            if evaluate is not None and evaluate_every and share < until and _crosses(before, share, evaluate_every):
+            if (
+                evaluate is not None
+                and evaluate_every
+                and share < until
+                and _crosses(before, share, evaluate_every)
+            ):
                 _read_losses(state, losses)
                 _evaluate(state, evaluate, share, now)
                 saved_at = -math.inf
@@ -137,7 +167,8 @@ def advance(
 
 @contextmanager
 def _shared_out(backward: Backward, state: TrainState, *, timed: bool) -> Iterator[Backward]:
-    """The step with its work shared among processes, or threads; with steps the result must not depend on the latter."""
+    """The step with its work shared among processes, or threads; with steps the result must not
+    depend on the latter."""
     if process_count() > 1 or not timed:
         yield spread(backward)
         return
@@ -148,7 +179,8 @@ def _shared_out(backward: Backward, state: TrainState, *, timed: bool) -> Iterat
 def _check_budget(total_steps: int | None, total_seconds: float | None, until: float) -> None:
     if (total_steps is None) == (total_seconds is None):
         raise UserError(
-            f"give either total_steps or total_seconds, not total_steps={total_steps!r} and total_seconds={total_seconds!r}"
+            f"give either total_steps or total_seconds, not total_steps={total_steps!r} and "
+            f"total_seconds={total_seconds!r}"
         )
     budget = total_steps if total_steps is not None else total_seconds
     if not budget > 0 or not math.isfinite(budget):  # type: ignore[operator, arg-type]
@@ -162,12 +194,14 @@ def _next(stream: Iterator[tuple[Tensor, Tensor]], step: int) -> tuple[Tensor, T
         return next(stream)
     except StopIteration:
         raise UserError(
-            f"the data stream ended at step {step}; training needs an endless one (see archsmith.data.batches)"
+            f"the data stream ended at step {step}; training needs an endless one (see "
+            f"archsmith.data.batches)"
         ) from None
 
 
 def _middle(state: TrainState, total_steps: int | None, total_seconds: float | None) -> float:
-    """The share spent in the middle of the coming step: neither the first step nor the last has learning rate 0."""
+    """The share spent in the middle of the coming step: neither the first step nor the last has
+    learning rate 0."""
     if total_steps is not None:
         return (state.step + 0.5) / total_steps
     assert total_seconds is not None
@@ -179,13 +213,17 @@ def _crosses(before: float, share: float, every: float) -> bool:
 
 
 def _read_losses(state: TrainState, losses: list[Tensor]) -> None:
-    """Adds the kept losses to the running mean; a loss that is not finite ends the training, named by its step."""
-    values = [losses[0].item()] if len(losses) == 1 else torch.stack(losses).tolist() if losses else []
+    """Adds the kept losses to the running mean; a loss that is not finite ends the training, named
+    by its step."""
+    values = (
+        [losses[0].item()] if len(losses) == 1 else torch.stack(losses).tolist() if losses else []
+    )
     for position, value in enumerate(values):
         if not math.isfinite(value):
             step = state.step - len(losses) + position
             raise EvaluationFailed(
-                f"the training loss became {value} at step {step} (learning rate up to {state.recipe.lr:g}); try a smaller one"
+                f"the training loss became {value} at step {step} (learning rate up to "
+                f"{state.recipe.lr:g}); try a smaller one"
             )
         state.loss_sum += value
     state.loss_count += len(values)
@@ -193,7 +231,10 @@ def _read_losses(state: TrainState, losses: list[Tensor]) -> None:
 
 
 def _evaluate(
-    state: TrainState, evaluate: Callable[[nn.Module], Mapping[str, Any]], share: float, now: Callable[[], float]
+    state: TrainState,
+    evaluate: Callable[[nn.Module], Mapping[str, Any]],
+    share: float,
+    now: Callable[[], float],
 ) -> None:
     began = now()
     network = state.network

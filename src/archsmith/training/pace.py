@@ -1,4 +1,5 @@
-"""How long training takes: a few networks are timed, others are reckoned from what their layers do."""
+"""How long training takes: a few networks are timed, others are reckoned from what their layers
+do."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ _SHARED = 4  # threads that have LEAST images each, at most
 
 @dataclass(frozen=True)
 class Pace:
-    """Metric: architecture -> milliseconds of training per image, the weighted sum of what `costs` counts in it."""
+    """Metric: architecture -> milliseconds of training per image, the weighted sum of what `costs`
+    counts in it."""
 
     costs: Callable[[Architecture], Mapping[str, float]]
     weights: Mapping[str, float]
@@ -45,7 +47,8 @@ def images_per_second(
     device: torch.device,
     now: Callable[[], float] = time.monotonic,
 ) -> float:
-    """Of one network in training, on random images of `shape` (C, H, W); the faster of a few steps. It is moved and changed.
+    """Of one network in training, on random images of `shape` (C, H, W); the faster of a few steps.
+    It is moved and changed.
 
     Bounded: a first step that takes a second is the only one.
     """
@@ -83,11 +86,21 @@ def timed(
     images: int = _BATCH,
     now: Callable[[], float] = time.perf_counter,
 ) -> Iterator[float]:
-    """Milliseconds per image of a training step of each network: x (B, C, H, W), labels y (B,); augmentation not counted.
+    """Milliseconds per image of a training step of each network: x (B, C, H, W), labels y (B,);
+    augmentation not counted.
 
-    `images`: of each batch that are taken, at most. `precisions`: timed is the fastest of these and the recipe's.
+    `images`: of each batch that are taken, at most. `precisions`: timed is the fastest of these and
+    the recipe's.
     """
     few = [(x[:images], y[:images]) for x, y in batches]
     for network in networks:
-        found = tried(network, few, recipe, device=device, precisions=precisions, class_counts=class_counts, now=now)
+        found = tried(
+            network,
+            few,
+            recipe,
+            device=device,
+            precisions=precisions,
+            class_counts=class_counts,
+            now=now,
+        )
         yield found.least_ms

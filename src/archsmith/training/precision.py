@@ -1,4 +1,5 @@
-"""Which precision trains fastest here: a few steps in each, of one network on one batch after another."""
+"""Which precision trains fastest here: a few steps in each, of one network on one batch after
+another."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ _SAME = 0.02  # relative difference of the losses, at most, that counts as the s
 
 @dataclass(frozen=True)
 class Tried:
-    """Milliseconds of a step per image in each precision that was tried, and which of them to train in."""
+    """Milliseconds of a step per image in each precision that was tried, and which of them to train
+    in."""
 
     ms: Mapping[str, float]
     fastest: Precision
@@ -46,13 +48,18 @@ def tried(
     now: Callable[[], float] = time.perf_counter,
     judge: Callable[[], float] | None = None,
 ) -> Tried:
-    """Trains the network a few steps on batches x (B, C, H, W), labels y (B,), in the recipe's precision and in `precisions`.
+    """Trains the network a few steps on batches x (B, C, H, W), labels y (B,), in the recipe's
+    precision and in `precisions`.
 
-    Another precision than the recipe's is taken where it is faster by a twentieth and gives the same loss to 2 % on the first
-    batch: by the clock `judge`, if not by `now` (CPU time, where other processes disturb). The network is moved and changed.
+    Another precision than the recipe's is taken where it is faster by a twentieth and gives the
+    same loss to 2 % on the first batch: by the clock `judge`, if not by `now` (CPU time, where
+    other processes disturb). The network is moved and changed.
     """
     state = start(network, recipe, device=device, class_counts=class_counts)
-    ready = [(x.to(device).contiguous(memory_format=torch.channels_last), y.to(device)) for x, y in batches]
+    ready = [
+        (x.to(device).contiguous(memory_format=torch.channels_last), y.to(device))
+        for x, y in batches
+    ]
     others = [precision for precision in precisions if precision != recipe.precision]
     losses = {precision: _loss(state, precision, *ready[0]) for precision in others}
     expected = _loss(state, recipe.precision, *ready[0]) if others else 0.0
@@ -87,7 +94,12 @@ def _timed(
         began = _read(clocks)
         loss = train_step(state, x, y, learning_rate(state.recipe, 0.01), backward=backward)
         float(loss)  # reading it waits for the device
-        taken.append(tuple(1e3 * (end - start) / len(x) for start, end in zip(began, _read(clocks), strict=True)))
+        taken.append(
+            tuple(
+                1e3 * (end - start) / len(x)
+                for start, end in zip(began, _read(clocks), strict=True)
+            )
+        )
         if taken[0][0] > 2 * most:  # warming up takes its own time
             break
     first, second = (min(times) for times in zip(*(taken[1:] or taken), strict=True))

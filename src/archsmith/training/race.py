@@ -1,4 +1,5 @@
-"""Successive halving over networks in training: each rung trains the survivors further, and keeps the best by validation."""
+"""Successive halving over networks in training: each rung trains the survivors further, and keeps
+the best by validation."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ from archsmith.training.whiten import whiten
 
 Stream = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # the step to begin at -> endless batches
 Evaluate = Callable[[nn.Module], dict[str, Any]]
-Decide = Callable[[str, Callable[[], Any]], Any]  # a decision made once and read back on resume: `Run.decide`
+# a decision made once and read back on resume: `Run.decide`
+Decide = Callable[[str, Callable[[], Any]], Any]
 _CURVE = 0.1  # a point of the learning curve every tenth of the training
 _WHITENING = 8  # batches whose patches the first convolution begins with
 _TRIED = 3  # batches on which the precision is tried
@@ -62,7 +64,8 @@ class Standing:
 
 @dataclass(frozen=True)
 class Field:
-    """What all entrants of a race share. `budget`: training steps, or seconds with everything (`timed`), of the whole race."""
+    """What all entrants of a race share. `budget`: training steps, or seconds with everything
+    (`timed`), of the whole race."""
 
     arm: str  # names checkpoints and decisions
     recipe: Recipe
@@ -82,43 +85,70 @@ class Field:
     of: Mapping[str, Any] = field(default_factory=dict)  # whose training it is, for the checkpoints
     note: Callable[[str], None] = lambda text: None  # tells a person
     now: Callable[[], float] = time.monotonic
-    spent: Callable[[], float] = lambda: 0.0  # seconds of the budget used so far, earlier processes included
+    # seconds of the budget used so far, earlier processes included
+    spent: Callable[[], float] = lambda: 0.0
     tell: Callable[[str, float], None] = lambda text, share: None
 
 
-def race(entrants: Sequence[Entrant], field: Field, rungs: Sequence[Rung] | None = None) -> list[Standing]:
-    """All entrants, best first: by how far they came, then by validation accuracy; failed ones last.
+def race(
+    entrants: Sequence[Entrant], field: Field, rungs: Sequence[Rung] | None = None
+) -> list[Standing]:
+    """All entrants, best first: by how far they came, then by validation accuracy; failed ones
+    last.
 
-    Resumable: each entrant's checkpoint holds how far it is, and `decide` each rung's outcome. With steps the outcome is the
-    same to the bit; with time the rest of the budget is used. Raises EvaluationFailed where every network failed.
+    Resumable: each entrant's checkpoint holds how far it is, and `decide` each rung's outcome. With
+    steps the outcome is the same to the bit; with time the rest of the budget is used. Raises
+    EvaluationFailed where every network failed.
     """
     rungs = rungs_for(len(entrants)) if rungs is None else rungs
     standings = {entrant.name: Standing(entrant.name) for entrant in entrants}
     alive = list(entrants)
     for position, rung in enumerate(rungs):
-        length = _length(field, standings, alive, rungs=rungs, position=position)
+        done = sum(standings[entrant.name].seconds for entrant in alive)
+        length = _length(
+            field, alive, rungs=rungs, position=position, entrants=len(standings), done=done
+        )
         for order, entrant in enumerate(alive):
             share = (order + 0.5) / len(alive)
-            field.tell(f"rung {position + 1} of {len(rungs)}: {entrant.name} ({order + 1} of {len(alive)})", share)
+            field.tell(
+                f"rung {position + 1} of {len(rungs)}: {entrant.name} ({order + 1} of "
+                f"{len(alive)})",
+                share,
+            )
             train = partial(_run, entrant, field, until=rung.until, length=length)
-            outcome = field.decide(f"{field.arm}/rung{position}/{entrant.name}", lambda run=train: vars(run()))  # type: ignore[misc]
+            outcome = field.decide(
+                f"{field.arm}/rung{position}/{entrant.name}",
+                lambda run=train: vars(run()),  # type: ignore[misc]
+            )
             standings[entrant.name] = Standing(**outcome)
         running = [entrant for entrant in alive if standings[entrant.name].failed is None]
         if not running:
             reasons = "; ".join(f"{s.name}: {s.failed}" for s in standings.values() if s.failed)
             raise EvaluationFailed(f"every network failed to train: {reasons}")
         alive = sorted(running, key=lambda e: -(standings[e.name].val_accuracy or 0.0))[: rung.keep]
-    return sorted(standings.values(), key=lambda s: (s.failed is not None, -round(s.progress, 6), -(s.val_accuracy or 0.0)))
+    return sorted(
+        standings.values(),
+        key=lambda s: (s.failed is not None, -round(s.progress, 6), -(s.val_accuracy or 0.0)),
+    )
 
 
-def _length(field: Field, standings: dict[str, Standing], alive: list[Entrant], rungs: Sequence[Rung], position: int) -> float:
-    """Steps, or training seconds, of one full training, so that what is left of the race fits what is left of its budget.
+def _length(
+    field: Field,
+    alive: list[Entrant],
+    *,
+    rungs: Sequence[Rung],
+    position: int,
+    entrants: int,
+    done: float,
+) -> float:
+    """Steps, or training seconds, of one full training, so that what is left of the race fits what
+    is left of its budget.
 
-    With time it is found anew before each rung: what is left, less what looking at validation images will take. It is recorded,
-    and kept by a resumed run.
+    With time it is found anew before each rung: what is left, less what looking at validation
+    images will take. It is recorded, and kept by a resumed run.
     """
     if not field.timed:
-        return max(1, int(field.budget / work(len(standings), rungs)))
+        return max(1, int(field.budget / work(entrants, rungs)))
 
     def fit() -> float:
         glance = field.decide(f"{field.arm}/glance", lambda: _glance_seconds(alive[0], field))
@@ -127,15 +157,18 @@ def _length(field: Field, standings: dict[str, Standing], alive: list[Entrant], 
             points = (rung.until - before) / _CURVE + 1
             looking += count * glance * (points + (1 / field.glanced if rung.until >= 1 else 1))
             count, before = min(count, rung.keep), rung.until
-        done = sum(standings[entrant.name].seconds for entrant in alive)
-        trainings = work(len(alive), rungs[position:])  # from nothing: what the alive ones have done is added on the other side
-        return max(1.0, ((field.budget - field.spent() - looking) / (1.0 + _SAVING) + done) / trainings)
+        # from nothing: what the alive ones have done is added on the other side
+        trainings = work(len(alive), rungs[position:])
+        return max(
+            1.0, ((field.budget - field.spent() - looking) / (1.0 + _SAVING) + done) / trainings
+        )
 
     return float(field.decide(f"{field.arm}/rung{position}/seconds", fit))
 
 
 def _glance_seconds(entrant: Entrant, field: Field) -> float:
-    """What one point of a learning curve takes, found with an untrained network; the second look counts, the first warms up."""
+    """What one point of a learning curve takes, found with an untrained network; the second look
+    counts, the first warms up."""
     network = entrant.make().to(device=field.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     field.glance(network)
     began = field.now()
@@ -149,11 +182,14 @@ def checkpoint_path(field: Field, name: str) -> Path:
 
 
 def _resumed(entrant: Entrant, field: Field) -> TrainState:
-    """The entrant's training as far as it came; a torn or changed checkpoint is put aside and the training starts anew."""
+    """The entrant's training as far as it came; a torn or changed checkpoint is put aside and the
+    training starts anew."""
     of = {**field.of, "arm": field.arm, "network": entrant.name}
     begin = partial(_started, entrant, field, of)
     path = checkpoint_path(field, entrant.name)
-    return resumed_or_started(path, entrant.make, begin, device=field.device, tell=field.note, of=of)
+    return resumed_or_started(
+        path, entrant.make, begin, device=field.device, tell=field.note, of=of
+    )
 
 
 def _started(entrant: Entrant, field: Field, of: Mapping[str, Any]) -> TrainState:
@@ -161,11 +197,18 @@ def _started(entrant: Entrant, field: Field, of: Mapping[str, Any]) -> TrainStat
     if recipe.identity and field.fresh:
         pass_on(network)
     if recipe.whiten and field.fresh:
-        whiten(network, torch.cat([x for x, _ in itertools.islice(field.stream(0), _WHITENING)]).cpu())
+        whiten(
+            network, torch.cat([x for x, _ in itertools.islice(field.stream(0), _WHITENING)]).cpu()
+        )
     return start(
-        network, recipe, seed=field.seed, device=field.device, class_counts=field.class_counts,
-        fresh=field.fresh, of=of,
-    )  # fmt: skip
+        network,
+        recipe,
+        seed=field.seed,
+        device=field.device,
+        class_counts=field.class_counts,
+        fresh=field.fresh,
+        of=of,
+    )
 
 
 def _recipe(entrant: Entrant, field: Field) -> Recipe:
@@ -173,10 +216,16 @@ def _recipe(entrant: Entrant, field: Field) -> Recipe:
 
     Whole images where it takes no other ones, or has weights that know what whole ones look like.
     """
-    recipe = replace(field.recipe, precision=paced(entrant, field)["precision"]) if field.precisions else field.recipe
+    recipe = (
+        replace(field.recipe, precision=paced(entrant, field)["precision"])
+        if field.precisions
+        else field.recipe
+    )
     if recipe.grow >= 1:
         return recipe
-    grows = field.fresh and field.decide(f"{field.arm}/grows/{entrant.name}", lambda: _grows(entrant, field))
+    grows = field.fresh and field.decide(
+        f"{field.arm}/grows/{entrant.name}", lambda: _grows(entrant, field)
+    )
     return recipe if grows else replace(recipe, grow=1.0)
 
 
@@ -186,22 +235,29 @@ def _grows(entrant: Entrant, field: Field) -> bool:
 
 
 def paced(entrant: Entrant, field: Field) -> dict[str, Any]:
-    """In which precision a network trains fastest, and the milliseconds per image in each; found once, read back."""
+    """In which precision a network trains fastest, and the milliseconds per image in each; found
+    once, read back."""
 
     def fastest() -> dict[str, Any]:
         batches = list(itertools.islice(field.stream(0), _TRIED))
         found = tried(
-            entrant.make(), batches, field.recipe, device=field.device, precisions=field.precisions,
-            class_counts=field.class_counts, now=field.now,
+            entrant.make(),
+            batches,
+            field.recipe,
+            device=field.device,
+            precisions=field.precisions,
+            class_counts=field.class_counts,
+            now=field.now,
             judge=time.process_time if field.device.type == "cpu" else None,
-        )  # fmt: skip
+        )
         return {"precision": found.fastest, "ms": dict(found.ms)}
 
     return field.decide(f"{field.arm}/precision/{entrant.name}", fastest)
 
 
 def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standing:
-    """Trains one entrant to `until` and evaluates it; whatever the network does wrong becomes the reason in its standing."""
+    """Trains one entrant to `until` and evaluates it; whatever the network does wrong becomes the
+    reason in its standing."""
     state = None
     try:
         state = _resumed(entrant, field)
@@ -214,11 +270,17 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
             until=until,
             evaluate=lambda network: field.glance(Smaller(network, state.recipe, share(state))),
             evaluate_every=_CURVE,
-            on_progress=lambda s, p: field.tell(f"{entrant.name}: step {s.step}", min(1.0, p / until)),
+            on_progress=lambda s, p: field.tell(
+                f"{entrant.name}: step {s.step}", min(1.0, p / until)
+            ),
             checkpoint=checkpoint_path(field, entrant.name),
             now=field.now,
         )
-        found = field.evaluate(state.network) if until >= 1 else field.glance(_calibrated(state, field, until))
+        found = (
+            field.evaluate(state.network)
+            if until >= 1
+            else field.glance(_calibrated(state, field, until))
+        )
         above = against_constant(found)["above"] if "interval" in found else None
         progress = min(until, share(state))
         return Standing(
@@ -234,32 +296,47 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
     except UserError:
         raise
     except (EvaluationFailed, RuntimeError, ValueError, TypeError) as error:
-        steps, seconds, history = (state.step, state.seconds, state.history) if state else (0, 0.0, [])
+        steps, seconds, history = (
+            (state.step, state.seconds, state.history) if state else (0, 0.0, [])
+        )
         failed = f"{type(error).__name__}: {error}"
         return Standing(entrant.name, 0.0, steps, seconds, curve=history, failed=failed)
 
 
 def _calibrated(state: TrainState, field: Field, share: float) -> nn.Module:
-    """A copy of its network whose BatchNorm statistics are those of its own weights, for images as large as at that share.
+    """A copy of its network whose BatchNorm statistics are those of its own weights, for images as
+    large as at that share.
 
-    While weights still move fast the averaged statistics lag: a cut after 30 % of the training saw accuracies 1 to 5 points too
-    low (CIFAR-10). At the end they are the better ones.
+    While weights still move fast the averaged statistics lag: a cut after 30 % of the training saw
+    accuracies 1 to 5 points too low (CIFAR-10). At the end they are the better ones.
     """
     first = itertools.islice(field.stream(0), _CALIBRATION)
-    return calibrate(Smaller(copy.deepcopy(state.network), state.recipe, share), (x for x, _ in first))
+    return calibrate(
+        Smaller(copy.deepcopy(state.network), state.recipe, share), (x for x, _ in first)
+    )
 
 
 def served(entrants: Sequence[Entrant], field: Field) -> list[Standing]:
-    """Networks that are good as they are, best first: BatchNorm's statistics set anew, nothing trained, each looked at once.
+    """Networks that are good as they are, best first: BatchNorm's statistics set anew, nothing
+    trained, each looked at once.
 
-    Their weights are kept as those of a race, so that `trained` gives them back. Raises EvaluationFailed where all failed.
+    Their weights are kept as those of a race, so that `trained` gives them back. Raises
+    EvaluationFailed where all failed.
     """
     standings = [
-        Standing(**field.decide(f"{field.arm}/served/{entrant.name}", lambda one=entrant: vars(_serve(one, field))))  # type: ignore[misc]
+        Standing(
+            **field.decide(
+                f"{field.arm}/served/{entrant.name}",
+                lambda one=entrant: vars(_serve(one, field)),  # type: ignore[misc]
+            )
+        )
         for entrant in entrants
     ]
     if all(standing.failed for standing in standings):
-        raise EvaluationFailed("no network could be looked at: " + "; ".join(f"{s.name}: {s.failed}" for s in standings))
+        raise EvaluationFailed(
+            "no network could be looked at: "
+            + "; ".join(f"{s.name}: {s.failed}" for s in standings)
+        )
     return sorted(standings, key=lambda s: (s.failed is not None, -(s.val_accuracy or 0.0)))
 
 
@@ -272,31 +349,48 @@ def _serve(entrant: Entrant, field: Field) -> Standing:
         found = field.evaluate(network.eval())
         of = {**field.of, "arm": field.arm, "network": entrant.name}
         state = start(
-            network, recipe, seed=field.seed, device=field.device, class_counts=field.class_counts, fresh=False, of=of
-        )  # fmt: skip
+            network,
+            recipe,
+            seed=field.seed,
+            device=field.device,
+            class_counts=field.class_counts,
+            fresh=False,
+            of=of,
+        )
         save(state, checkpoint_path(field, entrant.name))
     except UserError:
         raise
     except (EvaluationFailed, RuntimeError, ValueError, TypeError) as error:
         return Standing(entrant.name, failed=f"{type(error).__name__}: {error}")
     above = against_constant(found)["above"] if "interval" in found else None
-    return Standing(entrant.name, 1.0, 0, field.now() - began, val_accuracy=found["accuracy"], above=above)
+    return Standing(
+        entrant.name, 1.0, 0, field.now() - began, val_accuracy=found["accuracy"], above=above
+    )
 
 
-def trained(entrant: Entrant, field: Field, entrants: int, standing: Mapping[str, Any]) -> nn.Module:
-    """An entrant's network as the race of so many `entrants` left it, in eval mode, from its checkpoint.
+def trained(
+    entrant: Entrant, field: Field, entrants: int, standing: Mapping[str, Any]
+) -> nn.Module:
+    """An entrant's network as the race of so many `entrants` left it, in eval mode, from its
+    checkpoint.
 
-    Where that is lost, or behind the entrant's `standing` ("steps", "progress"), it trains on to there by the lengths that were
-    decided: the same to the bit where steps are counted, one that took as long where time is.
+    Where that is lost, or behind the entrant's `standing` ("steps", "progress"), it trains on to
+    there by the lengths that were decided: the same to the bit where steps are counted, one that
+    took as long where time is.
     """
     state = _resumed(entrant, field)
     if state.step < standing["steps"]:
-        field.note(f"the checkpoint of {entrant.name} is lost or behind; it is trained again from step {state.step}")
+        field.note(
+            f"the checkpoint of {entrant.name} is lost or behind; it is trained again from "
+            f"step {state.step}"
+        )
         rungs = rungs_for(entrants)
         for position, rung in enumerate(rungs):
             if rung.until > standing["progress"] + 1e-6 and position:
                 break
-            length = _length(field, dict.fromkeys(range(entrants)), [entrant], rungs=rungs, position=position)  # type: ignore[arg-type]
+            length = _length(
+                field, [entrant], rungs=rungs, position=position, entrants=entrants, done=0.0
+            )
             found = _run(entrant, field, rung.until, length)
             if found.failed is not None:
                 raise EvaluationFailed(f"{entrant.name} could not be trained again: {found.failed}")

@@ -1,7 +1,9 @@
-"""Gradient-based search: the weights of a decision's options are learned beside the shared weights, a step of each a batch.
+"""Gradient-based search: the weights of a decision's options are learned beside the shared weights,
+a step of each a batch.
 
-A method says how the weights of a mixture come from the architecture parameters ("alpha", one a decision and option), and
-what the two steps are. What it learned is in `TrainState.extra`, so a training that was stopped goes on as any other.
+A method says how the weights of a mixture come from the architecture parameters ("alpha", one a
+decision and option), and what the two steps are. What it learned is in `TrainState.extra`, so a
+training that was stopped goes on as any other.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ _COUNTED = 50  # steps, after which the MACs of a pass are counted anew
 _SMALL = 1e-3  # standard deviation of the alphas at the start
 
 
-# -- from alphas to weights -------------------------------------------------------------------------------------------------
+# -- from alphas to weights ----------------------------------------------------------------------
 
 
 def softmax(alpha: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, None]:
@@ -42,7 +44,8 @@ def softmax(alpha: Tensor, share: float, generator: torch.Generator) -> tuple[Te
 
 
 def concrete(alpha: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, None]:
-    """All options, by a sample of the concrete distribution (SNAS: Xie and others, ICLR 2019, equation 5).
+    """All options, by a sample of the concrete distribution (SNAS: Xie and others, ICLR 2019,
+    equation 5).
 
     The temperature falls from 1 to 0.03 geometrically.
     """
@@ -50,19 +53,24 @@ def concrete(alpha: Tensor, share: float, generator: torch.Generator) -> tuple[T
 
 
 def hard(alpha: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, tuple[int, ...]]:
-    """One sampled option, computed alone; gradients flow as if by the softened sample (GDAS: Dong and Yang, CVPR 2019, eq. 4).
+    """One sampled option, computed alone; gradients flow as if by the softened sample (GDAS: Dong
+    and Yang, CVPR 2019, eq. 4).
 
-    The temperature falls from 10 to 0.1 linearly, as in the released code. Options that were not sampled are felt through the
-    softmax only.
+    The temperature falls from 10 to 0.1 linearly, as in the released code. Options that were not
+    sampled are felt through the softmax only.
     """
-    soft = ((alpha.log_softmax(0) + _gumbel(alpha, generator)) / (10.0 + (0.1 - 10.0) * share)).softmax(0)
+    soft = (
+        (alpha.log_softmax(0) + _gumbel(alpha, generator)) / (10.0 + (0.1 - 10.0) * share)
+    ).softmax(0)
     taken = int(soft.argmax())
     return F.one_hot(soft.argmax(), len(alpha)) - soft.detach() + soft, (taken,)
 
 
 def dirichlet(alpha: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, None]:
-    """All options, by a sample of Dirichlet(elu(alpha) + 1) (DrNAS: Chen and others, ICLR 2021, section 3.1)."""
-    with seeded(int(torch.randint(2**62, (), generator=generator)), alpha.device):  # its sampler takes no generator
+    """All options, by a sample of Dirichlet(elu(alpha) + 1) (DrNAS: Chen and others, ICLR 2021,
+    section 3.1)."""
+    # its sampler takes no generator
+    with seeded(int(torch.randint(2**62, (), generator=generator)), alpha.device):
         return torch.distributions.Dirichlet(F.elu(alpha) + 1.0).rsample(), None
 
 
@@ -72,21 +80,25 @@ def _gumbel(like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def near_uniform(alpha: Tensor) -> Tensor:
-    """KL divergence of Dirichlet(elu(alpha) + 1) from the uniform Dirichlet (DrNAS, equation 6 and released code)."""
+    """KL divergence of Dirichlet(elu(alpha) + 1) from the uniform Dirichlet (DrNAS, equation 6 and
+    released code)."""
     beta = F.elu(alpha) + 1.0
     one = torch.ones_like(beta)
-    return torch.distributions.kl_divergence(torch.distributions.Dirichlet(beta), torch.distributions.Dirichlet(one))
+    return torch.distributions.kl_divergence(
+        torch.distributions.Dirichlet(beta), torch.distributions.Dirichlet(one)
+    )
 
 
-# -- methods ----------------------------------------------------------------------------------------------------------------
+# -- methods -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """One gradient method. `order` 2: the architecture step looks one weight step ahead. `bilevel`: alphas learn from held-out
-    images (else from the training images of the same step). `paths`: weights learn from one random architecture a step.
-    `edges`: the mixtures into one node also compete, as wholes (PC-DARTS). `penalty` of the alphas is added to their loss.
-    Adam with `lr`, `betas` and `weight_decay` trains the alphas.
+    """One gradient method. `order` 2: the architecture step looks one weight step ahead. `bilevel`:
+    alphas learn from held-out images (else from the training images of the same step). `paths`:
+    weights learn from one random architecture a step. `edges`: the mixtures into one node also
+    compete, as wholes (PC-DARTS). `penalty` of the alphas is added to their loss. Adam with `lr`,
+    `betas` and `weight_decay` trains the alphas.
     """
 
     draw: Draw
@@ -113,17 +125,23 @@ METHODS = {
 
 
 def learning(
-    method: Relaxation, space: SearchSpace, held_out: Stream, options: Mapping[str, Sequence[Any]] | None = None
+    method: Relaxation,
+    space: SearchSpace,
+    held_out: Stream,
+    options: Mapping[str, Sequence[Any]] | None = None,
 ) -> Backward:
-    """For `advance(backward=...)`: an architecture step on a batch of `held_out`, then the gradients of the weights.
+    """For `advance(backward=...)`: an architecture step on a batch of `held_out`, then the
+    gradients of the weights.
 
-    `space`: what the alphas are of, a restricted one for a leaf of a tree: a decision with one option has no alpha.
-    `options`: those of the mixtures, default `mixed(model, space)`.
+    `space`: what the alphas are of, a restricted one for a leaf of a tree: a decision with one
+    option has no alpha. `options`: those of the mixtures, default `mixed(model, space)`.
     """
 
     def prepared(state: TrainState) -> _Relaxed:
         found = mixed(state.module, space) if options is None else options
-        return _Relaxed(relaxing(state.module), Alphas(state, found, method), switching(state.module))
+        return _Relaxed(
+            relaxing(state.module), Alphas(state, found, method), switching(state.module)
+        )
 
     relaxed_for = once_for_a_module(prepared)
 
@@ -132,7 +150,9 @@ def learning(
         if method.bilevel:
             step.learn_alphas((x, y), next(held_out(state.step)))
         if method.paths:
-            return step.learn_path(x, y, space.sample(Random(mix(state.seed, "architectures", state.step))))
+            return step.learn_path(
+                x, y, space.sample(Random(mix(state.seed, "architectures", state.step)))
+            )
         return step.learn_weights(x, y)
 
     return backward
@@ -155,7 +175,8 @@ def once_for_a_module(make: Callable[[TrainState], T]) -> Callable[[TrainState],
 
 @dataclass(frozen=True)
 class _Relaxed:
-    """A module under training: how it is run as a mixture and as one architecture, and its alphas."""
+    """A module under training: how it is run as a mixture and as one architecture, and its
+    alphas."""
 
     mixed: Callable[[Mapping[str, Mixture]], AbstractContextManager[Any]]
     alphas: Alphas
@@ -163,18 +184,29 @@ class _Relaxed:
 
 
 class _RelaxedStep:
-    """The parts of one step; all mixtures of a step are drawn by one generator, in the order in which they are asked for."""
+    """The parts of one step; all mixtures of a step are drawn by one generator, in the order in
+    which they are asked for."""
 
     def __init__(self, relaxed: _Relaxed, state: TrainState, share: float) -> None:
-        self._relaxed, self._alphas, self._state, self._share = relaxed, relaxed.alphas, state, share
+        self._relaxed, self._alphas, self._state, self._share = (
+            relaxed,
+            relaxed.alphas,
+            state,
+            share,
+        )
         self._generator = torch.Generator().manual_seed(mix(state.seed, "mixtures", state.step))
 
     def learn_alphas(self, train: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor]) -> None:
-        """The architecture step, on a held-out batch; of second order it looks one weight step ahead."""
+        """The architecture step, on a held-out batch; of second order it looks one weight step
+        ahead."""
         second, state, alphas = self._alphas.method.order == 2, self._state, self._alphas
         self._enter(len(held_out[0]) + (3 * len(train[0]) if second else 0), train[0])
         if not second:
-            alphas.learn(torch.autograd.grad(alphas.penalized(self._loss(*held_out)), alphas.tensors, allow_unused=True))
+            alphas.learn(
+                torch.autograd.grad(
+                    alphas.penalized(self._loss(*held_out)), alphas.tensors, allow_unused=True
+                )
+            )
             return
         weights = [p for p in state.module.parameters() if p.requires_grad]
         rate = float(state.optimizer.param_groups[0]["lr"])
@@ -182,7 +214,8 @@ class _RelaxedStep:
         alphas.learn(hypergradient(*losses, weights=weights, alphas=alphas.tensors, rate=rate))
 
     def learn_weights(self, x: Tensor, y: Tensor) -> Tensor:
-        """Gradients of the weights under a mixture; where there is no bilevel step the alphas learn from the same ones."""
+        """Gradients of the weights under a mixture; where there is no bilevel step the alphas learn
+        from the same ones."""
         self._enter(len(x), x)
         value = self._loss(x, y)
         value.backward()
@@ -203,15 +236,25 @@ class _RelaxedStep:
 
     def _enter(self, images: int, x: Tensor) -> None:
         def mixture(some: Tensor) -> Tensor:
-            own = torch.Generator().manual_seed(self._state.step)  # counting must not move the step's draws
+            # counting must not move the step's draws
+            own = torch.Generator().manual_seed(self._state.step)
             with self._relaxed.mixed(self._alphas.mixtures(self._share, own)):
                 return forward(self._state, some)
 
         enter(self._state, "mixture", images, run=mixture, x=x)
 
 
-def enter(state: TrainState, kind: str, images: int, *, run: Callable[[Tensor], Any], x: Tensor, passes: float = 3.0) -> None:
-    """Enters images in the ledger, each `passes` forward passes dear. What one costs is counted now and then, on two images."""
+def enter(
+    state: TrainState,
+    kind: str,
+    images: int,
+    *,
+    run: Callable[[Tensor], Any],
+    x: Tensor,
+    passes: float = 3.0,
+) -> None:
+    """Enters images in the ledger, each `passes` forward passes dear. What one costs is counted now
+    and then, on two images."""
     name = f"macs.{kind}"
     if name not in state.extra or state.step % _COUNTED == 0:
         with seeded(0, state.device):
@@ -232,14 +275,18 @@ def learn_path(state: TrainState, x: Tensor, y: Tensor) -> Tensor:
 class Alphas:
     """The architecture parameters of a training, in its `extra`, with Adam's moments."""
 
-    def __init__(self, state: TrainState, options: Mapping[str, Sequence[Any]], method: Relaxation) -> None:
+    def __init__(
+        self, state: TrainState, options: Mapping[str, Sequence[Any]], method: Relaxation
+    ) -> None:
         self.options, self.method = {name: tuple(found) for name, found in options.items()}, method
         shapes = {name: len(found) for name, found in self.options.items() if len(found) > 1}
         if not shapes:
             raise UserError("nothing is left to choose: every decision has one option")
         if method.edges:
             shapes |= {f"into {node}": len(names) for node, names in entered(self.options).items()}
-        self._alphas = {name: _kept(state, f"alpha.{name}", count) for name, count in shapes.items()}
+        self._alphas = {
+            name: _kept(state, f"alpha.{name}", count) for name, count in shapes.items()
+        }
         self.tensors = list(self._alphas.values())
         self._optimizer = adam(state, {f"alpha.{n}": t for n, t in self._alphas.items()}, method)
 
@@ -254,7 +301,9 @@ class Alphas:
                 if len(options) > 1
                 else (torch.ones(1, device=device), None)
             )
-            found[name] = Mixture(options, weights * edges[name] if name in edges else weights, live)
+            found[name] = Mixture(
+                options, weights * edges[name] if name in edges else weights, live
+            )
         return found
 
     def _edges(self) -> dict[str, Tensor]:
@@ -270,7 +319,11 @@ class Alphas:
         """The loss of the architecture step."""
         if self.method.penalty is None:
             return loss
-        return loss + self.method.penalty_scale * torch.stack([self.method.penalty(alpha) for alpha in self.tensors]).sum()
+        return (
+            loss
+            + self.method.penalty_scale
+            * torch.stack([self.method.penalty(alpha) for alpha in self.tensors]).sum()
+        )
 
     def learn(self, gradients: Sequence[Tensor | None]) -> None:
         """One step of Adam."""
@@ -281,7 +334,8 @@ class Alphas:
 
 
 def entered(names: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Mixtures by the node that their edges enter: of "...edge0to2", "...edge1to2" those of "...2"."""
+    """Mixtures by the node that their edges enter: of "...edge0to2", "...edge1to2" those of
+    "...2"."""
     found: dict[str, list[str]] = {}
     for name in names:
         head, edge, ends = name.rpartition("edge")
@@ -304,10 +358,17 @@ class _Rates(Protocol):
 def adam(state: TrainState, tensors: Mapping[str, Tensor], method: _Rates) -> torch.optim.Adam:
     """Adam over tensors of `state.extra`; its moments are kept there too."""
     optimizer = torch.optim.Adam(
-        [*tensors.values()], lr=method.lr, betas=method.betas, weight_decay=method.weight_decay, foreach=True
+        [*tensors.values()],
+        lr=method.lr,
+        betas=method.betas,
+        weight_decay=method.weight_decay,
+        foreach=True,
     )
     for name, tensor in tensors.items():
-        moments = {key: state.extra.setdefault(f"{name}.{key}", torch.zeros_like(tensor)) for key in ("exp_avg", "exp_avg_sq")}
+        moments = {
+            key: state.extra.setdefault(f"{name}.{key}", torch.zeros_like(tensor))
+            for key in ("exp_avg", "exp_avg_sq")
+        }
         steps = state.extra.setdefault(f"{name}.step", torch.zeros(()))
         optimizer.state[tensor].update(step=steps, **moments)
     return optimizer
@@ -328,11 +389,13 @@ def hypergradient(
     alphas: Sequence[Tensor],
     rate: float,
 ) -> list[Tensor]:
-    """Gradient in the alphas of the held-out loss after one plain gradient step of the weights (DARTS, equations 7 and 8).
+    """Gradient in the alphas of the held-out loss after one plain gradient step of the weights
+    (DARTS, equations 7 and 8).
 
-    d val(w') / d alpha - rate * (d train(w+) / d alpha - d train(w-) / d alpha) / (2 eps), w' = w - rate * d train / d w,
-    w+- = w +- eps * d val(w') / d w', eps = 0.01 / |d val(w') / d w'|. The weights are as before afterwards. (The released code
-    puts momentum and weight decay into the step as well.)
+    d val(w') / d alpha - rate * (d train(w+) / d alpha - d train(w-) / d alpha) / (2 eps), w' = w -
+    rate * d train / d w, w+- = w +- eps * d val(w') / d w', eps = 0.01 / |d val(w') / d w'|. The
+    weights are as before afterwards. (The released code puts momentum and weight decay into the
+    step as well.)
     """
 
     def gradients(loss: Tensor, wanted: Sequence[Tensor]) -> list[Tensor]:
@@ -363,11 +426,14 @@ def hypergradient(
     return [d - rate * (a - b) / (2 * eps) for d, a, b in zip(direct, above, below, strict=True)]
 
 
-# -- what was found -----------------------------------------------------------------------------------------------------------
+# -- what was found ------------------------------------------------------------------------------
 
 
-def probabilities(state: TrainState, method: Relaxation, options: Mapping[str, Sequence[Any]]) -> dict[str, dict[Any, float]]:
-    """Mixture -> option -> how much of it: the softmax of the alphas, for a Dirichlet its mean; edges included."""
+def probabilities(
+    state: TrainState, method: Relaxation, options: Mapping[str, Sequence[Any]]
+) -> dict[str, dict[Any, float]]:
+    """Mixture -> option -> how much of it: the softmax of the alphas, for a Dirichlet its mean;
+    edges included."""
     found = {}
     shares: dict[str, float] = {}
     if method.edges:
@@ -385,8 +451,11 @@ def probabilities(state: TrainState, method: Relaxation, options: Mapping[str, S
     return found
 
 
-def derived(model: nn.Module, space: SearchSpace, found: Mapping[str, Mapping[Any, float]]) -> Architecture:
-    """The architecture of the strongest options; a model whose mixtures are not its decisions has a `discretize` for it."""
+def derived(
+    model: nn.Module, space: SearchSpace, found: Mapping[str, Mapping[Any, float]]
+) -> Architecture:
+    """The architecture of the strongest options; a model whose mixtures are not its decisions has a
+    `discretize` for it."""
     discretize = getattr(model, "discretize", None)
     if discretize is not None:
         return nearest(space, discretize(space, found))
@@ -395,19 +464,30 @@ def derived(model: nn.Module, space: SearchSpace, found: Mapping[str, Mapping[An
 
 
 def nearest(space: SearchSpace, options: Mapping[str, Any]) -> Architecture:
-    """The architecture of these options, or where `where` forbids it or an option is not there, one that differs little.
+    """The architecture of these options, or where `where` forbids it or an option is not there, one
+    that differs little.
 
     A decision that is not among them has its last option, with which it was trained.
     """
     everything = space.universe
-    return space.decode([all_.index(options[n]) if n in options else len(all_) - 1 for n, all_ in everything.items()])
+    return space.decode(
+        [
+            all_.index(options[n]) if n in options else len(all_) - 1
+            for n, all_ in everything.items()
+        ]
+    )
 
 
-def sampled(found: Mapping[str, Mapping[Any, float]], space: SearchSpace, count: int, seed: int = 0) -> list[Architecture]:
-    """Distinct architectures drawn by the probabilities, at most `count`; for models whose mixtures are their decisions."""
+def sampled(
+    found: Mapping[str, Mapping[Any, float]], space: SearchSpace, count: int, seed: int = 0
+) -> list[Architecture]:
+    """Distinct architectures drawn by the probabilities, at most `count`; for models whose mixtures
+    are their decisions."""
     rng, archs = Random(seed), dict[Architecture, None]()
     for _ in range(4 * count):
-        options = {name: rng.choices(list(row), list(row.values()))[0] for name, row in found.items()}
+        options = {
+            name: rng.choices(list(row), list(row.values()))[0] for name, row in found.items()
+        }
         archs[nearest(space, options)] = None
         if len(archs) == count:
             break

@@ -1,4 +1,5 @@
-"""Training weights that many architectures share: what one step computes, under a sampler and a teacher."""
+"""Training weights that many architectures share: what one step computes, under a sampler and a
+teacher."""
 
 from __future__ import annotations
 
@@ -24,11 +25,13 @@ from archsmith.training.step import Step, forward, loss_of
 
 @dataclass(frozen=True)
 class Distillation:
-    """Learn from a teacher's probabilities besides the labels: (1 - weight) * loss + weight * cross-entropy with them.
+    """Learn from a teacher's probabilities besides the labels: (1 - weight) * loss + weight *
+    cross-entropy with them.
 
-    `teacher`: a fixed network, or "largest": the first architecture of each step, which itself learns from the labels alone and
-    whose outputs count as given (in-place distillation; Yu and Huang, ICCV 2019). `temperature` softens both sides; the term
-    is scaled by its square (Hinton, Vinyals and Dean, 2015).
+    `teacher`: a fixed network, or "largest": the first architecture of each step, which itself
+    learns from the labels alone and whose outputs count as given (in-place distillation; Yu and
+    Huang, ICCV 2019). `temperature` softens both sides; the term is scaled by its square (Hinton,
+    Vinyals and Dean, 2015).
     """
 
     teacher: nn.Module | Literal["largest"]
@@ -38,19 +41,25 @@ class Distillation:
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1 or not self.temperature > 0:
             raise UserError(
-                f"distillation: weight={self.weight!r} must lie in [0, 1], temperature={self.temperature!r} above 0"
+                f"distillation: weight={self.weight!r} must lie in [0, 1], "
+                f"temperature={self.temperature!r} above 0"
             )
 
 
 def sharing(
-    sampler: Sampler, *, distillation: Distillation | None = None, macs: Callable[[Architecture], float] | None = None
+    sampler: Sampler,
+    *,
+    distillation: Distillation | None = None,
+    macs: Callable[[Architecture], float] | None = None,
 ) -> Step:
-    """For `advance(backward=...)`: each step trains the sampled architectures on its batch, one after the other.
+    """For `advance(backward=...)`: each step trains the sampled architectures on its batch, one
+    after the other.
 
-    Gradients are the mean over them, so the learning rate means the same for one and for several. All cells of a network that
-    declare one decision follow it: one architecture per batch. What no sampled architecture uses is left alone by the
-    optimizer (`train_step`); a tensor used in part is updated as a whole, its unused part with gradient 0. `macs`: of one
-    image in an architecture, for the ledger.
+    Gradients are the mean over them, so the learning rate means the same for one and for several.
+    All cells of a network that declare one decision follow it: one architecture per batch. What no
+    sampled architecture uses is left alone by the optimizer (`train_step`); a tensor used in part
+    is updated as a whole, its unused part with gradient 0. `macs`: of one image in an architecture,
+    for the ledger.
     """
 
     def draw(state: TrainState, share: float) -> Sequence[Architecture]:
@@ -73,9 +82,13 @@ class Paths:
     """What a step computes: the mean gradient over the architectures drawn."""
 
     distillation: Distillation | None = None
-    _switch: tuple[nn.Module, Callable[..., AbstractContextManager[nn.Module]]] | None = field(default=None, repr=False)
+    _switch: tuple[nn.Module, Callable[..., AbstractContextManager[nn.Module]]] | None = field(
+        default=None, repr=False
+    )
 
-    def __call__(self, state: TrainState, x: Tensor, y: Tensor, drawn: Sequence[Architecture]) -> Tensor:
+    def __call__(
+        self, state: TrainState, x: Tensor, y: Tensor, drawn: Sequence[Architecture]
+    ) -> Tensor:
         """The mean loss, detached."""
         if self._switch is None or self._switch[0] is not state.module:
             self._switch = state.module, switching(state.module)
@@ -97,7 +110,8 @@ class Paths:
         return total / len(drawn)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process: without what was made for one module in this one, a teacher from the CPU."""
+        """For another process: without what was made for one module in this one, a teacher from the
+        CPU."""
         distillation = self.distillation
         if distillation is not None and isinstance(distillation.teacher, nn.Module):
             distillation = replace(distillation, teacher=copy.deepcopy(distillation.teacher).cpu())

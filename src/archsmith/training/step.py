@@ -1,4 +1,5 @@
-"""What one training step computes: the gradients of a batch, for a network as it stands or for some of an elastic one."""
+"""What one training step computes: the gradients of a batch, for a network as it stands or for some
+of an elastic one."""
 
 from __future__ import annotations
 
@@ -12,18 +13,20 @@ from torch.nn import functional as F
 from archsmith.space import Architecture
 from archsmith.training.state import TrainState
 
-# Leaves the gradients of one batch in the weights; gives the loss. The last argument: the share of the budget spent.
+# Leaves the gradients of one batch in the weights; gives the loss. The last argument: the share of
+# the budget spent.
 Backward = Callable[[TrainState, Tensor, Tensor, float], Tensor]
 
 
 @dataclass(frozen=True)
 class Step:
-    """A Backward in two, so that several processes can share the work of a batch (`training.distributed`).
+    """A Backward in two, so that several processes can share the work of a batch
+    (`training.distributed`).
 
-    `draw(state, share)`: the architectures it trains, none for a network that stands as it is; a matter of seed and step.
-    `learn(state, x, y, drawn)` leaves the gradients of the mean loss over x in the weights and gives that loss, detached; it
-    is picklable, and of `state` it knows weights, recipe and class weights only. `macs`: of one image in an architecture, for
-    the ledger.
+    `draw(state, share)`: the architectures it trains, none for a network that stands as it is; a
+    matter of seed and step. `learn(state, x, y, drawn)` leaves the gradients of the mean loss over
+    x in the weights and gives that loss, detached; it is picklable, and of `state` it knows
+    weights, recipe and class weights only. `macs`: of one image in an architecture, for the ledger.
     """
 
     learn: Callable[[TrainState, Tensor, Tensor, Sequence[Architecture]], Tensor]
@@ -54,10 +57,13 @@ def forward(state: TrainState, x: Tensor, module: nn.Module | None = None) -> Te
 
 
 def loss_of(state: TrainState, logits: Tensor, y: Tensor) -> Tensor:
-    """The recipe's loss: cross-entropy, y (B,) class indices or (B, classes) probabilities, or squared error, y like logits."""
+    """The recipe's loss: cross-entropy, y (B,) class indices or (B, classes) probabilities, or
+    squared error, y like logits."""
     if state.recipe.loss == "squared error":
         return F.mse_loss(logits, y)
-    return F.cross_entropy(logits, y, weight=state.class_weights, label_smoothing=state.recipe.label_smoothing)
+    return F.cross_entropy(
+        logits, y, weight=state.class_weights, label_smoothing=state.recipe.label_smoothing
+    )
 
 
 def _learn(state: TrainState, x: Tensor, y: Tensor, drawn: Sequence[Architecture]) -> Tensor:

@@ -1,4 +1,5 @@
-"""Training a node of a tree of supernets: its architectures in turn, on its own weights, from a checkpoint on."""
+"""Training a node of a tree of supernets: its architectures in turn, on its own weights, from a
+checkpoint on."""
 
 from __future__ import annotations
 
@@ -36,17 +37,23 @@ def train_node(
     on_progress: Callable[[TrainState, float], None] | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> TrainState:
-    """Trains the node's weights in place for `steps`, or for `seconds`, in all; what `checkpoint` holds is not trained again.
+    """Trains the node's weights in place for `steps`, or for `seconds`, in all; what `checkpoint`
+    holds is not trained again.
 
-    `stream(step)`: endless batches x (B, C, H, W), y from that step on. `backward`: what a step computes, default
-    `sharing(uniform(node.space))`, one random architecture. The optimizer and the learning rate's schedule are new, whatever
-    the weights were inherited from. With `recipe.ema` the weights are the averaged ones afterwards. `node.trained` and
-    `node.macs` are set to what went forward and back. A checkpoint that is torn, or not `of` this training, is put aside and
+    `stream(step)`: endless batches x (B, C, H, W), y from that step on. `backward`: what a step
+    computes, default `sharing(uniform(node.space))`, one random architecture. The optimizer and the
+    learning rate's schedule are new, whatever the weights were inherited from. With `recipe.ema`
+    the weights are the averaged ones afterwards. `node.trained` and `node.macs` are set to what
+    went forward and back. A checkpoint that is torn, or not `of` this training, is put aside and
     told to `tell`. Raises EvaluationFailed where the loss is not finite.
     """
     whose = {**(of or {}), "node": node.name, "own seed": seed}
-    begin = partial(start, node.model, recipe, seed=seed, device=device, class_counts=class_counts, of=whose)
-    state = resumed_or_started(checkpoint, lambda: node.model, begin, device=device, tell=tell, of=whose)
+    begin = partial(
+        start, node.model, recipe, seed=seed, device=device, class_counts=class_counts, of=whose
+    )
+    state = resumed_or_started(
+        checkpoint, lambda: node.model, begin, device=device, tell=tell, of=whose
+    )
     advance(
         state,
         stream(state.step),

@@ -1,7 +1,9 @@
-"""A batch's work shared among threads: each computes the gradient of a part of it, on a network that owns the same weights.
+"""A batch's work shared among threads: each computes the gradient of a part of it, on a network
+that owns the same weights.
 
-Threads that share every operation meet after each of them; small networks wait there for most of the time. Two threads with
-half a batch each train 1.21 to 1.64 times as many images (result threads-share-batch) as two that share each operation.
+Threads that share every operation meet after each of them; small networks wait there for most of
+the time. Two threads with half a batch each train 1.21 to 1.64 times as many images (result
+threads-share-batch) as two that share each operation.
 """
 
 from __future__ import annotations
@@ -28,12 +30,14 @@ def parts(images: int, threads: int) -> int:
 
 @contextmanager
 def threaded(backward: Backward, module: nn.Module) -> Iterator[Backward]:
-    """Within it, the same step with each batch shared among the threads that torch has for an operation; on the CPU.
+    """Within it, the same step with each batch shared among the threads that torch has for an
+    operation; on the CPU.
 
-    The gradient is that of the whole batch, but for what looks at several images at once: BatchNorm sees each part alone, its
-    statistics are those of the first, and a loss that balances classes weighs each part by itself. What is no `Step`
-    (architecture parameters learn in it), a network that cannot be copied and a batch too small to share are computed as ever.
-    Random numbers that a network draws (dropout) come in no fixed order.
+    The gradient is that of the whole batch, but for what looks at several images at once: BatchNorm
+    sees each part alone, its statistics are those of the first, and a loss that balances classes
+    weighs each part by itself. What is no `Step` (architecture parameters learn in it), a network
+    that cannot be copied and a batch too small to share are computed as ever. Random numbers that a
+    network draws (dropout) come in no fixed order.
     """
     threads = torch.get_num_threads()
     on_cpu = all(p.device.type == "cpu" for p in module.parameters())
@@ -67,7 +71,11 @@ class _Threaded:
         weights = [len(piece[0]) / len(x) for piece in pieces]
         futures = []
         for step, twin, piece in zip(self._steps, [state, *self._twins], pieces, strict=True):
-            futures.append(self._pool.submit(_learnt, self._threads // count, partial(step.learn, twin, *piece, drawn)))
+            futures.append(
+                self._pool.submit(
+                    _learnt, self._threads // count, partial(step.learn, twin, *piece, drawn)
+                )
+            )
         wait(futures)
         losses = [future.result() for future in futures]
         _summed(state.module, [twin.module for twin in self._twins], weights)
@@ -96,7 +104,14 @@ def _twin(state: TrainState) -> TrainState:
     module = copy.deepcopy(state.module)
     for own, shared_one in zip(module.parameters(), state.module.parameters(), strict=True):
         own.data, own.grad = shared_one.data, None
-    return TrainState(module, None, state.optimizer, recipe=state.recipe, seed=state.seed, class_weights=state.class_weights)
+    return TrainState(
+        module,
+        None,
+        state.optimizer,
+        recipe=state.recipe,
+        seed=state.seed,
+        class_weights=state.class_weights,
+    )
 
 
 def _learnt(threads: int, learn: Callable[[], Tensor]) -> Tensor:
@@ -110,6 +125,8 @@ def _summed(module: nn.Module, others: list[nn.Module], weights: list[float]) ->
     own = [p.grad for p in module.parameters() if p.grad is not None]
     torch._foreach_mul_(own, weights[0])
     for other, weight in zip(others, weights[1:], strict=True):
-        torch._foreach_add_(own, [q.grad for q in other.parameters() if q.grad is not None], alpha=weight)
+        torch._foreach_add_(
+            own, [q.grad for q in other.parameters() if q.grad is not None], alpha=weight
+        )
         for q in other.parameters():
             q.grad = None

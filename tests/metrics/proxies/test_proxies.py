@@ -31,7 +31,13 @@ def model() -> nn.Module:
 
 def data() -> list[tuple[torch.Tensor, torch.Tensor]]:
     generator = torch.Generator().manual_seed(0)
-    return [(torch.randn(8, 3, 6, 6, generator=generator), torch.randint(0, 5, (8,), generator=generator)) for _ in range(2)]
+    return [
+        (
+            torch.randn(8, 3, 6, 6, generator=generator),
+            torch.randint(0, 5, (8,), generator=generator),
+        )
+        for _ in range(2)
+    ]
 
 
 def costs(arch: Architecture) -> dict[str, float]:
@@ -49,7 +55,9 @@ def test_every_proxy_of_the_table_scores_an_architecture_and_leaves_no_trace() -
         for seed in range(3):
             arch = search_space(elastic).sample(Random(seed))
             score = metric(arch)
-            assert isinstance(score, float) and score == metric(arch) == build(name, elastic, data(), costs=costs)(arch)
+            assert isinstance(score, float) and score == metric(arch) == build(
+                name, elastic, data(), costs=costs
+            )(arch)
         assert metric.name == name  # type: ignore[attr-defined]
     assert all(torch.equal(before[k], v) for k, v in elastic.state_dict().items())
     assert torch.equal(rng, torch.default_generator.get_state())
@@ -63,7 +71,9 @@ def test_baselines_say_what_they_count() -> None:
         assert build("params", elastic, data(), costs=costs)(arch) == 40
         assert build("macs", elastic, data(), costs=costs)(arch) == 400
         assert 0 <= build("random", elastic, data())(arch) < 1
-        assert build("random", elastic, data(), seed=1)(arch) != build("random", elastic, data())(arch)
+        assert build("random", elastic, data(), seed=1)(arch) != build("random", elastic, data())(
+            arch
+        )
 
 
 def test_settings_reach_the_proxy_and_unknown_ones_are_named() -> None:
@@ -78,7 +88,10 @@ def test_settings_reach_the_proxy_and_unknown_ones_are_named() -> None:
 
 
 def test_the_table_is_read_without_torch() -> None:
-    code = "import sys; from archsmith.metrics.proxies import PROXIES; assert PROXIES and 'torch' not in sys.modules"
+    code = (
+        "import sys; from archsmith.metrics.proxies import PROXIES; assert PROXIES and 'torch' "
+        "not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 

@@ -1,4 +1,5 @@
-"""Every score against its own formula, written out here; what it shares with others, and that it leaves no trace."""
+"""Every score against its own formula, written out here; what it shares with others, and that it
+leaves no trace."""
 
 from __future__ import annotations
 
@@ -24,13 +25,19 @@ from archsmith.metrics.proxies.scores import Scores, score_network
 from archsmith.spaces.nasbench201 import nasbench201
 
 Batches = list[tuple[Tensor, Tensor]]
-SCORED = [name for name, (where, _) in PROXIES.items() if ".baselines:" not in where and name not in ("zico", "dss")]
+SCORED = [
+    name
+    for name, (where, _) in PROXIES.items()
+    if ".baselines:" not in where and name not in ("zico", "dss")
+]
 
 
 class Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.main = nn.Sequential(nn.ReLU(), nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs))
+        self.main = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
+        )
         self.short = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,7 +60,10 @@ def plain(seed: int = 0) -> nn.Sequential:
 def batches(count: int = 2, size: int = 12) -> Batches:
     generator = torch.Generator().manual_seed(1)
     return [
-        (torch.randn(size, 3, 8, 8, generator=generator), torch.randint(0, 4, (size,), generator=generator))
+        (
+            torch.randn(size, 3, 8, 8, generator=generator),
+            torch.randint(0, 4, (size,), generator=generator),
+        )
         for _ in range(count)
     ]
 
@@ -72,14 +82,18 @@ def grads(net: nn.Module, data: Batches, **options: Any) -> list[Tensor]:
     return list(torch.autograd.grad(F.cross_entropy(net(x), y), weights(net), **options))
 
 
-# -- gradients --------------------------------------------------------------------------------------------------------------
+# -- gradients -------------------------------------------------------------------------------------
 
 
 def test_norms_and_products_of_gradients() -> None:
     net, data = plain(), batches()
     found, own = grads(net, data), [w.detach() for w in weights(net)]
-    assert one("l2_norm", plain(), data) == pytest.approx(sum(float(w.norm()) for w in own), rel=1e-5)
-    assert one("grad_norm", plain(), data) == pytest.approx(sum(float(g.norm()) for g in found), rel=1e-5)
+    assert one("l2_norm", plain(), data) == pytest.approx(
+        sum(float(w.norm()) for w in own), rel=1e-5
+    )
+    assert one("grad_norm", plain(), data) == pytest.approx(
+        sum(float(g.norm()) for g in found), rel=1e-5
+    )
     signed = sum(float((w * g).sum()) for w, g in zip(own, found, strict=True))
     assert one("plain", plain(), data) == pytest.approx(signed, abs=1e-5)
     assert one("snip", plain(), data) == pytest.approx(
@@ -107,9 +121,12 @@ def test_grasp_is_minus_weights_times_hessian_times_gradient() -> None:
 
 
 def test_fisher_of_a_small_network_by_hand() -> None:
-    """Two 1 x 1 convolutions with a square between them would hide nothing: every term is written out with numpy."""
+    """Two 1 x 1 convolutions with a square between them would hide nothing: every term is written
+    out with numpy."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    net = nn.Sequential(
+        nn.Conv2d(2, 3, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)
+    )
     x, y = torch.randn(5, 2, 4, 4), torch.randint(0, 2, (5,))
     first = net[0](x).detach().requires_grad_(True)
     second = net[4](net[3](net[2](net[1](first))))
@@ -120,7 +137,7 @@ def test_fisher_of_a_small_network_by_hand() -> None:
     assert one("fisher", net, [(x, y)]) == pytest.approx(float((conv + dense).detach()), rel=1e-5)
 
 
-# -- images and codes -------------------------------------------------------------------------------------------------------
+# -- images and codes ------------------------------------------------------------------------------
 
 
 def jacobian(net: nn.Module, data: Batches) -> np.ndarray:
@@ -134,7 +151,9 @@ def test_jacob_cov_and_epe_nas() -> None:
     net, data = plain(), batches()
     rows = jacobian(net, data)
     values = np.linalg.eigvalsh(np.corrcoef(rows)) + 1e-5
-    assert one("jacob_cov", plain(), data) == pytest.approx(-np.sum(np.log(values) + 1 / values), rel=1e-3)
+    assert one("jacob_cov", plain(), data) == pytest.approx(
+        -np.sum(np.log(values) + 1 / values), rel=1e-3
+    )
     labels, total = data[0][1].numpy(), 0.0
     for label in np.unique(labels):
         matrix = np.atleast_2d(np.corrcoef(rows[labels == label]))
@@ -149,7 +168,9 @@ def test_a_network_that_ignores_an_image_has_no_correlations() -> None:
             self.net = plain()
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.net(x * (torch.arange(len(x)) > 0).view(-1, 1, 1, 1)) * (torch.arange(len(x)) > 0).view(-1, 1)
+            return self.net(x * (torch.arange(len(x)) > 0).view(-1, 1, 1, 1)) * (
+                torch.arange(len(x)) > 0
+            ).view(-1, 1)
 
     with pytest.raises(EvaluationFailed, match="constant"):
         one("jacob_cov", Blind().eval(), batches())
@@ -197,21 +218,29 @@ def test_images_that_no_unit_tells_apart_make_naswot_minus_infinity() -> None:
     assert one("naswot", plain(), [(x[:1].repeat(6, 1, 1, 1), y[:6])]) == -math.inf
 
 
-# -- flow -------------------------------------------------------------------------------------------------------------------
+# -- flow ------------------------------------------------------------------------------------------
 
 
 def test_synflow_by_the_formula() -> None:
-    """Absolute weights in float64, no norms, an image of ones; the sum over layers of |w| * dR/dw, as a logarithm."""
+    """Absolute weights in float64, no norms, an image of ones; the sum over layers of |w| * dR/dw,
+    as a logarithm."""
     net = plain().double()
     own = [w.detach().abs().requires_grad_(True) for w in weights(net)]
     stem, main1, short1, main2, short2, head = own
     x = F.conv2d(torch.ones(1, 3, 8, 8, dtype=torch.float64), stem, padding=1)
-    gammas = [m.weight.detach().abs().view(1, -1, 1, 1) for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+    gammas = [
+        m.weight.detach().abs().view(1, -1, 1, 1)
+        for m in net.modules()
+        if isinstance(m, nn.BatchNorm2d)
+    ]
     x = x * gammas[0]
     x = F.conv2d(x, main1, padding=1) * gammas[1] + F.conv2d(x, short1)
     x = F.conv2d(x, main2, stride=2, padding=1) * gammas[2] + F.conv2d(x, short2, stride=2)
     total = F.linear(x.mean((2, 3)), head).sum()
-    flow = sum(float((w.detach() * g).sum()) for w, g in zip(own, torch.autograd.grad(total, own), strict=True))
+    flow = sum(
+        float((w.detach() * g).sum())
+        for w, g in zip(own, torch.autograd.grad(total, own), strict=True)
+    )
     assert one("synflow", plain(), batches()) == pytest.approx(math.log(flow), rel=1e-9)
 
 
@@ -233,7 +262,11 @@ def test_dss_sets_attention_apart() -> None:
     class Tokens(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.embed, self.attention, self.head = nn.Conv2d(3, 4, 4, 4), Attention(4, 2, 2), nn.Linear(4, 3)
+            self.embed, self.attention, self.head = (
+                nn.Conv2d(3, 4, 4, 4),
+                Attention(4, 2, 2),
+                nn.Linear(4, 3),
+            )
 
         def forward(self, x: Tensor) -> Tensor:
             tokens = self.embed(x).flatten(2).transpose(1, 2)
@@ -249,7 +282,9 @@ def test_dss_sets_attention_apart() -> None:
         for p in twin.parameters():
             p.abs_()
     layers = {n: m.weight for n, m in twin.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-    found = torch.autograd.grad(twin(torch.ones(1, 3, 8, 8, dtype=torch.float64)).sum(), list(layers.values()))
+    found = torch.autograd.grad(
+        twin(torch.ones(1, 3, 8, 8, dtype=torch.float64)).sum(), list(layers.values())
+    )
     total = 0.0
     for (name, w), g in zip(layers.items(), found, strict=True):
         if name.startswith("attention"):
@@ -260,13 +295,15 @@ def test_dss_sets_attention_apart() -> None:
     assert one("dss", net, batches()) == pytest.approx(total, rel=1e-6)
 
 
-# -- noise ------------------------------------------------------------------------------------------------------------------
+# -- noise -----------------------------------------------------------------------------------------
 
 
 def noise(net: nn.Module, data: Batches, name: str, draws: int, count: int) -> list[Tensor]:
     """The images that a score draws, caught at the network's door."""
     caught: list[Tensor] = []
-    handle = net.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].detach().clone()))
+    handle = net.register_forward_pre_hook(
+        lambda _, inputs: caught.append(inputs[0].detach().clone())
+    )
     one(name, net, data) if name != "az_nas" else score_network(net, [named(name)], data)
     handle.remove()
     assert len(caught) == draws and all(c.shape == (count, 3, 8, 8) for c in caught)
@@ -281,7 +318,9 @@ def test_zen_by_the_formula() -> None:
     features: list[Tensor] = []
     for m in net.modules():
         if isinstance(m, nn.BatchNorm2d):
-            m.register_forward_pre_hook(lambda _, i: variances.append(float(i[0].var((0, 2, 3), unbiased=False).mean())))
+            m.register_forward_pre_hook(
+                lambda _, i: variances.append(float(i[0].var((0, 2, 3), unbiased=False).mean()))
+            )
     net[3][1].register_forward_pre_hook(lambda _, i: features.append(i[0]))
     net.train()
     with torch.no_grad():
@@ -294,7 +333,10 @@ def test_zen_by_the_formula() -> None:
 def test_meco_sees_what_an_activation_in_place_changed() -> None:
     def net(inplace: bool) -> nn.Module:
         torch.manual_seed(0)
-        return nn.Sequential(nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(inplace)), nn.Conv2d(6, 4, 3))
+        return nn.Sequential(
+            nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(inplace)),
+            nn.Conv2d(6, 4, 3),
+        )
 
     data = batches()
     assert one("meco", net(True), data) == pytest.approx(one("meco", net(False), data), abs=1e-9)
@@ -312,7 +354,9 @@ def test_meco_by_the_formula(leaves: bool) -> None:
             return
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            matrix = np.nan_to_num(np.atleast_2d(np.corrcoef(out[0].detach().flatten(1).double().numpy())))
+            matrix = np.nan_to_num(
+                np.atleast_2d(np.corrcoef(out[0].detach().flatten(1).double().numpy()))
+            )
         total += np.linalg.eigvalsh(matrix)[0]
 
     for m in net.modules():
@@ -353,11 +397,13 @@ def test_a_block_that_is_the_identity_cannot_be_trained() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x * 1.0
 
-    net = nn.Sequential(Block(3, 4, 1), Nothing(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))
+    net = nn.Sequential(
+        Block(3, 4, 1), Nothing(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)
+    )
     assert score_network(net, [named("az_nas")], batches())["az_nas.trainability"] == -math.inf
 
 
-# -- images one by one ------------------------------------------------------------------------------------------------------
+# -- images one by one -----------------------------------------------------------------------------
 
 
 def test_the_ntk_condition_number() -> None:
@@ -365,7 +411,10 @@ def test_the_ntk_condition_number() -> None:
     net.train()
     logits = net(data[0][0])
     rows = [
-        torch.cat([g.flatten() for g in torch.autograd.grad(logit.sum(), weights(net), retain_graph=True)]) for logit in logits
+        torch.cat(
+            [g.flatten() for g in torch.autograd.grad(logit.sum(), weights(net), retain_graph=True)]
+        )
+        for logit in logits
     ]
     values = np.linalg.eigvalsh(torch.stack(rows).numpy() @ torch.stack(rows).numpy().T)
     assert one("ntk", plain().double(), data) == pytest.approx(values[-1] / values[0], rel=1e-4)
@@ -391,7 +440,8 @@ def test_vkdnw_counts_tensors_and_adds_the_entropy_of_nine_deciles() -> None:
 
 
 def test_vkdnw_of_one_linear_layer_by_hand() -> None:
-    """With one weight and one bias, the two directions are known: which of them are drawn is found by trying all."""
+    """With one weight and one bias, the two directions are known: which of them are drawn is found
+    by trying all."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
     x, y = torch.randn(6, 1, 2, 2), torch.randint(0, 3, (6,))
@@ -404,7 +454,10 @@ def test_vkdnw_of_one_linear_layer_by_hand() -> None:
             jacobian = np.zeros((6, 3, 2))
             jacobian[:, weight // 4, 0] = flat[:, weight % 4]
             jacobian[:, bias, 1] = 1.0
-            fisher = np.mean([j.T @ (np.diag(q) - np.outer(q, q)) @ j for j, q in zip(jacobian, p, strict=True)], axis=0)
+            fisher = np.mean(
+                [j.T @ (np.diag(q) - np.outer(q, q)) @ j for j, q in zip(jacobian, p, strict=True)],
+                axis=0,
+            )
             deciles = np.quantile(np.linalg.eigvalsh(fisher), np.linspace(0.1, 0.9, 9))
             shares = deciles / deciles.sum()
             candidates.append(2 - (shares * np.log(shares)).sum())
@@ -436,20 +489,31 @@ def test_zico_bc_takes_resolution_over_width_off() -> None:
     assert one("zico_bc", plain(), data, beta=2.0) == pytest.approx(zico - 2 * correction, rel=1e-9)
 
 
-# -- one contract -----------------------------------------------------------------------------------------------------------
+# -- one contract ----------------------------------------------------------------------------------
 
 
 class Elastic(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         width = Choice(4, 6, name="width")
-        self.stem, self.norm, self.act = Conv2d(3, width, 3, padding=1), BatchNorm2d(width), nn.ReLU()
-        cell = [nn.Sequential(Conv2d(width, width, 3, padding=1, bias=False), BatchNorm2d(width), nn.ReLU()) for _ in range(2)]
+        self.stem, self.norm, self.act = (
+            Conv2d(3, width, 3, padding=1),
+            BatchNorm2d(width),
+            nn.ReLU(),
+        )
+        cell = [
+            nn.Sequential(
+                Conv2d(width, width, 3, padding=1, bias=False), BatchNorm2d(width), nn.ReLU()
+            )
+            for _ in range(2)
+        ]
         self.body = Repeat(*cell, depth=Choice(1, 2, name="depth"))
         self.pool, self.drop, self.head = nn.AdaptiveAvgPool2d(1), nn.Dropout(0.5), Linear(width, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.drop(self.pool(self.body(self.act(self.norm(self.stem(x))))).flatten(1)))
+        return self.head(
+            self.drop(self.pool(self.body(self.act(self.norm(self.stem(x))))).flatten(1))
+        )
 
 
 def test_together_is_as_alone_and_nothing_is_left_behind() -> None:
@@ -478,7 +542,10 @@ def test_the_metric_does_not_depend_on_the_order_of_asking_or_on_company() -> No
     assert [metric(a) for a in reversed(archs)] == forward[::-1]
     alone = Scores(model, data, [named("naswot")], repeats=2, single=True)
     assert [alone(a) for a in archs] == [pytest.approx(f["naswot"], rel=1e-6) for f in forward]  # type: ignore[index]
-    assert Scores(Elastic().to("meta"), data, [named("zico")], repeats=2)(archs[0])["zico"] == forward[0]["zico"]  # type: ignore[index]
+    assert (
+        Scores(Elastic().to("meta"), data, [named("zico")], repeats=2)(archs[0])["zico"]
+        == forward[0]["zico"]
+    )  # type: ignore[index]
 
 
 def test_the_canonical_network_is_scored_and_once_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -486,8 +553,14 @@ def test_the_canonical_network_is_scored_and_once_in_a_row(monkeypatch: pytest.M
     archs = list(search_space(model).architectures())
     rounds: list[str] = []
     whole = Scores._round
-    monkeypatch.setattr(Scores, "_round", lambda self, arch, repeat: (rounds.append(arch.key), whole(self, arch, repeat))[1])
-    metric = Scores(model, data, [named("zico")], canonical=lambda arch: archs[arch.key == archs[-1].key])
+    monkeypatch.setattr(
+        Scores,
+        "_round",
+        lambda self, arch, repeat: (rounds.append(arch.key), whole(self, arch, repeat))[1],
+    )
+    metric = Scores(
+        model, data, [named("zico")], canonical=lambda arch: archs[arch.key == archs[-1].key]
+    )
     found = [metric(a) for a in archs]
     assert rounds == [archs[0].key, archs[1].key] and len(archs) > 2
     alone = Scores(model, data, [named("zico")])
@@ -495,7 +568,9 @@ def test_the_canonical_network_is_scored_and_once_in_a_row(monkeypatch: pytest.M
 
 
 def test_one_image_that_leaves_batchnorm_one_pixel_is_no_score() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=8), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 4))
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=8), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 4)
+    )
     found = score_network(net, [named("meco"), named("snip")], batches())
     assert math.isnan(found["meco"]) and found["snip"] > 0
 
@@ -512,8 +587,11 @@ def test_a_network_that_no_image_gets_through_has_scores_or_none_but_breaks_noth
 def test_operations_on_a_node_that_nothing_reaches_change_no_score() -> None:
     model = nasbench201(4, 3, 8, width=4, cells=1)
     space = search_space(model)
-    edges = {name: "none" for name in space} | dict.fromkeys(("edge0to3", "edge1to3"), "nor_conv_3x3")
-    arch = space.check(edges)  # node 1 is zero, so no weight moves what the convolution behind it sees
+    edges = {name: "none" for name in space} | dict.fromkeys(
+        ("edge0to3", "edge1to3"), "nor_conv_3x3"
+    )
+    # node 1 is zero, so no weight moves what the convolution behind it sees
+    arch = space.check(edges)
     names = [named(name) for name in ("wrcor", "fisher", "zico", "snip")]
     found = Scores(model, batches(), names, seed=1, strict=True)(arch)
     assert all(math.isfinite(value) for value in found.values())  # type: ignore[union-attr]

@@ -62,7 +62,9 @@ def test_on_the_mobilenet_family() -> None:
         assert _count(net, "add") == shortcuts
         assert _count(without_shortcuts(net), "add") == 0
         bare = without_squeeze_excite(net)
-        assert _count(bare, "mul") == 0 and not any("excite" in name for name, _ in bare.named_parameters())
+        assert _count(bare, "mul") == 0 and not any(
+            "excite" in name for name, _ in bare.named_parameters()
+        )
 
 
 def _count(net: nn.Module, name: str) -> int:

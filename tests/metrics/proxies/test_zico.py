@@ -1,4 +1,5 @@
-"""ZiCo against its formula written out with numpy, every option, every pitfall of the released code."""
+"""ZiCo against its formula written out with numpy, every option, every pitfall of the released
+code."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ Batches = list[tuple[Tensor, Tensor]]
 def batches(count: int = 2, size: int = 24) -> Batches:
     generator = torch.Generator().manual_seed(1)
     return [
-        (torch.randn(size, 3, 8, 8, generator=generator), torch.randint(0, 5, (size,), generator=generator))
+        (
+            torch.randn(size, 3, 8, 8, generator=generator),
+            torch.randint(0, 5, (size,), generator=generator),
+        )
         for _ in range(count)
     ]
 
@@ -49,9 +53,14 @@ def plain(seed: int = 0) -> nn.Sequential:
 
 
 def by_the_formula(
-    net: nn.Module, data: Batches, std: str = "signed", reduce: str = "sum", loss: Any = F.cross_entropy
+    net: nn.Module,
+    data: Batches,
+    std: str = "signed",
+    reduce: str = "sum",
+    loss: Any = F.cross_entropy,
 ) -> float:
-    """As the released code does it, in numpy and float64: stack, standard deviation with ddof 0, zeros left out."""
+    """As the released code does it, in numpy and float64: stack, standard deviation with ddof 0,
+    zeros left out."""
     net.train()
     layers = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     rows: list[list[np.ndarray]] = [[] for _ in layers]
@@ -60,7 +69,11 @@ def by_the_formula(
         loss(net(x), y).backward()
         for row, layer in zip(rows, layers, strict=True):
             grad = layer.weight.grad
-            row.append(np.zeros(layer.weight.numel()) if grad is None else grad.flatten().double().numpy().copy())
+            row.append(
+                np.zeros(layer.weight.numel())
+                if grad is None
+                else grad.flatten().double().numpy().copy()
+            )
     score = 0.0
     for row in rows:
         g = np.array(row)
@@ -86,20 +99,27 @@ def test_equals_the_formula(count: int, std: Any, reduce: Any) -> None:
 
 
 def test_by_hand() -> None:
-    """One linear layer of two weights without bias: gradients -y * x averaged, for the loss -mean(y * output)."""
+    """One linear layer of two weights without bias: gradients -y * x averaged, for the loss -mean(y
+    * output)."""
     net = nn.Linear(2, 1, bias=False)
-    data = [(torch.tensor([[3.0, 1.0]]), torch.ones(1, 1)), (torch.tensor([[1.0, -1.0]]), torch.ones(1, 1))]
+    data = [
+        (torch.tensor([[3.0, 1.0]]), torch.ones(1, 1)),
+        (torch.tensor([[1.0, -1.0]]), torch.ones(1, 1)),
+    ]
 
     def loss(output: Tensor, y: Tensor) -> Tensor:
         return -(output * y).mean()
 
-    assert zico(net, data, loss=loss) == pytest.approx(math.log(2.0 + 1.0))  # (3 + 1) / (3 - 1), opposite signs: 1
-    assert zico(net, data, loss=loss, std="abs") == pytest.approx(math.log(2.0))  # |1| - |-1| = 0 is left out
+    # (3 + 1) / (3 - 1), opposite signs: 1
+    assert zico(net, data, loss=loss) == pytest.approx(math.log(2.0 + 1.0))
+    # |1| - |-1| = 0 is left out
+    assert zico(net, data, loss=loss, std="abs") == pytest.approx(math.log(2.0))
     assert zico(net, data, loss=loss, reduce="mean") == pytest.approx(math.log(1.5))
 
 
 def test_gradients_are_not_accumulated_and_not_aliased() -> None:
-    """Pitfalls 1 and 2 of the released code: equal batches have no deviation at all, so nothing counts."""
+    """Pitfalls 1 and 2 of the released code: equal batches have no deviation at all, so nothing
+    counts."""
     (first, *_) = batches()
     assert zico(plain(), [first, first]) == 0.0
     assert zico(plain(), [first, first, first]) == 0.0
@@ -128,11 +148,14 @@ def test_the_network_is_left_as_it_was() -> None:
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     expected = by_the_formula(plain(), batches())
     rng = torch.default_generator.get_state()
-    assert zico(net, batches()) == pytest.approx(expected, rel=1e-5)  # the frozen layer counts like any other
+    # the frozen layer counts like any other
+    assert zico(net, batches()) == pytest.approx(expected, rel=1e-5)
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
     assert not net.training and net[1].training and not net[4].training
     assert not net[0].weight.requires_grad and net[3].weight.requires_grad
-    assert net[0].weight.grad is None and torch.equal(net[8].weight.grad, torch.ones_like(net[8].weight))
+    assert net[0].weight.grad is None and torch.equal(
+        net[8].weight.grad, torch.ones_like(net[8].weight)
+    )
     assert torch.equal(rng, torch.default_generator.get_state())
 
 
@@ -189,7 +212,7 @@ def test_failures_have_reasons() -> None:
         zico(Pair(3, 3), batches())
 
 
-# -- the metric ---------------------------------------------------------------------------------------------------------------
+# -- the metric ------------------------------------------------------------------------------------
 
 
 class Residual(nn.Module):

@@ -11,7 +11,8 @@ from archsmith.spaces.catalog.nasbench201 import NASBENCH201, nasbench201_arch
 
 
 def paths(arch: Architecture) -> set[tuple[str, ...]]:
-    """The operation sequences of every path from node 0 to node 3, by walking: what a cell computes."""
+    """The operation sequences of every path from node 0 to node 3, by walking: what a cell
+    computes."""
     found = set()
     for route in [(0, 3), (0, 1, 3), (0, 2, 3), (0, 1, 2, 3)]:
         names = [f"edge{a}to{b}" for a, b in itertools.pairwise(route)]
@@ -31,14 +32,22 @@ def test_the_canonical_cell_keeps_every_path_and_nothing_else() -> None:
 
 
 def test_the_published_counts_of_nasbench201() -> None:
-    """15,284 cells connect input and output (the few-shot tables); 39.6 % hold an operation on a dead edge (ZiCo's notes)."""
+    """15,284 cells connect input and output (the few-shot tables); 39.6 % hold an operation on a
+    dead edge (ZiCo's notes)."""
     forms = [edges_canonical(arch) for arch in NASBENCH201.architectures()]
     unconnected = nasbench201_arch("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     assert sum(form != unconnected for form in forms) == 15284
-    changed = sum(form != arch for form, arch in zip(forms, NASBENCH201.architectures(), strict=True))
+    changed = sum(
+        form != arch for form, arch in zip(forms, NASBENCH201.architectures(), strict=True)
+    )
     assert round(changed / 15625, 3) == 0.396
-    # Distinct forms, counted independently: any of four operations on each edge of the edge sets that are live throughout.
-    alive = [s for s in itertools.product((0, 1), repeat=6) if _all_live(dict(zip(EDGE_NAMES, s, strict=True)))]
+    # Distinct forms, counted independently: any of four operations on each edge of the edge sets
+    # that are live throughout.
+    alive = [
+        s
+        for s in itertools.product((0, 1), repeat=6)
+        if _all_live(dict(zip(EDGE_NAMES, s, strict=True)))
+    ]
     assert len(set(forms)) == sum(4 ** sum(s) for s in alive)
 
 

@@ -1,4 +1,5 @@
-"""Spaces as their publishers write them: strings both ways, mistakes named, published sizes, canonical forms."""
+"""Spaces as their publishers write them: strings both ways, mistakes named, published sizes,
+canonical forms."""
 
 from __future__ import annotations
 
@@ -7,7 +8,13 @@ from random import Random
 import pytest
 
 from archsmith.errors import UserError
-from archsmith.spaces.catalog.darts import DARTS, darts_arch, darts_arch_of, darts_genotype, darts_text
+from archsmith.spaces.catalog.darts import (
+    DARTS,
+    darts_arch,
+    darts_arch_of,
+    darts_genotype,
+    darts_text,
+)
 from archsmith.spaces.catalog.edges import EDGE_NAMES, edges_canonical
 from archsmith.spaces.catalog.nasbench101 import (
     NASBENCH1SHOT1,
@@ -63,8 +70,16 @@ def test_the_strings_are_the_publishers() -> None:
     ]
     assert nasbench201_text(arch) == text
     arch = transnas_arch("64-41414-1_02_300")
-    assert dict(arch) == dict(zip(EDGE_NAMES, ("skip", "none", "conv1x1", "conv3x3", "none", "none"), strict=True))
-    assert dict(nats_size_arch("8:16:24:32:64")) == {"width1": 8, "width2": 16, "width3": 24, "width4": 32, "width5": 64}
+    assert dict(arch) == dict(
+        zip(EDGE_NAMES, ("skip", "none", "conv1x1", "conv3x3", "none", "none"), strict=True)
+    )
+    assert dict(nats_size_arch("8:16:24:32:64")) == {
+        "width1": 8,
+        "width2": 16,
+        "width3": 24,
+        "width4": 32,
+        "width5": 64,
+    }
 
 
 @pytest.mark.parametrize(

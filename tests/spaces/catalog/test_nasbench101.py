@@ -1,4 +1,5 @@
-"""NAS-Bench-101 cells: isomorphism classes, canonical forms, matrices both ways, the published counts."""
+"""NAS-Bench-101 cells: isomorphism classes, canonical forms, matrices both ways, the published
+counts."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ from archsmith.spaces.catalog.nasbench101 import (
 CONV, POOL = "conv3x3-bn-relu", "maxpool3x3"
 
 
-def permuted(matrix: list[list[int]], operations: list[str], order: list[int]) -> tuple[list[list[int]], list[str]]:
+def permuted(
+    matrix: list[list[int]], operations: list[str], order: list[int]
+) -> tuple[list[list[int]], list[str]]:
     """The same cell with its nodes in another order."""
     return [[matrix[a][b] for b in order] for a in order], [operations[a] for a in order]
 
@@ -52,7 +55,8 @@ def test_every_order_of_a_cell_gives_one_class() -> None:
         for inner in itertools.permutations(range(1, 5)):
             order = [0, *inner, 5]
             other, names = permuted(matrix, operations, order)
-            if all(not other[b][a] for b in range(6) for a in range(b)):  # nodes still follow their parents
+            # nodes still follow their parents
+            if all(not other[b][a] for b in range(6) for a in range(b)):
                 classes.add(cell_class(other, names))
         assert len(classes) == 1
 
@@ -83,10 +87,14 @@ def test_the_matrices_of_1shot1_are_read_and_written() -> None:
             arch = nasbench1shot1_canonical(space.sample(rng))
             matrix, operations = nasbench1shot1_cell(arch)
             live = live_nodes(matrix)
-            seven = [[0] * 7 for _ in range(7)]  # the publishers' form: node 5 unused, dead nodes without edges
+            # the publishers' form: node 5 unused, dead nodes without edges
+            seven = [[0] * 7 for _ in range(7)]
             for a, b in itertools.combinations(live, 2):
                 seven[a][6 if b == 5 else b] = matrix[a][b]
-            assert nasbench1shot1_arch(which, seven, [*operations[:5], "conv1x1-bn-relu", "output"]) == arch
+            assert (
+                nasbench1shot1_arch(which, seven, [*operations[:5], "conv1x1-bn-relu", "output"])
+                == arch
+            )
 
 
 def test_ninety_one_cells_of_at_most_four_nodes() -> None:
@@ -100,7 +108,7 @@ def test_ninety_one_cells_of_at_most_four_nodes() -> None:
         nasbench101_arch(4, [[0] * 5] * 5, ["input", CONV, CONV, CONV, "output"])
 
 
-# -- texts ------------------------------------------------------------------------------------------------------------------
+# -- texts -----------------------------------------------------------------------------------------
 
 IO = ("input", "output")
 
@@ -123,7 +131,9 @@ def test_smaller_and_larger_cells_find_their_places() -> None:
 def test_a_cell_is_read_however_it_is_written() -> None:
     matrix, operations = [[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["input", CONV, "output"]
     texts = [
-        json.dumps({"module_adjacency": matrix, "module_operations": operations, "trainable_parameters": 8}),
+        json.dumps(
+            {"module_adjacency": matrix, "module_operations": operations, "trainable_parameters": 8}
+        ),
         f"ModelSpec(matrix={matrix}, ops={operations})",
         f"ModelSpec(\n    matrix={matrix},\n    ops={operations},\n)",
         f"{json.dumps(matrix)} {json.dumps(operations)}",
@@ -140,8 +150,14 @@ def test_a_cell_is_read_however_it_is_written() -> None:
         ({"matrix": [[0, 1], [0, 0, 0]], "ops": [*IO]}, "a square matrix of 2 to 7 nodes"),
         ({"matrix": [[0, 1], [1, 0]], "ops": [*IO]}, "on or below its diagonal"),
         ({"matrix": [[0, 1], [0, 0]], "ops": ["input"]}, "from 'input' to 'output'"),
-        ({"matrix": [[0, 1, 0], [0, 0, 1], [0, 0, 0]], "ops": ["input", "conv5x5", "output"]}, "operation 1 is 'conv5x5'"),
-        ({"matrix": [[0, 1, 0], [0, 0, 0], [0, 0, 0]], "ops": ["input", CONV, "output"]}, "no path from input to output"),
+        (
+            {"matrix": [[0, 1, 0], [0, 0, 1], [0, 0, 0]], "ops": ["input", "conv5x5", "output"]},
+            "operation 1 is 'conv5x5'",
+        ),
+        (
+            {"matrix": [[0, 1, 0], [0, 0, 0], [0, 0, 0]], "ops": ["input", CONV, "output"]},
+            "no path from input to output",
+        ),
         (
             {"matrix": [[0, 1], [0, 0]], "ops": [*IO]},
             "its nodes 1 to 4 and the output read 1, 2, 2, 2, 2 nodes",

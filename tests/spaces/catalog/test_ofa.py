@@ -11,9 +11,19 @@ from random import Random
 import pytest
 
 from archsmith.errors import UserError
-from archsmith.spaces.catalog.ofa import OFA, W10, W12, net_config_arch, net_config_text, ofa_arch, ofa_settings
+from archsmith.spaces.catalog.ofa import (
+    OFA,
+    W10,
+    W12,
+    net_config_arch,
+    net_config_text,
+    ofa_arch,
+    ofa_settings,
+)
 
-RECORDS = Path(os.environ.get("ARCHSMITH_DATA", "/nowhere")) / "nas" / "ofa_mbv3_w1.0_subnet_accuracy.csv"
+RECORDS = (
+    Path(os.environ.get("ARCHSMITH_DATA", "/nowhere")) / "nas" / "ofa_mbv3_w1.0_subnet_accuracy.csv"
+)
 
 
 def test_slots_beyond_the_depth_are_not_read() -> None:
@@ -34,11 +44,12 @@ def test_the_once_for_all_space_is_that_of_the_network() -> None:
     assert space == OFA and list(OFA) == list(space) and OFA.fingerprint == space.fingerprint
 
 
-# -- the texts --------------------------------------------------------------------------------------------------------------
+# -- the texts -------------------------------------------------------------------------------------
 
-# A network for cars of Neural Architecture Transfer (Lu et al., TPAMI 2021), as released in both forms.
-SUBNET = """{"ks": [3, 5, 7, 3, 7, 5, 3, 5, 7, 5, 3], "e": [3, 3, 4, 4, 3, 4, 3, 3, 3, 3, 4], "d": [2, 2, 3, 2, 2],
-"r": 256, "w": 1.0}"""
+# A network for cars of Neural Architecture Transfer (Lu et al., TPAMI 2021), as released in both
+# forms.
+SUBNET = """{"ks": [3, 5, 7, 3, 7, 5, 3, 5, 7, 5, 3], "e": [3, 3, 4, 4, 3, 4, 3, 3, 3, 3, 4],
+"d": [2, 2, 3, 2, 2], "r": 256, "w": 1.0}"""
 BLOCKS = [  # inputs, outputs, kernel, stride, expansion, middle, activation, squeeze-excite
     (16, 16, 3, 1, 1, None, "relu", False),
     (16, 24, 3, 2, 3, 48, "relu", False),
@@ -53,23 +64,42 @@ BLOCKS = [  # inputs, outputs, kernel, stride, expansion, middle, activation, sq
     (112, 160, 5, 2, 3, 336, "h_swish", True),
     (160, 160, 3, 1, 4, 640, "h_swish", True),
 ]
-FIELDS = ("in_channels", "out_channels", "kernel_size", "stride", "expand_ratio", "mid_channels", "act_func", "use_se")
+FIELDS = (
+    "in_channels",
+    "out_channels",
+    "kernel_size",
+    "stride",
+    "expand_ratio",
+    "mid_channels",
+    "act_func",
+    "use_se",
+)
 
 
 def test_a_released_network_is_the_same_in_every_form() -> None:
     found = W10.read(SUBNET)
     assert found.size == 256 and found.form.startswith("net.subnet")
-    assert ofa_settings(found.arch)["d"] == [2, 2, 3, 2, 2] and found.arch["stage3.block3.kernel"] == 3
+    assert (
+        ofa_settings(found.arch)["d"] == [2, 2, 3, 2, 2] and found.arch["stage3.block3.kernel"] == 3
+    )
     config = json.loads(net_config_text(1.0, found.arch))
-    written = [tuple(block["mobile_inverted_conv"][field] for field in FIELDS) for block in config["blocks"]]
+    written = [
+        tuple(block["mobile_inverted_conv"][field] for field in FIELDS)
+        for block in config["blocks"]
+    ]
     assert written == BLOCKS
     kept = [block[0] == block[1] and block[3] == 1 for block in BLOCKS]
     assert [block["shortcut"] is not None for block in config["blocks"]] == kept
-    assert config["feature_mix_layer"]["out_channels"] == 1280 and not config["feature_mix_layer"]["use_bn"]
+    assert (
+        config["feature_mix_layer"]["out_channels"] == 1280
+        and not config["feature_mix_layer"]["use_bn"]
+    )
     again = W10.read(json.dumps(config | {"name": "NATNet", "img_size": 256}))
     assert again.arch == found.arch and again.size == 256 and again.form.startswith("net.config")
     slots = W10.formats[1]
-    assert slots.read(slots.write(found.arch)) == found.arch and json.loads(slots.write(found.arch))["ks"][:4] == [3, 5, 0, 0]
+    assert slots.read(slots.write(found.arch)) == found.arch and json.loads(
+        slots.write(found.arch)
+    )["ks"][:4] == [3, 5, 0, 0]
 
 
 def test_later_releases_call_blocks_otherwise() -> None:
@@ -111,16 +141,35 @@ def test_mistakes_in_the_lists_are_named(old: str, new: str, message: str) -> No
             9,
             r"blocks\[3\].*conv.kernel_size is 9; allowed",
         ),
-        (("blocks", 4, "mobile_inverted_conv", "use_se"), False, r"blocks\[4\].mobile_inverted_conv.use_se is False"),
-        (("blocks", 4, "mobile_inverted_conv", "mid_channels"), 99, r"blocks\[4\].*mid_channels is 99; every network .* 160"),
+        (
+            ("blocks", 4, "mobile_inverted_conv", "use_se"),
+            False,
+            r"blocks\[4\].mobile_inverted_conv.use_se is False",
+        ),
+        (
+            ("blocks", 4, "mobile_inverted_conv", "mid_channels"),
+            99,
+            r"blocks\[4\].*mid_channels is "
+            r"99; every network .* 160",
+        ),
         (("blocks", 2, "shortcut"), None, r"blocks\[2\].shortcut is False"),
         (("blocks", 2), 7, r"blocks\[2\] is 7; names and values"),
-        (("blocks", 2, "mobile_inverted_conv"), {"name": "ZeroLayer"}, r"blocks\[2\].mobile_inverted_conv.name is 'ZeroLayer'"),
-        (("first_conv", "out_channels"), 24, "first_conv.out_channels is 24; every network of this space has 16"),
+        (
+            ("blocks", 2, "mobile_inverted_conv"),
+            {"name": "ZeroLayer"},
+            r"blocks\[2\].mobile_inverted_conv.name is 'ZeroLayer'",
+        ),
+        (
+            ("first_conv", "out_channels"),
+            24,
+            "first_conv.out_channels is 24; every network of this space has 16",
+        ),
         (("blocks",), [], "blocks has 0 entries"),
     ],
 )
-def test_mistakes_in_a_config_are_named_by_their_place(path: tuple, value: object, message: str) -> None:
+def test_mistakes_in_a_config_are_named_by_their_place(
+    path: tuple, value: object, message: str
+) -> None:
     config = json.loads(net_config_text(1.0, W10.read(SUBNET).arch))
     inner = config
     for step in path[:-1]:
@@ -138,7 +187,12 @@ def test_a_stage_of_one_block_or_of_five_is_refused() -> None:
     with pytest.raises(UserError, match=r"blocks\[2\].mobile_inverted_conv.out_channels is 40"):
         W10.read(json.dumps(config | {"blocks": [*short[:2], *short[3:], short[-1]]}))
     with pytest.raises(UserError, match=r"blocks\[5\] is block 5 of stage 1"):
-        W10.read(json.dumps(config | {"blocks": [*config["blocks"][:5], config["blocks"][4], *config["blocks"][9:]]}))
+        W10.read(
+            json.dumps(
+                config
+                | {"blocks": [*config["blocks"][:5], config["blocks"][4], *config["blocks"][9:]]}
+            )
+        )
 
 
 @pytest.mark.skipif(not RECORDS.is_file(), reason="no recorded results here")
@@ -148,4 +202,8 @@ def test_recorded_networks_are_read() -> None:
     for row in rows:
         lists = {name: [int(value) for value in row[name].split()] for name in ("ks", "e", "d")}
         found = W10.read(json.dumps(lists | {"r": int(row["r"])}))
-        assert OFA.contains(found.arch) and found.size == int(row["r"]) and found.arch == ofa_arch(**lists)
+        assert (
+            OFA.contains(found.arch)
+            and found.size == int(row["r"])
+            and found.arch == ofa_arch(**lists)
+        )

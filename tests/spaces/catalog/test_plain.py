@@ -9,8 +9,18 @@ from archsmith.spaces.catalog.plain import among, mapping_of, value_of, values, 
 
 
 def test_json_and_what_python_prints_are_values_and_nothing_else_is() -> None:
-    assert value_of('{"a": [1, null, true]}') == value_of("{'a': [1, None, True]}") == {"a": [1, None, True]}
-    assert value_of("__import__('os')") is value_of("1 +") is value_of("[" * 5000) is value_of("\x00") is None
+    assert (
+        value_of('{"a": [1, null, true]}')
+        == value_of("{'a': [1, None, True]}")
+        == {"a": [1, None, True]}
+    )
+    assert (
+        value_of("__import__('os')")
+        is value_of("1 +")
+        is value_of("[" * 5000)
+        is value_of("\x00")
+        is None
+    )
     assert mapping_of("[1]") == mapping_of("{1: 2}") == {}
 
 

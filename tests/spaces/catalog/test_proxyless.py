@@ -1,4 +1,5 @@
-"""ProxylessNAS's `net.config` both ways: what is left out, listed or not; mistakes named by their place."""
+"""ProxylessNAS's `net.config` both ways: what is left out, listed or not; mistakes named by their
+place."""
 
 from __future__ import annotations
 
@@ -22,13 +23,22 @@ def test_blocks_are_written_with_the_channels_of_the_paper_times_1_3() -> None:
     widths = [block["mobile_inverted_conv"]["out_channels"] for block in config["blocks"]]
     assert widths == [24, *4 * [32], *4 * [56], *4 * [104], *4 * [128], *4 * [248], 416]
     assert layout(False)[0][:3] == [16, 8, 12]
-    assert config["blocks"][1]["shortcut"] is None and config["blocks"][2]["shortcut"]["name"] == "IdentityLayer"
+    assert (
+        config["blocks"][1]["shortcut"] is None
+        and config["blocks"][2]["shortcut"]["name"] == "IdentityLayer"
+    )
 
 
 def test_a_block_that_is_left_out_may_be_listed_or_not() -> None:
-    arch = DECISIONS.check({**DECISIONS.extreme(-1), "stage2.block3": "none", "stage2.block4": "none"})
+    arch = DECISIONS.check(
+        {**DECISIONS.extreme(-1), "stage2.block3": "none", "stage2.block4": "none"}
+    )
     config = json.loads(net_config_text(arch))
-    zeros = [i for i, block in enumerate(config["blocks"]) if block["mobile_inverted_conv"]["name"] == "ZeroLayer"]
+    zeros = [
+        i
+        for i, block in enumerate(config["blocks"])
+        if block["mobile_inverted_conv"]["name"] == "ZeroLayer"
+    ]
     assert zeros == [7, 8] and net_config_arch(json.dumps(config)) == arch
     config["blocks"] = [block for i, block in enumerate(config["blocks"]) if i not in zeros]
     assert net_config_arch(json.dumps(config)) == arch
@@ -45,19 +55,39 @@ def test_small_images_have_other_channels_and_the_same_decisions() -> None:
     for i, block in enumerate(config["blocks"]):
         conv = block["mobile_inverted_conv"]
         if conv["name"] != "ZeroLayer":
-            conv |= {side: names[conv[side]] for side in ("in_channels", "out_channels")} | {"mid_channels": None}
+            conv |= {side: names[conv[side]] for side in ("in_channels", "out_channels")} | {
+                "mid_channels": None
+            }
             conv["stride"] = strides[places.index(i) + 1] if i in places else 1
-    config["first_conv"]["out_channels"], config["feature_mix_layer"]["out_channels"] = stem, features
+    config["first_conv"]["out_channels"], config["feature_mix_layer"]["out_channels"] = (
+        stem,
+        features,
+    )
     assert net_config_arch(json.dumps(config)) == arch
 
 
 @pytest.mark.parametrize(
     ("index", "change", "message"),
     [
-        (5, {"kernel_size": 4}, r"blocks\[5\].mobile_inverted_conv.kernel_size is 4; allowed are 3, 5, 7"),
-        (5, {"expand_ratio": 4}, r"blocks\[5\].mobile_inverted_conv.expand_ratio is 4; allowed are 3, 6"),
+        (
+            5,
+            {"kernel_size": 4},
+            r"blocks\[5\].mobile_inverted_conv.kernel_size is 4; allowed are "
+            r"3, 5, 7",
+        ),
+        (
+            5,
+            {"expand_ratio": 4},
+            r"blocks\[5\].mobile_inverted_conv.expand_ratio is 4; allowed are "
+            r"3, 6",
+        ),
         (5, {"name": "ZeroLayer"}, r"blocks\[5\] is a ZeroLayer; stage2.block1 changes the shape"),
-        (0, {"out_channels": 16}, r"blocks\[0\].mobile_inverted_conv.out_channels is 16; every network of this space has 24"),
+        (
+            0,
+            {"out_channels": 16},
+            r"blocks\[0\].mobile_inverted_conv.out_channels is 16; every "
+            r"network of this space has 24",
+        ),
         (6, {"act_func": "relu"}, r"blocks\[6\].mobile_inverted_conv.act_func is 'relu'"),
     ],
 )
@@ -75,5 +105,9 @@ def test_too_many_and_too_few_blocks_are_refused() -> None:
     with pytest.raises(UserError, match="blocks has 23 entries"):
         SPACE.read(json.dumps(config | {"blocks": [*config["blocks"], config["blocks"][-1]]}))
     twice = [*config["blocks"][:3], config["blocks"][2], *config["blocks"][3:-1]]
-    with pytest.raises(UserError, match=r"blocks\[5\].mobile_inverted_conv.in_channels is 32|blocks\[5\].*out_channels"):
+    with pytest.raises(
+        UserError,
+        match=r"blocks\[5\].mobile_inverted_conv.in_channels is "
+        r"32|blocks\[5\].*out_channels",
+    ):
         SPACE.read(json.dumps(config | {"blocks": twice}))

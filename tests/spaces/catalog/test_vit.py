@@ -37,11 +37,25 @@ def test_a_released_network_is_the_same_as_yaml_and_as_configuration() -> None:
     found = AUTOFORMER_TINY.read(YAML)
     assert found.form.startswith("YAML") and found.arch == AUTOFORMER_TINY.read(str(CONFIG)).arch
     assert search_space(build("autoformer-tiny", 10, 3, 32)).check(found.arch).key == found.arch.key
-    assert found.arch["block1.heads"] == 3 and repr(found.arch["block4.ratio"]) == "4" and found.arch["embedding"] == 240
+    assert (
+        found.arch["block1.heads"] == 3
+        and repr(found.arch["block4.ratio"]) == "4"
+        and found.arch["embedding"] == 240
+    )
     assert AUTOFORMER_TINY.read(yaml_text(found.arch)).arch == found.arch
-    flow = "RETRAIN:\n  MLP_RATIO: [1, 2]\n  NUM_HEADS:\n  - 4\n  - 1\n  DEPTH: 2\n  EMBED_DIM: 32\n"  # as others write lists
+    # as others write lists
+    flow = (
+        "RETRAIN:\n  MLP_RATIO: [1, 2]\n  NUM_HEADS:\n  - 4\n  - 1\n  DEPTH: 2\n  EMBED_DIM: 32\n"
+    )
     assert dict(VIT_NANO.read(flow).arch) == {
-        **{"embedding": 32, "depth": 2, "block1.heads": 4, "block1.ratio": 1, "block2.heads": 1, "block2.ratio": 2}
+        **{
+            "embedding": 32,
+            "depth": 2,
+            "block1.heads": 4,
+            "block1.ratio": 1,
+            "block2.heads": 1,
+            "block2.ratio": 2,
+        }
     }
 
 
@@ -53,7 +67,11 @@ def test_a_released_network_is_the_same_as_yaml_and_as_configuration() -> None:
         ({"num_heads": [*HEADS[:-1], 5]}, r"num_heads\[13\] is 5; allowed are 3, 4"),
         ({"mlp_ratio": [3, *RATIOS[1:]]}, r"mlp_ratio\[0\] is 3; allowed are 3.5, 4"),
         ({"mlp_ratio": 4}, "mlp_ratio is 4; a list of 14"),
-        ({"embed_dim": [*[240] * 13, 216]}, r"embed_dim\[13\] is 216; every network of this space has 240"),
+        (
+            {"embed_dim": [*[240] * 13, 216]},
+            r"embed_dim\[13\] is 216; every network of this space "
+            r"has 240",
+        ),
         ({"embed_dim": [256] * 14}, "embed_dim is 256; allowed are 192, 216, 240"),
     ],
 )
@@ -77,5 +95,9 @@ def test_mistakes_in_yaml_are_named(old: str, new: str, message: str) -> None:
 
 
 def test_another_size_is_another_space() -> None:
-    with pytest.raises(UserError, match=r"EMBED_DIM is 240; allowed are 528|NUM_HEADS|DEPTH is 14|embed"):
+    with pytest.raises(
+        UserError,
+        match=r"EMBED_DIM is 240; allowed are 528|NUM_HEADS|DEPTH is "
+        r"14|embed",
+    ):
         AUTOFORMER_BASE.read(YAML)

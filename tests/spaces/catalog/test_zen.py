@@ -31,9 +31,19 @@ NET = (
 
 def test_strings_both_ways() -> None:
     arch = parse(NET)
-    assert text(arch) == NET and parse(NET.replace(")S", ")\n S")) == arch and architecture(chain(arch)) == arch
-    assert arch["stage4.blocks"] == 2 and arch["stage4.block2.bottleneck"] == 168 and "stage3.block2.width" not in arch
-    assert chain(arch).layers == 14 and text(SEED).startswith("SuperConvK3BNRELU(3,8,2,1)SuperResIDWE6K3(8,32,2,8,1)")
+    assert (
+        text(arch) == NET
+        and parse(NET.replace(")S", ")\n S")) == arch
+        and architecture(chain(arch)) == arch
+    )
+    assert (
+        arch["stage4.blocks"] == 2
+        and arch["stage4.block2.bottleneck"] == 168
+        and "stage3.block2.width" not in arch
+    )
+    assert chain(arch).layers == 14 and text(SEED).startswith(
+        "SuperConvK3BNRELU(3,8,2,1)SuperResIDWE6K3(8,32,2,8,1)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,7 +53,11 @@ def test_strings_both_ways() -> None:
         ("(48,72,2", "(56,72,2", "reads 56 channels, but what comes before it gives 48"),
         ("E2K7", "E3K7", "expansion of SuperResIDWE3K7(48,72,2,72,1) is 3; allowed are 1, 2, 4, 6"),
         ("E2K7", "E2K9", "kernel of"),
-        ("2,72,1)", "2,76,1)", "bottleneck of SuperResIDWE2K7(48,72,2,76,1) is 76; allowed are 8 to 2048 by 8"),
+        (
+            "2,72,1)",
+            "2,76,1)",
+            "bottleneck of SuperResIDWE2K7(48,72,2,76,1) is 76; allowed are 8 to 2048 by 8",
+        ),
         ("112,5)", "112,6)", "layers of"),
         ("(24,48,2", "(24,48,1", "the first block must have stride 2"),
         ("(160,200,2", "(160,200,1", "3 blocks of stride 2 with up to 3"),
@@ -67,7 +81,12 @@ def test_counts_of_the_smallest_network_by_hand() -> None:
     macs = 216 * area[0] + 16384 * area[4] + 20480
     for before, after in zip(area, area[1:], strict=False):
         macs += 64 * before + 72 * after + 64 * after + 64 * after + (64 + 72 + 64) * after
-    assert counts(arch, (3, 32, 32), classes=10) == {"params": params, "macs": macs, "depth": 31, "layers": 6}
+    assert counts(arch, (3, 32, 32), classes=10) == {
+        "params": params,
+        "macs": macs,
+        "depth": 31,
+        "layers": 6,
+    }
     squeezed = 4 * 2 * (2 * 8 * 2 + 2 * (8 + 2))
     assert counts(arch, (3, 32, 32), classes=10, se=True)["params"] == params + squeezed
 
@@ -76,7 +95,8 @@ def test_proposals_stay_in_the_space_and_change_what_they_should() -> None:
     rng, arch, kinds = Random(0), parse(NET), set()
     for _ in range(300):
         before, arch = arch, propose(arch, rng)
-        again = parse(text(arch))  # checks the chain of channels, widths, layers and the number of blocks
+        # checks the chain of channels, widths, layers and the number of blocks
+        again = parse(text(arch))
         assert again == arch and len(chain(arch).stages) == 4
         old, new = chain(before), chain(arch)
         if old.stem != new.stem:
@@ -97,7 +117,12 @@ def test_a_block_is_drawn_uniformly_from_all_its_alternatives() -> None:
         first.append(chain(propose(SEED, rng, positions=1)).stages[0][0])
     moved = [b for b in first if b != chain(SEED).stages[0][0]]
     assert 0.15 < len(moved) / 4000 < 0.25  # one of five places
-    for field, options in (("expand", EXPANSIONS), ("kernel", KERNELS), ("layers", (1, 2, 3)), ("bottleneck", (8, 16))):
+    for field, options in (
+        ("expand", EXPANSIONS),
+        ("kernel", KERNELS),
+        ("layers", (1, 2, 3)),
+        ("bottleneck", (8, 16)),
+    ):
         share = [sum(getattr(b, field) == option for b in moved) / len(moved) for option in options]
         assert min(share) > 0.8 / len(options) and abs(sum(share) - 1) < 1e-9, field
 

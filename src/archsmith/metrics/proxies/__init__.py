@@ -1,4 +1,5 @@
-"""Scores of untrained networks: a table of names, and `build`, which makes one a metric. Listing them does not import torch."""
+"""Scores of untrained networks: a table of names, and `build`, which makes one a metric. Listing
+them does not import torch."""
 
 from __future__ import annotations
 
@@ -16,33 +17,94 @@ if TYPE_CHECKING:
     from archsmith.space import Architecture
 
 _HERE = "archsmith.metrics.proxies"
-PROXIES: dict[str, tuple[str, str]] = {  # name -> (module:attribute, what it is); larger is better unless said
-    "zico": (f"{_HERE}.zico:ZiCo", "inverse coefficient of variation of gradients over two batches (Li et al., ICLR 2023)"),
-    "zico_bc": (f"{_HERE}.zico:ZICO_BC", "ZiCo corrected for its liking of thin, deep networks (Lee et al., ICCV-W 2023)"),
+# name -> (module:attribute, what it is); larger is better unless said
+PROXIES: dict[str, tuple[str, str]] = {
+    "zico": (
+        f"{_HERE}.zico:ZiCo",
+        "inverse coefficient of variation of gradients over two batches (Li et al., ICLR 2023)",
+    ),
+    "zico_bc": (
+        f"{_HERE}.zico:ZICO_BC",
+        "ZiCo corrected for its liking of thin, deep networks (Lee et al., ICCV-W 2023)",
+    ),
     "l2_norm": (f"{_HERE}.gradients:L2_NORM", "norms of the initial weights"),
-    "grad_norm": (f"{_HERE}.gradients:GRAD_NORM", "norms of the loss's gradients (Abdelfattah et al., ICLR 2021)"),
-    "plain": (f"{_HERE}.gradients:PLAIN", "sum of weight times gradient (Mozer and Smolensky, NeurIPS 1989)"),
+    "grad_norm": (
+        f"{_HERE}.gradients:GRAD_NORM",
+        "norms of the loss's gradients (Abdelfattah et al., ICLR 2021)",
+    ),
+    "plain": (
+        f"{_HERE}.gradients:PLAIN",
+        "sum of weight times gradient (Mozer and Smolensky, NeurIPS 1989)",
+    ),
     "snip": (f"{_HERE}.gradients:SNIP", "sum of |weight times gradient| (Lee et al., ICLR 2019)"),
-    "grasp": (f"{_HERE}.gradients:GRASP", "minus weight times Hessian times gradient (Wang et al., ICLR 2020)"),
-    "fisher": (f"{_HERE}.gradients:FISHER", "squared activation times gradient by channel (Turner et al., ICLR 2020)"),
-    "synflow": (f"{_HERE}.flow:SYNFLOW", "logarithm of the flow through absolute weights (Tanaka et al., NeurIPS 2020)"),
-    "effective_params": (f"{_HERE}.flow:EFFECTIVE_PARAMS", "number of parameters that something flows through: baseline"),
-    "dss": (f"{_HERE}.flow:DSS", "synaptic diversity and saliency, for Transformers (Zhou et al., CVPR 2022)"),
-    "jacob_cov": (f"{_HERE}.jacobian:JACOB_COV", "how differently images move the outputs (Mellor et al., 2020)"),
-    "epe_nas": (f"{_HERE}.jacobian:EPE_NAS", "the same within each class (Lopes et al., ICANN 2021)"),
-    "naswot": (f"{_HERE}.codes:NASWOT", "how differently images switch units on (Mellor et al., ICML 2021)"),
-    "swap": (f"{_HERE}.codes:SWAP", "number of different patterns of a unit over images (Peng et al., ICLR 2024)"),
-    "linear_regions": (f"{_HERE}.codes:LINEAR_REGIONS", "number of different patterns of an image (Chen et al., ICLR 2021)"),
-    "zen": (f"{_HERE}.zen:ZEN", "how much features move with Gaussian images (Lin et al., ICCV 2021)"),
+    "grasp": (
+        f"{_HERE}.gradients:GRASP",
+        "minus weight times Hessian times gradient (Wang et al., ICLR 2020)",
+    ),
+    "fisher": (
+        f"{_HERE}.gradients:FISHER",
+        "squared activation times gradient by channel (Turner et al., ICLR 2020)",
+    ),
+    "synflow": (
+        f"{_HERE}.flow:SYNFLOW",
+        "logarithm of the flow through absolute weights (Tanaka et al., NeurIPS 2020)",
+    ),
+    "effective_params": (
+        f"{_HERE}.flow:EFFECTIVE_PARAMS",
+        "number of parameters that something flows through: baseline",
+    ),
+    "dss": (
+        f"{_HERE}.flow:DSS",
+        "synaptic diversity and saliency, for Transformers (Zhou et al., CVPR 2022)",
+    ),
+    "jacob_cov": (
+        f"{_HERE}.jacobian:JACOB_COV",
+        "how differently images move the outputs (Mellor et al., 2020)",
+    ),
+    "epe_nas": (
+        f"{_HERE}.jacobian:EPE_NAS",
+        "the same within each class (Lopes et al., ICANN 2021)",
+    ),
+    "naswot": (
+        f"{_HERE}.codes:NASWOT",
+        "how differently images switch units on (Mellor et al., ICML 2021)",
+    ),
+    "swap": (
+        f"{_HERE}.codes:SWAP",
+        "number of different patterns of a unit over images (Peng et al., ICLR 2024)",
+    ),
+    "linear_regions": (
+        f"{_HERE}.codes:LINEAR_REGIONS",
+        "number of different patterns of an image (Chen et al., ICLR 2021)",
+    ),
+    "zen": (
+        f"{_HERE}.zen:ZEN",
+        "how much features move with Gaussian images (Lin et al., ICCV 2021)",
+    ),
     "ntk": (
         f"{_HERE}.persample:NTK",
         "condition number of the neural tangent kernel, smaller is better (Chen et al., ICLR 2021)",
     ),
-    "gradsign": (f"{_HERE}.persample:GRADSIGN", "agreement of the signs of images' gradients (Zhang and Jia, ICLR 2022)"),
-    "meco": (f"{_HERE}.correlations:MECO", "least eigenvalues of channels' correlations (Jiang et al., NeurIPS 2023)"),
-    "wrcor": (f"{_HERE}.correlations:WRCOR", "images' correlations in activations and gradients (Du et al., 2025)"),
-    "az_nas": (f"{_HERE}.az_nas:AZ_NAS", "expressivity, progressivity, trainability, complexity (Lee and Ham, CVPR 2024)"),
-    "vkdnw": (f"{_HERE}.vkdnw:VKDNW", "entropy of the Fisher information's spectrum (Tybl and Neumann, CVPR 2025)"),
+    "gradsign": (
+        f"{_HERE}.persample:GRADSIGN",
+        "agreement of the signs of images' gradients (Zhang and Jia, ICLR 2022)",
+    ),
+    "meco": (
+        f"{_HERE}.correlations:MECO",
+        "least eigenvalues of channels' correlations (Jiang et al., NeurIPS 2023)",
+    ),
+    "wrcor": (
+        f"{_HERE}.correlations:WRCOR",
+        "images' correlations in activations and gradients (Du et al., 2025)",
+    ),
+    "az_nas": (
+        f"{_HERE}.az_nas:AZ_NAS",
+        "expressivity, progressivity, trainability, complexity (Lee and Ham, CVPR 2024)",
+    ),
+    "vkdnw": (
+        f"{_HERE}.vkdnw:VKDNW",
+        "entropy of the Fisher information's spectrum (Tybl and Neumann, CVPR 2025)",
+    ),
     "params": (f"{_HERE}.baselines:Params", "number of parameters: baseline"),
     "macs": (f"{_HERE}.baselines:MACs", "multiply-accumulates of one image: baseline"),
     "depth": (f"{_HERE}.baselines:Depth", "number of convolutions and linear layers: baseline"),
@@ -51,7 +113,8 @@ PROXIES: dict[str, tuple[str, str]] = {  # name -> (module:attribute, what it is
 
 
 def named(name: str) -> Proxy:
-    """The proxy `name` as `Scores` and `score_network` take it; UserError for a baseline, which reads no network."""
+    """The proxy `name` as `Scores` and `score_network` take it; UserError for a baseline, which
+    reads no network."""
     found = _looked_up(name)
     if name == "zico":
         found = found.proxy
@@ -61,8 +124,8 @@ def named(name: str) -> Proxy:
 
 
 def _looked_up(name: str) -> Any:
-    """As `load_named`; a plain function (network, batches) -> float of a plug-in or a user's file is a proxy that needs no pass
-    of ours."""
+    """As `load_named`; a plain function (network, batches) -> float of a plug-in or a user's file
+    is a proxy that needs no pass of ours."""
     found = load_named("proxy", name, PROXIES)
     if name in PROXIES or inspect.isclass(found) or not callable(found):
         return found
@@ -91,13 +154,14 @@ def build(
     seed: int = 0,
     **settings: Any,
 ) -> Callable[[Architecture], float]:
-    """The proxy `name` as a metric over the architectures of `model`: arch -> float; larger is better unless it says `lower`.
+    """The proxy `name` as a metric over the architectures of `model`: arch -> float; larger is
+    better unless it says `lower`.
 
     One whose parts are to be ranked over a set of networks gives a dict of them.
 
-    Each gets what its signature asks for of `model` (elastic, may be on `meta`), `batches` (of images and labels, drawn once),
-    `costs` (arch -> {"params", "macs", "depth"}) and `seed`; `settings` are its own. Raises UserError for an unknown name or
-    setting.
+    Each gets what its signature asks for of `model` (elastic, may be on `meta`), `batches` (of
+    images and labels, drawn once), `costs` (arch -> {"params", "macs", "depth"}) and `seed`;
+    `settings` are its own. Raises UserError for an unknown name or setting.
     """
     factory = _looked_up(name)
     given = {"model": model, "batches": batches, "costs": costs, "seed": seed}
@@ -109,23 +173,40 @@ def build(
         options = {key: value for key, value in settings.items() if key in _SHARED}
         mine = {key: value for key, value in settings.items() if key in own}
         single = not factory.needs.set_score
-        return Scores(model, batches, [factory], seed=seed, single=single, settings={name: mine}, **options)  # type: ignore[return-value]
+        return Scores(
+            model, batches, [factory], seed=seed, single=single, settings={name: mine}, **options
+        )  # type: ignore[return-value]
     known = inspect.signature(factory).parameters
     _check_settings(name, settings, [setting for setting in known if setting not in given])
     if "costs" in known and costs is None:
-        raise UserError(f"proxy '{name}' reads the costs of an architecture; pass costs=Costs(model, shape)")
-    metric: Any = factory(**{key: value for key, value in given.items() if key in known}, **settings)
+        raise UserError(
+            f"proxy '{name}' reads the costs of an architecture; pass costs=Costs(model, shape)"
+        )
+    metric: Any = factory(
+        **{key: value for key, value in given.items() if key in known}, **settings
+    )
     return metric
 
 
-_SHARED = ("init", "repeats", "drop_shortcuts", "drop_squeeze_excite", "canonical", "loss", "memory_format")
+_SHARED = (
+    "init",
+    "repeats",
+    "drop_shortcuts",
+    "drop_squeeze_excite",
+    "canonical",
+    "loss",
+    "memory_format",
+)
 
 
 def _check_settings(name: str, settings: Mapping[str, Any], own: Sequence[str]) -> None:
     for setting in settings:
         if setting not in own:
             allowed = ", ".join(own) or "none"
-            raise UserError(f"proxy '{name}' has no setting '{setting}'; it has: {allowed}{did_you_mean(setting, own)}")
+            raise UserError(
+                f"proxy '{name}' has no setting '{setting}'; it has: "
+                f"{allowed}{did_you_mean(setting, own)}"
+            )
 
 
 def build_all(
@@ -139,7 +220,8 @@ def build_all(
     strict: bool = False,
     loss: Loss | None = None,
 ) -> Callable[[Architecture], dict[str, float]]:
-    """Several proxies as one metric: arch -> {name, or "name.part": value}; those that need the same pass share it.
+    """Several proxies as one metric: arch -> {name, or "name.part": value}; those that need the
+    same pass share it.
 
     `canonical`, `strict` and `loss` (None: cross-entropy): see `Scores`.
     """
@@ -151,7 +233,11 @@ def build_all(
     metrics = {name: build(name, model, batches, costs=costs, seed=seed) for name in counted}
     scored = [named(name) for name in names if name not in counted]
     options: dict[str, Any] = {} if loss is None else {"loss": loss}
-    together = Scores(model, batches, scored, seed=seed, canonical=canonical, strict=strict, **options) if scored else None
+    together = (
+        Scores(model, batches, scored, seed=seed, canonical=canonical, strict=strict, **options)
+        if scored
+        else None
+    )
 
     def scores(arch: Architecture) -> dict[str, float]:
         found: dict[str, float] = {} if together is None else together(arch)  # type: ignore[assignment]

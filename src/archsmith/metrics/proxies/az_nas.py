@@ -1,4 +1,5 @@
-"""AZ-NAS (Lee and Ham, CVPR 2024): expressivity, progressivity, trainability, complexity; ranked over a set of networks."""
+"""AZ-NAS (Lee and Ham, CVPR 2024): expressivity, progressivity, trainability, complexity; ranked
+over a set of networks."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ _TINY = 1e-6
 
 
 def blocks(network: nn.Module) -> list[nn.Module]:
-    """What stands in the network's chain: nested nn.Sequentials and lists are unfolded, single layers are left out."""
+    """What stands in the network's chain: nested nn.Sequentials and lists are unfolded, single
+    layers are left out."""
     found: list[nn.Module] = []
     for child in network.children():
         if isinstance(child, nn.Sequential | nn.ModuleList):
@@ -27,12 +29,14 @@ def blocks(network: nn.Module) -> list[nn.Module]:
 
 
 def _az_nas(reading: Reading) -> dict[str, float]:
-    """The four parts, each the larger the better; `rank_sum` of them over the networks of a set is the score.
+    """The four parts, each the larger the better; `rank_sum` of them over the networks of a set is
+    the score.
 
-    Expressivity (equation 3): sum over blocks of the entropy of the normalised spectrum of the features' covariance.
-    Progressivity (5): its smallest gain from one block to the next. Trainability (7 to 9): mean over blocks of 2 - s - 1 / s, s
-    the largest singular value of g_in' g_out / positions, g_out random signs behind the block, g_in the gradient before it.
-    Complexity: multiply-accumulates. Standard normal images, Kaiming weights.
+    Expressivity (equation 3): sum over blocks of the entropy of the normalised spectrum of the
+    features' covariance. Progressivity (5): its smallest gain from one block to the next.
+    Trainability (7 to 9): mean over blocks of 2 - s - 1 / s, s the largest singular value of g_in'
+    g_out / positions, g_out random signs behind the block, g_in the gradient before it. Complexity:
+    multiply-accumulates. Standard normal images, Kaiming weights.
     """
     outputs: list[Tensor] = []
     macs = 0
@@ -46,7 +50,10 @@ def _az_nas(reading: Reading) -> dict[str, float]:
 
     parts = blocks(reading.network)
     if len(parts) < 2:
-        raise EvaluationFailed(f"AZ-NAS compares the blocks of a chain; {type(reading.network).__name__} has {len(parts)}")
+        raise EvaluationFailed(
+            f"AZ-NAS compares the blocks of a chain; "
+            f"{type(reading.network).__name__} has {len(parts)}"
+        )
     handles = [part.register_forward_hook(note) for part in parts]
     handles += [layer.register_forward_hook(count) for _, layer in reading.layers]
     try:
@@ -55,7 +62,10 @@ def _az_nas(reading: Reading) -> dict[str, float]:
         for handle in handles:
             handle.remove()
     entropies = [_entropy(output.detach()) for output in outputs]
-    gains = [_gain(before, after, reading.generator) for before, after in zip(outputs, outputs[1:], strict=False)]
+    gains = [
+        _gain(before, after, reading.generator)
+        for before, after in zip(outputs, outputs[1:], strict=False)
+    ]
     return {
         "expressivity": math.fsum(entropies),
         "progressivity": min(b - a for a, b in zip(entropies, entropies[1:], strict=False)),
@@ -66,7 +76,9 @@ def _az_nas(reading: Reading) -> dict[str, float]:
 
 def _positions(feature: Tensor) -> Tensor:
     """(B, C, H, W) or (B, T, C) -> (positions, C)."""
-    return feature.permute(0, 2, 3, 1).flatten(0, 2) if feature.dim() == 4 else feature.flatten(0, -2)
+    return (
+        feature.permute(0, 2, 3, 1).flatten(0, 2) if feature.dim() == 4 else feature.flatten(0, -2)
+    )
 
 
 def _entropy(feature: Tensor) -> float:

@@ -22,12 +22,15 @@ _ODD = 0x5851F42D4C957F2D  # Knuth's multiplier for 64 bits (MMIX)
 def _codes(reading: Reading) -> list[Tensor]:
     codes = reading.forward().codes
     if not codes:
-        raise EvaluationFailed("the network has no activation function of the ReLU kind, so no unit is on or off")
+        raise EvaluationFailed(
+            "the network has no activation function of the ReLU kind, so no unit is on or off"
+        )
     return codes
 
 
 def _packed(codes: list[Tensor]) -> np.ndarray:
-    """(B, units / 64) of uint64: which units an image turns on, eight a byte, so that little memory is read."""
+    """(B, units / 64) of uint64: which units an image turns on, eight a byte, so that little memory
+    is read."""
     packed = np.concatenate(_each(lambda code: np.packbits(code.numpy(), axis=1), codes), axis=1)
     return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
 
@@ -43,13 +46,16 @@ def _each(do: Callable[[Any], np.ndarray], parts: Sequence[Any]) -> list[np.ndar
 
 def _differences(packed: np.ndarray) -> Tensor:
     """(B, B): in how many units two images differ."""
-    return torch.from_numpy(np.sum(_each(_pairs, np.array_split(packed, torch.get_num_threads(), axis=1)), axis=0))
+    return torch.from_numpy(
+        np.sum(_each(_pairs, np.array_split(packed, torch.get_num_threads(), axis=1)), axis=0)
+    )
 
 
 def _pairs(packed: np.ndarray) -> np.ndarray:
     found = np.zeros((len(packed), len(packed)))
     for image, own in enumerate(packed):
-        found[image, image:] = np.bitwise_count(own ^ packed[image:]).sum(1, dtype=np.uint32)  # exact below 2^32 units
+        # exact below 2^32 units
+        found[image, image:] = np.bitwise_count(own ^ packed[image:]).sum(1, dtype=np.uint32)
     return found + found.T
 
 
@@ -59,12 +65,14 @@ def _differences_by_product(codes: list[Tensor]) -> Tensor:
         for piece in code.split(_CHUNK, dim=1):
             on = piece.float()
             counts = on.sum(1)
-            total += counts[:, None] + counts[None, :] - 2.0 * (on @ on.T)  # whole numbers below 2^24: exact
+            # whole numbers below 2^24: exact
+            total += counts[:, None] + counts[None, :] - 2.0 * (on @ on.T)
     return total
 
 
 def _agreements(reading: Reading) -> Tensor:
-    """(B, B): in how many units two images agree, float64: K of Mellor and others, ICML 2021, equation 2."""
+    """(B, B): in how many units two images agree, float64: K of Mellor and others, ICML 2021,
+    equation 2."""
     codes = _codes(reading)
     if codes[0].device.type == "cpu":
         return sum(code.shape[1] for code in codes) - _differences(reading.once(_patterns))
@@ -94,10 +102,11 @@ def hashed(code: Tensor) -> Tensor:
 
 
 def words(code: Tensor) -> np.ndarray:
-    """(B, units) of booleans on the CPU -> (units,) of uint64: a bit for each image a unit is on for.
+    """(B, units) of booleans on the CPU -> (units,) of uint64: a bit for each image a unit is on
+    for.
 
-    Beyond 64 images a hash of such words. Eight units at once: their bytes are 0 or 1, so shifting a word of eight by up to
-    seven moves no bit into a neighbor.
+    Beyond 64 images a hash of such words. Eight units at once: their bytes are 0 or 1, so shifting
+    a word of eight by up to seven moves no bit into a neighbor.
     """
     rows = code.numpy().view(np.uint8)
     padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8))) if rows.shape[1] % 8 else rows
@@ -124,10 +133,11 @@ def _distinct(codes: list[Tensor]) -> int:
 
 
 def _swap(reading: Reading, mu: float | None = None, sigma: float | None = None) -> float:
-    """Peng and others (ICLR 2024), definition 3: how many different columns the (images x units) matrix of signs has.
+    """Peng and others (ICLR 2024), definition 3: how many different columns the (images x units)
+    matrix of signs has.
 
-    `mu`, `sigma`: with them times exp(-(parameters - mu)^2 / sigma), equation 5. Columns of more than 64 images
-    are compared by a 64-bit hash.
+    `mu`, `sigma`: with them times exp(-(parameters - mu)^2 / sigma), equation 5. Columns of more
+    than 64 images are compared by a 64-bit hash.
     """
     score = float(_distinct(_codes(reading)))
     if mu is not None and sigma is not None:
@@ -137,15 +147,18 @@ def _swap(reading: Reading, mu: float | None = None, sigma: float | None = None)
 
 
 def _linear_regions(reading: Reading) -> float:
-    """Chen, Gong, Wang (ICLR 2021): how many different activation patterns the images of the mini-batch fall into.
+    """Chen, Gong, Wang (ICLR 2021): how many different activation patterns the images of the
+    mini-batch fall into.
 
-    At most as many as there are images: with many units every image has its own, which is why TE-NAS thins the network.
+    At most as many as there are images: with many units every image has its own, which is why
+    TE-NAS thins the network.
     """
     codes = _codes(reading)
     if codes[0].device.type == "cpu":
         return float(len({row.tobytes() for row in reading.once(_patterns)}))
     same = reading.once(_agreements) == sum(code.shape[1] for code in codes)
-    return float((same.int().argmax(1) == torch.arange(len(same), device=same.device)).sum())  # first of those like it
+    # first of those like it
+    return float((same.int().argmax(1) == torch.arange(len(same), device=same.device)).sum())
 
 
 NASWOT = Proxy("naswot", _naswot, Needs(keep=frozenset({"codes"})), broken="last")

@@ -13,13 +13,16 @@ from archsmith.metrics.proxies.reading import Needs, Proxy, Reading
 
 
 def _meco(reading: Reading, leaves: bool = False) -> float:
-    """Jiang and others (NeurIPS 2023), equation 3: over feature maps, the least eigenvalue of their channels' correlation.
+    """Jiang and others (NeurIPS 2023), equation 3: over feature maps, the least eigenvalue of their
+    channels' correlation.
 
-    One image of standard normal numbers, as large as the data's (the paper: 64 x 64). As in the released code every module
-    counts, containers included, so that what a block gives counts again for the sequence it ends; `leaves`: only modules
-    without children. A channel that is constant correlates with nothing (its row is 0).
+    One image of standard normal numbers, as large as the data's (the paper: 64 x 64). As in the
+    released code every module counts, containers included, so that what a block gives counts again
+    for the sequence it ends; `leaves`: only modules without children. A channel that is constant
+    correlates with nothing (its row is 0).
     """
-    found: dict[tuple[int, int], tuple[Tensor, float]] = {}  # maps that several modules give are looked at once
+    # maps that several modules give are looked at once
+    found: dict[tuple[int, int], tuple[Tensor, float]] = {}
     total = 0.0
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
@@ -43,7 +46,8 @@ def _meco(reading: Reading, leaves: bool = False) -> float:
 
 
 def _channels(feature: Tensor) -> Tensor:
-    """(C, H, W) -> correlation matrix of the channels, float64; constant channels have a row of zeros."""
+    """(C, H, W) -> correlation matrix of the channels, float64; constant channels have a row of
+    zeros."""
     rows = feature.flatten(1).double()
     centred = rows - rows.mean(1, keepdim=True)
     lengths = centred.norm(dim=1, keepdim=True)
@@ -56,11 +60,13 @@ def _absolute(rows: Tensor) -> Tensor:
 
 
 def _wrcor(reading: Reading) -> float:
-    """Du and others (Neurocomputing 2025): ln det of a weighted sum of how images correlate in activations and gradients.
+    """Du and others (Neurocomputing 2025): ln det of a weighted sum of how images correlate in
+    activations and gradients.
 
-    For the output of every activation function the absolute correlation matrix (images x images) of its values and that of the
-    loss's gradient with respect to them, times 2^d. The weights grow with depth; d is how often the resolution was reduced
-    before (the paper's layers number dozens, and 2^40 would leave only the last one).
+    For the output of every activation function the absolute correlation matrix (images x images) of
+    its values and that of the loss's gradient with respect to them, times 2^d. The weights grow
+    with depth; d is how often the resolution was reduced before (the paper's layers number dozens,
+    and 2^40 would leave only the last one).
     """
     reading.gradients()
     done = reading.forward()

@@ -1,4 +1,5 @@
-"""Scores of the network with absolute weights on an image of ones: synflow, effective parameters, and DSS for Transformers."""
+"""Scores of the network with absolute weights on an image of ones: synflow, effective parameters,
+and DSS for Transformers."""
 
 from __future__ import annotations
 
@@ -20,20 +21,27 @@ class _Scale(nn.Module):
 
     def __init__(self, norm: Any) -> None:
         super().__init__()
-        self.weight = nn.Parameter(norm.weight.detach().double().abs()) if norm.weight is not None else None
+        self.weight = (
+            nn.Parameter(norm.weight.detach().double().abs()) if norm.weight is not None else None
+        )
         self.channels_last = isinstance(norm, nn.LayerNorm)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.weight is None:
             return x
-        return x * self.weight if self.channels_last else x * self.weight.view(1, -1, *[1] * (x.dim() - 2))
+        return (
+            x * self.weight
+            if self.channels_last
+            else x * self.weight.view(1, -1, *[1] * (x.dim() - 2))
+        )
 
 
 def _flow(reading: Reading) -> tuple[nn.Module, dict[str, Tensor]]:
-    """The positive twin in float64 and, for each of its parameters, theta * dR / dtheta, R the sum of its outputs.
+    """The positive twin in float64 and, for each of its parameters, theta * dR / dtheta, R the sum
+    of its outputs.
 
-    Norms only scale, biases are left out: what comes out has gone through weights. Tanaka and others (NeurIPS 2020),
-    equation 5.
+    Norms only scale, biases are left out: what comes out has gone through weights. Tanaka and
+    others (NeurIPS 2020), equation 5.
     """
     twin = copy.deepcopy(reading.network).double()
     for path, module in list(twin.named_modules()):
@@ -50,21 +58,29 @@ def _flow(reading: Reading) -> tuple[nn.Module, dict[str, Tensor]]:
     named = {name: p.requires_grad_(True) for name, p in twin.named_parameters()}
     found = torch.autograd.grad(twin(ones).sum(), list(named.values()), allow_unused=True)
     pairs = zip(named.items(), found, strict=True)
-    return twin, {name: p.detach() * (torch.zeros_like(p) if g is None else g) for (name, p), g in pairs}
+    return twin, {
+        name: p.detach() * (torch.zeros_like(p) if g is None else g) for (name, p), g in pairs
+    }
 
 
 def _synflow(reading: Reading) -> float:
-    """ln of the sum over Conv2d and Linear weights (the sum itself reaches 1e46). Every norm is bypassed."""
+    """ln of the sum over Conv2d and Linear weights (the sum itself reaches 1e46). Every norm is
+    bypassed."""
     twin, flows = reading.once(_flow)
-    layers = {name for name, module in twin.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
-    total = math.fsum(float(flow.sum()) for name, flow in flows.items() if name.rpartition(".")[0] in layers)
+    layers = {
+        name for name, module in twin.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)
+    }
+    total = math.fsum(
+        float(flow.sum()) for name, flow in flows.items() if name.rpartition(".")[0] in layers
+    )
     if total <= 0.0:
         return -math.inf
     return math.log(total)
 
 
 def _effective_params(reading: Reading) -> float:
-    """Parameters of the layers through which something flows from the image to the outputs; dead branches do not count."""
+    """Parameters of the layers through which something flows from the image to the outputs; dead
+    branches do not count."""
     _, flows = reading.once(_flow)
     weighted = {name.rpartition(".")[0] for name in flows}
     alive = {name.rpartition(".")[0] for name, flow in flows.items() if bool((flow != 0).any())}
@@ -76,10 +92,12 @@ def _effective_params(reading: Reading) -> float:
 
 
 def _dss(reading: Reading) -> float:
-    """Zhou and others (CVPR 2022), equations 4 to 6: synaptic diversity of attention, synaptic saliency of the rest.
+    """Zhou and others (CVPR 2022), equations 4 to 6: synaptic diversity of attention, synaptic
+    saliency of the rest.
 
-    Absolute weights, an image of ones, R the sum of the outputs. For the projections of attention the nuclear norm of dR/dW
-    times that of W; for all other Conv2d and Linear layers the sum of |dR/dW * W|.
+    Absolute weights, an image of ones, R the sum of the outputs. For the projections of attention
+    the nuclear norm of dR/dW times that of W; for all other Conv2d and Linear layers the sum of
+    |dR/dW * W|.
     """
     twin = copy.deepcopy(reading.network).double().eval()
     with torch.no_grad():
@@ -94,14 +112,21 @@ def _dss(reading: Reading) -> float:
     if not attention:
         raise EvaluationFailed("DSS is for Transformers: the network has no attention")
     ones = torch.ones_like(reading.batches[0][0][:1], dtype=torch.float64)
-    layers = [(n, m.weight) for n, m in twin.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    gradients = torch.autograd.grad(twin(ones).sum(), [w.requires_grad_(True) for _, w in layers], allow_unused=True)
+    layers = [
+        (n, m.weight) for n, m in twin.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)
+    ]
+    gradients = torch.autograd.grad(
+        twin(ones).sum(), [w.requires_grad_(True) for _, w in layers], allow_unused=True
+    )
     total = 0.0
     for (name, weight), gradient in zip(layers, gradients, strict=True):
         if gradient is None:
             continue
         if name in attention:
-            total += float(torch.linalg.matrix_norm(gradient, "nuc") * torch.linalg.matrix_norm(weight.detach(), "nuc"))
+            total += float(
+                torch.linalg.matrix_norm(gradient, "nuc")
+                * torch.linalg.matrix_norm(weight.detach(), "nuc")
+            )
         else:
             total += float((gradient * weight.detach()).abs().sum())
     return total

@@ -1,4 +1,5 @@
-"""Scores from one gradient: grad_norm, plain, snip, grasp, fisher, and the norm of the weights beside them."""
+"""Scores from one gradient: grad_norm, plain, snip, grasp, fisher, and the norm of the weights
+beside them."""
 
 from __future__ import annotations
 
@@ -31,12 +32,18 @@ def _snip(reading: Reading) -> float:
 
 
 def _grasp(reading: Reading) -> float:
-    reached = [(w, g) for w, g in zip(reading.weights, reading.gradients(), strict=True) if g is not None]
+    reached = [
+        (w, g) for w, g in zip(reading.weights, reading.gradients(), strict=True) if g is not None
+    ]
     inner = sum((g.detach() * g).sum() for _, g in reached)
     assert isinstance(inner, Tensor)
-    curved = torch.autograd.grad(inner, [w for w, _ in reached], retain_graph=True, allow_unused=True)
+    curved = torch.autograd.grad(
+        inner, [w for w, _ in reached], retain_graph=True, allow_unused=True
+    )
     pairs = zip(reached, curved, strict=True)
-    return float(sum(-(w.detach() * h).sum(dtype=torch.float64) for (w, _), h in pairs if h is not None))
+    return float(
+        sum(-(w.detach() * h).sum(dtype=torch.float64) for (w, _), h in pairs if h is not None)
+    )
 
 
 def _fisher(reading: Reading) -> float:

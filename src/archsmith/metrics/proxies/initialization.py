@@ -1,4 +1,5 @@
-"""An architecture's network as it is before training: weights newly drawn, by torch's default or as a score asks for."""
+"""An architecture's network as it is before training: weights newly drawn, by torch's default or as
+a score asks for."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ _DRAWS: dict[str, Callable[..., Any]] = {
 
 
 def initialized_network(model: nn.Module, arch: Architecture, init: Init, seed: int) -> nn.Module:
-    """The extracted network with newly drawn weights; for all but "default" the biases of Conv2d and Linear are 0."""
+    """The extracted network with newly drawn weights; for all but "default" the biases of Conv2d
+    and Linear are 0."""
     generator = torch.Generator().manual_seed(seed)
     network = extract(model, arch, weights="fresh", generator=generator, device="cpu")
     if init == "default":

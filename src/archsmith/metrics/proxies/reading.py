@@ -1,4 +1,5 @@
-"""What proxies read of one network: forward and backward passes that are made when first asked for, once, and shared."""
+"""What proxies read of one network: forward and backward passes that are made when first asked for,
+once, and shared."""
 
 from __future__ import annotations
 
@@ -21,12 +22,14 @@ ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.GELU, nn.SiLU, nn.LeakyReLU, 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a score asks of the passes. `batches`: mini-batches of images it reads; `labels`: whether it reads their classes.
+    """What a score asks of the passes. `batches`: mini-batches of images it reads; `labels`:
+    whether it reads their classes.
 
-    `keep`: "codes" (which units are on), "active" (what activation functions give), "outputs" (what Conv2d and Linear layers
-    give), "shapes" (of those), "input" (gradients with respect to the images), "twice" (gradients of gradients), "graph" (for
-    gradients that it takes itself). `init` and `train`: in what state the network is scored. `own`: it makes its own passes.
-    `set_score`: its parts are to be ranked over a set of networks.
+    `keep`: "codes" (which units are on), "active" (what activation functions give), "outputs" (what
+    Conv2d and Linear layers give), "shapes" (of those), "input" (gradients with respect to the
+    images), "twice" (gradients of gradients), "graph" (for gradients that it takes itself). `init`
+    and `train`: in what state the network is scored. `own`: it makes its own passes. `set_score`:
+    its parts are to be ranked over a set of networks.
     """
 
     batches: int = 1
@@ -47,8 +50,8 @@ class Needs:
 class Proxy:
     """A training-free score: `score(reading, **settings)` gives a float or named parts.
 
-    `lower`: the smaller the better. `broken`: what a network is worth whose score is not finite, "failed" (it is left out of
-    rankings) or "last".
+    `lower`: the smaller the better. `broken`: what a network is worth whose score is not finite,
+    "failed" (it is left out of rankings) or "last".
     """
 
     name: str
@@ -60,8 +63,8 @@ class Proxy:
 
 @dataclass
 class Forward:
-    """One forward pass. What was kept, in order: `codes`, (B, units in any order) of each activation function, `active`,
-    `outputs`, `shapes`.
+    """One forward pass. What was kept, in order: `codes`, (B, units in any order) of each
+    activation function, `active`, `outputs`, `shapes`.
     """
 
     x: Tensor
@@ -77,7 +80,8 @@ class Forward:
 
 
 class Reading:
-    """A plain network and mini-batches x (B, C, H, W), y (B,); inside `untouched`. Passes are kept until it is gone."""
+    """A plain network and mini-batches x (B, C, H, W), y (B,); inside `untouched`. Passes are kept
+    until it is gone."""
 
     def __init__(
         self,
@@ -100,7 +104,9 @@ class Reading:
             if isinstance(module, nn.Conv2d | nn.Linear):
                 found.setdefault(id(module.weight), (path, module))
         if not found:
-            raise UserError(f"the score reads Conv2d and Linear layers; {type(self.network).__name__} has none")
+            raise UserError(
+                f"the score reads Conv2d and Linear layers; {type(self.network).__name__} has none"
+            )
         return tuple(found.values())
 
     @property
@@ -112,7 +118,9 @@ class Reading:
         """The pass of mini-batch `position`, with what `keep` says."""
         if position not in self._passes:
             if position >= len(self.batches):
-                raise UserError(f"the score reads {position + 1} mini-batches, got {len(self.batches)}")
+                raise UserError(
+                    f"the score reads {position + 1} mini-batches, got {len(self.batches)}"
+                )
             x, y = self.batches[position]
             if "input" in self.keep and position == 0:
                 x = x.detach().clone().requires_grad_(True)
@@ -120,13 +128,15 @@ class Reading:
         return self._passes[position]
 
     def gradients(self, position: int = 0) -> tuple[Tensor | None, ...]:
-        """Of the mini-batch's mean loss, for each of `weights`; None where the loss does not reach it."""
+        """Of the mini-batch's mean loss, for each of `weights`; None where the loss does not reach
+        it."""
         done = self.forward(position)
         if done.gradients is None:
             weights, outputs = self.weights, [output for _, output in done.outputs]
             again = position == 0 and bool(self.keep & {"input", "twice"})
             wanted = [*weights, *done.active, *outputs]
-            reached = [tensor for tensor in wanted if tensor.requires_grad]  # all but activations of what no weight moves
+            # all but activations of what no weight moves
+            reached = [tensor for tensor in wanted if tensor.requires_grad]
             gradients = torch.autograd.grad(
                 self.loss(done.logits, done.y),
                 reached,
@@ -143,19 +153,24 @@ class Reading:
 
     @cached_property
     def input_gradient(self) -> Tensor:
-        """d (sum of all logits) / d images of the first mini-batch, (B, C * H * W); zeros where no image reaches the logits."""
+        """d (sum of all logits) / d images of the first mini-batch, (B, C * H * W); zeros where no
+        image reaches the logits."""
         done = self.forward()
-        (found,) = torch.autograd.grad(done.logits.sum(), done.x, retain_graph=True, allow_unused=True)
+        (found,) = torch.autograd.grad(
+            done.logits.sum(), done.x, retain_graph=True, allow_unused=True
+        )
         return (torch.zeros_like(done.x) if found is None else found).flatten(1)
 
     def once(self, make: Callable[[Reading], Any]) -> Any:
-        """`make(self)`, made when first asked for: what several scores read beyond the passes here."""
+        """`make(self)`, made when first asked for: what several scores read beyond the passes
+        here."""
         if make not in self._made:
             self._made[make] = make(self)
         return self._made[make]
 
     def noise(self, count: int) -> Tensor:
-        """(count, C, H, W) standard normal numbers like the images, from the reading's own generator."""
+        """(count, C, H, W) standard normal numbers like the images, from the reading's own
+        generator."""
         like = self.batches[0][0]
         drawn = torch.randn(count, *like.shape[1:], generator=self.generator)
         return drawn.to(like.device).contiguous(
@@ -177,7 +192,9 @@ class Reading:
                 handle.remove()
         if not isinstance(done.logits, Tensor):
             kind = type(done.logits).__name__
-            raise EvaluationFailed(f"a score needs a network that returns its logits; this one returns {kind}")
+            raise EvaluationFailed(
+                f"a score needs a network that returns its logits; this one returns {kind}"
+            )
         return done
 
 
@@ -186,7 +203,8 @@ def _note_activation(done: Forward, keep: frozenset[Keep]) -> Callable[..., None
         if "codes" in keep:
             on = output.detach() > 0
             if on.dim() == 4 and on.is_contiguous(memory_format=torch.channels_last):
-                on = on.permute(0, 2, 3, 1)  # as it lies: no copy, and no score reads which unit is which
+                # as it lies: no copy, and no score reads which unit is which
+                on = on.permute(0, 2, 3, 1)
             done.codes.append(on.flatten(1))
         if "active" in keep:
             done.active.append(output)

@@ -1,4 +1,5 @@
-"""Networks without their shortcuts or squeeze-excite gates, as ZiCo's and Zen-NAS's released code scores them."""
+"""Networks without their shortcuts or squeeze-excite gates, as ZiCo's and Zen-NAS's released code
+scores them."""
 
 from __future__ import annotations
 
@@ -14,15 +15,20 @@ _POOLS = ("mean", "adaptive_avg_pool2d")
 
 
 def without_shortcuts(module: nn.Module) -> fx.GraphModule:
-    """The network with each residual addition replaced by its main branch; layers are shared with `module`, not copied.
+    """The network with each residual addition replaced by its main branch; layers are shared with
+    `module`, not copied.
 
-    A shortcut is the operand of an addition from which the other one is computed, or a projection: at most one convolution and
-    its norm, where the other operand has more between it and their common source. Raises UserError where `module` cannot be
-    traced.
+    A shortcut is the operand of an addition from which the other one is computed, or a projection:
+    at most one convolution and its norm, where the other operand has more between it and their
+    common source. Raises UserError where `module` cannot be traced.
     """
     traced = _trace(module, "drop_shortcuts")
     for node in list(traced.graph.nodes):
-        if _called(node) in _ADD and len(node.args) == 2 and all(isinstance(arg, fx.Node) for arg in node.args):
+        if (
+            _called(node) in _ADD
+            and len(node.args) == 2
+            and all(isinstance(arg, fx.Node) for arg in node.args)
+        ):
             main = _main_branch(traced, *node.args)
             if main is not None:
                 node.replace_all_uses_with(main)
@@ -31,10 +37,15 @@ def without_shortcuts(module: nn.Module) -> fx.GraphModule:
 
 
 def without_squeeze_excite(module: nn.Module) -> fx.GraphModule:
-    """The network with each product x * gate(pool(x)) replaced by x; layers are shared. Raises UserError as above."""
+    """The network with each product x * gate(pool(x)) replaced by x; layers are shared. Raises
+    UserError as above."""
     traced = _trace(module, "drop_squeeze_excite")
     for node in list(traced.graph.nodes):
-        if _called(node) not in _MUL or len(node.args) != 2 or not all(isinstance(arg, fx.Node) for arg in node.args):
+        if (
+            _called(node) not in _MUL
+            or len(node.args) != 2
+            or not all(isinstance(arg, fx.Node) for arg in node.args)
+        ):
             continue
         for kept, gate in (node.args, node.args[::-1]):
             path = _between(kept, gate)
@@ -49,7 +60,9 @@ def _trace(module: nn.Module, option: str) -> fx.GraphModule:
     try:
         return fx.symbolic_trace(module)
     except Exception as error:  # a user's own forward may fail in any way under tracing
-        raise UserError(f"{option} needs a network that torch.fx can trace; {type(module).__name__}: {error}") from error
+        raise UserError(
+            f"{option} needs a network that torch.fx can trace; {type(module).__name__}: {error}"
+        ) from error
 
 
 def _cleaned(traced: fx.GraphModule) -> fx.GraphModule:
@@ -98,7 +111,9 @@ def _main_branch(traced: fx.GraphModule, a: fx.Node, b: fx.Node) -> fx.Node | No
     above_a, above_b = ancestors(a), ancestors(b)
     if a in above_b or b in above_a:
         return b if a in above_b else a
-    weights_a, weights_b = (_weighted(traced, branch) for branch in (above_a - above_b, above_b - above_a))
+    weights_a, weights_b = (
+        _weighted(traced, branch) for branch in (above_a - above_b, above_b - above_a)
+    )
     if weights_a <= 1 < weights_b:
         return b
     return a if weights_b <= 1 < weights_a else None

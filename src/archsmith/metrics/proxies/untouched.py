@@ -1,4 +1,5 @@
-"""A proxy's licence: within `untouched` a network may be run in train mode; afterwards everything about it is as it was."""
+"""A proxy's licence: within `untouched` a network may be run in train mode; afterwards everything
+about it is as it was."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from archsmith._internal.seeding import seeded
 
 @contextmanager
 def untouched(module: nn.Module, seed: int = 0) -> Iterator[nn.Module]:
-    """Train mode, every parameter with requires_grad, global RNG seeded; on exit modes, requires_grad, buffers and RNG are
-    back.
+    """Train mode, every parameter with requires_grad, global RNG seeded; on exit modes,
+    requires_grad, buffers and RNG are back.
 
     Gradients are to be taken with torch.autograd.grad, which leaves `.grad` alone.
     """

@@ -1,4 +1,5 @@
-"""Zen-score (Lin and others, ICCV 2021, algorithm 1): how much the features move when Gaussian images move a little."""
+"""Zen-score (Lin and others, ICCV 2021, algorithm 1): how much the features move when Gaussian
+images move a little."""
 
 from __future__ import annotations
 
@@ -17,15 +18,19 @@ _EPSILON = 1e-2
 
 @contextmanager
 def _features(network: nn.Module) -> Iterator[list[Tensor]]:
-    """Collects what goes into the last pooling over all positions, or into the last Linear layer where nothing pools."""
+    """Collects what goes into the last pooling over all positions, or into the last Linear layer
+    where nothing pools."""
     pools = [m for m in network.modules() if isinstance(m, nn.AdaptiveAvgPool2d)]
     linears = [m for m in network.modules() if isinstance(m, nn.Linear)]
     if not pools and not linears:
         raise EvaluationFailed(
-            "the Zen-score reads the features before pooling; the network neither pools nor has a Linear layer"
+            "the Zen-score reads the features before pooling; the network neither pools nor has a "
+            "Linear layer"
         )
     kept: list[Tensor] = []
-    handle = (pools or linears)[-1].register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0].detach()))
+    handle = (pools or linears)[-1].register_forward_pre_hook(
+        lambda _, inputs: kept.append(inputs[0].detach())
+    )
     try:
         yield kept
     finally:
@@ -33,19 +38,22 @@ def _features(network: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _zen(reading: Reading) -> float:
-    """ln of the mean over images of |f(x) - f(x')|_1, x' = x + 0.01 e, plus the sum over BatchNorms of ln of their deviation.
+    """ln of the mean over images of |f(x) - f(x')|_1, x' = x + 0.01 e, plus the sum over BatchNorms
+    of ln of their deviation.
 
-    Gaussian weights, gamma 1 and beta 0, x and e standard normal. Deviations from the paper, as in the released code: the
-    difference is an L1 norm (paper: Frobenius), and the BatchNorm term uses the batch's own variance, mean over channels.
-    Deviation from the released code: that variance is the batch's, not a running one that carries momentum from the start value
-    1 and moves with both passes. Shortcuts are kept (`drop_shortcuts` drops them).
+    Gaussian weights, gamma 1 and beta 0, x and e standard normal. Deviations from the paper, as in
+    the released code: the difference is an L1 norm (paper: Frobenius), and the BatchNorm term uses
+    the batch's own variance, mean over channels. Deviation from the released code: that variance is
+    the batch's, not a running one that carries momentum from the start value 1 and moves with both
+    passes. Shortcuts are kept (`drop_shortcuts` drops them).
     """
     network, count = reading.network, len(reading.batches[0][0])
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     variances: list[Tensor] = []
 
     def note(norm: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
-        if isinstance(norm.running_var, Tensor):  # with momentum 1 the variance of this pass, unbiased
+        # with momentum 1 the variance of this pass, unbiased
+        if isinstance(norm.running_var, Tensor):
             count = inputs[0].numel() // inputs[0].shape[1]
             variances.append(norm.running_var.double().mean() * ((count - 1) / count))
         else:

@@ -1,4 +1,5 @@
-"""What each stage of a run leaves, typed: `Looked`, `Profiled`, `Screened`, `Trained`, `Searched`, `Finished`, `Shipped`."""
+"""What each stage of a run leaves, typed: `Looked`, `Profiled`, `Screened`, `Trained`, `Searched`,
+`Finished`, `Shipped`."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ RECORDS: dict[str, type[Part]] = {
 def record_of(stage: str, payload: Any, where: str) -> Part:
     """What a stage left, from its JSON; `where`: the file, for messages.
 
-    Raises Damaged, naming the stage and the field, where one is missing or wrong, and for a stage that there is not.
+    Raises Damaged, naming the stage and the field, where one is missing or wrong, and for a stage
+    that there is not.
     """
     if stage not in RECORDS:
         raise Damaged(f"{where} holds the stage {quoted(stage)}; there are {', '.join(RECORDS)}")
@@ -36,5 +38,15 @@ def record_of(stage: str, payload: Any, where: str) -> Part:
 
 
 __all__ = [
-    "RECORDS", "Finished", "Looked", "Part", "Profiled", "Screened", "Searched", "Shipped", "Trained", "Untrained", "record_of",
-]  # fmt: skip
+    "RECORDS",
+    "Finished",
+    "Looked",
+    "Part",
+    "Profiled",
+    "Screened",
+    "Searched",
+    "Shipped",
+    "Trained",
+    "Untrained",
+    "record_of",
+]

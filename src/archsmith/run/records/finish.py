@@ -1,4 +1,5 @@
-"""The record of the stage finish: the networks that were trained, and the hand-made ones beside them."""
+"""The record of the stage finish: the networks that were trained, and the hand-made ones beside
+them."""
 
 from __future__ import annotations
 
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class CurvePoint(Part):
-    """A point of a learning curve: after `step` steps and `seconds`, a share `progress` (0 to 1) of the training.
+    """A point of a learning curve: after `step` steps and `seconds`, a share `progress` (0 to 1) of
+    the training.
 
-    `train_loss`: mean since the point before, None where there was no step; `lr`: the learning rate; `val_accuracy` (0 to 1)
-    and `others`, all named val_..., on some of the validation images.
+    `train_loss`: mean since the point before, None where there was no step; `lr`: the learning
+    rate; `val_accuracy` (0 to 1) and `others`, all named val_..., on some of the validation images.
     """
 
     spread: ClassVar[str | None] = "others"
@@ -33,9 +35,10 @@ class CurvePoint(Part):
 class TrainedNetwork(Part):
     """A network that was trained, as far as it came.
 
-    `costs`: params, macs and what else was counted. `val_accuracy` (0 to 1) on the validation images, None where it failed;
-    `seconds` and `steps` of training, a share `progress` (0 to 1) of a whole one; `failed`: why it left the race; `above`:
-    whether it is better than the same answer always; `precision` it was trained in. None for what runs of before did not say.
+    `costs`: params, macs and what else was counted. `val_accuracy` (0 to 1) on the validation
+    images, None where it failed; `seconds` and `steps` of training, a share `progress` (0 to 1) of
+    a whole one; `failed`: why it left the race; `above`: whether it is better than the same answer
+    always; `precision` it was trained in. None for what runs of before did not say.
     """
 
     spread: ClassVar[str | None] = "costs"
@@ -51,9 +54,11 @@ class TrainedNetwork(Part):
 
 
 class Finalist(TrainedNetwork):
-    """A network of the short-list: its standing, its `origin` and its architecture (of a hand-made one what describes it).
+    """A network of the short-list: its standing, its `origin` and its architecture (of a hand-made
+    one what describes it).
 
-    Of one that was trained further: the accuracies `before` and `after`, and whether its new weights are `kept`.
+    Of one that was trained further: the accuracies `before` and `after`, and whether its new
+    weights are `kept`.
     """
 
     origin: StrictStr
@@ -70,7 +75,8 @@ class Rival(TrainedNetwork):
 
 
 class TrainingPlan(Part):
-    """What each arm was given, in seconds or in steps, and the seconds of scoring that the search's arm had before."""
+    """What each arm was given, in seconds or in steps, and the seconds of scoring that the search's
+    arm had before."""
 
     unit: Literal["seconds", "steps"]
     search: Number
@@ -79,7 +85,8 @@ class TrainingPlan(Part):
 
 
 class Rung(Part):
-    """A rung of successive halving: training to a share `until` (0 to 1), who got so far, how many it keeps."""
+    """A rung of successive halving: training to a share `until` (0 to 1), who got so far, how many
+    it keeps."""
 
     until: Number
     keep: StrictInt
@@ -92,7 +99,8 @@ def _among(chosen: str, networks: Mapping[str, TrainedNetwork]) -> None:
 
 
 class ReferenceArm(Part):
-    """The hand-made networks: what they are called, which was best, each by name, `seconds` and `steps` of all."""
+    """The hand-made networks: what they are called, which was best, each by name, `seconds` and
+    `steps` of all."""
 
     name: StrictStr
     chosen: StrictStr
@@ -114,9 +122,10 @@ class ReferenceArm(Part):
 class Finished(Part):
     """What finish leaves.
 
-    `recipe`: the settings of the training by name (`training.recipe.Recipe`, and `augment`); `plan`: what each arm was given;
-    `rungs` of the race; `chosen`: the key of the best on the validation images; `networks` by key; `ranking`: keys, best first,
-    without those that failed. `reference`: None where no hand-made network was trained. `further`: whether the one network is
+    `recipe`: the settings of the training by name (`training.recipe.Recipe`, and `augment`);
+    `plan`: what each arm was given; `rungs` of the race; `chosen`: the key of the best on the
+    validation images; `networks` by key; `ranking`: keys, best first, without those that failed.
+    `reference`: None where no hand-made network was trained. `further`: whether the one network is
     another run's, trained further.
     """
 

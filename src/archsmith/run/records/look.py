@@ -10,7 +10,8 @@ from archsmith.run.records.part import Number, Part
 
 
 class Counts(Part):
-    """Images of each class in each part, in the order of the classes; one number a part where there are no classes."""
+    """Images of each class in each part, in the order of the classes; one number a part where there
+    are no classes."""
 
     train: tuple[StrictInt, ...]
     val: tuple[StrictInt, ...]
@@ -18,7 +19,8 @@ class Counts(Part):
 
 
 class Sides(Part):
-    """(width, height) in pixels of the smallest, the median and the largest image, by area, as the files have them."""
+    """(width, height) in pixels of the smallest, the median and the largest image, by area, as the
+    files have them."""
 
     min: tuple[StrictInt, StrictInt]
     median: tuple[StrictInt, StrictInt]
@@ -33,7 +35,8 @@ class Unreadable(Part):
 
 
 class Division(Part):
-    """How the split was made: its hash, the seed, in words, and the shares of the images for validation and test (0 to 1)."""
+    """How the split was made: its hash, the seed, in words, and the shares of the images for
+    validation and test (0 to 1)."""
 
     sha256: StrictStr
     seed: StrictInt
@@ -45,8 +48,8 @@ class Division(Part):
 class Duplicates(Part):
     """Copies in later parts of images in earlier ones.
 
-    `exact`, `near`: how many; `searched`: whether near ones were looked for; `conflicting`: pictures with several labels;
-    `examples`: ids of a few pairs, [earlier, later].
+    `exact`, `near`: how many; `searched`: whether near ones were looked for; `conflicting`:
+    pictures with several labels; `examples`: ids of a few pairs, [earlier, later].
     """
 
     exact: StrictInt
@@ -59,7 +62,8 @@ class Duplicates(Part):
 class Decoding(Part):
     """How a picture becomes an input (`data.decode.Preprocessing`), and `why` so.
 
-    `fit`: crop, pad or squeeze; `integers`, `floats`: of more than 8 bits a channel, the values that are black and white.
+    `fit`: crop, pad or squeeze; `integers`, `floats`: of more than 8 bits a channel, the values
+    that are black and white.
     """
 
     fit: StrictStr
@@ -76,11 +80,13 @@ class Mirroring(Part):
 
 
 class Aim(Part):
-    """What the network is to make of an image, as `tasks.to_json` writes it; fields that the task does not have are None.
+    """What the network is to make of an image, as `tasks.to_json` writes it; fields that the task
+    does not have are None.
 
-    `measure`: what networks are ranked by, in words. Of classification: `classes`, and `mirrors`, whether a mirror image is of
-    the same class. Of regression: the names of the `targets`, their `mean` and `std`. Of reconstruction: `channels`, `size` in
-    pixels, `mean` and `std` of each channel.
+    `measure`: what networks are ranked by, in words. Of classification: `classes`, and `mirrors`,
+    whether a mirror image is of the same class. Of regression: the names of the `targets`, their
+    `mean` and `std`. Of reconstruction: `channels`, `size` in pixels, `mean` and `std` of each
+    channel.
     """
 
     task: Literal["classification", "regression", "reconstruction"]
@@ -117,10 +123,11 @@ class SplitIds(Part):
 class Looked(Part):
     """What look leaves.
 
-    `name`, `kind`, `source`: of the data set, what it is, where it lay. `images`: that can be used. `classes`: their names in
-    the order of the outputs, none for other tasks. `channels` and `size` (pixels) of the network's input. `resident`: whether
-    all images are in memory. `imbalance`: images of the largest class over those of the smallest. `notes`: remarks for people.
-    `goal`: None in runs of before. `mean`, `std`: of the training pixels in 0 to 1, by channel.
+    `name`, `kind`, `source`: of the data set, what it is, where it lay. `images`: that can be used.
+    `classes`: their names in the order of the outputs, none for other tasks. `channels` and `size`
+    (pixels) of the network's input. `resident`: whether all images are in memory. `imbalance`:
+    images of the largest class over those of the smallest. `notes`: remarks for people. `goal`:
+    None in runs of before. `mean`, `std`: of the training pixels in 0 to 1, by channel.
     """
 
     name: StrictStr

@@ -1,4 +1,5 @@
-"""What records are made of: frozen models that give back the JSON they came from, and say which field of another is wrong."""
+"""What records are made of: frozen models that give back the JSON they came from, and say which
+field of another is wrong."""
 
 from __future__ import annotations
 
@@ -19,9 +20,10 @@ Options = Mapping[str, Any]  # decision -> option: of an architecture
 class Part(BaseModel):
     """A record, or a part of one: frozen, with every field checked when it is made.
 
-    A field that was not given takes its default and is not written, so a record is written as it was read. `spread`: the field
-    whose entries JSON holds beside the other fields, for names that are not known beforehand (costs, scores). What a later
-    version wrote beside the fields is kept, last.
+    A field that was not given takes its default and is not written, so a record is written as it
+    was read. `spread`: the field whose entries JSON holds beside the other fields, for names that
+    are not known beforehand (costs, scores). What a later version wrote beside the fields is kept,
+    last.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
@@ -33,7 +35,11 @@ class Part(BaseModel):
         """The entries of `spread` from among the others."""
         if cls.spread is None or not isinstance(given, Mapping) or cls.spread in given:
             return given
-        known = {name for field in cls.model_fields.items() for name in (field[0], field[1].validation_alias)}
+        known = {
+            name
+            for field in cls.model_fields.items()
+            for name in (field[0], field[1].validation_alias)
+        }
         rest = {name: value for name, value in given.items() if name not in known}
         return {**{name: value for name, value in given.items() if name in known}, cls.spread: rest}
 
@@ -46,15 +52,20 @@ class Part(BaseModel):
         try:
             return cls.model_validate(payload)
         except ValidationError as error:
-            raise Damaged(f"{where}: {wrong(error, payload)}; put back a copy of it, or start a new run") from error
+            raise Damaged(
+                f"{where}: {wrong(error, payload)}; put back a copy of it, or start a new run"
+            ) from error
 
     def to_json(self) -> dict[str, Any]:
-        """Field name -> plain value, in the order of the fields, without those that were not given."""
+        """Field name -> plain value, in the order of the fields, without those that were not
+        given."""
         found: dict[str, Any] = {}
         for name, field in type(self).model_fields.items():
             if name in self.model_fields_set:
                 value = plain(getattr(self, name))
-                found |= value if name == self.spread else {field.serialization_alias or name: value}
+                found |= (
+                    value if name == self.spread else {field.serialization_alias or name: value}
+                )
         return found | plain(self.model_extra or {})
 
 
@@ -73,7 +84,11 @@ def wrong(error: ValidationError, payload: Any) -> str:
     place: list[str] = []
     at = payload
     for step in first["loc"]:  # which has the kinds that were tried, too
-        if step in at if isinstance(at, Mapping) else isinstance(at, list | tuple) and step in range(len(at)):
+        if (
+            step in at
+            if isinstance(at, Mapping)
+            else isinstance(at, list | tuple) and step in range(len(at))
+        ):
             place, at = [*place, str(step)], at[step]
     if first["type"] == "missing":
         return f"{printable('.'.join([*place, str(first['loc'][-1])]), 80)} is missing"

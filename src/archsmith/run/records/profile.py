@@ -1,4 +1,5 @@
-"""The record of the stage profile: what networks of the space cost, and how many keep the budget."""
+"""The record of the stage profile: what networks of the space cost, and how many keep the
+budget."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from archsmith.run.records.part import Number, Part
 
 
 class Bound(Part):
-    """A limit of the budget: `metric` `op` `limit`, in the metric's own unit (a count, ms or bytes), and as it was written."""
+    """A limit of the budget: `metric` `op` `limit`, in the metric's own unit (a count, ms or
+    bytes), and as it was written."""
 
     metric: StrictStr
     op: Literal["<=", ">="]
@@ -29,7 +31,8 @@ class Spread(Part):
 
 
 class FittingShare(Part):
-    """The share (0 to 1) of the space that keeps the budget, by `draws` random networks, with its 95 % interval.
+    """The share (0 to 1) of the space that keeps the budget, by `draws` random networks, with its
+    95 % interval.
 
     `found`: networks that keep it which were looked for, of few; None in runs of before.
     """
@@ -44,10 +47,11 @@ class FittingShare(Part):
 class TableErrors(Part):
     """How far a latency table is off (`metrics.latency.LatencyTable.errors`).
 
-    `entries`: blocks that were timed; `machine`, `runtime`, `threads`, `batch` (images): what times hold for. Of `held_out`
-    networks that were timed whole: `mape` and `max_error`, mean and largest miss as shares of the time; `spearman`, the rank
-    correlation; `rough_mape`, of a formula in place of the table; `measured_ms`, their times. `fitted_on`: networks that say
-    how blocks add up.
+    `entries`: blocks that were timed; `machine`, `runtime`, `threads`, `batch` (images): what times
+    hold for. Of `held_out` networks that were timed whole: `mape` and `max_error`, mean and largest
+    miss as shares of the time; `spearman`, the rank correlation; `rough_mape`, of a formula in
+    place of the table; `measured_ms`, their times. `fitted_on`: networks that say how blocks add
+    up.
     """
 
     entries: StrictInt
@@ -67,8 +71,9 @@ class TableErrors(Part):
 class HandMade(Part):
     """A network as one would make it by hand, the fields of `spaces.reference.Reference`.
 
-    For `classes` outputs and images of `channels` x `size` x `size`: `depth` blocks of `kind` in each stage, `first` at the
-    stem's resolution, widths times `width`, `head` channels before pooling.
+    For `classes` outputs and images of `channels` x `size` x `size`: `depth` blocks of `kind` in
+    each stage, `first` at the stem's resolution, widths times `width`, `head` channels before
+    pooling.
     """
 
     name: StrictStr
@@ -92,10 +97,11 @@ class HandMades(Part):
 class Profiled(Part):
     """What profile leaves.
 
-    `space`: its name; `space_size`: the number of its architectures, in digits or as 1.2e+14; `decisions`: how many.
-    `metrics`: cost -> its spread over the space. `budget`: the limits. `latency_table`: None where no latency is bounded.
-    `init`: what of --init was taken, None without it. `references`: None where hand-made networks follow the chosen one, or
-    are not wanted.
+    `space`: its name; `space_size`: the number of its architectures, in digits or as 1.2e+14;
+    `decisions`: how many. `metrics`: cost -> its spread over the space. `budget`: the limits.
+    `latency_table`: None where no latency is bounded. `init`: what of --init was taken, None
+    without it. `references`: None where hand-made networks follow the chosen one, or are not
+    wanted.
     """
 
     space: StrictStr

@@ -1,4 +1,5 @@
-"""The records of the stages screen, train and search: what was scored, what weights were shared, which networks to train."""
+"""The records of the stages screen, train and search: what was scored, what weights were shared,
+which networks to train."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from archsmith.run.records.part import Number, Options, Part
 
 
 class Best(Part):
-    """The best of the networks that were scored: its key, its score (the larger the better; estimates in %), its depth."""
+    """The best of the networks that were scored: its key, its score (the larger the better;
+    estimates in %), its depth."""
 
     key: StrictStr
     score: Number
@@ -21,8 +23,8 @@ class Best(Part):
 class Screened(Part):
     """What screen leaves.
 
-    `proxy`: the score, None where nothing was scored, and then in most cases `why`. `scored`: networks; `passes`: forward and
-    backward passes in all; `seconds_per_score`: the median.
+    `proxy`: the score, None where nothing was scored, and then in most cases `why`. `scored`:
+    networks; `passes`: forward and backward passes in all; `seconds_per_score`: the median.
     """
 
     proxy: StrictStr | None
@@ -36,8 +38,9 @@ class Screened(Part):
 class Supernet(Part):
     """Weights that the networks of a part of the space share.
 
-    `parent`: the supernet it was split from, None for the first; `images` and `macs` (multiply-accumulates) of its own
-    training; `options`: decision -> what is left of its options, where that is less than above it.
+    `parent`: the supernet it was split from, None for the first; `images` and `macs`
+    (multiply-accumulates) of its own training; `options`: decision -> what is left of its options,
+    where that is less than above it.
     """
 
     name: StrictStr
@@ -48,7 +51,8 @@ class Supernet(Part):
 
 
 class TrustCheck(Part):
-    """A random network trained by itself, against its estimate: both accuracies (0 to 1), both losses, `images` it saw."""
+    """A random network trained by itself, against its estimate: both accuracies (0 to 1), both
+    losses, `images` it saw."""
 
     key: StrictStr
     estimate: Number
@@ -59,7 +63,8 @@ class TrustCheck(Part):
 
 
 class Trust(Part):
-    """How far estimates by shared weights can be trusted: rank correlations over the `networks` that were trained alone.
+    """How far estimates by shared weights can be trusted: rank correlations over the `networks`
+    that were trained alone.
 
     `p`: how often chance gives as high a Kendall. `why`: too few could be checked.
     """
@@ -72,15 +77,16 @@ class Trust(Part):
 
 
 class Pruning(Part):
-    """A distribution over options at one time: decision -> `theta` by place of the option, and the places still `alive`."""
+    """A distribution over options at one time: decision -> `theta` by place of the option, and the
+    places still `alive`."""
 
     theta: Mapping[StrictStr, tuple[Number, ...]]
     alive: Mapping[StrictStr, tuple[StrictInt, ...]]
 
 
 class Narrowing(Part):
-    """How a distribution was pruned: decision -> names of its `options`; a stage at first and after each pruning; the
-    `survivor`."""
+    """How a distribution was pruned: decision -> names of its `options`; a stage at first and after
+    each pruning; the `survivor`."""
 
     options: Mapping[StrictStr, tuple[StrictStr, ...]]
     stages: tuple[Pruning, ...]
@@ -88,7 +94,8 @@ class Narrowing(Part):
 
 
 class Trained(Part):
-    """What train leaves: the supernets (`nodes`), the `images` and `macs` of all their training, how far to trust estimates.
+    """What train leaves: the supernets (`nodes`), the `images` and `macs` of all their training,
+    how far to trust estimates.
 
     `distribution`: of methods that prune one.
     """
@@ -108,7 +115,8 @@ class Untrained(Part):
 
 
 class Listed(Part):
-    """A network of the short-list: its key, its architecture, where it comes from; name of a score -> its `scores`."""
+    """A network of the short-list: its key, its architecture, where it comes from; name of a score
+    -> its `scores`."""
 
     spread: ClassVar[str | None] = "scores"
     key: StrictStr
@@ -127,9 +135,10 @@ class RandomSearch(Part):
 class Searched(Part):
     """What search leaves.
 
-    `searcher`: its name, or in words how networks were found; `trials`: networks it scored; `best` of them; `random`: None
-    where there was no score or no random search. `shortlist`: what is trained, best first. `generated`: how, where they were;
-    `instead`: why a method's estimates were not followed.
+    `searcher`: its name, or in words how networks were found; `trials`: networks it scored; `best`
+    of them; `random`: None where there was no score or no random search. `shortlist`: what is
+    trained, best first. `generated`: how, where they were; `instead`: why a method's estimates were
+    not followed.
     """
 
     searcher: StrictStr

@@ -14,9 +14,10 @@ from archsmith.run.records.profile import Bound
 class Classified(Part):
     """A classifier on `n` images (`metrics.accuracy.classified`); shares from 0 to 1.
 
-    `balanced_accuracy`: mean recall of the classes that occur; `per_class_recall`: None for one that does not; `confusion`:
-    counts, a row a true class, a column an answer; `interval`: 95 % of the accuracy; `loss`: mean cross-entropy. `constant`:
-    what the best constant answer reaches; `above`: whether the network is better.
+    `balanced_accuracy`: mean recall of the classes that occur; `per_class_recall`: None for one
+    that does not; `confusion`: counts, a row a true class, a column an answer; `interval`: 95 % of
+    the accuracy; `loss`: mean cross-entropy. `constant`: what the best constant answer reaches;
+    `above`: whether the network is better.
     """
 
     accuracy: Number
@@ -33,9 +34,10 @@ class Classified(Part):
 class Explained(Part):
     """A network that gives numbers or images, on `n` images (`metrics.accuracy.explained`).
 
-    `accuracy`: the share of the variance that it explains, below 0 where it is worse than the mean; `loss`: mean squared error;
-    `interval`: 95 % of the accuracy; `rmse`: target -> root mean squared error in its unit; `psnr`: of images, in decibels;
-    `constant`, `above`: as of `Classified`.
+    `accuracy`: the share of the variance that it explains, below 0 where it is worse than the mean;
+    `loss`: mean squared error; `interval`: 95 % of the accuracy; `rmse`: target -> root mean
+    squared error in its unit; `psnr`: of images, in decibels; `constant`, `above`: as of
+    `Classified`.
     """
 
     accuracy: Number
@@ -52,12 +54,17 @@ _OF_CLASSES = {"balanced_accuracy", "per_class_recall", "confusion"}
 
 
 def _kind(given: Any) -> str:
-    of_classes = bool(_OF_CLASSES & given.keys()) if isinstance(given, Mapping) else isinstance(given, Classified)
+    of_classes = (
+        bool(_OF_CLASSES & given.keys())
+        if isinstance(given, Mapping)
+        else isinstance(given, Classified)
+    )
     return "classified" if of_classes else "explained"
 
 
 Tested = Annotated[
-    Annotated[Classified, Tag("classified")] | Annotated[Explained, Tag("explained")], Discriminator(_kind)
+    Annotated[Classified, Tag("classified")] | Annotated[Explained, Tag("explained")],
+    Discriminator(_kind),
 ]  # on the test images
 
 
@@ -67,7 +74,8 @@ def tested(result: Mapping[str, Any]) -> Classified | Explained:
 
 
 class BudgetRow(Bound):
-    """A limit, the `value` that was measured of the shipped file, and whether that keeps it (`met`)."""
+    """A limit, the `value` that was measured of the shipped file, and whether that keeps it
+    (`met`)."""
 
     value: Number
     met: StrictBool
@@ -96,7 +104,8 @@ class LeftOut(Part):
 
 
 class Timing(Part):
-    """Milliseconds of a call with the ONNX file: median, 10th and 90th percentile of `runs`, and what they depend on."""
+    """Milliseconds of a call with the ONNX file: median, 10th and 90th percentile of `runs`, and
+    what they depend on."""
 
     median_ms: Number
     p10_ms: Number
@@ -110,7 +119,8 @@ class Timing(Part):
 
 
 class Layer(Part):
-    """A block of the network, in words and numbers: shapes of what goes in and out, without batch; parameters; MACs."""
+    """A block of the network, in words and numbers: shapes of what goes in and out, without batch;
+    parameters; MACs."""
 
     stage: StrictStr
     name: StrictStr
@@ -122,7 +132,8 @@ class Layer(Part):
 
 
 class ShippedArchitecture(Part):
-    """What lies in best/: the space, or that it is hand-made; its key; its options, or what describes it."""
+    """What lies in best/: the space, or that it is hand-made; its key; its options, or what
+    describes it."""
 
     space: StrictStr
     key: StrictStr
@@ -139,7 +150,8 @@ class SearchArm(Part):
 
 
 class Mistake(Part):
-    """A test image that was taken for something else: names of both classes, the probability, the picture (PNG, base64)."""
+    """A test image that was taken for something else: names of both classes, the probability, the
+    picture (PNG, base64)."""
 
     true: StrictStr
     predicted: StrictStr
@@ -150,12 +162,14 @@ class Mistake(Part):
 class Shipped(Part):
     """What ship leaves.
 
-    `files` of best/, and those that were `skipped`; `max_difference`: kind of file -> largest difference from PyTorch of a
-    probability, a pixel or a value; `latency_ms`: None where there is no ONNX file. `budget`: each limit with what was
-    measured. `layers`: none where the network cannot be traced. `fell_back`: better ones that miss the budget. `network`:
-    which arm ships; `key`: the network's, or the hand-made one's name. `test`: the one look of what ships; `search`: of the
-    search's network, None where there is none; `reference_test`: of the best hand-made one, None likewise. `verdict`: in a
-    sentence; `warning`: that it is no result. `mistakes`: the surest. `measure`: what accuracies are, in words.
+    `files` of best/, and those that were `skipped`; `max_difference`: kind of file -> largest
+    difference from PyTorch of a probability, a pixel or a value; `latency_ms`: None where there is
+    no ONNX file. `budget`: each limit with what was measured. `layers`: none where the network
+    cannot be traced. `fell_back`: better ones that miss the budget. `network`: which arm ships;
+    `key`: the network's, or the hand-made one's name. `test`: the one look of what ships; `search`:
+    of the search's network, None where there is none; `reference_test`: of the best hand-made one,
+    None likewise. `verdict`: in a sentence; `warning`: that it is no result. `mistakes`: the
+    surest. `measure`: what accuracies are, in words.
     """
 
     files: tuple[ShippedFile, ...]

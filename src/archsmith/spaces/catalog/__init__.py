@@ -1,1 +1,2 @@
-"""One torch-free file a search space: its decisions, the texts of its publishers, what lives and what is alike, its entry."""
+"""One torch-free file a search space: its decisions, the texts of its publishers, what lives and
+what is alike, its entry."""

@@ -9,7 +9,8 @@ from archsmith.spaces.catalog.entry import Space
 SPACE = Space(
     "convnet",
     "archsmith.spaces.convnet:convnet",
-    "stages of inverted, fused or basic residuals or plain convolutions, pooled or not, of chosen width; `auto`",
+    "stages of inverted, fused or basic residuals or plain convolutions, pooled or not, of chosen "
+    "width; `auto`",
     "5e+13 to 4.1e+34",
     images="images of any size, as deep as their size bears",
     ensemble="archsmith-mobile",

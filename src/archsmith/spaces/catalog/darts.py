@@ -1,4 +1,5 @@
-"""DARTS cells (Liu et al., ICLR 2019; NAS-Bench-301, Zela et al., ICLR 2022): two inputs a node, an operation on each."""
+"""DARTS cells (Liu et al., ICLR 2019; NAS-Bench-301, Zela et al., ICLR 2022): two inputs a node, an
+operation on each."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def _darts() -> SearchSpace:
     return SearchSpace(options)
 
 
-DARTS = _darts()  # Liu et al., ICLR 2019, without "none": (180 x 7^8)^2; nodes 0 and 1 are the outputs of the two cells before
+# Liu et al., ICLR 2019, without "none": (180 x 7^8)^2; nodes 0 and 1 are the outputs of the two
+# cells before
+DARTS = _darts()
 
 Genotype = dict[str, list[tuple[str, int]]]
 
@@ -39,18 +42,26 @@ def darts_genotype(arch: Mapping[str, Any]) -> Genotype:
     genotype: Genotype = {}
     for cell in _DARTS_CELLS:
         names = [f"{cell}.node{node}" for node in _DARTS_NODES]
-        genotype[cell] = [(arch[f"{n}.op{k + 1}"], arch[f"{n}.inputs"][k]) for n in names for k in (0, 1)]
+        genotype[cell] = [
+            (arch[f"{n}.op{k + 1}"], arch[f"{n}.inputs"][k]) for n in names for k in (0, 1)
+        ]
     return genotype
 
 
 def darts_arch_of(normal: Sequence[Sequence[Any]], reduce: Sequence[Sequence[Any]]) -> Architecture:
-    """The architecture of two lists of eight (operation, input), in either order within a node; UserError where it is none."""
+    """The architecture of two lists of eight (operation, input), in either order within a node;
+    UserError where it is none."""
     known: dict[str, Any] = {}
     for cell, pairs in (("normal", normal), ("reduce", reduce)):
         if len(pairs) != 2 * len(_DARTS_NODES):
-            raise UserError(f"the {cell} cell has {len(pairs)} edges; a DARTS cell has eight, two into each of nodes 2 to 5")
+            raise UserError(
+                f"the {cell} cell has {len(pairs)} edges; a DARTS cell has eight, two "
+                f"into each of nodes 2 to 5"
+            )
         for position, node in enumerate(_DARTS_NODES):
-            (op1, first), (op2, second) = sorted(pairs[2 * position : 2 * position + 2], key=lambda pair: int(pair[1]))
+            (op1, first), (op2, second) = sorted(
+                pairs[2 * position : 2 * position + 2], key=lambda pair: int(pair[1])
+            )
             known |= {
                 f"{cell}.node{node}.inputs": (first, second),
                 f"{cell}.node{node}.op1": op1,
@@ -60,24 +71,38 @@ def darts_arch_of(normal: Sequence[Sequence[Any]], reduce: Sequence[Sequence[Any
 
 
 def darts_text(arch: Mapping[str, Any]) -> str:
-    """The string of the publishers' Genotype: `Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), ...)`."""
+    """The string of the publishers' Genotype: `Genotype(normal=[('sep_conv_3x3', 0), ...],
+    normal_concat=range(2, 6), ...)`."""
     genotype = darts_genotype(arch)
-    return "Genotype(" + ", ".join(f"{cell}={genotype[cell]!r}, {cell}_concat=range(2, 6)" for cell in _DARTS_CELLS) + ")"
+    return (
+        "Genotype("
+        + ", ".join(
+            f"{cell}={genotype[cell]!r}, {cell}_concat=range(2, 6)" for cell in _DARTS_CELLS
+        )
+        + ")"
+    )
 
 
 def darts_arch(text: str) -> Architecture:
-    """The architecture of a Genotype string; UserError where it is none, or a cell does not concatenate nodes 2 to 5."""
+    """The architecture of a Genotype string; UserError where it is none, or a cell does not
+    concatenate nodes 2 to 5."""
     cells = {}
     for cell in _DARTS_CELLS:
         found = re.search(rf"\b{cell}\s*=\s*\[([^\]]*)\]", text)
         if not found:
             raise UserError(
-                f"{text[:80]!r} names no {cell} cell; write Genotype(normal=[('sep_conv_3x3', 0), ...], reduce=[...])"
+                f"{text[:80]!r} names no {cell} cell; write Genotype(normal=[('sep_conv_3x3', 0), "
+                f"...], reduce=[...])"
             )
-        cells[cell] = [(op, int(i)) for op, i in re.findall(r"\(\s*['\"](\w+)['\"]\s*,\s*(\d+)\s*\)", found[1])]
+        cells[cell] = [
+            (op, int(i)) for op, i in re.findall(r"\(\s*['\"](\w+)['\"]\s*,\s*(\d+)\s*\)", found[1])
+        ]
         joined = re.search(rf"\b{cell}_concat\s*=\s*(range\([^)]*\)|\[[^\]]*\]|\([^)]*\))", text)
         if joined and _joined(joined[1]) != list(_DARTS_NODES):
-            raise UserError(f"{cell}_concat is {joined[1]}; every network of this space concatenates nodes 2 to 5: range(2, 6)")
+            raise UserError(
+                f"{cell}_concat is {joined[1]}; every network of this space "
+                f"concatenates nodes 2 to 5: range(2, 6)"
+            )
     return darts_arch_of(cells["normal"], cells["reduce"])
 
 

@@ -1,4 +1,5 @@
-"""What is known of a search space, in one place: the entry of the table, and the forms in which its publishers write."""
+"""What is known of a search space, in one place: the entry of the table, and the forms in which its
+publishers write."""
 
 from __future__ import annotations
 
@@ -17,10 +18,11 @@ def _no_size(text: str) -> int | None:
 
 @dataclass(frozen=True)
 class Format:
-    """A form in which an architecture is published: `write` and `read` are inverse, `read` raises UserError naming the place.
+    """A form in which an architecture is published: `write` and `read` are inverse, `read` raises
+    UserError naming the place.
 
-    `fits(text)`: whether a text means to be in this form. `size(text)`: pixels of the images that the text names beside the
-    architecture, which is no part of it; None where it names none.
+    `fits(text)`: whether a text means to be in this form. `size(text)`: pixels of the images that
+    the text names beside the architecture, which is no part of it; None where it names none.
     """
 
     name: str
@@ -32,7 +34,8 @@ class Format:
 
 @dataclass(frozen=True)
 class Published:
-    """An architecture that was read: from which form, and for images of how many pixels, where the text says so."""
+    """An architecture that was read: from which form, and for images of how many pixels, where the
+    text says so."""
 
     arch: Architecture
     form: str
@@ -41,15 +44,18 @@ class Published:
 
 @dataclass(frozen=True)
 class Space:
-    """All that is known of a space beside the network itself; of a user's own space only the first two fields.
+    """All that is known of a space beside the network itself; of a user's own space only the first
+    two fields.
 
-    `network`: "module:attribute" of what builds it, imported when used. `what`, `networks`, `images`: for people, what it is,
-    how many architectures it holds and for which images. `formats`: the publishers' own, the usual one first. `live(arch)`:
-    whether an architecture computes anything; None: all do. `canonical(arch)`: the architecture that stands for all that
-    compute the same; None: each for itself. `shape`: height and kinds of operations of its cells. `statistic(arch)`: what
-    samples are balanced by. `ensemble`: the rank sum of scores that was chosen on networks of its kind. `hand_made`: whether
-    it holds the networks that are made by hand; `timed`: the kind of block of a network made by hand that stands for the
-    space where the speed of training is measured, None: one of its own, drawn at random.
+    `network`: "module:attribute" of what builds it, imported when used. `what`, `networks`,
+    `images`: for people, what it is, how many architectures it holds and for which images.
+    `formats`: the publishers' own, the usual one first. `live(arch)`: whether an architecture
+    computes anything; None: all do. `canonical(arch)`: the architecture that stands for all that
+    compute the same; None: each for itself. `shape`: height and kinds of operations of its cells.
+    `statistic(arch)`: what samples are balanced by. `ensemble`: the rank sum of scores that was
+    chosen on networks of its kind. `hand_made`: whether it holds the networks that are made by
+    hand; `timed`: the kind of block of a network made by hand that stands for the space where the
+    speed of training is measured, None: one of its own, drawn at random.
     """
 
     name: str
@@ -73,7 +79,8 @@ class Space:
 
     @property
     def arch(self) -> Callable[[str], Architecture] | None:
-        """A text in any of the publishers' forms -> architecture; None where nobody publishes any."""
+        """A text in any of the publishers' forms -> architecture; None where nobody publishes
+        any."""
         return (lambda text: self.read(text).arch) if self.formats else None
 
     def form(self, arch: Architecture) -> Architecture:
@@ -81,11 +88,15 @@ class Space:
         return arch if self.canonical is None else self.canonical(arch)
 
     def read(self, text: str) -> Published:
-        """The architecture of a text in one of the publishers' forms; UserError naming the place where it is none."""
+        """The architecture of a text in one of the publishers' forms; UserError naming the place
+        where it is none."""
         for form in self.formats:
             if form.fits(text):
                 return Published(form.read(text), form.name, form.size(text))
-        known = "; ".join(form.name for form in self.formats) or "it has no published form: give an architecture.json"
+        known = "; ".join(form.name for form in self.formats) or (
+            "it has no published form: give an architecture.json"
+        )
         raise UserError(
-            f"'{shown(text, 60)}' is no architecture of the space '{self.name}' as published; it is read from: {known}"
+            f"'{shown(text, 60)}' is no architecture of the space '{self.name}' as published; it "
+            f"is read from: {known}"
         )

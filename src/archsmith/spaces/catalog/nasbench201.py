@@ -8,13 +8,20 @@ from typing import Any
 
 from archsmith.errors import UserError
 from archsmith.space import Architecture, SearchSpace
-from archsmith.spaces.catalog.edges import CELL, EDGE_NAMES, edges_canonical, has_path, longest_convolutions
+from archsmith.spaces.catalog.edges import (
+    CELL,
+    EDGE_NAMES,
+    edges_canonical,
+    has_path,
+    longest_convolutions,
+)
 from archsmith.spaces.catalog.entry import Format, Space
 
 NASBENCH201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
 
-NASBENCH201 = SearchSpace({name: NASBENCH201_OPS for name in EDGE_NAMES})  # Dong and Yang, ICLR 2020: 15,625 cells
+# Dong and Yang, ICLR 2020: 15,625 cells
+NASBENCH201 = SearchSpace({name: NASBENCH201_OPS for name in EDGE_NAMES})
 
 
 _NASBENCH201 = "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|"
@@ -31,7 +38,10 @@ def nasbench201_arch(text: str) -> Architecture:
     found = _NASBENCH201_TEXT.fullmatch(text.strip())
     if not found or not set(found.groups()) <= set(NASBENCH201_OPS):
         allowed = ", ".join(NASBENCH201_OPS)
-        raise UserError(f"{text!r} is no NAS-Bench-201 cell; write {_NASBENCH201.format(*['op'] * 6)} with op one of {allowed}")
+        raise UserError(
+            f"{text!r} is no NAS-Bench-201 cell; write "
+            f"{_NASBENCH201.format(*['op'] * 6)} with op one of {allowed}"
+        )
     return Architecture(dict(zip(EDGE_NAMES, found.groups(), strict=True)))
 
 

@@ -11,7 +11,8 @@ from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces.catalog.entry import Format, Space
 
 NATS_WIDTHS = tuple(range(8, 65, 8))
-NATS_SIZE = SearchSpace({f"width{i}": NATS_WIDTHS for i in range(1, 6)})  # Dong et al., TPAMI 2021: 32,768 networks
+# Dong et al., TPAMI 2021: 32,768 networks
+NATS_SIZE = SearchSpace({f"width{i}": NATS_WIDTHS for i in range(1, 6)})
 
 
 def nats_size_text(arch: Mapping[str, Any]) -> str:
@@ -23,7 +24,10 @@ def nats_size_arch(text: str) -> Architecture:
     """The network of the publishers' string; UserError where it is none."""
     widths = text.strip().split(":")
     if len(widths) != len(NATS_SIZE) or not set(widths) <= {str(w) for w in NATS_WIDTHS}:
-        raise UserError(f"{text!r} is no network of the size space; write five widths such as 8:16:24:32:40, of {NATS_WIDTHS}")
+        raise UserError(
+            f"{text!r} is no network of the size space; write five widths such as "
+            f"8:16:24:32:40, of {NATS_WIDTHS}"
+        )
     return Architecture(dict(zip(NATS_SIZE, map(int, widths), strict=True)))
 
 

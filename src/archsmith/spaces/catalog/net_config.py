@@ -1,4 +1,5 @@
-"""The layers of a `net.config` (Once-For-All, ProxylessNAS, Neural Architecture Transfer): written, and read block by block."""
+"""The layers of a `net.config` (Once-For-All, ProxylessNAS, Neural Architecture Transfer): written,
+and read block by block."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ _ORDER = "weight_bn_act"
 
 @dataclass(frozen=True)
 class Block:
-    """An inverted residual of a network: channels in and out, stride, activation, squeeze-excite, what was chosen for it.
+    """An inverted residual of a network: channels in and out, stride, activation, squeeze-excite,
+    what was chosen for it.
 
     `added`: whether its input is added.
     """
@@ -32,15 +34,31 @@ class Block:
 
     @property
     def middle(self) -> int | None:
-        """Channels between expansion and projection; None where nothing is expanded, as it is written."""
+        """Channels between expansion and projection; None where nothing is expanded, as it is
+        written."""
         return None if self.expand == 1 else make_divisible(round(self.inputs * self.expand))
 
 
-def conv_layer(inputs: int, outputs: int, kernel: int, stride: int, act: str, *, norm: bool = True) -> dict[str, Any]:
+def conv_layer(
+    inputs: int, outputs: int, kernel: int, stride: int, act: str, *, norm: bool = True
+) -> dict[str, Any]:
     """A convolution with padding "same", BatchNorm where `norm`, and its activation."""
     return {
-        **{"name": "ConvLayer", "kernel_size": kernel, "stride": stride, "dilation": 1, "groups": 1, "bias": False},
-        **{"has_shuffle": False, "in_channels": inputs, "out_channels": outputs, "use_bn": norm, "act_func": act},
+        **{
+            "name": "ConvLayer",
+            "kernel_size": kernel,
+            "stride": stride,
+            "dilation": 1,
+            "groups": 1,
+            "bias": False,
+        },
+        **{
+            "has_shuffle": False,
+            "in_channels": inputs,
+            "out_channels": outputs,
+            "use_bn": norm,
+            "act_func": act,
+        },
         **{"dropout_rate": 0, "ops_order": _ORDER},
     }
 
@@ -48,24 +66,40 @@ def conv_layer(inputs: int, outputs: int, kernel: int, stride: int, act: str, *,
 def linear_layer(inputs: int, outputs: int, dropout: float) -> dict[str, Any]:
     """The classifier."""
     return {
-        **{"name": "LinearLayer", "in_features": inputs, "out_features": outputs, "bias": True, "use_bn": False},
+        **{
+            "name": "LinearLayer",
+            "in_features": inputs,
+            "out_features": outputs,
+            "bias": True,
+            "use_bn": False,
+        },
         **{"act_func": None, "dropout_rate": dropout, "ops_order": _ORDER},
     }
 
 
 def _identity(channels: int) -> dict[str, Any]:
     return {
-        **{"name": "IdentityLayer", "in_channels": [channels], "out_channels": [channels], "use_bn": False},
+        **{
+            "name": "IdentityLayer",
+            "in_channels": [channels],
+            "out_channels": [channels],
+            "use_bn": False,
+        },
         **{"act_func": None, "dropout_rate": 0, "ops_order": _ORDER},
     }
 
 
 def config_of(block: Block) -> dict[str, Any]:
-    """A block as it is written, under the names of the earlier releases, which the later ones read too."""
+    """A block as it is written, under the names of the earlier releases, which the later ones read
+    too."""
     return {
         "name": "MobileInvertedResidualBlock",
         "mobile_inverted_conv": {
-            **{"name": _CONVOLUTIONS[0], "in_channels": block.inputs, "out_channels": block.outputs},
+            **{
+                "name": _CONVOLUTIONS[0],
+                "in_channels": block.inputs,
+                "out_channels": block.outputs,
+            },
             **{"kernel_size": block.kernel, "stride": block.stride, "expand_ratio": block.expand},
             **{"mid_channels": block.middle, "act_func": block.act, "use_se": block.se},
         },
@@ -98,7 +132,13 @@ def outputs_of(place: str, entry: Any) -> Any:
     return inside(place, entry)[1].get("out_channels")
 
 
-def block_of(place: str, entry: Any, fixed: Mapping[str, Any], kernels: Sequence[int], expansions: Sequence[int]) -> Block:
+def block_of(
+    place: str,
+    entry: Any,
+    fixed: Mapping[str, Any],
+    kernels: Sequence[int],
+    expansions: Sequence[int],
+) -> Block:
     """A block of the file; UserError naming the first entry that this space does not have there.
 
     `fixed`: all of Block but kernel and expansion, which are among the given ones.

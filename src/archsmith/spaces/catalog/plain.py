@@ -1,4 +1,5 @@
-"""Plain values of a text (JSON, what Python prints, simple YAML), and checks that name the place of what is wrong."""
+"""Plain values of a text (JSON, what Python prints, simple YAML), and checks that name the place of
+what is wrong."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def mapping_of(text: str) -> dict[str, Any]:
 
 
 def yaml_of(text: str) -> dict[str, Any]:
-    """Nested mappings and lists of plain values, one a line or in brackets; UserError for what else YAML may be."""
+    """Nested mappings and lists of plain values, one a line or in brackets; UserError for what else
+    YAML may be."""
     lines = []
     for number, line in enumerate(text.splitlines(), start=1):
         content = line.partition(" #")[0].rstrip()
@@ -41,7 +43,10 @@ def yaml_of(text: str) -> dict[str, Any]:
         return {}
     value, end = _node(lines, 0, 0)
     if end != len(lines) or not isinstance(value, dict):
-        raise UserError(f"line {lines[min(end, len(lines) - 1)][2]} is no `NAME: value`, or not indented as what it belongs to")
+        raise UserError(
+            f"line {lines[min(end, len(lines) - 1)][2]} is no `NAME: value`, or not "
+            f"indented as what it belongs to"
+        )
     return value
 
 
@@ -62,7 +67,9 @@ def _node(lines: list[tuple[int, str, int]], at: int, depth: int) -> tuple[Any, 
         at += 1
         if rest.strip():
             found[name.strip()] = _scalar(rest)
-        elif at < len(lines) and (lines[at][0] > indent or (lines[at][0] == indent and lines[at][1].startswith("- "))):
+        elif at < len(lines) and (
+            lines[at][0] > indent or (lines[at][0] == indent and lines[at][1].startswith("- "))
+        ):
             found[name.strip()], at = _node(lines, at, depth + 1)
         else:
             found[name.strip()] = None
@@ -76,7 +83,7 @@ def _scalar(text: str) -> Any:
         return text.strip().strip("'\"")
 
 
-# -- checks -----------------------------------------------------------------------------------------------------------------
+# -- checks --------------------------------------------------------------------------------------
 
 
 def among(place: str, value: Any, options: Collection[Any]) -> Any:
@@ -90,13 +97,19 @@ def among(place: str, value: Any, options: Collection[Any]) -> Any:
 def expect(place: str, value: Any, wanted: Any) -> None:
     """UserError where a fixed part of the space is another one."""
     if value != wanted:
-        raise UserError(f"{place} is {shown(repr(value))}; every network of this space has {wanted!r} there")
+        raise UserError(
+            f"{place} is {shown(repr(value))}; every network of this space has {wanted!r} there"
+        )
 
 
 def values(place: str, value: Any, *lengths: int) -> list[Any]:
     """A list of one of these lengths; UserError otherwise."""
     if not isinstance(value, list | tuple) or len(value) not in lengths:
-        count = f"has {len(value)} entries" if isinstance(value, list | tuple) else f"is {shown(repr(value))}"
+        count = (
+            f"has {len(value)} entries"
+            if isinstance(value, list | tuple)
+            else (f"is {shown(repr(value))}")
+        )
         raise UserError(f"{place} {count}; a list of {' or '.join(map(str, lengths))} is needed")
     return list(value)
 

@@ -1,4 +1,5 @@
-"""ProxylessNAS's chain space (Cai, Zhu and Han, ICLR 2019) as DDPNAS searches it: one of six blocks, or none, in 21 places."""
+"""ProxylessNAS's chain space (Cai, Zhu and Han, ICLR 2019) as DDPNAS searches it: one of six
+blocks, or none, in 21 places."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ _FIRST = {"stride": 1, "act": _ACT, "se": False, "added": False}
 
 
 def layout(large: bool) -> tuple[list[int], tuple[int, ...]]:
-    """Widths and strides for images of more than 64 pixels, those of the paper times 1.3, or for smaller ones."""
+    """Widths and strides for images of more than 64 pixels, those of the paper times 1.3, or for
+    smaller ones."""
     widths, strides = LARGE if large else SMALL
     return [make_divisible(width * 1.3) for width in widths] if large else list(widths), strides
 
@@ -64,7 +66,8 @@ def net_config_text(arch: Mapping[str, Any]) -> str:
 
 
 def net_config_arch(text: str) -> Architecture:
-    """The network of a `net.config`; UserError naming the first entry that no network of this space has.
+    """The network of a `net.config`; UserError naming the first entry that no network of this space
+    has.
 
     A block that is left out is a ZeroLayer, or is not listed: then it is the last of its stage.
     """
@@ -75,47 +78,73 @@ def net_config_arch(text: str) -> Architecture:
     mixed = section("feature_mix_layer", config.get("feature_mix_layer"))
     expect("feature_mix_layer.out_channels", mixed.get("out_channels"), features)
     entries = values("blocks", config.get("blocks"), *range(7, 23))
-    block_of("blocks[0]", entries[0], _FIRST | {"inputs": stem, "outputs": first}, (3,), expansions=(1,))
+    block_of(
+        "blocks[0]", entries[0], _FIRST | {"inputs": stem, "outputs": first}, (3,), expansions=(1,)
+    )
     known: dict[str, Any] = {}
     at = 1
     for name, fixed in _places(first, stages, strides):
         place = f"blocks[{at}]"
-        if fixed["added"] and (at == len(entries) or _of_the_next(place, entries[at], fixed["outputs"])):
+        if fixed["added"] and (
+            at == len(entries) or _of_the_next(place, entries[at], fixed["outputs"])
+        ):
             known[name] = NONE
             continue
         if at == len(entries):
-            raise UserError(f"`blocks` ends before {name}, which changes the shape and cannot be left out")
+            raise UserError(
+                f"`blocks` ends before {name}, which changes the shape and cannot be left out"
+            )
         if is_zero(place, entries[at]):
             if not fixed["added"]:
-                raise UserError(f"{place} is a ZeroLayer; {name} changes the shape and cannot be left out")
+                raise UserError(
+                    f"{place} is a ZeroLayer; {name} changes the shape and cannot be left out"
+                )
             known[name] = NONE
         else:
             block = block_of(place, entries[at], fixed, KERNELS, expansions=EXPANSIONS)
             known[name] = option(block.kernel, block.expand)
         at += 1
     if at < len(entries):
-        raise UserError(f"blocks[{at}] is one too many: stages have {', '.join(map(str, DEPTHS))} blocks")
+        raise UserError(
+            f"blocks[{at}] is one too many: stages have {', '.join(map(str, DEPTHS))} blocks"
+        )
     return Architecture(known)
 
 
 def _of_the_next(place: str, entry: Any, outputs: int) -> bool:
     """Whether a block that is listed belongs to a later stage."""
-    return not is_zero(place, entry) and isinstance(given := outputs_of(place, entry), int) and given > outputs
+    return (
+        not is_zero(place, entry)
+        and isinstance(given := outputs_of(place, entry), int)
+        and given > outputs
+    )
 
 
-def _places(first: int, stages: list[int], strides: tuple[int, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _places(
+    first: int, stages: list[int], strides: tuple[int, ...]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and what is no decision of each of the 21 blocks."""
     inputs = first
-    for number, (width, depth, stride) in enumerate(zip(stages, DEPTHS, strides[1:], strict=True), start=1):
+    for number, (width, depth, stride) in enumerate(
+        zip(stages, DEPTHS, strides[1:], strict=True), start=1
+    ):
         for i in range(1, depth + 1):
-            fixed = {"inputs": inputs, "outputs": width, "stride": 1 if i > 1 else stride, "added": i > 1}
+            fixed = {
+                "inputs": inputs,
+                "outputs": width,
+                "stride": 1 if i > 1 else stride,
+                "added": i > 1,
+            }
             yield f"stage{number}.block{i}", {**fixed, "act": _ACT, "se": False}
             inputs = width
 
 
 def _size(text: str) -> int | None:
     said = mapping_of(text)
-    return next((size for name in ("img_size", "resolution") if isinstance(size := said.get(name), int)), None)
+    return next(
+        (size for name in ("img_size", "resolution") if isinstance(size := said.get(name), int)),
+        None,
+    )
 
 
 SPACE = Space(
@@ -129,7 +158,9 @@ SPACE = Space(
             "net.config of ProxylessNAS",
             net_config_text,
             net_config_arch,
-            lambda text: "blocks" in (said := mapping_of(text)) and "final_expand_layer" not in said,
+            lambda text: (
+                "blocks" in (said := mapping_of(text)) and "final_expand_layer" not in said
+            ),
             size=_size,
         ),
     ),

@@ -1,4 +1,5 @@
-"""The micro space of TransNAS-Bench-101 (Duan et al., CVPR 2021): four operations on each of six edges."""
+"""The micro space of TransNAS-Bench-101 (Duan et al., CVPR 2021): four operations on each of six
+edges."""
 
 from __future__ import annotations
 
@@ -8,13 +9,20 @@ from typing import Any
 
 from archsmith.errors import UserError
 from archsmith.space import Architecture, SearchSpace
-from archsmith.spaces.catalog.edges import CELL, EDGE_NAMES, edges_canonical, has_path, longest_convolutions
+from archsmith.spaces.catalog.edges import (
+    CELL,
+    EDGE_NAMES,
+    edges_canonical,
+    has_path,
+    longest_convolutions,
+)
 from archsmith.spaces.catalog.entry import Format, Space
 
 TRANSNAS_OPS = ("none", "skip", "conv1x1", "conv3x3")  # digits 0 to 3 of the code
 
 
-TRANSNAS = SearchSpace({name: TRANSNAS_OPS for name in EDGE_NAMES})  # Duan et al., CVPR 2021: 4,096 cells
+# Duan et al., CVPR 2021: 4,096 cells
+TRANSNAS = SearchSpace({name: TRANSNAS_OPS for name in EDGE_NAMES})
 
 
 _TRANSNAS = "64-41414-{}_{}{}_{}{}{}"
@@ -31,9 +39,15 @@ def transnas_arch(text: str) -> Architecture:
     found = _TRANSNAS_TEXT.fullmatch(text.strip())
     if not found:
         raise UserError(
-            f"{text!r} is no TransNAS micro cell; write 64-41414-a_bc_def with digits 0 to 3 ({', '.join(TRANSNAS_OPS)})"
+            f"{text!r} is no TransNAS micro cell; write 64-41414-a_bc_def with digits 0 to 3 "
+            f"({', '.join(TRANSNAS_OPS)})"
         )
-    return Architecture({name: TRANSNAS_OPS[int(digit)] for name, digit in zip(EDGE_NAMES, found.groups(), strict=True)})
+    return Architecture(
+        {
+            name: TRANSNAS_OPS[int(digit)]
+            for name, digit in zip(EDGE_NAMES, found.groups(), strict=True)
+        }
+    )
 
 
 SPACE = Space(
@@ -44,7 +58,10 @@ SPACE = Space(
     images="images of 32 to 256 pixels",
     formats=(
         Format(
-            "code of TransNAS-Bench-101", transnas_text, transnas_arch, lambda text: re.match(r"\s*\d+-\d+-", text) is not None
+            "code of TransNAS-Bench-101",
+            transnas_text,
+            transnas_arch,
+            lambda text: re.match(r"\s*\d+-\d+-", text) is not None,
         ),
     ),
     live=has_path,

@@ -1,4 +1,5 @@
-"""Vision Transformers: the AutoFormer spaces (Chen et al., ICCV 2021) and a small one, and the texts of their sub-networks."""
+"""Vision Transformers: the AutoFormer spaces (Chen et al., ICCV 2021) and a small one, and the
+texts of their sub-networks."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from archsmith.spaces.catalog.plain import among, expect, mapping_of, section, v
 
 @dataclass(frozen=True)
 class Transformer:
-    """What may be chosen: one embedding width and depth, heads and MLP ratio per block. `reach`: of relative positions."""
+    """What may be chosen: one embedding width and depth, heads and MLP ratio per block. `reach`: of
+    relative positions."""
 
     embedding: tuple[int, ...]
     depth: tuple[int, ...]
@@ -27,14 +29,19 @@ class Transformer:
     reach: int | None = 14
 
 
-# Depth and heads as in AutoFormer's supernets; PreNAS has Small at depth 13 and 14: restrict({"depth": (13, 14)}).
+# Depth and heads as in AutoFormer's supernets; PreNAS has Small at depth 13 and 14:
+# restrict({"depth": (13, 14)}).
 TINY = Transformer((192, 216, 240), (12, 13, 14), (3, 4), (3.5, 4))
 SMALL = Transformer((320, 384, 448), (12, 13, 14), (5, 6, 7), (3, 3.5, 4))
 BASE = Transformer((528, 576, 624), (14, 15, 16), (9, 10), (3, 3.5, 4))
-NANO = Transformer((32, 48, 64), (2, 3, 4), (1, 2, 3, 4), (1, 2, 3), head_width=16, class_token=False, reach=None)
+NANO = Transformer(
+    (32, 48, 64), (2, 3, 4), (1, 2, 3, 4), (1, 2, 3), head_width=16, class_token=False, reach=None
+)
 
 
-def _decided(of: Transformer, depth: Any, width: tuple[str, Any], lists: Mapping[str, tuple[str, Any]]) -> Architecture:
+def _decided(
+    of: Transformer, depth: Any, width: tuple[str, Any], lists: Mapping[str, tuple[str, Any]]
+) -> Architecture:
     """From depth, and (place, value) of the width and of the lists of heads and ratios."""
     count = among("the depth", depth, of.depth)
     known: dict[str, Any] = {"embedding": among(*width, of.embedding), "depth": count}
@@ -52,19 +59,31 @@ def _lists(arch: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
 
 
 def config_text(arch: Mapping[str, Any]) -> str:
-    """The configuration that AutoFormer's supernet is given: `layer_num`, and a list for each of the others, as JSON."""
+    """The configuration that AutoFormer's supernet is given: `layer_num`, and a list for each of
+    the others, as JSON."""
     (heads, ratios), depth = _lists(arch), arch["depth"]
-    return json.dumps({"layer_num": depth, "embed_dim": [arch["embedding"]] * depth, "num_heads": heads, "mlp_ratio": ratios})
+    return json.dumps(
+        {
+            "layer_num": depth,
+            "embed_dim": [arch["embedding"]] * depth,
+            "num_heads": heads,
+            "mlp_ratio": ratios,
+        }
+    )
 
 
 def config_arch(of: Transformer, text: str) -> Architecture:
-    """The network of such a configuration; UserError naming the place where the space holds none."""
+    """The network of such a configuration; UserError naming the place where the space holds
+    none."""
     said = mapping_of(text)
     depth = among("layer_num", said.get("layer_num"), of.depth)
     widths = values("embed_dim", said.get("embed_dim"), depth)
     for i, width in enumerate(widths):
         expect(f"embed_dim[{i}]", width, widths[0])
-    lists = {"heads": ("num_heads", said.get("num_heads")), "ratio": ("mlp_ratio", said.get("mlp_ratio"))}
+    lists = {
+        "heads": ("num_heads", said.get("num_heads")),
+        "ratio": ("mlp_ratio", said.get("mlp_ratio")),
+    }
     return _decided(of, depth, ("embed_dim", widths[0]), lists)
 
 
@@ -77,9 +96,13 @@ def yaml_text(arch: Mapping[str, Any]) -> str:
 
 
 def yaml_arch(of: Transformer, text: str) -> Architecture:
-    """The network of the section RETRAIN; what other sections say is not read. UserError naming the place."""
+    """The network of the section RETRAIN; what other sections say is not read. UserError naming the
+    place."""
     said = section("RETRAIN", yaml_of(text).get("RETRAIN"))
-    lists = {"heads": ("RETRAIN.NUM_HEADS", said.get("NUM_HEADS")), "ratio": ("RETRAIN.MLP_RATIO", said.get("MLP_RATIO"))}
+    lists = {
+        "heads": ("RETRAIN.NUM_HEADS", said.get("NUM_HEADS")),
+        "ratio": ("RETRAIN.MLP_RATIO", said.get("MLP_RATIO")),
+    }
     depth = among("RETRAIN.DEPTH", said.get("DEPTH"), of.depth)
     return _decided(of, depth, ("RETRAIN.EMBED_DIM", said.get("EMBED_DIM")), lists)
 
@@ -92,7 +115,12 @@ def _formats(of: Transformer) -> tuple[Format, ...]:
             partial(config_arch, of),
             lambda text: "layer_num" in mapping_of(text),
         ),
-        Format("YAML of AutoFormer (RETRAIN)", yaml_text, partial(yaml_arch, of), lambda text: "RETRAIN:" in text),
+        Format(
+            "YAML of AutoFormer (RETRAIN)",
+            yaml_text,
+            partial(yaml_arch, of),
+            lambda text: "RETRAIN:" in text,
+        ),
     )
 
 

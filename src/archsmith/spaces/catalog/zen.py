@@ -1,4 +1,5 @@
-"""The Zen-NAS block strings (Lin et al., ICCV 2021), their counts, and the mutation of ZiCo's search; needs no torch."""
+"""The Zen-NAS block strings (Lin et al., ICCV 2021), their counts, and the mutation of ZiCo's
+search; needs no torch."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Block:
-    """A super block SuperResIDWE{expand}K{kernel}: `layers` times two inverted bottlenecks, through `bottleneck` to `width`."""
+    """A super block SuperResIDWE{expand}K{kernel}: `layers` times two inverted bottlenecks, through
+    `bottleneck` to `width`."""
 
     expand: int
     kernel: int
@@ -37,7 +39,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Chain:
-    """Width of the stem and the blocks of each stage; the first block of a stage has stride 2, the others 1."""
+    """Width of the stem and the blocks of each stage; the first block of a stage has stride 2, the
+    others 1."""
 
     stem: int
     stages: tuple[tuple[Block, ...], ...]
@@ -57,11 +60,12 @@ class Chain:
 
     @property
     def layers(self) -> int:
-        """What ZiCo caps (14, 14, 16): the layers of all blocks, the stem and the last convolution."""
+        """What ZiCo caps (14, 14, 16): the layers of all blocks, the stem and the last
+        convolution."""
         return sum(block.layers for stage in self.stages for block in stage) + 2
 
 
-# -- architecture, chain, text ----------------------------------------------------------------------------------------------
+# -- architecture, chain, text -------------------------------------------------------------------
 
 
 def chain(arch: Mapping[str, Any]) -> Chain:
@@ -70,7 +74,9 @@ def chain(arch: Mapping[str, Any]) -> Chain:
     for s in range(1, STAGES + 1):
         names = [f"stage{s}.block{b}" for b in range(1, arch[f"stage{s}.blocks"] + 1)]
         fields = ("expand", "kernel", "width", "bottleneck", "layers")
-        stages.append(tuple(Block(*(arch[f"{name}.{field}"] for field in fields)) for name in names))
+        stages.append(
+            tuple(Block(*(arch[f"{name}.{field}"] for field in fields)) for name in names)
+        )
     return Chain(arch["stem.width"], tuple(stages))
 
 
@@ -85,30 +91,38 @@ def architecture(of: Chain) -> Architecture:
 
 
 _BLOCK = re.compile(r"SuperResIDWE(\d+)K(\d+)\((\d+),(\d+),(\d+),(\d+),(\d+)\)")
-_TEXT = re.compile(rf"SuperConvK3BNRELU\(3,(\d+),2,1\)((?:{_BLOCK.pattern})+)SuperConvK1BNRELU\((\d+),{HEAD},1,1\)")
+_TEXT = re.compile(
+    rf"SuperConvK3BNRELU\(3,(\d+),2,1\)((?:{_BLOCK.pattern})+)SuperConvK1BNRELU\((\d+),{HEAD},1,1\)"
+)
 
 
 def text(arch: Mapping[str, Any]) -> str:
-    """The publishers' string: SuperConvK3BNRELU(3,16,2,1)SuperResIDWE1K7(16,40,2,40,1)...SuperConvK1BNRELU(224,2048,1,1)."""
+    """The publishers' string:
+    SuperConvK3BNRELU(3,16,2,1)SuperResIDWE1K7(16,40,2,40,1)...SuperConvK1BNRELU(224,2048,1,1)."""
     of = chain(arch)
     blocks = (
         f"SuperResIDWE{b.expand}K{b.kernel}({inputs},{b.width},{stride},{b.bottleneck},{b.layers})"
         for inputs, stride, b in of.walk()
     )
-    return f"SuperConvK3BNRELU(3,{of.stem},2,1){''.join(blocks)}SuperConvK1BNRELU({of.width},{HEAD},1,1)"
+    head = f"SuperConvK1BNRELU({of.width},{HEAD},1,1)"
+    return f"SuperConvK3BNRELU(3,{of.stem},2,1){''.join(blocks)}{head}"
 
 
 def parse(string: str) -> Architecture:
-    """The architecture of the publishers' string, white space ignored; UserError where the finite space holds no such network.
+    """The architecture of the publishers' string, white space ignored; UserError where the finite
+    space holds no such network.
 
-    Four blocks of stride 2, each followed by up to two of stride 1; widths 8 to 2048 by 8; at most five layers a block.
+    Four blocks of stride 2, each followed by up to two of stride 1; widths 8 to 2048 by 8; at most
+    five layers a block.
     """
     compact = re.sub(r"\s", "", string)
     found = _TEXT.fullmatch(compact)
     if not found:
         raise UserError(
-            f"{string[:60]!r}... is no Zen network: write SuperConvK3BNRELU(3,out,2,1), then blocks "
-            f"SuperResIDWE4K7(in,out,stride,bottleneck,layers), then SuperConvK1BNRELU(in,{HEAD},1,1)"
+            f"{string[:60]!r}... is no Zen network: write SuperConvK3BNRELU(3,out,2,1), then "
+            f"blocks "
+            f"SuperResIDWE4K7(in,out,stride,bottleneck,layers), then "
+            f"SuperConvK1BNRELU(in,{HEAD},1,1)"
         )
     stages: list[list[Block]] = []
     inputs = int(found[1])
@@ -117,10 +131,21 @@ def parse(string: str) -> Architecture:
         expand, kernel, given, width, stride, bottleneck, layers = map(int, numbers.groups())
         what = numbers[0]
         if given != inputs:
-            raise UserError(f"{what} reads {given} channels, but what comes before it gives {inputs}; make them equal")
+            raise UserError(
+                f"{what} reads {given} channels, but what comes before it gives "
+                f"{inputs}; make them equal"
+            )
         for name, value, options in (
-            *(("expansion", expand, EXPANSIONS), ("kernel", kernel, KERNELS), ("layers", layers, LAYERS)),
-            *(("width", width, WIDTHS), ("bottleneck", bottleneck, WIDTHS), ("stride", stride, (1, 2))),
+            *(
+                ("expansion", expand, EXPANSIONS),
+                ("kernel", kernel, KERNELS),
+                ("layers", layers, LAYERS),
+            ),
+            *(
+                ("width", width, WIDTHS),
+                ("bottleneck", bottleneck, WIDTHS),
+                ("stride", stride, (1, 2)),
+            ),
         ):
             _allowed(f"{name} of {what}", value, options)
         if stride == 2:
@@ -130,10 +155,14 @@ def parse(string: str) -> Architecture:
         stages[-1].append(Block(expand, kernel, width, bottleneck, layers=layers))
         inputs = width
     if int(found.groups()[-1]) != inputs:
-        raise UserError(f"the last convolution reads {found.groups()[-1]} channels, but the last block gives {inputs}")
+        raise UserError(
+            f"the last convolution reads {found.groups()[-1]} channels, but the last "
+            f"block gives {inputs}"
+        )
     if len(stages) != STAGES or max(map(len, stages)) > BLOCKS:
         raise UserError(
-            f"{len(stages)} blocks of stride 2 with up to {max(map(len, stages))} blocks from one to the next; "
+            f"{len(stages)} blocks of stride 2 with up to {max(map(len, stages))} blocks from one "
+            f"to the next; "
             f"the finite space has {STAGES} with up to {BLOCKS}"
         )
     return architecture(Chain(int(found[1]), tuple(map(tuple, stages))))
@@ -142,7 +171,9 @@ def parse(string: str) -> Architecture:
 def _allowed(what: str, value: int, options: tuple[int, ...]) -> None:
     if value not in options:
         shown = (
-            ", ".join(map(str, options)) if len(options) < 10 else f"{options[0]} to {options[-1]} by {options[1] - options[0]}"
+            ", ".join(map(str, options))
+            if len(options) < 10
+            else f"{options[0]} to {options[-1]} by {options[1] - options[0]}"
         )
         raise UserError(f"{what} is {value}; allowed are {shown}")
 
@@ -152,7 +183,7 @@ SEED = parse(
     "SuperResIDWE6K3(96,128,2,96,1)SuperConvK1BNRELU(128,2048,1,1)"
 )  # where ZiCo's search starts
 
-# -- counts -----------------------------------------------------------------------------------------------------------------
+# -- counts ---------------------------------------------------------------------------------------
 
 
 def counts(
@@ -162,9 +193,11 @@ def counts(
     se: bool = False,
     shortcuts: bool = True,
 ) -> dict[str, int]:
-    """params, macs, depth (convolutions and the classifier) and layers of the network, in microseconds.
+    """params, macs, depth (convolutions and the classifier) and layers of the network, in
+    microseconds.
 
-    The first three equal what `metrics.cost` counts on the extracted network; `layers` is what ZiCo caps.
+    The first three equal what `metrics.cost` counts on the extracted network; `layers` is what ZiCo
+    caps.
     """
     of, (channels, *pixels) = chain(arch), shape
     pixels = [_half(p) for p in pixels]
@@ -183,7 +216,9 @@ def counts(
                 pixels = [_half(p) for p in pixels] if by == 2 else pixels
                 area = pixels[0] * pixels[1]
                 middle, taps = target * block.expand, block.kernel**2
-                params += source * middle + taps * middle + middle * target + 4 * middle + 2 * target
+                params += (
+                    source * middle + taps * middle + middle * target + 4 * middle + 2 * target
+                )
                 macs += source * middle * before + taps * middle * area + middle * target * area
                 depth += 3
                 if projected and shortcuts:
@@ -209,16 +244,18 @@ def _half(pixels: int) -> int:
     return -(-pixels // 2)
 
 
-# -- the proposal of ZiCo's evolution ---------------------------------------------------------------------------------------
+# -- the proposal of ZiCo's evolution ------------------------------------------------------------
 
 
 def propose(arch: Mapping[str, Any], rng: Random, positions: int = 2) -> Architecture:
-    """A network with the blocks at `positions` places, drawn with repetition, changed (Lin et al., algorithm 1, released code).
+    """A network with the blocks at `positions` places, drawn with repetition, changed (Lin et al.,
+    algorithm 1, released code).
 
-    A block's type, width, bottleneck and layers are drawn anew together, uniformly from all its alternatives: widths times
-    FACTORS, in multiples of 8, layers up to two more or fewer; of the stem only the width. What comes after is re-linked, a
-    block of six or more layers is split in two. Deviations, where the finite space ends: widths stop at 2048, and a block that
-    would be split in a stage that is full has five layers.
+    A block's type, width, bottleneck and layers are drawn anew together, uniformly from all its
+    alternatives: widths times FACTORS, in multiples of 8, layers up to two more or fewer; of the
+    stem only the width. What comes after is re-linked, a block of six or more layers is split in
+    two. Deviations, where the finite space ends: widths stop at 2048, and a block that would be
+    split in a stage that is full has five layers.
     """
     of = chain(arch)
     places = [(s, b) for s, stage in enumerate(of.stages) for b in range(len(stage))]
@@ -254,15 +291,23 @@ def _split(stage: list[Block]) -> tuple[Block, ...]:
     return tuple(found)
 
 
-# -- the entries ------------------------------------------------------------------------------------------------------------
+# -- the entries ---------------------------------------------------------------------------------
 
 SPACE = Space(
     "zen",
     "archsmith.spaces.zen:zen",
-    "residual bottlenecks of chosen widths, kernels and depths (Lin et al., ICCV 2021; Li et al., ICLR 2023)",
+    "residual bottlenecks of chosen widths, kernels and depths (Lin et al., ICCV 2021; Li et al., "
+    "ICLR 2023)",
     "3.5e+81",
     images="photos of about 224 pixels, 32 and up",
-    formats=(Format("string of Zen-NAS", text, parse, lambda string: re.search(r"Super\w+\(", string) is not None),),
+    formats=(
+        Format(
+            "string of Zen-NAS",
+            text,
+            parse,
+            lambda string: re.search(r"Super\w+\(", string) is not None,
+        ),
+    ),
 )
 SCORED = replace(
     SPACE,
