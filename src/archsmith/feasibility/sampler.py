@@ -97,7 +97,11 @@ def repair(
 
 class FeasibleSampler:
     """Draws from what fits; with `distinct` never the same architecture twice, over all calls of
-    `draw`."""
+    `draw`.
+
+    `probes`: uniform draws before another way is tried; `chains`: feasible architectures that walks
+    start from, looked for from many sides. Fewer of both where any that fits will do.
+    """
 
     def __init__(
         self,
@@ -107,15 +111,12 @@ class FeasibleSampler:
         *,
         distinct: bool = True,
         tries: int = 50_000,
+        probes: int = _PROBES,
+        chains: int = _CHAINS,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._space, self._rng, self._distinct, self._tries, self._stop = (
-            space,
-            rng,
-            distinct,
-            tries,
-            stop,
-        )
+        self._space, self._rng, self._distinct = space, rng, distinct
+        self._tries, self._probes, self._chains, self._stop = tries, probes, chains, stop
         self.gauge = Gauge(constraints)
         self._descent = Descent(space, self.gauge, rng)
         self._seen: set[Architecture] = set()
@@ -164,16 +165,17 @@ class FeasibleSampler:
                 yield arch
             else:
                 self._remember(arch, violation, draws)
-            if small and draws >= min(_PROBES, max(64, size // 4)):
+            if small and draws >= min(self._probes, max(64, size // 4)):
                 yield from self._enumerated()
                 return
-            if (draws >= _PROBES and len(hits) < draws * _ENOUGH) or (not hits and self._stop()):
+            rare = draws >= self._probes and len(hits) < draws * _ENOUGH
+            if rare or (not hits and self._stop()):
                 break
         yield from self._walked(hits)
 
     def _remember(self, arch: Architecture, violation: float, number: int) -> None:
         entry = (-violation, -number, arch)
-        if len(self._near) < 2 * _CHAINS:
+        if len(self._near) < 2 * self._chains:
             heapq.heappush(self._near, entry)
         else:
             heapq.heappushpop(self._near, entry)
@@ -236,7 +238,7 @@ class FeasibleSampler:
         """
         near = [arch for *_, arch in sorted(self._near, reverse=True)]
         ends = [self._space.extreme(0), self._space.extreme(-1)]
-        known = list(hits[-_CHAINS:])
+        known = list(hits[-self._chains :])
         # no time to look: the smallest network, or the largest, mostly fits
         if not known and self._stop():
             known = [
@@ -244,7 +246,8 @@ class FeasibleSampler:
             ]
         missed: list[_End] = []
         number = 0
-        while len(known) < _CHAINS and not (known and (number > 2 * _CHAINS or self._stop())):
+        most = 2 * self._chains
+        while len(known) < self._chains and not (known and (number > most or self._stop())):
             if not known and (
                 self.gauge.calls > self._tries or self._agree(missed) or self._stop()
             ):

@@ -13,7 +13,7 @@ from torch import nn
 
 from archsmith.data import load
 from archsmith.elastic.supernet import search_space
-from archsmith.feasibility.sampler import feasible_sample, feasible_share
+from archsmith.feasibility.sampler import FeasibleSampler, feasible_share
 from archsmith.metrics.cost import LAYERS, NAMES, Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.metrics.limits import as_json, constraints_of, counted
@@ -27,7 +27,8 @@ Shape = tuple[int, int, int]
 # each drawn network has some fifteen blocks, and a new one takes 35 ms to time
 _DRAWS, _DRAWS_TIMED = 400, 80
 _LOOKING_S = 20.0  # for a first network that fits
-_FOUND = 4  # networks looked for where no draw fits
+_FOUND = 4  # networks looked for where no draw fits: how rare they are is known by then
+_PROBES = 64  # more of those draws, from the nearest of which the looking begins
 _TIMING_S = 25.0  # the latency table of `archsmith profile`
 
 
@@ -66,7 +67,10 @@ def survey(
         tell(f"looking for networks that fit, {taken:.0f} s", None)
         return taken > max(_LOOKING_S, min(seconds, 2 * _LOOKING_S))
 
-    found = feasible_sample(space, constraints, rng, 1 if share.share else _FOUND, stop=late)
+    fitting = 1  # at least, of those drawn
+    if not share.share:
+        sampler = FeasibleSampler(space, constraints, rng, probes=_PROBES, chains=_FOUND, stop=late)
+        fitting = len(sampler.draw(_FOUND))
     return {
         "space": name,
         "space_size": f"{space.size:.3g}" if space.size > 10**6 else str(space.size),
@@ -74,7 +78,7 @@ def survey(
         "metrics": share.summary(),
         "feasible_share": {
             **{name: getattr(share, name) for name in ("share", "low", "high", "draws")},
-            "found": len(found),
+            "found": fitting,
         },
         "budget": [as_json(limit) for limit in limits],
         "latency_table": None if table is None else table.errors(),
