@@ -140,23 +140,21 @@ _PATCHES_ONLY = Transformer(
 
 # make, input shape, architectures to try
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int]] = {
-    "decoder": (Decoder, (3, 8, 6), 30),
-    "tangle": (Tangle, (3, 6, 6), 60),
-    "convnet-8": (lambda: convnet(10, 1, 8), (1, 8, 8), 16),
-    "convnet-96": (lambda: convnet(10, 3, 96), (3, 33, 33), 6),
-    "mobilenet-8": (lambda: mobilenet(10, 1, 8), (1, 8, 8), 30),
-    "mobilenet-32": (lambda: mobilenet(10, 3, 32), (3, 12, 12), 24),
-    "mobilenet-96": (lambda: mobilenet(10, 3, 96), (3, 33, 33), 12),
-    "ofa": (lambda: ofa_mobilenet_v3(10), (3, 33, 33), 12),
-    "nasbench201": (lambda: nasbench201(10, 3, 9, width=4, cells=1), (3, 9, 9), 50),
-    "nats-size": (lambda: nats_size(10, 3, 8), (3, 8, 8), 16),
-    "transnas": (lambda: transnas(10, 3, 32, width=4), (3, 32, 32), 10),
-    "darts": (lambda: darts(10, 3, 8, width=4, layers=3), (3, 8, 8), 6),
-    "nasbench1shot1": (lambda: nasbench1shot1(10, 3, 9, space=2, width=7, cells=1), (3, 9, 9), 16),
-    "autoformer": (lambda: transformer(_CLASS_TOKEN, 10, 3, 12), (3, 12, 12), 40),
-    "vit": (lambda: transformer(_PATCHES_ONLY, 10, 3, 8), (3, 8, 8), 40),
-    "zen": (lambda: zen(10, 3, 16, (8, 16, 24), 2, (1, 2)), (3, 16, 16), 10),
-    "zen-se": (lambda: zen(10, 3, 8, (8, 16), 1, (1, 2), se=True, shortcuts=False), (3, 8, 8), 10),
+    "decoder": (Decoder, (3, 8, 6), 14),
+    "tangle": (Tangle, (3, 6, 6), 40),
+    "convnet-8": (lambda: convnet(10, 1, 8), (1, 8, 8), 8),
+    "convnet-96": (lambda: convnet(10, 3, 96), (3, 33, 33), 2),
+    "mobilenet-32": (lambda: mobilenet(10, 3, 32), (3, 12, 12), 8),
+    "ofa": (lambda: ofa_mobilenet_v3(10), (3, 33, 33), 4),
+    "nasbench201": (lambda: nasbench201(10, 3, 9, width=4, cells=1), (3, 9, 9), 20),
+    "nats-size": (lambda: nats_size(10, 3, 8), (3, 8, 8), 8),
+    "transnas": (lambda: transnas(10, 3, 32, width=4), (3, 32, 32), 5),
+    "darts": (lambda: darts(10, 3, 8, width=4, layers=3), (3, 8, 8), 3),
+    "nasbench1shot1": (lambda: nasbench1shot1(10, 3, 9, space=2, width=7, cells=1), (3, 9, 9), 8),
+    "autoformer": (lambda: transformer(_CLASS_TOKEN, 10, 3, 12), (3, 12, 12), 20),
+    "vit": (lambda: transformer(_PATCHES_ONLY, 10, 3, 8), (3, 8, 8), 20),
+    "zen": (lambda: zen(10, 3, 16, (8, 16, 24), 2, (1, 2)), (3, 16, 16), 5),
+    "zen-se": (lambda: zen(10, 3, 8, (8, 16), 1, (1, 2), se=True, shortcuts=False), (3, 8, 8), 5),
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture(autouse=True, scope="session")
 def few_bounds() -> Iterator[None]:
     """A hundred lower bounds, as where a search has two seconds; two seconds of looking for
-    networks that fit."""
+    networks that fit, and fewer of them drawn."""
     from archsmith.methods import scored
     from archsmith.stages import profiling
 
@@ -19,4 +19,5 @@ def few_bounds() -> Iterator[None]:
         patch.setattr(scored, "_CHEAP_FEWEST", 100)
         patch.setattr(scored, "_CHEAP_MOST", 150)
         patch.setattr(profiling, "_LOOKING_S", 2.0)
+        patch.setattr(profiling, "_DRAWS", 60)
         yield

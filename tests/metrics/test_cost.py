@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -32,6 +33,7 @@ from archsmith.metrics.memory import traced_memory
 from archsmith.space import Architecture
 from archsmith.spaces import build
 from archsmith.spaces.mobilenet import mobilenet
+from archsmith.spaces.reference import BY_HAND, Reference
 
 
 def network(size: int, seed: int = 0) -> nn.Module:
@@ -117,6 +119,35 @@ def test_sums_over_layers_are_tabulated_like_counts() -> None:
     assert "macs" not in costs(arch)
     with pytest.raises(UserError, match="did you mean 'depth'"):
         Costs(model, (3, 16, 16), ("dept",))
+
+
+@pytest.mark.parametrize(("kind", "depth", "first"), BY_HAND)
+def test_networks_of_one_form_are_counted_by_the_first(kind: str, depth: int, first: int) -> None:
+    one = Reference(kind, 7, 3, 33, depth=depth, width=1.0, head=64, kind=kind, first=first)
+    counted = cost.MacsOfOneForm((3, 33, 33))
+    for width, head in ((1.0, 64), (0.5, 64), (1.37, 65), (3.0, 8)):
+        network = replace(one, width=width, head=head).make(None)
+        assert counted(network) == cost.macs(network, (3, 33, 33))
+
+
+def test_networks_of_another_form_are_counted_whole() -> None:
+    counted = cost.MacsOfOneForm((3, 8, 8))
+    for network in (
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 1)),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 1)),
+        nn.Sequential(nn.ConvTranspose2d(3, 4, 3), nn.Conv2d(4, 5, 1, groups=1)),
+    ):
+        assert counted(network) == cost.macs(network, (3, 8, 8))
+    squares = cost.MacsOfOneForm((3, 8, 8))  # what it multiplies has no weight
+    for width in (4, 6):
+        network = nn.Sequential(nn.Conv2d(3, width, 3), Gram())
+        assert squares(network) == cost.macs(network, (3, 8, 8))
+
+
+class Gram(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(2)
+        return x @ x.transpose(1, 2)
 
 
 def test_macs_of_attention_by_hand() -> None:

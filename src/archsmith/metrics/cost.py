@@ -34,6 +34,8 @@ _INSTEAD = (
 )
 # whose MACs are so many for each element of the weight
 _WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+# of a layer, beside its path and type: what its MACs for each element of its weight rest on
+_FORM = ("kernel_size", "stride", "padding", "dilation")
 
 
 # -- exact counts of a plain module --------------------------------------------------------------
@@ -79,6 +81,34 @@ def macs_by_module(module: nn.Module, shape: Shape) -> dict[str, int]:
                 parent = parent.rpartition(".")[0]
             own[parent] -= count
     return {path: count // _FLOPS_PER_MAC for path, count in own.items() if count}
+
+
+class MacsOfOneForm:
+    """MACs of networks that differ in how wide their layers are and in nothing else.
+
+    They are measured on the first; what a layer spends for each element of its weight is the same
+    in all of them. Networks of another form, or with other modules that spend, are counted whole.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._rates: dict[tuple, int] | None = None
+
+    def __call__(self, module: nn.Module) -> int:
+        """As `macs` counts them."""
+        sizes = {
+            (path, type(layer), *(getattr(layer, name, None) for name in _FORM)): layer.weight
+            for path, layer in module.named_modules()
+            if isinstance(layer, _WEIGHTED)
+        }
+        if self._rates is None:
+            spent = macs_by_module(module, self._shape)
+            rates = {key: divmod(spent.pop(key[0], 0), w.numel()) for key, w in sizes.items()}
+            even = not spent and not any(rest for _, rest in rates.values())
+            self._rates = {key: rate for key, (rate, _) in rates.items()} if even else {}
+        if self._rates.keys() != sizes.keys():
+            return macs(module, self._shape)
+        return sum(self._rates[key] * weight.numel() for key, weight in sizes.items())
 
 
 def layer_sums(

@@ -17,7 +17,7 @@ from archsmith._internal.seeding import mix
 from archsmith.elastic.supernet import extract
 from archsmith.elastic.views import NAME as VIEWS
 from archsmith.errors import UserError
-from archsmith.metrics.cost import macs, params, peak_memory
+from archsmith.metrics.cost import MacsOfOneForm, macs, params, peak_memory
 from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces.convnet import by_hand, decided_by_hand, nearest
 
@@ -252,11 +252,14 @@ def reference(
         raise UserError(f"reference: limits {sorted(limits)} must be some of {', '.join(known)}")
     shape = (channels, size, size)
 
+    forms: dict[str, MacsOfOneForm] = {}
+
     def used(candidate: Reference) -> dict[str, float]:
         """Limit -> the part of it that the network takes."""
         network = candidate.make(None, headed)
+        spent = forms.setdefault(candidate.name, MacsOfOneForm(shape))
         found = {
-            name: _part(_COUNT[name](network, shape), limit)
+            name: _part(spent(network) if name == "macs" else _COUNT[name](network, shape), limit)
             for name, limit in limits.items()
             if name != "latency"
         }
