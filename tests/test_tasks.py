@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from quick import few_bounds as few_bounds
 
 from archsmith.data import batches, load, ordered
 from archsmith.elastic.supernet import extract

@@ -105,3 +105,9 @@ def test_the_time_to_ask_for_gives_the_training_that_was_wanted(
 ) -> None:
     total = clock.total_for(training, reference)
     assert clock.first_guess(total, reference) == pytest.approx(training) and math.isfinite(total)
+
+
+def test_more_layers_take_longer_to_ship_and_few_nothing_more() -> None:
+    """Measured: 33 layers end to end in 2.2 s on a quiet core, 191 in 6.8 s."""
+    assert clock.shipping_layers(5) == clock.shipping_layers(30) == 0
+    assert 3.5 < clock.shipping_layers(191) - clock.shipping_layers(33) < 5.5

@@ -20,6 +20,8 @@ _BESIDE = 0.9 * TRAINED
 TRIED = 0.92
 IN_HAND = 2.4  # times what it takes, so that shipping ends in time
 SHIP_S = IN_HAND * 2.0  # exporting, verifying, timing and reporting on a quiet core
+# ... of a network of few layers; each more takes so long to trace, verify and draw
+_SHIPPED_LAYERS, _SHIP_LAYER_S = 30, 0.03
 _LOOKED = 0.75  # of what is kept for looking at the test images
 _UNSTEADY = 1.3  # a machine that is busy is so by turns, and shipping may meet its worst
 _SHIP = 0.25  # of the time, at most
@@ -124,6 +126,11 @@ def shipping(total_s: float, slowdown: float = 1.0, more_s: float = 0.0) -> floa
     """Seconds to keep for shipping: what it takes on a quiet machine times `slowdown`, and `more_s`
     beside it."""
     return min(SHIP_S * max(1.0, slowdown) ** _UNSTEADY + more_s, _SHIP * total_s)
+
+
+def shipping_layers(layers: int) -> float:
+    """Seconds that shipping takes on a quiet machine for what a network has beyond few layers."""
+    return _SHIP_LAYER_S * max(0, layers - _SHIPPED_LAYERS)
 
 
 def expected_shipping(more_s: float = 0.0) -> float:

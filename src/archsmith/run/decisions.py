@@ -92,7 +92,8 @@ REFERENCES = Decision("finish/references", list[HandMade])  # where they follow 
 # seconds of finish before the hand-made networks
 REFERENCE_BEGAN = Decision("finish/reference-began", float)
 REFERENCE_SECONDS = Decision("finish/reference-seconds", float)
-SHIP_LOOKS = Decision("ship/looks", float)  # seconds to keep for looking at the test images
+# seconds to keep for looking at the test images, and for layers beyond few
+SHIP_LOOKS = Decision("ship/looks", float)
 
 
 def budget_of(network: str) -> Decision[list[BudgetRow]]:
