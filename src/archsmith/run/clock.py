@@ -31,7 +31,7 @@ _SCORING, _SCORING_S = 1 / 12, 600.0
 _SHARED = 0.4
 _SPARE = 0.3, 0.4  # of what training can do without, at most: scores, shared weights
 # of the time, at most: what the space costs, timing its blocks, the reference
-_COSTS, _LATENCY, _REFERENCE = 0.05, 0.15, 0.04
+_COSTS, _LATENCY, _REFERENCE = 0.03, 0.15, 0.04
 # seconds left, and how many networks are trained side by side at most
 _MANY = ((7200.0, 8), (1800.0, 6), (0.0, 4))
 

@@ -32,6 +32,7 @@ def profile(work: Work) -> Profiled:
         if total is not None:
             work.latency.allow(clock.timing_blocks(total))
         work.latency.calibrate(Random(work.run.request.seed))
+    references = _references(work, total)
     work.tell("counting a sample of the space", None)
     found = survey(
         work.space_name,
@@ -40,10 +41,17 @@ def profile(work: Work) -> Profiled:
         work.costs,
         table=work.latency,
         seed=work.run.request.seed,
+        known=_known(work, references),
         seconds=math.inf if total is None else clock.profiling(total),
         tell=work.tell,
     )
-    return Profiled(**found, init=work.init_said, references=_references(work, total))
+    return Profiled(**found, init=work.init_said, references=references)
+
+
+def _known(work: Work, references: HandMades | None) -> int:
+    """Hand-made networks that are in the space, too, and keep the budget."""
+    upper = all(limit.op == "<=" and limit.metric in BOUNDING for limit in work.limits)
+    return len(references.networks) if references and upper and work.dense else 0
 
 
 def restore(work: Work, profiled: Profiled) -> None:

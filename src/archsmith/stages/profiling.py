@@ -40,14 +40,15 @@ def survey(
     table: LatencyTable | None,
     seed: int,
     *,
+    known: int = 0,
     seconds: float = math.inf,
     tell: Callable[[str, float | None], None] = lambda text, share: None,
 ) -> dict[str, Any]:
     """What the profile stage records: costs over the space and the share that fits; raises
     NothingFits where nothing does.
 
-    `seconds`: for the sample; looking for a network that fits where none was drawn may take a while
-    more, at most 40 s.
+    `known`: so many networks are known to fit. `seconds`: for the sample; looking for a network
+    that fits where none is known nor drawn may take a while more, at most 40 s.
     """
     rng, began = Random(seed), time.monotonic()
     constraints = constraints_of(limits, costs, table)
@@ -67,8 +68,8 @@ def survey(
         tell(f"looking for networks that fit, {taken:.0f} s", None)
         return taken > max(_LOOKING_S, min(seconds, 2 * _LOOKING_S))
 
-    fitting = 1  # at least, of those drawn
-    if not share.share:
+    fitting = known or 1  # at least, of those drawn
+    if not (share.share or known):
         sampler = FeasibleSampler(space, constraints, rng, probes=_PROBES, chains=_FOUND, stop=late)
         fitting = len(sampler.draw(_FOUND))
     return {

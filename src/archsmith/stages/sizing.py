@@ -4,6 +4,7 @@ enough, by a few timed steps."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from random import Random
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from archsmith.data import Seen
 from archsmith.elastic.supernet import extract, search_space
-from archsmith.metrics.cost import macs, params
+from archsmith.metrics.cost import MacsOfOneForm, params
 from archsmith.problem.budget import Limit, parse
 from archsmith.run import clock
 from archsmith.spaces import build, described
@@ -102,15 +103,16 @@ def _network(work: Work, seen: Seen, side: int) -> nn.Module:
         _WIDTH,
         partial(by_hand, seen.outputs, seen.channels, side, kind=kind, depth=_DEPTH),
     )
+    macs = MacsOfOneForm(shape)
     while True:
         with torch.device("meta"):
             model = make(width=width, head=max(8, round(_HEAD * width)))
         plain = extract(model, {}, "fresh", device="meta")
-        if width < 0.05 or all(_kept(limit, plain, shape) for limit in limits):
+        if width < 0.05 or all(_kept(limit, plain, macs) for limit in limits):
             return extract(model, {}, "fresh", generator)
         width *= _NARROWER
 
 
-def _kept(limit: Limit, plain: nn.Module, shape: tuple[int, int, int]) -> bool:
-    count = {"params": lambda: params(plain), "macs": lambda: macs(plain, shape)}
-    return limit.metric not in count or count[limit.metric]() <= limit.value
+def _kept(limit: Limit, plain: nn.Module, macs: MacsOfOneForm) -> bool:
+    count: dict[str, Callable[[nn.Module], int]] = {"params": params, "macs": macs}
+    return limit.metric not in count or count[limit.metric](plain) <= limit.value
