@@ -203,7 +203,8 @@ def learn(method: str, split: str, seed: int, steps: int) -> dict[str, Any]:
     """One training in a worker: what was found, by the lowest held-out loss among the parts, and
     the seconds it took."""
     from archsmith._internal.seeding import mix, seeded
-    from archsmith.elastic.supernet import mixed, search_space
+    from archsmith.elastic.mixing import mixed
+    from archsmith.elastic.supernet import search_space
     from archsmith.elastic.tree import Node, by_decision, grow
     from archsmith.metrics.shared import SharedAccuracy
     from archsmith.spaces import build, described

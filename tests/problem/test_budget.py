@@ -10,7 +10,8 @@ from toys import flat
 
 from archsmith.errors import UserError
 from archsmith.problem import Constraint, Problem, minimize
-from archsmith.problem.budget import Limit, human, parse, parse_seconds, read, read_seconds
+from archsmith.problem.budget import Limit, human, parse, read
+from archsmith.problem.times import parse_seconds, read_seconds
 
 
 def test_units() -> None:

@@ -102,7 +102,8 @@ def again(
 ) -> None:
     """Networks for another budget from the same run: no new training of shared weights; after
     ddpnas in seconds."""
-    from archsmith.problem.budget import read, read_seconds
+    from archsmith.problem.budget import read
+    from archsmith.problem.times import read_seconds
     from archsmith.run.store import Run
 
     arguments.one_of(time=time, steps=steps)
@@ -186,7 +187,7 @@ def train(
 ) -> None:
     """Train the network of a finished run further, with its recipe, and ship it anew in a new
     run."""
-    from archsmith.problem.budget import read_seconds
+    from archsmith.problem.times import read_seconds
     from archsmith.run.store import Run
 
     if arguments.one_of(time=time, steps=steps, epochs=epochs) is None:

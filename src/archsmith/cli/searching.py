@@ -193,7 +193,8 @@ def _understood(
     UserError for a name or a text that means nothing."""
     from archsmith._internal.registry import require_known
     from archsmith.methods import METHODS
-    from archsmith.problem.budget import read, read_seconds
+    from archsmith.problem.budget import read
+    from archsmith.problem.times import read_seconds
 
     require_known("method", method, ["auto", *METHODS])
     arguments.known_space(space)

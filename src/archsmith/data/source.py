@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archsmith.data.arrays import list_digits, list_npz
 from archsmith.data.folder import list_folder
-from archsmith.data.layout import NoImages
+from archsmith.data.gathering import NoImages
 from archsmith.data.listing import Listing, printable
 from archsmith.data.table import list_csv, list_parquet, parquet_files
 from archsmith.errors import UserError, did_you_mean, quoted

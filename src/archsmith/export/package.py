@@ -27,7 +27,7 @@ from archsmith.export.source import source
 from archsmith.graph.export import exported, onnx_bytes, pt2_bytes
 from archsmith.graph.trace import Untraceable
 from archsmith.graph.writer import Deployment, annotate
-from archsmith.metrics.latency import time_onnx
+from archsmith.metrics.timing import time_onnx
 from archsmith.space import Architecture
 from archsmith.tasks import Classification, Task
 

@@ -15,7 +15,7 @@ from archsmith.cli.options import Json, folder_or_file, images, pixels, training
 from archsmith.errors import UserError
 
 if TYPE_CHECKING:
-    from archsmith.bench.estimators import Setting
+    from archsmith.bench.setting import Setting
 
 Data = Annotated[str, images("Images to train on: a folder, a file or a name.")]
 Benchmark = Annotated[str, typer.Option(help="As `archsmith benchmarks` lists them.")]
@@ -135,8 +135,8 @@ def supernets(
 ) -> None:
     """Train shared weights, estimate a benchmark's architectures by them, and compare with their
     recorded accuracies."""
-    from archsmith.bench.estimators import Setting
     from archsmith.bench.proxies import recording
+    from archsmith.bench.setting import Setting
 
     benchmark = benchmark if space is None else recording(space)
     width, cells = _scale(benchmark, width, cells)
