@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from pictures import encoded, folder, picture
 
-from archsmith.data.table import Blobs, list_csv, list_parquet, parquet_files
+from archsmith.data.parquet import Blobs, list_parquet, parquet_files
+from archsmith.data.table import list_csv
 from archsmith.errors import UserError
 
 arrow = pytest.importorskip("pyarrow")

@@ -109,7 +109,7 @@ def again(
     arguments.one_of(time=time, steps=steps)
     found = Run.open(run, trust=trust)
     seconds, of_time = (None, ()) if time is None else read_seconds(time)
-    notes = (*dict.fromkeys(note for text in budget for note in read(text)[1]), *of_time)
+    notes = (*dict.fromkeys(said for text in budget for said in read(text)[1]), *of_time)
     if time is None and steps is None:
         note(notes)
         _tell_networks(found, budget, count, arguments.settings(settings), json=json)

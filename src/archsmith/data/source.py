@@ -4,13 +4,15 @@ pattern, a built-in set."""
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
 from pathlib import Path
 
 from archsmith.data.arrays import list_digits, list_npz
 from archsmith.data.folder import list_folder
 from archsmith.data.gathering import NoImages
 from archsmith.data.listing import Listing, printable
-from archsmith.data.table import list_csv, list_parquet, parquet_files
+from archsmith.data.parquet import list_parquet, parquet_files
+from archsmith.data.table import list_csv
 from archsmith.errors import UserError, did_you_mean, quoted
 
 BUILT_IN = ("digits",)
@@ -32,15 +34,16 @@ def listing_of(
     no known kind."""
     text, labelled = str(source), task != "reconstruction"
     path = _path(text)
+
+    def of_parquet(files: Sequence[Path]) -> Listing:
+        return _by_folders(list_parquet(files, group, memory_limit_bytes, labelled), classes_at)
+
     try:
         if not path.exists():
             if text in BUILT_IN:
                 return _by_folders(_ungrouped(list_digits(), group), classes_at)
             if "," in text or glob.has_magic(text):
-                return _by_folders(
-                    list_parquet(parquet_files(text), group, memory_limit_bytes, labelled),
-                    classes_at,
-                )
+                return of_parquet(parquet_files(text))
             near = did_you_mean(text, [*BUILT_IN, *_siblings(path)])
             raise UserError(
                 f"{shown(text)}: no such file, folder or built-in data set{near}. Give a folder "
@@ -53,19 +56,13 @@ def listing_of(
             )
         if path.is_dir():
             if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
-                return _by_folders(
-                    list_parquet(parquet_files(text), group, memory_limit_bytes, labelled),
-                    classes_at,
-                )
+                return of_parquet(parquet_files(text))
             try:
                 listing = _ungrouped(list_folder(path, labelled, classes_at), group)
             except NoImages:
                 if not any(path.glob("*/*.parquet")) and not any(path.glob("*/*/*.parquet")):
                     raise
-                return _by_folders(
-                    list_parquet(parquet_files(text), group, memory_limit_bytes, labelled),
-                    classes_at,
-                )
+                return of_parquet(parquet_files(text))
             if text in BUILT_IN:
                 listing.notes.append(
                     f"the folder {quoted(text)} was read, not the built-in data set of that name"
@@ -75,9 +72,7 @@ def listing_of(
         if kind in (".csv", ".tsv"):
             return _by_folders(list_csv(path, group, labelled), classes_at)
         if kind == ".parquet":
-            return _by_folders(
-                list_parquet([path], group, memory_limit_bytes, labelled), classes_at
-            )
+            return of_parquet([path])
         if kind == ".npz":
             return _by_folders(list_npz(path, group, task), classes_at)
     except OSError as error:
