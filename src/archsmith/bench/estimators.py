@@ -56,7 +56,6 @@ def estimated(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Trains what the estimator needs, then its estimates of the architectures number `which`, and
     what that took."""
-    import torch
 
     from archsmith.metrics.accuracy import evaluate
     from archsmith.metrics.shared import SharedAccuracy
@@ -96,8 +95,18 @@ def estimated(
         if grown is not None and len(root.leaves) > 1
         else None
     )
-    cost = {
-        "updates": sum(node.trained for node in root.walk()) // job.setting.batch,
+    return rows, _cost(root, job.setting.batch, trained=trained, judging=judging, across=across)
+
+
+def _cost(
+    root: Node, batch: int, *, trained: float, judging: float, across: float | None
+) -> dict[str, Any]:
+    """What all weights below `root` took (seconds of training and of judging among it), and how
+    many there are."""
+    import torch
+
+    return {
+        "updates": sum(node.trained for node in root.walk()) // batch,
         "images": root.cost,
         "train_seconds": trained,
         "macs": sum(node.macs for node in root.walk()),
@@ -112,7 +121,6 @@ def estimated(
         },
         "torch": torch.__version__,
     }
-    return rows, cost
 
 
 def _scored(job: Job, seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:

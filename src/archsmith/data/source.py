@@ -44,12 +44,7 @@ def listing_of(
                 return _by_folders(_ungrouped(list_digits(), group), classes_at)
             if "," in text or glob.has_magic(text):
                 return of_parquet(parquet_files(text))
-            near = did_you_mean(text, [*BUILT_IN, *_siblings(path)])
-            raise UserError(
-                f"{shown(text)}: no such file, folder or built-in data set{near}. Give a folder "
-                f"with one sub-folder of images "
-                f"per class, a CSV (path,label), a parquet or npz file, or {', '.join(BUILT_IN)}."
-            )
+            raise _nowhere(text, path)
         if not path.is_dir() and not path.is_file():
             raise UserError(
                 f"{shown(text)} is a pipe, a device or a socket; give a folder or a regular file."
@@ -83,6 +78,16 @@ def listing_of(
     raise UserError(
         f"{shown(text)}: files ending in {quoted(kind or 'nothing')} are not known; "
         "give a folder of images or a file ending in .csv, .tsv, .parquet or .npz."
+    )
+
+
+def _nowhere(text: str, path: Path) -> UserError:
+    """What is said of a name that nothing has."""
+    near = did_you_mean(text, [*BUILT_IN, *_siblings(path)])
+    return UserError(
+        f"{shown(text)}: no such file, folder or built-in data set{near}. Give a folder "
+        f"with one sub-folder of images "
+        f"per class, a CSV (path,label), a parquet or npz file, or {', '.join(BUILT_IN)}."
     )
 
 
