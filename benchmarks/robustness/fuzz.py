@@ -180,7 +180,8 @@ def document(valid: Any) -> st.SearchStrategy[bytes]:
 
 
 def budget() -> Reader:
-    from archsmith.problem.budget import parse, parse_seconds
+    from archsmith.problem.budget import parse
+    from archsmith.problem.times import parse_seconds
 
     signs = st.sampled_from(
         [

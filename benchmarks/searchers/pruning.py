@@ -26,9 +26,9 @@ from typing import Any
 
 from sklearn.linear_model import Ridge
 
-from archsmith.bench.estimators import within
 from archsmith.bench.folder import kept
 from archsmith.bench.pool import processes, results
+from archsmith.bench.setting import within
 from archsmith.methods.ddpnas import groups
 from archsmith.predictors.encoding import one_hot
 from archsmith.predictors.ranking import spearman

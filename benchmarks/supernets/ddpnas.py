@@ -37,6 +37,8 @@ from archsmith.bench import estimators as est
 from archsmith.bench.folder import appending, kept
 from archsmith.bench.pool import processes, results
 from archsmith.bench.proxies import networks_of
+from archsmith.bench.setting import Setting
+from archsmith.bench.setting import within as restricted
 from archsmith.predictors.ranking import kendall, spearman
 from archsmith.problem import Problem, Trial, maximize
 from archsmith.recorded import load
@@ -84,7 +86,7 @@ def main() -> None:
     began = time.monotonic()
     size = {"size": 32, "width": None, "cells": None, "batch": 256} if asked.whole else {}
     within = () if asked.whole else tuple(WITHIN.items())
-    setting = est.Setting(
+    setting = Setting(
         asked.data,
         seeds=tuple(asked.seeds),
         sample=None,
@@ -93,7 +95,7 @@ def main() -> None:
         **size,
     )
     recorded = load(setting.benchmark)
-    space = est.within(recorded.space, within)
+    space = restricted(recorded.space, within)
     archs = [arch for arch in recorded.archs() if space.contains(arch)]
     truth = {arch.key: float(recorded.truth(arch)) for arch in archs}  # type: ignore[arg-type]
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -241,7 +243,7 @@ class Arm:
         self.job, self.seed, self.rounds, self.truth = est._job[0], seed, rounds, truth
         with seeded(mix(seed, "weights")):
             model = est.fresh(self.job, "cpu")
-        self.root = Node(est.within(search_space(model), self.job.setting.within), model)
+        self.root = Node(restricted(search_space(model), self.job.setting.within), model)
         calibration, held_out = est.images(self.job, seed)
         canonical = described(self.job.network[0]).canonical
         self._judged = lambda: SharedAccuracy(self.root, calibration, held_out, canonical=canonical)

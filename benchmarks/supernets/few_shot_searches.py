@@ -26,6 +26,8 @@ from archsmith.bench import estimators as est
 from archsmith.bench.folder import appending, kept
 from archsmith.bench.pool import processes, results
 from archsmith.bench.proxies import networks_of
+from archsmith.bench.setting import Setting
+from archsmith.bench.setting import within as restricted
 from archsmith.problem import Problem, minimize
 from archsmith.recorded import load
 from archsmith.recorded.benchmark import Curve, Rows
@@ -66,7 +68,7 @@ def main() -> None:
     began = time.monotonic()
     setting = setting_of(asked)
     recorded = load(setting.benchmark)
-    space = est.within(recorded.space, setting.within)
+    space = restricted(recorded.space, setting.within)
     archs = [arch for arch in recorded.archs() if space.contains(arch)]
     truth = {arch: float(recorded.truth(arch)) for arch in archs}  # type: ignore[arg-type]
     rows: dict[str, dict[str, Any]] = {}
@@ -94,13 +96,13 @@ def main() -> None:
     )
 
 
-def setting_of(asked: argparse.Namespace) -> est.Setting:
+def setting_of(asked: argparse.Namespace) -> Setting:
     """As the folder has it."""
     fixed = json.loads((asked.folder / "setting.json").read_text(encoding="utf-8"))
     seeds = sorted({row["seed"] for row in kept(asked.folder / "costs.jsonl")})
     within = tuple((name, tuple(options)) for name, options in fixed.pop("within"))
     fixed = {key: value for key, value in fixed.items() if key not in ("networks", "data")}
-    return est.Setting(data=asked.data, seeds=tuple(seeds), sample=None, within=within, **fixed)
+    return Setting(data=asked.data, seeds=tuple(seeds), sample=None, within=within, **fixed)
 
 
 def replayed(folder: Path, estimator: str, seed: int, archs: list[Architecture]) -> Curve:
@@ -162,7 +164,7 @@ def told(picks: list[list[float]]) -> dict[str, Any]:
 
 
 def learned(
-    asked: argparse.Namespace, setting: est.Setting, truth: dict[Architecture, float]
+    asked: argparse.Namespace, setting: Setting, truth: dict[Architecture, float]
 ) -> dict[str, list[float]]:
     """ "method" and "method in parts" -> true accuracy of what it found, per seed."""
     path = asked.folder / "gradient.jsonl"
@@ -203,7 +205,8 @@ def learn(method: str, split: str, seed: int, steps: int) -> dict[str, Any]:
     """One training in a worker: what was found, by the lowest held-out loss among the parts, and
     the seconds it took."""
     from archsmith._internal.seeding import mix, seeded
-    from archsmith.elastic.supernet import mixed, search_space
+    from archsmith.elastic.mixing import mixed
+    from archsmith.elastic.supernet import search_space
     from archsmith.elastic.tree import Node, by_decision, grow
     from archsmith.metrics.shared import SharedAccuracy
     from archsmith.spaces import build, described
@@ -223,7 +226,7 @@ def learn(method: str, split: str, seed: int, steps: int) -> dict[str, Any]:
             cells=setting.cells,
             partial=4 if method == "pc-darts" else None,
         )
-    root = Node(est.within(search_space(model), setting.within), model)
+    root = Node(restricted(search_space(model), setting.within), model)
     nodes = (
         grow(root, by_decision(root.space, split), inherit=False, seed=seed) if split else [root]
     )

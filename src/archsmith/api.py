@@ -221,7 +221,7 @@ def search(
     torch.Size([1, 10])
     """
     began = _time.monotonic()
-    from archsmith.problem.budget import parse_seconds
+    from archsmith.problem.times import parse_seconds
     from archsmith.stages.requests import start
 
     request = request_from(

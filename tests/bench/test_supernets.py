@@ -12,7 +12,7 @@ import pytest
 from command_line import call
 
 from archsmith.bench import page
-from archsmith.bench.estimators import FREE, Setting, within
+from archsmith.bench.setting import FREE, Setting, within
 from archsmith.bench.supernets import compare, text
 from archsmith.errors import UserError
 from archsmith.spaces.catalog.nasbench201 import NASBENCH201

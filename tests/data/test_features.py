@@ -13,7 +13,8 @@ import pytest
 from pictures import encoded, picture
 
 from archsmith.data import load
-from archsmith.data.table import list_csv, list_parquet
+from archsmith.data.parquet import list_parquet
+from archsmith.data.table import list_csv
 from archsmith.errors import UserError
 
 arrow = pytest.importorskip("pyarrow")

@@ -12,7 +12,7 @@ import pytest
 from pictures import encoded, picture
 
 from archsmith.data.folder import list_folder
-from archsmith.data.layout import NoImages
+from archsmith.data.gathering import NoImages
 from archsmith.errors import UserError
 
 PICTURE = encoded(picture(0, 4))

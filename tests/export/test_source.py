@@ -13,8 +13,9 @@ from plain_networks import Moody, Tokens, Upwards, chain, perturbed
 from torch import nn
 
 from archsmith.elastic.supernet import extract, search_space
+from archsmith.export.code import WIDTH
 from archsmith.export.files import safetensors_bytes
-from archsmith.export.source import WIDTH, source
+from archsmith.export.source import source
 from archsmith.graph.trace import Untraceable
 from archsmith.graph.writer import Deployment
 from archsmith.spaces.mobilenet import mobilenet

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.graph.export import onnx_bytes
 from archsmith.graph.writer import Deployment, write
-from archsmith.metrics.latency import open_session
+from archsmith.metrics.timing import open_session
 from archsmith.spaces.mobilenet import mobilenet
 
 SHAPE = (3, 16, 16)

@@ -16,7 +16,7 @@ from archsmith import elastic
 from archsmith.elastic import Choice, Derived
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.graph.writer import Unwritten, write
-from archsmith.metrics.latency import open_session
+from archsmith.metrics.timing import open_session
 from archsmith.spaces.mobilenet import mobilenet, ofa_mobilenet_v3
 
 

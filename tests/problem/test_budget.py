@@ -1,4 +1,4 @@
-"""Budgets and times as people write them."""
+"""Budgets as people write them."""
 
 import math
 from types import SimpleNamespace
@@ -10,7 +10,8 @@ from toys import flat
 
 from archsmith.errors import UserError
 from archsmith.problem import Constraint, Problem, minimize
-from archsmith.problem.budget import Limit, human, parse, parse_seconds, read, read_seconds
+from archsmith.problem.budget import Limit, human, parse, read
+from archsmith.problem.times import parse_seconds
 
 
 def test_units() -> None:
@@ -63,19 +64,6 @@ def test_human_reads_back() -> None:
     ] == ["20k", "1.25G", "8.12 ms", "2 MiB"]
     for text in ("params<=3M", "latency<=8 ms"):
         assert str(parse(text.replace(" ", ""))[0]) == text
-
-
-def test_seconds() -> None:
-    assert [parse_seconds(t) for t in ("90s", "20m", "1h30m", "45", 12)] == [
-        90.0,
-        1200.0,
-        5400.0,
-        45.0,
-        12.0,
-    ]
-    for wrong in ("", "soon", "5 moons", "-3s"):
-        with pytest.raises(UserError, match="cannot be read"):
-            parse_seconds(wrong)
 
 
 @given(
@@ -262,44 +250,6 @@ def test_what_cannot_be_read_is_answered_with_the_form_that_works(text: str, sai
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("45 min", 2700),
-        ("45 m", 2700),
-        ("45mins", 2700),
-        ("1h30", 5400),
-        ("1h30m", 5400),
-        ("1 h 30 min", 5400),
-        ("90 s", 90),
-        ("1.5h", 5400),
-        (".5 hours", 1800),
-        ("20m30", 1230),
-        ("1:30:00", 5400),
-        ("2d", 172_800),
-        ("5 minutes", 300),
-    ],
-)
-def test_a_time_is_the_same_however_it_is_written(text: str, seconds: float) -> None:
-    assert parse_seconds(text) == seconds
-
-
-@pytest.mark.parametrize(
-    "text", ["inf", "nan", "1e999", "0", "0s", "400d", "1:30", "1m 1h", "30 30"]
-)
-def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="write 90s"):
-        parse_seconds(text)
-
-
-def test_the_unit_that_was_taken_is_noted() -> None:
-    assert (
-        "5 seconds; write 5m" in read_seconds("5")[1][0]
-        and ("1 h 30 min") in read_seconds("1h30")[1][0]
-    )
-    assert read_seconds("5m")[1] == ()
-
-
-@pytest.mark.parametrize(
     "text",
     ["params<=3,5M", "params<=0,3M", "macs<=1,5G, params<=3M", "latency<=8,5", "depth<=5,6 layers"],
 )
@@ -320,10 +270,3 @@ def test_a_comma_that_may_be_a_decimal_one_is_asked_about(text: str) -> None:
 )
 def test_full_width_letters_and_marks_that_nobody_sees_change_nothing(text: str, same: str) -> None:
     assert parse(text) == parse(same)
-
-
-@pytest.mark.parametrize("text", ["5'", '30"', "'5m"])
-def test_a_mark_that_means_minutes_or_seconds_is_not_passed_over(text: str) -> None:
-    with pytest.raises(UserError, match="cannot be read"):
-        parse_seconds(text)
-    assert parse_seconds("'5m'") == 300.0

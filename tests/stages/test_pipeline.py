@@ -572,7 +572,7 @@ def test_networks_that_fail_to_train_are_failed_trials(
 def test_lists_and_patterns_lead_to_the_same_files_from_anywhere(
     here: str, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from archsmith.data.table import parquet_files
+    from archsmith.data.parquet import parquet_files
     from archsmith.stages.requests import absolute
 
     (tmp_path / here / "data").mkdir(parents=True)

@@ -15,7 +15,7 @@ import torch
 from command_line import call
 
 from archsmith.api import Result
-from archsmith.cli.app import NO_RESULT
+from archsmith.cli.runs import NO_RESULT
 from archsmith.errors import Damaged, UserError
 from archsmith.problem.budget import parse
 from archsmith.run.records.finish import CurvePoint, TrainedNetwork

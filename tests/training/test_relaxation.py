@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from archsmith._internal.seeding import seeded
 from archsmith.elastic import Choice, Mixture, OneOf
-from archsmith.elastic.supernet import active, mixed, relax, search_space
+from archsmith.elastic.mixing import mixed, relax
+from archsmith.elastic.supernet import active, search_space
 from archsmith.elastic.tree import at_random
 from archsmith.errors import UserError
 from archsmith.metrics.cost import Costs

@@ -94,6 +94,24 @@ def compare(
         b: {s: [done[b, s, seed] for seed in range(setting.seeds)] for s in names}
         for b, names in fit.items()
     }
+    found = _judged(setting, recorded, curves, left_out)
+    write_text(out / "table.json", json.dumps(found, indent=1))
+    write_text(
+        out / "curves.json",
+        json.dumps({b: {s: _band(c) for s, c in by.items()} for b, by in curves.items()}),
+    )
+    _write(out / "table.csv", found)
+    return found
+
+
+def _judged(
+    setting: Setting,
+    recorded: Mapping[str, Recorded],
+    curves: Mapping[str, Mapping[str, Sequence[Any]]],
+    left_out: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """What table.json holds: for each benchmark a row a searcher, the best first, then how they
+    compare over all."""
     finals = {
         b: {s: [curve[-1] for curve in seeds] for s, seeds in by.items()}
         for b, by in curves.items()
@@ -114,12 +132,6 @@ def compare(
         [row for part in found["benchmarks"].values() for row in part["rows"].values()]
     )
     found["ranks"] = _ranks(finals)
-    write_text(out / "table.json", json.dumps(found, indent=1))
-    write_text(
-        out / "curves.json",
-        json.dumps({b: {s: _band(c) for s, c in by.items()} for b, by in curves.items()}),
-    )
-    _write(out / "table.csv", found)
     return found
 
 

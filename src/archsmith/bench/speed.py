@@ -59,47 +59,22 @@ def measure(
 
     from archsmith.elastic.supernet import search_space
     from archsmith.metrics.proxies import named
-    from archsmith.metrics.proxies.initialization import initialized_network
-    from archsmith.metrics.proxies.scores import score_network
     from archsmith.spaces import build
     from archsmith.training.device import set_threads
 
     set_threads(setting.threads)
     device = torch.device(setting.device)
     model = build(setting.space, setting.classes, setting.channels, setting.size, device="meta")
-    space, canonical = search_space(model), described(setting.space).form
-    generator = torch.Generator().manual_seed(setting.seed)
-    shape = (setting.batch, setting.channels, setting.size, setting.size)
-    plain = [
-        (
-            torch.randn(*shape, generator=generator).to(device),
-            torch.randint(0, setting.classes, (setting.batch,), generator=generator).to(device),
-        )
-        for _ in range(2)
-    ]
-    last = [(x.contiguous(memory_format=torch.channels_last), y) for x, y in plain]
+    space, rng = search_space(model), Random(setting.seed)
+    stopwatch = _Stopwatch(model, described(setting.space).form, device, _noise(setting, device))
     proxies = [named(name) for name in setting.proxies]
-
-    def placed(network: torch.nn.Module) -> torch.nn.Module:
-        return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
     taken: dict[str, dict[str, list[float]]] = {proxy.name: {} for proxy in proxies}
-    rng = Random(setting.seed)
     for position in range(setting.networks):
         arch = space.sample(rng)
         for round_ in range(setting.rounds + 1):  # the first warms up
-            bare = [
-                _bare(initialized_network(model, arch, "default", 0).to(device), [one], device)
-                for one in plain
-            ]
-            with torch.no_grad():
-                network = placed(initialized_network(model, arch, "default", 0))
-                forward = _timed(partial(network, last[0][0]), device)
+            bare, forward = stopwatch.bare(arch), stopwatch.forward(arch)
             for proxy in proxies:
-                making = time.perf_counter()
-                network = placed(initialized_network(model, canonical(arch), proxy.needs.init, 0))
-                making = time.perf_counter() - making
-                score = _timed(partial(score_network, network, [proxy], last), device)
+                making, score = stopwatch.score(arch, proxy)
                 if round_:
                     passes = sum(bare[: max(1, proxy.needs.batches)])
                     _note(
@@ -115,8 +90,7 @@ def measure(
     rows = {name: _row(values) for name, values in taken.items()}
     arch = space.sample(rng)
     for proxy in proxies:
-        network = placed(initialized_network(model, canonical(arch), proxy.needs.init, 0))
-        rows[proxy.name]["peak_mib"] = _peak(partial(score_network, network, [proxy], last), device)
+        rows[proxy.name]["peak_mib"] = _peak(stopwatch.scoring(arch, proxy), device)
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
         **asdict(setting),
@@ -126,6 +100,81 @@ def measure(
         "torch": torch.__version__,
         "scores": rows,
     }
+
+
+def _noise(setting: Setting, device: Any) -> list[tuple[Any, Any]]:
+    """Two mini-batches of random images and labels."""
+    import torch
+
+    generator = torch.Generator().manual_seed(setting.seed)
+    shape = (setting.batch, setting.channels, setting.size, setting.size)
+    return [
+        (
+            torch.randn(*shape, generator=generator).to(device),
+            torch.randint(0, setting.classes, (setting.batch,), generator=generator).to(device),
+        )
+        for _ in range(2)
+    ]
+
+
+class _Stopwatch:
+    """Times architectures of one model, each time with a network that is made anew."""
+
+    def __init__(
+        self,
+        model: Any,
+        canonical: Callable[[Any], Any],
+        device: Any,
+        batches: Sequence[tuple[Any, Any]],
+    ) -> None:
+        import torch
+
+        self._model, self._canonical, self._device = model, canonical, device
+        self._plain = batches
+        self._last = [(x.contiguous(memory_format=torch.channels_last), y) for x, y in batches]
+
+    def _made(self, arch: Any, init: Any) -> Any:
+        """The network in channels last."""
+        import torch
+
+        from archsmith.metrics.proxies.initialization import initialized_network
+
+        network: Any = initialized_network(self._model, arch, init, 0)
+        return network.to(device=self._device, memory_format=torch.channels_last)
+
+    def bare(self, arch: Any) -> list[float]:
+        """Seconds of a forward and a backward pass, for each mini-batch."""
+        from archsmith.metrics.proxies.initialization import initialized_network
+
+        return [
+            _bare(
+                initialized_network(self._model, arch, "default", 0).to(self._device),
+                [one],
+                self._device,
+            )
+            for one in self._plain
+        ]
+
+    def forward(self, arch: Any) -> float:
+        """Seconds of a forward pass in channels last."""
+        import torch
+
+        with torch.no_grad():
+            network = self._made(arch, "default")
+            return _timed(partial(network, self._last[0][0]), self._device)
+
+    def score(self, arch: Any, proxy: Any) -> tuple[float, float]:
+        """Seconds of making the network, and of its score."""
+        began = time.perf_counter()
+        scoring = self.scoring(arch, proxy)
+        return time.perf_counter() - began, _timed(scoring, self._device)
+
+    def scoring(self, arch: Any, proxy: Any) -> Callable[[], Any]:
+        """What computes the score, the network being there."""
+        from archsmith.metrics.proxies.scores import score_network
+
+        network = self._made(self._canonical(arch), proxy.needs.init)
+        return partial(score_network, network, [proxy], self._last)
 
 
 def text(found: Mapping[str, Any]) -> str:

@@ -16,11 +16,12 @@ import numpy as np
 
 from archsmith._internal.files import write_text
 from archsmith._internal.hardware import machine_name, physical_cores
-from archsmith.bench.estimators import CONTROL, FREE, Job, Setting, begin, estimated, within
+from archsmith.bench.estimators import Job, begin, estimated
 from archsmith.bench.folder import appending, claim, kept
 from archsmith.bench.judge import judge, paired, table, write_table
 from archsmith.bench.pool import processes
 from archsmith.bench.proxies import networks_of, truth_of
+from archsmith.bench.setting import CONTROL, FREE, Setting, within
 from archsmith.errors import UserError
 from archsmith.recorded import load
 from archsmith.space import Architecture

@@ -9,29 +9,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Any, TextIO
 
 import typer
 
-from archsmith.errors import UserError, shown
+from archsmith.errors import UserError, did_you_mean, shown
 
 LONGEST = 10_000  # characters of an argument: no path is longer, no budget has to be
-Json = Annotated[
-    bool,
-    typer.Option(
-        "--json", help="Print one JSON object to standard output, progress to standard error."
-    ),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        "--threads", min=1, max=1024, help="Threads to compute with. [default: physical cores]"
-    ),
-]
-Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Same seed, same run.")]
-Workers = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Processes. [default: physical cores]")
-]
 
 
 def check(words: Sequence[str]) -> None:
@@ -139,3 +123,63 @@ def answer(value: Any) -> None:
     out = getattr(sys.stdout, "answers", sys.stdout)
     if out is not None:
         out.write(json.dumps(value, indent=1, default=str) + "\n")
+
+
+def settings(text: str) -> dict[str, Any]:
+    """Of "a=1, b=half": numbers and true or false are those."""
+    found: dict[str, Any] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, sign, value = (word.strip() for word in part.partition("="))
+        if not sign or not value:
+            raise UserError(
+                f"--set '{shown(part)}': write name=value, e.g. --set \"rounds=4, rule=half\""
+            )
+        try:
+            found[name] = json.loads(value.lower())
+        except (ValueError, RecursionError):
+            found[name] = value
+        if isinstance(found[name], float) and not math.isfinite(found[name]):
+            raise UserError(f"--set {shown(name)}={shown(value)}: that is no finite number")
+        if not isinstance(found[name], int | float | bool | str):
+            found[name] = value
+    return found
+
+
+def one_of(**lengths: object) -> str | None:
+    """Which of the options that say how long to train is given; UserError where several are."""
+    given = [f"--{name}" for name, value in lengths.items() if value is not None]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} each say how long to train; give one of them")
+    return given[0] if given else None
+
+
+def training(
+    lr: float | None, batch: int | None, augment: str | None, precision: str | None
+) -> dict[str, Any]:
+    """What of the recipe was given."""
+    if augment is not None:
+        from archsmith.data.augment import LEVELS
+
+        _allowed("--augment", augment, LEVELS)
+    if precision is not None:
+        from archsmith.training.recipe import PRECISIONS
+
+        _allowed("--precision", precision, PRECISIONS)
+    given = {"lr": lr, "batch": batch, "augment": augment, "precision": precision}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _allowed(option: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise UserError(
+            f"{option} '{shown(value)}': it is one of "
+            f"{', '.join(allowed)}{did_you_mean(value, allowed)}"
+        )
+
+
+def known_space(space: str) -> None:
+    """UserError where there is no such space."""
+    from archsmith._internal.registry import require_known
+    from archsmith.spaces import SPACES
+
+    require_known("space", space, ["auto", *SPACES])

@@ -16,6 +16,8 @@ from typing import Any
 
 from archsmith._internal.hardware import cpu_name, physical_cores
 from archsmith._version import __version__
+from archsmith.cli.arguments import answer
+from archsmith.cli.options import Json
 
 _NEEDED = (
     "torch",
@@ -173,3 +175,11 @@ def text(found: dict[str, Any]) -> str:
     lines += [f"{'ok ' if c['ok'] else 'BAD'} {c['name']:<18} {c['text']}" for c in found["checks"]]
     bad = sum(not c["ok"] for c in found["checks"])
     return "\n".join([*lines, "all well" if not bad else f"{bad} to mend"])
+
+
+def doctor(json: Json = False) -> None:
+    """What this machine and installation can do, and what is wrong with it."""
+    found = examine()
+    answer(found) if json else print(text(found))
+    if any(not check["ok"] for check in found["checks"]):
+        sys.exit(2)

@@ -86,17 +86,20 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
             text=all(arrays[labels].dtype.kind in "US" for _, labels in found.values()),
         )
     if group is not None or "group" in arrays:
-        name = group or "group"
-        if name not in arrays or arrays[name].ndim != 1 or len(arrays[name]) != len(listing.ids):
-            raise UserError(
-                f"{where} has no array {name!r} of {len(listing.ids)} entries to group by"
-                f"{did_you_mean(name, arrays) if name not in arrays else ''}."
-            )
-        listing.groups = [
-            label_name(value) or f"row {row}" for row, value in enumerate(arrays[name])
-        ]
+        listing.groups = _groups(arrays, group or "group", where, len(listing.ids))
     listing.notes += _left_out(arrays, found, used)
     return listing
+
+
+def _groups(arrays: Mapping[str, Any], name: str, where: str, count: int) -> list[str]:
+    """What must not be separated, an entry for each image; UserError where the array holds other
+    than `count`."""
+    if name not in arrays or arrays[name].ndim != 1 or len(arrays[name]) != count:
+        raise UserError(
+            f"{where} has no array {name!r} of {count} entries to group by"
+            f"{did_you_mean(name, arrays) if name not in arrays else ''}."
+        )
+    return [label_name(value) or f"row {row}" for row, value in enumerate(arrays[name])]
 
 
 def _entry(where: str, lengths: Sequence[tuple[str, int]], index: int) -> str:

@@ -19,14 +19,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
+from archsmith.data.gathering import (
+    Arranged,
+    Entry,
+    NoImages,
+    Plan,
+    asked,
+    collected,
+    depth_below,
+    empty_classes,
+    fewer,
+    place_of,
+    sort,
+    unused,
+)
 from archsmith.data.leftovers import copies, is_bin, is_clearly_bin
 from archsmith.data.listing import PARTS, UNLABELLED, joined_parts, part_of
+from archsmith.data.refusals import INTO, ambiguous, without_classes
 from archsmith.data.tree_shape import (
     Tree,
     at,
-    depth_of,
     holder,
     images_in,
     is_deep,
@@ -42,59 +55,22 @@ from archsmith.errors import UserError, printable, quoted
 _MOSTLY = 0.95
 
 
-class NoImages(UserError):
-    """A folder without a single image in or below it."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An image: the part it is given to, its class, its path."""
-
-    part: str | None
-    label: str
-    path: str
-
-
-@dataclass
-class Arranged:
-    """`entries` by part and path; `split`: whether the tree says which part each belongs to;
-    `ignored`: files left out."""
-
-    entries: list[Entry]
-    split: bool
-    ignored: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass
-class _Plan:
-    """The levels below `base` at which parts (0: nowhere) and classes stand, and the folders at
-    part level that are used."""
-
-    base: Tree
-    classes: int = 1
-    parts: int = 0
-    used: dict[str, str] = field(default_factory=dict)  # path of a folder -> its part
-    notes: list[str] = field(default_factory=list)
-    asked: bool = False  # the level of the classes was
-
-
 def arrange(top: Tree, labelled: bool, classes_at: int | None) -> Arranged:
     """Part and class of every image below `top`; UserError where it can be read in several ways or
     holds nothing."""
     if not top.count:
         empty = [folder.path for folder in top.folders]
         if labelled and empty:
-            raise NoImages(str(_empty(top, empty)))
+            raise NoImages(str(empty_classes(top, empty)))
         expected = "one sub-folder per class with files" if labelled else "files"
         raise NoImages(
             f"{printable(top.path)} holds no images; expected {expected} such as .jpg or .png."
         )
     if not labelled:
         return _unlabelled(top)
-    plan = _asked(top, classes_at) if classes_at is not None else _understood(top)
+    plan = asked(top, classes_at) if classes_at is not None else _understood(top)
     plan.notes[:0] = _doubtful(top, plan)
-    found = _collected(top, plan)
+    found = collected(top, plan)
     if not found.entries:
         raise UserError(
             f"{printable(top.path)} holds no images {plan.classes} folders below it; give another "
@@ -104,12 +80,12 @@ def arrange(top: Tree, labelled: bool, classes_at: int | None) -> Arranged:
     return found
 
 
-def _doubtful(top: Tree, plan: _Plan) -> list[str]:
+def _doubtful(top: Tree, plan: Plan) -> list[str]:
     """Remarks on class folders that may be bins. UserError for one that hardly anybody means as a
     class: a copy of another one, a bin that is set apart; unless somebody named the level of the
     classes."""
     notes: list[str] = []
-    level = _depth(top, plan.base) + plan.classes
+    level = depth_below(top, plan.base) + plan.classes
     keep = f"if it is a class of its own, say --classes-at {level}"
     for parent in at(plan.base, plan.classes - 1):
         if plan.parts and plan.parts < plan.classes and not _lies_in(parent, plan.used):
@@ -149,7 +125,7 @@ def _lies_in(folder: Tree, used: Mapping[str, str]) -> bool:
 # ----------------------------------------------------------------------------- what the tree says
 
 
-def _understood(top: Tree) -> _Plan:
+def _understood(top: Tree) -> Plan:
     base, notes = _unwrapped(top)
     tops = base.filled
     if not tops:
@@ -165,29 +141,29 @@ def _understood(top: Tree) -> _Plan:
     trains = [folder for folder in deep if known[folder.path] == "train"]
     others = [folder for folder in tops if folder not in named]
     if len(kinds) > 1 and not deep and not others:
-        raise _without_classes(base, named)
+        raise without_classes(base, named)
     if len(kinds) > 1 and len(deep) > 1 and trains and shared(deep, 1):
         return _split(top, base, deep, notes, known=known)
     if len(kinds) > 1 and trains and len(deep) == 1:  # the other parts hold images without classes
         return _split(top, base, deep, notes, known=known)
     if named and not others and deep and len(kinds) > 1:
         if not trains and "train" in kinds:
-            raise _without_classes(base, named)
-        raise _ambiguous(top, base, "their names are those of parts")
+            raise without_classes(base, named)
+        raise ambiguous(top, base, "their names are those of parts")
     if trains and others and (len(others) == 1 or not any(is_deep(folder) for folder in others)):
-        raise _ambiguous(top, base, f"{quoted(trains[0].name)} is the name of a part")
+        raise ambiguous(top, base, f"{quoted(trains[0].name)} is the name of a part")
     if pair := joined_parts(names_of(tops)):
-        raise _ambiguous(
+        raise ambiguous(
             top,
             base,
             f"names such as {quoted(pair[0], 40)} and {quoted(pair[1], 40)} join a part "
             f"and something else",
-            _INTO,
+            INTO,
         )
     return _classes(top, base, notes, bool(named))
 
 
-def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
+def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> Plan:
     """The folders of `base` are classes, where nothing in them says otherwise."""
     tops = base.filled
     found = (
@@ -201,12 +177,12 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
     if len(tops) > 1 and all(inner) and split and len(downs) == 1:
         below = [part for folder in held for part in folder.filled]
         if shared(below):
-            raise _ambiguous(top, base, "every one holds parts with equal folders in them")
+            raise ambiguous(top, base, "every one holds parts with equal folders in them")
         used = {path: part for folder in held for path, part in known_parts(folder.filled).items()}
         said = ", ".join(part for part in PARTS if part in used.values())
         where = f" in {some(sorted(set(names_of(held))))}" if down else ""
-        notes = [*notes, f"classes are the {len(tops)} folders in {_place(top, base)}"]
-        return _Plan(
+        notes = [*notes, f"classes are the {len(tops)} folders in {place_of(top, base)}"]
+        return Plan(
             base,
             1,
             down + 2,
@@ -219,14 +195,14 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
             if all(inner)
             else ("some of them hold parts such as train")
         )
-        raise _ambiguous(top, base, why, _INTO)
+        raise ambiguous(top, base, why, INTO)
     inside = [folder for folder, depth in found if depth]
     if inside and shared(held):
-        raise _ambiguous(
+        raise ambiguous(
             top, base, f"they hold {quoted(inside[0].name)} with folders of equal names in it"
         )
     if inside and all(len(parts) > 1 for parts in inner):
-        raise _ambiguous(
+        raise ambiguous(
             top, base, f"they hold {quoted(inside[0].name)} with folders named for parts in it"
         )
     total = sum(folder.count for folder in tops)
@@ -236,21 +212,21 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> _Plan:
         and sum(folder.count for folder in nested) >= _MOSTLY * total
         and shared(nested)
     ):
-        raise _ambiguous(top, base, "they hold folders of equal names")
+        raise ambiguous(top, base, "they hold folders of equal names")
     notes = [
         *notes,
-        f"classes are the {len(tops)} folders in {_place(top, base)}",
-        *_fewer(tops, _depth(top, base) + 2),
+        f"classes are the {len(tops)} folders in {place_of(top, base)}",
+        *fewer(tops, depth_below(top, base) + 2),
     ]
     if named:
         taken = some([folder.name for folder in tops if part_of(folder.name)])
         notes.append(f"{taken} counted as a class, like the folders beside it, not as a part")
-    return _Plan(base, 1, 0, used={}, notes=notes)
+    return Plan(base, 1, 0, used={}, notes=notes)
 
 
 def _split(
     top: Tree, base: Tree, parts: Sequence[Tree], notes: list[str], *, known: Mapping[str, str]
-) -> _Plan:
+) -> Plan:
     """The folders `parts` of `base` are parts, with classes in them."""
     used: dict[str, str] = {}
     by_part: dict[str, Tree] = {}
@@ -276,30 +252,15 @@ def _split(
         inner, level = [folders[0].filled for folders in inner], level + 1
     train = inner[list(parts).index(by_part["train"])]
     if len(train) == 1 and len(parts) > 1:
-        raise _without_classes(base, parts)
+        raise without_classes(base, parts)
     if len(train) > 1 and all(is_deep(folder) for folder in train) and shared(train):
-        raise _ambiguous(top, base, "the folders in train hold folders of equal names")
+        raise ambiguous(top, base, "the folders in train hold folders of equal names")
     said = ", ".join(
         f"{printable(by_part[part].name)} as {part}" for part in PARTS if part in by_part
     )
     notes = [*notes, f"folders taken as parts: {said}; classes are the folders in them"]
-    notes += _fewer(train, _depth(top, base) + level + 1)
-    return _Plan(base, level, 1, used=used, notes=notes)
-
-
-def _fewer(classes: Sequence[Tree], level: int) -> list[str]:
-    """A remark where more folders lie in the classes than there are classes; `level`: theirs."""
-    own, below = (
-        sorted(set(found))
-        for found in (names_of(classes), [i.name for folder in classes for i in folder.filled])
-    )
-    if len(below) <= len(own):
-        return []
-    became = f"{len(own)} class{'es' if len(own) > 1 else ''} ({some(own)})"
-    return [
-        f"{len(below)} nested folders ({some(below)}) became {became}; --classes-at {level} "
-        f"makes the nested ones classes"
-    ]
+    notes += fewer(train, depth_below(top, base) + level + 1)
+    return Plan(base, level, 1, used=used, notes=notes)
 
 
 def _unwrapped(top: Tree) -> tuple[Tree, list[str]]:
@@ -313,7 +274,7 @@ def _unwrapped(top: Tree) -> tuple[Tree, list[str]]:
         base = only
     moved = base is not top
     return base, [
-        f"{_place(top, base)} alone holds images: it was read in place of "
+        f"{place_of(top, base)} alone holds images: it was read in place of "
         f"{printable(top.path, 200)}"
     ] if moved else []
 
@@ -328,63 +289,6 @@ def _blocked(base: Tree, only: Tree) -> bool:
     )
 
 
-# ---------------------------------------------------------------------------------- what is asked
-
-
-def _asked(top: Tree, level: int) -> _Plan:
-    """Classes at a level that somebody named; parts above them, or below where every folder there
-    is named for one."""
-    depth = depth_of(top)
-    if not 1 <= level <= depth:
-        raise UserError(
-            f"--classes-at {level}: folders with images lie 1 to {depth} deep in "
-            f"{printable(top.path)}; give one of these."
-            if depth
-            else f"--classes-at {level}: {printable(top.path)} holds no folders with images."
-        )
-    plan = _Plan(
-        top,
-        level,
-        0,
-        used={},
-        notes=[f"classes are the folders at level {level}, as asked for"],
-        asked=True,
-    )
-    passed: set[str] = set()
-    for place in (*range(1, level), *range(level + 1, depth + 1)):
-        folders = [folder for folder in at(top, place) if folder.count]
-        known = {
-            path: part
-            for parent in at(top, place - 1)
-            for path, part in known_parts(parent.filled).items()
-        }
-        above = place < level or (
-            len(known) == len(folders)
-            and all(is_deep(folder) for folder in at(top, level) if folder.count)
-            and not any(
-                folder.images for between in range(level + 1, place) for folder in at(top, between)
-            )
-        )
-        passed |= set(known.values())
-        if above and "train" in known.values() and len(set(known.values())) > 1:
-            plan.parts, plan.used = place, known
-            plan.notes.append(
-                f"the folders at level {place} were taken as parts: "
-                f"{some(sorted(set(names_of(folders))))}"
-            )
-            break
-    else:
-        plan.notes += _fewer([folder for folder in at(top, level) if folder.count], level + 1)
-        if level > 1:
-            plan.notes.append(f"the folders above level {level} were taken as no parts")
-        if "train" in passed and len(passed) > 1:
-            plan.notes.append(
-                f"folders named {', '.join(sorted(passed))} were taken as no parts: "
-                f"not every class has them"
-            )
-    return plan
-
-
 def _unlabelled(top: Tree) -> Arranged:
     """Every image; parts where folders are named so, train among them."""
     base, notes = _unwrapped(top)
@@ -397,7 +301,7 @@ def _unlabelled(top: Tree) -> Arranged:
         found.split = True
         found.notes += [
             f"folders taken as parts: {some(names_of(parts))}",
-            *_unused(base, parts, "the parts"),
+            *unused(base, parts, "the parts"),
         ]
         for folder in parts:
             found.entries += [
@@ -405,140 +309,5 @@ def _unlabelled(top: Tree) -> Arranged:
             ]
     else:
         found.entries = [Entry(None, UNLABELLED, path) for path in images_in(top)]
-    _sort(found)
+    sort(found)
     return found
-
-
-# -------------------------------------------------------------------------------------- gathering
-
-
-def _collected(top: Tree, plan: _Plan) -> Arranged:
-    found = Arranged([], bool(plan.used), [], plan.notes)
-    empty: list[str] = []
-    loose: list[str] = []
-
-    def visit(folder: Tree, level: int, part: str | None, label: str) -> None:
-        if plan.parts and level == plan.parts:
-            part = plan.used.get(folder.path)
-            if part is None:
-                return
-        if level == plan.classes:
-            label = printable(folder.name)
-            if not folder.count:
-                if is_papers(folder):
-                    found.ignored.extend(folder.files)
-                else:
-                    empty.append(folder.path)
-                return
-        found.ignored.extend(folder.others)
-        if level >= max(plan.classes, plan.parts):
-            found.entries.extend(Entry(part, label, path) for path in folder.images)
-        else:
-            loose.extend(folder.images)
-        for inner in folder.folders:
-            visit(inner, level + 1, part, label)
-
-    visit(plan.base, 0, None, "")
-    if empty:
-        raise _empty(top, empty)
-    if plan.parts:
-        used = [folder for folder in at(plan.base, plan.parts) if folder.path in plan.used]
-        found.notes += (
-            _unused(plan.base, used, ", ".join(printable(name, 40) for name in names_of(used)))
-            if plan.parts == 1
-            else []
-        )
-    if loose:
-        shown = printable(os.path.relpath(loose[0], top.path), 80)
-        count = "1 image" if len(loose) == 1 else f"{len(loose)} images"
-        found.notes.append(f"{count} outside the class folders left out, such as {shown}")
-    _sort(found)
-    return found
-
-
-def _sort(found: Arranged) -> None:
-    found.entries.sort(key=lambda entry: (PARTS.index(entry.part) if entry.part else 0, entry.path))
-
-
-def _unused(base: Tree, used: Sequence[Tree], beside: str) -> list[str]:
-    """A note on every folder beside the parts."""
-    held = {folder.path for folder in used}
-    left = [folder for folder in base.folders if folder.path not in held]
-    return [
-        f"folder {printable(f.name, 60)} beside {beside} was not used ({f.count} images)"
-        for f in left[:20]
-    ]
-
-
-# --------------------------------------------------------------------------------------- refusals
-
-
-_WAYS = {2: "two", 3: "three", 4: "four"}
-_MOVE = "or move the folders"
-_INTO = "or move them to train/CLASS and test/CLASS"
-
-
-def _ambiguous(top: Tree, base: Tree, why: str, move: str = _MOVE) -> UserError:
-    """Says what each --classes-at would give."""
-    ways = _readings(top)
-    how = (
-        f"can be read in {_WAYS.get(len(ways), len(ways))} ways"
-        if len(ways) > 1
-        else ("cannot be read for certain")
-    )
-    return UserError(
-        f"{printable(base.path)} {how}, as {why}: {'; '.join(ways)}. Give one of "
-        f"these options, {move}."
-    )
-
-
-def _readings(top: Tree) -> list[str]:
-    """What each level gives that makes more than one class."""
-    found = []
-    for level in range(1, depth_of(top) + 1):
-        try:
-            read = _collected(top, _asked(top, level))
-        except UserError:
-            continue
-        labels = sorted({entry.label for entry in read.entries})
-        parts = [part for part in PARTS if any(entry.part == part for entry in read.entries)]
-        lost = top.count - len(read.entries)
-        if len(labels) > 1:
-            split = f", split into {', '.join(parts)}" if parts else ""
-            found.append(
-                f"--classes-at {level} gives {len(labels)} classes ({some(labels)}) of "
-                f"{len(read.entries)} images{split}"
-                f"{f', without {lost} images outside them' if lost else ''}"
-            )
-    return found
-
-
-def _without_classes(base: Tree, parts: Sequence[Tree]) -> UserError:
-    return UserError(
-        f"{printable(base.path)} holds {some(names_of(parts))}, which are named as parts, but no "
-        f"class folders in them; put "
-        f"the images of each class into a folder of its name "
-        f"({printable(parts[0].name, 40)}/CLASS/...), or give a CSV file "
-        "with the columns path, label and split. If these names are the classes, say --classes-at "
-        "1; without classes, "
-        "--task reconstruction."
-    )
-
-
-def _empty(top: Tree, folders: Sequence[str]) -> UserError:
-    names = [quoted(os.path.relpath(path, top.path)) for path in folders]
-    return UserError(
-        f"class folder without an image: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''} "
-        f"in {printable(top.path)}; add images to it or remove the folder."
-    )
-
-
-def _depth(top: Tree, base: Tree) -> int:
-    return 0 if base is top else os.path.relpath(base.path, top.path).count(os.sep) + 1
-
-
-def _place(top: Tree, base: Tree) -> str:
-    return printable(
-        base.path if base is top else os.path.join(top.name, os.path.relpath(base.path, top.path)),
-        200,
-    )

@@ -4,13 +4,15 @@ pattern, a built-in set."""
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
 from pathlib import Path
 
 from archsmith.data.arrays import list_digits, list_npz
 from archsmith.data.folder import list_folder
-from archsmith.data.layout import NoImages
+from archsmith.data.gathering import NoImages
 from archsmith.data.listing import Listing, printable
-from archsmith.data.table import list_csv, list_parquet, parquet_files
+from archsmith.data.parquet import list_parquet, parquet_files
+from archsmith.data.table import list_csv
 from archsmith.errors import UserError, did_you_mean, quoted
 
 BUILT_IN = ("digits",)
@@ -32,40 +34,30 @@ def listing_of(
     no known kind."""
     text, labelled = str(source), task != "reconstruction"
     path = _path(text)
+
+    def of_parquet(files: Sequence[Path]) -> Listing:
+        return _by_folders(list_parquet(files, group, memory_limit_bytes, labelled), classes_at)
+
     try:
         if not path.exists():
             if text in BUILT_IN:
                 return _by_folders(_ungrouped(list_digits(), group), classes_at)
             if "," in text or glob.has_magic(text):
-                return _by_folders(
-                    list_parquet(parquet_files(text), group, memory_limit_bytes, labelled),
-                    classes_at,
-                )
-            near = did_you_mean(text, [*BUILT_IN, *_siblings(path)])
-            raise UserError(
-                f"{shown(text)}: no such file, folder or built-in data set{near}. Give a folder "
-                f"with one sub-folder of images "
-                f"per class, a CSV (path,label), a parquet or npz file, or {', '.join(BUILT_IN)}."
-            )
+                return of_parquet(parquet_files(text))
+            raise _nowhere(text, path)
         if not path.is_dir() and not path.is_file():
             raise UserError(
                 f"{shown(text)} is a pipe, a device or a socket; give a folder or a regular file."
             )
         if path.is_dir():
             if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
-                return _by_folders(
-                    list_parquet(parquet_files(text), group, memory_limit_bytes, labelled),
-                    classes_at,
-                )
+                return of_parquet(parquet_files(text))
             try:
                 listing = _ungrouped(list_folder(path, labelled, classes_at), group)
             except NoImages:
                 if not any(path.glob("*/*.parquet")) and not any(path.glob("*/*/*.parquet")):
                     raise
-                return _by_folders(
-                    list_parquet(parquet_files(text), group, memory_limit_bytes, labelled),
-                    classes_at,
-                )
+                return of_parquet(parquet_files(text))
             if text in BUILT_IN:
                 listing.notes.append(
                     f"the folder {quoted(text)} was read, not the built-in data set of that name"
@@ -75,9 +67,7 @@ def listing_of(
         if kind in (".csv", ".tsv"):
             return _by_folders(list_csv(path, group, labelled), classes_at)
         if kind == ".parquet":
-            return _by_folders(
-                list_parquet([path], group, memory_limit_bytes, labelled), classes_at
-            )
+            return of_parquet([path])
         if kind == ".npz":
             return _by_folders(list_npz(path, group, task), classes_at)
     except OSError as error:
@@ -88,6 +78,16 @@ def listing_of(
     raise UserError(
         f"{shown(text)}: files ending in {quoted(kind or 'nothing')} are not known; "
         "give a folder of images or a file ending in .csv, .tsv, .parquet or .npz."
+    )
+
+
+def _nowhere(text: str, path: Path) -> UserError:
+    """What is said of a name that nothing has."""
+    near = did_you_mean(text, [*BUILT_IN, *_siblings(path)])
+    return UserError(
+        f"{shown(text)}: no such file, folder or built-in data set{near}. Give a folder "
+        f"with one sub-folder of images "
+        f"per class, a CSV (path,label), a parquet or npz file, or {', '.join(BUILT_IN)}."
     )
 
 

@@ -1,9 +1,8 @@
-"""Functions over any nn.Module that holds Choices: search_space, active, relax, dimensions, slices,
+"""Functions over any nn.Module that holds Choices: search_space, active, dimensions, slices,
 extract, calibrate."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -13,10 +12,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from archsmith.elastic.blocks import Mixture, OneOf
+from archsmith.elastic.copying import Copier, initialize
 from archsmith.elastic.layer import Index, index, is_elastic
 from archsmith.elastic.reading import (
-    TORCH_INTERNAL,
     Reading,
     check_stock,
     dead_paths,
@@ -28,7 +26,7 @@ from archsmith.elastic.reading import (
 )
 from archsmith.elastic.widths import Unmet, follow, guesses
 from archsmith.errors import UserError
-from archsmith.space import Architecture, Choice, SearchSpace, Size, choices_of
+from archsmith.space import Architecture, SearchSpace, Size, choices_of
 from archsmith.space.options import short
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -190,78 +188,6 @@ def switching(model: nn.Module) -> Callable[[Mapping[str, Any]], AbstractContext
     return switched
 
 
-# -- several options at once ---------------------------------------------------------------------
-
-
-def mixed(model: nn.Module, space: SearchSpace | None = None) -> dict[str, tuple[Any, ...]]:
-    """What `relax` can mix: name -> the options that some architecture of `space` (default: the
-    model's own) has there.
-
-    A `OneOf` of a Choice goes by the decision's name, one whose option follows from several
-    decisions by its first path; all that share one decision share one mixture.
-    """
-    reading = read(model)
-    space = reading.space if space is None else space
-    options = {
-        choice: space.options[name]
-        for choice, name in reading.names.items()
-        if name in space.options
-    }
-    return {
-        name: tuple(dict.fromkeys(options_of(places[0].choice, options)))
-        for name, places in _mixable(model, reading).items()
-    }
-
-
-def relaxing(
-    model: nn.Module,
-) -> Callable[[Mapping[str, Mixture]], AbstractContextManager[nn.Module]]:
-    """`relax` for a loop: the model is read once; it must keep its modules meanwhile."""
-    places = _mixable(model, read(model))
-
-    @contextmanager
-    def relaxed(mixtures: Mapping[str, Mixture]) -> Iterator[nn.Module]:
-        require_inactive(model)
-        if unknown := set(mixtures) - set(places):
-            raise UserError(f"relax: no mixture '{min(unknown)}'; there are {', '.join(places)}")
-        chosen = [(module, mixtures[name]) for name in mixtures for module in places[name]]
-        deciders = [module.choice for module, _ in chosen]
-        try:
-            for module, mixture in chosen:
-                vars(module)["choice"] = mixture
-            vars(model)["_active_architecture"] = mixtures
-            yield model
-        finally:
-            vars(model).pop("_active_architecture", None)
-            for (module, _), decider in zip(chosen, deciders, strict=True):
-                vars(module)["choice"] = decider
-
-    return relaxed
-
-
-@contextmanager
-def relax(model: nn.Module, mixtures: Mapping[str, Mixture]) -> Iterator[nn.Module]:
-    """Within it the named decisions (`mixed`) take several options at once, by weights that
-    gradients flow to.
-
-    All other decisions are as large as they get. For training steps, backward inside, one thread.
-    Raises UserError for a name that is none.
-    """
-    with relaxing(model)(mixtures):
-        yield model
-
-
-def _mixable(model: nn.Module, reading: Reading) -> dict[str, list[OneOf]]:
-    """Name -> the modules that one decision switches."""
-    found: dict[int, tuple[str, list[OneOf]]] = {}
-    for path, module in model.named_modules():
-        if isinstance(module, OneOf):
-            decider: Any = module.choice
-            name = reading.names[decider] if isinstance(decider, Choice) else path
-            found.setdefault(id(decider), (name, []))[1].append(module)
-    return dict(found.values())
-
-
 # -- which part of which tensor ------------------------------------------------------------------
 
 
@@ -384,11 +310,11 @@ def extract(
         raise UserError(f"weights={weights!r} is not one of 'shared', 'fresh'")
     reading = read(model)
     with written(model, reading, reading.space.check(arch)) as values:
-        plain = _Copier(dead_paths(reading.places, values), shared=weights == "shared").copy(
+        plain = Copier(dead_paths(reading.places, values), shared=weights == "shared").copy(
             model, ""
         )
     if weights == "fresh" and str(device) != "meta":
-        _initialize(plain, generator)
+        initialize(plain, generator)
         target = device or next(
             (p.device for p in model.parameters() if p.device.type != "meta"), None
         )
@@ -413,7 +339,7 @@ def parts(
         dead = dead_paths(reading.places, values)
 
         def part(path: str) -> tuple[nn.Module, dict[str, str]]:
-            copier = _Copier(dead, shared=False)
+            copier = Copier(dead, shared=False)
             twin = copier.copy(model.get_submodule(path), path).eval()
             return twin, {
                 own: copier.origins[id(m)]
@@ -422,154 +348,6 @@ def parts(
             }
 
         yield part
-
-
-class _Copier:
-    """Builds the plain twin of each module, children first; the same module in two places stays
-    one."""
-
-    def __init__(self, dead: frozenset[str], shared: bool) -> None:
-        self._dead, self._shared = dead, shared
-        self._memo: dict[int, Any] = {}
-        self._tied: dict[tuple, nn.Parameter] = {}
-        self.origins: dict[int, str] = {}  # id of a twin -> path of what it is the twin of
-        self._kept: list[Any] = []  # what the memo speaks of must outlive it
-
-    def copy(self, module: nn.Module, path: str) -> nn.Module:
-        if id(module) in self._memo:
-            return self._memo[id(module)]
-        self._kept.append(module)
-        if is_elastic(module):
-            twin = self._leaf(module)
-        else:
-            children = {
-                name: self.copy(child, f"{path}.{name}" if path else name)
-                for name, child in module._modules.items()
-                if child is not None and (f"{path}.{name}" if path else name) not in self._dead
-            }
-            plain = getattr(module, "plain", None)
-            twin = self._container(module, children) if plain is None else plain(children)
-        self._memo[id(module)] = twin
-        # where a container becomes its chosen child, that of the child
-        self.origins.setdefault(id(twin), path)
-        return twin
-
-    def _leaf(self, layer: Any) -> nn.Module:
-        twin = layer.plain()
-        tensors = layer.weights() if self._shared else {}
-        for name, parameter in twin._parameters.items():
-            if parameter is not None:
-                source, kernel = layer._parameters[name], getattr(layer, "kernel", None)
-                value = (
-                    tensors[name].detach().clone(memory_format=torch.contiguous_format)
-                    if self._shared
-                    else parameter
-                )
-                twin._parameters[name] = self._parameter(source, value, kernel)
-        for name, buffer in twin._buffers.items():
-            # those that no size governs: counters such as num_batches_tracked
-            if buffer is not None and self._shared:
-                twin._buffers[name] = tensors.get(name, layer._buffers[name]).detach().clone()
-        return twin.train(layer.training)
-
-    def _parameter(self, source: nn.Parameter, value: Tensor, kernel: Any = None) -> nn.Parameter:
-        """The twin of a parameter; tied parameters stay tied where the same part of them is used in
-        the same way."""
-        key = (id(source), tuple(value.shape), kernel)
-        if key not in self._tied:
-            self._kept.append(source)
-            self._tied[key] = nn.Parameter(value.detach(), source.requires_grad)
-        return self._tied[key]
-
-    def _container(self, module: nn.Module, children: dict[str, nn.Module]) -> nn.Module:
-        twin = module.__class__.__new__(module.__class__)
-        nn.Module.__init__(twin)
-        twin.training = module.training
-        self._memo[id(module)] = twin
-        names = list(module._modules)
-        while (
-            names
-            and names[-1] not in children
-            and isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict)
-        ):
-            names.pop()
-        twin._modules.update({name: children.get(name) for name in names})
-        for name, parameter in module._parameters.items():
-            if parameter is None:
-                twin._parameters[name] = None
-            else:
-                value = (
-                    parameter.detach().clone()
-                    if self._shared
-                    else torch.empty_like(parameter, device="meta")
-                )
-                twin._parameters[name] = self._parameter(parameter, value)
-        fresh = not self._shared and resetter(module) is not None
-        for name, buffer in module._buffers.items():
-            drawn = fresh and buffer is not None
-            twin._buffers[name] = (
-                torch.empty_like(buffer, device="meta") if drawn else self._buffer(buffer)  # type: ignore[arg-type]
-            )
-        twin._non_persistent_buffers_set = set(module._non_persistent_buffers_set)
-        for name, value in vars(module).items():
-            if name not in TORCH_INTERNAL:
-                vars(twin)[name] = copy.deepcopy(value, self._memo)
-        return twin
-
-    def _buffer(self, buffer: Tensor | None) -> Tensor | None:
-        if buffer is not None and id(buffer) not in self._memo:
-            self._kept.append(buffer)
-            self._memo[id(buffer)] = buffer.detach().clone()
-        return None if buffer is None else self._memo[id(buffer)]
-
-
-def resetter(module: nn.Module) -> Callable[[], None] | None:
-    """What initializes a module's own tensors; torch's attention hides it."""
-    return getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
-
-
-def _children_first(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
-    for name, child in module.named_children():
-        yield from _children_first(child, f"{path}.{name}" if path else name)
-    yield path, module
-
-
-def _initialize(plain: nn.Module, generator: torch.Generator | None) -> None:
-    """torch's own initialization of every layer, on the CPU, children first; the global generator
-    is borrowed, put back."""
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device).item())
-    state = torch.default_generator.get_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        made: dict[int, nn.Parameter] = {}
-        kept: list[nn.Parameter] = []  # or their ids would be given to others
-        for path, module in _children_first(plain):
-            own = {**module._parameters, **module._buffers}
-            if not any(t is not None and t.is_meta for t in own.values()):
-                continue
-            reset = resetter(module)
-            if reset is None:
-                raise UserError(
-                    f"{type(module).__name__} at '{path}' holds {sorted(own)} but has no "
-                    f"reset_parameters(); "
-                    "give it one, so that fresh weights can be drawn"
-                )
-            for name, parameter in module._parameters.items():
-                if parameter is not None and parameter.is_meta:
-                    if id(parameter) not in made:
-                        empty = torch.empty(parameter.shape, dtype=parameter.dtype, device="cpu")
-                        made[id(parameter)] = nn.Parameter(empty, parameter.requires_grad)
-                        kept.append(parameter)
-                    module._parameters[name] = made[id(parameter)]
-            for name, buffer in module._buffers.items():
-                if buffer is not None and buffer.is_meta:
-                    module._buffers[name] = torch.empty(
-                        buffer.shape, dtype=buffer.dtype, device="cpu"
-                    )
-            reset()
-    finally:
-        torch.default_generator.set_state(state)
 
 
 @torch.no_grad()

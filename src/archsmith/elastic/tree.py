@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from archsmith._internal.seeding import mix, seeded
-from archsmith.elastic.supernet import reachable, resetter
+from archsmith.elastic.copying import resetter
+from archsmith.elastic.supernet import reachable
 from archsmith.errors import OutOfSpace, UserError
 from archsmith.space import Architecture, SearchSpace
 

@@ -3,7 +3,7 @@ export_file, time_onnx."""
 
 from archsmith.export.files import FORMATS, deployment_of, export_file, verify
 from archsmith.export.package import read_architecture, ship
-from archsmith.metrics.latency import time_onnx
+from archsmith.metrics.timing import time_onnx
 
 __all__ = [
     "FORMATS",

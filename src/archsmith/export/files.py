@@ -174,7 +174,7 @@ def _by_onnx(session: Any, entry: str, images: Tensor) -> Tensor:
 
 def _readers(folder: Path) -> dict[str, Any]:
     """How each file that is there computes probabilities from uint8 images."""
-    from archsmith.metrics.latency import open_session
+    from archsmith.metrics.timing import open_session
 
     readers: dict[str, Any] = {}
     for name, entry in (("onnx", "images"), ("picture.onnx", PICTURES)):

@@ -10,7 +10,7 @@ from typing import Any
 from torch import fx, nn
 
 from archsmith.elastic.views import Averaged, Mirrored
-from archsmith.export.source import unit_of
+from archsmith.export.spans import unit_of
 from archsmith.graph.trace import Untraceable, trace
 from archsmith.metrics.cost import macs_by_module
 

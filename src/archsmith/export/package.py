@@ -27,7 +27,7 @@ from archsmith.export.source import source
 from archsmith.graph.export import exported, onnx_bytes, pt2_bytes
 from archsmith.graph.trace import Untraceable
 from archsmith.graph.writer import Deployment, annotate
-from archsmith.metrics.latency import time_onnx
+from archsmith.metrics.timing import time_onnx
 from archsmith.space import Architecture
 from archsmith.tasks import Classification, Task
 
@@ -148,19 +148,79 @@ def _contents(
     preprocessing: Preprocessing,
 ) -> tuple[dict[str, bytes], list[dict[str, str]]]:
     """File name -> bytes, and what could not be written and why."""
-    channels, size, _ = shape
-    color = "grey" if channels == 1 else "RGB"
-    how = HOW.format(
-        color=color, fit=FITS[preprocessing.fit].format(size=size), deep=_deep(preprocessing)
-    )
     # folders may have any bytes as names
     labels = [str(c).encode("utf-8", "backslashreplace").decode() for c in task.names]
-    preprocess = {
+    how = _steps(shape, preprocessing)
+    preprocess = _preprocess(shape, labels, deployment, how=how, preprocessing=preprocessing)
+    summary = _summary(facts, task, labels)
+    written: dict[str, bytes] = {}
+    skipped: list[dict[str, str]] = []
+    program = None
+    try:
+        program = exported(network, shape, deployment)
+        written["model.pt2"] = pt2_bytes(program)
+    except Untraceable as error:
+        skipped.append({"name": "model.pt2", "why": str(error)})
+    try:
+        onnx = onnx_bytes(network, shape, deployment, program)
+        written |= _onnx_files(onnx, labels, task, preprocess, fit=preprocessing.fit)
+    except Untraceable as error:
+        skipped.append({"name": "model.onnx", "why": str(error)})
+        skipped += [
+            {"name": name, "why": "it needs model.onnx"} for name in ("picture.onnx", "predict.py")
+        ]
+    written["model.safetensors"] = safetensors_bytes(network)
+    try:
+        known = {
+            "title": _quotable(facts.get("name") or TITLES[task.kind]),
+            "summary": _quotable(summary),
+            "classes": labels,
+            "how": how,
+            "deployment": deployment,
+        }
+        written["model.py"] = source(network, shape, known).encode("utf-8", "backslashreplace")
+    except Untraceable as error:
+        skipped.append({"name": "model.py", "why": str(error)})
+    written |= _documents(facts["architecture"], preprocess, labels)
+    facts.update(
+        classes=labels,
+        shape=list(shape),
+        how=how,
+        task=task.kind,
+        answer=deployment.answer,
+        measure=task.measure,
+    )
+    facts.setdefault("summary", summary)
+    facts.setdefault("name", TITLES[task.kind])
+    facts.setdefault("params", sum(p.numel() for p in network.parameters()))
+    return {name: written[name] for name in FILES if name in written}, skipped
+
+
+def _color(shape: Sequence[int]) -> str:
+    return "grey" if shape[0] == 1 else "RGB"
+
+
+def _steps(shape: Sequence[int], preprocessing: Preprocessing) -> str:
+    """How a picture becomes the input, in words."""
+    fit = FITS[preprocessing.fit].format(size=shape[1])
+    return HOW.format(color=_color(shape), fit=fit, deep=_deep(preprocessing))
+
+
+def _preprocess(
+    shape: Sequence[int],
+    labels: Sequence[str],
+    deployment: Deployment,
+    *,
+    how: str,
+    preprocessing: Preprocessing,
+) -> dict[str, Any]:
+    """The document preprocess.json: what goes in, how it is made, what comes out."""
+    return {
         "input": {
             "name": "images",
             "type": "uint8",
-            "shape": ["batch", channels, size, size],
-            "color": color,
+            "shape": ["batch", *shape],
+            "color": _color(shape),
         },
         "steps": how,
         **preprocessing.document(),
@@ -176,76 +236,49 @@ def _contents(
             "shape": ["batch", *(shape if deployment.answer == "pixels" else [len(labels)])],
         },
     }
-    written: dict[str, bytes] = {}
-    skipped: list[dict[str, str]] = []
-    program = None
-    try:
-        program = exported(network, shape, deployment)
-        written["model.pt2"] = pt2_bytes(program)
-    except Untraceable as error:
-        skipped.append({"name": "model.pt2", "why": str(error)})
-    try:
-        onnx = onnx_bytes(network, shape, deployment, program)
-        notes = {
-            "labels": labels,
-            "task": task.kind,
-            "preprocess": preprocess,
-            "archsmith": __version__,
-        }
-        written["model.onnx"] = annotate(onnx, notes)
-        free = {
-            **preprocess["input"],
-            "name": PICTURES,
-            "shape": ["batch", channels, "height", "width"],
-        }
-        notes["preprocess"] = {**preprocess, "input": free}
-        written["picture.onnx"] = annotate(with_fit(onnx, preprocessing.fit), notes)
-        written["predict.py"] = predict_source().encode()
-    except Untraceable as error:
-        skipped.append({"name": "model.onnx", "why": str(error)})
-        skipped += [
-            {"name": name, "why": "it needs model.onnx"} for name in ("picture.onnx", "predict.py")
-        ]
-    written["model.safetensors"] = safetensors_bytes(network)
-    try:
-        title, summary = (
-            _quotable(facts.get("name") or TITLES[task.kind]),
-            _quotable(_summary(facts, task, labels)),
-        )
-        known = {
-            "title": title,
-            "summary": summary,
-            "classes": labels,
-            "how": how,
-            "deployment": deployment,
-        }
-        written["model.py"] = source(network, shape, known).encode("utf-8", "backslashreplace")
-    except Untraceable as error:
-        skipped.append({"name": "model.py", "why": str(error)})
+
+
+def _onnx_files(
+    onnx: bytes, labels: Sequence[str], task: Task, preprocess: dict[str, Any], *, fit: str
+) -> dict[str, bytes]:
+    """The network for inputs of its size, the one for pictures of any size, and what runs them."""
+    notes = {
+        "labels": labels,
+        "task": task.kind,
+        "preprocess": preprocess,
+        "archsmith": __version__,
+    }
+    taken = preprocess["input"]
+    free = {
+        **taken,
+        "name": PICTURES,
+        "shape": [*taken["shape"][:2], "height", "width"],
+    }
+    return {
+        "model.onnx": annotate(onnx, notes),
+        "picture.onnx": annotate(
+            with_fit(onnx, fit), {**notes, "preprocess": {**preprocess, "input": free}}
+        ),
+        "predict.py": predict_source().encode(),
+    }
+
+
+def _documents(
+    architecture: Mapping[str, Any] | None, preprocess: Mapping[str, Any], labels: Sequence[str]
+) -> dict[str, bytes]:
+    """The JSON files; those left out that there is nothing to say in."""
     documents = {
-        "architecture.json": facts["architecture"],
+        "architecture.json": architecture,
         "preprocess.json": preprocess,
         "labels.json": labels or None,
     }
-    for name, document in documents.items():
-        if document is not None:
-            text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-            written[name] = text.encode(
-                "utf-8", "backslashreplace"
-            )  # half a character, from a name of bytes, as JSON writes it
-    written = {name: written[name] for name in FILES if name in written}
-    facts.update(
-        classes=labels,
-        shape=list(shape),
-        how=how,
-        task=task.kind,
-        answer=deployment.answer,
-        measure=task.measure,
-    )
-    facts.setdefault("summary", _summary(facts, task, labels))
-    facts.setdefault("name", TITLES[task.kind])
-    facts.setdefault("params", sum(p.numel() for p in network.parameters()))
-    return written, skipped
+    return {  # half a character, from a name of bytes, as JSON writes it
+        name: (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode(
+            "utf-8", "backslashreplace"
+        )
+        for name, document in documents.items()
+        if document is not None
+    }
 
 
 def _deep(how: Preprocessing) -> str:

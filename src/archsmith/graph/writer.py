@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from archsmith.graph.fold import folded
-from archsmith.graph.onnx_nodes import NodeWriter, Unwritten, write_node
+from archsmith.graph.making import NodeWriter, Unwritten
+from archsmith.graph.onnx_nodes import write_node
 from archsmith.graph.trace import trace
 
 OPSET = 18  # ONNX Runtime 1.14 and later

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from archsmith._internal.seeding import mix
-from archsmith.elastic.supernet import mixed
+from archsmith.elastic.mixing import mixed
 from archsmith.elastic.tree import Node
 from archsmith.errors import NothingFits, UserError
 from archsmith.feasibility.descent import Descent

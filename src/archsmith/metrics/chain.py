@@ -3,6 +3,7 @@ rests on."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -110,3 +111,37 @@ def _choices(value: Any) -> Iterator[Choice]:
             yield from _choices(part)
     else:
         yield from choices_of(value)
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Whether it is a layer, not a block of several."""
+    return next(module.children(), None) is None and not is_sequence(module)
+
+
+def holds_blocks(module: nn.Module) -> bool:
+    """Whether a sequence is its members; one of layers only is a block itself."""
+    return is_sequence(module) and any(not _is_layer(child) for child in module.children())
+
+
+def computes(module: nn.Module) -> bool:
+    """Whether it does anything to its input."""
+    return not isinstance(module, nn.Identity) and not (
+        type(module) is nn.Sequential and len(module) == 0
+    )
+
+
+def kind_of(block: nn.Module, shape: tuple[int, ...]) -> str:
+    """What tells one block from another for its time: input shape, classes, plain attributes,
+    shapes of tensors; hashed."""
+    words: list[Any] = [shape]
+    for path, module in block.named_modules():
+        own = {
+            k: v
+            for k, v in vars(module).items()
+            if not k.startswith("_") and isinstance(v, int | float | str | tuple)
+        }
+        tensors = [tuple(p.shape) for p in module._parameters.values() if p is not None]
+        words.append(
+            (path, type(module).__qualname__, module.extra_repr(), sorted(own.items()), tensors)
+        )
+    return hashlib.blake2b(repr(words).encode(), digest_size=8).hexdigest()

@@ -6,7 +6,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Any
@@ -15,14 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from archsmith.elastic.layer import is_elastic, shapes
-from archsmith.elastic.reading import Place, Reading, read
+from archsmith.elastic.reading import Place, read
 from archsmith.elastic.supernet import extract, parts
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError, did_you_mean
+from archsmith.metrics.groups import Group, channels, covering, grouped, parameter_shapes, sizes_of
 from archsmith.metrics.memory import TABLE_LIMIT, PeakMemory, Quick, on_meta, peak_memory
 from archsmith.problem import Term
-from archsmith.space import Architecture, SearchSpace, choices_of, resolve
+from archsmith.space import Architecture
 
 Shape = tuple[int, ...]
 NAMES = ("params", "macs", "memory")
@@ -166,16 +165,6 @@ def _given(module: nn.Module, shape: Shape) -> dict[str, int]:
 # -- counts of a model's architectures -----------------------------------------------------------
 
 
-@dataclass
-class _Group:
-    """Modules whose costs rest on the same decisions, and what they cost under each combination
-    met."""
-
-    names: tuple[str, ...]
-    places: list[Place]
-    table: dict[tuple, tuple[int, int, tuple[float, ...]]] = field(default_factory=dict)
-
-
 class Costs:
     """Metric: architecture -> {"params", "macs"} of the extracted network for one input `shape` (C,
     H, W).
@@ -218,7 +207,7 @@ class Costs:
         self._weighted = {
             p.path: p for p in self._reading.places if isinstance(p.module, _WEIGHTED)
         }
-        self._groups = _grouped(self._reading, self._views)
+        self._groups = grouped(self._reading, self._views)
         self._own_counts = self._checked(getattr(model, "counts", None))
         self.additive = (
             self._own_counts is None
@@ -264,7 +253,7 @@ class Costs:
             else None
         )
 
-    def _term(self, group: _Group, arch: Architecture) -> dict[str, float]:
+    def _term(self, group: Group, arch: Architecture) -> dict[str, float]:
         weights, multiplications, sums = self._entry(group, arch)
         return {
             "params": weights,
@@ -346,13 +335,13 @@ class Costs:
             **dict(zip(self._layers, sums, strict=True)),
         }
 
-    def _entry(self, group: _Group, arch: Architecture) -> tuple[int, int, tuple[float, ...]]:
+    def _entry(self, group: Group, arch: Architecture) -> tuple[int, int, tuple[float, ...]]:
         """Parameters, MACs and layer sums of a group's modules."""
         values = self._values(arch)
         weights = multiplications = 0
         sums = dict.fromkeys(LAYERS, 0.0)
         for place in self._present(group.places, arch):
-            found = _parameter_shapes(place, values)
+            found = parameter_shapes(place, values)
             weights += sum(map(math.prod, found.values()))
             weighted = place.path in self._weighted
             if not weighted and place.path not in self._spending:
@@ -363,7 +352,7 @@ class Costs:
             rate = self._rates[key]
             multiplications += rate * math.prod(found["weight"]) if weighted else rate
             if weighted:
-                numbers = self._areas.get(key, rate) * _channels(place, found["weight"], values)
+                numbers = self._areas.get(key, rate) * channels(place, found["weight"], values)
                 for name, value in zip(LAYERS, _layer(found["weight"], numbers), strict=True):
                     sums[name] += value
         return weights, multiplications, tuple(sums[name] for name in self._layers)
@@ -382,7 +371,7 @@ class Costs:
         for place in self._present(self._reading.places, arch):
             count, rest = left.pop(place.path, 0), 0
             if place.path in self._weighted:
-                count, rest = divmod(count, math.prod(_parameter_shapes(place, values)["weight"]))
+                count, rest = divmod(count, math.prod(parameter_shapes(place, values)["weight"]))
             elif count or place.path in self._spending:
                 self._spending.add(place.path)
             else:
@@ -426,13 +415,13 @@ class Costs:
         return (
             (place.path, *views)
             if place.path in self._weighted
-            else (place.path, *views, _sizes(place, values))
+            else (place.path, *views, sizes_of(place, values))
         )
 
     def _check(self) -> bool:
         """Whether additive and exact counts agree on architectures that together hold every
         option."""
-        for arch in _covering(self._reading.space):
+        for arch in covering(self._reading.space):
             if "macs" in self.names or self._layers:
                 learned = self._learn(arch)
                 if learned is None:
@@ -446,74 +435,3 @@ class Costs:
             ):
                 return False
         return True
-
-
-def _sizes(place: Place, values: Mapping[Any, Any]) -> tuple:
-    return tuple(repr(resolve(value, values)) for _, value in place.sizes)
-
-
-def _parameter_shapes(place: Place, values: Mapping[Any, Any]) -> dict[str, tuple[int, ...]]:
-    if is_elastic(place.module):
-        return shapes(place.module, values)
-    return {name: tuple(p.shape) for name, p in place.module._parameters.items() if p is not None}
-
-
-def _channels(place: Place, weight: Shape, values: Mapping[Any, Any]) -> int:
-    """How many channels or features a layer with such a weight gives."""
-    if not isinstance(place.module, nn.ConvTranspose2d):
-        return weight[0]
-    return weight[1] * int(
-        resolve(getattr(place.module, "group_count", place.module.groups), values)
-    )
-
-
-def _grouped(reading: Reading, always: Sequence[str]) -> list[_Group]:
-    """Modules by what their sizes and existence rest on, and `always` these decisions; a group
-    within a larger one joins it."""
-    by_names: dict[frozenset[str], list[Place]] = {}
-    for place in reading.places:
-        clause = reading.along[place.path]
-        if clause is None:
-            continue
-        choices = (c for _, value in place.sizes for c in choices_of(value))
-        names = frozenset(
-            [
-                *always,
-                *(reading.names[c] for c in choices),
-                *(n for gate in clause for n in gate.names),
-            ]
-        )
-        by_names.setdefault(names, []).append(place)
-    groups: dict[frozenset[str], list[Place]] = {}
-    for names, places in sorted(by_names.items(), key=lambda item: -len(item[0])):
-        home = next((larger for larger in groups if names <= larger), names)
-        groups.setdefault(home, []).extend(places)
-    return [
-        _Group(tuple(n for n in reading.space if n in names), places)
-        for names, places in groups.items()
-    ]
-
-
-def _covering(space: SearchSpace, draws: int = 4) -> Iterator[Architecture]:
-    """The two extremes, random architectures, and more of them until every option was there (or
-    cannot be)."""
-    rng = Random(0)
-    missing = {name: set(options) for name, options in space.items()}
-    for arch in dict.fromkeys(
-        (space.extreme(-1), space.extreme(0), *(space.sample(rng) for _ in range(draws)))
-    ):
-        for name, option in arch.items():
-            missing[name].discard(option)
-        yield arch
-    for _ in range(max(map(len, missing.values()), default=0) + 4):
-        wanted = {
-            name: next(o for o in space[name] if o in options)
-            for name, options in missing.items()
-            if options
-        }
-        if not wanted:
-            return
-        arch = space.complete(wanted, rng)
-        for name, option in arch.items():
-            missing[name].discard(option)
-        yield arch

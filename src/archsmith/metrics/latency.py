@@ -26,14 +26,21 @@ from archsmith.errors import UserError
 from archsmith.graph.export import onnx_bytes
 from archsmith.graph.trace import Untraceable
 from archsmith.graph.writer import Deployment, Unwritten, write
-from archsmith.metrics.chain import Block, blocks_in, chain_of, every_block, is_sequence
+from archsmith.metrics.chain import (
+    Block,
+    blocks_in,
+    chain_of,
+    computes,
+    every_block,
+    holds_blocks,
+    kind_of,
+)
+from archsmith.metrics.timing import open_session, quick, random_input
 from archsmith.predictors.ranking import spearman
 from archsmith.problem import Term
 from archsmith.space import Architecture
 
 Shape = tuple[int, ...]
-_WARM_UP_S = 0.05
-
 _FEW = 1500  # blocks, timed in a minute
 _COUNTED = (
     "depth",
@@ -43,90 +50,6 @@ _COUNTED = (
 )  # what a network is reckoned from where there is no time to measure its blocks
 _TRIED = 6  # whole networks, at least, before their error says anything
 _AGREE = 1.03  # two times within 3 % of each other are believed
-_QUANTILE = 0.2  # of the calls: what a quiet machine takes, even when others use it too
-
-
-def open_session(model: str | Path | bytes, threads: int) -> Any:
-    """An ONNX Runtime session on the CPU with `threads` threads for one operator and no parallel
-    operators."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
-    return onnxruntime.InferenceSession(
-        model if isinstance(model, bytes) else str(model),
-        options,
-        providers=["CPUExecutionProvider"],
-    )
-
-
-def random_input(session: Any, shape: tuple[int, ...], batch: int) -> dict[str, np.ndarray]:
-    """Random pixels for the session's one input: bytes or standard normal numbers, as it asks."""
-    wanted = session.get_inputs()[0]
-    rng = np.random.default_rng(0)
-    if wanted.type == "tensor(uint8)":
-        return {wanted.name: rng.integers(0, 256, (batch, *shape), np.uint8)}
-    return {wanted.name: rng.standard_normal((batch, *shape), np.float32)}
-
-
-def time_onnx(
-    model: str | Path | bytes,
-    shape: tuple[int, ...],
-    *,
-    threads: int = 1,
-    batch: int = 1,
-    runs: int = 200,
-    limit_s: float = 3.0,
-) -> dict[str, Any]:
-    """Wall-clock time of one call, ms: median, 10th and 90th percentile of `runs` calls, fewer (but
-    10) where `limit_s` ends.
-
-    shape: of one input, (C, H, W). Recorded with it: what else such a number depends on.
-    """
-    import onnxruntime
-
-    session = open_session(model, threads)
-    feed = random_input(session, tuple(shape), batch)
-    began = time.perf_counter()
-    for _ in range(3):
-        session.run(None, feed)
-    while time.perf_counter() - began < _WARM_UP_S:
-        session.run(None, feed)
-    times: list[float] = []
-    began = time.perf_counter()
-    while len(times) < runs and (len(times) < 10 or time.perf_counter() - began < limit_s):
-        start = time.perf_counter()
-        session.run(None, feed)
-        times.append(1e3 * (time.perf_counter() - start))
-    p10, median, p90 = (float(v) for v in np.percentile(times, (10, 50, 90)))
-    return {
-        "median_ms": median,
-        "p10_ms": p10,
-        "p90_ms": p90,
-        "runs": len(times),
-        "threads": threads,
-        "batch": batch,
-        "runtime": f"onnxruntime {onnxruntime.__version__}",
-        "provider": session.get_providers()[0],
-        "machine": machine_name(),
-    }
-
-
-def whole_ms(network: nn.Module, shape: Shape, *, threads: int = 1) -> float:
-    """Milliseconds of one image through a plain network (weights are made up: it may be on `meta`),
-    as it would be shipped.
-
-    The least of two sessions' low quantiles: what a quiet machine takes. Raises Unwritten where the
-    network cannot be written as ONNX without torch's exporter.
-    """
-    data = write(
-        network, shape, batch=1, deployment=Deployment((0.5,) * shape[0], (0.25,) * shape[0])
-    )
-    sessions = (open_session(data, threads) for _ in range(2))
-    return min(_quick(session, random_input(session, shape, 1)) for session in sessions)
 
 
 # -- a table of blocks ---------------------------------------------------------------------------
@@ -177,7 +100,7 @@ class LatencyTable:
         self.model, self.shape, self.threads, self.batch = model, tuple(shape), threads, batch
         self._reading = read(model)
         self._chain, self._views = (
-            chain_of(model, self._reading, apart=_apart),
+            chain_of(model, self._reading, apart=holds_blocks),
             decisions(self._reading),
         )
         # by a block's path
@@ -372,12 +295,12 @@ class LatencyTable:
         new: list[tuple[str, dict[str, Any], bytes]] = []
         for block in blocks_in(self._chain, arch):
             module = plain.get_submodule(block.path)
-            kind, known = _kind(module, shape), dict(new_entry[:2] for new_entry in new)
+            kind, known = kind_of(module, shape), dict(new_entry[:2] for new_entry in new)
             if kind in self._entries:
                 output = self._entries[kind][1]
             elif kind in known:
                 output = tuple(known[kind]["out"])
-            elif _computes(module):
+            elif computes(module):
                 data = self._file(module, shape, arch, path=block.path)
                 output = tuple(open_session(data, 1).get_outputs()[0].shape[1:])
                 new.append(
@@ -408,7 +331,7 @@ class LatencyTable:
             for (data, shape), found in zip(files, times, strict=True):
                 if number < 2 or max(found) > _AGREE * min(found):
                     session = open_session(data, self.threads)
-                    found.append(_quick(session, random_input(session, shape, self.batch)))
+                    found.append(quick(session, random_input(session, shape, self.batch)))
         return [min(found) for found in times]
 
     def _file(
@@ -505,56 +428,9 @@ def _distinct(
     return list(found)
 
 
-def _quick(session: Any, feed: dict[str, np.ndarray]) -> float:
-    """Milliseconds of one call: a low quantile of 6 to 20 calls, about 6 ms of them, after two to
-    warm up."""
-    times: list[float] = []
-    runs = 20
-    while len(times) < runs + 2:
-        start = time.perf_counter()
-        session.run(None, feed)
-        times.append(1e3 * (time.perf_counter() - start))
-        if len(times) == 2:
-            runs = int(min(20, max(6, 6 / times[1])))
-    return sorted(times[2:])[int(_QUANTILE * runs)]
-
-
 def _rank_correlation(left: np.ndarray, right: np.ndarray) -> float:
     """Spearman's; 1 of one network, 0 where all are predicted alike."""
     if len(left) < 2:
         return 1.0
     found = spearman(left, right)
     return found if math.isfinite(found) else 0.0
-
-
-def _is_layer(module: nn.Module) -> bool:
-    """Whether it is a layer, not a block of several."""
-    return next(module.children(), None) is None and not is_sequence(module)
-
-
-def _apart(module: nn.Module) -> bool:
-    """Whether a sequence is its members; one of layers only is a block itself."""
-    return is_sequence(module) and any(not _is_layer(child) for child in module.children())
-
-
-def _computes(module: nn.Module) -> bool:
-    return not isinstance(module, nn.Identity) and not (
-        type(module) is nn.Sequential and len(module) == 0
-    )
-
-
-def _kind(block: nn.Module, shape: Shape) -> str:
-    """What tells one block from another for its time: input shape, classes, plain attributes,
-    shapes of tensors; hashed."""
-    words: list[Any] = [shape]
-    for path, module in block.named_modules():
-        own = {
-            k: v
-            for k, v in vars(module).items()
-            if not k.startswith("_") and isinstance(v, int | float | str | tuple)
-        }
-        tensors = [tuple(p.shape) for p in module._parameters.values() if p is not None]
-        words.append(
-            (path, type(module).__qualname__, module.extra_repr(), sorted(own.items()), tensors)
-        )
-    return hashlib.blake2b(repr(words).encode(), digest_size=8).hexdigest()

@@ -308,35 +308,6 @@ def loss_curves(record: Record) -> Figure | None:
 
 
 def _curves(record: Record, what: str, title: str, *, others: bool, **y: Any) -> Figure | None:
-    chosen, best = record.chosen, record.reference.chosen if record.reference is not None else None
-    # what the legend calls it, its own name, it, its line
-    drawn: list[tuple[str, str, TrainedNetwork, dict[str, Any]]] = []
-    for key, net in record.networks.items():
-        if key != chosen and others:
-            drawn.append(("others", f"network {key[:8]}", net, {"color": "$quiet", "width": 1.2}))
-    for name, rival in sorted(record.rivals.items(), key=lambda item: item[0] == best):
-        if name == best:
-            drawn.append(
-                (
-                    "hand-made",
-                    f"hand-made {name}",
-                    rival,
-                    {"color": "$reference", "width": 2, "dash": "dash"},
-                )
-            )
-        elif others:
-            drawn.append(
-                (
-                    "hand-made",
-                    f"hand-made {name}",
-                    rival,
-                    {"color": "$reference", "width": 1, "dash": "dot"},
-                )
-            )
-    if record.chosen_network is not None:
-        drawn.append(
-            ("chosen", "chosen network", record.chosen_network, {"color": "$chosen", "width": 2.5})
-        )
     x = _axis("share of the training", tickformat=".0%", range=[0, 1.02])
     figure: Figure = {
         "data": [],
@@ -345,7 +316,7 @@ def _curves(record: Record, what: str, title: str, *, others: bool, **y: Any) ->
         "axes": {},
         "limits": {},
     }
-    for group, name, trained_one, line in drawn:
+    for group, name, trained_one, line in _lines(record, others):
         curve = [(p, value) for p in trained_one.curve if text.is_number(value := getattr(p, what))]
         if not curve:
             continue
@@ -374,6 +345,26 @@ def _curves(record: Record, what: str, title: str, *, others: bool, **y: Any) ->
     elif values:
         figure["layout"]["yaxis"] |= {"range": _share_range(min(values), max(values))}
     return figure if figure["data"] else None
+
+
+def _lines(record: Record, others: bool) -> list[tuple[str, str, TrainedNetwork, dict[str, Any]]]:
+    """The networks whose curves are drawn, the chosen one last: what the legend calls it, its own
+    name, it, its line."""
+    chosen, best = record.chosen, record.reference.chosen if record.reference is not None else None
+    drawn: list[tuple[str, str, TrainedNetwork, dict[str, Any]]] = []
+    for key, net in record.networks.items():
+        if key != chosen and others:
+            drawn.append(("others", f"network {key[:8]}", net, {"color": "$quiet", "width": 1.2}))
+    for name, rival in sorted(record.rivals.items(), key=lambda item: item[0] == best):
+        if name == best or others:
+            width, dash = (2, "dash") if name == best else (1, "dot")
+            line = {"color": "$reference", "width": width, "dash": dash}
+            drawn.append(("hand-made", f"hand-made {name}", rival, line))
+    if record.chosen_network is not None:
+        drawn.append(
+            ("chosen", "chosen network", record.chosen_network, {"color": "$chosen", "width": 2.5})
+        )
+    return drawn
 
 
 def _share_range(low: float, high: float) -> list[float]:

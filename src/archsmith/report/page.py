@@ -15,7 +15,17 @@ import jinja2
 from markupsafe import Markup
 
 from archsmith._internal.files import write_text
-from archsmith.report import account, caveats, drawing, estimates, figures, narrowing, results, text
+from archsmith.report import (
+    account,
+    caveats,
+    drawing,
+    estimates,
+    figures,
+    mistakes,
+    narrowing,
+    results,
+    text,
+)
 from archsmith.report.front import rows_of, save
 from archsmith.report.record import STAGES, Record, read
 from archsmith.run.records import Trained
@@ -74,7 +84,7 @@ def _context(record: Record) -> dict[str, Any]:
     return {
         "title": _title(record),
         "measure": record.measure,
-        "errors": results.errors(record),
+        "errors": mistakes.errors(record),
         "lede": _lede(record),
         "headline": _headline(record),
         "date": _date(record.run.created),
@@ -91,7 +101,7 @@ def _context(record: Record) -> dict[str, Any]:
         "proxy": text.name(record.proxy or "score"),
         "networks": results.networks(record),
         "drawing": drawing.network(record.shipped.layers if record.shipped is not None else ()),
-        "mistakes": results.mistakes(record),
+        "mistakes": mistakes.mistakes(record),
         "comparison": results.comparison(record),
         "arms": results.arms(record),
         "against_random": results.against_random(record),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -250,63 +250,25 @@ def reference(
     unknown = sorted(set(limits) - set(known))
     if unknown or not limits:
         raise UserError(f"reference: limits {sorted(limits)} must be some of {', '.join(known)}")
-    shape = (channels, size, size)
-
-    forms: dict[str, MacsOfOneForm] = {}
-
-    def used(candidate: Reference) -> dict[str, float]:
-        """Limit -> the part of it that the network takes."""
-        network = candidate.make(None, headed)
-        spent = forms.setdefault(candidate.name, MacsOfOneForm(shape))
-        found = {
-            name: _part(spent(network) if name == "macs" else _COUNT[name](network, shape), limit)
-            for name, limit in limits.items()
-            if name != "latency"
-        }
-        if "latency" in limits and all(part <= 1 for part in found.values()):
-            assert latency_ms is not None
-            found["latency"] = _part(latency_ms(network), limits["latency"])
-        return found
-
-    def fits(candidate: Reference) -> bool:
-        return all(part <= 1 for part in used(candidate).values())
-
     found: list[Reference] = []
     for kind, depth, first in shapes:
         if found and stop():
             break
-        scaled = partial(
-            _scaled,
-            Reference(
-                _name(kind, depth, first),
-                classes,
-                channels,
-                size,
-                depth=depth,
-                width=1.0,
-                head=1,
-                kind=kind,
-                first=first,
-            ),
+        one = Reference(
+            _name(kind, depth, first),
+            classes,
+            channels,
+            size,
+            depth=depth,
+            width=1.0,
+            head=1,
+            kind=kind,
+            first=first,
         )
-        part = max(used(scaled(_ONE)).values())
-        steps = _largest(
-            lambda n, scaled=scaled: fits(scaled(n)),  # type: ignore[misc]
-            int(_WIDEST / _FINEST),
-            int(_ONE / part**0.5),
-            stop,
-        )
-        if steps == 0:
-            continue
-        best = scaled(steps)
-        now, more = max(used(best).values()), max(used(_widened(best, _HEAD_STEP)).values())
-        guess = int(_HEAD_STEP * (1 - now) / (more - now)) if more > now else 0
-        found.append(
-            _widened(
-                best,
-                _largest(lambda n, best=best: fits(_widened(best, n)), 4096, guess, stop),  # type: ignore[misc]
-            )
-        )
+        fit = _Fit(limits, (channels, size, size), latency_ms, headed)
+        grown = _grown(one, fit, stop)
+        if grown is not None:
+            found.append(grown)
     if not found:
         text = ", ".join(f"{name}<={limit:,.0f}" for name, limit in limits.items())
         raise UserError(
@@ -314,6 +276,57 @@ def reference(
             f"give --no-reference"
         )
     return found
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How much of each limit a candidate takes; all candidates are of one form."""
+
+    limits: Mapping[str, float]
+    shape: tuple[int, int, int]
+    latency_ms: Callable[[nn.Module], float] | None
+    headed: Headed
+
+    @cached_property
+    def macs(self) -> MacsOfOneForm:
+        """As the first of them spends."""
+        return MacsOfOneForm(self.shape)
+
+    def used(self, candidate: Reference) -> float:
+        """The largest part that it takes of a limit; of latency only where it keeps the others."""
+        network = candidate.make(None, self.headed)
+        found = {
+            name: _part(self._count(name, network), limit)
+            for name, limit in self.limits.items()
+            if name != "latency"
+        }
+        if "latency" in self.limits and all(part <= 1 for part in found.values()):
+            assert self.latency_ms is not None
+            found["latency"] = _part(self.latency_ms(network), self.limits["latency"])
+        return max(found.values())
+
+    def _count(self, name: str, network: nn.Module) -> float:
+        return self.macs(network) if name == "macs" else _COUNT[name](network, self.shape)
+
+    def __call__(self, candidate: Reference) -> bool:
+        return self.used(candidate) <= 1
+
+
+def _grown(one: Reference, fit: _Fit, stop: Callable[[], bool]) -> Reference | None:
+    """The widest network of a shape that keeps every limit, its head widened by what is left; None
+    where none does."""
+    steps = _largest(
+        lambda n: fit(_scaled(one, n)),
+        int(_WIDEST / _FINEST),
+        int(_ONE / fit.used(_scaled(one, _ONE)) ** 0.5),
+        stop,
+    )
+    if steps == 0:
+        return None
+    best = _scaled(one, steps)
+    now, more = fit.used(best), fit.used(_widened(best, _HEAD_STEP))
+    guess = int(_HEAD_STEP * (1 - now) / (more - now)) if more > now else 0
+    return _widened(best, _largest(lambda n: fit(_widened(best, n)), 4096, guess, stop))
 
 
 def _part(value: float, limit: float) -> float:

@@ -12,7 +12,8 @@ from random import Random
 
 from archsmith.errors import UserError
 from archsmith.metrics.cost import LAYERS
-from archsmith.metrics.latency import LatencyTable, whole_ms
+from archsmith.metrics.latency import LatencyTable
+from archsmith.metrics.timing import whole_ms
 from archsmith.problem.budget import human
 from archsmith.run import clock
 from archsmith.run.records import Profiled

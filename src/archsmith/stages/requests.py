@@ -12,7 +12,7 @@ from typing import Any
 
 from archsmith._internal.files import replace_file
 from archsmith._internal.progress import Watch
-from archsmith.data.table import pieces
+from archsmith.data.parquet import pieces
 from archsmith.errors import ArchsmithError, UserError, shown
 from archsmith.export.files import safetensors_bytes
 from archsmith.run.decisions import BEGUN_WITH, BegunWith

@@ -16,8 +16,8 @@ from archsmith._internal.statistics import apart
 from archsmith.graph.export import onnx_bytes
 from archsmith.metrics.chance import against_constant, more_time
 from archsmith.metrics.cost import LAYERS, OWN, layer_sums
-from archsmith.metrics.latency import time_onnx
 from archsmith.metrics.limits import as_json
+from archsmith.metrics.timing import time_onnx
 from archsmith.problem.budget import Limit, human
 from archsmith.report.front import write_front
 from archsmith.report.verdict import compare

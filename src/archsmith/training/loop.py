@@ -145,12 +145,8 @@ def advance(
             before, share = share, progress_of(state, total_steps, total_seconds)
             if on_progress is not None:
                 on_progress(state, share)
-            if (
-                evaluate is not None
-                and evaluate_every
-                and share < until
-                and _crosses(before, share, evaluate_every)
-            ):
+            due = evaluate_every and share < until and _crosses(before, share, evaluate_every)
+            if evaluate is not None and due:
                 _read_losses(state, losses)
                 _evaluate(state, evaluate, share, now)
                 saved_at = -math.inf
