@@ -17,12 +17,12 @@ def few_bounds() -> Iterator[None]:
     from archsmith.metrics import cost
     from archsmith.stages import profiling
 
-    covering = cost._covering
+    covering = cost.covering
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scored, "_CHEAP_FEWEST", 100)
         patch.setattr(scored, "_CHEAP_MOST", 150)
         patch.setattr(profiling, "_LOOKING_S", 2.0)
         patch.setattr(profiling, "_DRAWS", 60)
-        patch.setattr(cost, "_covering", lambda space: itertools.islice(covering(space), 3))
+        patch.setattr(cost, "covering", lambda space: itertools.islice(covering(space), 3))
         yield

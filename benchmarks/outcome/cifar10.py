@@ -89,10 +89,7 @@ def main() -> None:
             folder,
             asked.work / f"random-{seed}",
             *common,
-            "--method",
-            "random",
-            "--no-reference",
-            "--time",
+            *"--method random --no-reference --time".split(),
             f"{plan['scoring_s'] + plan['search'] + _fixed(out):.0f}s",
         )
         rows.append({"seed": seed, "search": search, "random": random})

@@ -19,11 +19,7 @@ def one(seed: int, limit: str, budget: str, folder: Path) -> dict[str, Any]:
     out = folder / f"digits-{seed}"
     command = [
         sys.executable,
-        "-m",
-        "archsmith",
-        "search",
-        "digits",
-        "--budget",
+        *"-m archsmith search digits --budget".split(),
         budget,
         "--time",
         limit,

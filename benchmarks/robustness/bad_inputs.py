@@ -26,20 +26,8 @@ import numpy as np
 
 LIMIT_S = 20.0  # for one case
 LONG, FOREIGN, NOBODY = "x" * 100_000, os.fsdecode(b"caf\xe9"), "~nouser/x"
-SCORE = (
-    "score",
-    "--space",
-    "vit-nano",
-    "--size",
-    "8",
-    "--batch",
-    "2",
-    "--sample",
-    "1",
-    "--proxies",
-    "params",
-)
-SEARCH = ("search", "digits", "--steps", "4", "--threads", "1", "--no-reference")
+SCORE = (*"score --space vit-nano --size 8 --batch 2 --sample 1 --proxies params".split(),)
+SEARCH = (*"search digits --steps 4 --threads 1 --no-reference".split(),)
 BASES: dict[str, tuple[str, ...]] = {  # command -> words that it works with
     "search": SEARCH,
     "profile": ("profile", "--size", "8"),
@@ -47,34 +35,16 @@ BASES: dict[str, tuple[str, ...]] = {  # command -> words that it works with
     "resume": ("resume", "nowhere"),
     "report": ("report", "nowhere"),
     "export": ("export", "nowhere"),
-    "train": ("train", "nowhere", "--steps", "4"),
-    "again": ("again", "nowhere", "--budget", "params<=3M"),
+    "train": (*"train nowhere --steps 4".split(),),
+    "again": (*"again nowhere --budget params<=3M".split(),),
     "bench proxies": (
-        "bench",
-        "proxies",
-        "--benchmark",
-        "toy",
-        "--sample",
-        "2",
-        "--proxies",
-        "params",
-        "--workers",
-        "1",
+        *"bench proxies --benchmark toy --sample 2 --proxies params --workers 1".split(),
     ),
     "bench searchers": (
-        "bench",
-        "searchers",
-        "--benchmark",
-        "toy",
-        "--seeds",
-        "1",
-        "--budget",
-        "4",
-        "--workers",
-        "1",
+        *"bench searchers --benchmark toy --seeds 1 --budget 4 --workers 1".split(),
     ),
-    "bench supernets": ("bench", "supernets", "--data", "digits", "--benchmark", "toy"),
-    "bench speed": ("bench", "speed", "--networks", "1"),
+    "bench supernets": (*"bench supernets --data digits --benchmark toy".split(),),
+    "bench speed": (*"bench speed --networks 1".split(),),
 }
 LIMITS = (
     "params",
@@ -186,11 +156,7 @@ TIMES = (
     "1:30",
     "30 30",
     "1m 1h",
-    "20q",
-    "m",
-    "1h30m20x",
-    "--5",
-    "5'",
+    *"20q m 1h30m20x --5 5'".split(),
     '30"',
     "1,5h",
     "half an hour",
@@ -227,48 +193,13 @@ SETTINGS = (
     ",=,",
 )
 SHAPES = (
-    "--classes=0",
-    "--classes=-1",
-    "--classes=x",
-    "--classes=99999999999",
-    "--channels=0",
-    "--channels=-3",
-    "--channels=1e3",
-    "--size=-1",
-    "--size=0",
-    "--size=1000000",
-    "--size=1.5",
-    "--size=",
-    "--batch=1",
-    "--batch=99999999999",
-    "--sample=0",
-    "--sample=-1",
-    "--sample=99999999999",
-    "--threads=0",
-    "--threads=100000",
-    "--threads=-1",
-    "--seed=-1",
-    "--seed=99999999999",
-    "--proxies=",
-    "--proxies=,",
-    "--proxies=zicoo",
-    "--budget=latency<=3ms",
-    "--space=nowhere",
-    "--space=",
-    "--space=nowhere.py",
-    "--space=nowhere.py:Net",
-    "--space=:",
-    "--space=.py",
-    "--space=/:Net",
-    "--data=",
-    "--data=nowhere",
-    "--data=/dev/null",
-    "--architecture=",
-    "--architecture=nowhere",
-    "--architecture=.",
-    "--architecture=/dev/null",
-    "--nothing",
-    "extra",
+    *"--classes=0 --classes=-1 --classes=x --classes=99999999999 --channels=0 --channels=-3 "
+    "--channels=1e3 --size=-1 --size=0 --size=1000000 --size=1.5 --size= --batch=1 "
+    "--batch=99999999999 --sample=0 --sample=-1 --sample=99999999999 --threads=0 --threads=100000 "
+    "--threads=-1 --seed=-1 --seed=99999999999 --proxies= --proxies=, --proxies=zicoo "
+    "--budget=latency<=3ms --space=nowhere --space= --space=nowhere.py --space=nowhere.py:Net "
+    "--space=: --space=.py --space=/:Net --data= --data=nowhere --data=/dev/null --architecture= "
+    "--architecture=nowhere --architecture=. --architecture=/dev/null --nothing extra".split(),
 )
 
 
@@ -330,7 +261,7 @@ def lines() -> list[Case]:
             found.append(Case(f"{command} {option or 'argument'}: {what}", words))
         for value in ("x", "nan", "1e999", "9" * 30) if number else ():
             found.append(Case(f"{command} {option}: {value[:9]}", (*BASES[command], option, value)))
-        if option in ("--out", "--init", "--recorded", "--architecture", "--data"):
+        if option in (*"--out --init --recorded --architecture --data".split(),):
             found.append(Case(f"{command} {option}: empty", (*BASES[command], option, "")))
     found += [Case(f"limit {text[:30]!a}", (*SCORE, "--budget", text)) for text in LIMITS]
     found += [Case(f"limit {text!a} is read", (*SCORE, "--budget", text), 0) for text in READ]
@@ -346,15 +277,15 @@ def lines() -> list[Case]:
         ["bench", "proxis"],
         ["search"],
         ["--nothing"],
-        ["search", "digits", "--tiem", "3m"],
+        "search digits --tiem 3m".split(),
         [""],
         ["x\x1b[2Jy"],
     ):
         found.append(Case(f"command {' '.join(words)!a}", tuple(words)))
     for words in (
-        ["train", "nowhere", "--steps", "4", "--time", "1m"],
-        ["train", "nowhere", "--steps", "4", "--epochs", "1"],
-        ["again", "nowhere", "--budget", "params<=3M", "--steps", "4", "--time", "1m"],
+        "train nowhere --steps 4 --time 1m".split(),
+        "train nowhere --steps 4 --epochs 1".split(),
+        "again nowhere --budget params<=3M --steps 4 --time 1m".split(),
         [*SEARCH, "--time", "1m"],
     ):
         found.append(
@@ -676,16 +607,7 @@ def interrupts(moments: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 4.0)) -> Iterator
         "score": ("score", "--sample", "100000"),
         "profile": ("profile", "--latency"),
         "search": ("search", "digits"),
-        "bench proxies": (
-            "bench",
-            "proxies",
-            "--benchmark",
-            "toy",
-            "--proxies",
-            "zico",
-            "--sample",
-            "0",
-        ),
+        "bench proxies": (*"bench proxies --benchmark toy --proxies zico --sample 0".split(),),
     }
     for name, words in endless.items():
         for moment in moments:

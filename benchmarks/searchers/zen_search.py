@@ -17,7 +17,7 @@ SIZE = 224  # MACs are counted at
 
 
 # ZiCo's own setting, with its images of ImageNet
-EXACT = ("--iterations", "100000", "--batch", "128", "--pixels", "224")
+EXACT = (*"--iterations 100000 --batch 128 --pixels 224".split(),)
 
 
 def main() -> None:

@@ -145,36 +145,10 @@ def zen(data: Path, device: str, iterations: int) -> dict[str, Any]:
 # --updates 100000 --workers 1. Few-shot NAS at the size of its paper on one large GPU, by itself:
 # python -m archsmith bench supernets, and these words.
 FEW_SHOT = (
-    "--data",
-    "FOLDER",
-    "--device",
-    "cuda",
-    "--precision",
-    "bf16",
-    "--size",
-    "32",
-    "--width",
-    "16",
-    "--cells",
-    "5",
-    "--batch",
-    "128",
-    "--lr",
-    "0.1",
-    "--updates",
-    "50000",
-    "--extra",
-    "50000",
-    "--sample",
-    "2000",
-    "--seeds",
-    "3",
-    "--estimators",
-    "one-shot,longer,few-shot:edge0to1,few-shot:edge0to3,few-shot:gradients,few-shot:arbitrary:leaves=5",
-    "--calibration",
-    "6400",
-    "--held-out",
-    "4096",
+    *"--data FOLDER --device cuda --precision bf16 --size 32 --width 16 --cells 5 --batch 128 --lr "
+    "0.1 --updates 50000 --extra 50000 --sample 2000 --seeds 3 --estimators "
+    "one-shot,longer,few-shot:edge0to1,few-shot:edge0to3,few-shot:gradients,"
+    "few-shot:arbitrary:leaves=5 --calibration 6400 --held-out 4096".split(),
 )
 
 

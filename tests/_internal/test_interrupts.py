@@ -56,10 +56,10 @@ def _listening() -> None:
     ("words", "wait"),
     [
         (("score", "--sample", "100000"), 0.3),  # imports
-        (("score", "--sample", "100000", "--threads", "1"), 4.0),
-        (("profile", "--latency", "--threads", "1"), 1.5),
-        (("search", "digits", "--threads", "1"), 0.8),
-        (("bench", "proxies", "--benchmark", "toy", "--sample", "0", "--workers", "1"), 3.0),
+        ((*"score --sample 100000 --threads 1".split(),), 4.0),
+        ((*"profile --latency --threads 1".split(),), 1.5),
+        ((*"search digits --threads 1".split(),), 0.8),
+        ((*"bench proxies --benchmark toy --sample 0 --workers 1".split(),), 3.0),
     ],
 )
 def test_ctrl_c_is_one_line_and_130_at_any_moment(

@@ -131,29 +131,10 @@ def test_an_unknown_split_ends_in_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     words = (
-        "bench",
-        "supernets",
-        "--data",
-        "digits",
-        "--benchmark",
-        "toy",
-        "--size",
-        "8",
-        "--width",
-        "4",
-        "--updates",
-        "2",
+        *"bench supernets --data digits --benchmark toy --size 8 --width 4 --updates 2".split(),
     )
     more = (
-        "--sample",
-        "4",
-        "--calibration",
-        "16",
-        "--held-out",
-        "16",
-        "--workers",
-        "1",
-        "--out",
+        *"--sample 4 --calibration 16 --held-out 16 --workers 1 --out".split(),
         str(tmp_path / "a"),
     )
     code, _, err = call(capsys, monkeypatch, *words, *more, "--estimators", "few-shot:edge9to9")

@@ -61,23 +61,23 @@ def test_listings(cli: Call, listing: str) -> None:
     [
         (["serach", "digits"], "did you mean 'search'"),
         (["search"], "DATA"),
-        (["search", "digits", "--tiem", "3m"], "--time"),
-        (["search", "digits", "--method", "zicco"], "did you mean 'zico'"),
-        (["search", "digits", "--space", "mobilnet"], "did you mean 'mobilenet'"),
-        (["search", "digits", "--budget", "prams<=3k"], "did you mean 'params'"),
-        (["search", "digits", "--budget", "params=3k"], "use <= or >="),
-        (["search", "digits", "--time", "soon"], "cannot be read"),
-        (["search", "digits", "--steps", "0"], "steps"),
-        (["search", "nowhere", "--steps", "4"], "nowhere"),
-        (["search", "digts", "--steps", "4"], "digits"),
-        (["search", "digits", "--device", "tpu", "--steps", "4"], "tpu"),
-        (["search", "digits", "--threads", "0", "--steps", "4"], "threads"),
+        ("search digits --tiem 3m".split(), "--time"),
+        ("search digits --method zicco".split(), "did you mean 'zico'"),
+        ("search digits --space mobilnet".split(), "did you mean 'mobilenet'"),
+        ("search digits --budget prams<=3k".split(), "did you mean 'params'"),
+        ("search digits --budget params=3k".split(), "use <= or >="),
+        ("search digits --time soon".split(), "cannot be read"),
+        ("search digits --steps 0".split(), "steps"),
+        ("search nowhere --steps 4".split(), "nowhere"),
+        ("search digts --steps 4".split(), "digits"),
+        ("search digits --device tpu --steps 4".split(), "tpu"),
+        ("search digits --threads 0 --steps 4".split(), "threads"),
         (["score", "--proxies", "zicoo"], "did you mean 'zico'"),
         (["score", "--space", "nofile.py:Net"], "nofile.py"),
         (["resume", "nowhere"], "holds no run"),
         (["report", "nowhere"], "holds no run"),
         (["export", "nowhere"], "holds no run"),
-        (["profile", "--space", "nasbench201", "--budget", "params<=10"], "relax"),
+        ("profile --space nasbench201 --budget params<=10".split(), "relax"),
     ],
 )
 def test_mistakes_are_answered_in_one_line(cli: Call, words: list[str], said: str) -> None:
@@ -88,37 +88,28 @@ def test_mistakes_are_answered_in_one_line(cli: Call, words: list[str], said: st
 
 
 def test_a_failed_start_leaves_no_half_run(cli: Call, tmp_path: Path) -> None:
-    call(*cli, "search", "nowhere", "--steps", "4", "--out", "r")
+    call(*cli, *"search nowhere --steps 4 --out r".split())
     assert not (tmp_path / "r").exists()
 
 
 def test_out_is_never_overwritten(cli: Call, tmp_path: Path) -> None:
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "mine.txt").write_text("mine")
-    code, _, err = call(*cli, "search", "digits", "--steps", "4", "--out", "r")
+    code, _, err = call(*cli, *"search digits --steps 4 --out r".split())
     assert code == 2 and "not an empty folder" in err
     assert [p.name for p in (tmp_path / "r").iterdir()] == ["mine.txt"]
 
 
 def test_out_without_permission(cli: Call, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    code, _, err = call(*cli, "search", "digits", "--steps", "4", "--out", "file/run")
+    code, _, err = call(*cli, *"search digits --steps 4 --out file/run".split())
     assert code == 2 and "cannot make the run folder" in err
 
 
 def test_profile_and_score(cli: Call) -> None:
     code, out, _ = call(
         *cli,
-        "profile",
-        "--space",
-        "vit-nano",
-        "--size",
-        "8",
-        "--budget",
-        "params<=20k",
-        "--threads",
-        "1",
-        "--json",
+        *"profile --space vit-nano --size 8 --budget params<=20k --threads 1 --json".split(),
     )
     found = json.loads(out)
     fitting = found["feasible_share"]
@@ -129,19 +120,8 @@ def test_profile_and_score(cli: Call) -> None:
         and found["metrics"]["params"]["min"] < 20_000
     )
     words = (
-        "score",
-        "--size",
-        "8",
-        "--channels",
-        "1",
-        "--budget",
-        "params<=20k",
-        "--threads",
-        "1",
-        "--batch",
-        "8",
-        "--sample",
-        "3",
+        *"score --size 8 --channels 1 --budget params<=20k --threads 1 --batch 8 --sample "
+        "3".split(),
     )
     code, out, _ = call(*cli, *words, "--proxies", "zico,params,depth", "--json")
     rows = json.loads(out)["networks"]
@@ -163,17 +143,8 @@ def test_doctor(cli: Call) -> None:
 
 def test_scores_that_come_in_parts_are_shown_by_part(cli: Call) -> None:
     words = (
-        "score",
-        "--space",
-        "nasbench201",
-        "--proxies",
-        "ntk,az_nas,params",
-        "--sample",
-        "3",
-        "--batch",
-        "4",
-        "--size",
-        "8",
+        *"score --space nasbench201 --proxies ntk,az_nas,params --sample 3 --batch 4 --size "
+        "8".split(),
     )
     code, out, _ = call(*cli, *words, "--json")
     rows = [row["scores"] for row in json.loads(out)["networks"]]
@@ -197,19 +168,7 @@ def test_images_that_were_moved_are_found_again_or_the_run_stays_as_it_was(
     images = rng.integers(0, 255, (60, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(60) % 3)
     np.savez(tmp_path / "other.npz", images=images[::-1], labels=np.arange(60) % 3)
-    words = (
-        "search",
-        "a.npz",
-        "--steps",
-        "8",
-        "--trials",
-        "8",
-        "--threads",
-        "1",
-        "--no-reference",
-        "--out",
-        "r",
-    )
+    words = (*"search a.npz --steps 8 --trials 8 --threads 1 --no-reference --out r".split(),)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("archsmith.stages.profile.profile", interrupted)
         assert call(*cli, *words, "--space", "vit-nano")[0] == 130
@@ -235,7 +194,7 @@ def interrupted(*_: object) -> None:
 def test_how_a_request_was_read_is_told_and_kept(cli: Call, tmp_path: Path) -> None:
     cli[1].setattr("archsmith.stages.look.look", interrupted)
     code, _, err = call(
-        *cli, "search", "digits", "--budget", "flops<=60M, latency<=5", "--time", "5", "--out", "r"
+        *cli, "search", "digits", "--budget", "flops<=60M, latency<=5", *"--time 5 --out r".split()
     )
     notes = json.loads((tmp_path / "r" / "run.json").read_text())["notes"]
     assert code == 130 and len(notes) == 3 and all(f"note: {note}" in err for note in notes)
@@ -264,8 +223,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-AGAIN = ("again", "r", "--budget", "params<=5k", "--steps", "3", "--no-reference")
-TRAIN = ("train", "r", "--steps", "3")
+AGAIN = (*"again r --budget params<=5k --steps 3 --no-reference".split(),)
+TRAIN = (*"train r --steps 3".split(),)
 
 
 @pytest.mark.parametrize("words", [AGAIN, TRAIN, ("resume", "r")])
@@ -292,7 +251,7 @@ def test_images_of_a_finished_run_may_lie_anywhere_if_they_are_the_same(
     )
     Path("moved.npz").rename("a.npz")
     if not new:
-        assert call(*cli, "resume", "r", "--data", "a.npz")[0] == code
+        assert call(*cli, *"resume r --data a.npz".split())[0] == code
 
 
 @pytest.mark.parametrize(
@@ -302,9 +261,9 @@ def test_images_of_a_finished_run_may_lie_anywhere_if_they_are_the_same(
         ((*AGAIN[:3], "memory<=9", *AGAIN[4:]), "no architecture fits"),
         ((*AGAIN, "--time", "1m"), "give one of them"),
         ((*TRAIN, "--epochs", "1"), "give one of them"),
-        (("search", "a.npz", "--steps", "3", "--time", "1m"), "give one of them"),
+        ((*"search a.npz --steps 3 --time 1m".split(),), "give one of them"),
         ((*TRAIN, "--out", "r/best/new"), "the folder of another run"),
-        (("search", "a.npz", "--steps", "3", "--out", "r/x/y"), "the folder of another run"),
+        ((*"search a.npz --steps 3 --out r/x/y".split(),), "the folder of another run"),
     ],
 )
 def test_a_command_that_is_refused_leaves_no_folder(
@@ -342,7 +301,7 @@ def test_export_replaces_models_only_and_none_of_any_run(
     Path("notes.txt").write_text("mine")
     Path("mine.onnx").write_text("a model of mine")
     before = Path(path).read_bytes() if there else None
-    code, _, err = call(*cli, "export", "r", "--format", "onnx", "--out", path)
+    code, _, err = call(*cli, *"export r --format onnx --out".split(), path)
     assert (code, said in err) == (2 if said else 0, True)
     assert (
         not said
@@ -385,9 +344,7 @@ def test_what_is_advised_for_a_lost_checkpoint_works(
     cli: Call, finished: Path, change: Any
 ) -> None:
     cli[1].chdir(finished)
-    assert call(*cli, "again", "r", "--budget", "params<=60k", "--steps", "3", "--out", "both")[
-        0
-    ] in (0, 3)
+    assert call(*cli, *"again r --budget params<=60k --steps 3 --out both".split())[0] in (0, 3)
     which = (
         "reference"
         if json.loads(call(*cli, "resume", "both", "--json")[1])["network"] == "search"

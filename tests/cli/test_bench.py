@@ -13,16 +13,7 @@ def test_searchers_leave_a_table_and_a_page(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     words = (
-        "bench",
-        "searchers",
-        "--benchmark",
-        "toy",
-        "--searchers",
-        "random,local",
-        "--budget",
-        "10",
-        "--seeds",
-        "2",
+        *"bench searchers --benchmark toy --searchers random,local --budget 10 --seeds 2".split(),
     )
     code, out, err = call(
         capsys, monkeypatch, *words, "--out", str(tmp_path / "a"), "--workers", "1"
@@ -37,25 +28,25 @@ def test_searchers_leave_a_table_and_a_page(
     ("words", "message"),
     [
         (("searchers", "--benchmark", "toyy"), "no benchmark 'toyy'"),
-        (("searchers", "--benchmark", "toy", "--searchers", "rnadom"), "did you mean 'random'"),
+        ((*"searchers --benchmark toy --searchers rnadom".split(),), "did you mean 'random'"),
         (
-            ("searchers", "--benchmark", "toy", "--searchers", "random,evolution:popluation=9"),
+            (*"searchers --benchmark toy --searchers random,evolution:popluation=9".split(),),
             "did you mean 'population'",
         ),
         (
-            ("searchers", "--benchmark", "toy", "--searchers", "evolution:population=few"),
+            (*"searchers --benchmark toy --searchers evolution:population=few".split(),),
             "population='few' is no number",
         ),
         (
-            ("searchers", "--benchmark", "toy", "--searchers", "random:population=9"),
+            (*"searchers --benchmark toy --searchers random:population=9".split(),),
             "no setting 'population'; it has batch",
         ),
         (
-            ("searchers", "--benchmark", "toy", "--searchers", "evolution:population=0"),
+            (*"searchers --benchmark toy --searchers evolution:population=0".split(),),
             "population",
         ),
-        (("searchers", "--benchmark", "toy", "--budget", "0"), "--budget"),
-        (("proxies", "--benchmark", "toy", "--proxies", "zicco"), "did you mean 'zico'"),
+        ((*"searchers --benchmark toy --budget 0".split(),), "--budget"),
+        ((*"proxies --benchmark toy --proxies zicco".split(),), "did you mean 'zico'"),
         (("proxies", "--benchmark", "darts:surrogat"), "no benchmark"),
         (("speed", "--networks", "0"), "--networks"),
         (("speed", "--proxies", ","), "--proxies is empty"),
@@ -77,18 +68,7 @@ def test_speed_tells_ratios(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (
-        "bench",
-        "speed",
-        "--proxies",
-        "naswot,zico",
-        "--networks",
-        "1",
-        "--rounds",
-        "1",
-        "--batch",
-        "4",
-        "--size",
-        "8",
+        *"bench speed --proxies naswot,zico --networks 1 --rounds 1 --batch 4 --size 8".split(),
     )
     code, out, _ = call(capsys, monkeypatch, *words, "--json")
     rows = json.loads(out)["scores"]

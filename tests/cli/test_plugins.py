@@ -73,17 +73,7 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
 
 SEARCH = (
-    "search",
-    "digits",
-    "--space",
-    "net.py:Net",
-    "--steps",
-    "24",
-    "--threads",
-    "1",
-    "--no-reference",
-    "--out",
-    "run",
+    *"search digits --space net.py:Net --steps 24 --threads 1 --no-reference --out run".split(),
 )
 
 
@@ -91,9 +81,7 @@ def test_a_method_of_twenty_lines_is_searched_with_stopped_resumed_and_asked_aga
     cli: Cli, tmp_path: Path
 ) -> None:
     assert len([line for line in MINE.splitlines() if line.strip()]) <= 20
-    code, out, err = cli(
-        *SEARCH, "--method", "my.py:Mine", "--set", "tries=5", "--budget", "params<=3k"
-    )
+    code, out, err = cli(*SEARCH, *"--method my.py:Mine --set tries=5 --budget params<=3k".split())
     assert code in (0, 3), err
     run = Run.open("run")
     assert Path(run.request.method.rpartition(":")[0]).is_absolute() and run.request.settings == {
@@ -118,9 +106,7 @@ def test_a_method_of_twenty_lines_is_searched_with_stopped_resumed_and_asked_aga
     ]
     assert accuracies[0] == accuracies[1]
     assert (Run.open("stopped").stage("ship") or {})["key"] == (run.stage("ship") or {})["key"]
-    code, _, err = cli(
-        "again", "run", "--budget", "params<=1500", "--steps", "24", "--out", "second"
-    )
+    code, _, err = cli(*"again run --budget params<=1500 --steps 24 --out second".split())
     assert code in (0, 3), err
     assert all(row["met"] for row in (Run.open("second").stage("ship") or {})["budget"])
     assert Result(Run.open("second")).best() is not None
@@ -129,7 +115,7 @@ def test_a_method_of_twenty_lines_is_searched_with_stopped_resumed_and_asked_aga
 def test_its_file_is_signed_as_that_of_a_space_is(cli: Cli, tmp_path: Path) -> None:
     assert cli(*SEARCH, "--method", "my.py:Mine")[0] in (0, 3)
     (tmp_path / "my.py").write_text(MINE + "\nX = 1\n")
-    code, _, err = cli("again", "run", "--budget", "params<=2k", "--steps", "9", "--out", "second")
+    code, _, err = cli(*"again run --budget params<=2k --steps 9 --out second".split())
     assert (
         code == 2
         and "has the method" in err
@@ -137,7 +123,7 @@ def test_its_file_is_signed_as_that_of_a_space_is(cli: Cli, tmp_path: Path) -> N
         and "--trust" in err
     )
     # which runs the space's file, not the method's
-    assert cli("export", "run", "--format", "safetensors")[0] == 0
+    assert cli(*"export run --format safetensors".split())[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -147,8 +133,8 @@ def test_its_file_is_signed_as_that_of_a_space_is(cli: Cli, tmp_path: Path) -> N
         (("--method", "my.py"), "which method of the file"),
         (("--method", "your.py:Mine"), "no file 'your.py' for the method"),
         (("--method", "zicco"), "did you mean 'zico'"),
-        (("--method", "my.py:Mine", "--set", "trise=3"), "did you mean 'tries'"),
-        (("--method", "my.py:Mine", "--set", "tries=many"), "give a whole number"),
+        ((*"--method my.py:Mine --set trise=3".split(),), "did you mean 'tries'"),
+        ((*"--method my.py:Mine --set tries=many".split(),), "give a whole number"),
         (("--method", "bare.py:Bare"), "has no search(job, trained)"),
         (("--method", "broken.py:Any"), "ZeroDivisionError"),
         (("--method", "without.py:Without"), "setting 'tries' of method Without needs a default"),
@@ -183,18 +169,7 @@ def test_the_settings_of_a_method_are_listed(cli: Cli) -> None:
 
 def test_a_score_of_ones_own_stands_beside_ours(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "score.py").write_text(SCORE)
-    words = (
-        "score",
-        "--space",
-        "net.py:Net",
-        "--channels",
-        "1",
-        "--size",
-        "8",
-        "--sample",
-        "3",
-        "--json",
-    )
+    words = (*"score --space net.py:Net --channels 1 --size 8 --sample 3 --json".split(),)
     code, out, err = cli(*words, "--proxies", "score.py:wide,params")
     assert code == 0, err
     for row in json.loads(out)["networks"]:
@@ -206,19 +181,10 @@ def test_a_searcher_and_a_benchmark_of_ones_own_are_compared(cli: Cli, tmp_path:
     (tmp_path / "searcher.py").write_text(SEARCHER)
     (tmp_path / "table.py").write_text(TABLE)
     words = (
-        "bench",
-        "searchers",
-        "--benchmark",
-        "table.py:table",
-        "--budget",
-        "8",
-        "--seeds",
-        "3",
-        "--json",
-        "--out",
-        "bench",
+        *"bench searchers --benchmark table.py:table --budget 8 --seeds 3 --json --out "
+        "bench".split(),
     )
-    code, out, err = cli(*words, "--searchers", "random,searcher.py:mine:size=2", "--workers", "1")
+    code, out, err = cli(*words, *"--searchers random,searcher.py:mine:size=2 --workers 1".split())
     assert code == 0, err
     found = json.loads(out)["benchmarks"]["table.py:table"]
     assert found["optimum"] == 96 and set(found["rows"]) == {"random", "searcher.py:mine:size=2"}
@@ -243,18 +209,7 @@ def test_installed_parts_are_found_by_name(
         "what": "installed: installed_net:Net"
     }
     code, out, err = cli(
-        "score",
-        "--space",
-        "small",
-        "--channels",
-        "1",
-        "--size",
-        "8",
-        "--sample",
-        "2",
-        "--proxies",
-        "params",
-        "--json",
+        *"score --space small --channels 1 --size 8 --sample 2 --proxies params --json".split(),
     )
     assert code == 0 and len(json.loads(out)["networks"]) == 2, err
     assert "mine" in json.loads(cli("methods", "--json")[1])

@@ -23,14 +23,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             sys.executable,
-            "-m",
-            "sphinx",
-            "-W",
-            "--keep-going",
-            "-q",
-            "-b",
-            "html",
-            "docs",
+            *"-m sphinx -W --keep-going -q -b html docs".split(),
             str(tmp_path),
         ],
         cwd=ROOT,

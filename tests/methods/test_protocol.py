@@ -154,17 +154,7 @@ def test_networks_are_served_as_they_are_or_fine_tuned(
     (tmp_path / "net.py").write_text(SIZES)
     (tmp_path / "served.py").write_text(SERVED)
     words = (
-        "search",
-        "digits",
-        "--space",
-        "net.py:Net",
-        "--steps",
-        "24",
-        "--threads",
-        "1",
-        "--no-reference",
-        "--out",
-        "run",
+        *"search digits --space net.py:Net --steps 24 --threads 1 --no-reference --out run".split(),
     )
     code, _, err = call(
         capsys, monkeypatch, *words, "--method", "served.py:Served", "--set", f"how={how}"

@@ -68,7 +68,7 @@ def test_a_report_of_a_lent_run_needs_no_trust_since_it_runs_nothing(
 
 
 @pytest.mark.parametrize(
-    "words", [["resume"], ["again", "--budget", "params<=1k", "--steps", "5"], ["export"]]
+    "words", [["resume"], "again --budget params<=1k --steps 5".split(), ["export"]]
 )
 def test_the_commands_say_how_to_trust(
     words: list[str],

@@ -86,16 +86,7 @@ def test_files_that_are_none_are_told(tmp_path: Path, content: bytes) -> None:
 def test_score_says_what_the_text_was_taken_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = (
-        "score",
-        "--space",
-        "nats-size",
-        "--proxies",
-        "params",
-        "--batch",
-        "2",
-        "--architecture",
-    )
+    words = (*"score --space nats-size --proxies params --batch 2 --architecture".split(),)
     code, out, err = call(capsys, monkeypatch, *words, "8:16:24:32:40")
     assert code == 0 and "architecture read as string of NATS-Bench's sizes" in out, err
     code, out, err = call(capsys, monkeypatch, *words, CELL)

@@ -522,14 +522,7 @@ def test_ctrl_c_says_how_to_go_on(
     words = [
         "search",
         str(bars(tmp_path / "bars.npz")),
-        "--steps",
-        "20",
-        "--trials",
-        "9",
-        "--threads",
-        "1",
-        "--budget",
-        "params<=20k",
+        *"--steps 20 --trials 9 --threads 1 --budget params<=20k".split(),
     ]
     monkeypatch.setattr(sys, "argv", ["archsmith", *words, "--out", str(tmp_path / "run")])
     with pytest.raises(SystemExit) as end:

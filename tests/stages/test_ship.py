@@ -293,15 +293,7 @@ def test_a_run_at_chance_says_so_and_ends_with_a_code_of_its_own(
     words = (
         "search",
         str(data),
-        "--steps",
-        "6",
-        "--trials",
-        "8",
-        "--threads",
-        "1",
-        "--budget",
-        "params<=20k",
-        "--out",
+        *"--steps 6 --trials 8 --threads 1 --budget params<=20k --out".split(),
     )
     code, out, err = call(capsys, monkeypatch, *words, str(tmp_path / "run"))
     assert code == NO_RESULT == 3
@@ -315,12 +307,12 @@ def test_a_run_at_chance_says_so_and_ends_with_a_code_of_its_own(
 @pytest.mark.parametrize(
     "words",
     [
-        ["--time", "5m", "--steps", "4"],
+        "--time 5m --steps 4".split(),
         [],
         ["--epochs", "0"],
-        ["--steps", "4", "--augment", "strnog"],
-        ["--steps", "4", "--lr", "-1"],
-        ["--steps", "4", "--network", "nothing"],
+        "--steps 4 --augment strnog".split(),
+        "--steps 4 --lr -1".split(),
+        "--steps 4 --network nothing".split(),
         ["--time", "soon"],
     ],
 )

@@ -122,11 +122,7 @@ leave(0)
 def torchrun(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
+        *"-m torch.distributed.run --standalone --nproc-per-node 2".split(),
         *words,
     ]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
@@ -213,25 +209,12 @@ def test_the_main_command_under_torchrun(tmp_path: Path) -> None:
     """A space of the user's own file, shared weights; a mistake ends both processes; no thread is
     waited for at the end."""
     (tmp_path / "own.py").write_text(OWN)
-    words = (
-        "search",
-        "digits",
-        "--space",
-        "own.py:Net",
-        "--method",
-        "one-shot",
-        "--steps",
-        "160",
-        "--trials",
-        "8",
-    )
-    done = archsmith(*words, "--threads", "1", "--no-reference", "--out", "run", folder=tmp_path)
+    words = (*"search digits --space own.py:Net --method one-shot --steps 160 --trials 8".split(),)
+    done = archsmith(*words, *"--threads 1 --no-reference --out run".split(), folder=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["status"] == "done"
-    wrong = archsmith(
-        "search", "digits", "--space", "own.py:Network", "--out", "other", folder=tmp_path
-    )
+    wrong = archsmith(*"search digits --space own.py:Network --out other".split(), folder=tmp_path)
     assert wrong.returncode != 0
     assert "has no 'Network'" in wrong.stderr
     assert "archsmith/training/distributed.py" not in wrong.stderr, (
