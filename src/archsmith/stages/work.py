@@ -23,7 +23,6 @@ from archsmith.elastic.reading import read
 from archsmith.elastic.supernet import extract, search_space, try_networks
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError
-from archsmith.methods.job import Sharing
 from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.cost import LAYERS, Costs, macs
 from archsmith.metrics.latency import LatencyTable
@@ -85,8 +84,7 @@ class Work:
     data: Data | None = None
     stopwatch: Stopwatch | None = None
     latency: LatencyTable | None = None
-    sharing: Sharing | None = None  # for methods that train shared weights
-    shares: bool = False  # whether the method is one of those
+    shares: bool = False  # whether the method trains weights that networks share
 
     # -- the data ---------------------------------------------------------------------------------
 
