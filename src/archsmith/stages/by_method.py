@@ -85,7 +85,7 @@ class ByMethod:
     def job(self) -> Job:
         """What it is handed."""
         work = self.work
-        request, run, watch = work.run.request, work.run, work.stopwatch
+        request, run = work.run.request, work.run
         if work.shares:
             shared.budget(work)
 
@@ -93,14 +93,8 @@ class ByMethod:
             """Of the seconds for scores, as far as this run has spent them."""
             if not work.timed:
                 return math.inf
-            spent = {
-                name: seconds
-                for name, seconds in run.seconds().items()
-                if name in ("screen", "search")
-            }
-            if watch is not None and watch.stage in ("screen", "search"):
-                spent[watch.stage] = watch.seconds
-            return _scoring_s(work) - sum(spent.values())
+            spent = work.stopwatch.spent
+            return _scoring_s(work) - sum(spent.get(name, 0.0) for name in ("screen", "search"))
 
         return Job(
             data=JobData(
@@ -119,7 +113,7 @@ class ByMethod:
             ),
             clock=JobClock(
                 seconds=_scoring_s(work),
-                spent=lambda: watch.seconds if watch is not None else 0.0,
+                spent=lambda: work.stopwatch.seconds,
                 left=left,
                 trials=request.trials if request.trials is not None or work.timed else _TRIALS,
                 finalists=run.decide(FINALISTS, lambda: finish.finalists(work)),

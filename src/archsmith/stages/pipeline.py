@@ -19,7 +19,6 @@ from archsmith.methods.protocol import shares_of
 from archsmith.run import clock, trust
 from archsmith.run.decisions import BEGUN_WITH, SHIP_LOOKS
 from archsmith.run.records import Finished, Part
-from archsmith.run.stopwatch import Stopwatch
 from archsmith.run.store import STAGES, Run
 from archsmith.stages import finish, further, look, profile, ship
 from archsmith.stages.by_method import ByMethod, screened_line, searched_line, trained_line
@@ -174,12 +173,13 @@ def open_work(run: Run, watch: Watch | None = None) -> Work:
     """A process's view of a run: device and threads set, nothing loaded."""
     run.trusting()
     request = run.request
-    device, threads = (
+    return Work(
+        run,
+        watch or Silent(),
         pick_device(request.device),
         set_threads(run.record.get("threads") or request.threads),
-    )
-    return Work(
-        run, watch or Silent(), device, threads, shares=shares_of(method_of(request)).sharing
+        read=look.read,
+        shares=shares_of(method_of(request)).sharing,
     )
 
 
@@ -204,11 +204,11 @@ def _stages(run: Run, watch: Watch, since: float) -> None:
         if predicted is not None and name not in known:
             run.update(predicted_s={**known, name: round(predicted, 1)})
         watch.begin(name, predicted)
-        work.stopwatch = Stopwatch(run, name, since=since)
+        work.stopwatch.start(name, since=since)
         record = stage.do()
         work.stopwatch.save()
         run.finish_stage(name, record)
-        since, seconds, work.stopwatch = time.monotonic(), work.stopwatch.seconds, None
+        since, seconds = time.monotonic(), work.stopwatch.stop()
         run.event("stage", name=name, seconds=round(seconds, 3), said=stage.line(record))
         watch.end(name, stage.line(record), seconds)
         if name in _REPORTED:
