@@ -379,13 +379,18 @@ class Run:
         )
 
 
+def lost(folder: Path, shipped: Shipped | None) -> Iterator[Path]:
+    """Files of best/ that are not there as they were shipped, one after the other; none before
+    that."""
+    for entry in shipped.files if shipped is not None else ():
+        path = folder / "best" / entry.name
+        if trust.content_hash(path) != entry.sha256:
+            yield path
+
+
 def altered(folder: Path, shipped: Shipped | None) -> list[Path]:
-    """Files of best/ that are there, but not as they were shipped; none before that."""
-    files = (
-        (folder / "best" / entry.name, entry.sha256)
-        for entry in (shipped.files if shipped is not None else ())
-    )
-    return [path for path, sha256 in files if path.is_file() and trust.content_hash(path) != sha256]
+    """Of them those that are there, but are others."""
+    return [path for path in lost(folder, shipped) if path.is_file()]
 
 
 def _new_record(request: Request, fields: Mapping[str, Any]) -> dict[str, Any]:

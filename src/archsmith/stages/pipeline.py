@@ -4,7 +4,6 @@ was."""
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,17 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from archsmith._internal.files import sync_folder
 from archsmith._internal.progress import Silent, Watch, duration
-from archsmith.errors import ArchsmithError, UserError
+from archsmith.errors import ArchsmithError
 from archsmith.methods.protocol import shares_of
-from archsmith.run import clock, trust
+from archsmith.run import clock
 from archsmith.run.decisions import BEGUN_WITH, SHIP_LOOKS
 from archsmith.run.records import Finished, Part
 from archsmith.run.store import STAGES, Run
 from archsmith.stages import finish, further, look, profile, ship
 from archsmith.stages.by_method import ByMethod, screened_line, searched_line, trained_line
 from archsmith.stages.chosen import method_of
+from archsmith.stages.intact import reopened
 from archsmith.stages.work import Work
 from archsmith.training.device import pick_device, set_threads
 
@@ -64,7 +63,7 @@ def carry_on(
                     "there is no place for a key (see archsmith.run.trust): resume, again "
                     "and export will need --trust"
                 )
-            _reopened(run, watch)
+            reopened(run, watch)
             _stages(run, watch, began)
         except KeyboardInterrupt:
             _ended(run, "stopped")
@@ -89,70 +88,6 @@ def _ended(run: Run, status: str, reason: str | None = None) -> None:
         run.update(status=status, error=reason)
     with contextlib.suppress(ArchsmithError):
         run.event(status, **({} if reason is None else {"reason": reason}))
-
-
-def _reopened(run: Run, watch: Watch) -> None:
-    """Ships again where best/ is no more what was shipped."""
-    if (lost := _lost(run)) is not None:
-        run.event("ship again", why=lost)
-        aside = _set_aside(run)
-        watch.note(
-            f"{lost}; it is shipped again"
-            + (f", what was there is kept in {aside}" if aside is not None else "")
-        )
-        run.reopen("ship")
-
-
-def _set_aside(run: Run) -> Path | None:
-    """Moves what lies in best/ and is not as it was shipped to a folder beside it: somebody may
-    have written it."""
-    best, shipped = (
-        run.folder / "best",
-        {f["name"]: f["sha256"] for f in (run.stage("ship") or {}).get("files", ())},
-    )
-    if best.is_dir():
-        there = [path for path in sorted(best.iterdir()) if path.name != "__pycache__"]
-    else:
-        there = [best] if best.exists() else []
-    others = [
-        path
-        for path in there
-        if path.is_dir() or trust.content_hash(path) != shipped.get(path.name, "")
-    ]
-    if not others:
-        return None
-    names = ("best.kept", *(f"best.kept{number}" for number in range(2, 10_000)))
-    aside = next(run.folder / name for name in names if not (run.folder / name).exists())
-    try:
-        aside.mkdir()
-        for path in others:
-            os.replace(path, aside / path.name)
-        sync_folder(aside)
-    except OSError as error:
-        raise UserError(
-            f"cannot move {best} to {aside}: {error.strerror or error}; check its permissions"
-        ) from error
-    return aside
-
-
-def _lost(run: Run) -> str | None:
-    """Which file of best/ is not there as it was shipped."""
-    for entry in (run.stage("ship") or {}).get("files", ()):
-        path = run.folder / "best" / entry["name"]
-        if trust.content_hash(path) != entry["sha256"]:
-            return (
-                f"{path} is {'missing' if not path.exists() else 'not the file that was shipped'}"
-            )
-    return None
-
-
-def complete(run: Run) -> bool:
-    """Whether nothing is left to do: every stage is done, best/ is as it was shipped, and no trial
-    was changed."""
-    if run.record["status"] != "done" or run.stage("ship") is None:
-        return False
-    len(run.archive)  # Damaged where they are not those that were written
-    return _lost(run) is None
 
 
 def _reported(run: Run, watch: Watch) -> None:
