@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from command_line import call
 from made_runs import SHARED
+from pydantic import BaseModel, ValidationError
 from short_runs import SIZES
 
 from archsmith.errors import UserError
@@ -150,6 +151,14 @@ def test_what_is_wrong_in_it_is_said_with_the_method_and_the_field(
     with pytest.raises(UserError, match=rf"^method Given: what {hook} gives is .*{told}") as error:
         asked[hook]()
     assert "archsmith.methods.listing" in str(error.value)
+
+
+def test_mistakes_in_what_else_a_method_uses_stay_what_they_are() -> None:
+    class Own(BaseModel):
+        size: int
+
+    with pytest.raises(ValidationError, match="Own"):
+        page.search(Given(), lambda: Own(size="large"), None)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

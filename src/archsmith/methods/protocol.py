@@ -219,6 +219,13 @@ def search(method: Method, job: Job, trained: SharedWeights | None) -> Searched:
 def _left(method: Method, hook: str, kind: type[Left], make: Callable[[], Any]) -> Left:
     """The record that a hook makes, a mapping of its fields taken for one; UserError, naming the
     method and the field, where it is not as a run keeps it."""
+
+    def refused(found: str) -> UserError:
+        return UserError(
+            f"method {type(method).__name__}: what {hook} gives is no {kind.__name__}: {found}; "
+            f"see archsmith.run.records, or let archsmith.methods.listing make it"
+        )
+
     given: Any = None
     try:
         given = make()
@@ -226,17 +233,16 @@ def _left(method: Method, hook: str, kind: type[Left], make: Callable[[], Any]) 
             return given
         if isinstance(given, Mapping):
             return kind.model_validate(given)
-        found = f"it is {shown(repr(given), 60)}"
     except ValidationError as error:
-        found = wrong(error, given)
-        if given is None:  # a part of the record, made in the hook
-            first = error.errors(include_url=False)[0]
-            field = ".".join(map(str, (error.title, *first["loc"][:1])))
-            found = f"{field} is {shown(repr(first['input']), 60)} ({first['msg']})"
-    raise UserError(
-        f"method {type(method).__name__}: what {hook} gives is no {kind.__name__}: {found}; see "
-        f"archsmith.run.records, or let archsmith.methods.listing make it"
-    )
+        if given is not None:
+            raise refused(wrong(error, given)) from error
+        if error.title not in {part.__name__ for part in Part.__subclasses__()}:
+            raise  # another library's use of pydantic
+        first = error.errors(include_url=False)[0]  # of a part of the record, made in the hook
+        field = ".".join(map(str, (error.title, *first["loc"][:1])))
+        said = f"{field} is {shown(repr(first['input']), 60)} ({first['msg']})"
+        raise refused(said) from error
+    raise refused(f"it is {shown(repr(given), 60)}")
 
 
 def finish(method: Method) -> FinishPlan:
