@@ -285,7 +285,7 @@ def resume(folder: str | Path, *, data: str | Path | None = None, trust: bool = 
     'done'
     """
     began = _time.monotonic()
-    from archsmith.stages.pipeline import complete
+    from archsmith.stages.intact import complete
     from archsmith.stages.requests import continued, moved
 
     run = Run.open(folder, trust=trust)

@@ -218,3 +218,19 @@ def test_installed_parts_are_found_by_name(
     assert (Run.open("run").stage("search") or {})["searcher"] == "widest"
     code, _, err = cli(*SEARCH, "--method", "lost")
     assert code == 2 and "cannot be loaded" in err and "repair or remove that package" in err
+
+
+def test_a_record_that_is_none_is_told_with_the_method_and_the_field(
+    cli: Cli, tmp_path: Path
+) -> None:
+    written = MINE.replace("return shortlist(", "found = shortlist(") + (
+        "        return {**found.to_json(), 'searcher': None}\n"
+    )
+    (tmp_path / "odd.py").write_text(written)
+    code, _, err = cli(*SEARCH, "--method", "odd.py:Mine")
+    assert code == 2 and "method Mine: what search gives is no Searched: searcher is None" in err
+    assert "Traceback" not in err
+    # as dictionaries were, before there were records
+    (tmp_path / "odd.py").write_text(written.replace("None}", "'mine'}"))
+    assert cli("resume", "run", "--trust")[0] in (0, 3)
+    assert (Run.open("run").stage("search") or {})["searcher"] == "mine"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_runs import SHARED
 from short_runs import SIZES, Stop, asked, searched, searched_on
 
 from archsmith.elastic.supernet import search_space
@@ -16,6 +17,7 @@ from archsmith.methods.ddpnas import DDPNAS, groups, worth_of_options
 from archsmith.methods.job import Job, JobClock, JobData, JobLog, JobSpace
 from archsmith.metrics.cost import Costs
 from archsmith.problem import Candidate, Trial, at_most
+from archsmith.run.records import Trained
 from archsmith.run.store import Run
 from archsmith.searchers.archive import Archive
 from archsmith.searchers.categorical import Categorical
@@ -123,7 +125,8 @@ def test_networks_for_any_budget_without_training(finished: Run) -> None:
 def test_cells_of_another_shape_without_training() -> None:
     distribution = Categorical(NASBENCH201)
     distribution.theta["edge0to3"] = [0.1, 0.1, 0.1, 0.6, 0.1]
-    found = {"distribution": {"stages": [distribution.to_json()]}}
+    narrowed = {**SHARED["distribution"], "stages": [distribution.to_json()]}
+    found = Trained(**{**SHARED, "distribution": narrowed})
     model, shape = build("nasbench201", 10, 3, 32, device="meta"), described("nasbench201").shape
     costs = Costs(model, (3, 32, 32), ("params", "macs"))
     job = Job(

@@ -27,7 +27,9 @@ from archsmith.run.clock import SHARED_STEPS
 from archsmith.run.store import Run
 from archsmith.spaces import build
 from archsmith.stages import look, shared
-from archsmith.stages.pipeline import carry_on, job_of, open_work
+from archsmith.stages.by_method import ByMethod
+from archsmith.stages.chosen import method_of
+from archsmith.stages.pipeline import carry_on, open_work
 from archsmith.stages.requests import start
 
 MOST_FILES = 140  # of the package, by a few-shot search
@@ -187,7 +189,7 @@ def test_images_to_judge_by_are_not_trained_on(tmp_path: Path) -> None:
     assert set(trained.ids) | set(held_out.ids) == set(work.images.parts["train"].ids)
     for part in ("val", "test"):
         assert not set(work.images.parts[part].ids) & set(held_out.ids)
-    assert job_of(work).data.sharing is not None
+    assert ByMethod(work, method_of(run.request)).job().data.sharing is not None
     learned, judged = (_half(handed, which)[0] for which in (0, 1))
     assert len(learned) + len(judged) == len(x) and not any(
         (learned == image).flatten(1).all(1).any() for image in judged[:20]

@@ -167,8 +167,6 @@ def test_both_forms_race_where_no_reference_has_the_other_one(
             Archive(), lambda name, make: {"weights": {"depth": 0.0, "outputs": 1e-9, "macs": 0.0}}
         ),
     )
-    listed = hand_made.HandMade().search(job)["shortlist"]
-    assert [
-        entry["options"]["views"] for entry in listed if entry["origin"] == "hand-made"
-    ] == expected
+    listed = hand_made.HandMade().search(job).shortlist
+    assert [entry.options["views"] for entry in listed if entry.origin == "hand-made"] == expected
     assert len(listed) == len(expected)

@@ -9,14 +9,17 @@ from typing import Any, ClassVar
 
 import pytest
 from command_line import call
+from made_runs import SHARED
+from pydantic import BaseModel, ValidationError
 from short_runs import SIZES
 
 from archsmith.errors import UserError
-from archsmith.methods import METHODS, method, named, settings_of
+from archsmith.methods import METHODS, listing, method, named, settings_of
 from archsmith.methods import protocol as page
 from archsmith.methods.protocol import (
     FinishPlan,
     Method,
+    SharedWeights,
     Shares,
     finish,
     has,
@@ -24,7 +27,9 @@ from archsmith.methods.protocol import (
     setting,
     shares_of,
 )
+from archsmith.run.records import Trained
 from archsmith.run.store import Run
+from archsmith.space import Architecture
 from archsmith.training.recipe import default_recipe
 
 
@@ -36,7 +41,7 @@ class Bare:
     rule: str = setting("half", "how it moves")
     hidden: str = field(default="x", metadata={"fixed": True})
 
-    def search(self, job: Any, trained: Any = None) -> dict[str, Any]:
+    def search(self, job: Any, trained: Any = None) -> Any:
         return {}
 
 
@@ -89,9 +94,71 @@ def test_what_is_left_out_has_a_default() -> None:
     bare = Bare()
     assert not any(has(bare, hook) for hook in page.HOOKS)
     assert shares_of(bare) == Shares(scoring=False, sharing=False) and finish(bare) == FinishPlan()
-    assert page.screen(bare, None)["scored"] == 0  # type: ignore[arg-type]
+    assert page.screen(bare, None) == page.NOTHING_SCORED  # type: ignore[arg-type]
     assert page.start(bare, None, None) is None  # type: ignore[arg-type]
     page.check(bare, "any", "any")
+
+
+NOTHING = {"searcher": "none", "trials": 0, "best": None, "random": None, "shortlist": []}
+SMALL = Architecture({"width": 8})
+
+
+@dataclass(frozen=True)
+class Given(Bare):
+    """Leaves what it is handed, by each hook."""
+
+    def search(self, job: Any, trained: Any = None) -> Any:
+        return job()
+
+    def screen(self, job: Any) -> Any:
+        return job()
+
+
+@pytest.mark.parametrize("kind", ["record", "mapping"])
+def test_what_a_hook_leaves_is_a_record_or_the_fields_of_one(kind: str) -> None:
+    made = listing.shortlist("mine", [listing.entry(SMALL, "small", zico=3.0)])
+    left = made if kind == "record" else made.to_json()
+    found = page.search(Given(), lambda: left, None)  # type: ignore[arg-type]
+    assert found == made and found.shortlist[0].scores == {"zico": 3.0}
+    weights = SharedWeights(None, lambda: SHARED if kind == "mapping" else Trained(**SHARED))  # type: ignore[arg-type, return-value]
+    assert page.recorded(Given(), weights).to_json() == SHARED
+
+
+@pytest.mark.parametrize(
+    ("hook", "left", "told"),
+    [
+        ("search", lambda: {**NOTHING, "trials": "3"}, "no Searched: trials is '3'"),
+        ("search", lambda: {"searcher": "none"}, "no Searched: trials is missing"),
+        (
+            "search",
+            lambda: {**NOTHING, "shortlist": [{"key": "a", "options": {}, "origin": 3}]},
+            r"shortlist\.0\.origin is 3",
+        ),
+        ("search", lambda: None, "no Searched: it is None"),
+        ("search", lambda: [NOTHING], "no Searched: it is "),
+        ("search", lambda: listing.entry(SMALL, "small", mine="9"), r"Listed\.scores is '9'"),
+        ("screen", lambda: {"proxy": "mine"}, "no Screened: scored is missing"),
+        ("screen", lambda: listing.shortlist("mine", ()), "no Screened: it is "),
+    ],
+)
+def test_what_is_wrong_in_it_is_said_with_the_method_and_the_field(
+    hook: str, left: Any, told: str
+) -> None:
+    asked = {
+        "search": lambda: page.search(Given(), left, None),
+        "screen": lambda: page.screen(Given(), left),
+    }
+    with pytest.raises(UserError, match=rf"^method Given: what {hook} gives is .*{told}") as error:
+        asked[hook]()
+    assert "archsmith.methods.listing" in str(error.value)
+
+
+def test_mistakes_in_what_else_a_method_uses_stay_what_they_are() -> None:
+    class Own(BaseModel):
+        size: int
+
+    with pytest.raises(ValidationError, match="Own"):
+        page.search(Given(), lambda: Own(size="large"), None)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -118,7 +185,7 @@ from dataclasses import dataclass
 
 from archsmith.elastic.supernet import extract
 from archsmith.methods.listing import entry, shortlist
-from archsmith.methods.protocol import FinishPlan, Trained, setting
+from archsmith.methods.protocol import FinishPlan, SharedWeights, setting
 
 
 @dataclass(frozen=True)
@@ -129,7 +196,7 @@ class Served:
         sharing = job.data.sharing()
         trust = {"kendall": 1.0, "networks": [], "p": 0.0, "spearman": 1.0}
         record = {"nodes": [], "images": 0, "macs": 0.0, "trust": trust}
-        return Trained(sharing.make(None), lambda: record)
+        return SharedWeights(sharing.make(None), lambda: record)
 
     def search(self, job, trained):
         large, small = job.space.decisions.extreme(-1), job.space.decisions.extreme(0)

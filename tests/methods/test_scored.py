@@ -167,12 +167,12 @@ def test_networks_by_hand_take_up_to_half_of_the_short_list_or_its_only_place(
     for seconds in (0.5, 60.0):  # by the sum of ln(weights) alone, and after scores
         given = job(Archive(), finalists=finalists, by_hand=lambda limits: known, seconds=seconds)
         listed = (
-            scored.unscored(given, "")["shortlist"]
+            scored.unscored(given, "").shortlist
             if seconds < 1
-            else Method().search(given)["shortlist"]
+            else Method().search(given).shortlist
         )
-        assert [entry["key"] for entry in listed[:first]] == [arch.key for arch in known[:first]]
-        assert len(listed) == len({entry["key"] for entry in listed}) == finalists
+        assert [entry.key for entry in listed[:first]] == [arch.key for arch in known[:first]]
+        assert len(listed) == len({entry.key for entry in listed}) == finalists
 
 
 PARTS = {  # of a job, and what of it tests change
@@ -242,19 +242,19 @@ def test_search_and_random_search_pay_alike(method: Any, space: str, proxy: str)
     once = job(archive).log.decide
     screened = method.screen(job(archive, decide=once, name=space))
     found = method.search(job(archive, decide=once, name=space))
-    assert screened["scored"] == 10 and screened["proxy"] == proxy
+    assert screened.scored == 10 and screened.proxy == proxy
     fresh = {
         stage: [t for t in archive.stage(stage) if t.cost.get("seconds")]
         for stage in ("screen", "search", "search-random")
     }
     assert [len(trials) for trials in fresh.values()] == [10, 10, 10]
-    assert found["trials"] == 20 and found["random"]["trials"] <= 20
+    assert found.trials == 20 and found.random.trials <= 20
     assert all(t.metrics["params"] <= LIMIT for t in archive)
-    assert len({entry["key"] for entry in found["shortlist"]}) == 3
-    assert found["best"]["score"] == max(
+    assert len({entry.key for entry in found.shortlist}) == 3
+    assert found.best.score == max(
         t.metrics[proxy] for s in ("screen", "search") for t in archive.stage(s)
     )
-    assert found["best"]["score"] >= screened["best"]["score"]
+    assert found.best.score >= screened.best.score
 
 
 def test_an_ensemble_ranks_among_the_networks_that_were_looked_at_first() -> None:
@@ -274,7 +274,7 @@ def test_an_ensemble_ranks_among_the_networks_that_were_looked_at_first() -> Non
 def test_mobile_networks_are_ranked_by_other_scores() -> None:
     archive = Archive()
     found = Ensemble().screen(job(archive, name="mobilenet"))
-    assert found["proxy"] == "archsmith-mobile" and found["passes"] == 0
+    assert found.proxy == "archsmith-mobile" and found.passes == 0
     assert all({"l2_norm", "params", "archsmith-mobile"} <= set(t.metrics) for t in archive)
 
 
@@ -346,11 +346,10 @@ def test_with_hardly_any_time_nothing_is_scored_and_there_is_a_short_list_all_th
     late, clock = timed(archive, seconds, 0.01)
     screened = method.screen(late)
     found = method.search(late)
-    assert screened["proxy"] is None and "too little time" in screened["why"] and not list(archive)
-    assert len(found["shortlist"]) == late.clock.finalists and "ln(weights)" in found["searcher"]
+    assert screened.proxy is None and "too little time" in screened.why and not list(archive)
+    assert len(found.shortlist) == late.clock.finalists and "ln(weights)" in found.searcher
     assert all(
-        late.space.costs(Architecture(row["options"]))["params"] <= LIMIT
-        for row in found["shortlist"]
+        late.space.costs(Architecture(row.options))["params"] <= LIMIT for row in found.shortlist
     )
     assert clock.seconds > seconds - 5  # it is asked all the time, so that nothing goes on for long
 
@@ -402,12 +401,12 @@ def test_a_model_that_proposes_changes_is_searched_by_them() -> None:
     assert {
         stage: len(archive.stage(stage)) for stage in ("screen", "search", "search-random")
     } == dict.fromkeys(("screen", "search", "search-random"), 6)
-    assert 0 < screened["scored"] <= 6 and found["searcher"] == "evolution" and found["shortlist"]
+    assert 0 < screened.scored <= 6 and found.searcher == "evolution" and found.shortlist
     trials = list(archive)
     assert all(t.feasible for t in trials if t.metrics.get("zico") is not None)
-    for row in found["shortlist"]:
-        assert given.space.costs(Architecture(row["options"]))["macs"] <= 1.2e6
-        assert given.space.costs(Architecture(row["options"]))["layers"] <= 11
+    for row in found.shortlist:
+        assert given.space.costs(Architecture(row.options))["macs"] <= 1.2e6
+        assert given.space.costs(Architecture(row.options))["layers"] <= 11
     walked = {t.arch for t in archive.stage("search")}
     assert given.space.model.propose(given.space.model.start, Random(given.seed + 2), 1) in walked  # type: ignore[operator]
     again = Archive()

@@ -92,13 +92,33 @@ def test_a_record_with_a_field_that_is_not_as_it_is_written_is_damaged_and_the_f
 
 def test_the_clock_goes_on_where_it_was(tmp_path: Path) -> None:
     run, now = make(tmp_path / "a"), [100.0]
-    first = Stopwatch(run, "finish", lambda: now[0])
+    first = Stopwatch(run, lambda: now[0])
+    first.start("finish")
     now[0] += 7.0
     first.save()
     now[0] += 50.0  # lost: the process was killed
-    second = Stopwatch(run, "finish", lambda: now[0])
+    second = Stopwatch(run, lambda: now[0])
+    second.start("finish")
     now[0] += 3.0
-    assert second.seconds == 10.0
+    assert second.seconds == 10.0 and second.spent == {"finish": 10.0}
+
+
+def test_what_lies_between_two_stages_belongs_to_the_later_one(tmp_path: Path) -> None:
+    run, now = make(tmp_path / "a"), [100.0]
+    watch = Stopwatch(run, lambda: now[0])
+    assert (watch.stage, watch.seconds, watch.waited, watch.spent) == (None, 0.0, 0.0, {})
+    watch.save()  # nothing runs: nothing is written
+    assert run.seconds() == {}
+    watch.start("look", since=98.0)
+    now[0] += 5.0
+    watch.save()
+    since = now[0]
+    assert watch.stop() == 7.0 and watch.stage is None and watch.seconds == 0.0
+    now[0] += 1.0  # drawing the report, say
+    watch.start("profile", since=since)
+    now[0] += 2.0
+    assert watch.seconds == 3.0 and watch.spent == {"look": 7.0, "profile": 3.0}
+    assert watch.waits.keys() <= {"look", "profile"}
 
 
 @pytest.mark.parametrize(

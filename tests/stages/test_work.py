@@ -1,10 +1,81 @@
-"""What the stages share: how large a network may be where only the time says so."""
+"""What the stages share: nothing of it is assigned once it is made; how large a network may be
+where only the time says so."""
 
 from __future__ import annotations
 
-import pytest
+import ast
+from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
 
-from archsmith.stages.work import PASSES, fitting_macs
+import pytest
+import torch
+
+from archsmith._internal.progress import Silent
+from archsmith.run.request import request_from
+from archsmith.run.store import Run
+from archsmith.stages.work import PASSES, Work, fitting_macs
+
+PACKAGE = Path(__file__).parents[2] / "src" / "archsmith"
+
+
+def assigned(text: str) -> Iterator[str]:
+    """Attributes of something called `work`, of whatever has one, and of `self` in the class Work,
+    that a source assigns."""
+    tree = ast.parse(text)
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    inside = {id(node) for one in classes if one.name == "Work" for node in ast.walk(one)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            held = ast.unparse(node.value)
+            if held.rpartition(".")[2] == "work" or (held == "self" and id(node) in inside):
+                yield ast.unparse(node)
+        if isinstance(node, ast.Call) and "setattr" in ast.unparse(node.func):
+            first = [ast.unparse(one) for one in node.args[:1]]
+            yield from (ast.unparse(node) for name in first if name.rpartition(".")[2] == "work")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "work.data = 1",
+        "since, work.stopwatch = 1, None",
+        "work.latency: int = 3",
+        "work.count += 1",
+        "self.work.data = 1",
+        "del work.data",
+        "setattr(work, 'data', 1)",
+        "object.__setattr__(work, 'data', 1)",
+        "class Work:\n    def f(self):\n        self.data = 1",
+    ],
+)
+def test_what_would_assign_one_is_found(text: str) -> None:
+    assert list(assigned(text))
+
+
+def test_nothing_of_it_is_assigned_anywhere() -> None:
+    found = {
+        f"{path.relative_to(PACKAGE)}: {name}"
+        for path in PACKAGE.rglob("*.py")
+        for name in assigned(path.read_text(encoding="utf-8"))
+    }
+    assert not found
+
+
+def test_it_is_frozen_and_what_it_makes_is_made_once(tmp_path: Path) -> None:
+    run, made = Run.create(tmp_path / "run", request_from(data="digits", steps=9)), list[Work]()
+
+    def read(work: Work) -> list[Work]:
+        made.append(work)
+        return made
+
+    work = Work(run, Silent(), torch.device("cpu"), 1, read=read)  # type: ignore[arg-type]
+    names = [field.name for field in fields(work)]
+    for name in (*names, "images", "latency", "stopwatch", "space"):
+        with pytest.raises(FrozenInstanceError):
+            setattr(work, name, None)
+    assert not made and work.images is work.images and made == [work]
+    assert work.stopwatch is work.stopwatch and work.stopwatch.stage is None
 
 
 @pytest.mark.parametrize("images", [300, 4_000, 50_000])

@@ -64,7 +64,7 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped, killed, or failed."""
     from archsmith.run.store import Run
-    from archsmith.stages.pipeline import complete
+    from archsmith.stages.intact import complete
 
     found = Run.open(run, trust=trust)
     if complete(found):

@@ -19,7 +19,7 @@ import dataclasses
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -32,10 +32,12 @@ from archsmith.feasibility.violation import Gauge
 from archsmith.methods import estimated, scored
 from archsmith.methods.gradient import listed
 from archsmith.methods.job import Job, Sharing
-from archsmith.methods.protocol import TooLittleTime, Trained, setting
+from archsmith.methods.protocol import SharedWeights, TooLittleTime, setting
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.problem import Candidate, Constraint, Metric, Problem, Trial, maximize, minimize
 from archsmith.run import clock
+from archsmith.run.records import Searched, Trained
+from archsmith.run.records.search import Narrowing, Pruning
 from archsmith.searchers.categorical import Categorical, credited, rewards_of
 from archsmith.searchers.generation import Worth, generate
 from archsmith.searchers.loop import run_searcher
@@ -63,7 +65,7 @@ class Grown:
     state: TrainState
     distribution: Categorical
     # theta and what is alive, at the start and after each pruning
-    stages: list[dict[str, Any]] = field(default_factory=list)
+    stages: list[Pruning] = field(default_factory=list)
     survivor: Architecture | None = None
 
 
@@ -111,23 +113,23 @@ class DDPNAS:
             )
         return shape.limits(self.height or None, None if self.free == -1 else self.free)
 
-    def train(self, job: Job) -> Trained:
+    def train(self, job: Job) -> SharedWeights:
         """The supernet, how the distribution narrowed, and how far its estimates can be trusted."""
         grown = self._grown(job)
 
-        def record() -> dict[str, Any]:
+        def record() -> Trained:
             options = {
-                name: [str(option) for option in row]
+                name: tuple(str(option) for option in row)
                 for name, row in grown.distribution.options.items()
             }
-            narrowed = {
-                "options": options,
-                "stages": grown.stages,
-                "survivor": dict(grown.survivor or {}),
-            }
-            return {**estimated.train(job, grown.root), "distribution": narrowed}
+            narrowed = Narrowing(
+                options=options,
+                stages=tuple(grown.stages),
+                survivor=dict(grown.survivor or {}),
+            )
+            return estimated.train(job, grown.root).model_copy(update={"distribution": narrowed})
 
-        return Trained(grown, record)
+        return SharedWeights(grown, record)
 
     def _grown(self, job: Job) -> Grown:
         """As far as checkpoint and trials do not hold it already."""
@@ -146,12 +148,12 @@ class DDPNAS:
                 space, (maximize(points(estimated.estimate(job, root)), name="reward"),), ()
             )
             turns = _Turns(job, sharing, root, total, problem=problem)
-            stages: list[dict[str, Any]] = []
+            stages: list[Pruning] = []
             seen: list[Categorical] = []
 
             def told(distribution: Categorical) -> None:
                 seen[:] = [distribution]
-                stages.append(distribution.to_json())
+                stages.append(Pruning(**distribution.to_json()))
 
             searcher = pruning(
                 problem,
@@ -179,7 +181,7 @@ class DDPNAS:
             )
         return sharing.kept[asked]
 
-    def search(self, job: Job, trained: Trained) -> dict[str, Any]:
+    def search(self, job: Job, trained: SharedWeights) -> Searched:
         """The survivor where it keeps the budget, networks generated for the budget, as many random
         ones beside them."""
         grown: Grown = trained.weights
@@ -214,25 +216,23 @@ class DDPNAS:
                 stop=scored.stop(job, stage),
             )
         found = estimated.shortlisted(job, "DDPNAS")
-        others = [row for row in found["shortlist"] if row["key"] != chosen[0].key]
+        others = [one for one in found.shortlist if one.key != chosen[0].key]
         own = next(t for t in job.log.archive.stage("search") if t.arch == chosen[0])
-        return {
-            **found,
-            "generated": how,
-            "shortlist": [estimated.listing(own), *others][: job.clock.finalists],
-        }
+        first = (estimated.listed(own), *others)[: job.clock.finalists]
+        return found.model_copy(update={"generated": how, "shortlist": first})
 
-    def start(self, job: Job, trained: Trained, arch: Architecture) -> nn.Module:
+    def start(self, job: Job, trained: SharedWeights, arch: Architecture) -> nn.Module:
         """The network with the weights it shared."""
         return estimated.network(job, trained.weights.root, arch)
 
     def answer(
-        self, job: Job, record: Mapping[str, Any], limits: Sequence[Constraint], count: int
+        self, job: Job, record: Trained, limits: Sequence[Constraint], count: int
     ) -> list[Architecture]:
         """Up to so many networks that keep the limits, the worthiest first, from what `train`
         recorded and its trials."""
         distribution = Categorical(_alive(job.space.decisions, job.space.name))
-        distribution.restore(record["distribution"]["stages"][-1])
+        assert record.distribution is not None
+        distribution.restore(record.distribution.stages[-1].to_json())
         limits = (*limits, *self._shape(job.space.name))
         trials = job.log.archive.stage("train")
         return self._generated(distribution, trials, limits, costs=job.space.costs, count=count)[0]

@@ -4,14 +4,14 @@ among random networks."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from archsmith.methods import scored
 from archsmith.methods.job import Job
-from archsmith.methods.protocol import Trained
+from archsmith.methods.protocol import SharedWeights
 from archsmith.metrics.proxies import build_all
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Reference, Referred
 from archsmith.run import clock
+from archsmith.run.records import Screened, Searched
 from archsmith.spaces import described
 
 _REFERENCE = 32  # networks whose scores the ranks are taken among
@@ -24,11 +24,11 @@ _PASSES = {"archsmith": 2, "archsmith-mobile": 0, "archsmith-vit": 0}
 class Ensemble:
     """Random networks scored by the rank sum that was chosen for such spaces, evolution on it."""
 
-    def screen(self, job: Job) -> dict[str, Any]:
+    def screen(self, job: Job) -> Screened:
         """Scores random networks."""
         return scored.screen(job, _score(job))
 
-    def search(self, job: Job, trained: Trained | None = None) -> dict[str, Any]:
+    def search(self, job: Job, trained: SharedWeights | None = None) -> Searched:
         """Evolution on the score."""
         return scored.search(job, _score(job))
 

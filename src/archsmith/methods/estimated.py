@@ -21,12 +21,15 @@ from archsmith.elastic.supernet import active, calibrate, extract
 from archsmith.elastic.tree import Node, route
 from archsmith.methods import scored
 from archsmith.methods.job import Job, Sharing
+from archsmith.methods.listing import entry
 from archsmith.methods.protocol import TooLittleTime
 from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.predictors.ranking import kendall, spearman
 from archsmith.problem import Problem, Trial, minimize
 from archsmith.run import clock
+from archsmith.run.records import Searched, Trained
+from archsmith.run.records.search import Best, Listed, RandomSearch, Supernet, Trust, TrustCheck
 from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.predictor_guided import guided
 from archsmith.searchers.random import random_search
@@ -57,25 +60,25 @@ def estimate(
     )
 
 
-def train(job: Job, root: Node, metric: SharedAccuracy | None = None) -> dict[str, Any]:
+def train(job: Job, root: Node, metric: SharedAccuracy | None = None) -> Trained:
     """For the record: the nodes, what they cost, and how far their estimates by `metric` can be
     trusted."""
-    nodes = [
-        {
-            "name": n.name,
-            "parent": n.parent.name if n.parent else None,
-            "images": n.trained,
-            "macs": n.macs,
-            "options": _split_of(n),
-        }
+    nodes = tuple(
+        Supernet(
+            name=n.name,
+            parent=n.parent.name if n.parent else None,
+            images=n.trained,
+            macs=n.macs,
+            options=_split_of(n),
+        )
         for n in root.walk()
-    ]
-    return {
-        "nodes": nodes,
-        "images": root.cost,
-        "macs": sum(n.macs for n in root.walk()),
-        "trust": _trust(job, metric or estimate(job, root)),
-    }
+    )
+    return Trained(
+        nodes=nodes,
+        images=root.cost,
+        macs=sum(n.macs for n in root.walk()),
+        trust=_trust(job, metric or estimate(job, root)),
+    )
 
 
 def network(job: Job, root: Node, arch: Architecture) -> nn.Module:
@@ -83,7 +86,7 @@ def network(job: Job, root: Node, arch: Architecture) -> nn.Module:
     return extract(route(root, arch, described(job.space.name).canonical).model, arch, device="cpu")
 
 
-def search(job: Job, root: Node) -> dict[str, Any]:
+def search(job: Job, root: Node) -> Searched:
     """Predictor-guided search on the held-out loss, as many random networks beside it; the best of
     all are short-listed.
 
@@ -115,32 +118,26 @@ def search(job: Job, root: Node) -> dict[str, Any]:
     return shortlisted(job, "guided")
 
 
-def shortlisted(job: Job, searcher: str) -> dict[str, Any]:
+def shortlisted(job: Job, searcher: str) -> Searched:
     """What a search on estimates leaves: the best of its trials and of random search's, if there
     was one."""
     found = {stage: _ranked(job.log.archive.stage(stage)) for stage in ("search", "search-random")}
     best = _ranked([*found["search"], *found["search-random"]])[: job.clock.finalists]
     if not best:
         return scored.unscored(job, "too little time for an estimate; the sum of ln(weights)")
-    random = {"trials": len(found["search-random"]), "best": _best(found["search-random"])}
-    return {
-        "searcher": searcher,
-        "trials": len(found["search"]),
-        "best": _best(found["search"]),
-        "random": random if found["search-random"] else None,
-        "shortlist": [listing(trial) for trial in best],
-    }
+    random = RandomSearch(trials=len(found["search-random"]), best=_best(found["search-random"]))
+    return Searched(
+        searcher=searcher,
+        trials=len(found["search"]),
+        best=_best(found["search"]),
+        random=random if found["search-random"] else None,
+        shortlist=tuple(listed(trial) for trial in best),
+    )
 
 
-def listing(trial: Trial) -> dict[str, Any]:
+def listed(trial: Trial) -> Listed:
     """A network of the short-list."""
-    value = trial.metrics["shared_accuracy"]
-    return {
-        "key": trial.arch.key,
-        "options": dict(trial.arch),
-        "origin": trial.stage,
-        "shared_accuracy": value,
-    }
+    return entry(trial.arch, trial.stage, shared_accuracy=trial.metrics["shared_accuracy"])
 
 
 def _telling(job: Job, total: int) -> Callable[[Trial], None]:
@@ -164,21 +161,21 @@ def _ranked(trials: Sequence[Trial]) -> list[Trial]:
     return sorted(unique.values(), key=lambda t: t.metrics["shared_loss"])
 
 
-def _best(trials: Sequence[Trial]) -> dict[str, Any] | None:
+def _best(trials: Sequence[Trial]) -> Best | None:
     return (
-        {"key": trials[0].arch.key, "score": 100 * trials[0].metrics["shared_accuracy"]}
+        Best(key=trials[0].arch.key, score=100 * trials[0].metrics["shared_accuracy"])
         if trials
         else None
     )
 
 
-def _split_of(node: Node) -> dict[str, list[Any]]:
+def _split_of(node: Node) -> dict[str, tuple[Any, ...]]:
     """What tells the node from its parent."""
     if node.parent is None:
         return {}
     above = node.parent.space.options
     return {
-        name: list(options)
+        name: tuple(options)
         for name, options in node.space.options.items()
         if options != above[name]
     }
@@ -187,13 +184,13 @@ def _split_of(node: Node) -> dict[str, list[Any]]:
 # -- how far the estimates can be trusted --------------------------------------------------------
 
 
-def _trust(job: Job, metric: SharedAccuracy) -> dict[str, Any]:
+def _trust(job: Job, metric: SharedAccuracy) -> Trust:
     """A few random networks trained by themselves for a short time, against their estimates:
     Kendall, Spearman, and p of a Kendall as high by chance."""
     assert job.data.sharing is not None
     sharing = job.data.sharing()
     archs = scored.some(job, _CHECKED)[0]
-    rows: list[dict[str, Any]] = []
+    rows: list[TrustCheck] = []
     slowest = 0.0
     for position, arch in enumerate(archs):
         began = job.clock.spent()
@@ -211,22 +208,27 @@ def _trust(job: Job, metric: SharedAccuracy) -> dict[str, Any]:
         )
         found = metric(arch)
         rows.append(
-            {
-                "key": arch.key,
-                "estimate": found["shared_accuracy"],
-                "estimated_loss": found["shared_loss"],
+            TrustCheck(
+                key=arch.key,
+                estimate=found["shared_accuracy"],
+                estimated_loss=found["shared_loss"],
                 **own,
-            }
+            )
         )
         slowest = max(slowest, job.clock.spent() - began)
     if len(rows) < _TRUSTED_FROM:
         why = f"there was time to check them on {len(rows)} networks, which says nothing"
-        return {"networks": rows, "kendall": 0.0, "spearman": 0.0, "p": 1.0, "why": why}
-    estimates, truth = [-row["estimated_loss"] for row in rows], [row["accuracy"] for row in rows]
+        return Trust(networks=tuple(rows), kendall=0.0, spearman=0.0, p=1.0, why=why)
+    estimates, truth = [-row.estimated_loss for row in rows], [row.accuracy for row in rows]
     agreement = {"kendall": kendall(estimates, truth), "spearman": spearman(estimates, truth)}
     # all equal: no order at all
     known = {name: value if math.isfinite(value) else 0.0 for name, value in agreement.items()}
-    return {"networks": rows, **known, "p": chance(estimates, truth, job.seed)}
+    return Trust(
+        networks=tuple(rows),
+        kendall=known["kendall"],
+        spearman=known["spearman"],
+        p=chance(estimates, truth, job.seed),
+    )
 
 
 def _late(job: Job, sharing: Sharing, slowest: float) -> bool:

@@ -25,9 +25,10 @@ from archsmith.feasibility.sampler import feasible_sample
 from archsmith.feasibility.violation import Gauge
 from archsmith.methods import estimated
 from archsmith.methods.job import Job, Sharing
-from archsmith.methods.protocol import Trained, setting
+from archsmith.methods.protocol import SharedWeights, setting
 from archsmith.metrics.proxies.zico import ZiCo
 from archsmith.run import clock
+from archsmith.run.records import Searched
 from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces import described
 from archsmith.training.recipe import Recipe
@@ -81,16 +82,16 @@ class FewShot:
                 "sampling=sandwich"
             )
 
-    def train(self, job: Job) -> Trained:
+    def train(self, job: Job) -> SharedWeights:
         """The tree, and how far its estimates can be trusted."""
         root = grown(job, self)[0]
-        return Trained(root, lambda: estimated.train(job, root))
+        return SharedWeights(root, lambda: estimated.train(job, root))
 
-    def search(self, job: Job, trained: Trained) -> dict[str, Any]:
+    def search(self, job: Job, trained: SharedWeights) -> Searched:
         """Guided search on the estimates."""
         return estimated.search(job, trained.weights)
 
-    def start(self, job: Job, trained: Trained, arch: Architecture) -> nn.Module:
+    def start(self, job: Job, trained: SharedWeights, arch: Architecture) -> nn.Module:
         """The network with the weights it shared."""
         return estimated.network(job, trained.weights, arch)
 

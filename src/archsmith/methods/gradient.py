@@ -26,9 +26,10 @@ from archsmith.feasibility.descent import Descent
 from archsmith.feasibility.violation import Gauge
 from archsmith.methods import estimated, few_shot, scored
 from archsmith.methods.job import Job, Sharing
-from archsmith.methods.protocol import Trained, setting
+from archsmith.methods.protocol import SharedWeights, setting
 from archsmith.metrics.shared import SharedAccuracy
 from archsmith.problem import Candidate, Problem, minimize
+from archsmith.run.records import Searched
 from archsmith.searchers.loop import Proposals, run_searcher, searcher
 from archsmith.space import Architecture
 from archsmith.training.controller import Enas, controlled, controller_of
@@ -71,7 +72,7 @@ class Gradient:
             splits=self.splits, split_on=self.split_on, leaves=self.leaves, inherit=self.inherit
         )
 
-    def train(self, job: Job) -> Trained:
+    def train(self, job: Job) -> SharedWeights:
         """The tree with the training of each node, and how far its estimates can be trusted."""
         _check(job, self.kind)
         root, states = few_shot.grown(
@@ -80,9 +81,11 @@ class Gradient:
             learn=partial(self._learn, job),
             channels=_PARTS if self.kind == "pc-darts" else None,
         )
-        return Trained((root, states), lambda: estimated.train(job, root, self._metric(job, root)))
+        return SharedWeights(
+            (root, states), lambda: estimated.train(job, root, self._metric(job, root))
+        )
 
-    def search(self, job: Job, trained: Trained) -> dict[str, Any]:
+    def search(self, job: Job, trained: SharedWeights) -> Searched:
         """What each part found, judged by the held-out loss."""
         root, states = trained.weights
         archs: dict[Architecture, None] = {}

@@ -9,15 +9,16 @@ training.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from archsmith.elastic.views import NAME as VIEWS
 from archsmith.errors import UserError
 from archsmith.methods.job import Job
 from archsmith.methods.listing import entry, shortlist
-from archsmith.methods.protocol import NOTHING_SCORED, Shares, Trained
+from archsmith.methods.protocol import NOTHING_SCORED, SharedWeights, Shares
 from archsmith.methods.scored import passes_of
 from archsmith.methods.zico import ZiCo
+from archsmith.run.records import Screened, Searched
 from archsmith.spaces import SPACES, described
 
 SEARCHER = "by hand, and neighbors of the first"
@@ -49,12 +50,12 @@ class HandMade:
                 "method (`archsmith methods`)"
             )
 
-    def screen(self, job: Job) -> dict[str, Any]:
+    def screen(self, job: Job) -> Screened:
         """Nothing to score; networks by ZiCo where no limit says how large a hand-made one should
         be."""
-        return dict(NOTHING_SCORED) if job.space.by_hand(()) else ZiCo().screen(job)
+        return NOTHING_SCORED if job.space.by_hand(()) else ZiCo().screen(job)
 
-    def search(self, job: Job, trained: Trained | None = None) -> dict[str, Any]:
+    def search(self, job: Job, trained: SharedWeights | None = None) -> Searched:
         """The first ones, and neighbors."""
         once = job.space.by_hand(())
         if not once:

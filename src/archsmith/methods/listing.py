@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
+from archsmith.run.records import Searched
+from archsmith.run.records.search import Listed
 from archsmith.space import Architecture
 
 
-def entry(arch: Architecture, origin: str, **scores: float) -> dict[str, Any]:
+def entry(arch: Architecture, origin: str, **scores: float) -> Listed:
     """A network of the short-list. `origin`: where it comes from, in a word or two, for the
     report."""
-    return {"key": arch.key, "options": dict(arch), "origin": origin, **scores}
+    return Listed(key=arch.key, options=dict(arch), origin=origin, scores=scores)
 
 
-def shortlist(searcher: str, entries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def shortlist(searcher: str, entries: Iterable[Listed]) -> Searched:
     """What a search that scores nothing leaves: these networks, the first ones first. `searcher`:
     how they were found."""
-    return {
-        "searcher": searcher,
-        "trials": 0,
-        "best": None,
-        "random": None,
-        "shortlist": [dict(one) for one in entries],
-    }
+    return Searched(searcher=searcher, trials=0, best=None, random=None, shortlist=tuple(entries))

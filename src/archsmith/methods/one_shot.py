@@ -4,14 +4,14 @@ estimates all networks."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
 from archsmith.methods import estimated
 from archsmith.methods.few_shot import DISTILL, SAMPLING, FewShot, grown
 from archsmith.methods.job import Job
-from archsmith.methods.protocol import Trained, setting
+from archsmith.methods.protocol import SharedWeights, setting
+from archsmith.run.records import Searched
 from archsmith.space import Architecture
 
 
@@ -28,15 +28,15 @@ class OneShot:
     def _tree(self) -> FewShot:
         return FewShot(splits=0, sampling=self.sampling, distill=self.distill)
 
-    def train(self, job: Job) -> Trained:
+    def train(self, job: Job) -> SharedWeights:
         """The supernet, and how far its estimates can be trusted."""
         root = grown(job, self._tree())[0]
-        return Trained(root, lambda: estimated.train(job, root))
+        return SharedWeights(root, lambda: estimated.train(job, root))
 
-    def search(self, job: Job, trained: Trained) -> dict[str, Any]:
+    def search(self, job: Job, trained: SharedWeights) -> Searched:
         """Guided search on the estimates."""
         return estimated.search(job, trained.weights)
 
-    def start(self, job: Job, trained: Trained, arch: Architecture) -> nn.Module:
+    def start(self, job: Job, trained: SharedWeights, arch: Architecture) -> nn.Module:
         """The network with the weights it shared."""
         return estimated.network(job, trained.weights, arch)

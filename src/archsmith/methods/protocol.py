@@ -6,9 +6,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+
+from pydantic import ValidationError
 
 from archsmith.errors import ArchsmithError, UserError, did_you_mean, shown
+from archsmith.run.records import Part, Screened, Searched, Trained
+from archsmith.run.records.part import wrong
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,13 +23,8 @@ if TYPE_CHECKING:
 
 # what a method may have beside `search`
 HOOKS = ("check", "screen", "train", "start", "finish", "answer")
-NOTHING_SCORED: Mapping[str, Any] = {
-    "proxy": None,
-    "scored": 0,
-    "best": None,
-    "passes": 0,
-    "seconds_per_score": None,
-}
+NOTHING_SCORED = Screened(proxy=None, scored=0, best=None, passes=0, seconds_per_score=None)
+Left = TypeVar("Left", bound=Part)
 
 
 class TooLittleTime(ArchsmithError):
@@ -59,15 +58,16 @@ class FinishPlan:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """Weights that networks share, as a method left them, and what the run records of them.
+class SharedWeights:
+    """Weights that networks share, as a method left them, alive in this process, and what the run
+    records of them.
 
     `record()` may train and look (estimates are checked in it): it is asked once, when the stage
     ends.
     """
 
     weights: Any
-    record: Callable[[], dict[str, Any]]
+    record: Callable[[], Trained]
 
 
 @runtime_checkable
@@ -79,9 +79,9 @@ class Method(Protocol):
 
     - `check(space, task)`: UserError for a space or task that it is not made for, before anything
       is trained. What its settings forbid among themselves belongs into `__post_init__`;
-    - `screen(job)`: scores before anything is trained; what the run records of them;
-    - `train(job) -> Trained`: weights that networks share, as far as its checkpoints do not hold
-      them already;
+    - `screen(job) -> Screened`: scores before anything is trained;
+    - `train(job) -> SharedWeights`: weights that networks share, as far as its checkpoints do not
+      hold them already;
     - `start(job, trained, arch)`: the network that training begins with, None: a fresh one;
     - `finish(default) -> FinishPlan`: another way to finish than training each;
     - `answer(job, record, limits, count)`: architectures for another budget from what `train`
@@ -92,7 +92,7 @@ class Method(Protocol):
       changed afterwards.
     """
 
-    def search(self, job: Job, trained: Trained | None) -> dict[str, Any]:
+    def search(self, job: Job, trained: SharedWeights | None) -> Searched:
         """The short-list, and what led to it (`listing.shortlist` makes one)."""
         ...
 
@@ -194,9 +194,55 @@ def check(method: Method, space: str, task: str) -> None:
         method.check(space, task)  # type: ignore[attr-defined]
 
 
-def screen(method: Method, job: Job) -> dict[str, Any]:
+def screen(method: Method, job: Job) -> Screened:
     """What it records of scores; nothing where it has none."""
-    return method.screen(job) if has(method, "screen") else dict(NOTHING_SCORED)  # type: ignore[attr-defined]
+    if not has(method, "screen"):
+        return NOTHING_SCORED
+    return _left(method, "screen", Screened, lambda: method.screen(job))  # type: ignore[attr-defined]
+
+
+def train(method: Method, job: Job) -> SharedWeights:
+    """The weights that networks share; only for a method that `has` it."""
+    return method.train(job)  # type: ignore[attr-defined]
+
+
+def recorded(method: Method, trained: SharedWeights) -> Trained:
+    """What it records of its shared weights."""
+    return _left(method, "train", Trained, trained.record)
+
+
+def search(method: Method, job: Job, trained: SharedWeights | None) -> Searched:
+    """Its short-list, and what led to it."""
+    return _left(method, "search", Searched, lambda: method.search(job, trained))
+
+
+def _left(method: Method, hook: str, kind: type[Left], make: Callable[[], Any]) -> Left:
+    """The record that a hook makes, a mapping of its fields taken for one; UserError, naming the
+    method and the field, where it is not as a run keeps it."""
+
+    def refused(found: str) -> UserError:
+        return UserError(
+            f"method {type(method).__name__}: what {hook} gives is no {kind.__name__}: {found}; "
+            f"see archsmith.run.records, or let archsmith.methods.listing make it"
+        )
+
+    given: Any = None
+    try:
+        given = make()
+        if isinstance(given, kind):
+            return given
+        if isinstance(given, Mapping):
+            return kind.model_validate(given)
+    except ValidationError as error:
+        if given is not None:
+            raise refused(wrong(error, given)) from error
+        if error.title not in {part.__name__ for part in Part.__subclasses__()}:
+            raise  # another library's use of pydantic
+        first = error.errors(include_url=False)[0]  # of a part of the record, made in the hook
+        field = ".".join(map(str, (error.title, *first["loc"][:1])))
+        said = f"{field} is {shown(repr(first['input']), 60)} ({first['msg']})"
+        raise refused(said) from error
+    raise refused(f"it is {shown(repr(given), 60)}")
 
 
 def finish(method: Method) -> FinishPlan:
@@ -206,15 +252,15 @@ def finish(method: Method) -> FinishPlan:
 
 
 def start(
-    method: Method, job: Job, trained: Trained | None
+    method: Method, job: Job, trained: SharedWeights | None
 ) -> Callable[[Architecture], nn.Module | None] | None:
     """What a network of the short-list begins with, where the method says so."""
     return (lambda arch: method.start(job, trained, arch)) if has(method, "start") else None  # type: ignore[attr-defined]
 
 
 def answer(
-    method: Method, job: Job, record: Mapping[str, Any], *, limits: Sequence[Constraint], count: int
+    method: Method, job: Job, record: Trained, *, limits: Sequence[Constraint], count: int
 ) -> list[Architecture]:
-    """Up to `count` architectures within the limits, the best first; only for a method that `has`
-    it."""
+    """Up to `count` architectures within the limits, the best first, from what `train` recorded;
+    only for a method that `has` it."""
     return method.answer(job, record, limits=limits, count=count)  # type: ignore[attr-defined]

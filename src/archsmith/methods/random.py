@@ -5,19 +5,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 from archsmith.feasibility.sampler import feasible_sample
 from archsmith.methods.job import Job
 from archsmith.methods.listing import entry, shortlist
-from archsmith.methods.protocol import Trained
+from archsmith.methods.protocol import SharedWeights
+from archsmith.run.records import Searched
 
 
 @dataclass(frozen=True)
 class RandomSearch:
     """As many feasible architectures as can be trained, each equally likely."""
 
-    def search(self, job: Job, trained: Trained | None = None) -> dict[str, Any]:
+    def search(self, job: Job, trained: SharedWeights | None = None) -> Searched:
         """Drawn by the seed; nothing is scored."""
         found = feasible_sample(
             job.space.decisions, job.space.limits, Random(job.seed), job.clock.finalists

@@ -35,7 +35,10 @@ from archsmith._internal.fitting import fitted
 from archsmith.elastic.supernet import extract
 from archsmith.errors import UserError
 from archsmith.feasibility.sampler import feasible_sample
+from archsmith.methods import listing
 from archsmith.methods.job import Job
+from archsmith.methods.listing import entry
+from archsmith.methods.protocol import NOTHING_SCORED
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.problem import (
     Candidate,
@@ -50,6 +53,8 @@ from archsmith.problem import (
 )
 from archsmith.problem.pareto import fronts
 from archsmith.run import clock
+from archsmith.run.records import Screened, Searched
+from archsmith.run.records.search import Best, Listed, RandomSearch
 from archsmith.searchers.archive import Archive
 from archsmith.searchers.evolution import evolution
 from archsmith.searchers.loop import GeneratorSearcher, run_searcher
@@ -86,7 +91,7 @@ class Score:
     passes: int
 
 
-def screen(job: Job, score: Score | None) -> dict[str, Any]:
+def screen(job: Job, score: Score | None) -> Screened:
     """Scores a random feasible sample, a third of the trials: the start of the search and of its
     random twin."""
     third = third_of(job, score)
@@ -95,14 +100,7 @@ def screen(job: Job, score: Score | None) -> dict[str, Any]:
             "too little time to score enough networks; the sum of ln(weights), which costs "
             "nothing, takes the place of scores"
         )
-        return {
-            "proxy": None,
-            "scored": 0,
-            "best": None,
-            "passes": 0,
-            "seconds_per_score": None,
-            "why": why,
-        }
+        return NOTHING_SCORED.model_copy(update={"why": why})
     problem = _problem(job, score, _counts(job))
     sampling = _blind(job, problem, job.seed)
     run_searcher(
@@ -117,16 +115,16 @@ def screen(job: Job, score: Score | None) -> dict[str, Any]:
     trials = job.log.archive.stage("screen")
     seconds = [t.cost["seconds"] for t in trials if not t.failed and "seconds" in t.cost]
     scored = sum(score.name in t.metrics for t in trials)
-    return {
-        "proxy": score.name,
-        "scored": scored,
-        "best": _best(trials, score),
-        "passes": score.passes * scored,
-        "seconds_per_score": sorted(seconds)[len(seconds) // 2] if seconds else None,
-    }
+    return Screened(
+        proxy=score.name,
+        scored=scored,
+        best=_best(trials, score),
+        passes=score.passes * scored,
+        seconds_per_score=sorted(seconds)[len(seconds) // 2] if seconds else None,
+    )
 
 
-def search(job: Job, score: Score | None) -> dict[str, Any]:
+def search(job: Job, score: Score | None) -> Searched:
     """NSGA-II on (score, depth) from the largest sums of ln(weights) and the screened ones; as many
     random trials beside it."""
     third = third_of(job, score)
@@ -176,28 +174,17 @@ def search(job: Job, score: Score | None) -> dict[str, Any]:
     found = shortlist([*screened, *searched], score.name, job.clock.finalists, limits)
     if not found:
         return unscored(job, "no network was scored in the time; by the sum of ln(weights)")
-    return {
-        "searcher": "evolution" if isinstance(job.space.model, Proposing) else "nsga2",
-        "trials": len(ranked([*screened, *searched], score.name)),
-        "best": _best([*screened, *searched], score),
-        "random": {
-            "trials": len(ranked([*screened, *sampled], score.name)),
-            "best": _best([*screened, *sampled], score),
-        },
-        "shortlist": _begun_by_hand(
-            by_hand,
-            job.clock.finalists,
-            [
-                {
-                    "key": t.arch.key,
-                    "options": dict(t.arch),
-                    "origin": t.stage,
-                    score.name: t.metrics[score.name],
-                }
-                for t in found
-            ],
+    listed = [entry(t.arch, t.stage, **{score.name: t.metrics[score.name]}) for t in found]
+    return Searched(
+        searcher="evolution" if isinstance(job.space.model, Proposing) else "nsga2",
+        trials=len(ranked([*screened, *searched], score.name)),
+        best=_best([*screened, *searched], score),
+        random=RandomSearch(
+            trials=len(ranked([*screened, *sampled], score.name)),
+            best=_best([*screened, *sampled], score),
         ),
-    }
+        shortlist=tuple(_begun_by_hand(by_hand, job.clock.finalists, listed)),
+    )
 
 
 def _settled(job: Job) -> bool:
@@ -207,21 +194,20 @@ def _settled(job: Job) -> bool:
 
 
 def _begun_by_hand(
-    by_hand: Sequence[Architecture], count: int, listed: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+    by_hand: Sequence[Architecture], count: int, listed: Sequence[Listed]
+) -> list[Listed]:
     """The short-list with networks that anybody would begin with in up to half of its places, or in
     its only one.
 
     What wins the race has then beaten them; where there is time for one training alone nothing has
     shown that a network by a score is better (result hand-made-kinds).
     """
-    known = {entry["key"]: entry for entry in listed}
+    known = {one.key: one for one in listed}
     first = [
-        known.get(arch.key, {"key": arch.key, "options": dict(arch), "origin": "hand-made"})
-        for arch in by_hand[: max(1, count // 2)]
+        known.get(arch.key, entry(arch, "hand-made")) for arch in by_hand[: max(1, count // 2)]
     ]
-    chosen = {entry["key"] for entry in first}
-    return [*first, *(entry for entry in listed if entry["key"] not in chosen)][:count]
+    chosen = {one.key for one in first}
+    return [*first, *(one for one in listed if one.key not in chosen)][:count]
 
 
 def _blind(job: Job, problem: Problem, seed: int) -> GeneratorSearcher:
@@ -261,7 +247,7 @@ def _shallow(job: Job, counts: Costs) -> Objective:
     )
 
 
-def unscored(job: Job, how: str) -> dict[str, Any]:
+def unscored(job: Job, how: str) -> Searched:
     """A short-list without a score, for where time is short or a score is not to be followed: by
     the sum of ln(weights).
 
@@ -289,9 +275,8 @@ def unscored(job: Job, how: str) -> dict[str, Any]:
                 job.clock.finalists,
                 limits,
             )
-    listed = [{"key": t.arch.key, "options": dict(t.arch), "origin": "bound"} for t in found]
-    chosen = _begun_by_hand(by_hand, job.clock.finalists, listed)
-    return {"searcher": how, "trials": 0, "best": None, "random": None, "shortlist": chosen}
+    listed = [entry(t.arch, "bound") for t in found]
+    return listing.shortlist(how, _begun_by_hand(by_hand, job.clock.finalists, listed))
 
 
 def stop(job: Job, stage: str) -> Callable[[], bool] | None:
@@ -642,16 +627,12 @@ def _foremost(trials: Sequence[Trial], count: int) -> list[Trial]:
     return [trials[i] for i in order[:count]]
 
 
-def _best(trials: Iterable[Trial], score: Score) -> dict[str, Any] | None:
+def _best(trials: Iterable[Trial], score: Score) -> Best | None:
     """For the record."""
     found = next(iter(ranked(trials, score.name)), None)
     if found is None:
         return None
-    return {
-        "key": found.arch.key,
-        "score": found.metrics[score.name],
-        "depth": found.metrics["depth"],
-    }
+    return Best(key=found.arch.key, score=found.metrics[score.name], depth=found.metrics["depth"])
 
 
 def _telling(job: Job, score: Score, total: int) -> Callable[[Trial], None]:

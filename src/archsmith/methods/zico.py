@@ -4,23 +4,23 @@ for the best at each depth."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from archsmith.methods import scored
 from archsmith.methods.job import Job
-from archsmith.methods.protocol import Trained
+from archsmith.methods.protocol import SharedWeights
 from archsmith.metrics.proxies.zico import ZiCo as Metric
+from archsmith.run.records import Screened, Searched
 
 
 @dataclass(frozen=True)
 class ZiCo:
     """Random networks scored, evolution on the score."""
 
-    def screen(self, job: Job) -> dict[str, Any]:
+    def screen(self, job: Job) -> Screened:
         """Scores random networks."""
         return scored.screen(job, _score(job))
 
-    def search(self, job: Job, trained: Trained | None = None) -> dict[str, Any]:
+    def search(self, job: Job, trained: SharedWeights | None = None) -> Searched:
         """Evolution on the score."""
         return scored.search(job, _score(job))
 

@@ -267,9 +267,9 @@ class Run:
         found = self._store.read("stages", name)
         return None if found is None else value(found, self._store.path)
 
-    def _left(self, name: str) -> Any:
-        """The record of a stage; None where it is not finished, Damaged where it is not as a run
-        writes it."""
+    def left(self, name: str) -> Any:
+        """The record of a stage by its name; None where it is not finished, Damaged where it is not
+        as a run writes it."""
         payload = self.stage(name)
         return None if payload is None else record_of(name, payload, str(self._store.path))
 
@@ -277,37 +277,37 @@ class Run:
     def looked(self) -> Looked | None:
         """What look left; None where it is not finished. Damaged, like those below, where a field
         is missing or wrong."""
-        return self._left("look")
+        return self.left("look")
 
     @property
     def profiled(self) -> Profiled | None:
         """What profile left."""
-        return self._left("profile")
+        return self.left("profile")
 
     @property
     def screened(self) -> Screened | None:
         """What screen left."""
-        return self._left("screen")
+        return self.left("screen")
 
     @property
     def trained(self) -> Trained | Untrained | None:
         """What train left."""
-        return self._left("train")
+        return self.left("train")
 
     @property
     def searched(self) -> Searched | None:
         """What search left."""
-        return self._left("search")
+        return self.left("search")
 
     @property
     def finished(self) -> Finished | None:
         """What finish left."""
-        return self._left("finish")
+        return self.left("finish")
 
     @property
     def shipped(self) -> Shipped | None:
         """What ship left."""
-        return self._left("ship")
+        return self.left("ship")
 
     def finish_stage(self, name: str, payload: Part | Mapping[str, Any]) -> None:
         """Commits a stage: after this it is never done again. Its seconds are those the clock has
@@ -379,13 +379,18 @@ class Run:
         )
 
 
+def lost(folder: Path, shipped: Shipped | None) -> Iterator[Path]:
+    """Files of best/ that are not there as they were shipped, one after the other; none before
+    that."""
+    for entry in shipped.files if shipped is not None else ():
+        path = folder / "best" / entry.name
+        if trust.content_hash(path) != entry.sha256:
+            yield path
+
+
 def altered(folder: Path, shipped: Shipped | None) -> list[Path]:
-    """Files of best/ that are there, but not as they were shipped; none before that."""
-    files = (
-        (folder / "best" / entry.name, entry.sha256)
-        for entry in (shipped.files if shipped is not None else ())
-    )
-    return [path for path, sha256 in files if path.is_file() and trust.content_hash(path) != sha256]
+    """Of them those that are there, but are others."""
+    return [path for path in lost(folder, shipped) if path.is_file()]
 
 
 def _new_record(request: Request, fields: Mapping[str, Any]) -> dict[str, Any]:

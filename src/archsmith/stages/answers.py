@@ -15,6 +15,7 @@ from archsmith.metrics.cost import Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.metrics.limits import constraints_of, counted
 from archsmith.problem.budget import parse
+from archsmith.run.records import Untrained
 from archsmith.run.request import request_from
 from archsmith.run.store import Run
 from archsmith.spaces import build_for
@@ -47,7 +48,11 @@ def generated(
     )
     looked, trained, name = run.looked, run.trained, run.space
     assert looked is not None and trained is not None
-    left = trained.to_json()
+    if isinstance(trained, Untrained):
+        raise UserError(
+            f"{run.folder} trained no weights that networks share ({trained.why}), so another "
+            f"budget is searched anew: give --time or --steps"
+        )
     shape = looked.channels, looked.size, looked.size
     model = build_for(task_of(looked), name, looked.channels, looked.size, device="meta")
     limits = [parse(budget) for budget in budgets]
@@ -66,7 +71,9 @@ def generated(
     for row in limits:
         said = ", ".join(map(str, row)) or "none"
         try:
-            archs = answer(method, job, left, limits=constraints_of(row, costs, table), count=count)
+            archs = answer(
+                method, job, trained, limits=constraints_of(row, costs, table), count=count
+            )
         except NothingFits as error:
             rows.append({"budget": said, "networks": [], "error": str(error)})
             continue

@@ -269,9 +269,9 @@ def field_of(
         class_counts=class_counts(work),
         fresh=work.run.request.init is None and not given,
         precisions=work.precisions,
-        spent=lambda: (watch.seconds if watch is not None else 0.0) - began,
+        spent=lambda: watch.seconds - began,
         tell=lambda text, share: work.tell(
-            f"{arm}: {text}", min(1.0, watch.seconds / whole) if whole and watch else share
+            f"{arm}: {text}", min(1.0, watch.seconds / whole) if whole and watch.stage else share
         ),
     )
 
@@ -382,9 +382,7 @@ def _reference(
     # search's own
     if work.timed:
         found = found[: places(work.plan.finalists, work.plan.training, 1, referenced=False)]
-    began = work.run.decide(
-        REFERENCE_BEGAN, lambda: work.stopwatch.seconds if work.stopwatch else 0.0
-    )
+    began = work.run.decide(REFERENCE_BEGAN, lambda: work.stopwatch.seconds)
     budget = plan.reference
     # as the machine is by now: shipping must not come late because others keep it busy
     if work.timed:

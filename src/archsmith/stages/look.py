@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from archsmith.data import Resident, Sizing, load
+from archsmith.data import Data, Resident, Sizing, load
 from archsmith.errors import UserError, printable, quoted
 from archsmith.run.decisions import SPLIT
 from archsmith.run.records import Looked
@@ -21,11 +21,10 @@ def look(work: Work) -> Looked:
     """Loads the data and says what it is: classes, sizes, imbalance, unreadable files, duplicates,
     the split."""
     work.tell(f"reading {work.run.request.data}", None)
-    size = work.run.request.size or (partial(sized, work) if work.timed else None)
-    _load(work, size, None, None)
+    images = work.images
     _placed(work)
-    split = work.run.decide(SPLIT, work.images.split.to_json)
-    return Looked(**work.images.facts, mean=work.images.mean, std=work.images.std, split_ids=split)
+    split = work.run.decide(SPLIT, images.split.to_json)
+    return Looked(**images.facts, mean=images.mean, std=images.std, split_ids=split)
 
 
 def task_of(looked: Looked) -> Task:
@@ -38,15 +37,6 @@ def task_of(looked: Looked) -> Task:
 def restore(work: Work, looked: Looked) -> None:
     """Loads the same data with the same split for a run that goes on; UserError where the data is
     not what it was."""
-    preprocessing = (
-        {"fit": "crop"} if looked.preprocessing is None else looked.preprocessing.to_json()
-    )
-    decided = {
-        "preprocessing": preprocessing,
-        "flip": looked.flip.to_json(),
-        "goal": to_json(task_of(looked)),
-    }
-    _load(work, looked.size, looked.split_ids.to_json(), decided)
     names, recorded = list(work.images.classes), list(looked.classes)
     if names != recorded:  # a network's outputs stand in this order
         place = next(
@@ -77,12 +67,30 @@ def _placed(work: Work) -> None:
         work.run.update(request=work.run.request.model_dump())
 
 
-def _load(
+def read(work: Work) -> Data:
+    """The images as asked for; those of a run that goes on with the split, the size and the
+    decoding that look left."""
+    looked = work.run.looked
+    if looked is None:
+        size = work.run.request.size or (partial(sized, work) if work.timed else None)
+        return _loaded(work, size, None, None)
+    preprocessing = (
+        {"fit": "crop"} if looked.preprocessing is None else looked.preprocessing.to_json()
+    )
+    decided = {
+        "preprocessing": preprocessing,
+        "flip": looked.flip.to_json(),
+        "goal": to_json(task_of(looked)),
+    }
+    return _loaded(work, looked.size, looked.split_ids.to_json(), decided)
+
+
+def _loaded(
     work: Work,
     size: int | Sizing | None,
     split: dict[str, Any] | None,
     before: dict[str, Any] | None,
-) -> None:
+) -> Data:
     request = work.run.request
     data = load(
         request.data,
@@ -105,7 +113,7 @@ def _load(
             for name, part in data.parts.items()
         }
         data = replace(data, parts=parts)
-    work.data = data
+    return data
 
 
 def line(looked: Looked) -> str:

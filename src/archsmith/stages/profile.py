@@ -11,8 +11,6 @@ from functools import partial
 from random import Random
 
 from archsmith.errors import UserError
-from archsmith.metrics.cost import LAYERS
-from archsmith.metrics.latency import LatencyTable
 from archsmith.metrics.timing import whole_ms
 from archsmith.problem.budget import human
 from archsmith.run import clock
@@ -27,12 +25,11 @@ def profile(work: Work) -> Profiled:
     """Costs over the space, the share that fits; raises NothingFits, naming the nearest network and
     the limit to relax."""
     total = work.run.request.time_s if work.timed else None
-    if any(limit.metric == "latency" for limit in work.limits):
+    if (table := work.latency) is not None:
         work.tell("timing blocks and whole networks with ONNX Runtime", None)
-        work.latency = _table(work)
         if total is not None:
-            work.latency.allow(clock.timing_blocks(total))
-        work.latency.calibrate(Random(work.run.request.seed))
+            table.allow(clock.timing_blocks(total))
+        table.calibrate(Random(work.run.request.seed))
     references = _references(work, total)
     work.tell("counting a sample of the space", None)
     found = survey(
@@ -40,7 +37,7 @@ def profile(work: Work) -> Profiled:
         work.space,
         work.limits,
         work.costs,
-        table=work.latency,
+        table=table,
         seed=work.run.request.seed,
         known=_known(work, references),
         seconds=math.inf if total is None else clock.profiling(total),
@@ -56,22 +53,9 @@ def _known(work: Work, references: HandMades | None) -> int:
 
 
 def restore(work: Work, profiled: Profiled) -> None:
-    """Takes up the latency table that was measured."""
-    if profiled.latency_table is not None:
-        work.latency = _table(work)
-        if work.timed:
-            work.latency.allow(0.0)
-
-
-def _table(work: Work) -> LatencyTable:
-    counts = work.costs.showing("params", "macs", *LAYERS)
-    return LatencyTable(
-        work.model,
-        work.shape,
-        threads=work.threads,
-        path=work.run.folder / "latency.json",
-        counts=counts,
-    )
+    """Leaves the latency table that was measured as it is."""
+    if profiled.latency_table is not None and work.latency is not None and work.timed:
+        work.latency.allow(0.0)
 
 
 def _references(work: Work, total: float | None) -> HandMades | None:

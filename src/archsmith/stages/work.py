@@ -23,7 +23,6 @@ from archsmith.elastic.reading import read
 from archsmith.elastic.supernet import extract, search_space, try_networks
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError
-from archsmith.methods.job import Sharing
 from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.cost import LAYERS, Costs, macs
 from archsmith.metrics.latency import LatencyTable
@@ -74,27 +73,27 @@ def _slower(seconds: float, waited: float) -> float:
     return seconds / max(seconds - waited, 0.2 * seconds, 1e-6)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Work:
-    """One process working on one run. `data` is there once the look stage is done."""
+    """One process working on one run. What is read or built for it is made once, when it is first
+    asked for.
+
+    `read`: gives the images; `shares`: whether the method trains weights that networks share.
+    """
 
     run: Run
     watch: Watch
     device: torch.device
     threads: int
-    data: Data | None = None
-    stopwatch: Stopwatch | None = None
-    latency: LatencyTable | None = None
-    sharing: Sharing | None = None  # for methods that train shared weights
-    shares: bool = False  # whether the method is one of those
+    read: Callable[[Work], Data]
+    shares: bool = False
 
     # -- the data ---------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def images(self) -> Data:
-        """The data; only after look."""
-        assert self.data is not None
-        return self.data
+        """The data: as asked for, or as the look stage left it."""
+        return self.read(self)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -338,6 +337,20 @@ class Work:
         return self.run.decide(GLANCE_IMAGES, lambda: int(min(_GLANCE, max(_FEWEST_GLANCE, fits))))
 
     @cached_property
+    def latency(self) -> LatencyTable | None:
+        """What blocks take, where the budget bounds latency: measured in profile, then read from
+        the run."""
+        if not any(limit.metric == "latency" for limit in self.limits):
+            return None
+        return LatencyTable(
+            self.model,
+            self.shape,
+            threads=self.threads,
+            path=self.run.folder / "latency.json",
+            counts=self.costs.showing("params", "macs", *LAYERS),
+        )
+
+    @cached_property
     def constraints(self) -> tuple[Constraint, ...]:
         """The budget as constraints; latency by the table."""
         return constraints_of(self.limits, self.costs, self.latency)
@@ -419,13 +432,15 @@ class Work:
         """Whether --time rules; otherwise --steps."""
         return self.run.request.steps is None
 
+    @cached_property
+    def stopwatch(self) -> Stopwatch:
+        """Counts the seconds of the stages."""
+        return Stopwatch(self.run)
+
     @property
     def spent_s(self) -> float:
         """Seconds of work so far, over all processes, the running stage included."""
-        done = self.run.seconds()
-        if self.stopwatch is not None:
-            done[self.stopwatch.stage] = self.stopwatch.seconds
-        return sum(done.values())
+        return sum(self.stopwatch.spent.values())
 
     @property
     def left_s(self) -> float:
@@ -446,14 +461,10 @@ class Work:
     def slowdown(self) -> float:
         """How many times as long as on a quiet machine things take: over all of the run or in the
         running stage, the worse."""
-        waits = self.run.waits()
-        watch = self.stopwatch
-        found = []
-        if watch is not None:
-            waits[watch.stage] = watch.waited
-            if watch.seconds > _TELLING_S:
-                found.append(_slower(watch.seconds, watch.waited))
-        return max([_slower(self.spent_s, sum(waits.values())), *found])
+        watch, whole = self.stopwatch, sum(self.stopwatch.waits.values())
+        running = watch.seconds > _TELLING_S
+        found = [_slower(watch.seconds, watch.waited)] if running else []
+        return max([_slower(self.spent_s, whole), *found])
 
     @cached_property
     def plan(self) -> clock.Plan:
@@ -488,5 +499,4 @@ class Work:
     def tell(self, text: str, share: float | None) -> None:
         """Passes progress on, and saves the clock every now and then."""
         self.watch.tick(text, share)
-        if self.stopwatch is not None:
-            self.stopwatch.save(every=2.0)
+        self.stopwatch.save(every=2.0)
