@@ -7,11 +7,13 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 import torch
+from short_runs import FAST, SIZES
 
 from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError
@@ -24,9 +26,11 @@ from archsmith.metrics.proxies.ensembles import ENSEMBLES, Reference
 from archsmith.metrics.proxies.zico import ZiCo
 from archsmith.problem import Candidate, Trial, at_most
 from archsmith.run.clock import SCORING_PARTS
+from archsmith.run.request import request_from
 from archsmith.searchers.archive import Archive
 from archsmith.space import Architecture
 from archsmith.spaces import build
+from archsmith.stages.requests import start
 from archsmith.training.recipe import Recipe
 
 LIMIT = 60e3  # parameters: a tenth of the space keeps it
@@ -421,3 +425,11 @@ def test_the_number_of_trials_allows_for_rejected_ones_and_a_hopeless_budget_is_
     assert all(given.space.costs(arch)["macs"] <= 1.2e6 for arch in archs)
     with pytest.raises(UserError, match="0 keep the budget"):
         scored.some(zen_job(Archive(), 1e3), 5)
+
+
+def test_an_ensemble_goes_on_where_a_score_cannot_be_had_of_some_networks(tmp_path: Path) -> None:
+    """A network of one block has no progress from block to block: it ranks last in that."""
+    (tmp_path / "sizes.py").write_text(SIZES)
+    given = {"space": f"{tmp_path / 'sizes.py'}:Net", "method": "ensemble", "budget": "params<=3k"}
+    run = start(request_from(**{**FAST, **given, "steps": 12}), tmp_path / "run")
+    assert run.stage("screen")["proxy"] == "archsmith" and run.stage("ship")["files"]  # type: ignore[index]

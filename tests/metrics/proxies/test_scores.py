@@ -613,3 +613,42 @@ def test_what_cannot_be_scored_is_nan_in_company_and_an_error_alone() -> None:
         Scores(Elastic(), batches(), [named("zico")], settings={"zic": {}})
     with pytest.raises(UserError, match="no proxy 'zcio'"):
         named("zcio")
+
+
+class Bare(nn.Module):
+    """Nothing that most scores look at: no block, no activation, no normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("name", SCORED)
+@pytest.mark.parametrize("make", [plain, Bare])
+def test_a_score_has_the_same_parts_of_every_network(name: str, make: Any) -> None:
+    """Of one that it cannot be had of, too: whoever ranks by a part finds it there."""
+    proxy = named(name)
+    found = score_network(make(), [proxy], batches(), seed=1)
+    assert tuple(found) == proxy.names
+
+
+def test_a_round_that_fails_fails_the_mean_of_each_part() -> None:
+    calls = [0]
+
+    def score(reading: Any) -> dict[str, float]:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise EvaluationFailed("once")
+        return {"a": 1.0, "b": 2.0}
+
+    width = Choice(2, 4, name="width")
+    model = nn.Sequential(Conv2d(3, width, 3), nn.Flatten(1))
+    for parts in ((), ("a", "b")):
+        calls[0] = 0
+        metric = Scores(model, batches(), [Proxy("own", score, parts=parts)], repeats=3)
+        found = metric(search_space(model).extreme(0))
+        assert {"own.a", "own.b"} <= set(found)  # type: ignore[arg-type]
+        assert all(math.isnan(value) for value in found.values())  # type: ignore[union-attr]

@@ -109,4 +109,6 @@ def _gain(before: Tensor, after: Tensor, generator: torch.Generator) -> float:
     return 2.0 - largest - 1.0 / (largest + _TINY)
 
 
-AZ_NAS = Proxy("az_nas", _az_nas, Needs(own=True, init="kaiming", set_score=True), broken="last")
+_PARTS = ("expressivity", "progressivity", "trainability", "complexity")
+_NEEDS = Needs(own=True, init="kaiming", set_score=True)
+AZ_NAS = Proxy("az_nas", _az_nas, _NEEDS, broken="last", parts=_PARTS)

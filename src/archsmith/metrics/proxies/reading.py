@@ -51,7 +51,7 @@ class Proxy:
     """A training-free score: `score(reading, **settings)` gives a float or named parts.
 
     `lower`: the smaller the better. `broken`: what a network is worth whose score is not finite,
-    "failed" (it is left out of rankings) or "last".
+    "failed" (it is left out of rankings) or "last". `parts`: their names, where it gives such.
     """
 
     name: str
@@ -59,6 +59,12 @@ class Proxy:
     needs: Needs = Needs()
     lower: bool = False
     broken: Literal["failed", "last"] = "failed"
+    parts: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What its values are called."""
+        return tuple(f"{self.name}.{part}" for part in self.parts) or (self.name,)
 
 
 @dataclass

@@ -3,6 +3,7 @@ the same pass share it."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -34,7 +35,7 @@ def score_network(
     finite values are kept.
 
     Weights, modes, buffers, `.grad` and the global RNG are left as they were. A score that cannot
-    be had is nan; with `strict` its EvaluationFailed is raised.
+    be had is nan, in each of its parts; with `strict` its EvaluationFailed is raised.
     """
     found: dict[str, float] = {}
     settings = settings or {}
@@ -60,7 +61,7 @@ def score_network(
                 except EvaluationFailed:
                     if strict:
                         raise
-                    found[proxy.name] = math.nan
+                    found.update(dict.fromkeys(proxy.names, math.nan))
     return found
 
 
@@ -149,8 +150,8 @@ class Scores:
             self._last = (
                 arch,
                 {
-                    name: math.fsum(each[name] for each in rounds) / len(rounds)
-                    for name in rounds[0]
+                    name: math.fsum(each.get(name, math.nan) for each in rounds) / len(rounds)
+                    for name in dict.fromkeys(itertools.chain(*rounds))
                 },
             )
         found = dict(self._last[1])
