@@ -223,6 +223,7 @@ def quotations(text: str) -> Iterator[tuple[tuple[str, ...], set[Decimal]]]:
 def misquoted(text: str, results: Iterable[Result]) -> list[str]:
     """What a text says of results that they do not say."""
     by_id: dict[str, Any] = {result.id: result for result in results}
+    text = re.sub(r"\n\s*# ", " ", text)  # a comment goes on in the next line
     loose = [
         cited
         for cited in re.findall(r"\(results? [^()]*\)", " ".join(text.split()))

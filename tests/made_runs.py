@@ -11,7 +11,7 @@ from typing import Any
 
 from archsmith._internal.statistics import wilson
 from archsmith.problem import Candidate, Trial
-from archsmith.report.record import Record
+from archsmith.report.run_record import RunRecord
 from archsmith.run.record import RunFile
 from archsmith.run.request import Request
 from archsmith.space import Architecture
@@ -411,7 +411,7 @@ def payloads(kind: str, keys: list[str], rng: Random) -> dict[str, dict[str, Any
     }
 
 
-def bare(folder: Path, **left: Any) -> Record:
+def bare(folder: Path, **left: Any) -> RunRecord:
     """A run with nothing in it but what is given."""
     said = {
         "id": "x",
@@ -422,10 +422,10 @@ def bare(folder: Path, **left: Any) -> Record:
         "versions": {},
         "machine": {},
     }
-    return Record(folder, RunFile.model_validate(said), Request(data="digits"), **left)
+    return RunRecord(folder, RunFile.model_validate(said), Request(data="digits"), **left)
 
 
-def other(record: Record, left: str, **changes: Any) -> Record:
+def other(record: RunRecord, left: str, **changes: Any) -> RunRecord:
     """The same run, but what a stage left has other entries: `test__n=5` for those inside
     another."""
     was = getattr(record, left)

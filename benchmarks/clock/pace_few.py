@@ -18,8 +18,8 @@ from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.limits import constraints_of
 from archsmith.problem.budget import parse
 from archsmith.spaces import build
-from archsmith.training.pace import timed
 from archsmith.training.recipe import default_recipe
+from archsmith.training.throughput import timed
 
 _NAMES = (("outputs",), ("macs",), ("depth",), ("outputs", "macs"), ("depth", "outputs", "macs"))
 

@@ -41,7 +41,14 @@ def main() -> None:
     """Goes on where it was stopped."""
     from archsmith.bench.folder import claim
     from archsmith.bench.judge import table
-    from archsmith.bench.proxies import COLUMNS, Setting, columns_of, judged, score, truth_of
+    from archsmith.bench.proxies import (
+        COLUMNS,
+        Setting,
+        columns_of,
+        rank_correlations,
+        score,
+        truth_of,
+    )
     from archsmith.elastic.supernet import search_space
     from archsmith.feasibility.sampler import feasible_sample
     from archsmith.metrics.cost import Costs
@@ -94,7 +101,7 @@ def main() -> None:
         score(setting, archs, asked.out, tell=tell)
         columns = columns_of(asked.out, [arch.key for arch in archs], setting.seeds)
         truth = truth_of(recorded, archs)
-        found[name] = judged(columns, tuple(ENSEMBLES.values()), truth)
+        found[name] = rank_correlations(columns, tuple(ENSEMBLES.values()), truth)
         sets[name] = Judged(
             {score: np.mean(values, axis=0) for score, values in columns.items()}, [truth]
         )

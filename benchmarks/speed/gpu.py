@@ -165,7 +165,7 @@ def supernet(data: Data, device: torch.device, steps: int) -> dict[str, Any]:
     from archsmith.metrics.accuracy import evaluate
     from archsmith.training.recipe import Recipe
     from archsmith.training.samplers import uniform
-    from archsmith.training.shared import sharing
+    from archsmith.training.shared_weights import shared_weights
 
     batch, found = 128, {}
 
@@ -196,7 +196,7 @@ def supernet(data: Data, device: torch.device, steps: int) -> dict[str, Any]:
                 clip_norm=5.0,
             )
             state = start(model, recipe, device=device)
-            advance(state, stream(), total_steps=steps, backward=sharing(uniform(space)))
+            advance(state, stream(), total_steps=steps, backward=shared_weights(uniform(space)))
             model = state.module
         else:
             model.to(device).train()

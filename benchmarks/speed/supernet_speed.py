@@ -17,7 +17,7 @@ from archsmith.spaces import build
 from archsmith.training import Recipe, start
 from archsmith.training.device import set_threads
 from archsmith.training.samplers import among
-from archsmith.training.shared import sharing
+from archsmith.training.shared_weights import shared_weights
 from archsmith.training.step import whole
 
 SPACES = {"nasbench201": 32, "mobilenet": 32, "darts-small": 32, "vit-nano": 32}
@@ -62,7 +62,7 @@ def measured(name: str, asked: argparse.Namespace) -> dict[str, Any]:
         own = start(extract(model, arch), recipe, device=asked.device)
         shared = start(model, recipe, device=asked.device)
         shares.append(sum(p.numel() for p in own.module.parameters()) / everything)
-        backward = sharing(among([arch]))
+        backward = shared_weights(among([arch]))
         ratios: dict[str, list[float]] = {"pass": [], "step": []}
         for round_ in range(1 + asked.rounds):
             taken: dict[str, dict[str, float]] = {}

@@ -237,7 +237,7 @@ class Arm:
         from archsmith._internal.seeding import mix, seeded
         from archsmith.elastic.supernet import search_space
         from archsmith.elastic.tree import Node
-        from archsmith.metrics.shared import SharedAccuracy
+        from archsmith.metrics.estimates import SharedAccuracy
         from archsmith.spaces import described
 
         self.job, self.seed, self.rounds, self.truth = est._job[0], seed, rounds, truth
@@ -312,7 +312,7 @@ class Arm:
         mode."""
         from archsmith.searchers.pruning import proposals, prunable
         from archsmith.training.loop import advance, start
-        from archsmith.training.shared import in_turn
+        from archsmith.training.shared_weights import in_turn
 
         job = self.job
         state = start(node.model, est.recipe(job.setting, rate), seed=self.seed, device=job.device)

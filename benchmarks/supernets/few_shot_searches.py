@@ -208,7 +208,7 @@ def learn(method: str, split: str, seed: int, steps: int) -> dict[str, Any]:
     from archsmith.elastic.mixing import mixed
     from archsmith.elastic.supernet import search_space
     from archsmith.elastic.tree import Node, by_decision, grow
-    from archsmith.metrics.shared import SharedAccuracy
+    from archsmith.metrics.estimates import SharedAccuracy
     from archsmith.spaces import build, described
     from archsmith.training.relaxation import METHODS, derived, learning, probabilities
     from archsmith.training.supernet_node import train_node

@@ -25,7 +25,7 @@ from archsmith.data import suggest
 from archsmith.data.dataset import Data
 from archsmith.space import Architecture
 from archsmith.spaces.reference import reference
-from archsmith.training.shared import Distillation, Paths
+from archsmith.training.shared_weights import Distillation, Paths
 from archsmith.training.step import Step, whole
 
 LIMITS = {"params": 300_000.0, "macs": 20e6}

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from archsmith.bench.judge import holm, judge, paired, ranked_last, table, told
+from archsmith.bench.judge import holm, judge, of_enough, paired, ranked_last, table
 from archsmith.errors import UserError
 from archsmith.metrics.proxies.ensembles import ENSEMBLES, Ensemble, log_ranks, rank_sum
 
@@ -103,8 +103,8 @@ def test_what_is_of_too_few_networks_is_left_out_and_their_number_told(
     rows = {"params": judge([truth], truth)}
     for name, keys in _SLICES.items():
         for key in keys:
-            assert (told(rows["params"], key) is not None) is (name in kept)
-    assert told(rows["params"], "kendall_all") is not None
+            assert (of_enough(rows["params"], key) is not None) is (name in kept)
+    assert of_enough(rows["params"], "kendall_all") is not None
     text = table(rows, [(key, key) for keys in _SLICES.values() for key in keys])
     assert f"networks: {networks}" in text and f"best tenth: {max(2, round(networks / 10))}" in text
     assert text.count("1.000") == sum(len(_SLICES[name]) for name in kept)

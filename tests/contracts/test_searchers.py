@@ -27,7 +27,7 @@ from archsmith.searchers.local import local_search
 from archsmith.searchers.loop import run_searcher
 from archsmith.searchers.natural_gradient import asng, dynamic_asng, dynamic_sng, mdenas, migo, sng
 from archsmith.searchers.nsga import nsga2, nsga3
-from archsmith.searchers.predictor_guided import guided
+from archsmith.searchers.predictor_guided import predictor_guided
 from archsmith.searchers.pruning import pruning
 from archsmith.searchers.random import random_search
 from archsmith.searchers.reinforce import reinforce
@@ -61,7 +61,7 @@ SEARCHERS = {
     "asng": partial(asng, samples=6),
     "migo": migo,
     "mdenas": mdenas,
-    "guided": partial(guided, mutants=20, batch=6, model=small_networks),
+    "guided": partial(predictor_guided, mutants=20, batch=6, model=small_networks),
 }
 SPACE = staged(3, 3)
 LEAST = staged_costs(SPACE.extreme(0))
@@ -214,7 +214,9 @@ LEARNERS = {
     "tpe": tpe,
     "smac": partial(smac, trees=5, climbs=1, draws=40),
     "reinforce": reinforce,
-    "guided": partial(guided, model=partial(MlpEnsemble, members=3, layers=(16,), iterations=40)),
+    "guided": partial(
+        predictor_guided, model=partial(MlpEnsemble, members=3, layers=(16,), iterations=40)
+    ),
 }
 
 

@@ -22,8 +22,8 @@ from archsmith.spaces.mobilenet import mobilenet
 from archsmith.spaces.nasbench201 import nasbench201
 from archsmith.training import Recipe, advance, start
 from archsmith.training.samplers import uniform
-from archsmith.training.shared import sharing
-from archsmith.training.splits import splittable
+from archsmith.training.shared_weights import shared_weights
+from archsmith.training.space_splits import splittable
 
 RECIPE = Recipe(lr=0.05, batch_size=8, ema=0.0, warmup=0.0)
 
@@ -52,7 +52,7 @@ def stream() -> Any:
 
 def trained(node: Node, steps: int) -> None:
     state = start(node.model, RECIPE)
-    advance(state, stream(), total_steps=steps, backward=sharing(uniform(node.space)))
+    advance(state, stream(), total_steps=steps, backward=shared_weights(uniform(node.space)))
     node.trained += state.passes
 
 
@@ -130,7 +130,7 @@ def test_every_space_can_be_split(name: str) -> None:
     state = start(first.model, RECIPE)
     stream = ((x, torch.arange(4) % 4) for _ in itertools.count())
     kept = [parameter.detach().clone() for parameter in children[1].model.parameters()]
-    advance(state, stream, total_steps=1, backward=sharing(uniform(first.space)))
+    advance(state, stream, total_steps=1, backward=shared_weights(uniform(first.space)))
     first.trained = state.passes
     assert route(root, arch) is first and route(root, children[1].space.sample(Random(9))) is root
     assert all(torch.equal(a, b) for a, b in zip(kept, children[1].model.parameters(), strict=True))

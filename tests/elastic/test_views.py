@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from archsmith._internal.user_code import execute
 from archsmith.elastic import Choice, Conv2d
-from archsmith.elastic.reading import read
+from archsmith.elastic.structure import read
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.elastic.views import NAME, decisions, once, with_views
 from archsmith.export.source import source

@@ -26,7 +26,7 @@ from archsmith.methods.protocol import Method
 from archsmith.run.clock import SHARED_STEPS
 from archsmith.run.store import Run
 from archsmith.spaces import build
-from archsmith.stages import look, shared
+from archsmith.stages import look, supernet
 from archsmith.stages.by_method import ByMethod
 from archsmith.stages.chosen import method_of
 from archsmith.stages.pipeline import carry_on, open_work
@@ -178,13 +178,13 @@ def test_images_to_judge_by_are_not_trained_on(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", asked("few-shot", tmp_path))
     work = open_work(run)
     look.look(work)
-    handed = shared.sharing(work)
+    handed = supernet.sharing(work)
     x = torch.cat([x for x, _ in handed.held_out])
     y = torch.cat([y for _, y in handed.held_out])
     assert len(x) == min(1024, len(work.images.parts["train"]) // 10)
     counts = torch.bincount(y, minlength=10)
     assert int(counts.max() - counts.min()) <= 2
-    trained, held_out = shared._divided(work.images.parts["train"])
+    trained, held_out = supernet._divided(work.images.parts["train"])
     assert not set(trained.ids) & set(held_out.ids)
     assert set(trained.ids) | set(held_out.ids) == set(work.images.parts["train"].ids)
     for part in ("val", "test"):

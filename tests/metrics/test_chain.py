@@ -7,7 +7,7 @@ from random import Random
 from torch import nn
 
 from archsmith.elastic import Choice, Conv2d, Linear, Repeat
-from archsmith.elastic.reading import read
+from archsmith.elastic.structure import read
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.metrics.chain import Block, blocks_in, chain_of, every_block
 

@@ -84,16 +84,16 @@ def test_an_option_outside_a_block_does_not_matter_to_it(clock):
 
 def test_calibration_fits_and_reports_the_error_on_other_networks(clock, tmp_path):
     model = mobilenet(5, 3, 8)
-    table = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.json")
+    table = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.jsonl")
     found = table.calibrate(random.Random(0))
     assert (found["held_out"], found["fitted_on"], found["threads"]) == (20, 24, 1)
     assert found["mape"] < 0.05 and found["mape"] <= found["max_error"] and found["spearman"] > 0.99
     assert table.calibrate(random.Random(1)) == found  # once
-    again = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.json")
+    again = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.jsonl")
     assert again.errors() == found
     arch = search_space(model).sample(random.Random(3))
     assert again(arch) == table(arch)
-    other = LatencyTable(mobilenet(5, 3, 16), (3, 16, 16), path=tmp_path / "latency.json")
+    other = LatencyTable(mobilenet(5, 3, 16), (3, 16, 16), path=tmp_path / "latency.jsonl")
     assert "mape" not in other.errors() and other.errors()["entries"] == table.errors()["entries"]
 
 
@@ -101,7 +101,7 @@ def test_calibration_fits_and_reports_the_error_on_other_networks(clock, tmp_pat
     "change", [('"ms": ', '"ms": 9'), ('"out": [', '"out": [1, '), ('"sum": "', '"sum": "0')]
 )
 def test_a_line_that_was_changed_is_measured_again(clock, tmp_path, change):
-    model, path = mobilenet(5, 3, 8), tmp_path / "latency.json"
+    model, path = mobilenet(5, 3, 8), tmp_path / "latency.jsonl"
     arch = search_space(model).extreme(0)
     value, before = LatencyTable(model, (3, 8, 8), path=path)(arch), len(clock)
     path.write_text(path.read_text().replace(*change))
@@ -109,7 +109,7 @@ def test_a_line_that_was_changed_is_measured_again(clock, tmp_path, change):
 
 
 def test_the_file_survives_a_torn_line_and_another_machine(clock, tmp_path, monkeypatch):
-    model, path = mobilenet(5, 3, 8), tmp_path / "latency.json"
+    model, path = mobilenet(5, 3, 8), tmp_path / "latency.jsonl"
     arch = search_space(model).sample(random.Random(0))
     table = LatencyTable(model, (3, 8, 8), path=path)
     value = table(arch)
@@ -171,7 +171,7 @@ def test_when_measuring_has_had_its_time_networks_with_new_blocks_are_reckoned_f
     model = mobilenet(5, 3, 8)
     space, rng = search_space(model), random.Random(0)
     counts = Costs(model, (3, 8, 8), ("params", "macs", *LAYERS))
-    table = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.json", counts=counts)
+    table = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.jsonl", counts=counts)
     table.allow(1e9)
     found = table.calibrate(random.Random(1))
     known = [space.sample(rng) for _ in range(5)]
@@ -185,7 +185,7 @@ def test_when_measuring_has_had_its_time_networks_with_new_blocks_are_reckoned_f
     truth = [LatencyTable(model, (3, 8, 8))(arch) for arch in archs]
     assert spearman(np.array(values), np.array(truth)) > 0.8
     # read back, never anew
-    again = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.json", counts=counts)
+    again = LatencyTable(model, (3, 8, 8), path=tmp_path / "latency.jsonl", counts=counts)
     again.allow(0.0)
     assert [again(arch) for arch in archs] == values
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from archsmith.report import drawing
-from archsmith.report.record import read
+from archsmith.report.run_record import read
 from archsmith.run.records.ship import Layer
 
 

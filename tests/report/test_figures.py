@@ -9,7 +9,7 @@ import pytest
 from made_runs import other
 
 from archsmith.report import figures
-from archsmith.report.record import read
+from archsmith.report.run_record import read
 
 MAKERS = (figures.trained_front, figures.scored_front, figures.accuracy_curves, figures.loss_curves)
 

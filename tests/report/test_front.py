@@ -14,7 +14,7 @@ from archsmith.problem import Candidate, Trial
 from archsmith.problem.pareto import dominates
 from archsmith.report import write_front
 from archsmith.report.front import best_of, costs_of, rows, scored, trained
-from archsmith.report.record import read
+from archsmith.report.run_record import read
 from archsmith.space import Architecture
 
 

@@ -19,8 +19,10 @@ from archsmith._internal.statistics import wilson
 from archsmith.errors import Damaged, UserError
 from archsmith.report import write
 from archsmith.report.page import render
-from archsmith.report.record import STAGES, read
 from archsmith.report.results import tiles
+from archsmith.report.run_record import STAGES, read
+from archsmith.run.decisions import SECTION
+from archsmith.run.records.section import Section
 
 VOID = {"meta", "link", "br", "line", "rect", "circle", "path", "img", "input"}
 
@@ -320,3 +322,22 @@ def test_every_bounded_cost_has_a_tile(made: Any) -> None:
         and found["layers"][0] == "9"
         and found["peak memory"][0] == "40 KiB"
     )
+
+
+def test_a_method_adds_its_own_part(made: Any) -> None:
+    run = made()
+    assert "Widths that were tried" not in page(run).text
+    figure = {"data": [{"type": "bar", "x": [8, 16], "y": [0.5, 0.7]}], "layout": {"height": 240}}
+    section = Section(
+        title="Widths that were tried",
+        text="Two of <them>.",
+        table={"width": [8, 16], "score": [0.5, 0.71239], "said": ["a", "<b>"]},
+        figure=figure,
+    )
+    run.decide(SECTION, section.to_json)
+    found = page(run)
+    assert "Widths that were tried" in found.text and "Two of <them>." in found.text
+    assert "widthscoresaid" in found.text and "160.7124<b>" in found.text  # cells, one by one
+    specs = [json.loads(script) for script in found.scripts if script.startswith("{")]
+    (own,) = [spec for spec in specs if spec["data"] == figure["data"]]
+    assert own["layout"]["height"] == 240 and "xaxis" in own["layout"]

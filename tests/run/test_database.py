@@ -12,7 +12,7 @@ import pytest
 
 from archsmith.errors import Damaged
 from archsmith.problem import Candidate, Trial
-from archsmith.report.record import read
+from archsmith.report.run_record import read
 from archsmith.run.request import request_from
 from archsmith.run.store import Run
 from archsmith.space import Architecture

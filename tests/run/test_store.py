@@ -286,3 +286,10 @@ def test_a_record_of_other_kinds_than_a_run_writes_is_damaged_whoever_sealed_it(
     (tmp_path / "r" / "run.json").write_text(json.dumps(record))
     with pytest.raises(Damaged, match=f"run.json: {field} is not as a run writes it"):
         Run.open(tmp_path / "r")
+
+
+def test_block_times_are_found_where_a_run_of_before_left_them(tmp_path: Path) -> None:
+    run = make(tmp_path / "a")
+    assert run.block_times.name == "latency.jsonl"
+    (run.folder / "latency.json").write_text("{}")
+    assert run.block_times.name == "latency.json"

@@ -9,7 +9,7 @@ from toys import flat
 from archsmith.errors import UserError
 from archsmith.predictors.encoding import one_hot
 from archsmith.problem import Problem, maximize, rank
-from archsmith.searchers.predictor_guided import guided
+from archsmith.searchers.predictor_guided import predictor_guided
 
 SPACE = flat(6, 4)
 
@@ -40,7 +40,7 @@ class Knowing:
 
 def test_the_best_of_the_mutants_of_the_best_are_measured():
     Knowing.taught = []
-    searcher = guided(
+    searcher = predictor_guided(
         problem(), 0, initial=12, batch=3, parents=2, mutants=30, model=Knowing, acquisition="mean"
     )
     trials = problem().evaluate(searcher.ask())
@@ -69,7 +69,7 @@ def test_failed_trials_teach_as_the_worst():
 
     Knowing.taught = []
     moods = problem(moody)
-    searcher = guided(moods, 1, initial=20, model=Knowing)
+    searcher = predictor_guided(moods, 1, initial=20, model=Knowing)
     trials = moods.evaluate(searcher.ask())
     searcher.tell(trials)
     searcher.ask()
@@ -85,7 +85,7 @@ def test_failed_trials_teach_as_the_worst():
 @pytest.mark.parametrize("model", ["gp", "forest", "boosting"])
 @pytest.mark.parametrize("acquisition", ["thompson", "improvement"])
 def test_every_predictor_serves_with_every_acquisition(model, acquisition):
-    searcher = guided(problem(), 0, batch=4, model=model, acquisition=acquisition)
+    searcher = predictor_guided(problem(), 0, batch=4, model=model, acquisition=acquisition)
     for _ in range(2):
         searcher.tell(problem().evaluate(searcher.ask()))
     assert {c.origin for c in searcher.ask()} == {"model"} and len(searcher.ask()) == 4
@@ -93,7 +93,7 @@ def test_every_predictor_serves_with_every_acquisition(model, acquisition):
 
 def test_unknown_names_are_refused():
     for settings in ({"model": "forrest"}, {"acquisition": "expected"}):
-        searcher = guided(problem(), 0, **settings)
+        searcher = predictor_guided(problem(), 0, **settings)
         with pytest.raises(UserError, match="no (predictor|acquisition) '.*'; there are"):
             searcher.tell(problem().evaluate(searcher.ask()))
             searcher.ask()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from toys import chi_square, chi_square_bound, flat, random_space, staged
 
 from archsmith.problem import Candidate, Problem, Trial, maximize
-from archsmith.searchers.tpe import drawn, log_density, tpe, weights
+from archsmith.searchers.tpe import drawn, log_density, tpe, trial_weights
 from archsmith.space import Architecture
 
 
@@ -25,11 +25,11 @@ def test_weights_are_counts_plus_one():
         {"s0.depth": 1, "s0.b0.kernel": 3, "s0.b0.expand": 3},
         {"s0.depth": 2, "s0.b0.kernel": 3, "s0.b0.expand": 4, "s0.b1.kernel": 7, "s0.b1.expand": 6},
     )
-    found = weights(space, some)
+    found = trial_weights(space, some)
     assert found["s0.depth"] == {1: 2 / 4, 2: 2 / 4}
     assert found["s0.b0.kernel"] == {3: 3 / 5, 5: 1 / 5, 7: 1 / 5}
     assert found["s0.b1.kernel"] == {3: 1 / 4, 5: 1 / 4, 7: 2 / 4}  # of the one that has this block
-    assert weights(space, [])["s0.b1.kernel"] == pytest.approx({3: 1 / 3, 5: 1 / 3, 7: 1 / 3})
+    assert trial_weights(space, [])["s0.b1.kernel"] == pytest.approx({3: 1 / 3, 5: 1 / 3, 7: 1 / 3})
     assert log_density(found, some[0].arch) == pytest.approx(math.log(1 / 2 * 3 / 5 * 2 / 5))
 
 
@@ -38,7 +38,7 @@ def test_weights_are_counts_plus_one():
 def test_densities_sum_to_one_over_the_space(seed):
     space = random_space(seed)
     rng = Random(seed)
-    found = weights(space, [Trial(Candidate(space.sample(rng))) for _ in range(5)])
+    found = trial_weights(space, [Trial(Candidate(space.sample(rng))) for _ in range(5)])
     assert sum(
         math.exp(log_density(found, arch)) for arch in space.architectures()
     ) == pytest.approx(1)
@@ -47,7 +47,7 @@ def test_densities_sum_to_one_over_the_space(seed):
 def test_draws_follow_the_density():
     space = staged(1, 2, (3, 5), (4,))
     rng = Random(0)
-    found = weights(space, [Trial(Candidate(space.sample(rng))) for _ in range(7)])
+    found = trial_weights(space, [Trial(Candidate(space.sample(rng))) for _ in range(7)])
     archs = list(space.architectures())
     counts = dict.fromkeys(archs, 0)
     for _ in range(3000):

@@ -3,6 +3,7 @@ not."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,10 @@ from made_runs import SHARED
 from archsmith.methods import listing
 from archsmith.methods.one_shot import OneShot
 from archsmith.methods.protocol import NOTHING_SCORED, FinishPlan
+from archsmith.run.decisions import SECTION
 from archsmith.run.records import Part, Screened, Trained, Untrained
 from archsmith.run.records.search import Best, RandomSearch
+from archsmith.run.records.section import Section
 from archsmith.space import Architecture
 from archsmith.stages.by_method import ByMethod, screened_line, searched_line, trained_line
 
@@ -94,3 +97,48 @@ def test_what_is_not_trusted_is_not_followed(
     assert (doubt is None) if told is None else (told in (doubt or ""))
     if told is not None:  # its networks are trained from nothing then
         assert own.start() is None and own.plan() == FinishPlan()
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Adds what it was made with to the report."""
+
+    made: Any
+
+    def search(self, job: Any, trained: Any = None) -> Any:
+        return LISTED
+
+    def drawing(self, searched: Any, trained: Any) -> Any:
+        assert searched is LISTED and (trained is None or isinstance(trained, Trained))
+        return self.made()
+
+
+def broken() -> Any:
+    raise ValueError("no picture")
+
+
+@pytest.mark.parametrize(
+    ("made", "kept", "said"),
+    [
+        (lambda: Section(title="Mine"), {"title": "Mine"}, None),
+        (lambda: {"title": "Mine", "text": "so"}, {"title": "Mine", "text": "so"}, None),
+        (lambda: None, None, None),
+        (broken, None, "left out: no picture"),
+        (lambda: {"text": "no title"}, None, "Draws: what drawing gives is no Section"),
+        (lambda: {"title": "Mine", "table": {"a": [1], "b": []}}, None, "not of one length"),
+        (lambda: {"title": "Mine", "figure": {"layout": {}}}, None, "no `data`"),
+    ],
+)
+@pytest.mark.parametrize("trained", [GIVEN, SKIPPED])
+def test_what_a_method_draws_is_kept_and_costs_no_run(
+    made: Any, kept: Any, said: str | None, trained: Any
+) -> None:
+    decided: dict[Any, Any] = {}
+    notes: list[str] = []
+    run = SimpleNamespace(
+        trained=trained, decide=lambda what, make: decided.update({what.name: make()})
+    )
+    work: Any = SimpleNamespace(run=run, note=notes.append)
+    ByMethod(work, Draws(made))._draw(LISTED)
+    assert decided.get(SECTION.name) == kept
+    assert len(notes) == (said is not None) and (said is None or said in notes[0])

@@ -24,6 +24,7 @@ from archsmith.run.store import STAGES, Run
 from archsmith.spaces.reference import BY_HAND
 from archsmith.stages.pipeline import carry_on
 from archsmith.stages.requests import start
+from archsmith.training import finalists
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "robustness" / "campaign.py"
 sys.path.insert(0, str(SCRIPT.parent))
@@ -537,15 +538,14 @@ def test_ctrl_c_says_how_to_go_on(
 def test_networks_that_fail_to_train_are_failed_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from archsmith.training import race
 
     def failing(entrant: Any, *args: Any) -> Any:
         if entrant.name == failing.first:  # type: ignore[attr-defined]
             raise RuntimeError("it is the wrong shape")
         return resumed(entrant, *args)
 
-    resumed = race._resumed
-    monkeypatch.setattr(race, "_resumed", failing)
+    resumed = finalists._resumed
+    monkeypatch.setattr(finalists, "_resumed", failing)
     request = asked(bars(tmp_path / "bars.npz"), reference=False, steps=24, trials=9)
     run = Run.create(tmp_path / "run", request)
     with pytest.raises(Stop):

@@ -22,7 +22,7 @@ from archsmith.training.checkpoint import load
 from archsmith.training.distributed import joined, spread
 from archsmith.training.recipe import learning_rate
 from archsmith.training.samplers import sandwich, uniform
-from archsmith.training.shared import Distillation, sharing
+from archsmith.training.shared_weights import Distillation, shared_weights
 from archsmith.training.step import whole
 
 RECIPE = Recipe(lr=0.1, batch_size=16, ema=0.0, warmup=0.0)
@@ -55,7 +55,7 @@ def odd() -> Any:
 def paused(folder: Path) -> Any:
     """Half-way saved, read back and trained on: the others are sent everything anew."""
     model = supernet("layer")
-    backward = sharing(uniform(search_space(model), 2))
+    backward = shared_weights(uniform(search_space(model), 2))
     advance(
         start(model, RECIPE, seed=3),
         stream(),
@@ -69,7 +69,7 @@ def paused(folder: Path) -> Any:
         state,
         stream(state.step),
         total_steps=6,
-        backward=sharing(uniform(search_space(state.module), 2)),
+        backward=shared_weights(uniform(search_space(state.module), 2)),
     )
 
 
@@ -82,12 +82,12 @@ def trained(case: str, folder: Path) -> Any:
     state = start(extract(model, {"op": "conv"}) if case == "whole" else model, RECIPE, seed=3)
     backward = {
         "whole": whole,
-        "taught": sharing(
+        "taught": shared_weights(
             sandwich(space),
             distillation=Distillation("largest", weight=0.5),
             macs=lambda arch: 10.0,
         ),
-    }.get(case, sharing(uniform(space, 2)))
+    }.get(case, shared_weights(uniform(space, 2)))
     return advance(
         state,
         odd() if case == "odd" else stream(),
@@ -157,7 +157,7 @@ def test_with_batch_norm_the_gradient_is_the_mean_of_the_parts(folder: Path) -> 
         model = supernet("batch")
         state = start(model, RECIPE, seed=3)
         x, y = batch(0)
-        sharing(uniform(search_space(model), 2))(state, x[rank::2], y[rank::2], 0.0)
+        shared_weights(uniform(search_space(model), 2))(state, x[rank::2], y[rank::2], 0.0)
         parts.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     model = supernet("batch")
     state = start(model, RECIPE, seed=3)

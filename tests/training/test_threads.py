@@ -16,7 +16,7 @@ from archsmith.errors import EvaluationFailed
 from archsmith.spaces.convnet import convnet
 from archsmith.training.loop import advance, start
 from archsmith.training.recipe import Recipe
-from archsmith.training.shared import sharing
+from archsmith.training.shared_weights import shared_weights
 from archsmith.training.state import TrainState
 from archsmith.training.step import whole
 from archsmith.training.threads import LEAST, parts, threaded
@@ -86,7 +86,7 @@ def test_shared_weights_learn_as_they_do_in_one_piece(threads: int) -> None:
     space = search_space(model)
     twin = copy.deepcopy(model)
     states = [begun(m) for m in (model, twin)]
-    step = sharing(lambda rng, share: [space.sample(Random(rng.random())) for _ in range(2)])
+    step = shared_weights(lambda rng, share: [space.sample(Random(rng.random())) for _ in range(2)])
     x, y = batch(64, 16)
     expected = step(states[0], x, y, 0.0)
     with threaded(step, twin) as together:

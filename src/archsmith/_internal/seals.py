@@ -67,7 +67,7 @@ def changing(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def reading(connection: sqlite3.Connection) -> Iterator[None]:
+def read_transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Everything read inside is of one moment, whatever another process writes meanwhile."""
     if connection.in_transaction:
         yield

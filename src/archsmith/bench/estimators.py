@@ -58,7 +58,7 @@ def estimated(
     what that took."""
 
     from archsmith.metrics.accuracy import evaluate
-    from archsmith.metrics.shared import SharedAccuracy
+    from archsmith.metrics.estimates import SharedAccuracy
 
     job = _job[0]
     if name == FREE:
@@ -132,7 +132,7 @@ def _scored(job: Job, seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     from archsmith.metrics.proxies.ensembles import ENSEMBLES, rank_sum
 
     began, setting, ensemble = time.perf_counter(), job.setting, ENSEMBLES["archsmith"]
-    model = fresh(job, "meta")
+    model = untrained(job, "meta")
     source = stream(job, seed, augmented=False)(0)
     images = [next(source) for _ in range(4)]
     batches = [
@@ -170,7 +170,7 @@ def _scored(job: Job, seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return rows, cost
 
 
-def fresh(job: Job, device: Literal["meta", "cpu"]) -> nn.Module:
+def untrained(job: Job, device: Literal["meta", "cpu"]) -> nn.Module:
     from archsmith.spaces import build
 
     (name, classes, _), setting = job.network, job.setting
@@ -193,7 +193,7 @@ def _parent(job: Job, seed: int) -> Node:
 
     setting = job.setting
     with seeded(mix(seed, "weights")):
-        model = fresh(job, "cpu")
+        model = untrained(job, "cpu")
     root = Node(within(search_space(model), setting.within), model)
     path = job.out / f"seed{seed}" / "parent.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -213,7 +213,7 @@ def _grow(job: Job, seed: int, name: str, root: Node, grown: Grown) -> None:
     goes on has the same."""
     from archsmith._internal.seeding import mix
     from archsmith.elastic.tree import grow
-    from archsmith.training.splits import branching, comparing, parts_of, planned
+    from archsmith.training.space_splits import branching, comparing, parts_of, planned
     from archsmith.training.supernet_node import train_node
 
     setting = job.setting
@@ -253,14 +253,16 @@ def _grow(job: Job, seed: int, name: str, root: Node, grown: Grown) -> None:
 
 def _distances(job: Job, seed: int, how: str) -> Mapping[str, Any]:
     from archsmith.metrics.proxies.zico import ZiCo
-    from archsmith.training.splits import gradient_distances, score_distances
+    from archsmith.training.space_splits import gradient_distances, score_distances
 
     source = stream(job, seed, augmented=False)(0)
     batches = [next(source) for _ in range(_ROUNDS)]
     if how == "gradients":
         return {how: gradient_distances(batches, rounds=_ROUNDS)}
     return {
-        "scores": score_distances(ZiCo(fresh(job, "meta"), batches[:2], seed=seed), rounds=_ROUNDS)
+        "scores": score_distances(
+            ZiCo(untrained(job, "meta"), batches[:2], seed=seed), rounds=_ROUNDS
+        )
     }
 
 
@@ -320,7 +322,7 @@ def _how(job: Job, node: Node, seed: int) -> dict[str, Any]:
     """Seed, device and what a step of a node's training computes."""
     from archsmith.metrics.cost import Costs
     from archsmith.training.samplers import named
-    from archsmith.training.shared import sharing
+    from archsmith.training.shared_weights import shared_weights
 
     space, alive = node.space, described(job.network[0]).live
     if job.setting.sampling != "uniform" and alive is not None:
@@ -331,11 +333,11 @@ def _how(job: Job, node: Node, seed: int) -> dict[str, Any]:
         described(job.network[0]).statistic,
     )
     shape = (job.data.channels, job.setting.size, job.setting.size)
-    costs = Costs(fresh(job, "meta"), shape, ("macs",))
+    costs = Costs(untrained(job, "meta"), shape, ("macs",))
     return {
         "seed": seed,
         "device": job.device,
-        "backward": sharing(sampler, macs=lambda arch: costs(arch)["macs"]),
+        "backward": shared_weights(sampler, macs=lambda arch: costs(arch)["macs"]),
     }
 
 

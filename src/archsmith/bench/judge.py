@@ -46,7 +46,7 @@ def judge(scores: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> dic
     the truly best twentieth in the twentieth ranked best; the true value of the network ranked
     first, and the best among the first ten; means over seeds and, for Kendall on all, the standard
     deviation over seeds and a 95 % bootstrap interval over networks. How many networks a slice has
-    stands beside it; `told` leaves out what is of too few.
+    stands beside it; `of_enough` leaves out what is of too few.
     """
     columns = [ranked_last(score) for score in scores]
     order = np.argsort(-truth, kind="stable")
@@ -101,7 +101,7 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(finite) / len(finite) if finite else math.nan
 
 
-def told(row: Mapping[str, Any], key: str) -> Any:
+def of_enough(row: Mapping[str, Any], key: str) -> Any:
     """A row's value, None where it is of fewer than `FEW` networks; of the best twentieth, half as
     many will do."""
     least = FEW // 2 if key == "top_found" else FEW
@@ -141,7 +141,7 @@ def table(rows: Mapping[str, Mapping[str, Any]], columns: Sequence[tuple[str, st
     width = max([len(name) for name in rows] + [8])
     lines = [" " * width + "".join(f"{title:>12}" for _, title in columns)]
     for name, row in rows.items():
-        cells = ["" if told(row, key) is None else f"{row[key]:.3f}" for key, _ in columns]
+        cells = ["" if of_enough(row, key) is None else f"{row[key]:.3f}" for key, _ in columns]
         lines.append(f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
     if counts := among(rows):
         lines.append(counts)

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from archsmith._internal.files import write_text
-from archsmith.bench.judge import among, told
+from archsmith.bench.judge import among, of_enough
 
 _WIDTH, _HEIGHT = 640, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 150, 12, 40
@@ -34,7 +34,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["figure"] = _figure
-    environment.filters["told"] = told
+    environment.filters["of_enough"] = of_enough
     return environment
 
 

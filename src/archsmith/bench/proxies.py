@@ -113,7 +113,9 @@ def compare(
         for name, one in beside(setting.benchmark, recorded, recorded_data).items()
     }
     found = {**asdict(setting), "networks": len(archs), "machine": machine_name()}
-    found["truths"] = {name: judged(columns, ensembles, truth) for name, truth in truths.items()}
+    found["truths"] = {
+        name: rank_correlations(columns, ensembles, truth) for name, truth in truths.items()
+    }
     found["costs"] = _costs(out)
     write_text(out / "table.json", json.dumps(found, indent=1))
     rows = {
@@ -373,7 +375,7 @@ def truth_of(recorded: Recorded, archs: Sequence[Architecture]) -> np.ndarray:
     return np.array(values)
 
 
-def judged(
+def rank_correlations(
     columns: Mapping[str, list[np.ndarray]], ensembles: Sequence[Ensemble], truth: np.ndarray
 ) -> dict[str, Any]:
     """How well each score ranks, and each ensemble whose members are there; how the best ensemble

@@ -15,7 +15,7 @@ from archsmith.cli import arguments
 from archsmith.cli.bench import app as bench
 from archsmith.cli.continuing import again, resume, train
 from archsmith.cli.doctor import doctor
-from archsmith.cli.endings import told
+from archsmith.cli.endings import ending
 from archsmith.cli.listings import benchmarks, methods, proxies, spaces
 from archsmith.cli.samples import profile, score
 from archsmith.cli.searching import search
@@ -67,14 +67,14 @@ def main() -> None:
 
 def _main(several: bool) -> None:
     names = [command.__name__ for command in COMMANDS]
-    with interrupts.handled() as stop, told(stop, names):
+    with interrupts.handled() as stop, ending(stop, names):
         if not several:
             _run()
             return
         from archsmith.training.distributed import follow, joined
 
         # what ends the first process is told before the others are
-        with joined() as rank, told(stop, names):
+        with joined() as rank, ending(stop, names):
             follow() if rank else _run()
 
 

@@ -19,7 +19,7 @@ _UNREAD = 141  # exit code where nobody reads the output: that of a program whic
 
 
 @contextlib.contextmanager
-def told(stop: interrupts.Interrupts | None, commands: Sequence[str]) -> Iterator[None]:
+def ending(stop: interrupts.Interrupts | None, commands: Sequence[str]) -> Iterator[None]:
     """The one place where what ended a command becomes one line and an exit code; Python's own
     warnings are not for users.
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from archsmith.data.decode import UNIT_SLACK, to_bytes
 from archsmith.data.listing import PART_NAMES, PARTS, UNLABELLED, Listing, label_name, printable
-from archsmith.data.preprocessing import check_alike, check_part, said, scale_of
+from archsmith.data.preprocessing import check_alike, check_part, scale_note, scale_of
 from archsmith.data.scan import Values
 from archsmith.data.several import joined
 from archsmith.errors import UserError, did_you_mean
@@ -346,7 +346,7 @@ def _scale(images: np.ndarray, name: str, where: str, notes: list[str]) -> _Scal
             Values(float(a), float(b), bool(c)) for a, b, c in zip(least, most, whole, strict=True)
         ]
         check_alike(values, scale, f"{where}: {name}")
-    notes.append(said(low, high, scale, f"the {images.dtype} images of {name}"))
+    notes.append(scale_note(low, high, scale, f"the {images.dtype} images of {name}"))
     kind = (
         ""
         if images.dtype == np.uint8

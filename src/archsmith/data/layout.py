@@ -47,7 +47,7 @@ from archsmith.data.tree_shape import (
     known_parts,
     names_of,
     part_names,
-    shared,
+    same_names,
     some,
 )
 from archsmith.errors import UserError, printable, quoted
@@ -142,7 +142,7 @@ def _understood(top: Tree) -> Plan:
     others = [folder for folder in tops if folder not in named]
     if len(kinds) > 1 and not deep and not others:
         raise without_classes(base, named)
-    if len(kinds) > 1 and len(deep) > 1 and trains and shared(deep, 1):
+    if len(kinds) > 1 and len(deep) > 1 and trains and same_names(deep, 1):
         return _split(top, base, deep, notes, known=known)
     if len(kinds) > 1 and trains and len(deep) == 1:  # the other parts hold images without classes
         return _split(top, base, deep, notes, known=known)
@@ -176,7 +176,7 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> Plan:
     split = "train" in kinds and len(kinds) > 1
     if len(tops) > 1 and all(inner) and split and len(downs) == 1:
         below = [part for folder in held for part in folder.filled]
-        if shared(below):
+        if same_names(below):
             raise ambiguous(top, base, "every one holds parts with equal folders in them")
         used = {path: part for folder in held for path, part in known_parts(folder.filled).items()}
         said = ", ".join(part for part in PARTS if part in used.values())
@@ -197,7 +197,7 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> Plan:
         )
         raise ambiguous(top, base, why, INTO)
     inside = [folder for folder, depth in found if depth]
-    if inside and shared(held):
+    if inside and same_names(held):
         raise ambiguous(
             top, base, f"they hold {quoted(inside[0].name)} with folders of equal names in it"
         )
@@ -210,7 +210,7 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> Plan:
     if (
         len(nested) > 1
         and sum(folder.count for folder in nested) >= _MOSTLY * total
-        and shared(nested)
+        and same_names(nested)
     ):
         raise ambiguous(top, base, "they hold folders of equal names")
     notes = [
@@ -253,7 +253,7 @@ def _split(
     train = inner[list(parts).index(by_part["train"])]
     if len(train) == 1 and len(parts) > 1:
         raise without_classes(base, parts)
-    if len(train) > 1 and all(is_deep(folder) for folder in train) and shared(train):
+    if len(train) > 1 and all(is_deep(folder) for folder in train) and same_names(train):
         raise ambiguous(top, base, "the folders in train hold folders of equal names")
     said = ", ".join(
         f"{printable(by_part[part].name)} as {part}" for part in PARTS if part in by_part

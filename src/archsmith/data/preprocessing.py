@@ -97,7 +97,7 @@ def check_part(low: float, high: float, scale: Scale, what: str, train: str) -> 
         )
 
 
-def said(low: float, high: float, scale: Scale, what: str) -> str:
+def scale_note(low: float, high: float, scale: Scale, what: str) -> str:
     """The note about a scale that was decided."""
     return (
         f"{what} hold values from {low:g} to {high:g}: {scale[0]:g} is read as black, "
@@ -130,7 +130,7 @@ def _scales(
         dim = sum(v.most < found[kind][1] / _DARK for v in values)
         share = f", {dim} of them nearly black in that scale" if dim > _STRAY * len(values) else ""
         listing.notes.append(
-            f"{said(low, high, found[kind], f'the {len(there)} images of {what}')}{share}"
+            f"{scale_note(low, high, found[kind], f'the {len(there)} images of {what}')}{share}"
         )
     plain = sum(not header.deep for header in headers.values())
     if found and plain:

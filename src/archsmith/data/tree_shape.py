@@ -79,7 +79,7 @@ def part_names(folder: Tree) -> set[str]:
     return set(found.values()) if is_deep(folder) and len(found) == len(folder.filled) else set()
 
 
-def shared(folders: Sequence[Tree], least: int = 2) -> bool:
+def same_names(folders: Sequence[Tree], least: int = 2) -> bool:
     """Whether the names of the folders in them, at least so many, are mostly the same."""
     counts = Counter(
         name for folder in folders for name in {inner.name.casefold() for inner in folder.filled}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.elastic.layer import is_elastic
-from archsmith.elastic.reading import TORCH_INTERNAL
+from archsmith.elastic.structure import TORCH_INTERNAL
 from archsmith.errors import UserError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from archsmith.elastic.blocks import Mixture, OneOf
-from archsmith.elastic.reading import Reading, options_of, read, require_inactive
+from archsmith.elastic.structure import Structure, options_of, read, require_inactive
 from archsmith.errors import UserError
 from archsmith.space import Choice, SearchSpace
 
@@ -72,7 +72,7 @@ def relax(model: nn.Module, mixtures: Mapping[str, Mixture]) -> Iterator[nn.Modu
         yield model
 
 
-def _mixable(model: nn.Module, reading: Reading) -> dict[str, list[OneOf]]:
+def _mixable(model: nn.Module, reading: Structure) -> dict[str, list[OneOf]]:
     """Name -> the modules that one decision switches."""
     found: dict[int, tuple[str, list[OneOf]]] = {}
     for path, module in model.named_modules():

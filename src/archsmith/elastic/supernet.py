@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from archsmith.elastic.copying import Copier, initialize
 from archsmith.elastic.layer import Index, index, is_elastic
-from archsmith.elastic.reading import (
-    Reading,
+from archsmith.elastic.structure import (
+    Structure,
     check_stock,
     dead_paths,
     gated_off,
@@ -77,7 +77,7 @@ def _ours(model: nn.Module) -> bool:
     )
 
 
-def _try(model: nn.Module, reading: Reading, shape: tuple[int, ...] | None) -> None:
+def _try(model: nn.Module, reading: Structure, shape: tuple[int, ...] | None) -> None:
     """Without a shape likely ones are guessed, and only what is wrong at every size is told."""
     check_stock(reading)
     if not reading.space:
@@ -327,7 +327,7 @@ def extract(
 
 @contextmanager
 def parts(
-    model: nn.Module, reading: Reading, arch: Mapping[str, Any]
+    model: nn.Module, reading: Structure, arch: Mapping[str, Any]
 ) -> Iterator[Callable[[str], tuple[nn.Module, dict[str, str]]]]:
     """Within it, a function from the path of a submodule that exists to its plain twin, on `meta`,
     in eval mode.

@@ -13,7 +13,7 @@ from archsmith.elastic.blocks import OneOf
 from archsmith.space import Architecture, Choice
 
 if TYPE_CHECKING:
-    from archsmith.elastic.reading import Reading
+    from archsmith.elastic.structure import Structure
 
 NAME = "views"  # the decision: how often an image is looked at, 1 or 2
 
@@ -62,7 +62,7 @@ def looks_twice(network: nn.Module) -> bool:
     return any(isinstance(module, Mirrored) for module in network.modules())
 
 
-def decisions(reading: Reading) -> tuple[str, ...]:
+def decisions(reading: Structure) -> tuple[str, ...]:
     """The decisions of a model by which everything in it is computed twice: one, or none."""
     gates = (
         gate

@@ -33,7 +33,7 @@ from archsmith.methods import estimated, scored
 from archsmith.methods.gradient import listed
 from archsmith.methods.job import Job, Sharing
 from archsmith.methods.protocol import SharedWeights, TooLittleTime, setting
-from archsmith.metrics.shared import SharedAccuracy
+from archsmith.metrics.estimates import SharedAccuracy
 from archsmith.problem import Candidate, Constraint, Metric, Problem, Trial, maximize, minimize
 from archsmith.run import clock
 from archsmith.run.records import Searched, Trained
@@ -48,8 +48,7 @@ from archsmith.spaces import SPACES, described
 from archsmith.training.checkpoint import resumed
 from archsmith.training.loop import advance, start
 from archsmith.training.samplers import uniform
-from archsmith.training.shared import in_turn
-from archsmith.training.shared import sharing as single
+from archsmith.training.shared_weights import in_turn, shared_weights
 from archsmith.training.state import TrainState
 
 SCORES, WORTHS = ("round", "turn"), ("theta", "log", "reward")
@@ -312,7 +311,9 @@ class _Turns:
             total,
             problem,
         )
-        self._step = single(uniform(root.space), macs=lambda arch: job.space.costs(arch)["macs"])
+        self._step = shared_weights(
+            uniform(root.space), macs=lambda arch: job.space.costs(arch)["macs"]
+        )
         self._checkpoint = sharing.folder / "shared-pruned.safetensors"
         self._steps = (
             None if sharing.steps is None else max(1, int(clock.SHARED_TRAINING * sharing.steps))

@@ -24,14 +24,14 @@ from archsmith.methods.job import Job, Sharing
 from archsmith.methods.listing import entry
 from archsmith.methods.protocol import TooLittleTime
 from archsmith.metrics.accuracy import evaluate
-from archsmith.metrics.shared import SharedAccuracy
+from archsmith.metrics.estimates import SharedAccuracy
 from archsmith.predictors.ranking import kendall, spearman
 from archsmith.problem import Problem, Trial, minimize
 from archsmith.run import clock
 from archsmith.run.records import Searched, Trained
 from archsmith.run.records.search import Best, Listed, RandomSearch, Supernet, Trust, TrustCheck
 from archsmith.searchers.loop import run_searcher
-from archsmith.searchers.predictor_guided import guided
+from archsmith.searchers.predictor_guided import predictor_guided
 from archsmith.searchers.random import random_search
 from archsmith.space import Architecture
 from archsmith.spaces import described
@@ -102,7 +102,7 @@ def search(job: Job, root: Node) -> Searched:
     )
     half = scored.third_of(job, score) * 3 // 2
     stages = (
-        ("search", guided(problem, job.seed)),
+        ("search", predictor_guided(problem, job.seed)),
         ("search-random", random_search(problem, job.seed + 1)),
     )
     for stage, searcher in stages:

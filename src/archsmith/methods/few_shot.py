@@ -33,9 +33,8 @@ from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces import described
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import SAMPLINGS, Sampler, among, check_named, named
-from archsmith.training.shared import Distillation
-from archsmith.training.shared import sharing as shared
-from archsmith.training.splits import (
+from archsmith.training.shared_weights import Distillation, shared_weights
+from archsmith.training.space_splits import (
     branching,
     check,
     comparing,
@@ -242,7 +241,7 @@ def _train(
             f"train/{node.name}/seconds", lambda: max(1.0, left * part.share / part.rest)
         )
     distillation = Distillation("largest") if tree.distill else None
-    single = shared(
+    single = shared_weights(
         sampler, distillation=distillation, macs=lambda arch: job.space.costs(arch)["macs"]
     )
     return train_node(

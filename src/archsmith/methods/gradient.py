@@ -27,7 +27,7 @@ from archsmith.feasibility.violation import Gauge
 from archsmith.methods import estimated, few_shot, scored
 from archsmith.methods.job import Job, Sharing
 from archsmith.methods.protocol import SharedWeights, setting
-from archsmith.metrics.shared import SharedAccuracy
+from archsmith.metrics.estimates import SharedAccuracy
 from archsmith.problem import Candidate, Problem, minimize
 from archsmith.run.records import Searched
 from archsmith.searchers.loop import Proposals, run_searcher, searcher

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from archsmith.errors import ArchsmithError, UserError, did_you_mean, shown
 from archsmith.run.records import Part, Screened, Searched, Trained
 from archsmith.run.records.part import wrong
+from archsmith.run.records.section import Section
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from archsmith.space import Architecture
 
 # what a method may have beside `search`
-HOOKS = ("check", "screen", "train", "start", "finish", "answer")
+HOOKS = ("check", "screen", "train", "start", "finish", "answer", "drawing")
 NOTHING_SCORED = Screened(proxy=None, scored=0, best=None, passes=0, seconds_per_score=None)
 Left = TypeVar("Left", bound=Part)
 
@@ -86,6 +87,8 @@ class Method(Protocol):
     - `finish(default) -> FinishPlan`: another way to finish than training each;
     - `answer(job, record, limits, count)`: architectures for another budget from what `train`
       recorded, without training;
+    - `drawing(searched, trained) -> Section | None`: its own part of the report, from what was
+      recorded of its search and of its shared weights (None: no such);
     - `shares`: what of the clock it uses; by default scores, if it has `screen`, and shared
       weights, if it has `train`;
     - `regenerating`: names of settings that only say what `answer` gives, so that they can be
@@ -214,6 +217,14 @@ def recorded(method: Method, trained: SharedWeights) -> Trained:
 def search(method: Method, job: Job, trained: SharedWeights | None) -> Searched:
     """Its short-list, and what led to it."""
     return _left(method, "search", Searched, lambda: method.search(job, trained))
+
+
+def drawing(method: Method, searched: Searched, trained: Trained | None) -> Section | None:
+    """Its own part of the report, where it has one to show."""
+    if not has(method, "drawing"):
+        return None
+    found = method.drawing(searched, trained)  # type: ignore[attr-defined]
+    return None if found is None else _left(method, "drawing", Section, lambda: found)
 
 
 def _left(method: Method, hook: str, kind: type[Left], make: Callable[[], Any]) -> Left:

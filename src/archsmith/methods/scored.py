@@ -62,8 +62,8 @@ from archsmith.searchers.nsga import nsga2
 from archsmith.searchers.random import random_search
 from archsmith.searchers.steady_state import Proposing, steady_state
 from archsmith.space import Architecture
-from archsmith.training.pace import COUNTS, Pace, timed
 from archsmith.training.recipe import growth
+from archsmith.training.throughput import COUNTS, Pace, timed
 
 _TIMED = 5  # scores timed to see how many fit
 _FEWEST, _MOST = 24, 3000

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from archsmith.elastic.blocks import Repeat
-from archsmith.elastic.reading import Reading
+from archsmith.elastic.structure import Structure
 from archsmith.space import Architecture, Choice, choices_of, resolve
 
 
@@ -51,7 +51,7 @@ def is_sequence(module: nn.Module) -> bool:
 
 def chain_of(
     model: nn.Module,
-    reading: Reading,
+    reading: Structure,
     *,
     apart: Callable[[nn.Module], bool] = is_sequence,
     path: str = "",
@@ -92,7 +92,7 @@ def every_block(
         yield from every_block(member, (*above, *(name for _, name in part.deciding)))
 
 
-def _names_below(reading: Reading, path: str) -> tuple[str, ...]:
+def _names_below(reading: Structure, path: str) -> tuple[str, ...]:
     """The decisions that a module and everything below it rest on, in the order of the space."""
     names: set[str] = set()
     for place in reading.places:

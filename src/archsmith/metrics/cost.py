@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from archsmith.elastic.reading import Place, read
+from archsmith.elastic.structure import Place, read
 from archsmith.elastic.supernet import extract, parts
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError, did_you_mean

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from archsmith.elastic.layer import is_elastic, shapes
-from archsmith.elastic.reading import Place, Reading
+from archsmith.elastic.structure import Place, Structure
 from archsmith.space import Architecture, SearchSpace, choices_of, resolve
 
 
@@ -45,7 +45,7 @@ def channels(place: Place, weight: tuple[int, ...], values: Mapping[Any, Any]) -
     )
 
 
-def grouped(reading: Reading, always: Sequence[str]) -> list[Group]:
+def grouped(reading: Structure, always: Sequence[str]) -> list[Group]:
     """Modules by what their sizes and existence rest on, and `always` these decisions; a group
     within a larger one joins it."""
     by_names: dict[frozenset[str], list[Place]] = {}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from archsmith.elastic.reading import Reading
+from archsmith.elastic.structure import Structure
 from archsmith.elastic.supernet import parts
 from archsmith.metrics.chain import Block, Chain, chain_of
 from archsmith.space import Architecture
@@ -125,7 +125,7 @@ class PeakMemory:
     """Metric of the peak bytes of one image: blocks of the model's chain are traced once per
     setting and input shape."""
 
-    def __init__(self, model: nn.Module, shape: Shape, reading: Reading) -> None:
+    def __init__(self, model: nn.Module, shape: Shape, reading: Structure) -> None:
         self._model, self._shape, self._reading = model, (1, *shape), reading
         self._chain = chain_of(model, reading)
         # by a block's path: input shape, setting -> traced

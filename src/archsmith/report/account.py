@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from archsmith.report import text
-from archsmith.report.record import STAGES, Record
+from archsmith.report.run_record import STAGES, RunRecord
 from archsmith.run.records import (
     Finished,
     Looked,
@@ -32,7 +32,7 @@ STAGE_TEXT = {
 }
 
 
-def cost(record: Record) -> dict[str, Any]:
+def cost(record: RunRecord) -> dict[str, Any]:
     """Seconds by stage, what each stage did, and the sum beside the time that was asked for."""
     stages = [name for name in STAGES if name in record.done or name in record.seconds]
     total = sum(record.seconds.get(name, 0.0) for name in stages)
@@ -104,7 +104,7 @@ def _did(left: Part | None) -> str:
     return ""
 
 
-def data(record: Record) -> dict[str, Any] | None:
+def data(record: RunRecord) -> dict[str, Any] | None:
     """The data set: sizes, the split, each class, what could not be read, what occurs twice."""
     look = record.looked
     if look is None:
@@ -152,7 +152,7 @@ def _flip(flip: Mirroring) -> str:
     )
 
 
-def profile(record: Record) -> dict[str, Any] | None:
+def profile(record: RunRecord) -> dict[str, Any] | None:
     """How many networks there are, what they cost at least, typically and at most, and which share
     fits the budget."""
     profiled = record.profiled

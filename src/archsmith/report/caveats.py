@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from archsmith.report import text
 from archsmith.report.estimates import verdict
-from archsmith.report.record import Record
+from archsmith.report.run_record import RunRecord
 from archsmith.run.records import Trained
 from archsmith.run.store import altered
 
@@ -13,7 +13,7 @@ from archsmith.run.store import altered
 FEW_PHOTOS, PHOTO_SIDE = 2000, 64
 
 
-def pretrained_hint(record: Record) -> str | None:
+def pretrained_hint(record: RunRecord) -> str | None:
     """Advice to fine-tune instead, where the data set is a small set of photos; None elsewhere."""
     look = record.looked
     images = sum(look.counts.train) if look is not None else 0
@@ -39,7 +39,7 @@ def pretrained_hint(record: Record) -> str | None:
     )
 
 
-def caveats(record: Record) -> list[str]:
+def caveats(record: RunRecord) -> list[str]:
     """One short paragraph each, the weightiest first."""
     read_as = [f"What was asked for was read so: {note}." for note in record.run.notes]
     return [
@@ -51,7 +51,7 @@ def caveats(record: Record) -> list[str]:
     ]
 
 
-def _about_testing(record: Record) -> list[str]:
+def _about_testing(record: RunRecord) -> list[str]:
     finish, look, test = record.finished, record.looked, record.test
     found = []
     if finish is not None and look is not None and test is not None:
@@ -85,7 +85,7 @@ def _about_testing(record: Record) -> list[str]:
     return found
 
 
-def _about_data(record: Record) -> list[str]:
+def _about_data(record: RunRecord) -> list[str]:
     look = record.looked
     if look is None:
         return []
@@ -110,7 +110,7 @@ def _about_data(record: Record) -> list[str]:
     return found
 
 
-def _about_method(record: Record) -> list[str]:
+def _about_method(record: RunRecord) -> list[str]:
     finish = record.finished
     found = []
     if isinstance(record.trained, Trained):
@@ -141,7 +141,7 @@ def _about_method(record: Record) -> list[str]:
     return found
 
 
-def _about_shipping(record: Record) -> list[str]:
+def _about_shipping(record: RunRecord) -> list[str]:
     ship = record.shipped
     if ship is None:
         return []

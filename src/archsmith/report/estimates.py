@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from archsmith.report import text
-from archsmith.report.record import Record
+from archsmith.report.run_record import RunRecord
 from archsmith.run.records import Trained
 from archsmith.run.records.search import Supernet, Trust, TrustCheck
 
 SIDE, EDGE = 300, 44  # of the drawing and its margin, in CSS pixels
 
 
-def estimates(record: Record) -> dict[str, Any] | None:
+def estimates(record: RunRecord) -> dict[str, Any] | None:
     """What the section shows; None where no weights were shared, or not yet."""
     if not isinstance(record.trained, Trained) or not record.trained.trust.networks:
         return None

@@ -12,7 +12,7 @@ from typing import Any
 from archsmith.problem import Trial
 from archsmith.report import text
 from archsmith.report.front import COSTS, FULL, best_of, scored, share, trained
-from archsmith.report.record import Record
+from archsmith.report.run_record import RunRecord
 from archsmith.run.records.finish import Rival, TrainedNetwork
 
 RANDOM = ("screen", "search-random", "random")  # origins and stages of networks drawn blindly
@@ -131,7 +131,7 @@ def _figure(costs: Sequence[str], y_title: str, limits: Mapping[str, float], **y
     return figure
 
 
-def _limits(record: Record) -> dict[str, float]:
+def _limits(record: RunRecord) -> dict[str, float]:
     budget = record.profiled.budget if record.profiled is not None else ()
     return {
         bound.metric: bound.limit
@@ -145,7 +145,7 @@ def _ordered_costs(costs: Sequence[str], limits: Mapping[str, float]) -> list[st
     return sorted(costs, key=lambda cost: cost not in limits)
 
 
-def trained_front(record: Record) -> Figure | None:
+def trained_front(record: RunRecord) -> Figure | None:
     """Validation accuracy against cost of every network that was trained, in full or in part, and
     of the reference."""
     points = [row for row in trained(record) if "params" in row.metrics]
@@ -224,7 +224,7 @@ def _hover_trained(row: Trial, name: str) -> str:
     )
 
 
-def scored_front(record: Record) -> Figure | None:
+def scored_front(record: RunRecord) -> Figure | None:
     """The training-free score against cost: the sample that was screened, the search, random
     search, their best, the front."""
     proxy, points = record.proxy, [row for row in scored(record) if "params" in row.metrics]
@@ -295,19 +295,37 @@ def _thinned(some: Sequence[Trial], always: set[str]) -> list[Trial]:
     )
 
 
-def accuracy_curves(record: Record) -> Figure | None:
+def accuracy_curves(record: RunRecord) -> Figure | None:
     """Validation accuracy over the course of training, of every network."""
     return _curves(
         record, "val_accuracy", f"validation {record.measure}", others=True, tickformat=".0%"
     )
 
 
-def loss_curves(record: Record) -> Figure | None:
+def loss_curves(record: RunRecord) -> Figure | None:
     """Training loss of the chosen network and the reference, on a logarithmic axis."""
     return _curves(record, "train_loss", "training loss", others=False, type="log")
 
 
-def _curves(record: Record, what: str, title: str, *, others: bool, **y: Any) -> Figure | None:
+def of_section(record: RunRecord) -> Figure | None:
+    """The picture that the method adds, in the page's colors and letters where it says nothing."""
+    if record.section is None or record.section.figure is None:
+        return None
+    own = record.section.figure.get("layout", {})
+    layout = {**_layout(_axis(""), _axis("")), **own}
+    for axis in ("xaxis", "yaxis"):
+        if isinstance(own.get(axis), Mapping):
+            layout[axis] = {**_axis(""), **own[axis]}
+    return {
+        "data": list(record.section.figure["data"]),
+        "layout": layout,
+        "xs": {},
+        "axes": {},
+        "limits": {},
+    }
+
+
+def _curves(record: RunRecord, what: str, title: str, *, others: bool, **y: Any) -> Figure | None:
     x = _axis("share of the training", tickformat=".0%", range=[0, 1.02])
     figure: Figure = {
         "data": [],
@@ -347,7 +365,9 @@ def _curves(record: Record, what: str, title: str, *, others: bool, **y: Any) ->
     return figure if figure["data"] else None
 
 
-def _lines(record: Record, others: bool) -> list[tuple[str, str, TrainedNetwork, dict[str, Any]]]:
+def _lines(
+    record: RunRecord, others: bool
+) -> list[tuple[str, str, TrainedNetwork, dict[str, Any]]]:
     """The networks whose curves are drawn, the chosen one last: what the legend calls it, its own
     name, it, its line."""
     chosen, best = record.chosen, record.reference.chosen if record.reference is not None else None

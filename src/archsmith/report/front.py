@@ -13,7 +13,7 @@ from archsmith._internal.files import write_text
 from archsmith.problem import Trial
 from archsmith.problem.pareto import front as non_dominated
 from archsmith.report import text
-from archsmith.report.record import Record, read
+from archsmith.report.run_record import RunRecord, read
 
 COSTS = ("params", "macs", "memory", "latency")
 FULL = 0.999  # shares of the training from here on count as all of it
@@ -24,7 +24,7 @@ def share(trial: Trial) -> float:
     return 1.0 if trial.candidate.fidelity is None else trial.candidate.fidelity
 
 
-def trained(record: Record) -> list[Trial]:
+def trained(record: RunRecord) -> list[Trial]:
     """The networks that were trained, in full or in part, each once: as it was when it had been
     trained longest."""
     longest: dict[str, Trial] = {}
@@ -41,7 +41,7 @@ def trained(record: Record) -> list[Trial]:
     return list(longest.values())
 
 
-def scored(record: Record) -> list[Trial]:
+def scored(record: RunRecord) -> list[Trial]:
     """The feasible networks that have a training-free score, each once (the newest score
     counts)."""
     proxy = record.proxy
@@ -53,7 +53,7 @@ def scored(record: Record) -> list[Trial]:
     return list({trial.arch.key: trial for trial in found}.values())
 
 
-def costs_of(record: Record, trials: Sequence[Trial]) -> list[str]:
+def costs_of(record: RunRecord, trials: Sequence[Trial]) -> list[str]:
     """The costs a trade-off is about, as far as all the trials have them: those under a limit;
     without limits MACs and size."""
     known = [
@@ -81,7 +81,7 @@ def rows(folder: str | Path) -> list[dict[str, Any]]:
     return rows_of(read(Path(folder)))
 
 
-def rows_of(record: Record) -> list[dict[str, Any]]:
+def rows_of(record: RunRecord) -> list[dict[str, Any]]:
     """The same from a record at hand."""
     proxy, found = record.proxy, []
     complete = [t for t in trained(record) if t.feasible and share(t) >= FULL]

@@ -6,14 +6,14 @@ from typing import Any
 
 from archsmith._internal.statistics import wilson
 from archsmith.report import text
-from archsmith.report.record import Record
+from archsmith.report.run_record import RunRecord
 from archsmith.run.records.ship import Classified, Explained
 
 MANY = 12  # classes up to which the confusion matrix carries numbers
 DRAWN = 60  # classes up to which it is drawn at all
 
 
-def errors(record: Record) -> dict[str, Any] | None:
+def errors(record: RunRecord) -> dict[str, Any] | None:
     """How far off numbers and pixels are, in their units; None for classes, and before the test."""
     test = record.test
     if not isinstance(test, Explained):
@@ -29,7 +29,7 @@ def errors(record: Record) -> dict[str, Any] | None:
     return {"rows": rows, "psnr": psnr, "n": test.n, "left": text.percent(1 - test.accuracy)}
 
 
-def mistakes(record: Record) -> dict[str, Any] | None:
+def mistakes(record: RunRecord) -> dict[str, Any] | None:
     """The confusion matrix (true class down, predicted across), recall by class from the worst, the
     commonest confusions."""
     test, classes = record.test, record.looked.classes if record.looked is not None else ()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archsmith.report import text
-from archsmith.report.record import Record
+from archsmith.report.run_record import RunRecord
 from archsmith.run.records import Trained
 
 # height of a column of bands, its width and the space after it, in CSS pixels
@@ -15,7 +15,7 @@ TALL, COLUMN, GAP = 104, 22, 3
 LETTER, LEAST = 6.7, 11  # width of a letter of a label; a band lower than this has no label
 
 
-def narrowing(record: Record) -> dict[str, Any] | None:
+def narrowing(record: RunRecord) -> dict[str, Any] | None:
     """What the section shows; None where no distribution was pruned, or not yet."""
     found = record.trained.distribution if isinstance(record.trained, Trained) else None
     if found is None or len(found.stages) < 2:

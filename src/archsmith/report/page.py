@@ -27,7 +27,7 @@ from archsmith.report import (
     text,
 )
 from archsmith.report.front import rows_of, save
-from archsmith.report.record import STAGES, Record, read
+from archsmith.report.run_record import STAGES, RunRecord, read
 from archsmith.run.records import Trained
 
 
@@ -45,7 +45,7 @@ def write(run_folder: Path) -> Path:
     return path
 
 
-def render(record: Record) -> str:
+def render(record: RunRecord) -> str:
     """The page as HTML."""
     return _environment().get_template("page.html").render(_context(record))
 
@@ -74,11 +74,12 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _context(record: Record) -> dict[str, Any]:
+def _context(record: RunRecord) -> dict[str, Any]:
     drawn = {
         "trained": figures.trained_front(record),
         "scored": figures.scored_front(record),
         "accuracy": figures.accuracy_curves(record),
+        "section": figures.of_section(record),
         "loss": figures.loss_curves(record),
     }
     return {
@@ -94,9 +95,14 @@ def _context(record: Record) -> dict[str, Any]:
         "verdict": results.verdict(record),
         "estimates": estimates.estimates(record),
         "narrowing": narrowing.narrowing(record),
+        "section": record.section,
         "hint": caveats.pretrained_hint(record),
         "specs": {name: _json(figure) for name, figure in drawn.items() if figure},
-        "legends": {name: figures.legend(figure) for name, figure in drawn.items() if figure},
+        "legends": {
+            name: figures.legend(figure)
+            for name, figure in drawn.items()
+            if figure and name != "section"  # it has its own
+        },
         "figures": {name: figure for name, figure in drawn.items() if figure},
         "proxy": text.name(record.proxy or "score"),
         "networks": results.networks(record),
@@ -144,7 +150,7 @@ def _plotly() -> Markup:
     return Markup(get_plotlyjs())
 
 
-def _title(record: Record) -> str:
+def _title(record: RunRecord) -> str:
     data = (
         (record.looked.name if record.looked is not None else "")
         or record.request.data
@@ -160,7 +166,7 @@ def _date(created: Any) -> str:
         return ""
 
 
-def _headline(record: Record) -> str:
+def _headline(record: RunRecord) -> str:
     test = record.test
     if test is not None:
         right = "right" if record.task == "classification" else "of the variance explained"
@@ -170,7 +176,7 @@ def _headline(record: Record) -> str:
     return "a search that failed" if record.run.status == "failed" else "a search on its way"
 
 
-def _status(record: Record) -> Mapping[str, str] | None:
+def _status(record: RunRecord) -> Mapping[str, str] | None:
     """A banner for a run that is not complete."""
     status, done = record.run.status, record.done
     if status == "done" and len(done) == len(STAGES):
@@ -191,7 +197,7 @@ def _status(record: Record) -> Mapping[str, str] | None:
     }
 
 
-def _lede(record: Record) -> str:
+def _lede(record: RunRecord) -> str:
     """What was done, for somebody who has never heard of it."""
     parts = [_asked_for(record), _searched(record)]
     search, finish = record.searched, record.finished
@@ -212,7 +218,7 @@ def _lede(record: Record) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _asked_for(record: Record) -> str:
+def _asked_for(record: RunRecord) -> str:
     """What it looked for; "" before the images were looked at."""
     look = record.looked
     if look is None:
@@ -233,7 +239,7 @@ def _asked_for(record: Record) -> str:
     return f"archsmith looked for the best network that {does} {side} {kind} images{within}."
 
 
-def _searched(record: Record) -> str:
+def _searched(record: RunRecord) -> str:
     """How it chose what to train; "" before."""
     screen, search = record.screened, record.searched
     trials = search.trials if search is not None else 0

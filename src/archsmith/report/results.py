@@ -12,7 +12,7 @@ from archsmith.problem.budget import Limit
 from archsmith.report import text
 from archsmith.report.figures import RANDOM
 from archsmith.report.front import FULL, share, trained
-from archsmith.report.record import Record
+from archsmith.report.run_record import RunRecord
 from archsmith.report.verdict import Comparison, compare
 from archsmith.run.records.finish import Finalist, TrainedNetwork
 from archsmith.run.records.ship import Classified, Tested
@@ -25,7 +25,7 @@ TITLES = {
 _BELOW = "The search\u2019s network cannot be told from one that gives the same answer always. "
 
 
-def tiles(record: Record) -> list[dict[str, Any]]:
+def tiles(record: RunRecord) -> list[dict[str, Any]]:
     """The few numbers everybody wants first. `predicted` ones are shown differently from measured
     ones."""
     ship, test, chosen = record.shipped, record.test, _costs(record)
@@ -87,7 +87,7 @@ def tiles(record: Record) -> list[dict[str, Any]]:
     return found
 
 
-def _costs(record: Record) -> Mapping[str, float]:
+def _costs(record: RunRecord) -> Mapping[str, float]:
     """Of the network in best/, the hand-made one where that shipped."""
     # one that was trained further stands alone
     if not record.hand_made or record.reference is None:
@@ -95,7 +95,7 @@ def _costs(record: Record) -> Mapping[str, float]:
     return record.reference.best.costs
 
 
-def _costs_of_chosen(record: Record) -> Mapping[str, float]:
+def _costs_of_chosen(record: RunRecord) -> Mapping[str, float]:
     costs = dict(record.chosen_network.costs) if record.chosen_network is not None else {}
     for trial in trained(record):
         if trial.arch.key == record.chosen:
@@ -103,7 +103,7 @@ def _costs_of_chosen(record: Record) -> Mapping[str, float]:
     return costs
 
 
-def _of_limit(record: Record, metric: str) -> str:
+def _of_limit(record: RunRecord, metric: str) -> str:
     limit = record.profiled.bound(metric) if record.profiled is not None else None
     if limit is None:
         return "not limited"
@@ -113,7 +113,7 @@ def _of_limit(record: Record, metric: str) -> str:
     )
 
 
-def budget(record: Record) -> list[dict[str, Any]]:
+def budget(record: RunRecord) -> list[dict[str, Any]]:
     """Each limit with the value of what was shipped (or chosen, until then) and the part of the
     limit that it uses."""
     shipped = (
@@ -142,7 +142,7 @@ def budget(record: Record) -> list[dict[str, Any]]:
     return found
 
 
-def verdict(record: Record) -> dict[str, Any] | None:
+def verdict(record: RunRecord) -> dict[str, Any] | None:
     """Whether the search paid: the chosen network's test accuracy against the hand-made
     reference's, with its uncertainty."""
     test, other = record.search_test, record.reference_test
@@ -181,7 +181,7 @@ def verdict(record: Record) -> dict[str, Any] | None:
 
 
 def _verdict_text(
-    result: Comparison, test: Tested, other: Tested, effort: str, record: Record
+    result: Comparison, test: Tested, other: Tested, effort: str, record: RunRecord
 ) -> str:
     of = (
         "of the test images right"
@@ -210,14 +210,14 @@ def _verdict_text(
     )
 
 
-def _shipped_text(record: Record) -> str:
+def _shipped_text(record: RunRecord) -> str:
     """Which of the two lies in best/, where it is not the search's."""
     if not record.hand_made:
         return ""
     return " On the validation images the hand-made network was better, so it is the one in best/."
 
 
-def _cost_text(record: Record) -> str:
+def _cost_text(record: RunRecord) -> str:
     """How the chosen network's costs compare with the reference's, where they differ by more than a
     tenth."""
     other, chosen = (
@@ -269,7 +269,7 @@ def whiskers(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def comparison(record: Record) -> list[dict[str, Any]] | None:
+def comparison(record: RunRecord) -> list[dict[str, Any]] | None:
     """The chosen network, the best that random search proposed and the reference, one column
     each."""
     if record.finished is None:
@@ -294,7 +294,7 @@ def comparison(record: Record) -> list[dict[str, Any]] | None:
     return columns
 
 
-def _in_full(record: Record) -> list[tuple[Finalist, float]]:
+def _in_full(record: RunRecord) -> list[tuple[Finalist, float]]:
     """The networks of the short-list that were trained to the end, each with its accuracy on the
     validation images."""
     complete = (net for net in record.networks.values() if net.progress >= FULL)
@@ -324,7 +324,7 @@ def _column(
     }
 
 
-def against_random(record: Record) -> str | None:
+def against_random(record: RunRecord) -> str | None:
     """The search against random search at equal cost, by the score and, where both were trained, on
     validation images."""
     search = record.searched
@@ -370,7 +370,7 @@ def against_random(record: Record) -> str | None:
     )
 
 
-def networks(record: Record) -> list[dict[str, Any]]:
+def networks(record: RunRecord) -> list[dict[str, Any]]:
     """Every network that was trained, the reference's included, best on validation first."""
     longest = {trial.arch.key: share(trial) for trial in trained(record)}
     found = []
@@ -400,7 +400,7 @@ def _network(
     }
 
 
-def arms(record: Record) -> str | None:
+def arms(record: RunRecord) -> str | None:
     """What each side of the comparison was given and what it used."""
     if record.finished is None or record.reference is None:
         return None

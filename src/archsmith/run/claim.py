@@ -18,7 +18,9 @@ RECORD, STORE = "run.json", "trials.sqlite"
 _BEGINNING, _LOCK = ".beginning", ".lock"
 _OWNER = ".lock.pid"  # who has the lock: beside it, since Windows lets nobody read a locked file
 # written before anything is decided
-_FIRST = ("checkpoints", "events.jsonl", "latency.json", _BEGINNING, _LOCK, _OWNER)
+# block times, a line each; the second name is that of runs of before
+LATENCY, LATENCY_BEFORE = "latency.jsonl", "latency.json"
+_FIRST = ("checkpoints", "events.jsonl", LATENCY, LATENCY_BEFORE, _BEGINNING, _LOCK, _OWNER)
 _PATIENCE_S = 0.5  # that another process may have the folder, e.g. to look whether it is taken
 
 

@@ -63,7 +63,7 @@ PARENT = 0.5  # of the training, where a supernet is split: the supernet of the 
 PART_LEAST_S = 4.0  # seconds of training for a part; where time is shorter, there are fewer
 JUDGING = 0.1  # of the training at most, to find where to split
 
-GLANCE = 0.004  # of an arm's time for one look at some validation images; there are about ten
+SAMPLE = 0.004  # of an arm's time for one look at some validation images; there are about ten
 BUSY = 0.05  # of the time lost to other work, from which on it is said
 
 

@@ -53,7 +53,7 @@ class Store:
                 f"{self.path} is missing, though run.json is there; put back a copy of "
                 f"it, or start a new run"
             )
-        with self._connected() as connection, seals.reading(connection):
+        with self._connected() as connection, seals.read_transaction(connection):
             ((state,),) = connection.execute("pragma integrity_check(1)").fetchall()
             if state != "ok":
                 raise sqlite3.DatabaseError(state)
@@ -158,7 +158,7 @@ def content(
 ) -> Mapping[str, list[tuple[Any, ...]]]:
     """Table -> its rows, all of one moment and as they were written; raises Damaged, naming the
     table."""
-    with seals.reading(connection):
+    with seals.read_transaction(connection):
         there = {
             name
             for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")

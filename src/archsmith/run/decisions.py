@@ -15,6 +15,7 @@ from archsmith.run.records.finish import TrainingPlan
 from archsmith.run.records.look import SplitIds
 from archsmith.run.records.part import Number, Options, Part, wrong
 from archsmith.run.records.profile import HandMade
+from archsmith.run.records.section import Section
 from archsmith.run.records.ship import BudgetRow
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ MACS = Decision("macs", float)  # of a network that the time is good for
 PLAN = Decision("plan", TimePlan)
 FINALISTS = Decision("finalists", int)  # networks that can be trained side by side
 # validation images behind a point of a learning curve
-GLANCE_IMAGES = Decision("glance/images", int)
+SAMPLE_IMAGES = Decision("glance/images", int)
 SHARING_SECONDS = Decision("sharing/seconds", float)  # for weights that networks share
 SHARING_STEPS = Decision("sharing/steps", int)
 SHARING_IMAGES = Decision("sharing/images", int)  # held out to judge by
@@ -89,6 +90,7 @@ TRAINING_PLAN = Decision("finish/plan", TrainingPlan)
 # over the training images, of the network that is trained to the end
 TRAINING_PASSES = Decision("finish/passes", float)
 REFERENCES = Decision("finish/references", list[HandMade])  # where they follow the chosen network
+SECTION = Decision("search/section", Section)  # what the method adds to the report
 # seconds of finish before the hand-made networks
 REFERENCE_BEGAN = Decision("finish/reference-began", float)
 REFERENCE_SECONDS = Decision("finish/reference-seconds", float)

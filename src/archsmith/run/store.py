@@ -274,6 +274,12 @@ class Run:
         return None if payload is None else record_of(name, payload, str(self._store.path))
 
     @property
+    def block_times(self) -> Path:
+        """Where the latency table of this run lies, or is to."""
+        before = self.folder / claim.LATENCY_BEFORE
+        return before if before.exists() else self.folder / claim.LATENCY
+
+    @property
     def looked(self) -> Looked | None:
         """What look left; None where it is not finished. Damaged, like those below, where a field
         is missing or wrong."""

@@ -19,7 +19,7 @@ from archsmith.space import Architecture, SearchSpace, mutate
 
 
 @searcher
-def guided(
+def predictor_guided(
     problem: Problem,
     seed: int = 0,
     initial: int = 10,

@@ -133,7 +133,7 @@ class SqliteArchive:
         """Everything that is in the file by now; only what is new is read."""
         with explained(self.path):
             try:
-                with seals.reading(self.connection):
+                with seals.read_transaction(self.connection):
                     seal = seals.sealed(self.connection, "trials")
                     rows = self.connection.execute(
                         f"select id, {_COLUMNS} from trials where id > ? order by id", (self._last,)

@@ -68,12 +68,12 @@ def _promising(
     if not ordered[0].feasible:
         return []
     size = math.ceil(good_share * len(ordered))
-    good, rest = weights(space, ordered[:size]), weights(space, ordered[size:])
+    good, rest = trial_weights(space, ordered[:size]), trial_weights(space, ordered[size:])
     pool = untried.pool(partial(drawn, space, good, rng), samples)
     return sorted(pool, key=lambda arch: log_density(rest, arch) - log_density(good, arch))
 
 
-def weights(space: SearchSpace, trials: Sequence[Trial]) -> Weights:
+def trial_weights(space: SearchSpace, trials: Sequence[Trial]) -> Weights:
     """The probability of each option of each decision, from the architectures that have the
     decision."""
     result = {}

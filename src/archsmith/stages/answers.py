@@ -59,9 +59,7 @@ def generated(
     costs = Costs(model, shape, counted(limit for row in limits for limit in row))
     table = None
     if any(limit.metric == "latency" for row in limits for limit in row):
-        table = LatencyTable(
-            model, shape, threads=open_work(run).threads, path=run.folder / "latency.json"
-        )
+        table = LatencyTable(model, shape, threads=open_work(run).threads, path=run.block_times)
         table.calibrate(Random(run.request.seed))
     space = JobSpace(model, search_space(model), costs, name=name)
     job = Job(

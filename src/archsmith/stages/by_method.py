@@ -10,16 +10,17 @@ from functools import cached_property
 
 from torch import nn
 
+from archsmith.errors import first_line
 from archsmith.methods import auto, protocol
 from archsmith.methods import method as named_method
 from archsmith.methods.estimated import FOLLOWED
 from archsmith.methods.job import Job, JobClock, JobData, JobLog, JobSpace, Sharing
 from archsmith.methods.protocol import FinishPlan, Method, SharedWeights, TooLittleTime
 from archsmith.run import clock
-from archsmith.run.decisions import FINALISTS
+from archsmith.run.decisions import FINALISTS, SECTION
 from archsmith.run.records import Screened, Searched, Trained, Untrained
 from archsmith.space import Architecture
-from archsmith.stages import finish, shared
+from archsmith.stages import finish, supernet
 from archsmith.stages.work import Work
 
 _TRIALS = 192  # networks that are scored where neither a number nor a time is given
@@ -54,7 +55,22 @@ class ByMethod:
             own = named_method(auto(self.work.space_name), {})
             found = protocol.search(own, self.job(), None)
             return found.model_copy(update={"instead": doubt})
-        return protocol.search(self.method, self.job(), self._weights())
+        found = protocol.search(self.method, self.job(), self._weights())
+        self._draw(found)
+        return found
+
+    def _draw(self, found: Searched) -> None:
+        """Keeps what the method adds to the report; one that cannot draw it costs no run."""
+        trained = self.work.run.trained
+        try:
+            section = protocol.drawing(
+                self.method, found, trained if isinstance(trained, Trained) else None
+            )
+        except Exception as error:
+            self.work.note(f"the method's part of the report is left out: {first_line(error)}")
+            return
+        if section is not None:
+            self.work.run.decide(SECTION, section.to_json)
 
     def start(self) -> Callable[[Architecture], nn.Module | None] | None:
         """What training a network of the short-list begins with, where the method says so."""
@@ -87,7 +103,7 @@ class ByMethod:
         work = self.work
         request, run = work.run.request, work.run
         if work.shares:
-            shared.budget(work)
+            supernet.budget(work)
 
         def left() -> float:
             """Of the seconds for scores, as far as this run has spent them."""
@@ -132,7 +148,7 @@ class ByMethod:
     @cached_property
     def _sharing(self) -> Sharing:
         """Its images are read once in a process."""
-        return shared.sharing(self.work)
+        return supernet.sharing(self.work)
 
     # -- how long it should take ------------------------------------------------------------------
 
@@ -147,7 +163,7 @@ class ByMethod:
 
     def training_s(self) -> float | None:
         """Seconds for weights that networks share."""
-        return shared.budget(self.work)[0] if self.work.shares else 0.0
+        return supernet.budget(self.work)[0] if self.work.shares else 0.0
 
     def searching_s(self) -> float | None:
         """Seconds that the search should take after screening; None where there are too few to

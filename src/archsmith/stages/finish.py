@@ -45,9 +45,9 @@ from archsmith.space import Architecture
 from archsmith.spaces.reference import Reference, costs
 from archsmith.stages.profile import scaled
 from archsmith.stages.work import Work
+from archsmith.training.finalists import Entrant, Field, Standing, paced, served, train_finalists
 from archsmith.training.halving import rungs_for
 from archsmith.training.halving import work as rounds
-from archsmith.training.race import Entrant, Field, Standing, paced, race, served
 from archsmith.training.recipe import Recipe, default_recipe, growth
 
 # images of so many pixels grow in training, from so much (result recipe-growing-whitening)
@@ -145,7 +145,9 @@ def finish(work: Work, start: Start | None = None, how: FinishPlan = FinishPlan(
     if how.how == "fine-tune":
         recipe = replace(recipe, lr=round(recipe.lr * how.rate, 6))
     field = field_of(work, "search", recipe, plan.search, given=given)
-    standings = served(entrants, field) if how.how == "calibrate" else race(entrants, field)
+    standings = (
+        served(entrants, field) if how.how == "calibrate" else train_finalists(entrants, field)
+    )
     _record(work, shortlist, standings)
     chosen = standings[0].name
     by_key = {entry.key: entry for entry in shortlist}
@@ -199,7 +201,7 @@ def shortlisted(
 def _looks_seconds(work: Work, network: nn.Module) -> float:
     """To be kept for shipping beside the export of a small network: more layers, as busy as the
     machine is, and the look of two networks at the test images, reckoned from one batch."""
-    x = next(work.glance())[0][:_LOOKED]
+    x = next(work.validation_sample())[0][:_LOOKED]
     network = network.to(work.device).eval()
     taken = []
     with torch.inference_mode():
@@ -207,7 +209,7 @@ def _looks_seconds(work: Work, network: nn.Module) -> float:
             began = time.monotonic()
             network(x)
             taken.append(time.monotonic() - began)
-    work.glancing(min(taken) / len(x))
+    work.sample_size(min(taken) / len(x))
     timings = 4.0 if any(limit.metric == "latency" for limit in work.limits) else 0.0
     looks = 2.5 * min(taken) * len(work.images.parts["test"]) / len(x)
     layers = sum(1 for module in network.modules() if next(module.children(), None) is None)
@@ -258,8 +260,8 @@ def field_of(
         work.timed,
         stream=lambda start: work.stream(recipe.batch_size, start),
         evaluate=lambda network: work.evaluated(network, work.part("val")),
-        glance=lambda network: work.evaluated(network, work.glance()),
-        glanced=1 / work.glance_every,
+        sample=lambda network: work.evaluated(network, work.validation_sample()),
+        sampled=1 / work.sample_every,
         folder=work.run.folder / "checkpoints",
         decide=work.run.decide,
         device=work.device,
@@ -387,7 +389,7 @@ def _reference(
     # as the machine is by now: shipping must not come late because others keep it busy
     if work.timed:
         budget = work.run.decide(REFERENCE_SECONDS, lambda: max(1.0, min(budget, work.left_s)))
-    standings = race(
+    standings = train_finalists(
         reference_entrants(work, found), field_of(work, "reference", recipe, budget, began=began)
     )
     by_name = {r.name: r for r in found}

@@ -21,7 +21,7 @@ from archsmith.space import Architecture
 from archsmith.spaces.reference import HAND_MADE, Reference
 from archsmith.stages.finish import field_of, passes_of, reached, recipe_for, standing_facts
 from archsmith.stages.work import Work
-from archsmith.training.race import Entrant, Field, race, trained
+from archsmith.training.finalists import Entrant, Field, train_finalists, trained
 
 ARM = "further"  # what its checkpoints are called by
 WEIGHTS = "begun-with.safetensors"  # in the run's checkpoints
@@ -33,7 +33,7 @@ def further(work: Work) -> Finished:
     begun, entrant, field = begun_with(work), entrant_of(work), _field(work)
     work.run.decide(TRAINING_PASSES, lambda: passes_of(work, [entrant], field))
     field = _field(work)
-    standing = race([entrant], field)[0]
+    standing = train_finalists([entrant], field)[0]
     before = begun.val_accuracy
     kept = standing.failed is None and (before is None or (standing.val_accuracy or 0.0) >= before)
     facts = standing_facts(standing)

@@ -17,7 +17,7 @@ from archsmith.run import clock
 from archsmith.run.records import Profiled
 from archsmith.run.records.profile import HandMade, HandMades
 from archsmith.spaces.reference import BOUNDING, Reference, reference
-from archsmith.stages.profiling import share_text, survey
+from archsmith.stages.profiling import share_text, space_costs
 from archsmith.stages.work import Work
 
 
@@ -32,7 +32,7 @@ def profile(work: Work) -> Profiled:
         table.calibrate(Random(work.run.request.seed))
     references = _references(work, total)
     work.tell("counting a sample of the space", None)
-    found = survey(
+    found = space_costs(
         work.space_name,
         work.space,
         work.limits,

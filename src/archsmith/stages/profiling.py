@@ -32,7 +32,7 @@ _PROBES = 64  # more of those draws, from the nearest of which the looking begin
 _TIMING_S = 25.0  # the latency table of `archsmith profile`
 
 
-def survey(
+def space_costs(
     name: str,
     space: SearchSpace,
     limits: tuple[Limit, ...],
@@ -126,7 +126,7 @@ def profile_space(
         )
         table.allow(_TIMING_S)
         table.calibrate(Random(seed))
-    found = survey(
+    found = space_costs(
         name,
         search_space(model),
         limits,

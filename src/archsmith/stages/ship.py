@@ -47,7 +47,7 @@ from archsmith.stages.finish import (
 from archsmith.stages.mistakes import mistaken
 from archsmith.stages.sizing import wanted as wanted_images
 from archsmith.stages.work import Work
-from archsmith.training.race import trained
+from archsmith.training.finalists import trained
 
 _LATE = 0.8  # of a training: looks from there on count where two ends cannot be told apart
 

@@ -19,8 +19,8 @@ from archsmith.run import clock
 from archsmith.spaces import build, described
 from archsmith.spaces.convnet import by_hand
 from archsmith.stages.work import PASSES, UPDATES, Work
-from archsmith.training.pace import images_per_second
 from archsmith.training.recipe import Recipe, default_recipe
+from archsmith.training.throughput import images_per_second
 
 _SIDES = (224, 192, 160, 128, 96, 64, 48, 40, 32)  # smaller than 32 only where the images are
 _MEASURED = 3  # sizes

@@ -19,7 +19,7 @@ from archsmith._internal.progress import Watch
 from archsmith._internal.seeding import mix
 from archsmith.data import Data, batches, chosen, ordered
 from archsmith.data.augment import Augment, suggest
-from archsmith.elastic.reading import read
+from archsmith.elastic.structure import read
 from archsmith.elastic.supernet import extract, search_space, try_networks
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError
@@ -32,9 +32,9 @@ from archsmith.problem.budget import Limit, parse
 from archsmith.run import clock
 from archsmith.run.decisions import (
     BEGUN_WITH,
-    GLANCE_IMAGES,
     MACS,
     PLAN,
+    SAMPLE_IMAGES,
     SHIP_LOOKS,
     TRAINING_PASSES,
 )
@@ -44,16 +44,16 @@ from archsmith.run.store import Run
 from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces import build_for, described
 from archsmith.spaces.reference import Reference, beside, in_space
-from archsmith.training.pace import images_per_second
 from archsmith.training.recipe import Precision, Recipe
+from archsmith.training.throughput import images_per_second
 
 PASSES = 25  # over the training images; fewer teach a small network little
 UPDATES = 400  # ... and batches at least, where images are few
 # MACs of a stack of dense convolutions for each image that it is to see (result size-cifar10)
 _PER_IMAGE = 480.0
 _HEAD = 256  # of the one that is timed
-_GLANCE = 1000  # validation images behind each point of a learning curve, and behind a cut
-_FEWEST_GLANCE = 64  # ... fewer where looking takes long, but not below this
+_SAMPLE = 1000  # validation images behind each point of a learning curve, and behind a cut
+_FEWEST_SAMPLED = 64  # ... fewer where looking takes long, but not below this
 _TELLING_S = 3.0  # of a stage, from which on it says how busy the machine is
 
 
@@ -138,10 +138,10 @@ class Work:
         """A part once, in order."""
         return ordered(self.images.parts[name], 256, self.images, self.device, workers=self.workers)
 
-    def glance(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def validation_sample(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Some of the validation images, spread over all of them, for learning curves."""
         part = self.images.parts["val"]
-        some = chosen(part, np.arange(0, len(part), self.glance_every))
+        some = chosen(part, np.arange(0, len(part), self.sample_every))
         return ordered(some, 256, self.images, self.device, workers=self.workers)
 
     def evaluated(
@@ -151,9 +151,9 @@ class Work:
         return evaluate(network, batches, self.images.task.judge)
 
     @property
-    def glance_every(self) -> int:
+    def sample_every(self) -> int:
         """One in so many validation images is looked at for the curves."""
-        return -(-len(self.images.parts["val"]) // (self.run.decided(GLANCE_IMAGES) or _GLANCE))
+        return -(-len(self.images.parts["val"]) // (self.run.decided(SAMPLE_IMAGES) or _SAMPLE))
 
     @property
     def workers(self) -> int:
@@ -328,13 +328,13 @@ class Work:
         with the budget."""
         return float(macs(extract(self.model, arch, "fresh", device="meta").eval(), self.shape))
 
-    def glancing(self, image_s: float) -> int:
+    def sample_size(self, image_s: float) -> int:
         """How many validation images a look may take in, at `image_s` seconds each; decided
         once."""
         if not self.timed:
-            return _GLANCE
-        fits = clock.GLANCE * self.plan.search / max(image_s, 1e-9)
-        return self.run.decide(GLANCE_IMAGES, lambda: int(min(_GLANCE, max(_FEWEST_GLANCE, fits))))
+            return _SAMPLE
+        fits = clock.SAMPLE * self.plan.search / max(image_s, 1e-9)
+        return self.run.decide(SAMPLE_IMAGES, lambda: int(min(_SAMPLE, max(_FEWEST_SAMPLED, fits))))
 
     @cached_property
     def latency(self) -> LatencyTable | None:
@@ -346,7 +346,7 @@ class Work:
             self.model,
             self.shape,
             threads=self.threads,
-            path=self.run.folder / "latency.json",
+            path=self.run.block_times,
             counts=self.costs.showing("params", "macs", *LAYERS),
         )
 

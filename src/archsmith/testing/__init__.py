@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from archsmith.elastic.reading import TORCH_INTERNAL, read
+from archsmith.elastic.structure import TORCH_INTERNAL, read
 from archsmith.elastic.supernet import active, extract
 from archsmith.testing.case import Broken, Case, Inputs, require, run, tensors_of
 from archsmith.testing.computed import (

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith._internal.seeding import seeded
-from archsmith.elastic.reading import read
+from archsmith.elastic.structure import read
 from archsmith.elastic.supernet import active
 from archsmith.elastic.widths import tensors_in
 from archsmith.space import Architecture, SearchSpace

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from archsmith._internal.seeding import seeded
 from archsmith.elastic.layer import Index, shapes
-from archsmith.elastic.reading import read
+from archsmith.elastic.structure import read
 from archsmith.elastic.supernet import active, dimensions, extract, slices
 from archsmith.metrics.cost import NAMES, Costs
 from archsmith.space import Architecture, Choice

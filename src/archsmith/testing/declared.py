@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from archsmith.elastic.layer import is_elastic, width
-from archsmith.elastic.reading import read
+from archsmith.elastic.structure import read
 from archsmith.space import choices_of
 from archsmith.testing.case import Case, require, tensors_of
 

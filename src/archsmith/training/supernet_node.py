@@ -16,7 +16,7 @@ from archsmith.training.checkpoint import resumed_or_started
 from archsmith.training.loop import advance, start
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import uniform
-from archsmith.training.shared import sharing
+from archsmith.training.shared_weights import shared_weights
 from archsmith.training.state import TrainState
 from archsmith.training.step import Backward
 
@@ -41,11 +41,11 @@ def train_node(
     holds is not trained again.
 
     `stream(step)`: endless batches x (B, C, H, W), y from that step on. `backward`: what a step
-    computes, default `sharing(uniform(node.space))`, one random architecture. The optimizer and the
-    learning rate's schedule are new, whatever the weights were inherited from. With `recipe.ema`
-    the weights are the averaged ones afterwards. `node.trained` and `node.macs` are set to what
-    went forward and back. A checkpoint that is torn, or not `of` this training, is put aside and
-    told to `tell`. Raises EvaluationFailed where the loss is not finite.
+    computes, default `shared_weights(uniform(node.space))`, one random architecture. The optimizer
+    and the learning rate's schedule are new, whatever the weights were inherited from. With
+    `recipe.ema` the weights are the averaged ones afterwards. `node.trained` and `node.macs` are
+    set to what went forward and back. A checkpoint that is torn, or not `of` this training, is put
+    aside and told to `tell`. Raises EvaluationFailed where the loss is not finite.
     """
     whose = {**(of or {}), "node": node.name, "own seed": seed}
     begin = partial(
@@ -61,7 +61,7 @@ def train_node(
         total_seconds=seconds,
         checkpoint=checkpoint,
         on_progress=on_progress,
-        backward=backward or sharing(uniform(node.space)),
+        backward=backward or shared_weights(uniform(node.space)),
     )
     if state.ema is not None:
         node.model.load_state_dict(state.ema.state_dict())

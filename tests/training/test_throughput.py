@@ -9,9 +9,9 @@ from torch import nn
 
 from archsmith._internal.fitting import fitted
 from archsmith.space import Architecture
-from archsmith.training.pace import COUNTS, Pace, images_per_second, timed
 from archsmith.training.recipe import Recipe
 from archsmith.training.threads import LEAST
+from archsmith.training.throughput import COUNTS, Pace, images_per_second, timed
 
 
 def test_the_weights_are_found_again() -> None:

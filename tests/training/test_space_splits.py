@@ -21,7 +21,7 @@ from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces import build
 from archsmith.spaces.catalog.edges import has_path
 from archsmith.spaces.nasbench201 import nasbench201
-from archsmith.training.splits import (
+from archsmith.training.space_splits import (
     best_split,
     comparing,
     gradient_distances,

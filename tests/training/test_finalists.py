@@ -15,8 +15,15 @@ from torch import Tensor, nn
 
 from archsmith.errors import EvaluationFailed
 from archsmith.metrics.accuracy import evaluate
+from archsmith.training.finalists import (
+    Entrant,
+    Field,
+    _resumed,
+    checkpoint_path,
+    train_finalists,
+    trained,
+)
 from archsmith.training.halving import rungs_for, work
-from archsmith.training.race import Entrant, Field, _resumed, checkpoint_path, race, trained
 from archsmith.training.recipe import Recipe
 
 SHAPE = (1, 4, 4)
@@ -89,8 +96,8 @@ def field(folder: Path, **changes: Any) -> Field:
         "timed": False,
         "stream": stream,
         "evaluate": lambda network: evaluate(network, [val]),
-        "glance": lambda network: evaluate(network, [val]),
-        "glanced": 0.5,
+        "sample": lambda network: evaluate(network, [val]),
+        "sampled": 0.5,
         "folder": folder,
         "decide": decide,
         "device": torch.device("cpu"),
@@ -108,7 +115,7 @@ def test_rungs_cost_what_they_say() -> None:
 
 def test_the_one_that_learns_survives(tmp_path: Path) -> None:
     entrants = [Entrant("blind", Blind), Entrant("seeing", linear(0))]
-    found = race(entrants, field(tmp_path))
+    found = train_finalists(entrants, field(tmp_path))
     assert [s.name for s in found] == ["seeing", "blind"]
     best, other = found
     assert best.progress == 1.0 and other.progress == pytest.approx(0.1, abs=0.03)
@@ -122,21 +129,21 @@ def test_the_one_that_learns_survives(tmp_path: Path) -> None:
 
 
 def test_a_network_that_fails_leaves_with_its_reason(tmp_path: Path) -> None:
-    found = race([Entrant("nan", Explodes), Entrant("good", linear(0))], field(tmp_path))
+    found = train_finalists([Entrant("nan", Explodes), Entrant("good", linear(0))], field(tmp_path))
     assert (
         found[0].name == "good"
         and found[1].failed is not None
         and ("loss became nan") in found[1].failed
     )
     with pytest.raises(EvaluationFailed, match="every network failed.*nan"):
-        race([Entrant("only", Explodes)], field(tmp_path))
+        train_finalists([Entrant("only", Explodes)], field(tmp_path))
 
 
 @pytest.mark.parametrize("dies_at", [1, 9, 20, 33, 50, 59])
 def test_killed_and_resumed_equals_straight(tmp_path: Path, dies_at: int) -> None:
     entrants = [Entrant(str(i), linear(i)) for i in range(4)]
     (tmp_path / "straight").mkdir()
-    straight = race(entrants, field(tmp_path / "straight"))
+    straight = train_finalists(entrants, field(tmp_path / "straight"))
     (tmp_path / "killed").mkdir()
     seen = 0
 
@@ -149,8 +156,8 @@ def test_killed_and_resumed_equals_straight(tmp_path: Path, dies_at: int) -> Non
             yield batch
 
     with pytest.raises(Killed):
-        race(entrants, field(tmp_path / "killed", stream=dying))
-    resumed = race(entrants, field(tmp_path / "killed"))
+        train_finalists(entrants, field(tmp_path / "killed", stream=dying))
+    resumed = train_finalists(entrants, field(tmp_path / "killed"))
     assert [(s.name, s.steps, s.val_accuracy) for s in resumed] == [
         (s.name, s.steps, s.val_accuracy) for s in straight
     ]
@@ -166,13 +173,13 @@ def test_killed_and_resumed_equals_straight(tmp_path: Path, dies_at: int) -> Non
 def test_a_torn_checkpoint_is_put_aside_and_trained_anew(tmp_path: Path) -> None:
     entrants = [Entrant("a", linear(0)), Entrant("b", linear(1))]
     (tmp_path / "straight").mkdir()
-    straight = race(entrants, field(tmp_path / "straight"))
+    straight = train_finalists(entrants, field(tmp_path / "straight"))
     (tmp_path / "torn").mkdir()
-    race(entrants, field(tmp_path / "torn"))
+    train_finalists(entrants, field(tmp_path / "torn"))
     path = checkpoint_path(field(tmp_path / "torn"), straight[0].name)
     path.write_bytes(path.read_bytes()[:-9])
     (tmp_path / "torn" / "decisions.json").unlink()
-    again = race(entrants, field(tmp_path / "torn"))
+    again = train_finalists(entrants, field(tmp_path / "torn"))
     assert [(s.name, s.steps, s.val_accuracy) for s in again] == [
         (s.name, s.steps, s.val_accuracy) for s in straight
     ]
@@ -205,7 +212,7 @@ def test_what_ships_is_trained_again_where_its_checkpoint_is_of_no_use(
             ).read_bytes()
         return found
 
-    standings = race(entrants, field(tmp_path, of={"run": "a"}, decide=keeping))
+    standings = train_finalists(entrants, field(tmp_path, of={"run": "a"}, decide=keeping))
     one = next(e for e in entrants if e.name == standings[place].name)
     path, told = checkpoint_path(field(tmp_path), one.name), list[str]()
     ours = field(tmp_path, of={"run": "a"}, note=told.append)
@@ -219,7 +226,7 @@ def test_what_ships_is_trained_again_where_its_checkpoint_is_of_no_use(
         path.unlink()
         if loss == "of another run":
             (tmp_path / "other").mkdir()
-            race(entrants, field(tmp_path / "other", of={"run": "b"}))
+            train_finalists(entrants, field(tmp_path / "other", of={"run": "b"}))
             path.write_bytes(checkpoint_path(field(tmp_path / "other"), one.name).read_bytes())
     found = trained(one, ours, 4, vars(standings[place])).state_dict()
     assert told and all(torch.equal(found[name], expected[name]) for name in expected)
@@ -233,7 +240,7 @@ def test_with_time_the_budget_is_used_and_not_passed(tmp_path: Path) -> None:
             clock[0] += 0.05
             yield batch
 
-    def glance(network: nn.Module) -> dict[str, Any]:
+    def sample(network: nn.Module) -> dict[str, Any]:
         clock[0] += 0.2
         return evaluate(network, [val])
 
@@ -245,10 +252,10 @@ def test_with_time_the_budget_is_used_and_not_passed(tmp_path: Path) -> None:
         "now": lambda: clock[0],
         "spent": lambda: clock[0],
         "stream": slow,
-        "glance": glance,
+        "sample": sample,
         "evaluate": evaluated,
     }
-    found = race(
+    found = train_finalists(
         [Entrant(str(i), linear(i)) for i in range(5)],
         field(tmp_path, timed=True, budget=60.0, **watching),
     )
@@ -290,8 +297,8 @@ def test_images_grow_for_new_networks_that_take_any_size(
     whitened = make is pooled and fresh
     weights = next(first.module.parameters())
     assert torch.equal(weights, next(network().parameters())) != whitened
-    found = race(
-        [Entrant("one", network)], replace(one, evaluate=_judged(big), glance=_judged(big))
+    found = train_finalists(
+        [Entrant("one", network)], replace(one, evaluate=_judged(big), sample=_judged(big))
     )
     assert found[0].failed is None and found[0].progress == 1.0
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from archsmith._internal.seals import reading
+from archsmith._internal.seals import read_transaction
 from archsmith.problem import Trial
 from archsmith.run.claim import STORE
 from archsmith.run.database import content, value
+from archsmith.run.decisions import SECTION
 from archsmith.run.record import RunFile
 from archsmith.run.records import (
     Finished,
@@ -27,12 +28,13 @@ from archsmith.run.records import (
     record_of,
 )
 from archsmith.run.records.finish import Finalist, ReferenceArm, Rival
+from archsmith.run.records.section import Section
 from archsmith.run.records.ship import Tested
 from archsmith.run.request import Request
 from archsmith.run.store import STAGES, Run
 from archsmith.searchers.sqlite import SqliteArchive, explained
 
-__all__ = ["STAGES", "Record", "read"]
+__all__ = ["STAGES", "RunRecord", "read"]
 _FIELDS = dict(
     zip(
         STAGES,
@@ -43,7 +45,7 @@ _FIELDS = dict(
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """A run as far as it has got: what a stage left is None where it has not finished; `seconds`
     has the one going on, too."""
 
@@ -57,6 +59,7 @@ class Record:
     searched: Searched | None = None
     finished: Finished | None = None
     shipped: Shipped | None = None
+    section: Section | None = None  # what the method adds
     seconds: Mapping[str, float] = field(default_factory=dict)
     trials: Sequence[Trial] = ()
     # of the seconds, those lost to other work on the machine
@@ -143,7 +146,7 @@ class Record:
         return self.screened.proxy if self.screened is not None else "zico"
 
 
-def read(folder: Path) -> Record:
+def read(folder: Path) -> RunRecord:
     """The record of the run in `folder`; UserError where that is no run, Damaged where a file of it
     is torn."""
     run = Run.open(folder)
@@ -151,7 +154,7 @@ def read(folder: Path) -> Record:
     with (
         closing(SqliteArchive(store, readonly=True)) as archive,
         explained(store),
-        reading(archive.connection),
+        read_transaction(archive.connection),
     ):
         tables = content(archive.connection, store, run.record["id"])
         trials = list(archive)
@@ -159,9 +162,12 @@ def read(folder: Path) -> Record:
     for name, _, payload in tables["stages"]:
         found = record_of(name, value(payload, store), str(store))
         left[_FIELDS[name]] = found
+    for name, payload in tables["decisions"]:
+        if name == SECTION.name:
+            left["section"] = SECTION.read(value(payload, store), str(store))
     seconds = {name: seconds for name, seconds, _ in tables["stages"]} | {
         name: spent for name, spent, _ in tables["clock"]
     }
     waits = {name: waited for name, _, waited in tables["clock"]}
     file = RunFile.model_validate(run.record)
-    return Record(folder, file, run.request, **left, seconds=seconds, trials=trials, waits=waits)
+    return RunRecord(folder, file, run.request, **left, seconds=seconds, trials=trials, waits=waits)

@@ -20,7 +20,7 @@ from archsmith.errors import UserError
 from archsmith.space import Architecture
 from archsmith.training import Recipe, advance, load, save, start
 from archsmith.training.samplers import Sampler, among, sandwich, uniform
-from archsmith.training.shared import Distillation, sharing
+from archsmith.training.shared_weights import Distillation, shared_weights
 
 RECIPE = Recipe(lr=0.1, batch_size=16, ema=0.0, weight_decay=0.01, warmup=0.0)
 
@@ -61,7 +61,7 @@ def tensors(module: nn.Module) -> dict[str, Tensor]:
 
 def train(sampler: Sampler, steps: int, **settings: Any) -> Any:
     state = start(supernet(), RECIPE, seed=3)
-    return advance(state, stream(), total_steps=steps, backward=sharing(sampler, **settings))
+    return advance(state, stream(), total_steps=steps, backward=shared_weights(sampler, **settings))
 
 
 def test_one_step_is_that_of_the_extracted_network() -> None:
@@ -70,7 +70,7 @@ def test_one_step_is_that_of_the_extracted_network() -> None:
     shared = start(model, RECIPE, seed=3)
     alone = start(plain, RECIPE, seed=3)
     before = tensors(model)
-    advance(shared, stream(), total_steps=1, backward=sharing(among([wanted])))
+    advance(shared, stream(), total_steps=1, backward=shared_weights(among([wanted])))
     advance(alone, stream(), total_steps=1)
     again = extract(model, wanted)
     for (name, own), (_, other) in zip(
@@ -87,7 +87,7 @@ def test_what_is_not_sampled_is_left_alone_even_after_it_was_trained() -> None:
     """No decay and no momentum while a part rests: one policy, whatever was trained before."""
     model = supernet()
     state = start(model, RECIPE, seed=3)
-    backward = sharing(lambda rng, share: [arch(8, "conv" if share < 0.5 else "point")])
+    backward = shared_weights(lambda rng, share: [arch(8, "conv" if share < 0.5 else "point")])
     advance(state, stream(), total_steps=8, until=0.5, backward=backward)
     resting = {name: tensor for name, tensor in tensors(model).items() if ".conv." in name}
     momenta = {
@@ -107,7 +107,7 @@ def test_the_gradient_is_the_mean_over_the_networks_of_a_step() -> None:
     archs = [arch(8, "conv"), arch(4, "point"), arch(4, "skip")]
     state = start(supernet(), RECIPE, seed=3)
     x, y = batch(0)
-    loss = sharing(lambda rng, share: archs)(state, x, y, 0.0)
+    loss = shared_weights(lambda rng, share: archs)(state, x, y, 0.0)
     found = {
         name: None if p.grad is None else p.grad.clone()
         for name, p in state.module.named_parameters()
@@ -131,7 +131,7 @@ def test_the_gradient_is_the_mean_over_the_networks_of_a_step() -> None:
 def test_it_learns_and_every_network_of_it() -> None:
     model = supernet()
     state = start(model, RECIPE, seed=3)
-    advance(state, stream(), total_steps=120, backward=sharing(uniform(search_space(model))))
+    advance(state, stream(), total_steps=120, backward=shared_weights(uniform(search_space(model))))
     assert state.images == state.passes == 120 * 16
     x, y = batch(999, 200)
     for one in search_space(model).architectures():
@@ -144,11 +144,11 @@ def test_a_resumed_training_is_the_undisturbed_one(tmp_path: Path) -> None:
     for sampler in (uniform(space, 2), sandwich(space, 1)):
         straight = train(sampler, 10)
         state = start(supernet(), RECIPE, seed=3)
-        advance(state, stream(), total_steps=10, until=0.4, backward=sharing(sampler))
+        advance(state, stream(), total_steps=10, until=0.4, backward=shared_weights(sampler))
         save(state, tmp_path / "half")
         resumed = load(tmp_path / "half", supernet(1))
         assert resumed.passes == state.passes > 0
-        advance(resumed, stream(4), total_steps=10, backward=sharing(sampler))
+        advance(resumed, stream(4), total_steps=10, backward=shared_weights(sampler))
         for (name, own), (_, other) in zip(
             straight.module.named_parameters(), resumed.module.named_parameters(), strict=True
         ):
@@ -167,7 +167,7 @@ def test_a_fixed_teacher_is_followed() -> None:
     x, y = batch(0)
     fresh = start(supernet(), RECIPE, seed=3)
     settings = Distillation(teacher, weight=0.25, temperature=2.0)
-    loss = sharing(among([wanted]), distillation=settings)(fresh, x, y, 0.0)
+    loss = shared_weights(among([wanted]), distillation=settings)(fresh, x, y, 0.0)
     with active(fresh.module, wanted), torch.no_grad():
         logits = fresh.module(x)
         soft = (teacher(x) / 2.0).softmax(1)
@@ -182,7 +182,9 @@ def test_the_largest_network_teaches_the_others_and_is_not_taught() -> None:
     model, (x, y) = supernet(), batch(0)
     state = start(model, RECIPE, seed=3)
     archs = [arch(8, "conv"), arch(4, "skip")]
-    loss = sharing(lambda rng, share: archs, distillation=Distillation("largest"))(state, x, y, 0.0)
+    loss = shared_weights(lambda rng, share: archs, distillation=Distillation("largest"))(
+        state, x, y, 0.0
+    )
     gradient = {name: p.grad for name, p in model.named_parameters() if ".conv." in name}
     twin = supernet().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     with active(twin, archs[0]):

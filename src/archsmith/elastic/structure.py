@@ -118,7 +118,7 @@ def _names(places: Iterable[Place]) -> dict[Choice, str]:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Structure:
     """A model's decisions: the space, each Choice's name, where they are used, and which gates lie
     on the way to each path.
 
@@ -155,7 +155,7 @@ def require_inactive(model: nn.Module) -> None:
         )
 
 
-def read(model: nn.Module) -> Reading:
+def read(model: nn.Module) -> Structure:
     """What the functions below go by; metrics that follow a model's structure read it too."""
     require_inactive(model)
     places = _places(model)
@@ -191,10 +191,10 @@ def read(model: nn.Module) -> Reading:
     conditions = {name: simplify(any_of) for name, any_of in clauses.items() if any_of}
     options = {name: choice.options for choice, name in names.items() if clauses[name]}
     space = SearchSpace(options, {name: c for name, c in conditions.items() if c is not None})
-    return Reading(space, names, places, along)
+    return Structure(space, names, places, along)
 
 
-def check_stock(reading: Reading) -> None:
+def check_stock(reading: Structure) -> None:
     """UserError where a layer of torch.nn with tensors of its own was built with a Choice, which it
     cannot follow later."""
     for place in reading.places:
@@ -225,7 +225,9 @@ def options_of(decision: Any, options: Mapping[Choice, Sequence[Any]]) -> Iterat
 
 
 @contextmanager
-def written(model: nn.Module, reading: Reading, arch: Architecture) -> Iterator[dict[Choice, Any]]:
+def written(
+    model: nn.Module, reading: Structure, arch: Architecture
+) -> Iterator[dict[Choice, Any]]:
     """Within it the model's sizes are those of one architecture; gives the option of each
     Choice."""
     values = {choice: arch[name] for choice, name in reading.names.items() if name in arch}

@@ -73,8 +73,8 @@ class Field:
     timed: bool
     stream: Stream
     evaluate: Evaluate  # at the end of a training: on all of the validation images
-    glance: Evaluate  # for the curve and for the cuts before: on some of them
-    glanced: float  # the share of the images that is
+    sample: Evaluate  # for the curve and for the cuts before: on some of them
+    sampled: float  # the share of the images that is
     folder: Path
     decide: Decide
     device: torch.device
@@ -90,7 +90,7 @@ class Field:
     tell: Callable[[str, float], None] = lambda text, share: None
 
 
-def race(
+def train_finalists(
     entrants: Sequence[Entrant], field: Field, rungs: Sequence[Rung] | None = None
 ) -> list[Standing]:
     """All entrants, best first: by how far they came, then by validation accuracy; failed ones
@@ -151,11 +151,11 @@ def _length(
         return max(1, int(field.budget / work(entrants, rungs)))
 
     def fit() -> float:
-        glance = field.decide(f"{field.arm}/glance", lambda: _glance_seconds(alive[0], field))
+        sampling = field.decide(f"{field.arm}/glance", lambda: _sampling_seconds(alive[0], field))
         looking, before, count = 0.0, rungs[position - 1].until if position else 0.0, len(alive)
         for rung in rungs[position:]:
             points = (rung.until - before) / _CURVE + 1
-            looking += count * glance * (points + (1 / field.glanced if rung.until >= 1 else 1))
+            looking += count * sampling * (points + (1 / field.sampled if rung.until >= 1 else 1))
             count, before = min(count, rung.keep), rung.until
         # from nothing: what the alive ones have done is added on the other side
         trainings = work(len(alive), rungs[position:])
@@ -166,13 +166,13 @@ def _length(
     return float(field.decide(f"{field.arm}/rung{position}/seconds", fit))
 
 
-def _glance_seconds(entrant: Entrant, field: Field) -> float:
+def _sampling_seconds(entrant: Entrant, field: Field) -> float:
     """What one point of a learning curve takes, found with an untrained network; the second look
     counts, the first warms up."""
     network = entrant.make().to(device=field.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    field.glance(network)
+    field.sample(network)
     began = field.now()
-    field.glance(network)
+    field.sample(network)
     return field.now() - began
 
 
@@ -268,7 +268,7 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
             total_steps=None if field.timed else int(length),
             total_seconds=length if field.timed else None,
             until=until,
-            evaluate=lambda network: field.glance(Smaller(network, state.recipe, share(state))),
+            evaluate=lambda network: field.sample(Smaller(network, state.recipe, share(state))),
             evaluate_every=_CURVE,
             on_progress=lambda s, p: field.tell(
                 f"{entrant.name}: step {s.step}", min(1.0, p / until)
@@ -279,7 +279,7 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
         found = (
             field.evaluate(state.network)
             if until >= 1
-            else field.glance(_calibrated(state, field, until))
+            else field.sample(_calibrated(state, field, until))
         )
         above = against_constant(found)["above"] if "interval" in found else None
         progress = min(until, share(state))

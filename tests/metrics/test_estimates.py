@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from archsmith.elastic.supernet import active, search_space
 from archsmith.elastic.tree import Node, by_decision, grow
 from archsmith.errors import UserError
-from archsmith.metrics import shared
-from archsmith.metrics.shared import SharedAccuracy
+from archsmith.metrics import estimates
+from archsmith.metrics.estimates import SharedAccuracy
 from archsmith.problem import Problem, maximize, minimize
 from archsmith.searchers import NEED_FIDELITIES, SEARCHERS, make
 from archsmith.searchers.evolution import regularized_evolution
@@ -25,7 +25,7 @@ from archsmith.spaces.catalog.edges import edges_canonical
 from archsmith.spaces.nasbench201 import nasbench201
 from archsmith.training import Recipe, advance, start
 from archsmith.training.samplers import uniform
-from archsmith.training.shared import sharing
+from archsmith.training.shared_weights import shared_weights
 
 
 def images(seed: int, count: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,7 +43,7 @@ def supernet() -> Node:
 def train(node: Node, steps: int) -> None:
     state = start(node.model, Recipe(lr=0.05, batch_size=24, ema=0.0))
     stream = (images(step) for step in itertools.count())
-    advance(state, stream, total_steps=steps, backward=sharing(uniform(node.space)))
+    advance(state, stream, total_steps=steps, backward=shared_weights(uniform(node.space)))
     node.trained += state.passes
 
 
@@ -105,8 +105,8 @@ def test_what_computes_the_same_is_looked_at_once(monkeypatch: pytest.MonkeyPatc
     root = supernet()
     train(root, 2)
     calls: list[int] = []
-    real = shared.calibrate
-    monkeypatch.setattr(shared, "calibrate", lambda *args: calls.append(1) or real(*args))
+    real = estimates.calibrate
+    monkeypatch.setattr(estimates, "calibrate", lambda *args: calls.append(1) or real(*args))
     found = metric(root, canonical=edges_canonical)
     dead = {
         "edge0to2": "skip_connect",

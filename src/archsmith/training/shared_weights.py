@@ -46,7 +46,7 @@ class Distillation:
             )
 
 
-def sharing(
+def shared_weights(
     sampler: Sampler,
     *,
     distillation: Distillation | None = None,
