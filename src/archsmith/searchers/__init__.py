@@ -64,7 +64,7 @@ SEARCHERS: dict[str, tuple[str, str]] = {
         "random-forest Bayesian optimisation (Hutter et al., LION 2011)",
     ),
     "guided": (
-        f"{_HERE}.predictor_guided:guided",
+        f"{_HERE}.predictor_guided:predictor_guided",
         "an ensemble predictor guides mutation (White et al., AAAI 2021)",
     ),
     "successive-halving": (
