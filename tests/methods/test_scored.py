@@ -433,3 +433,29 @@ def test_an_ensemble_goes_on_where_a_score_cannot_be_had_of_some_networks(tmp_pa
     given = {"space": f"{tmp_path / 'sizes.py'}:Net", "method": "ensemble", "budget": "params<=3k"}
     run = start(request_from(**{**FAST, **given, "steps": 12}), tmp_path / "run")
     assert run.stage("screen")["proxy"] == "archsmith" and run.stage("ship")["files"]  # type: ignore[index]
+
+
+@METHODS
+@pytest.mark.parametrize("seconds", [2.5, 6.0, 30.0])
+def test_looking_for_networks_ends_with_its_time_however_slow_it_is(
+    method: Any, space: str, proxy: str, seconds: float
+) -> None:
+    """Each time the budget is asked takes a tenth of a second here, and what keeps it is rare."""
+    archive = Archive()
+    given, clock = timed(archive, seconds, 0.0, name=space)
+    costs = given.space.costs
+
+    def slow(arch: Architecture) -> Any:
+        clock.seconds -= 0.1
+        return costs(arch)
+
+    smallest = given.space.decisions.extreme(0)
+    given = with_(
+        given,
+        limits=(at_most(slow, 15e3, name="params"),),
+        by_hand=lambda limits, views=1: [smallest],
+    )
+    method.screen(given)
+    found = method.search(given)
+    assert clock.seconds > -1.5
+    assert found.shortlist[0].key == smallest.key

@@ -51,7 +51,9 @@ def _score(job: Job) -> scored.Score | None:
     def reference() -> list[dict[str, float]]:
         late, found = scored.late(job, "ranks"), []
         for arch in (
-            scored.some(job, _REFERENCE)[0] if job.clock.seconds >= clock.SCORING_LEAST_S else ()
+            scored.some(job, _REFERENCE, "ranks")[0]
+            if job.clock.seconds >= clock.SCORING_LEAST_S
+            else ()
         ):
             if late():
                 break

@@ -21,6 +21,7 @@ selection is then screening and twin.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import time
@@ -34,7 +35,7 @@ import torch
 from archsmith._internal.fitting import fitted
 from archsmith.elastic.supernet import extract
 from archsmith.errors import UserError
-from archsmith.feasibility.sampler import feasible_sample
+from archsmith.feasibility.sampler import FeasibleSampler, feasible_sample
 from archsmith.methods import listing
 from archsmith.methods.job import Job
 from archsmith.methods.listing import entry
@@ -91,6 +92,45 @@ class Score:
     passes: int
 
 
+class _OutOfTime(BaseException):
+    """A deadline has passed and something is known already: looking for more ends here. It is no
+    Exception, since what cannot be measured is one."""
+
+
+class _Watched:
+    """A metric of the budget that ends the looking once it is late: whatever draws networks asks
+    it for each."""
+
+    def __init__(self, metric: Metric, late: Callable[[], bool]) -> None:
+        self._metric, self._late = metric, late
+
+    def __call__(self, arch: Architecture) -> float | Mapping[str, float]:
+        if self._late():
+            raise _OutOfTime
+        return self._metric(arch)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_metric":
+            raise AttributeError(name)
+        return getattr(self._metric, name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Watched) and self._metric == other._metric
+
+    def __hash__(self) -> int:
+        return hash(self._metric)
+
+
+def _until(job: Job, part: str, known: Callable[[], object]) -> tuple[Constraint, ...]:
+    """The budget, asking which raises _OutOfTime once a part's time is over, where something is
+    known or there are networks by hand."""
+    if math.isinf(job.clock.left()):
+        return tuple(job.space.limits)
+    ended, by_hand = late(job, part), bool(job.space.by_hand(()))
+    watch = lambda: (by_hand or bool(known())) and ended()  # noqa: E731
+    return tuple(replace(limit, metric=_Watched(limit.metric, watch)) for limit in job.space.limits)
+
+
 def screen(job: Job, score: Score | None) -> Screened:
     """Scores a random feasible sample, a third of the trials: the start of the search and of its
     random twin."""
@@ -101,17 +141,18 @@ def screen(job: Job, score: Score | None) -> Screened:
             "nothing, takes the place of scores"
         )
         return NOTHING_SCORED.model_copy(update={"why": why})
-    problem = _problem(job, score, _counts(job))
+    problem = _problem(job, score, _counts(job), "screen")
     sampling = _blind(job, problem, job.seed)
-    run_searcher(
-        problem,
-        sampling,
-        trials=third,
-        archive=job.log.archive,
-        stage="screen",
-        stop=stop(job, "screen"),
-        on_trial=_telling(job, score, third),
-    )
+    with contextlib.suppress(_OutOfTime):
+        run_searcher(
+            problem,
+            sampling,
+            trials=third,
+            archive=job.log.archive,
+            stage="screen",
+            stop=stop(job, "screen"),
+            on_trial=_telling(job, score, third),
+        )
     trials = job.log.archive.stage("screen")
     seconds = [t.cost["seconds"] for t in trials if not t.failed and "seconds" in t.cost]
     scored = sum(score.name in t.metrics for t in trials)
@@ -131,7 +172,7 @@ def search(job: Job, score: Score | None) -> Searched:
     counts = _counts(job)
     if not third or score is None:
         return unscored(job, "sum of ln(weights)")
-    problem = _problem(job, score, counts)
+    problem = _problem(job, score, counts, "search")
     screened = [t for t in job.log.archive.stage("screen") if not t.failed and t.feasible]
     known = {t.arch: t for t in screened}
     limits: tuple[Constraint, ...] = ()
@@ -150,26 +191,28 @@ def search(job: Job, score: Score | None) -> Searched:
             : max(8, min(_POPULATION, third))
         ]
         evolving = nsga2(problem, job.seed, population=max(8, len(start)), initial=start)
-    run_searcher(
-        problem,
-        evolving,
-        trials=third + sum(arch in known for arch in start),
-        archive=job.log.archive,
-        evaluate=lambda candidates, _: _measure(problem, candidates, known),
-        stage="search",
-        stop=stop(job, "search"),
-        on_trial=_telling(job, score, third),
-    )
-    sampling = _blind(job, problem, job.seed + 1)
-    run_searcher(
-        problem,
-        sampling,
-        trials=min(third, sum(t.arch not in known for t in job.log.archive.stage("search"))),
-        archive=job.log.archive,
-        stage="search-random",
-        stop=stop(job, "search-random"),
-        on_trial=_telling(job, score, third),
-    )
+    with contextlib.suppress(_OutOfTime):
+        run_searcher(
+            problem,
+            evolving,
+            trials=third + sum(arch in known for arch in start),
+            archive=job.log.archive,
+            evaluate=lambda candidates, _: _measure(problem, candidates, known),
+            stage="search",
+            stop=stop(job, "search"),
+            on_trial=_telling(job, score, third),
+        )
+    blind = _problem(job, score, counts, "search-random")
+    with contextlib.suppress(_OutOfTime):
+        run_searcher(
+            blind,
+            _blind(job, blind, job.seed + 1),
+            trials=min(third, sum(t.arch not in known for t in job.log.archive.stage("search"))),
+            archive=job.log.archive,
+            stage="search-random",
+            stop=stop(job, "search-random"),
+            on_trial=_telling(job, score, third),
+        )
     searched, sampled = job.log.archive.stage("search"), job.log.archive.stage("search-random")
     found = shortlist([*screened, *searched], score.name, job.clock.finalists, limits)
     if not found:
@@ -203,9 +246,8 @@ def _begun_by_hand(
     shown that a network by a score is better (result hand-made-kinds).
     """
     known = {one.key: one for one in listed}
-    first = [
-        known.get(arch.key, entry(arch, "hand-made")) for arch in by_hand[: max(1, count // 2)]
-    ]
+    places = max(1, count // 2, count - len(listed))
+    first = [known.get(arch.key, entry(arch, "hand-made")) for arch in by_hand[:places]]
     chosen = {one.key for one in first}
     return [*first, *(one for one in listed if one.key not in chosen)][:count]
 
@@ -231,11 +273,11 @@ def _counts(job: Job) -> Costs:
     return Costs(job.space.model, tuple(job.data.batches[0][0].shape[1:]), names)
 
 
-def _problem(job: Job, score: Score, counts: Costs) -> Problem:
+def _problem(job: Job, score: Score, counts: Costs, stage: str) -> Problem:
     return Problem(
         job.space.decisions,
         (maximize(score.metric, name=score.name), _shallow(job, counts)),
-        job.space.limits,
+        _until(job, stage, lambda: job.log.archive.stage(stage)),
     )
 
 
@@ -331,7 +373,7 @@ def third_of(job: Job, score: Score | None) -> int:
         if job.clock.seconds < clock.SCORING_LEAST_S:
             return 0
         ended = late(job, "timing")
-        archs, accepted = some(job, _TIMED)
+        archs, accepted = some(job, _TIMED, "timing")
         for arch in archs:
             if ended() and (taken or job.clock.left() <= 0):
                 break
@@ -357,15 +399,18 @@ def third_of(job: Job, score: Score | None) -> int:
     )
 
 
-def some(job: Job, count: int) -> tuple[list[Architecture], float]:
+def some(job: Job, count: int, part: str | None = None) -> tuple[list[Architecture], float]:
     """A few feasible networks, always the same, and the share of a search's trials that are
-    feasible."""
-    if not isinstance(job.space.model, Proposing):
-        return feasible_sample(
-            job.space.decisions, job.space.limits, Random(job.seed + 7), count
-        ), 1.0
-    limits, rng = Problem(job.space.decisions, (), job.space.limits), Random(job.seed + 7)
+    feasible. `part`: of the seconds for scores; fewer networks where its time is over."""
     found: list[Architecture] = []
+    if not isinstance(job.space.model, Proposing):
+        budget = job.space.limits if part is None else _until(job, part, lambda: found)
+        sampler = FeasibleSampler(job.space.decisions, budget, Random(job.seed + 7))
+        with contextlib.suppress(_OutOfTime):
+            while len(found) < count and (drawn := sampler.draw(1)):
+                found += drawn
+        return found, 1.0
+    limits, rng = Problem(job.space.decisions, (), job.space.limits), Random(job.seed + 7)
     for tried in range(1, _WALK + 1):
         arch = job.space.model.propose(rng.choice([job.space.model.start, *found]), rng, 1)
         found += [arch] if limits.evaluate([Candidate(arch)])[0].feasible else []
@@ -451,23 +496,30 @@ def _bounded(
     """The front of (sum of ln(weights), depth) under the limits, from the deepest to the
     shallowest."""
     objectives = (maximize(counts, name="log_sizes"), _shallow(job, counts))
-    problem = Problem(job.space.decisions, objectives, (*job.space.limits, *limits))
     archive = Archive()
-    run_searcher(
-        problem,
-        _cheaply(job, problem),
-        trials=trials,
-        archive=archive,
-        stop=_enough(job, archive, part),
-    )
+    budget = _until(job, part, lambda: len(archive) >= _HANDFUL)
+    problem = Problem(job.space.decisions, objectives, (*budget, *limits))
+    with contextlib.suppress(_OutOfTime):
+        run_searcher(
+            problem,
+            _cheaply(job, problem),
+            trials=trials,
+            archive=archive,
+            stop=_enough(job, archive, part),
+        )
     found = sorted((t for t in archive if not t.failed and t.feasible), key=lambda t: t.losses)
     return _front(found)
+
+
+def _time_for_scores(job: Job) -> bool:
+    """Whether there was any, and some is left."""
+    return min(job.clock.seconds, job.clock.left()) >= clock.SCORING_LEAST_S
 
 
 def _cheaply(job: Job, problem: Problem) -> GeneratorSearcher:
     """NSGA-II, whose first population alone takes seconds where what fits is rare; random networks
     where there are none."""
-    if job.clock.seconds >= clock.SCORING_LEAST_S:
+    if _time_for_scores(job):
         return nsga2(problem, job.seed, population=_CHEAP_POPULATION)
     return random_search(problem, job.seed)
 
@@ -476,7 +528,7 @@ def _enough(job: Job, archive: Archive, part: str) -> Callable[[], bool]:
     """True where a part's time is over, but not before a first population, or a few where there is
     hardly any time."""
     least, ended = (
-        _CHEAP_POPULATION if job.clock.seconds >= clock.SCORING_LEAST_S else _HANDFUL,
+        _CHEAP_POPULATION if _time_for_scores(job) else _HANDFUL,
         late(job, part),
     )
     return lambda: len(archive) >= least and ended()
@@ -573,20 +625,22 @@ def _limits(job: Job, counts: Costs) -> tuple[Constraint, ...]:
 def _fastest(job: Job, pace: Pace) -> float:
     """Milliseconds of the fastest network within the budget: the smallest of the space where that
     keeps it, or by evolution."""
-    problem = Problem(job.space.decisions, (minimize(pace),), job.space.limits)
-    smallest = job.space.decisions.extreme(0)
-    if problem.evaluate([Candidate(smallest)])[0].feasible:
+    smallest, cheap = job.space.decisions.extreme(0), Archive()
+    whole = Problem(job.space.decisions, (minimize(pace),), job.space.limits)
+    if whole.evaluate([Candidate(smallest)])[0].feasible:
         return pace(smallest)
-    cheap = Archive()
-    searching = (
-        evolution(problem, job.seed)
-        if job.clock.seconds >= clock.SCORING_LEAST_S
-        else random_search(problem, job.seed)
-    )
-    run_searcher(
-        problem, searching, trials=_CHEAP_FEWEST, archive=cheap, stop=_enough(job, cheap, "pace")
-    )
-    return cheap.best.losses[0] if cheap.best else 0.0
+    problem = replace(whole, constraints=_until(job, "pace", lambda: len(cheap)))
+    searching = (evolution if _time_for_scores(job) else random_search)(problem, job.seed)
+    with contextlib.suppress(_OutOfTime):
+        run_searcher(
+            problem,
+            searching,
+            trials=_CHEAP_FEWEST,
+            archive=cheap,
+            stop=_enough(job, cheap, "pace"),
+        )
+    by_hand = [pace(arch) for arch in job.space.by_hand(())]
+    return min([*(cheap.best.losses[:1] if cheap.best else ()), *by_hand], default=0.0)
 
 
 def _promising(job: Job, counts: Costs, limits: Sequence[Constraint], count: int) -> list[Trial]:

@@ -18,7 +18,7 @@ TRAINED = 0.6  # of the search's side, at least: the training of the network tha
 _BESIDE = 0.9 * TRAINED
 # of an arm's time for training: the rest is looking at validation images and checkpoints
 TRIED = 0.92
-IN_HAND = 2.4  # times what it takes, so that shipping ends in time
+IN_HAND = 2.0  # times what it takes, so that shipping ends in time
 SHIP_S = IN_HAND * 2.0  # exporting, verifying, timing and reporting on a quiet core
 # ... of a network of few layers; each more takes so long to trace, verify and draw
 _SHIPPED_LAYERS, _SHIP_LAYER_S = 30, 0.03
