@@ -336,7 +336,7 @@ def test_scoring_is_cut_where_its_time_ends_however_many_networks_were_asked_for
     asked: dict[str, Any],
 ) -> None:
     archive = Archive()
-    late, _ = timed(archive, 3.0, 0.2, **asked)
+    late, _ = timed(archive, 3.0, 0.1, **asked)
     Method().screen(late)
     assert 0 < len(archive.stage("screen")) < 20
 

@@ -76,7 +76,7 @@ def test_dense_networks_see_many_images_seldom_and_few_as_often_as_others(
     little."""
     many: dict[str, Any] = {
         "pixels_per_second": 2e6,
-        "time_s": 3600,
+        "time_s": 36_000,
         "images": 40_000,
         "suggested": 96,
     }
@@ -86,3 +86,19 @@ def test_dense_networks_see_many_images_seldom_and_few_as_often_as_others(
     assert (large, silent) == (96, None) and small < 96 and said is not None
     few: dict[str, Any] = {"pixels_per_second": 1e6, "time_s": 300, "images": 1_000}
     assert sized(monkeypatch, dense=True, **few) == sized(monkeypatch, dense=False, **few)
+
+
+@pytest.mark.parametrize("time_s", [120, 300, 900, 3600, 10_000])
+def test_larger_inputs_are_taken_where_images_are_seen_so_much_oftener(
+    monkeypatch: pytest.MonkeyPatch, time_s: float
+) -> None:
+    """With the square of the side above 32: results of clothes at four sizes."""
+    side, _, _ = sized(monkeypatch, 1e7, time_s, dense=True, suggested=96)
+    passes = 0.35 * time_s * 1e7 / side**2 / 2000
+    assert side == 32 or passes >= PASSES * (side / 32) ** 2
+    larger = [other for other in (40, 48, 64, 96) if other > side]
+    # the next but one would not do: sizes are tried a few, not all
+    assert (
+        len(larger) < 2
+        or 0.35 * time_s * 1e7 / larger[1] ** 2 / 2000 < PASSES * (larger[1] / 32) ** 2
+    )

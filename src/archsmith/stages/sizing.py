@@ -23,7 +23,9 @@ from archsmith.training.recipe import Recipe, default_recipe
 from archsmith.training.throughput import images_per_second
 
 _SIDES = (224, 192, 160, 128, 96, 64, 48, 40, 32)  # smaller than 32 only where the images are
-_MEASURED = 3  # sizes
+_MEASURED = 4  # sizes
+# images of this side pay with the fewest passes; larger ones must be seen oftener by this power
+_SMALL, _LARGER = 32, 2.0
 # dense networks, of so many images; oftener by this power of how much fewer
 _DENSE_PASSES, _IMAGES, _FEWER = 4.5, 40_000, 0.75
 # of the hand-made network that is timed; narrower where the budget asks for it
@@ -35,20 +37,22 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
     """The side, and what to say of it; as suggested, without a word, where the time allows it."""
     recipe = default_recipe(seen.images, device=work.device)
     training = clock.first_guess(work.run.request.time_s or 0.0, work.run.request.reference)
-    enough = wanted(seen.images, recipe, dense=work.dense)
+    least = wanted(seen.images, recipe, dense=work.dense)
     sides = [seen.suggested, *(side for side in _SIDES if side < seen.suggested)]
     place = 0
     rates: dict[int, float] = {}
     while len(rates) < _MEASURED:
         side = sides[place]
         rates[side] = _images_per_second(work, seen, side, recipe)
-        short = enough / (training * rates[side])
+        short = least * _oftener(side) / (training * rates[side])
         if short <= 1 or place == len(sides) - 1:
             break
-        # the work is that of the pixels, where the budget does not bound it
-        goal = side / short**0.5
+        # the work is that of the pixels, where the budget does not bound it, and so are the passes:
+        # between the second and the fourth power of the side
+        goal = side / short**0.35
         place = min(range(place + 1, len(sides)), key=lambda i, goal=goal: abs(sides[i] - goal))  # type: ignore[misc]
     side = min(rates)
+    enough = least * _oftener(side)
     passes, steps = training * rates[side] / seen.images, training * rates[side] / recipe.batch_size
     what = f"about {passes:.0f} passes over the {seen.images:,} training images ({steps:.0f} steps)"
     needed = clock.total_for(enough / rates[side], work.run.request.reference)
@@ -58,13 +62,19 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
             f"input of {side} x {side} where the images would allow {seen.suggested}: the time "
             f"gives {what} at that size"
         )
-    if training * rates[side] < enough / 2:
+    if training * rates[side] < least / 2:
         text = f"{text}; " if text else f"the time gives {what}; "
         text += (
             f"that is little: give --time {math.ceil(needed / 60)}m for "
             f"{enough / seen.images:.0f} passes"
         )
     return side, text
+
+
+def _oftener(side: int) -> float:
+    """How many times as often images should be seen at a larger side for it to pay (result
+    input-size-passes)."""
+    return max(1.0, (side / _SMALL) ** _LARGER)
 
 
 def wanted(images: int, recipe: Recipe, *, dense: bool) -> float:
