@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from archsmith.elastic import Choice, Derived, Linear, OneOf, Parallel, Repeat
+from archsmith.elastic import Chain, Choice, Derived, Linear, OneOf, Parallel, Repeat
 from archsmith.elastic.supernet import active, extract, search_space
 from archsmith.errors import UserError
 
@@ -111,3 +113,31 @@ def test_nesting_multiplies_conditions() -> None:
         ("outer", "op", "inner"),
         ("outer", "op", "inner", "a"),
     }
+
+
+def test_a_chain_keeps_the_first_of_each_run() -> None:
+    one, two = Choice(0, 1, name="one"), Choice(1, 2, name="two")
+    parts = {str(i): nn.Linear(4, 4) for i in range(4)}
+    model = Chain(parts, {("1",): one, ("2", "3"): two})
+    x = torch.randn(2, 4)
+    for arch in search_space(model).architectures():
+        kept = ["0", *["1"][: arch["one"]], *["2", "3"][: arch["two"]]]
+        expected = x
+        for name in kept:
+            expected = parts[name](expected)
+        with active(model, arch):
+            assert torch.equal(model(x), expected)
+        assert list(extract(model, arch)._modules) == kept
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ({("9",): Choice(0, 1)}, "is a module's"),
+        ({("0",): Choice(0, 1), ("0", "1"): Choice(0, 2)}, "one run"),
+        ({("0",): Choice(0, 2)}, "whole numbers"),
+    ],
+)
+def test_runs_of_a_chain_are_checked(runs: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Chain({"0": nn.Identity(), "1": nn.Identity()}, runs)

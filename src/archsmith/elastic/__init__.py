@@ -2,7 +2,7 @@
 children exist."""
 
 from archsmith.elastic.attention import Attention, SqueezeExcite
-from archsmith.elastic.blocks import Mixture, OneOf, Parallel, Repeat
+from archsmith.elastic.blocks import Chain, Mixture, OneOf, Parallel, Repeat
 from archsmith.elastic.conv import Conv2d, ConvTranspose2d
 from archsmith.elastic.embedding import Embedding
 from archsmith.elastic.linear import Linear
@@ -13,6 +13,7 @@ __all__ = [
     "Attention",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Chain",
     "Choice",
     "Concat",
     "Conv2d",

@@ -171,6 +171,56 @@ class Repeat(nn.Module):
         return x
 
 
+class Chain(nn.Module):
+    """Modules in sequence, some of which may be left out: `Chain({"0": a, "1": b, "2": c}, {("1",
+    "2"): Choice(0, 1, 2)})`; of the modules of a run the first so many exist."""
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        runs: Mapping[tuple[str, ...], Choice | Derived],
+    ) -> None:
+        super().__init__()
+        named = _named("Chain", (modules,))
+        inside = [name for run in runs for name in run]
+        if len(set(inside)) < len(inside) or not set(inside) <= set(named):
+            raise UserError(
+                f"Chain: runs {list(runs)} of modules {list(named)}; each name stands in one run "
+                f"at "
+                "most, and is a module's"
+            )
+        for run, depth in runs.items():
+            if any(not isinstance(d, int) or not 0 <= d <= len(run) for d in _options(depth)):
+                raise UserError(
+                    f"Chain: depth {_options(depth)} for {len(run)} modules; use whole numbers up "
+                    "to that"
+                )
+        self.runs: dict[tuple[str, ...], Any] = dict(runs)
+        _add(self, named)
+
+    @property
+    def gates(self) -> Gates:
+        """Module i of a run exists where its depth > i."""
+        return {
+            name: (depth, tuple(d for d in _options(depth) if d > i))
+            for run, depth in self.runs.items()
+            for i, name in enumerate(run)
+        }
+
+    def plain(self, children: dict[str, nn.Module]) -> nn.Module:
+        """The kept children as a Sequential, under their names."""
+        return nn.Sequential(OrderedDict(children))
+
+    def forward(self, x: Any) -> Any:
+        """The input through the children that exist."""
+        left = {name for run, depth in self.runs.items() for name in run[largest(depth) :]}
+        for name, child in self._modules.items():
+            if name not in left:
+                assert child is not None
+                x = child(x)
+        return x
+
+
 class Sum(nn.Module):
     """The sum of what several branches make of one input."""
 

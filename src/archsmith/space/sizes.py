@@ -116,6 +116,28 @@ class Derived:
         return f"Derived({', '.join(map(repr, self.options[:6]))}{more})"
 
 
+class Tiled(Derived):
+    """A size of which each channel is `times` numbers next to one another, as flattening maps makes
+    them.
+
+    >>> archsmith.space.Tiled(archsmith.Choice(16, 24), 4).options
+    (64, 96)
+    """
+
+    __slots__ = ("size", "times")
+
+    def __init__(self, size: Choice | Derived, times: int) -> None:
+        super().__init__(lambda channels: channels * times, size)
+        self.size, self.times = size, times
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "size": self.size, "times": self.times}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.size, self.times = state["size"], state["times"]
+
+
 class Segments(int):
     """The width of a concatenation, remembering how wide each part is and how wide it may
     become."""

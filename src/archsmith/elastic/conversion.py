@@ -1,0 +1,242 @@
+"""Any plain network of stock layers made elastic: the same modules, keys and forward, its widths,
+depths and kernels decisions."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, fx, nn
+
+from archsmith.elastic.blocks import Chain
+from archsmith.elastic.channels import Channels, Layout, traced
+from archsmith.elastic.conv import Conv2d, ConvTranspose2d
+from archsmith.elastic.linear import Linear
+from archsmith.elastic.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
+from archsmith.errors import UserError
+from archsmith.space import Choice, Concat, Derived, Size, Tiled
+
+WIDTHS = (0.25, 0.5, 0.75, 1.0)
+_FINE = ((64, 8), (16, 4), (0, 1))  # from so many channels on, widths are multiples of
+_SMALLEST_KERNEL = 3
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """`model`: the elastic network. `fixed`: path of a layer -> why its width is no decision."""
+
+    model: nn.Module
+    fixed: Mapping[str, str]
+
+
+def elastic(
+    model: nn.Module,
+    example: Tensor,
+    widths: Sequence[float] = WIDTHS,
+    *,
+    depth: bool = True,
+    kernels: bool = False,
+) -> nn.Module:
+    """The same network with Choices: equal to the original, to the bit, at its largest, under the
+    same state-dict keys; `converted` says what stays fixed.
+
+    `example`: a batch that it takes, (B, C, H, W) or whatever it is. `widths`: shares of each inner
+    width that can be decided, 1 among them, rounded to multiples of what keeps groups whole.
+    Channels that must agree (residual sums, depthwise convolutions, normalisations, scales) are one
+    decision; concatenations take a prefix of each part. `depth`: blocks of a Sequential that leave
+    the form of their input, and add to it, become optional, last first. `kernels`: square odd ones
+    may be smaller, to 3. Raises UserError where it cannot be traced or has no inner width.
+
+    >>> block = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 36, 5))
+    >>> model = elastic(block, torch.zeros(1, 3, 8, 8))
+    >>> archsmith.search_space(model).options
+    {'0': (8, 16, 24, 32)}
+    """
+    return converted(model, example, widths, depth=depth, kernels=kernels).model
+
+
+def converted(
+    model: nn.Module,
+    example: Tensor,
+    widths: Sequence[float] = WIDTHS,
+    *,
+    depth: bool = True,
+    kernels: bool = False,
+) -> Conversion:
+    """`elastic`, and the layers whose width stays as it is, with the reason."""
+    _check(model, widths)
+    graph = traced(model, example)
+    channels = Channels(model, graph)
+    sizes = {
+        root: Choice(*options, name=channels.name(root))
+        for root in channels.roots
+        if channels.reason(root) is None
+        and len(options := _options(channels.size(root), channels.unit(root), widths)) > 1
+    }
+    twin = copy.deepcopy(model)
+    layers = _Layers(channels, sizes, kernels)
+    for path, module in list(twin.named_modules()):
+        made = layers.made(path, module)
+        if made is not None:
+            _put(twin, path, made)
+    runs = _runs(model, graph, channels) if depth else {}
+    for path, found in runs.items():
+        _put(twin, path, _chain(twin.get_submodule(path), path, found))
+    if not (sizes or runs or layers.kernels):
+        reasons = "; ".join(f"{path}: {why}" for path, why in list(channels.fixed().items())[:3])
+        raise UserError(
+            f"{type(model).__name__} has no inner width that could be decided ({reasons}); it "
+            "needs a layer between the first and the last whose width nothing else fixes"
+        )
+    return Conversion(twin.train(model.training), channels.fixed())
+
+
+def _check(model: nn.Module, widths: Sequence[float]) -> None:
+    if not isinstance(model, nn.Module):
+        raise UserError(f"elastic takes a torch.nn.Module, not a {type(model).__name__}")
+    if not widths or not all(0 < width <= 1 for width in widths) or 1 not in widths:
+        raise UserError(
+            f"widths={tuple(widths)!r}: give shares above 0, 1 among them, e.g. {WIDTHS}"
+        )
+
+
+def _options(size: int, unit: int, widths: Sequence[float]) -> list[int]:
+    """The widths of a group of channels, ascending, `size` last."""
+    fine = next(step for least, step in _FINE if size >= least)
+    step = math.lcm(unit, fine)
+    if size % step:
+        step = unit
+    return sorted({max(step, round(share * size / step) * step) for share in widths} | {size})
+
+
+def _put(model: nn.Module, path: str, module: nn.Module) -> None:
+    above, _, name = path.rpartition(".")
+    setattr(model.get_submodule(above), name, module)
+
+
+class _Layers:
+    """Elastic twins of layers; they take over the tensors."""
+
+    def __init__(self, channels: Channels, sizes: Mapping[int, Choice], kernels: bool) -> None:
+        self._channels, self._sizes, self._shrinks = channels, sizes, kernels
+        self.kernels: list[str] = []  # paths of the convolutions whose kernel is a decision
+
+    def made(self, path: str, layer: nn.Module) -> nn.Module | None:
+        """The twin of the layer at `path`; None where nothing of it is elastic."""
+        ends = self._channels.ends.get(path)
+        if ends is None:
+            return None
+        given, taken = self._size(ends[0]), self._size(ends[1])
+        kernel = self._kernel(path, layer)
+        if not any(isinstance(s, Choice | Derived | Concat) for s in (given, taken, kernel)):
+            return None
+        twin = _twin(layer, given, taken, kernel)
+        twin._parameters.update(layer._parameters)
+        twin._buffers.update(layer._buffers)
+        return twin.train(layer.training)
+
+    def _size(self, layout: Layout | None) -> Size | None:
+        """What a layer's width is made of."""
+        if layout is None:
+            return None
+        parts = [self._part(part.group, part.repeat) for part in layout]
+        return parts[0] if len(parts) == 1 else Concat(*parts)
+
+    def _part(self, group: int, repeat: int) -> Size:
+        root = self._channels.root(group)
+        size = self._sizes.get(root, self._channels.size(root))
+        if repeat == 1:
+            return size
+        return size * repeat if isinstance(size, int) else Tiled(size, repeat)
+
+    def _kernel(self, path: str, layer: nn.Module) -> Any:
+        if not isinstance(layer, nn.Conv2d):
+            return None
+        if not self._shrinks:
+            return layer.kernel_size
+        high, wide = layer.kernel_size
+        around = tuple(
+            rate * (k // 2) for rate, k in zip(layer.dilation, (high, wide), strict=True)
+        )
+        whole = high == wide and high % 2 == 1 and high > _SMALLEST_KERNEL
+        if not whole or layer.padding != around:
+            return layer.kernel_size
+        self.kernels.append(path)
+        return Choice(*range(_SMALLEST_KERNEL, high + 1, 2), name=f"{path}.kernel")
+
+
+def _twin(layer: Any, given: Any, taken: Any, kernel: Any) -> nn.Module:
+    """An elastic layer of these widths, on `meta`; `given`: what it reads, `taken`: what it
+    gives."""
+    bias = getattr(layer, "bias", None) is not None
+    where: dict[str, Any] = {"device": "meta"}
+    if isinstance(layer, nn.Linear):
+        return Linear(given, taken, bias, **where)
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        groups = _groups(layer, given)
+        options: dict[str, Any] = {
+            "stride": layer.stride,
+            "dilation": layer.dilation,
+            "groups": groups,
+        }
+        options |= {"bias": bias, "padding_mode": layer.padding_mode, **where}
+        if isinstance(layer, nn.ConvTranspose2d):
+            outer: dict[str, Any] = {
+                "padding": layer.padding,
+                "output_padding": layer.output_padding,
+            }
+            taps: Any = layer.kernel_size
+            return ConvTranspose2d(given, taken, taps, **outer, **options)
+        padding: Any = "same" if isinstance(kernel, Choice) else layer.padding
+        return Conv2d(given, taken, kernel, padding=padding, transform=False, **options)
+    if isinstance(layer, nn.GroupNorm):
+        unit = layer.num_channels // layer.num_groups
+        count = Derived(lambda c: c // unit, taken)
+        return GroupNorm(count, taken, layer.eps, layer.affine, **where)
+    if isinstance(layer, nn.LayerNorm):
+        return LayerNorm(taken, layer.eps, layer.elementwise_affine, bias, **where)
+    kind = BatchNorm2d if isinstance(layer, nn.BatchNorm2d) else BatchNorm1d
+    flags: dict[str, Any] = {
+        "affine": layer.affine,
+        "track_running_stats": layer.track_running_stats,
+    }
+    return kind(taken, layer.eps, momentum=layer.momentum, **flags, **where)
+
+
+def _groups(layer: Any, given: Any) -> Any:
+    """As many groups as keep their width."""
+    if layer.groups == 1 or isinstance(given, int):
+        return layer.groups
+    unit = layer.in_channels // layer.groups
+    return given if unit == 1 else Derived(lambda c: c // unit, given)
+
+
+# -- depth ----------------------------------------------------------------------------------------
+
+
+def _runs(model: nn.Module, graph: fx.Graph, channels: Channels) -> dict[str, list[list[str]]]:
+    """Path of a Sequential -> names of its children that can be left out, next to one another."""
+    found: dict[str, list[list[str]]] = {}
+    for path, module in model.named_modules():
+        if type(module) is not nn.Sequential or not path or not channels.called(path):
+            continue
+        runs: list[list[str]] = [[]]
+        for name, child in module.named_children():
+            inner = f"{path}.{name}"
+            if any(True for _ in child.parameters()) and channels.adds_to_its_input(inner):
+                runs[-1].append(name)
+            elif runs[-1]:
+                runs.append([])
+        if kept := [run for run in runs if run]:
+            found[path] = kept
+    return found
+
+
+def _chain(module: nn.Module, path: str, runs: Sequence[Sequence[str]]) -> Chain:
+    decisions = {
+        tuple(run): Choice(*range(len(run) + 1), name=f"{path}.{run[0]}.depth") for run in runs
+    }
+    return Chain(dict(module.named_children()), decisions)
