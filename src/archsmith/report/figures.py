@@ -298,7 +298,7 @@ def _thinned(some: Sequence[Trial], always: set[str]) -> list[Trial]:
 def accuracy_curves(record: RunRecord) -> Figure | None:
     """Validation accuracy over the course of training, of every network."""
     return _curves(
-        record, "val_accuracy", f"validation {record.measure}", others=True, tickformat=".0%"
+        record, "val_accuracy", f"validation {record.measure}", others=True, tickformat=".2~%"
     )
 
 
