@@ -61,6 +61,20 @@ def _decision(container: str, what: str, decision: Any) -> Choice | Derived:
     return decision
 
 
+def _check_depth(container: str, depth: Any, count: int) -> None:
+    if any(not isinstance(d, int) or not 0 <= d <= count for d in _options(depth)):
+        raise UserError(
+            f"{container}: depth {_options(depth)} for {count} modules; use whole numbers up to "
+            "that"
+        )
+
+
+def _first(names: Iterable[str], depth: Any) -> Gates:
+    """The gates of modules of which the first `depth` exist."""
+    values = _options(depth)
+    return {name: (depth, tuple(d for d in values if d > i)) for i, name in enumerate(names)}
+
+
 @dataclass(frozen=True, eq=False)
 class Mixture:
     """Several options of a `OneOf` at once: the sum of what they make of the input, by `weights`
@@ -143,21 +157,13 @@ class Repeat(nn.Module):
         super().__init__()
         named = _named("Repeat", modules)
         self.depth: Any = len(named) if depth is None else depth
-        if any(not isinstance(d, int) or not 0 <= d <= len(named) for d in _options(self.depth)):
-            raise UserError(
-                f"Repeat: depth {_options(self.depth)} for {len(named)} modules; use "
-                f"whole numbers up to that"
-            )
+        _check_depth("Repeat", self.depth, len(named))
         _add(self, named)
 
     @property
     def gates(self) -> Gates:
         """Child i exists where depth > i."""
-        values = _options(self.depth)
-        return {
-            name: (self.depth, tuple(d for d in values if d > i))
-            for i, name in enumerate(self._modules)
-        }
+        return _first(self._modules, self.depth)
 
     def plain(self, children: dict[str, nn.Module]) -> nn.Module:
         """The kept children as a Sequential, under their names."""
@@ -190,11 +196,7 @@ class Chain(nn.Module):
                 "most, and is a module's"
             )
         for run, depth in runs.items():
-            if any(not isinstance(d, int) or not 0 <= d <= len(run) for d in _options(depth)):
-                raise UserError(
-                    f"Chain: depth {_options(depth)} for {len(run)} modules; use whole numbers up "
-                    "to that"
-                )
+            _check_depth("Chain", depth, len(run))
         self.runs: dict[tuple[str, ...], Any] = dict(runs)
         _add(self, named)
 
@@ -202,9 +204,9 @@ class Chain(nn.Module):
     def gates(self) -> Gates:
         """Module i of a run exists where its depth > i."""
         return {
-            name: (depth, tuple(d for d in _options(depth) if d > i))
+            name: gate
             for run, depth in self.runs.items()
-            for i, name in enumerate(run)
+            for name, gate in _first(run, depth).items()
         }
 
     def plain(self, children: dict[str, nn.Module]) -> nn.Module:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
+from archsmith._internal.modes import modes_kept
 from archsmith.errors import UserError, first_line
 
 
@@ -67,18 +68,14 @@ def traced(model: nn.Module, example: Tensor) -> fx.Graph:
             "over what depends on the input, e.g. x.flatten(1) for a view by numbers"
         ) from error
     module = fx.GraphModule(model, graph)
-    modes = {part: part.training for part in model.modules()}
     try:
-        with torch.no_grad():
+        with modes_kept(model), torch.no_grad():
             ShapeProp(module.eval()).propagate(example)
     except Exception as error:
         raise UserError(
             f"{type(model).__name__} does not take the example of form {tuple(example.shape)}: "
             f"{first_line(error)}"
         ) from error
-    finally:
-        for part, training in modes.items():
-            part.training = training
     return graph
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith._internal.modes import modes_kept
 from archsmith.elastic.layer import is_elastic
 from archsmith.elastic.structure import require_inactive
 from archsmith.errors import UserError, did_you_mean
@@ -106,13 +107,8 @@ def _answer(model: nn.Module, probe: Tensor | None) -> Tensor | None:
     """What the largest network makes of the probe."""
     if probe is None:
         return None
-    modes = {module: module.training for module in model.modules()}
-    try:
-        with torch.no_grad():
-            return model.eval()(probe)
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with modes_kept(model), torch.no_grad():
+        return model.eval()(probe)
 
 
 # -- groups ---------------------------------------------------------------------------------------

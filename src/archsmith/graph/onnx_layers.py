@@ -26,12 +26,18 @@ class Place:
 _Layer = Callable[[NodeWriter, Any, str, Place], str]
 
 
-def _conv(writer: NodeWriter, layer: nn.Conv2d, x: str, place: Place) -> str:
-    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
-        raise Unwritten(f"padding {layer.padding!r}, {layer.padding_mode} of '{place.path}'")
+def _inputs(writer: NodeWriter, layer: Any, x: str, place: Place) -> list[str]:
+    """What a layer reads: the map, its weight and, where it has one, its bias."""
     inputs = [x, writer.tensor(f"{place.path}.weight", layer.weight)]
     if layer.bias is not None:
         inputs.append(writer.tensor(f"{place.path}.bias", layer.bias))
+    return inputs
+
+
+def _conv(writer: NodeWriter, layer: nn.Conv2d, x: str, place: Place) -> str:
+    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
+        raise Unwritten(f"padding {layer.padding!r}, {layer.padding_mode} of '{place.path}'")
+    inputs = _inputs(writer, layer, x, place)
     return writer.emit(
         "Conv",
         inputs,
@@ -45,9 +51,7 @@ def _conv(writer: NodeWriter, layer: nn.Conv2d, x: str, place: Place) -> str:
 
 
 def _conv_transpose(writer: NodeWriter, layer: nn.ConvTranspose2d, x: str, place: Place) -> str:
-    inputs = [x, writer.tensor(f"{place.path}.weight", layer.weight)]
-    if layer.bias is not None:
-        inputs.append(writer.tensor(f"{place.path}.bias", layer.bias))
+    inputs = _inputs(writer, layer, x, place)
     return writer.emit(
         "ConvTranspose",
         inputs,
@@ -95,9 +99,7 @@ def _linear(writer: NodeWriter, layer: nn.Linear, x: str, place: Place) -> str:
 def _layer_norm(writer: NodeWriter, layer: nn.LayerNorm, x: str, place: Place) -> str:
     if layer.weight is None:
         raise Unwritten(f"LayerNorm without weights at '{place.path}'")
-    inputs = [x, writer.tensor(f"{place.path}.weight", layer.weight)]
-    if layer.bias is not None:
-        inputs.append(writer.tensor(f"{place.path}.bias", layer.bias))
+    inputs = _inputs(writer, layer, x, place)
     return writer.emit(
         "LayerNormalization",
         inputs,
