@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from archsmith._internal.modes import modes_kept
 from archsmith.elastic.copying import Copier, initialize
 from archsmith.elastic.layer import Index, index, is_elastic
 from archsmith.elastic.structure import (
@@ -373,19 +374,17 @@ def calibrate(plain: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
             "calibrate works on extracted networks: statistics of a supernet's mixture fit none of "
             "them; use extract first"
         )
-    modes = {module: module.training for module in plain.modules()}
     momenta = [norm.momentum for norm in norms]
     try:
-        plain.eval()
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # torch: cumulative average
-            norm.train()
-        for batch in batches:
-            plain(batch)
+        with modes_kept(plain):
+            plain.eval()
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None  # torch: cumulative average
+                norm.train()
+            for batch in batches:
+                plain(batch)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-        for module, mode in modes.items():
-            module.training = mode
     return plain

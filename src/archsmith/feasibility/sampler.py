@@ -29,6 +29,7 @@ from archsmith.space import Architecture, SearchSpace
 
 SMALL = 20_000  # a space of at most so many architectures is enumerated where draws starve
 _FEWEST = 40  # draws that say how much fits, whatever they take
+_FEW_PROBES = 64  # ... where any that fits will do
 _PROBES = 2_000  # uniform draws before another way is tried
 _ENOUGH = 1 / 200  # ... which is when fewer of them fit than this
 _CHAINS = 16
@@ -55,6 +56,20 @@ def feasible_sample(
     return FeasibleSampler(space, constraints, rng, distinct=distinct, tries=tries, stop=stop).draw(
         count
     )
+
+
+def a_few(
+    space: SearchSpace,
+    constraints: Sequence[Constraint],
+    rng: Random,
+    count: int,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+) -> list[Architecture]:
+    """Up to `count` architectures that meet the constraints, whichever are found soonest: after few
+    draws walks from as many places as are wanted. Raises NothingFits."""
+    sampler = FeasibleSampler(space, constraints, rng, probes=_FEW_PROBES, chains=count, stop=stop)
+    return sampler.draw(count)
 
 
 def repair(

@@ -13,7 +13,7 @@ from torch import nn
 
 from archsmith.data import load
 from archsmith.elastic.supernet import search_space
-from archsmith.feasibility.sampler import FeasibleSampler, feasible_share
+from archsmith.feasibility.sampler import a_few, feasible_share
 from archsmith.metrics.cost import LAYERS, NAMES, Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.metrics.limits import as_json, constraints_of, counted
@@ -28,7 +28,6 @@ Shape = tuple[int, int, int]
 _DRAWS, _DRAWS_TIMED = 400, 80
 _LOOKING_S = 20.0  # for a first network that fits
 _FOUND = 4  # networks looked for where no draw fits: how rare they are is known by then
-_PROBES = 64  # more of those draws, from the nearest of which the looking begins
 _TIMING_S = 25.0  # the latency table of `archsmith profile`
 
 
@@ -70,8 +69,7 @@ def space_costs(
 
     fitting = known or 1  # at least, of those drawn
     if not (share.share or known):
-        sampler = FeasibleSampler(space, constraints, rng, probes=_PROBES, chains=_FOUND, stop=late)
-        fitting = len(sampler.draw(_FOUND))
+        fitting = len(a_few(space, constraints, rng, _FOUND, stop=late))
     return {
         "space": name,
         "space_size": f"{space.size:.3g}" if space.size > 10**6 else str(space.size),

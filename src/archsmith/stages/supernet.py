@@ -17,7 +17,7 @@ from torch import nn
 
 from archsmith._internal.seeding import mix, seeded
 from archsmith.data import Part, batches, chosen, ordered
-from archsmith.feasibility.sampler import FeasibleSampler
+from archsmith.feasibility.sampler import a_few
 from archsmith.methods.job import Sharing
 from archsmith.run import clock
 from archsmith.run.decisions import SHARING_IMAGES, SHARING_SECONDS, SHARING_STEPS
@@ -25,7 +25,6 @@ from archsmith.spaces import build_for
 from archsmith.stages.finish import class_counts, recipe_for
 from archsmith.stages.work import Work
 
-_PROBES = 64  # draws before one is looked for that keeps the budget
 _HELD_OUT, _CALIBRATION = 1024, 1024  # images, at most a tenth of those for training
 _RATE = 0.5  # of a single network's learning rate, for weights that many share
 _FEWEST = 64  # ... fewer where looking at them takes long
@@ -95,9 +94,8 @@ def sharing(work: Work) -> Sharing:
 def _affordable(work: Work, seconds: float) -> int:
     """Images to judge by, and as many to calibrate with, of which an estimate of a random network
     takes little of the time."""
-    rng = Random(work.run.request.seed)  # any network will do: few draws, one place to walk from
-    sampler = FeasibleSampler(work.space, work.constraints, rng, probes=_PROBES, chains=1)
-    arch = sampler.draw(1)[0]
+    rng = Random(work.run.request.seed)
+    arch = a_few(work.space, work.constraints, rng, 1)[0]
     network = work.plain(arch).to(work.device).eval()
     x, taken = work.scoring_batches[0][0], []
     with torch.inference_mode():
