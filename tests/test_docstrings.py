@@ -8,8 +8,10 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import archsmith
 
@@ -26,6 +28,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+NETWORK = """from torch import nn
+
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.ReLU(), nn.Flatten(),
+            nn.Linear(256, 10),
+        )
+"""
+
+
+def own_network() -> None:
+    """A network and its weights here, which the example of `shrink` calls net.py and net.pt."""
+    Path("net.py").write_text(NETWORK)
+    names: dict[str, Any] = {}
+    exec(NETWORK, names)
+    torch.save(names["Net"]().state_dict(), "net.pt")
+
+
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Examples write where they are run."""
@@ -40,6 +62,8 @@ def test_the_example_of(name: str, request: pytest.FixtureRequest) -> None:
     known = {"archsmith": archsmith}
     if "folder" in text and name in ("Result", "open_run", "resume"):
         known["folder"] = request.getfixturevalue("folder")
+    if name == "shrink":
+        own_network()
     test = doctest.DocTestParser().get_doctest(text, known, name, None, None)
     told: list[str] = []
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL).run(

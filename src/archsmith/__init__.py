@@ -14,7 +14,7 @@ from typing import Any as _Any
 from archsmith._version import __version__
 
 if TYPE_CHECKING:
-    from archsmith.api import Result, open_run, profile, resume, score, search
+    from archsmith.api import Result, open_run, profile, resume, score, search, shrink
     from archsmith.elastic.supernet import active, calibrate, extract, search_space
     from archsmith.problem import Problem, at_least, at_most, between, maximize, minimize
     from archsmith.searchers.archive import Archive
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from archsmith.space import Architecture, Choice, Derived, SearchSpace
 
 _NAMES = {  # looked up when first used, so that torch is imported only by what needs it
-    "archsmith.api": ("Result", "open_run", "profile", "resume", "score", "search"),
+    "archsmith.api": ("Result", "open_run", "profile", "resume", "score", "search", "shrink"),
     "archsmith.elastic.supernet": ("active", "calibrate", "extract", "search_space"),
     "archsmith.problem": ("Problem", "at_least", "at_most", "between", "maximize", "minimize"),
     "archsmith.searchers.archive": ("Archive",),
@@ -74,6 +74,7 @@ __all__ = [
     "score",
     "search",
     "search_space",
+    "shrink",
 ]
 
 

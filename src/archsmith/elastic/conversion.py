@@ -91,7 +91,15 @@ def converted(
             f"{type(model).__name__} has no inner width that could be decided ({reasons}); it "
             "needs a layer between the first and the last whose width nothing else fixes"
         )
+    twin.fixed_widths = channels.fixed()  # type: ignore[assignment]  # see `fixed_widths`
     return Conversion(twin.train(model.training), channels.fixed())
+
+
+def fixed_widths(model: nn.Module) -> Mapping[str, str] | None:
+    """Of a network that was made elastic: path of a layer -> why its width is no decision; None of
+    one that was declared with Choices."""
+    found = vars(model).get("fixed_widths")
+    return found if isinstance(found, Mapping) else None
 
 
 def _check(model: nn.Module, widths: Sequence[float]) -> None:

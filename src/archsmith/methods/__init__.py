@@ -61,6 +61,10 @@ METHODS = {  # name -> (module:attribute, what it is)
         "archsmith.methods.hand_made:HandMade",
         "networks as one would make them by hand, and neighbors of them: training alone decides",
     ),
+    "shrink": (
+        "archsmith.methods.shrink:Shrink",
+        "a trained network made smaller: all its versions trained together, the best fine-tuned",
+    ),
     "random": (
         "archsmith.methods.random:RandomSearch",
         "random feasible networks: the baseline every method has to beat",
@@ -77,7 +81,7 @@ def auto(space: str) -> str:
     Hand-made networks and neighbors where the space has such, else the score that ranks its
     networks best.
     """
-    if described(space).hand_made:
+    if described(space).hand_made or described(space).pretrained is not None:
         return "hand-made"
     return "ensemble" if described(space).ensemble in _RANK_BETTER else "zico"
 

@@ -36,10 +36,12 @@ class TooLittleTime(ArchsmithError):
 @dataclass(frozen=True)
 class Shares:
     """What a method asks of the clock: seconds for scores or estimates, seconds for weights that
-    networks share."""
+    networks share; `kept`: the network that ships goes on with those, so they are part of its
+    training."""
 
     scoring: bool = True
     sharing: bool = False
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Method(Protocol):
       recorded of its search and of its shared weights (None: no such);
     - `shares`: what of the clock it uses; by default scores, if it has `screen`, and shared
       weights, if it has `train`;
+    - `checked`: False where what its shared weights estimate is followed without a check;
     - `regenerating`: names of settings that only say what `answer` gives, so that they can be
       changed afterwards.
     """
@@ -182,6 +185,11 @@ def shares_of(method: Method) -> Shares:
         if isinstance(own, Shares)
         else Shares(scoring=has(method, "screen"), sharing=has(method, "train"))
     )
+
+
+def is_checked(method: Method) -> bool:
+    """Whether its estimates are followed only where a check finds them good."""
+    return bool(getattr(method, "checked", True))
 
 
 def has(method: Method, hook: str) -> bool:

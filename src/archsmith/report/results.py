@@ -167,6 +167,15 @@ def verdict(record: RunRecord) -> dict[str, Any] | None:
             "interval": other.interval,
         },
     ]
+    if (whole := record.original_test) is not None:
+        entries.append(
+            {
+                "label": "the network it was made from",
+                "role": "original",
+                "accuracy": whole.accuracy,
+                "interval": whole.interval,
+            }
+        )
     return {
         "outcome": outcome,
         "title": "No result: neither is better than the same answer always"
@@ -291,6 +300,9 @@ def comparison(record: RunRecord) -> list[dict[str, Any]] | None:
         columns.append(
             _column("hand-made", "reference", by_hand.costs, by_hand, test=record.reference_test)
         )
+    if (original := record.original) is not None:
+        column = _column("made from", "original", original.costs, None, test=record.original_test)
+        columns.append({**column, "validation": text.percent(original.val_accuracy)})
     return columns
 
 

@@ -27,7 +27,7 @@ from archsmith.run.records import (
     Untrained,
     record_of,
 )
-from archsmith.run.records.finish import Finalist, ReferenceArm, Rival
+from archsmith.run.records.finish import Finalist, Original, ReferenceArm, Rival
 from archsmith.run.records.section import Section
 from archsmith.run.records.ship import Tested
 from archsmith.run.request import Request
@@ -136,6 +136,16 @@ class RunRecord:
     def reference_test(self) -> Tested | None:
         """The best hand-made network on the test images; None before."""
         return self.shipped.reference_test if self.shipped is not None else None
+
+    @property
+    def original(self) -> Original | None:
+        """The whole network whose weights were given, as it came; None where there is none."""
+        return self.finished.original if self.finished is not None else None
+
+    @property
+    def original_test(self) -> Tested | None:
+        """It on the test images; None before, and where there is none."""
+        return self.shipped.original_test if self.shipped is not None else None
 
     @property
     def proxy(self) -> str | None:

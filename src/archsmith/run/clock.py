@@ -29,6 +29,8 @@ _SHIP = 0.25  # of the time, at most
 _SCORING, _SCORING_S = 1 / 12, 600.0
 # of an arm's time, at most: training weights that networks share, and checking what they estimate
 _SHARED = 0.4
+# ... which the network that ships goes on with
+_KEPT = 0.5
 _SPARE = 0.3, 0.4  # of what training can do without, at most: scores, shared weights
 # of the time, at most: what the space costs, timing its blocks, the reference
 _COSTS, _LATENCY, _REFERENCE = 0.03, 0.15, 0.04
@@ -88,11 +90,14 @@ class Plan:
         return asdict(self)
 
 
-def planned(total_s: float, left_s: float, *, reference: bool, shares: bool) -> Plan:
+def planned(
+    total_s: float, left_s: float, *, reference: bool, shares: bool, kept: bool = False
+) -> Plan:
     """The plan for `left_s` of `total_s` seconds, what shipping takes not among them.
 
     `reference`: a hand-made network is trained for as long, where the time is enough for both;
-    `shares`: the method trains weights that networks share.
+    `shares`: the method trains weights that networks share; `kept`: the one that ships goes on with
+    them.
     """
     reference = reference and TRIED * left_s / 2 >= _BESIDE * (total_s - left_s / 2)
     arm = max(1.0, left_s / 2 if reference else left_s)
@@ -101,6 +106,8 @@ def planned(total_s: float, left_s: float, *, reference: bool, shares: bool) -> 
     spare = max(0.0, TRIED * arm - wanted)
     scoring = min(_SCORING_S, _SCORING * arm, _SPARE[0] * spare)
     sharing = min(_SHARED * arm, _SPARE[1] * spare) if shares else 0.0
+    if shares and kept:
+        sharing, wanted = _KEPT * arm, max(0.0, wanted - _KEPT * arm)
     rest = TRIED * (arm - scoring - sharing)
     most = next(count for least, count in _MANY if left_s >= least)
     fits = [count for count in range(1, most + 1) if rest / work(count, rungs_for(count)) >= wanted]

@@ -14,7 +14,7 @@ from archsmith.errors import Damaged, quoted
 from archsmith.run.records.finish import TrainingPlan
 from archsmith.run.records.look import SplitIds
 from archsmith.run.records.part import Number, Options, Part, wrong
-from archsmith.run.records.profile import HandMade
+from archsmith.run.records.profile import HandMade, ThinnedByHand
 from archsmith.run.records.section import Section
 from archsmith.run.records.ship import BudgetRow
 
@@ -76,6 +76,19 @@ class BegunWith(Part):
     test: Number | None
 
 
+class Begins(Part):
+    """What all networks of a run begin with.
+
+    `weights`: a file of them, None: fresh ones; `published`: they are those that the space's
+    network was published with; `why`: what to say of it.
+    """
+
+    weights: StrictStr | None = None
+    published: StrictBool = False
+    why: StrictStr | None = None
+
+
+BEGINS = Decision("look/begins", Begins)
 BEGUN_WITH = Decision("begun-with", BegunWith)
 SPLIT = Decision("split", SplitIds)  # which image belongs to which part
 MACS = Decision("macs", float)  # of a network that the time is good for
@@ -89,7 +102,9 @@ SHARING_IMAGES = Decision("sharing/images", int)  # held out to judge by
 TRAINING_PLAN = Decision("finish/plan", TrainingPlan)
 # over the training images, of the network that is trained to the end
 TRAINING_PASSES = Decision("finish/passes", float)
-REFERENCES = Decision("finish/references", list[HandMade])  # where they follow the chosen network
+REFERENCES = Decision(
+    "finish/references", list[ThinnedByHand | HandMade]
+)  # where they follow the chosen network
 SECTION = Decision("search/section", Section)  # what the method adds to the report
 # seconds of finish before the hand-made networks
 REFERENCE_BEGAN = Decision("finish/reference-began", float)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from archsmith.spaces.catalog import (
     convnet,
     darts,
+    efficientnet,
     nasbench101,
     nasbench201,
     nats,
@@ -45,6 +46,7 @@ SPACES: dict[str, Space] = {
             vit.VIT_NANO,
             zen.SPACE,
             zen.SCORED,
+            efficientnet.SPACE,
         ),
     )
 }

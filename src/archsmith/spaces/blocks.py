@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -26,6 +27,18 @@ from archsmith.space import Size, largest, make_divisible
 KINDS = ("inverted", "conv", "pooled", "basic", "fused")
 Expansion = int | Choice
 Activation = type[nn.ReLU] | type[nn.ReLU6] | type[nn.Hardswish] | type[nn.GELU]
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What frameworks do differently: `eps` of BatchNorm; `late`: at stride 2 padding stands at the
+    end of an image, as TensorFlow's "SAME" has it for even sides, and not on all sides alike."""
+
+    eps: float = 1e-5
+    late: bool = False
+
+
+TORCH, TENSORFLOW = Convention(), Convention(eps=1e-3, late=True)
 
 
 def middle_width(channels: int, expansion: int) -> int:
@@ -51,16 +64,23 @@ def conv_norm_act(
     groups: Size = 1,
     act: Activation | None = None,
     pool: int = 1,
+    convention: Convention = TORCH,
 ) -> nn.Sequential:
     """Convolution with padding "same", the largest of pool x pool values, BatchNorm, activation;
-    children by those names."""
-    layers = nn.Sequential()
+    children by those names, before them "pad" where the convention is to pad late."""
+    layers, late = nn.Sequential(), convention.late and stride == 2
+    if late:
+        assert isinstance(kernel, int)
+        before = (kernel - 2) // 2
+        after = kernel - 2 - before
+        layers.add_module("pad", nn.ZeroPad2d((before, after, before, after)))
+    padding: Any = 0 if late else "same"
     layers.add_module(
-        "conv", Conv2d(inputs, outputs, kernel, stride, padding="same", groups=groups, bias=False)
+        "conv", Conv2d(inputs, outputs, kernel, stride, padding=padding, groups=groups, bias=False)
     )
     if pool > 1:
         layers.add_module("pool", nn.MaxPool2d(pool, pool, ceil_mode=True))
-    layers.add_module("norm", BatchNorm2d(outputs))
+    layers.add_module("norm", BatchNorm2d(outputs, convention.eps))
     if act is not None:
         layers.add_module("act", activation(act))
     return layers
@@ -91,20 +111,22 @@ class InvertedResidual(nn.Module):
         se: bool | Choice,
         shortcut: bool,
         fused: bool = False,
+        convention: Convention = TORCH,
     ) -> None:
         super().__init__()
         assert not shortcut or (stride == 1 and inputs is outputs) or inputs == outputs
         self.se, self.shortcut = se, shortcut
         middle = inputs if expand is None else derived(middle_width, inputs, expand)
+        made = partial(conv_norm_act, convention=convention)
         if fused:
-            self.expand = conv_norm_act(inputs, middle, kernel, stride, act=act)
+            self.expand = made(inputs, middle, kernel, stride, act=act)
         else:
             if expand is not None:
-                self.expand = conv_norm_act(inputs, middle, act=act)
-            self.depthwise = conv_norm_act(middle, middle, kernel, stride, groups=middle, act=act)
+                self.expand = made(inputs, middle, act=act)
+            self.depthwise = made(middle, middle, kernel, stride, groups=middle, act=act)
         if largest(se):
             self.excite = SqueezeExcite(middle, derived(squeezed_width, middle))
-        self.project = conv_norm_act(middle, outputs)
+        self.project = made(middle, outputs)
 
     @property
     def gates(self) -> dict[str, Any]:

@@ -10,10 +10,13 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, fx, nn
 
 from archsmith._internal.registry import load_named, plugins
 from archsmith._internal.user_code import answered, attribute_of
+from archsmith.elastic.channels import traced
+from archsmith.elastic.conversion import elastic
+from archsmith.elastic.structure import read
 from archsmith.errors import UserError, did_you_mean, shown
 from archsmith.spaces.catalog.entry import Space
 
@@ -62,7 +65,41 @@ def load(
             f"{name_or_file} gives a {type(model).__name__}; it must be, or return, a "
             f"torch.nn.Module"
         )
-    return model
+    return model if read(model).space else made_elastic(model, name_or_file, arguments)
+
+
+def made_elastic(model: nn.Module, name: str, shape: Mapping[str, int]) -> nn.Module:
+    """A plain network with decisions of its own (`elastic`), and as many outputs as there are
+    `classes`: where it has others, its last layer is a new one."""
+    side, first = shape["size"], next(model.parameters(), torch.zeros(0))
+    example = torch.zeros(2, shape["channels"], side, side, device=first.device)
+    said = f"{name} declares no Choice"
+    try:
+        last = outputs_of(model, example)
+        if last is not None and last[1] != shape["classes"]:
+            renewed(model, last[0], shape["classes"])
+        return elastic(model, example)
+    except UserError as error:
+        raise UserError(f"{said}, and cannot be made elastic: {error}") from error
+
+
+def outputs_of(model: nn.Module, example: Tensor) -> tuple[str, int] | None:
+    """The path of the linear layer that gives what a network gives, and how many numbers that is;
+    None where no such layer is last."""
+    node = next(node for node in traced(model, example).nodes if node.op == "output").args[0]
+    if not isinstance(node, fx.Node) or node.op != "call_module":
+        return None
+    layer = model.get_submodule(str(node.target))
+    return (str(node.target), layer.out_features) if isinstance(layer, nn.Linear) else None
+
+
+def renewed(model: nn.Module, path: str, outputs: int) -> None:
+    """Puts a new linear layer of so many outputs in the place of one."""
+    above, _, name = path.rpartition(".")
+    old = model.get_submodule(path)
+    assert isinstance(old, nn.Linear)
+    new = nn.Linear(old.in_features, outputs, old.bias is not None, device=old.weight.device)
+    setattr(model.get_submodule(above), name, new)
 
 
 def _from_file(name_or_file: str) -> Callable[..., Any]:

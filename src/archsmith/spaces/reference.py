@@ -20,6 +20,7 @@ from archsmith.errors import UserError
 from archsmith.metrics.cost import MacsOfOneForm, macs, params, peak_memory
 from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces.convnet import by_hand, decided_by_hand, nearest
+from archsmith.spaces.thinning import Thinned
 
 HAND_MADE = "hand-made"  # in the place of a space's name
 # block -> what networks of it are called
@@ -97,6 +98,11 @@ class Reference:
         if seed is None:
             return extract(model, {}, "fresh", device="meta")
         return extract(model, {}, "fresh", torch.Generator().manual_seed(mix(seed, self.name)))
+
+
+def by_description(values: Mapping[str, Any]) -> Reference | Thinned:
+    """The hand-made network that a run recorded."""
+    return Thinned(**values) if "options" in values else Reference(**values)
 
 
 def in_space(

@@ -21,6 +21,7 @@ from archsmith.run.decisions import FINALISTS, SECTION
 from archsmith.run.records import Screened, Searched, Trained, Untrained
 from archsmith.space import Architecture
 from archsmith.stages import finish, supernet
+from archsmith.stages.chosen import method_of
 from archsmith.stages.work import Work
 
 _TRIALS = 192  # networks that are scored where neither a number nor a time is given
@@ -31,7 +32,11 @@ class ByMethod:
     """A run's method at work in this process."""
 
     work: Work
-    method: Method
+
+    @cached_property
+    def method(self) -> Method:
+        """The one that was asked for; what `auto` is in the space."""
+        return method_of(self.work.run.request, self.work.space_name)
 
     def screen(self) -> Screened:
         """What it records of scores."""
@@ -52,7 +57,9 @@ class ByMethod:
         """Its short-list; that of a method without shared weights where its estimates are not to be
         followed."""
         if doubt := self.doubt():
-            own = named_method(auto(self.work.space_name), {})
+            own = self.method
+            if protocol.is_checked(own):
+                own = named_method(auto(self.work.space_name), {})
             found = protocol.search(own, self.job(), None)
             return found.model_copy(update={"instead": doubt})
         found = protocol.search(self.method, self.job(), self._weights())
@@ -91,6 +98,8 @@ class ByMethod:
         if isinstance(found, Untrained):
             return found.why
         trust = found.trust
+        if not protocol.is_checked(self.method):
+            return None
         if self.work.run.request.follow == "always" or trust.kendall >= FOLLOWED:
             return None
         return trust.why or (

@@ -7,14 +7,16 @@ from archsmith.methods.protocol import Method, check
 from archsmith.run.request import Request
 
 
-def method_of(request: Request) -> Method:
+def method_of(request: Request, space: str | None = None) -> Method:
     """Checked against the space and the task; UserError where it is unknown, or refuses them or its
-    settings."""
-    found = method(name_of(request), request.settings)
-    check(found, request.space, request.task)
+    settings. `space`: what was asked for as `auto`, once it is decided."""
+    space = request.space if space is None else space
+    found = method(name_of(request, space), request.settings)
+    check(found, space, request.task)
     return found
 
 
-def name_of(request: Request) -> str:
-    """Its name; what `auto` stands for."""
-    return auto(request.space) if request.method == "auto" else request.method
+def name_of(request: Request, space: str | None = None) -> str:
+    """Its name; what `auto` stands for in the space."""
+    own = request.space if space is None else space
+    return auto(own) if request.method == "auto" else request.method

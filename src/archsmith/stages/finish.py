@@ -18,6 +18,7 @@ from archsmith.errors import UserError
 from archsmith.methods.hand_made import places
 from archsmith.methods.job import Training
 from archsmith.methods.protocol import FinishPlan
+from archsmith.metrics.chance import against_constant
 from archsmith.problem import Candidate, Trial
 from archsmith.run import clock
 from archsmith.run.decisions import (
@@ -32,17 +33,19 @@ from archsmith.run.decisions import (
 from archsmith.run.records import Finished
 from archsmith.run.records.finish import (
     Finalist,
+    Original,
     ReferenceArm,
     Rival,
     Rung,
     TrainedNetwork,
     TrainingPlan,
 )
-from archsmith.run.records.profile import HandMade
+from archsmith.run.records.profile import HandMade, ThinnedByHand
 from archsmith.run.records.search import Listed
 from archsmith.searchers.sqlite import SqliteArchive
 from archsmith.space import Architecture
-from archsmith.spaces.reference import Reference, costs
+from archsmith.spaces.reference import Reference, by_description, costs
+from archsmith.spaces.thinning import Thinned
 from archsmith.stages.profile import scaled
 from archsmith.stages.work import Work
 from archsmith.training.finalists import Entrant, Field, Standing, paced, served, train_finalists
@@ -52,6 +55,7 @@ from archsmith.training.recipe import Recipe, default_recipe, growth
 
 # images of so many pixels grow in training, from so much (result recipe-growing-whitening)
 _GROWING, _GROW = 24, 0.5
+_GIVEN_RATE = 0.1  # of a fresh network's learning rate, for weights that are given
 _LEAST_RATE, _PASSES = 1 / 3, (20.0, 30.0)
 # the network that the training of an architecture begins with
 Start = Callable[[Architecture], nn.Module | None]
@@ -98,7 +102,9 @@ def recipe_for(work: Work) -> Recipe:
         )
     if "precision" in asked:
         recipe = replace(recipe, precision=asked["precision"])  # type: ignore[arg-type]
-    if work.timed:
+    if work.begins.weights is not None:
+        recipe = replace(recipe, lr=round(_GIVEN_RATE * recipe.lr, 6))
+    elif work.timed:
         recipe = replace(
             recipe, lr=round(recipe.lr * rate_for(work.run.decided(TRAINING_PASSES)), 4)
         )
@@ -164,7 +170,20 @@ def finish(work: Work, start: Start | None = None, how: FinishPlan = FinishPlan(
         networks=networks,
         ranking=tuple(s.name for s in standings if s.failed is None),
         reference=_reference(work, recipe, plan, networks[chosen]) if work.referenced else None,
+        original=_original(work),
     )
+
+
+def _original(work: Work) -> Original | None:
+    """The network whose weights were given, as it came; None where there is none, or where it is no
+    better than a constant: its outputs are others."""
+    if work.begins.weights is None or work.begins.published:
+        return None
+    whole = work.space.extreme(-1)
+    found = work.evaluated(work.plain(whole).to(work.device).eval(), work.part("val"))
+    if not against_constant(found)["above"]:
+        return None
+    return Original(costs=work.costs(whole), val_accuracy=found["accuracy"])
 
 
 def passes_of(work: Work, entrants: Sequence[Entrant], field: Field) -> float:
@@ -269,7 +288,7 @@ def field_of(
         of={**work.identity, "run": work.run.record["id"]},
         seed=work.run.request.seed,
         class_counts=class_counts(work),
-        fresh=work.run.request.init is None and not given,
+        fresh=work.begins.weights is None and not given,
         precisions=work.precisions,
         spent=lambda: watch.seconds - began,
         tell=lambda text, share: work.tell(
@@ -345,7 +364,7 @@ def _record(work: Work, shortlist: Sequence[Listed], standings: Sequence[Standin
         )
 
 
-def references(work: Work, chosen: TrainedNetwork) -> list[Reference]:
+def references(work: Work, chosen: TrainedNetwork) -> list[Reference | Thinned]:
     """Hand-made networks that use the budget; without one, as large as the chosen network. Found
     once, then read back.
 
@@ -353,25 +372,29 @@ def references(work: Work, chosen: TrainedNetwork) -> list[Reference]:
     """
     profiled = work.run.profiled
     if profiled is not None and profiled.references is not None:
-        return [Reference(**one.to_json()) for one in profiled.references.networks]
+        return [by_description(one.to_json()) for one in profiled.references.networks]
     limits = {"params": chosen.costs["params"], "macs": chosen.costs["macs"]}
 
-    def found() -> list[HandMade]:
+    def found() -> list[ThinnedByHand | HandMade]:
         try:
             return [HandMade(**asdict(network)) for network in scaled(work, limits)]
         except UserError as error:
             work.note(f"no hand-made reference: {str(error).partition(';')[0]}")
             return []
 
-    return [Reference(**one.to_json()) for one in work.run.decide(REFERENCES, found)]
+    return [by_description(one.to_json()) for one in work.run.decide(REFERENCES, found)]
 
 
-def reference_entrants(work: Work, found: Sequence[Reference]) -> list[Entrant]:
-    """They start from the same kind of fresh weights as the search's networks."""
-    return [
-        Entrant(r.name, lambda r=r: r.make(work.run.request.seed, work.images.task.headed))  # type: ignore[misc]
-        for r in found
-    ]
+def reference_entrants(work: Work, found: Sequence[Reference | Thinned]) -> list[Entrant]:
+    """They start from what the search's networks start from: weights that are given, or the same
+    kind of fresh ones."""
+
+    def make(one: Reference | Thinned) -> nn.Module:
+        if isinstance(one, Thinned):
+            return work.plain(work.space.check(one.arch))
+        return one.make(work.run.request.seed, work.images.task.headed)
+
+    return [Entrant(one.name, partial(make, one)) for one in found]
 
 
 def _reference(
@@ -398,7 +421,9 @@ def _reference(
         found_costs = costs(by_name[s.name].make(None, work.images.task.headed), work.shape)
         networks[s.name] = Rival(costs=found_costs, **standing_facts(s), text=by_name[s.name].text)
     return ReferenceArm(
-        name="networks of one block throughout, scaled by hand to the budget",
+        name="the network that was begun with, all its layers made narrower by one share"
+        if isinstance(found[0], Thinned)
+        else "networks of one block throughout, scaled by hand to the budget",
         chosen=standings[0].name,
         networks=networks,
         seconds=sum(s.seconds for s in standings),

@@ -18,7 +18,7 @@ from archsmith.run.records import Finished
 from archsmith.run.records.finish import Finalist, Rung, TrainingPlan
 from archsmith.run.records.ship import Tested
 from archsmith.space import Architecture
-from archsmith.spaces.reference import HAND_MADE, Reference
+from archsmith.spaces.reference import HAND_MADE, by_description
 from archsmith.stages.finish import field_of, passes_of, reached, recipe_for, standing_facts
 from archsmith.stages.work import Work
 from archsmith.training.finalists import Entrant, Field, train_finalists, trained
@@ -93,11 +93,11 @@ def with_weights(work: Work, begun: BegunWith) -> nn.Module:
 def described(work: Work, arm: str, options: Mapping[str, Any]) -> nn.Module:
     """The plain network of an architecture of the space, or of a hand-made one's description."""
     if arm == "reference":
-        return Reference(**options).make(0, work.images.task.headed)
+        return by_description(options).make(0, work.images.task.headed)
     return extract(
         work.model,
         work.space.check(Architecture.from_json(options)),
-        "shared" if work.run.request.init else "fresh",
+        "fresh" if work.begins.weights is None else "shared",
     )
 
 

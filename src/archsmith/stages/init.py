@@ -18,7 +18,7 @@ from archsmith.errors import UserError, shown
 _WITHIN = ("state_dict", "model_state_dict", "model")
 
 
-def load_into(model: nn.Module, path: Path) -> str:
+def load_into(model: nn.Module, path: Path, *, space: str = "") -> str:
     """Copies every tensor whose name and shape fit; returns what was and was not taken. UserError
     where nothing fits.
 
@@ -35,7 +35,7 @@ def load_into(model: nn.Module, path: Path) -> str:
     )
 
 
-def check(path: Path, models: Iterable[nn.Module]) -> None:
+def check(path: Path, models: Iterable[nn.Module], *, space: str = "") -> None:
     """UserError where the file cannot be read, or none of its tensors fits any of the models, which
     may be on `meta`."""
     given, own = _weights(path), dict[str, Tensor]()

@@ -6,10 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from archsmith.data import Data, Resident, Sizing, load
+from archsmith.data import Data, Resident, Seen, Sizing, load
 from archsmith.errors import UserError, printable, quoted
 from archsmith.run.decisions import SPLIT
 from archsmith.run.records import Looked
+from archsmith.spaces import described
+from archsmith.stages.beginning import begin
 from archsmith.stages.sizing import sized
 from archsmith.stages.work import Work
 from archsmith.tasks import Classification, Task, from_json, to_json
@@ -72,8 +74,7 @@ def read(work: Work) -> Data:
     decoding that look left."""
     looked = work.run.looked
     if looked is None:
-        size = work.run.request.size or (partial(sized, work) if work.timed else None)
-        return _loaded(work, size, None, None)
+        return _as_trained(work, _loaded(work, partial(_begun, work), None, None))
     preprocessing = (
         {"fit": "crop"} if looked.preprocessing is None else looked.preprocessing.to_json()
     )
@@ -82,7 +83,23 @@ def read(work: Work) -> Data:
         "flip": looked.flip.to_json(),
         "goal": to_json(task_of(looked)),
     }
-    return _loaded(work, looked.size, looked.split_ids.to_json(), decided)
+    return _as_trained(work, _loaded(work, looked.size, looked.split_ids.to_json(), decided))
+
+
+def _begun(work: Work, seen: Seen) -> tuple[int, str | None]:
+    """The side, once it is decided what networks begin with, and what to say of both."""
+    said, size = begin(work.run, seen), work.run.request.size
+    side, why = (size, None) if size is not None else sized(work, seen)
+    return side, "; ".join(text for text in (said, why) if text) or None
+
+
+def _as_trained(work: Work, data: Data) -> Data:
+    """Pixels scaled as those that published weights were trained on."""
+    published = described(work.space_name).pretrained
+    if not work.begins.published or published is None:
+        return data
+    channels = data.channels
+    return replace(data, mean=(published.mean,) * channels, std=(published.std,) * channels)
 
 
 def _loaded(

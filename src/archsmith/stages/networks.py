@@ -14,7 +14,7 @@ from archsmith.errors import Damaged, UserError, did_you_mean
 from archsmith.run import claim
 from archsmith.run.decisions import BEGUN_WITH, REFERENCES
 from archsmith.run.records import Looked, Shipped
-from archsmith.run.records.profile import HandMade
+from archsmith.run.records.profile import HandMade, ThinnedByHand
 from archsmith.run.store import Run, altered
 from archsmith.spaces import build_for
 from archsmith.stages.look import task_of
@@ -85,7 +85,7 @@ def named(run: Run, shipped: Shipped, which: str | None) -> tuple[str, str, Mapp
     return found[0]
 
 
-def _hand_made(run: Run) -> Sequence[HandMade]:
+def _hand_made(run: Run) -> Sequence[ThinnedByHand | HandMade]:
     """The descriptions of the hand-made networks of a run."""
     found = run.profiled.references if run.profiled is not None else None
     if found is not None:
@@ -100,11 +100,11 @@ def _rebuilt(run: Run, looked: Looked, arm: str, options: Mapping[str, Any]) -> 
 
     from archsmith.elastic.supernet import extract
     from archsmith.space import Architecture
-    from archsmith.spaces.reference import Reference
+    from archsmith.spaces.reference import by_description
 
     task = task_of(looked)
     if arm == "reference":
-        return Reference(**options).make(0, task.headed)
+        return by_description(options).make(0, task.headed)
     model = build_for(task, run.space, looked.channels, looked.size)
     arch = search_space(model).check(Architecture.from_json(options))
     return extract(model, arch, "fresh", torch.Generator().manual_seed(0))

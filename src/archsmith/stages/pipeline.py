@@ -13,14 +13,12 @@ from typing import Any
 
 from archsmith._internal.progress import Silent, Watch, duration
 from archsmith.errors import ArchsmithError
-from archsmith.methods.protocol import shares_of
 from archsmith.run import clock
 from archsmith.run.decisions import BEGUN_WITH, SHIP_LOOKS
 from archsmith.run.records import Finished, Part
 from archsmith.run.store import STAGES, Run
 from archsmith.stages import finish, further, look, profile, ship
 from archsmith.stages.by_method import ByMethod, screened_line, searched_line, trained_line
-from archsmith.stages.chosen import method_of
 from archsmith.stages.intact import reopened
 from archsmith.stages.work import Work
 from archsmith.training.device import pick_device, set_threads
@@ -114,7 +112,6 @@ def open_work(run: Run, watch: Watch | None = None) -> Work:
         pick_device(request.device),
         set_threads(run.record.get("threads") or request.threads),
         read=look.read,
-        shares=shares_of(method_of(request)).sharing,
     )
 
 
@@ -163,7 +160,7 @@ class Stage:
 
 def _table(work: Work) -> dict[str, Stage]:
     """The stages by name."""
-    own = ByMethod(work, method_of(work.run.request))
+    own = ByMethod(work)
 
     def finished() -> Finished:
         if run_further(work.run):

@@ -11,12 +11,17 @@ from functools import partial
 from random import Random
 
 from archsmith.errors import UserError
+from archsmith.methods.protocol import shares_of
 from archsmith.metrics.timing import whole_ms
+from archsmith.problem import Candidate, Problem
 from archsmith.problem.budget import human
 from archsmith.run import clock
 from archsmith.run.records import Profiled
-from archsmith.run.records.profile import HandMade, HandMades
+from archsmith.run.records.profile import HandMade, HandMades, ThinnedByHand
+from archsmith.spaces import described
 from archsmith.spaces.reference import BOUNDING, Reference, reference
+from archsmith.spaces.thinning import Thinned
+from archsmith.stages.chosen import method_of
 from archsmith.stages.profiling import share_text, space_costs
 from archsmith.stages.work import Work
 
@@ -30,6 +35,7 @@ def profile(work: Work) -> Profiled:
         if total is not None:
             table.allow(clock.timing_blocks(total))
         table.calibrate(Random(work.run.request.seed))
+    _larger(work)
     references = _references(work, total)
     work.tell("counting a sample of the space", None)
     found = space_costs(
@@ -44,6 +50,16 @@ def profile(work: Work) -> Profiled:
         tell=work.tell,
     )
     return Profiled(**found, init=work.init_said, references=references)
+
+
+def _larger(work: Work) -> None:
+    """UserError where a network is to be made smaller that keeps the budget as it is."""
+    if not shares_of(method_of(work.run.request, work.space_name)).kept:
+        return
+    whole = Problem(work.space, (), work.constraints)
+    if whole.evaluate([Candidate(work.space.extreme(-1))])[0].feasible:
+        said = "it keeps the budget as it is" if work.limits else "there is no budget"
+        raise UserError(f'nothing to shrink: {said}; give a smaller one, as --budget "macs<=50%"')
 
 
 def _known(work: Work, references: HandMades | None) -> int:
@@ -69,6 +85,8 @@ def _references(work: Work, total: float | None) -> HandMades | None:
         for limit in work.limits
         if limit.op == "<=" and limit.metric in BOUNDING
     }
+    if work.begins.weights is not None:
+        return _thinned(work) if work.run.request.reference else None
     if not limits or not (work.run.request.reference or work.dense):
         return None
     if work.macs_of_time is not None:
@@ -80,6 +98,31 @@ def _references(work: Work, total: float | None) -> HandMades | None:
     except UserError as error:
         return HandMades(networks=(), why=str(error))
     return HandMades(networks=found, why=None)
+
+
+def _thinned(work: Work) -> HandMades:
+    """The whole network that is begun with, narrower throughout, where something else is made of it
+    by the search."""
+    channels, size, _ = work.shape
+    whole, published = work.thinned(), described(work.space_name).pretrained
+    if whole is None:
+        why = "no narrower version of the whole network keeps the budget"
+        return HandMades(networks=(), why=why)
+    # the search would train the same
+    if whole == work.space.extreme(-1) or (published and whole == work.parts_by_hand()[0]):
+        why = "the whole network that was begun with keeps the budget"
+        return HandMades(networks=(), why=why)
+    task, share = work.images.task, work.wide(whole)
+    thin = Thinned(
+        f"{work.space_name.rpartition(':')[2]}-thinned",
+        work.space_name,
+        classes=task.outputs,
+        channels=channels,
+        size=size,
+        options=dict(whole),
+        text=f"the whole network, its layers {share:.0%} as wide in the mean",
+    )
+    return HandMades(networks=(ThinnedByHand(**asdict(thin)),), why=None)
 
 
 def scaled(work: Work, limits: dict[str, float], seconds: float | None = None) -> list[Reference]:

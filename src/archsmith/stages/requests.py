@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import itertools
 import math
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from archsmith.run.records import Finished, Shipped
 from archsmith.run.records.finish import Finalist, TrainedNetwork
 from archsmith.run.request import Request, request_from
 from archsmith.run.store import STAGES, Run
-from archsmith.spaces import meant
+from archsmith.spaces import described, meant
 from archsmith.stages import further, look
 from archsmith.stages.answers import regenerating, taken_over
 from archsmith.stages.chosen import method_of
@@ -28,6 +29,33 @@ from archsmith.stages.networks import best, named
 from archsmith.stages.pipeline import carry_on, open_work
 from archsmith.training.device import pick_device
 from archsmith.training.recipe import default_recipe
+
+
+def shrinking(
+    network: str, data: str, weights: str | Path | None, *, budget: str, **asked: Any
+) -> Request:
+    """What `archsmith shrink` asks for: the network as the space, its weights to begin with, a
+    budget. `asked`: the other fields of a request. UserError where one of the three is missing."""
+    if not budget.strip():
+        raise UserError(
+            'how small it is to be is not said; give --budget "macs<=50%", or limits such as '
+            '"params<=1M, latency<=5ms"'
+        )
+    published = described(network).pretrained is not None
+    if weights is None and not published:
+        raise UserError(
+            f"shrink makes a trained network smaller; give the weights of {shown(network)} as "
+            "--weights FILE (a state_dict as .pt or .safetensors)"
+        )
+    return request_from(
+        data=data,
+        space=network,
+        method="shrink",
+        budget=budget,
+        init=None if weights is None else str(weights),
+        pretrained=True if weights is None else None,
+        **asked,
+    )
 
 
 def start(
@@ -100,13 +128,21 @@ def _begun_with(request: Request) -> None:
     the images are."""
     if request.init is None:
         return
+    from torch import nn
+
     from archsmith.spaces import build
     from archsmith.stages import init
 
     name = meant(request.space)
     sizes = (32, 224, 64, 128, 16, 8) if request.size is None else (request.size,)
-    shapes = ((channels, size) for size in sizes for channels in (3, 1))
-    init.check(Path(request.init), (build(name, 10, channels, size) for channels, size in shapes))
+
+    def tried() -> Iterator[nn.Module]:
+        """The space's network for images of one form or another; a user's own may take only one."""
+        for size, channels in itertools.product(sizes, (3, 1)):
+            with contextlib.suppress(UserError) if ":" in name else contextlib.nullcontext():
+                yield build(name, 10, channels, size)
+
+    init.check(Path(request.init), tried(), space=name)
 
 
 def again(

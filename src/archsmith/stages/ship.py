@@ -87,11 +87,17 @@ def ship(work: Work) -> Shipped:
     work.tell("one look at the test images", 0.2)
     looked = {c.contender.arm: _tested(work, c.network) for c in (searched, rival) if c is not None}
     test, reference_test = looked[chosen.contender.arm], looked.get("reference")
+    original_test = None
+    if finish.original is not None:
+        whole = work.plain(work.space.extreme(-1)).to(work.device).eval()
+        original_test = _tested(work, whole)
     mistakes = mistaken(work, chosen.network)
     work.tell("exporting and verifying", 0.4)
     said = verdict(
         looked["search"], reference_test, work.images.task.measure, hand_made=chosen is rival
     )
+    if original_test is not None:
+        said += f"; the network it was made from {original_test.accuracy:.2%}"
     if finish.further:
         said = further.verdict(work, test)
     warning = _warning(work, chosen.contender, test)
@@ -139,6 +145,7 @@ def ship(work: Work) -> Shipped:
         "test": test,
         "search": None if finish.further and arm == "reference" else of_search,
         "reference_test": reference_test,
+        "original_test": original_test,
         "verdict": said,
         "warning": warning,
         "mistakes": mistakes,

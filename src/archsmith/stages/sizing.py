@@ -18,6 +18,7 @@ from archsmith.problem.budget import Limit, parse
 from archsmith.run import clock
 from archsmith.spaces import build, described
 from archsmith.spaces.convnet import by_hand
+from archsmith.stages.parts import SIDES, SMALLEST, network, parts
 from archsmith.stages.work import PASSES, UPDATES, Work
 from archsmith.training.recipe import Recipe, default_recipe
 from archsmith.training.throughput import images_per_second
@@ -29,12 +30,21 @@ _SMALL, _LARGER = 32, 2.0
 # dense networks, of so many images; oftener by this power of how much fewer
 _DENSE_PASSES, _IMAGES, _FEWER = 4.5, 40_000, 0.75
 # of the hand-made network that is timed; narrower where the budget asks for it
+# of published networks: times as large as the images, at most; passes that are enough; the end,
+# before which the side is not made larger
+_ENLARGED, _TUNED, _DEEP = 2, 8.0, 5
 _WIDTH, _DEPTH, _HEAD = 0.5, 2, 128
 _NARROWER = 0.7
 
 
 def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
-    """The side, and what to say of it; as suggested, without a word, where the time allows it."""
+    """The side, and what to say of it; as suggested, without a word, where the time allows it, or
+    where steps are counted."""
+    if work.begins.published:
+        return of_published(work, seen)
+    # a network whose weights are given was trained on images as they are
+    if not work.timed or work.begins.weights is not None:
+        return seen.suggested, None
     recipe = default_recipe(seen.images, device=work.device)
     training = clock.first_guess(work.run.request.time_s or 0.0, work.run.request.reference)
     least = wanted(seen.images, recipe, dense=work.dense)
@@ -69,6 +79,29 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
             f"{enough / seen.images:.0f} passes"
         )
     return side, text
+
+
+def of_published(work: Work, seen: Seen) -> tuple[int, str | None]:
+    """The side at which the network that is begun with, as far as the budget admits it, is to see
+    the images."""
+    limits = [limit for limit in parse(work.run.request.budget) if limit.op == "<="]
+    sides = [side for side in SIDES if side <= max(SMALLEST, _ENLARGED * seen.suggested)]
+    training = clock.first_guess(work.run.request.time_s or 0.0, work.run.request.reference)
+    rate = None  # MACs trained in a second, of the first part that is timed
+    for side in sides:
+        longest = next(parts(work.space_name, seen, side, limits), None)
+        if longest is None or (longest.end < _DEEP and side > SMALLEST):
+            continue
+        if not work.timed:
+            return side, None
+        if rate is None:
+            made = network(work.space_name, seen, longest)
+            shape = (seen.channels, side, side)
+            rate = longest.macs * images_per_second(made, shape, Recipe(), device=work.device)
+        passes = training * rate / longest.macs / seen.images
+        if passes >= _TUNED or side == sides[-1]:
+            return side, f"input of {side} x {side}: about {passes:.0f} passes in the time"
+    return SMALLEST, None
 
 
 def _oftener(side: int) -> float:

@@ -116,8 +116,8 @@ def _divided(part: Part, most: int = _HELD_OUT) -> tuple[Part, Part]:
 
 
 def _with_weights(work: Work, parts: int | None = None) -> nn.Module:
-    """A network of its own: new weights by the seed, or those of --init."""
-    if work.run.request.init and parts is None:
+    """A network of its own: new weights by the seed, or those that networks begin with."""
+    if work.begins.weights is not None and parts is None:
         return copy.deepcopy(work.model)
     channels, size, _ = work.shape
     with seeded(mix(work.run.request.seed, "shared weights")):

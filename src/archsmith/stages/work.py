@@ -9,20 +9,23 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from archsmith._internal.progress import Watch
-from archsmith._internal.seeding import mix
+from archsmith._internal.seeding import mix, seeded
 from archsmith.data import Data, batches, chosen, ordered
 from archsmith.data.augment import Augment, suggest
+from archsmith.elastic.conversion import fixed_widths
+from archsmith.elastic.sorting import sort_channels
 from archsmith.elastic.structure import read
 from archsmith.elastic.supernet import extract, search_space, try_networks
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError
+from archsmith.methods.protocol import shares_of
 from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.cost import LAYERS, Costs, macs
 from archsmith.metrics.latency import LatencyTable
@@ -31,19 +34,23 @@ from archsmith.problem import Candidate, Constraint, Problem
 from archsmith.problem.budget import Limit, parse
 from archsmith.run import clock
 from archsmith.run.decisions import (
+    BEGINS,
     BEGUN_WITH,
     MACS,
     PLAN,
     SAMPLE_IMAGES,
     SHIP_LOOKS,
     TRAINING_PASSES,
+    Begins,
 )
 from archsmith.run.records.profile import HandMades
 from archsmith.run.stopwatch import Stopwatch
 from archsmith.run.store import Run
 from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces import build_for, described
-from archsmith.spaces.reference import Reference, beside, in_space
+from archsmith.spaces.reference import Reference, beside, by_description, in_space
+from archsmith.spaces.thinning import depths_of, thinned, widths_of
+from archsmith.stages.chosen import method_of
 from archsmith.training.recipe import Precision, Recipe
 from archsmith.training.throughput import images_per_second
 
@@ -78,7 +85,7 @@ class Work:
     """One process working on one run. What is read or built for it is made once, when it is first
     asked for.
 
-    `read`: gives the images; `shares`: whether the method trains weights that networks share.
+    `read`: gives the images.
     """
 
     run: Run
@@ -86,7 +93,11 @@ class Work:
     device: torch.device
     threads: int
     read: Callable[[Work], Data]
-    shares: bool = False
+
+    @cached_property
+    def shares(self) -> bool:
+        """Whether the method trains weights that networks share."""
+        return shares_of(method_of(self.run.request, self.space_name)).sharing
 
     # -- the data ---------------------------------------------------------------------------------
 
@@ -178,33 +189,41 @@ class Work:
 
     # -- the space --------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def space_name(self) -> str:
-        """The space asked for; auto: the family that fits itself to the image size."""
+        """The space asked for; what auto is for these images, from the first look at them on."""
         return self.run.space
 
     @property
+    def begins(self) -> Begins:
+        """What networks begin with: given weights, or fresh ones."""
+        found = self.run.decided(BEGINS)
+        return Begins(weights=self.run.request.init) if found is None else found
+
+    @property
     def model(self) -> nn.Module:
-        """The elastic network: on meta, or with the weights of --init."""
+        """The elastic network: on meta, or with the weights that networks begin with."""
         return self._model[0]
 
     @property
     def init_said(self) -> str | None:
-        """What of --init was taken; None without it."""
+        """What of the given weights was taken; None without them."""
         return self._model[1]
 
     @cached_property
     def _model(self) -> tuple[nn.Module, str | None]:
         channels, size, _ = self.shape
-        init = self.run.request.init
-        model = build_for(
-            self.images.task, self.space_name, channels, size, device="cpu" if init else "meta"
-        )
-        if not init:
+        begins = self.begins
+        device: Literal["cpu", "meta"] = "meta" if begins.weights is None else "cpu"
+        with seeded(mix(self.run.request.seed, "what is not given")):
+            model = build_for(self.images.task, self.space_name, channels, size, device=device)
+        if begins.weights is None:
             return model, None
         from archsmith.stages.init import load_into
 
-        said = load_into(model, Path(init))
+        said = load_into(model, Path(begins.weights), space=self.space_name)
+        if begins.published or fixed_widths(model) is not None:
+            sort_channels(model)  # of one network: narrower ones take the best of its channels
         self.run.event("init", said=said)
         return model, said
 
@@ -272,8 +291,8 @@ class Work:
     @property
     def dense(self) -> bool:
         """Whether the networks that matter are stacks of dense convolutions: the space has them by
-        hand."""
-        return described(self.space_name).hand_made
+        hand, and begins from nothing."""
+        return described(self.space_name).hand_made and self.begins.weights is None
 
     @cached_property
     def macs_of_time(self) -> float | None:
@@ -285,6 +304,8 @@ class Work:
         """
         asked = parse(self.run.request.budget)
         if not self.timed or self.run.decided(BEGUN_WITH) is not None or (asked and not self.dense):
+            return None
+        if self.begins.published:  # the side of the images was chosen by the time
             return None
         if any(limit.op == ">=" for limit in asked):
             return None
@@ -359,15 +380,52 @@ class Work:
         self, limits: Sequence[Constraint] = (), views: int = 1
     ) -> tuple[Architecture, ...]:
         """What anybody would begin with, the likeliest first: the hand-made networks as
-        architectures of the space.
+        architectures of the space, or parts of the network whose weights are given.
 
         As far as it has such, and narrower where that is needed to keep `limits`, too, or to look
         so often at an image.
         """
+        if self.begins.weights is not None:
+            return self.parts_by_hand(limits)
         if not self.dense:
             return ()
         archs = (in_space(self.space, one, self._keeps(limits), views) for one in self._made())
         return tuple(dict.fromkeys(arch for arch in archs if arch is not None))
+
+    def parts_by_hand(self, limits: Sequence[Constraint] = ()) -> tuple[Architecture, ...]:
+        """What is made by hand of a network that is begun with, within the budget.
+
+        Of a published one: its first stages whole, the longest first; then longer ones of narrower
+        layers, the widest first. Of another: shallower and narrower, shallower, narrower.
+        """
+        published, keeps = described(self.space_name).pretrained, self._keeps(limits)
+        widths = widths_of(self.model)
+        if published is None:
+            depths = depths_of(self.space, self.model)
+            forms: list[tuple[tuple[str, ...], dict[str, Any]]]
+            forms = [((*widths, *depths), {}), (depths, {}), (widths, {})]
+        else:
+            ends = sorted(self.space[published.cut], reverse=True)
+            forms = [(widths, {published.cut: end}) for end in ends]
+        found = [thinned(self.space, names, keeps, cut) for names, cut in forms]
+        archs = [arch for arch in found if arch is not None]
+        if published is not None:
+            archs.sort(key=lambda arch: -round(self.wide(arch), 6))
+        return tuple(dict.fromkeys(archs))
+
+    def thinned(self) -> Architecture | None:
+        """The whole network that is begun with, all layers narrower by one share, within the
+        budget."""
+        published = described(self.space_name).pretrained
+        whole = {} if published is None else {published.cut: max(self.space[published.cut])}
+        return thinned(self.space, widths_of(self.model), self._keeps(()), whole)
+
+    def wide(self, arch: Architecture) -> float:
+        """The mean of its widths, as shares of the largest there are."""
+        shares = [
+            arch[name] / max(self.space[name]) for name in widths_of(self.model) if name in arch
+        ]
+        return sum(shares) / max(1, len(shares))
 
     def beside(self, count: int, views: int = 1) -> tuple[Architecture, ...]:
         """Up to so many neighbors of the first hand-made network, within the budget and what the
@@ -381,7 +439,8 @@ class Work:
 
     def _made(self) -> list[Reference]:
         found = self._references
-        return [] if found is None else [Reference(**one.to_json()) for one in found.networks]
+        made = [] if found is None else [by_description(one.to_json()) for one in found.networks]
+        return [one for one in made if isinstance(one, Reference)]
 
     @property
     def _references(self) -> HandMades | None:
@@ -398,9 +457,9 @@ class Work:
         return lambda arch: bounds.evaluate([Candidate(arch)])[0].feasible
 
     def plain(self, arch: Architecture) -> nn.Module:
-        """A network for training, on the CPU: fresh weights by seed and architecture, or those of
-        --init."""
-        if self.run.request.init:
+        """A network for training, on the CPU: fresh weights by seed and architecture, or those
+        that networks begin with."""
+        if self.begins.weights is not None:
             return extract(self.model, arch, "shared")
         return extract(
             self.model,
@@ -476,7 +535,10 @@ class Work:
         )
 
     def _planned(self, total_s: float) -> dict[str, Any]:
-        plan = clock.planned(total_s, self.left_s, reference=self._comparable, shares=self.shares)
+        kept = shares_of(method_of(self.run.request, self.space_name)).kept
+        plan = clock.planned(
+            total_s, self.left_s, reference=self._comparable, shares=self.shares, kept=kept
+        )
         if self._comparable and not plan.reference:
             self.note("no hand-made network is trained beside: the time is not enough for both")
         return plan.to_json()

@@ -119,6 +119,14 @@ class ReferenceArm(Part):
         return self.networks[self.chosen]
 
 
+class Original(Part):
+    """The network whose weights were given, as it came: its costs, and its accuracy on the
+    validation images."""
+
+    costs: Mapping[StrictStr, Number]
+    val_accuracy: Number
+
+
 class Finished(Part):
     """What finish leaves.
 
@@ -126,7 +134,8 @@ class Finished(Part):
     `plan`: what each arm was given; `rungs` of the race; `chosen`: the key of the best on the
     validation images; `networks` by key; `ranking`: keys, best first, without those that failed.
     `reference`: None where no hand-made network was trained. `further`: whether the one network is
-    another run's, trained further.
+    another run's, trained further. `original`: the whole network whose weights were given, where it
+    can do what is asked for as it came.
     """
 
     recipe: Mapping[StrictStr, Any]
@@ -137,6 +146,7 @@ class Finished(Part):
     ranking: tuple[StrictStr, ...]
     reference: ReferenceArm | None
     further: StrictBool = False
+    original: Original | None = None
 
     @model_validator(mode="after")
     def _with_its_best(self) -> Self:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import StrictInt, StrictStr
 
-from archsmith.run.records.part import Number, Part
+from archsmith.run.records.part import Number, Options, Part
 
 
 class Bound(Part):
@@ -87,10 +87,23 @@ class HandMade(Part):
     first: StrictInt = 1
 
 
+class ThinnedByHand(Part):
+    """A network that was begun with, made smaller by hand, the fields of
+    `spaces.thinning.Thinned`."""
+
+    name: StrictStr
+    space: StrictStr
+    classes: StrictInt
+    channels: StrictInt
+    size: StrictInt
+    options: Options
+    text: StrictStr
+
+
 class HandMades(Part):
     """Hand-made networks that use the budget; `why`: there are none."""
 
-    networks: tuple[HandMade, ...]
+    networks: tuple[ThinnedByHand | HandMade, ...]
     why: StrictStr | None
 
 

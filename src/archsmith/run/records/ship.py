@@ -168,8 +168,9 @@ class Shipped(Part):
     cannot be traced. `fell_back`: better ones that miss the budget. `network`: which arm ships;
     `key`: the network's, or the hand-made one's name. `test`: the one look of what ships; `search`:
     of the search's network, None where there is none; `reference_test`: of the best hand-made one,
-    None likewise. `verdict`: in a sentence; `warning`: that it is no result. `mistakes`: the
-    surest. `measure`: what accuracies are, in words.
+    None likewise; `original_test`: of the network whose weights were given, as it came. `verdict`:
+    in a sentence; `warning`: that it is no result. `mistakes`: the surest. `measure`: what
+    accuracies are, in words.
     """
 
     files: tuple[ShippedFile, ...]
@@ -185,6 +186,7 @@ class Shipped(Part):
     test: Tested
     search: SearchArm | None = None  # runs of before shipped the search's alone
     reference_test: Tested | None
+    original_test: Tested | None = None
     verdict: StrictStr
     warning: StrictStr | None = None
     mistakes: tuple[Mistake, ...] = ()

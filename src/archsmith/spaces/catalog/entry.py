@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from archsmith.errors import UserError, shown
@@ -43,6 +45,31 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Pretrained:
+    """Published weights that an installed Python package brings as a file.
+
+    `package` and `file`: where they lie, the extra of archsmith that installs it; `mean`, `std`: of
+    pixels in 0..1, what the network was trained to see; `cut`: the decision how far it goes.
+    Nothing is ever downloaded.
+    """
+
+    package: str
+    file: str
+    mean: float
+    std: float
+    cut: str
+    extra: str = "pretrained"
+
+    def path(self) -> Path | None:
+        """The file of the weights; None where the package is not installed."""
+        found = find_spec(self.package)
+        for folder in found.submodule_search_locations or () if found is not None else ():
+            if (path := Path(folder) / self.file).is_file():
+                return path
+        return None
+
+
+@dataclass(frozen=True)
 class Space:
     """All that is known of a space beside the network itself; of a user's own space only the first
     two fields.
@@ -55,7 +82,8 @@ class Space:
     `statistic(arch)`: what samples are balanced by. `ensemble`: the rank sum of scores that was
     chosen on networks of its kind. `hand_made`: whether it holds the networks that are made by
     hand; `timed`: the kind of block of a network made by hand that stands for the space where the
-    speed of training is measured, None: one of its own, drawn at random.
+    speed of training is measured, None: one of its own, drawn at random. `pretrained`: published
+    weights of the largest network.
     """
 
     name: str
@@ -71,6 +99,7 @@ class Space:
     ensemble: str | None = None
     hand_made: bool = False
     timed: str | None = None
+    pretrained: Pretrained | None = None
 
     @property
     def text(self) -> Callable[[Mapping[str, Any]], str] | None:

@@ -1,0 +1,98 @@
+"""A network that is trained already, made smaller: its channels sorted, all its narrower and
+shallower versions trained together, the best within the budget fine-tuned.
+
+The pieces are those of Once-For-All (Cai and others, ICLR 2020, section 3: sorted channels, weights
+that are shared, networks taken from them as they are) and of slimmable networks (Yu and Huang, ICCV
+2019: the largest and the smallest network in each step, the largest teaches the others), on any
+network that `elastic` can convert. Deviations: no phases; the limits are hard, and networks that
+break them are trained only as the ends of the sandwich.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from torch import nn
+
+from archsmith.elastic.sorting import IMPORTANCES, sort_channels
+from archsmith.errors import UserError, did_you_mean
+from archsmith.methods import estimated
+from archsmith.methods.few_shot import FewShot, grown
+from archsmith.methods.job import Job, Sharing
+from archsmith.methods.listing import entry, shortlist
+from archsmith.methods.protocol import (
+    FinishPlan,
+    SharedWeights,
+    Shares,
+    TooLittleTime,
+    setting,
+)
+from archsmith.run.records import Searched
+from archsmith.space import Architecture
+
+_LEAST_S = 60.0  # for weights that networks share; with less one network is fine-tuned instead
+_IMPORTANCE = f"by what channels are sorted: {', '.join(IMPORTANCES)}"
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """The network whose weights are given (`--init`), within the budget."""
+
+    importance: str = setting("l1", _IMPORTANCE)
+    rate: float = setting(0.5, "of the learning rate, to fine-tune the network that was found")
+    shares: ClassVar[Shares] = Shares(scoring=True, sharing=True, kept=True)
+    checked: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.importance not in IMPORTANCES:
+            raise UserError(
+                f"importance={self.importance}{did_you_mean(self.importance, IMPORTANCES)}: there "
+                f"are {', '.join(IMPORTANCES)}"
+            )
+        self.finish(FinishPlan())
+
+    def train(self, job: Job) -> SharedWeights:
+        """All versions of the network, together; the largest of each step teaches the others."""
+        assert job.data.sharing is not None
+        sharing = job.data.sharing()
+        if sharing.seconds is not None and sharing.seconds < _LEAST_S:
+            raise TooLittleTime(
+                f"{sharing.seconds:.0f} s are too few to train all versions of the network together"
+            )
+        root = grown(_sorted(job, sharing, self.importance), _TREE)[0]
+        return SharedWeights(root, lambda: estimated.train(job, root, checked=False))
+
+    def search(self, job: Job, trained: SharedWeights | None = None) -> Searched:
+        """Guided search on what the versions can do, as they are; without shared weights, versions
+        made by hand."""
+        if trained is not None:
+            return estimated.search(job, trained.weights)
+        made = job.space.by_hand(())[: max(1, job.clock.finalists)]
+        return shortlist("by hand", [entry(arch, "thinned") for arch in made])
+
+    def start(
+        self, job: Job, trained: SharedWeights | None, arch: Architecture
+    ) -> nn.Module | None:
+        """The version as it was trained among the others."""
+        return None if trained is None else estimated.network(job, trained.weights, arch)
+
+    def finish(self, default: FinishPlan) -> FinishPlan:
+        """Fine-tuned."""
+        return replace(default, how="fine-tune", rate=self.rate)
+
+
+_TREE = FewShot(splits=0, sampling="sandwich", distill=True)
+
+
+def _sorted(job: Job, sharing: Sharing, importance: Any) -> Job:
+    """The same job, in which the network's channels stand in the order of their importance."""
+
+    def make(parts: int | None) -> nn.Module:
+        model = sharing.make(parts)
+        if importance != "l1":  # that order it has already
+            sort_channels(model, importance, batches=job.data.batches, loss=job.data.loss)
+        return model
+
+    ordered = replace(sharing, make=make)
+    return replace(job, data=replace(job.data, sharing=lambda: ordered))
