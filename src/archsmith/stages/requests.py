@@ -106,7 +106,8 @@ def _begun_with(request: Request) -> None:
     name = meant(request.space)
     sizes = (32, 224, 64, 128, 16, 8) if request.size is None else (request.size,)
     shapes = ((channels, size) for size in sizes for channels in (3, 1))
-    init.check(Path(request.init), (build(name, 10, channels, size) for channels, size in shapes))
+    models = (build(name, 10, channels, size) for channels, size in shapes)
+    init.check(Path(request.init), models, space=name)
 
 
 def again(

@@ -204,7 +204,7 @@ class Work:
             return model, None
         from archsmith.stages.init import load_into
 
-        said = load_into(model, Path(init))
+        said = load_into(model, Path(init), space=self.space_name)
         self.run.event("init", said=said)
         return model, said
 
