@@ -1,4 +1,4 @@
-"""--init FILE: given weights into an elastic network, as far as names and shapes agree."""
+"""--init FILE: given weights into an elastic network, by our names or by those of a publisher."""
 
 from __future__ import annotations
 
@@ -13,38 +13,46 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from archsmith.errors import UserError, shown
+from archsmith.spaces.layouts import Arranged, arranged, dense
 
 # where training programs put the weights beside other things
 _WITHIN = ("state_dict", "model_state_dict", "model")
 
 
 def load_into(model: nn.Module, path: Path, *, space: str = "") -> str:
-    """Copies every tensor whose name and shape fit; returns what was and was not taken. UserError
-    where nothing fits.
+    """Copies every tensor that fits, by our names or by those of a publisher whose network the
+    space holds; returns what was and was not taken, and why. UserError where nothing fits.
 
     Reads safetensors, or a torch file by `weights_only`, so that nothing in the file can run.
+    `space`: its name, for messages.
     """
-    given, own = _weights(path), model.state_dict()
-    fitting = _fitting(given, own)
-    if not fitting:
-        raise UserError(f"--init {shown(path)}: {_misfit(given, own)}")
-    model.load_state_dict({**own, **fitting})
-    left = len(own) - len(fitting)
-    return f"{len(fitting)} of {len(own)} tensors taken from {path}" + (
-        f"; {left} keep their fresh values" if left else ""
-    )
+    own = model.state_dict()
+    found = _arranged(path, _weights(path), own, space)
+    model.load_state_dict({**own, **found.tensors})
+    return f"{len(found.tensors)} of {len(own)} tensors taken from {path}{found.told}"
 
 
 def check(path: Path, models: Iterable[nn.Module], *, space: str = "") -> None:
-    """UserError where the file cannot be read, or none of its tensors fits any of the models, which
-    may be on `meta`."""
-    given, own = _weights(path), dict[str, Tensor]()
+    """UserError where the file cannot be read, or fits none of the models, which may be on
+    `meta`."""
+    given, why = _weights(path), None
     for model in models:
-        own = model.state_dict()
-        if _fitting(given, own):
+        try:
+            _arranged(path, given, model.state_dict(), space)
             return
-    if own:
-        raise UserError(f"--init {shown(path)}: {_misfit(given, own)}")
+        except UserError as error:
+            why = why or error
+    if why is not None:
+        raise why
+
+
+def _arranged(
+    path: Path, given: Mapping[str, Tensor], own: Mapping[str, Tensor], space: str
+) -> Arranged:
+    try:
+        return arranged(given, own, space)
+    except UserError as error:
+        raise UserError(f"--init {shown(path)}: {error}") from error
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
@@ -75,7 +83,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
     found = {
         str(n): t
         for n, t in (given.items() if isinstance(given, Mapping) else ())
-        if isinstance(t, Tensor)
+        if isinstance(t, Tensor) and not t.is_nested
     }
     if not found:
         raise UserError(
@@ -84,7 +92,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
         )
     for name, tensor in found.items():
         if (
-            _plain(tensor)
+            dense(tensor)
             and tensor.is_floating_point()
             and not bool(tensor.float().isfinite().all())
         ):
@@ -93,38 +101,3 @@ def _weights(path: Path) -> dict[str, Tensor]:
                 f"weights from before that happened"
             )
     return found
-
-
-def _plain(tensor: Tensor) -> bool:
-    """Whether its numbers can be copied into a dense tensor."""
-    odd = tensor.is_quantized or tensor.is_complex() or tensor.is_meta or tensor.is_nested
-    return tensor.layout == torch.strided and not odd
-
-
-def _fitting(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name: tensor
-        for name, tensor in given.items()
-        if name in own
-        and tensor.shape == own[name].shape
-        and _plain(tensor)
-        and tensor.is_floating_point() == own[name].is_floating_point()
-    }
-
-
-def _misfit(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
-    """Why nothing fits."""
-    none = "none of its tensors fits this space in name and shape; "
-    if odd := [name for name, tensor in given.items() if name in own and not _plain(tensor)]:
-        return none + (
-            f"'{shown(odd[0])}' is sparse, quantized, complex or empty: save dense "
-            f"floating-point numbers"
-        )
-    if same := [name for name in given if name in own]:
-        sizes = (
-            f"'{same[0]}' is {tuple(given[same[0]].shape)}, the space has "
-            f"{tuple(own[same[0]].shape)}"
-        )
-        return none + f"{sizes}: give weights of this space, or the --space that they are of"
-    names = ", ".join(shown(name) for name in list(given)[:3])
-    return none + f"it has {names}, ..., the space has {', '.join(list(own)[:3])}, ..."
