@@ -17,6 +17,7 @@ from archsmith.methods.ddpnas import DDPNAS, groups, worth_of_options
 from archsmith.methods.job import Job, JobClock, JobData, JobLog, JobSpace
 from archsmith.metrics.cost import Costs
 from archsmith.problem import Candidate, Trial, at_most
+from archsmith.problem.budget import parse
 from archsmith.run.records import Trained
 from archsmith.run.store import Run
 from archsmith.searchers.archive import Archive

@@ -52,7 +52,7 @@ _DECIMAL = re.compile(
 )
 # a share in words that no number stands in
 _SHARE = re.compile(
-    r"[%\u2030]|\b(?:per ?cent|pct|half|third|quarter)\b|^/ *\d|\bof (?:the |its )?(?:larg|max|big)",
+    r"[%\u2030]|\b(?:per ?cent|pct|half|third|quarter)\b|^/ *\d|\bof (?:the |its )?(?:larg|max)",
     re.I,
 )
 _SHARES = "a share of what the largest network of the space costs is written as"
