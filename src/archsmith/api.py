@@ -183,7 +183,7 @@ def search(
 
     - `data`: a folder of images, a CSV, parquet or npz file, or "digits".
     - `budget`: limits such as "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40"; hard
-      ones, all of one image.
+      ones, all of one image. "macs<=50%": of what the largest network of the space costs.
     - `out`: the folder of the run, which must not hold one yet.
     - `time`: all it may take, start-up included: "45m", "90s", or a number of seconds. Or `steps`:
       training steps in all, and the run is the same to the bit; `time` is not looked at then.

@@ -134,6 +134,26 @@ def test_profile_and_score(cli: Call) -> None:
     assert code == 0 and all(row["key"] in text for row in rows)
 
 
+def test_profile_and_score_take_shares_of_what_the_largest_costs(cli: Call) -> None:
+    words = "profile --space vit-nano --size 8 --budget macs<=50% --threads 1".split()
+    code, out, _ = call(*cli, *words, "--json")
+    found = json.loads(out)
+    largest, (limit,) = found["metrics"]["macs"]["max"], found["budget"]
+    assert code == 0 and (limit["limit"], limit["share"]) == (0.5 * largest, 0.5)
+    assert 0 < found["feasible_share"]["share"] < 1
+    (said,) = found["notes"]
+    assert said.startswith("macs<=50% of the largest network's ") and limit["text"] in said
+    code, out, err = call(*cli, *words)
+    assert code == 0 and out.count(f"note: {said}") == 1 and err == ""
+    scored = "score --space vit-nano --size 8 --budget macs<=50% --threads 1 --batch 4 --sample 3"
+    code, out, _ = call(*cli, *scored.split(), "--proxies", "params", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["notes"] == [said]
+    assert all(row["macs"] <= 0.5 * largest for row in found["networks"])
+    code, _, err = call(*cli, *"profile --space vit-nano --budget macs<=150%".split())
+    assert code == 2 and "leave it out" in err
+
+
 def test_doctor(cli: Call) -> None:
     code, out, _ = call(*cli, "doctor", "--json")
     assert code == 0 and all(check["ok"] for check in json.loads(out)["checks"])

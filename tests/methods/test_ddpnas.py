@@ -17,6 +17,7 @@ from archsmith.methods.ddpnas import DDPNAS, groups, worth_of_options
 from archsmith.methods.job import Job, JobClock, JobData, JobLog, JobSpace
 from archsmith.metrics.cost import Costs
 from archsmith.problem import Candidate, Trial, at_most
+from archsmith.problem.budget import parse
 from archsmith.run.records import Trained
 from archsmith.run.store import Run
 from archsmith.searchers.archive import Archive
@@ -120,6 +121,16 @@ def test_networks_for_any_budget_without_training(finished: Run) -> None:
             exact = costs.exact(search_space(model).check(network["options"]))
             assert all(exact[name] == network[name] <= limit for name, limit in limits.items())
     assert not rows[2]["networks"] and "the nearest has macs=" in rows[2]["error"]
+
+
+def test_networks_for_a_share_of_what_the_largest_costs(finished: Run) -> None:
+    model = build(finished.request.space, 10, 1, 8)
+    costs = Costs(model, (1, 8, 8), ("params", "macs"))
+    most = max(costs(arch)["macs"] for arch in search_space(model).architectures())
+    (row,) = generated(finished, ["macs<=40%"])
+    assert row["networks"] and all(net["macs"] <= 0.4 * most for net in row["networks"])
+    assert row["budget"].startswith("macs<=40% of the largest network's ")
+    assert row["budget"].endswith(f": {parse(f'macs<={0.4 * most}')[0]}")
 
 
 def test_cells_of_another_shape_without_training() -> None:

@@ -270,3 +270,86 @@ def test_a_comma_that_may_be_a_decimal_one_is_asked_about(text: str) -> None:
 )
 def test_full_width_letters_and_marks_that_nobody_sees_change_nothing(text: str, same: str) -> None:
     assert parse(text) == parse(same)
+
+
+_PERCENT = ("%", " %", "percent", " Percent", " per cent", " pct", "％")
+
+
+@st.composite
+def _shared(draw: st.DrawFn) -> tuple[str, Limit]:
+    metric = draw(st.sampled_from(sorted(_NAMES)))
+    op = draw(st.sampled_from(sorted(_OPS)))
+    percent = draw(st.integers(1, 100) | st.floats(0.1, 100).map(lambda x: round(x, 1)))
+    name, sign, unit = (
+        draw(st.sampled_from(words)) for words in (_NAMES[metric], _OPS[op], _PERCENT)
+    )
+    return f"{name}{sign}{percent}{unit}", Limit(metric, op, percent / 100, "largest")
+
+
+@given(
+    st.lists(_shared() | _written(), min_size=1, max_size=3, unique_by=lambda one: one[1].metric),
+    st.sampled_from([",", ", ", "; ", " and ", " "]),
+)
+def test_shares_of_the_largest_network_stand_among_other_limits(
+    written: list[tuple[str, Limit]], between: str
+) -> None:
+    found, notes = read(between.join(text for text, _ in written))
+    assert [(f.metric, f.op, f.of) for f in found] == [(w.metric, w.op, w.of) for _, w in written]
+    assert [f.value for f in found] == pytest.approx([limit.value for _, limit in written])
+    if all(limit.of for limit in found):  # half is half, whatever is counted and in which unit
+        assert all("is taken as" in note for note in notes)
+        assert parse(", ".join(map(str, found))) == tuple(
+            Limit(f.metric, f.op, pytest.approx(f.value), "largest") for f in found
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        ("macs<=50%", ["macs<=50%"]),
+        ("20%<=macs<=50%", ["macs>=20%", "macs<=50%"]),
+        ("50% >= latency", ["latency<=50%"]),
+        ("mflops<=33.3 pct", ["macs<=33.3%"]),
+        ("depth<=100%, params>=100%", ["depth<=100%", "params>=100%"]),
+        ("macs>=20% and macs<=5M", ["macs>=20%", "macs<=5M"]),
+    ],
+)
+def test_shares_are_written_as_they_are_read(text: str, limits: list[str]) -> None:
+    assert list(map(str, parse(text))) == limits
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("macs<=120%", "above the largest network's own cost bounds nothing; leave it out"),
+        ("macs>=101%", "give at most 100%"),
+        ("macs<=0%", "allows nothing"),
+        ("macs>=0%", "bounds nothing"),
+        ("macs<=-5%", "allows nothing"),
+        ("macs<=1e999%", "no finite number"),
+        ("macs<=12,5%", "can be read in two ways: write 12.5"),
+        ("macs=50%", "use <= or >="),
+        ("macs>=60%, macs<=50%", "no macs is both macs>=60% and macs<=50%"),
+        ("macs<=50%, macs<=5M", "twice"),
+        ("params<=0.5", "params<=50%"),
+        *(
+            (text, "is written as macs<=50%")
+            for text in (
+                *("macs<=0.5x", "macs<=0.5×", "macs<=0.5 of max", "macs<=half", "macs<=1/2"),
+                *("macs<=50% of the largest", "macs<=50 percent of it", "50%", "macs<=50‰"),
+            )
+        ),
+    ],
+)
+def test_a_share_that_is_none_is_answered_with_the_form_that_works(text: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(text)
+    assert said in str(caught.value)
+
+
+def test_an_absolute_limit_says_what_it_was_asked_for_as() -> None:
+    share = Limit("macs", "<=", 0.5, "largest")
+    limit = Limit("macs", "<=", 25.3e6, asked=share)
+    assert limit.said == "macs<=50% of the largest network's 50.6M: macs<=25.3M"
+    assert limit == Limit("macs", "<=", 25.3e6) and str(limit) == "macs<=25.3M"
+    assert parse("macs<=25.3M")[0].said == "macs<=25.3M"

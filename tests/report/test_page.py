@@ -176,6 +176,14 @@ def test_a_missed_budget_is_said_twice(made: Any) -> None:
     assert "missed" in text and "The shipped file misses the budget" in text
 
 
+def test_a_limit_says_of_what_it_is_a_share(made: Any) -> None:
+    record = read(made().folder)
+    said = "% of the largest network's"
+    assert said not in Page(render(record)).text
+    text = Page(render(other(record, "profiled", budget__0__share=0.4))).text
+    assert text.count(f"40 {said} 50 k") == 1  # of 20 k
+
+
 def test_predicted_numbers_look_different(made: Any) -> None:
     run = made()
     run.update(predicted_s={"screen": 20.0})

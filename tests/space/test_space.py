@@ -190,6 +190,11 @@ def test_neighbors_are_one_decision_away(seed):
     arch = space.sample(Random(seed))
     neighbors = list(space.neighbors(arch))
     assert len(neighbors) == len(set(neighbors)) == sum(len(space[n]) - 1 for n in arch)
+    names = list(arch)[::2]
+    some = {o for o in neighbors if any(o.get(n) != arch[n] for n in names)}
+    assert list(space.neighbors(arch, ())) == [] and list(space.neighbors(arch, arch)) == neighbors
+    assert set(space.neighbors(arch, names)) <= some
+    assert len(set(space.neighbors(arch, names))) == sum(len(space[n]) - 1 for n in names)
     for other in neighbors:
         assert space.contains(other)
         assert sum(arch[n] != other[n] for n in arch if n in other) == 1

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from archsmith.errors import NothingFits
 from archsmith.run.records import Profiled
 from archsmith.run.request import request_from
 from archsmith.stages import profile
+from archsmith.stages.pipeline import open_work
 from archsmith.stages.profiling import fitting_text
 from archsmith.stages.requests import again, start
 
@@ -46,6 +48,26 @@ def test_no_share_is_called_zero_where_something_fits(
         "made up",
     )
     assert ("rare, found" in profile.line(profiled)) == (share == 0)
+
+
+def test_a_share_of_the_largest_network_is_said_with_what_it_comes_to() -> None:
+    limit = {"metric": "macs", "op": "<=", "limit": 25.3e6, "unit": "", "text": "macs<=25.3M"}
+    share = {"share": 0.5, "low": 0.4, "high": 0.6, "draws": 400}
+    profiled = Profiled.from_json(
+        {
+            "space": "x",
+            "space_size": "9",
+            "decisions": 1,
+            "metrics": {},
+            "feasible_share": share,
+            "budget": [{**limit, "share": 0.5}, {**limit, "metric": "params", "text": "params"}],
+            "latency_table": None,
+        },
+        "made up",
+    )
+    assert profile.line(profiled) == (
+        "9 networks, ; macs<=50% of the largest network's 50.6M: macs<=25.3M; 0.5 of the space fits"
+    )
 
 
 TINY = """
@@ -97,3 +119,48 @@ def test_a_budget_below_every_hand_made_network_is_searched_all_the_same(
     if "steps" in time:  # `again` meets it as well
         new = again(run, "macs<=600", tmp_path / "new")
         assert new.record["status"] == "done" and (new.stage("finish") or {})["reference"] is None
+
+
+# of TINY with width 4, one channel and three classes: 3 x 3 weights and a bias, a linear layer
+_PARAMS, _MACS = 4 * 9 + 4 + 3 * 4 + 3, 4 * 4 * 4 * 9 + 3 * 4
+
+
+def test_shares_of_the_largest_network_are_limits_of_a_whole_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "x.npz", x=rng.integers(0, 255, (90, 8, 8)).astype(np.uint8), y=np.arange(90) % 3
+    )
+    (tmp_path / "own.py").write_text(TINY)
+    asked = request_from(
+        data=str(tmp_path / "x.npz"),
+        space=f"{tmp_path / 'own.py'}:Net",
+        budget="macs<=60%, params>=30%",
+        threads=1,
+        steps=12,
+        time_s=None,
+        trials=8,
+        reference=False,
+    )
+    run = start(asked, tmp_path / "run")
+    profiled, shipped = run.profiled, run.shipped
+    assert profiled is not None and shipped is not None
+    assert [(b.metric, b.op, b.limit, b.share) for b in profiled.budget] == [
+        ("macs", "<=", pytest.approx(0.6 * _MACS), 0.6),
+        ("params", ">=", pytest.approx(0.3 * _PARAMS), 0.3),
+    ]
+    assert [(row.value, row.met, row.share) for row in shipped.budget] == [
+        (_MACS / 2, True, 0.6),
+        (2 * 9 + 2 + 3 * 2 + 3, True, 0.3),
+    ]
+    # from then on they are what they were, as times would be others
+    monkeypatch.setattr("archsmith.stages.work.resolved", None)
+    assert [limit.said for limit in open_work(run).limits] == [
+        f"macs<=60% of the largest network's {_MACS}: macs<=352.8",
+        f"params>=30% of the largest network's {_PARAMS}: params>=16.5",
+    ]
+    monkeypatch.undo()
+    with pytest.raises(NothingFits, match="fits with macs<=147"):
+        again(run, "macs<=10%", tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -102,3 +102,15 @@ def test_larger_inputs_are_taken_where_images_are_seen_so_much_oftener(
         len(larger) < 2
         or 0.35 * time_s * 1e7 / larger[1] ** 2 / 2000 < PASSES * (larger[1] / 32) ** 2
     )
+
+
+def test_shares_of_a_largest_network_that_is_not_known_yet_bound_nothing() -> None:
+    seen = Seen(suggested=32, channels=3, images=2000, outputs=10)
+
+    def size(budget: str) -> int:
+        work: Any = SimpleNamespace(
+            run=SimpleNamespace(request=SimpleNamespace(budget=budget)), space_name="convnet"
+        )
+        return sum(p.numel() for p in sizing._network(work, seen, 32).parameters())
+
+    assert size("macs<=1%, params<=1%") == size("") > size("macs<=1%, params<=10k")

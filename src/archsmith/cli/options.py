@@ -72,7 +72,8 @@ Budget = Annotated[
     str,
     typer.Option(
         "--budget",
-        help='Limits, e.g. "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40".',
+        help='Limits, e.g. "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40"; or '
+        'shares of what the largest network of the space costs: "macs<=50%".',
     ),
 ]
 Space = Annotated[

@@ -1,11 +1,13 @@
-"""Budgets and times as people write them: "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB,
-depth<=40"; "45 min"."""
+"""Budgets as people write them: "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40", or
+as shares of what the largest network costs: "macs<=50%"."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from archsmith.errors import UserError, did_you_mean, shown
 from archsmith.problem import excess
@@ -17,6 +19,7 @@ from archsmith.problem.words import (
     METRIC,
     NOUNS,
     OPS,
+    PERCENT,
     TAGGED,
     TURNED,
     UNITS,
@@ -30,7 +33,7 @@ _NUMBER = (
 )
 _OP = r"<=|=<|>=|=>|==|!=|<>|<|>|=|:"
 _NAME = r"#?[a-z_](?:[a-z0-9_]|-(?=[a-z]))*"
-_UNIT = r"[a-z]+(?: +[a-z]+)?"
+_UNIT = r"(?:%|[a-z]+(?: +[a-z]+)?)"
 _LIMIT = re.compile(
     rf"({_NAME})\s*({_OP})\s*({_NUMBER})\s*((?:{_UNIT}|)(?![a-z])(?!\s*(?:[<>=:!])))", re.I
 )
@@ -45,19 +48,32 @@ _BARE = re.compile(
 )
 # 3,5M
 _DECIMAL = re.compile(
-    r"(?<![\d,.])\d+,\d{1,2}(?![\d,.])(?=\s*(?:[a-z]|$|[,;]))(?!\s*[a-z]*\s*[<>=≤≥])", re.I
+    r"(?<![\d,.])\d+,\d{1,2}(?![\d,.])(?=\s*(?:[a-z%]|$|[,;]))(?!\s*[a-z%]*\s*[<>=≤≥])", re.I
 )
+# a share in words that no number stands in
+_SHARE = re.compile(
+    r"[%\u2030]|\b(?:per ?cent|pct|half|third|quarter)\b|^/ *\d|\bof (?:the |its )?(?:larg|max)",
+    re.I,
+)
+_SHARES = "a share of what the largest network of the space costs is written as"
 _BETWEEN = re.compile(r"\s*(?:;|&+|\band\b|\n|(?<!\d),|,(?!\d{3}(?!\d)))\s*", re.I)
 
 
 @dataclass(frozen=True)
 class Limit:
     """One bound: `metric` at most (or at least) `value`, in the metric's own unit (a count, ms or
-    bytes)."""
+    bytes).
+
+    `of` "largest": `value` is a share (0.5) of what the largest network of the space costs; before
+    anything is held against it, `metrics.limits.resolved` makes an absolute one of it, whose
+    `asked` it is then.
+    """
 
     metric: str
     op: str  # "<=" or ">="
     value: float
+    of: Literal["", "largest"] = ""
+    asked: Limit | None = field(default=None, compare=False)
 
     @property
     def unit(self) -> str:
@@ -83,8 +99,18 @@ class Limit:
         """Whether a measured value keeps to it."""
         return self.excess(value) <= 0
 
+    @property
+    def said(self) -> str:
+        """As written, and with what it was asked for as: "macs<=50% of the largest network's 50.6M:
+        macs<=25.3M"."""
+        if self.asked is None:
+            return str(self)
+        whole = human(self.metric, self.value / self.asked.value)
+        return f"{self.asked} of the largest network's {whole}: {self}"
+
     def __str__(self) -> str:
-        return f"{self.metric}{self.op}{human(self.metric, self.value)}"
+        value = f"{100 * self.value:.6g}%" if self.of else human(self.metric, self.value)
+        return f"{self.metric}{self.op}{value}"
 
 
 def parse(text: str) -> tuple[Limit, ...]:
@@ -110,10 +136,17 @@ def read(text: str) -> tuple[tuple[Limit, ...], tuple[str, ...]]:
             if any(other.metric == limit.metric and other.op == limit.op for other in limits):
                 raise UserError(f"budget bounds {limit.metric} twice with {limit.op}; give it once")
             limits.append(limit)
+    require_room(limits)
+    return tuple(limits), tuple(dict.fromkeys(notes))
+
+
+def require_room(limits: Sequence[Limit]) -> None:
+    """UserError where no value keeps both a lower and an upper limit of one metric; a share and an
+    absolute one are not compared."""
     for high in limits:
         for low in limits:
             if (
-                high.metric == low.metric
+                (high.metric, high.of) == (low.metric, low.of)
                 and high.op == "<="
                 and low.op == ">="
                 and low.value > high.value
@@ -121,7 +154,6 @@ def read(text: str) -> tuple[tuple[Limit, ...], tuple[str, ...]]:
                 raise UserError(
                     f"budget: no {high.metric} is both {low} and {high}; relax one of them"
                 )
-    return tuple(limits), tuple(dict.fromkeys(notes))
 
 
 def _plain(text: str) -> str:
@@ -140,7 +172,7 @@ def _limits(part: str, notes: list[str]) -> list[Limit]:
         elif match := _TURNED_LIMIT.match(rest):
             first, of_first, sign, name, op, number, unit = match.groups()
             flipped = _limit(part, (name, sign, first, of_first), notes)
-            found.append(Limit(flipped.metric, TURNED[flipped.op], flipped.value))
+            found.append(replace(flipped, op=TURNED[flipped.op]))
             if op:
                 found.append(_limit(part, (name, op, number, unit), notes))
         elif (match := _BARE.fullmatch(rest)) and (metric := _named_by(match.group(2))):
@@ -165,22 +197,38 @@ def _named_by(unit: str) -> str | None:
     return next((m for m in ("macs", "params") if word.endswith(NOUNS[m])), None)
 
 
+def _is_share(unit: str) -> bool:
+    return re.sub(r"\s+", " ", unit.lower()).strip() in PERCENT
+
+
 def _sensible(part: str, limit: Limit) -> None:
     if not math.isfinite(limit.value):
         raise UserError(
             f"budget '{shown(part)}': that is no finite number; leave {limit.metric} "
             f"out where it has no limit"
         )
+    if limit.of and limit.value > 1:
+        end = (
+            "a budget above the largest network's own cost bounds nothing; leave it out"
+            if limit.op == "<="
+            else "no network of the space costs more than its largest; give at most 100%"
+        )
+        raise UserError(f"budget '{shown(part)}': {end}")
     if limit.op == "<=" and limit.value <= 0:
         raise UserError(f"budget '{shown(part)}' allows nothing; give a positive limit")
-    if limit.op == "<=" and limit.value < 1 and limit.unit != "ms":
+    if limit.of and limit.value <= 0:
+        raise UserError(f"budget '{shown(part)}' bounds nothing; leave it out")
+    if limit.op == "<=" and limit.value < 1 and limit.unit != "ms" and not limit.of:
         raise UserError(
             f"budget '{shown(part)}' allows nothing: less than one; give a unit, e.g. "
-            f"{limit.metric}<=.5M"
+            f"{limit.metric}<=.5M, or a share of what the largest network costs: "
+            f"{limit.metric}<=50%"
         )
 
 
 def _advice(rest: str) -> str:
+    if _SHARE.search(rest):
+        return f" ({_SHARES} macs<=50%)"
     if (
         (bare := _BARE.fullmatch(rest))
         and bare.group(2).lower() in (*_BYTES, *_MILLISECONDS)
@@ -211,6 +259,8 @@ def _limit(part: str, words: tuple[str, str, str, str], notes: list[str]) -> Lim
         raise UserError(f"budget '{shown(part)}' allows nothing; give a positive limit")
     if "," in number:
         notes.append(f"{number} is read as {_value(number):.15g} (commas between thousands)")
+    if _is_share(unit):
+        return Limit(metric, OPS[op], _value(number) / 100, "largest")
     factor = _factor(part, metric, tag, unit=unit, notes=notes)
     return Limit(metric, OPS[op], _value(number) * factor)
 
@@ -219,7 +269,8 @@ def _metric(part: str, name: str, number: str, unit: str, notes: list[str]) -> t
     """The metric that a word means, and the unit that the word holds ("" where it holds none)."""
     word = name.lower()
     word, tag = TAGGED.get(word, (word, ""))
-    if word in ("flops", "flop") or re.search(r"flops?$", unit, re.I):
+    counted = word in ("flops", "flop") and not _is_share(unit)  # half of either count is half
+    if counted or re.search(r"flops?$", unit, re.I):
         notes.append(
             "FLOPs are taken as multiply-accumulates (MACs), as papers count them; where yours "
             "counts two operations "
@@ -282,9 +333,10 @@ def _factor(part: str, metric: str, tag: str, unit: str, notes: list[str]) -> fl
         raise UserError(f"budget '{shown(part)}' names two units, {tag} and {unit}; give one")
     count = factors.get(word)
     if count is None:
-        raise UserError(
-            f"budget '{shown(part)}': '{shown(unit)}' is no unit of {metric}; use {ALLOWED[metric]}"
-        )
+        said = f"budget '{shown(part)}': '{shown(unit)}' is no unit of {metric}"
+        if re.match(r"(?:x|times|of|per ?cent|pct)\b", word):
+            raise UserError(f"{said}; {_SHARES} {metric}<=50%")
+        raise UserError(f"{said}; use {ALLOWED[metric]}")
     if own and not word:
         notes.append(
             f"{shown(part)}: no unit is given, "

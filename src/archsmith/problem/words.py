@@ -133,6 +133,7 @@ TAGGED = {  # metrics with their unit in the name: latency_ms<=8, mflops<=60
         for noun in ("macs", "flops", "params")
     },
 }
+PERCENT = ("%", "percent", "per cent", "pct")  # of what the largest network of a space costs
 OPS = {"<=": "<=", "=<": "<=", "<": "<=", ">=": ">=", "=>": ">=", ">": ">="}
 TURNED = {"<=": ">=", ">=": "<="}
 LETTERS = str.maketrans(

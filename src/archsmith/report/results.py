@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archsmith._internal.statistics import wilson
-from archsmith.problem.budget import Limit
 from archsmith.report import text
 from archsmith.report.figures import RANDOM
 from archsmith.report.front import FULL, share, trained
@@ -126,11 +125,12 @@ def budget(record: RunRecord) -> list[dict[str, Any]]:
         metric, bound, row = limit.metric, limit.limit, shipped.get((limit.metric, limit.op))
         value, met = (row.value, row.met) if row is not None else (chosen.get(metric), None)
         if met is None and text.is_number(value) and text.is_number(bound):
-            met = Limit(metric, limit.op, float(bound)).met(value)
+            met = limit.as_limit.met(value)
         found.append(
             {
                 "name": text.name(metric),
                 "limit": text.bound(limit),
+                "of": "" if not limit.share else text.share_of_largest(limit),
                 "value": text.metric(value, metric),
                 "met": met,
                 "predicted": metric == "latency" and row is None,

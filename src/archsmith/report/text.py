@@ -139,6 +139,13 @@ def bound(limit: Bound) -> str:
     return f"{AT_LEAST if limit.op == '>=' else AT_MOST}{THIN}{metric(limit.limit, limit.metric)}"
 
 
+def share_of_largest(limit: Bound) -> str:
+    """What a limit was asked for as: 50 % of the largest network's 50.6 M"""
+    assert limit.share is not None
+    share = f"{100 * limit.share:.6g}{THIN}%"
+    return f"{share} of the largest network's {metric(limit.limit / limit.share, limit.metric)}"
+
+
 def span(low: Any, high: Any) -> str:
     """Two shares as a range: 95.9-98.6 % with an en dash"""
     return (

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
@@ -204,11 +204,15 @@ class SearchSpace(Mapping[str, tuple]):
         """
         return self._fill(lambda _, options: options[which])
 
-    def neighbors(self, arch: Architecture) -> Iterator[Architecture]:
-        """All architectures one decision away; decisions that this brings into being take their
-        last option."""
+    def neighbors(
+        self, arch: Architecture, names: Collection[str] | None = None
+    ) -> Iterator[Architecture]:
+        """All architectures one decision away (one of `names`, where they are given); decisions
+        that this brings into being take their last option."""
         known = copied(arch)
         for name, own in known.items():
+            if names is not None and name not in names:
+                continue
             for option in self.options[name]:
                 if option != own:
                     changed = {**known, name: option}

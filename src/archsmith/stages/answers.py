@@ -13,7 +13,7 @@ from archsmith.methods.job import Job, JobClock, JobData, JobLog, JobSpace
 from archsmith.methods.protocol import answer, has
 from archsmith.metrics.cost import Costs
 from archsmith.metrics.latency import LatencyTable
-from archsmith.metrics.limits import constraints_of, counted
+from archsmith.metrics.limits import constraints_of, counted, largest, resolved
 from archsmith.problem.budget import parse
 from archsmith.run.records import Untrained
 from archsmith.run.request import request_from
@@ -55,19 +55,21 @@ def generated(
         )
     shape = looked.channels, looked.size, looked.size
     model = build_for(task_of(looked), name, looked.channels, looked.size, device="meta")
-    limits = [parse(budget) for budget in budgets]
-    costs = Costs(model, shape, counted(limit for row in limits for limit in row))
+    asked = [parse(budget) for budget in budgets]
+    costs = Costs(model, shape, counted(limit for row in asked for limit in row))
     table = None
-    if any(limit.metric == "latency" for row in limits for limit in row):
+    if any(limit.metric == "latency" for row in asked for limit in row):
         table = LatencyTable(model, shape, threads=open_work(run).threads, path=run.block_times)
         table.calibrate(Random(run.request.seed))
-    space = JobSpace(model, search_space(model), costs, name=name)
+    decisions = search_space(model)
+    space = JobSpace(model, decisions, costs, name=name)
     job = Job(
         JobData(()), space, JobClock(), JobLog(run.archive, run.decide), seed=run.request.seed
     )
     rows: list[dict[str, Any]] = []
-    for row in limits:
-        said = ", ".join(map(str, row)) or "none"
+    most = largest(decisions, costs, table)
+    for row in [resolved(limits, most) for limits in asked]:
+        said = ", ".join(limit.said for limit in row) or "none"
         try:
             archs = answer(
                 method, job, trained, limits=constraints_of(row, costs, table), count=count

@@ -156,6 +156,7 @@ def line(profiled: Profiled) -> str:
     text = f"{profiled.space_size} networks, {costs}"
     if profiled.budget:
         share = profiled.feasible_share
+        text += "".join(f"; {bound.as_limit.said}" for bound in profiled.budget if bound.share)
         text += (
             f"; {share_text(share.share)} of the space fits"
             if share.share

@@ -16,7 +16,7 @@ from archsmith.elastic.supernet import search_space
 from archsmith.feasibility.sampler import a_few, feasible_share
 from archsmith.metrics.cost import LAYERS, NAMES, Costs
 from archsmith.metrics.latency import LatencyTable
-from archsmith.metrics.limits import as_json, constraints_of, counted
+from archsmith.metrics.limits import as_json, constraints_of, counted, largest, resolved
 from archsmith.problem import Metric
 from archsmith.problem.budget import Limit, human, parse
 from archsmith.space import SearchSpace
@@ -105,7 +105,7 @@ def profile_space(
 ) -> dict[str, Any]:
     """The profile of a space for given or for DATA's classes and image size; `tell`: what it is
     at."""
-    limits = parse(budget)
+    asked = parse(budget)
     count = set_threads(threads)
     notes: list[str] = []
     if data is not None:
@@ -114,19 +114,22 @@ def profile_space(
         classes, channels, size = len(facts.classes), facts.channels, facts.size
     shape = (channels, size or 32, size or 32)
     name, model = _model(space, classes, shape)
-    names = counted(limits, NAMES)
+    names = counted(asked, NAMES)
     costs = Costs(model, shape, tuple(dict.fromkeys((*names, *LAYERS)))).showing(*names)
     table = None
-    if latency or any(limit.metric == "latency" for limit in limits):
+    if latency or any(limit.metric == "latency" for limit in asked):
         tell("timing blocks and whole networks with ONNX Runtime", None)
         table = LatencyTable(
             model, shape, threads=count, counts=costs.showing("params", "macs", *LAYERS)
         )
         table.allow(_TIMING_S)
         table.calibrate(Random(seed))
+    decisions = search_space(model)
+    limits = resolved(asked, largest(decisions, costs, table))
+    notes += [limit.said for limit in limits if limit.asked is not None]
     found = space_costs(
         name,
-        search_space(model),
+        decisions,
         limits,
         costs,
         table=table,

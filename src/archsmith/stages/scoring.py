@@ -15,7 +15,7 @@ from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError
 from archsmith.feasibility.sampler import feasible_sample
 from archsmith.metrics.cost import Costs
-from archsmith.metrics.limits import constraints_of, counted
+from archsmith.metrics.limits import constraints_of, counted, largest, resolved
 from archsmith.metrics.proxies import PROXIES, build_all, lower_is_better
 from archsmith.metrics.proxies.baselines import COUNTED
 from archsmith.problem.budget import human, parse
@@ -53,8 +53,8 @@ def score_space(
         raise UserError(f"--proxies names none; there are {', '.join(PROXIES)}")
     for proxy in proxies:  # before anything is read
         require_known("proxy", proxy, PROXIES)
-    limits, given = parse(budget), None if architecture is None else read_given(architecture, space)
-    if any(limit.metric == "latency" for limit in limits):
+    asked, given = parse(budget), None if architecture is None else read_given(architecture, space)
+    if any(limit.metric == "latency" for limit in asked):
         raise UserError(
             "score: a latency limit needs a latency table; bound params, macs or memory instead"
         )
@@ -74,7 +74,9 @@ def score_space(
             f"{given.size} pixels: see --size"
         )
     else:
-        full = Costs(model, shape, counted(limits, COUNTED))
+        full = Costs(model, shape, counted(asked, COUNTED))
+        limits = resolved(asked, largest(decisions, full))
+        notes += [limit.said for limit in limits if limit.asked is not None]
         archs = feasible_sample(decisions, constraints_of(limits, full, None), Random(seed), sample)
     rows: list[dict[str, Any]] = []
     for arch in archs:

@@ -128,8 +128,8 @@ def _images_per_second(work: Work, seen: Seen, side: int, recipe: Recipe) -> flo
 
 
 def _network(work: Work, seen: Seen, side: int) -> nn.Module:
-    """A hand-made one within the budget's upper limits of MACs and parameters; of other spaces a
-    random one."""
+    """A hand-made one within the budget's upper limits of MACs and parameters (shares of what the
+    largest network costs bound nothing: it is not known yet); of other spaces a random one."""
     generator, shape = torch.Generator().manual_seed(0), (seen.channels, side, side)
     kind = described(work.space_name).timed
     if kind is None:
@@ -141,7 +141,8 @@ def _network(work: Work, seen: Seen, side: int) -> nn.Module:
             generator,
             device="cpu",
         )
-    limits = [limit for limit in parse(work.run.request.budget) if limit.op == "<="]
+    asked = parse(work.run.request.budget)
+    limits = [limit for limit in asked if limit.op == "<=" and not limit.of]
     width, make = (
         _WIDTH,
         partial(by_hand, seen.outputs, seen.channels, side, kind=kind, depth=_DEPTH),

@@ -29,7 +29,7 @@ from archsmith.methods.protocol import shares_of
 from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.cost import LAYERS, Costs, macs
 from archsmith.metrics.latency import LatencyTable
-from archsmith.metrics.limits import constraints_of, counted
+from archsmith.metrics.limits import constraints_of, counted, largest, resolved
 from archsmith.problem import Candidate, Constraint, Problem
 from archsmith.problem.budget import Limit, parse
 from archsmith.run import clock
@@ -269,7 +269,7 @@ class Work:
     @cached_property
     def costs(self) -> Costs:
         """params and macs of an architecture, and what else the budget bounds."""
-        names = counted(self.limits)
+        names = counted(parse(self.run.request.budget))
         return Costs(self.model, self.shape, tuple(dict.fromkeys((*names, *LAYERS)))).showing(
             *names
         )
@@ -279,14 +279,18 @@ class Work:
         """The budget as asked for; with none, and with --time, the MACs that can be trained
         properly in that time.
 
-        A network that is trained further is what it is: only what was asked for bounds it.
+        Shares of what the largest network costs are made absolute once, in profile, as latency is
+        measured for that. A network that is trained further is what it is: only what was asked for
+        bounds it.
         """
         asked = parse(self.run.request.budget)
-        return (
-            asked
-            if asked or self.macs_of_time is None
-            else (Limit("macs", "<=", self.macs_of_time),)
-        )
+        if not asked and self.macs_of_time is not None:
+            return (Limit("macs", "<=", self.macs_of_time),)
+        if not any(limit.of for limit in asked):
+            return asked
+        if (profiled := self.run.profiled) is not None:
+            return tuple(bound.as_limit for bound in profiled.budget)
+        return resolved(asked, largest(self.space, self.costs, self.latency))
 
     @property
     def dense(self) -> bool:
@@ -361,7 +365,7 @@ class Work:
     def latency(self) -> LatencyTable | None:
         """What blocks take, where the budget bounds latency: measured in profile, then read from
         the run."""
-        if not any(limit.metric == "latency" for limit in self.limits):
+        if not any(limit.metric == "latency" for limit in parse(self.run.request.budget)):
             return None
         return LatencyTable(
             self.model,

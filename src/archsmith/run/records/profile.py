@@ -8,18 +8,27 @@ from typing import Literal
 
 from pydantic import StrictInt, StrictStr
 
+from archsmith.problem.budget import Limit
 from archsmith.run.records.part import Number, Options, Part
 
 
 class Bound(Part):
     """A limit of the budget: `metric` `op` `limit`, in the metric's own unit (a count, ms or
-    bytes), and as it was written."""
+    bytes), and as it was written. `share`: of what the largest network of the space costs, where it
+    was asked for so."""
 
     metric: StrictStr
     op: Literal["<=", ">="]
     limit: Number
     unit: StrictStr
     text: StrictStr
+    share: Number | None = None
+
+    @property
+    def as_limit(self) -> Limit:
+        """What it bounds by."""
+        asked = None if self.share is None else Limit(self.metric, self.op, self.share, "largest")
+        return Limit(self.metric, self.op, self.limit, asked=asked)
 
 
 class Spread(Part):
