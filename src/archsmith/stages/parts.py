@@ -37,14 +37,20 @@ def parts(space: str, seen: Seen, side: int, limits: Sequence[Limit]) -> Iterato
     assert published is not None
     model = build(space, seen.outputs, seen.channels, side)
     decisions = search_space(model)
-    bounds = {limit.metric: limit.value for limit in limits}
+    whole = {name: max(options) for name, options in decisions.items()}
+    bounds: dict[str, float] = {}
     for end in sorted(decisions[published.cut], reverse=True):
-        whole = {name: max(options) for name, options in decisions.items()}
         arch = decisions.complete({**whole, published.cut: end}, Random(0))
         plain = extract(model, arch, "fresh", device="meta").eval()
         part = Part(arch, end, side, macs(plain, (seen.channels, side, side)), params(plain))
-        kept = {"macs": part.macs, "params": part.params}
-        if all(kept[name] <= bounds.get(name, kept[name]) for name in kept):
+        costs = {"macs": part.macs, "params": part.params}
+        if not bounds:  # of the largest, of which some limits are shares
+            bounds = {
+                limit.metric: limit.value * (costs[limit.metric] if limit.of else 1)
+                for limit in limits
+                if limit.metric in costs
+            }
+        if all(value <= bounds.get(name, value) for name, value in costs.items()):
             yield part
 
 
