@@ -46,8 +46,9 @@ _FINEST = 0.01  # steps of the width multiplier
 _ONE = 100  # ... so many of them are a width of 1
 _HEAD_STEP = 64
 _WIDEST = 16.0
-_COUNT = {"params": lambda network, shape: params(network), "macs": macs, "memory": peak_memory}
-BOUNDING = (*_COUNT, "latency")  # what it is scaled to; its depth is what it is
+# what is counted of a network for images of a shape
+COUNTS = {"params": lambda network, shape: params(network), "macs": macs, "memory": peak_memory}
+BOUNDING = (*COUNTS, "latency")  # what it is scaled to; its depth is what it is
 Headed = Callable[[nn.Module], nn.Module]
 
 
@@ -229,7 +230,7 @@ def _widest(
 
 def costs(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, int]:
     """params, macs, memory."""
-    return {name: count(network, shape) for name, count in _COUNT.items()}
+    return {name: count(network, shape) for name, count in COUNTS.items()}
 
 
 def reference(
@@ -252,7 +253,7 @@ def reference(
     none fits. `latency_ms`: times a network that is on `meta`; needed for a latency limit. Once
     `stop()` is true, what is found is as wide as is known to fit by then.
     """
-    known = BOUNDING if latency_ms is not None else tuple(_COUNT)
+    known = BOUNDING if latency_ms is not None else tuple(COUNTS)
     unknown = sorted(set(limits) - set(known))
     if unknown or not limits:
         raise UserError(f"reference: limits {sorted(limits)} must be some of {', '.join(known)}")
@@ -312,7 +313,7 @@ class _Fit:
         return max(found.values())
 
     def _count(self, name: str, network: nn.Module) -> float:
-        return self.macs(network) if name == "macs" else _COUNT[name](network, self.shape)
+        return self.macs(network) if name == "macs" else COUNTS[name](network, self.shape)
 
     def __call__(self, candidate: Reference) -> bool:
         return self.used(candidate) <= 1

@@ -3,18 +3,20 @@ budget."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+import torch
 from torch import nn
 
 from archsmith.data import Seen
 from archsmith.elastic.supernet import extract, search_space
-from archsmith.metrics.cost import macs, params
+from archsmith.metrics.cost import layer_sums
 from archsmith.problem.budget import Limit
 from archsmith.space import Architecture
 from archsmith.spaces import build, described
+from archsmith.spaces.reference import COUNTS
 
 SMALLEST = 64  # side of an image that published weights make something of
 SIDES = (224, 192, 160, 128, 96, SMALLEST)
@@ -27,36 +29,35 @@ class Part:
     arch: Architecture
     end: int
     side: int
-    macs: int
-    params: int
+    costs: Mapping[str, float]
 
 
 def parts(space: str, seen: Seen, side: int, limits: Sequence[Limit]) -> Iterator[Part]:
-    """Those that keep the upper limits of MACs and parameters, the longest first."""
+    """Those that keep the limits of what can be counted, the longest first; shares are of the
+    whole network at that side."""
     published = described(space).pretrained
     assert published is not None
+    shape = (seen.channels, side, side)
     model = build(space, seen.outputs, seen.channels, side)
     decisions = search_space(model)
     whole = {name: max(options) for name, options in decisions.items()}
-    bounds: dict[str, float] = {}
+    largest: Mapping[str, float] | None = None
     for end in sorted(decisions[published.cut], reverse=True):
         arch = decisions.complete({**whole, published.cut: end}, Random(0))
         plain = extract(model, arch, "fresh", device="meta").eval()
-        part = Part(arch, end, side, macs(plain, (seen.channels, side, side)), params(plain))
-        costs = {"macs": part.macs, "params": part.params}
-        if not bounds:  # of the largest, of which some limits are shares
-            bounds = {
-                limit.metric: limit.value * (costs[limit.metric] if limit.of else 1)
-                for limit in limits
-                if limit.metric in costs
-            }
-        if all(value <= bounds.get(name, value) for name, value in costs.items()):
-            yield part
+        costs: dict[str, float] = layer_sums(plain, shape)
+        costs |= {name: count(plain, shape) for name, count in COUNTS.items()}
+        largest = costs if largest is None else largest
+        if all(_kept(limit, costs, largest) for limit in limits if limit.metric in costs):
+            yield Part(arch, end, side, costs)
+
+
+def _kept(limit: Limit, costs: Mapping[str, float], largest: Mapping[str, float]) -> bool:
+    value = costs[limit.metric] / (largest[limit.metric] if limit.of else 1)
+    return limit.excess(value) <= 0
 
 
 def network(space: str, seen: Seen, part: Part) -> nn.Module:
     """A part, on the CPU, for timing: its weights are made up."""
-    import torch
-
     model = build(space, seen.outputs, seen.channels, part.side)
     return extract(model, part.arch, "fresh", torch.Generator().manual_seed(0))

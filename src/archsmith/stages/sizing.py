@@ -4,7 +4,7 @@ enough, by a few timed steps."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 
@@ -14,11 +14,12 @@ from torch import nn
 from archsmith.data import Seen
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.metrics.cost import MacsOfOneForm, params
+from archsmith.metrics.timing import whole_ms
 from archsmith.problem.budget import Limit, parse
 from archsmith.run import clock
 from archsmith.spaces import build, described
 from archsmith.spaces.convnet import by_hand
-from archsmith.stages.parts import SIDES, SMALLEST, network, parts
+from archsmith.stages.parts import SIDES, SMALLEST, Part, network, parts
 from archsmith.stages.work import PASSES, UPDATES, Work
 from archsmith.training.recipe import Recipe, default_recipe
 from archsmith.training.throughput import images_per_second
@@ -89,7 +90,8 @@ def of_published(work: Work, seen: Seen) -> tuple[int, str | None]:
     training = clock.first_guess(work.run.request.time_s or 0.0, work.run.request.reference)
     rate = None  # MACs trained in a second, of the first part that is timed
     for side in sides:
-        longest = next(parts(work.space_name, seen, side, limits), None)
+        found = parts(work.space_name, seen, side, limits)
+        longest = next((part for part in found if _in_time(work, seen, part, limits)), None)
         if longest is None or (longest.end < _DEEP and side > SMALLEST):
             continue
         if not work.timed:
@@ -97,11 +99,22 @@ def of_published(work: Work, seen: Seen) -> tuple[int, str | None]:
         if rate is None:
             made = network(work.space_name, seen, longest)
             shape = (seen.channels, side, side)
-            rate = longest.macs * images_per_second(made, shape, Recipe(), device=work.device)
-        passes = training * rate / longest.macs / seen.images
+            pace = images_per_second(made, shape, Recipe(), device=work.device)
+            rate = longest.costs["macs"] * pace
+        passes = training * rate / longest.costs["macs"] / seen.images
         if passes >= _TUNED or side == sides[-1]:
             return side, f"input of {side} x {side}: about {passes:.0f} passes in the time"
     return SMALLEST, None
+
+
+def _in_time(work: Work, seen: Seen, part: Part, limits: Sequence[Limit]) -> bool:
+    """Whether a part keeps a limit of latency; a share of the whole's own is looked at later."""
+    for limit in limits:
+        if limit.metric == "latency" and not limit.of:
+            shape = (seen.channels, part.side, part.side)
+            made = network(work.space_name, seen, part)
+            return limit.met(whole_ms(made, shape, threads=work.threads))
+    return True
 
 
 def _oftener(side: int) -> float:
