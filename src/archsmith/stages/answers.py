@@ -35,16 +35,16 @@ def generated(
     cannot.
     """
     run.trusting()
-    if not has(method_of(run.request), "answer"):
+    if not has(method_of(run.request, run.space), "answer"):
         able = ", ".join(name for name in METHODS if hasattr(named(name), "answer"))
         raise UserError(
-            f"{run.folder} was searched by '{name_of(run.request)}', which searches anew for "
+            f"{run.folder} was searched by '{name_of(run.request, run.space)}', which searches anew for "
             f"another budget: give --time or "
             f"--steps ({able} gives networks for any budget at once)"
         )
     taken_over(run)
     method = method_of(
-        run.request.model_copy(update={"settings": regenerating(run, settings or {})})
+        run.request.model_copy(update={"settings": regenerating(run, settings or {})}), run.space
     )
     looked, trained, name = run.looked, run.trained, run.space
     assert looked is not None and trained is not None
@@ -90,7 +90,7 @@ def regenerating(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The run's settings with these changed; UserError for one that its shared weights were trained
     by."""
     run.trusting()
-    allowed = getattr(method_of(run.request), "regenerating", ())
+    allowed = getattr(method_of(run.request, run.space), "regenerating", ())
     for name in settings:
         if name not in allowed:
             able = f"only {', '.join(allowed)}" if allowed else "nothing of this method"
@@ -99,7 +99,7 @@ def regenerating(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
                 f"begin a new search"
             )
     merged = {**run.request.settings, **settings}
-    method_of(request_from(**{**run.request.model_dump(), "settings": merged}))
+    method_of(request_from(**{**run.request.model_dump(), "settings": merged}), run.space)
     return merged
 
 
@@ -107,7 +107,7 @@ def taken_over(run: Run) -> tuple[str, ...]:
     """The stages that hold for any budget: of a method without shared weights the look at the
     images only."""
     run.trusting()
-    trains = has(method_of(run.request), "train")
+    trains = has(method_of(run.request, run.space), "train")
     stages = ("look", "screen", "train") if trains else ("look",)
     if missing := [name for name in stages if run.stage(name) is None]:
         raise UserError(
