@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as _time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -257,7 +257,7 @@ def search(
 
 
 def shrink(
-    network: str,
+    network: str | Callable[..., nn.Module] | nn.Module,
     data: str | Path,
     *,
     budget: str,
@@ -277,8 +277,10 @@ def shrink(
 ) -> Result:
     """Makes a trained network smaller: what `archsmith shrink` does.
 
-    - `network`: your own, a class or function of a file, "my_model.py:Net"; any that `elastic` can
-      convert, or one that declares Choices. Or a name that `archsmith spaces` lists.
+    - `network`: your own, a class or function of a file, as "my_model.py:Net" or itself; any that
+      `elastic` can convert, or one that declares Choices. A module, whose class stands in a file
+      and can be made without arguments, brings its weights. Or a name that `archsmith spaces`
+      lists.
     - `data`: the images, as of `search`. `weights`: the network's, as .pt or .safetensors.
     - `budget`: as of `search`, or a share of what the network costs: "macs<=50%".
     - `reference`: whether the network with all layers narrower by one share is fine-tuned beside
@@ -300,12 +302,13 @@ def shrink(
     """
     began = _time.monotonic()
     from archsmith.problem.times import parse_seconds
-    from archsmith.stages.requests import shrinking, start
+    from archsmith.stages.requests import named_network, shrinking, start
 
+    named, own = named_network(network, Path(out))
     request = shrinking(
-        network,
+        named,
         str(data),
-        weights,
+        own if weights is None else weights,
         budget=budget,
         device=device,
         steps=steps,

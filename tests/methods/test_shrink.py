@@ -3,16 +3,21 @@ versions trained together where there is time, made by hand where there is not."
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 import archsmith
 from archsmith.errors import UserError
 from archsmith.methods.shrink import Shrink
 from archsmith.run.records import Trained, Untrained
+from archsmith.stages.requests import named_network
 
 NETWORK = '''"""A plain network."""
 from torch import nn
@@ -95,6 +100,45 @@ def test_nothing_to_shrink_is_refused_and_leaves_no_run(
 ) -> None:
     with pytest.raises(UserError, match=said):
         shrunk(given, tmp_path / "run", budget=budget)
+
+
+def of(given: Path, name: str) -> Any:
+    """What the file defines, imported as a user's script does."""
+    spec = importlib.util.spec_from_file_location("own_net", given / "net.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["own_net"] = module
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
+def test_a_class_and_a_module_of_a_file_are_named_by_it(given: Path, tmp_path: Path) -> None:
+    kind, said = of(given, "Net"), f"{given / 'net.py'}:Net"
+    assert named_network(said, tmp_path / "run") == (said, None)
+    assert named_network(kind, tmp_path / "run") == (said, None)
+    module = kind()
+    named, weights = named_network(module, tmp_path / "deep" / "run")
+    assert named == said and weights is not None and weights.parent == tmp_path / "deep"
+    kept = load_file(weights)
+    assert all(torch.equal(kept[name], tensor) for name, tensor in module.state_dict().items())
+
+
+@pytest.mark.parametrize("of_what", ["other shapes", "without arguments", "no file"])
+def test_a_module_that_cannot_be_made_again_is_refused(
+    given: Path, tmp_path: Path, of_what: str
+) -> None:
+    class Mine(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(2, 2)
+
+    made: Any = {
+        "other shapes": lambda: of(given, "Net")(classes=3),
+        "without arguments": lambda: of(given, "Block")(4),
+        "no file": Mine,
+    }
+    said = {"no file": "does not stand in a file"}.get(of_what, of_what)
+    with pytest.raises(UserError, match=said):
+        named_network(made[of_what](), tmp_path / "run")
 
 
 @pytest.mark.parametrize("settings", [{"importance": "l2"}, {"rate": 0.0}])

@@ -37,10 +37,10 @@ def generated(
     run.trusting()
     if not has(method_of(run.request, run.space), "answer"):
         able = ", ".join(name for name in METHODS if hasattr(named(name), "answer"))
+        name = name_of(run.request, run.space)
         raise UserError(
-            f"{run.folder} was searched by '{name_of(run.request, run.space)}', which searches anew for "
-            f"another budget: give --time or "
-            f"--steps ({able} gives networks for any budget at once)"
+            f"{run.folder} was searched by '{name}', which searches anew for another budget: give "
+            f"--time or --steps ({able} gives networks for any budget at once)"
         )
     taken_over(run)
     method = method_of(

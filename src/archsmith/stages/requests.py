@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import inspect
 import itertools
 import math
 import sqlite3
@@ -11,10 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from archsmith._internal.files import replace_file
 from archsmith._internal.progress import Watch
 from archsmith.data.parquet import pieces
-from archsmith.errors import ArchsmithError, UserError, shown
+from archsmith.errors import ArchsmithError, UserError, first_line, shown
 from archsmith.export.files import safetensors_bytes
 from archsmith.run.decisions import BEGUN_WITH, BegunWith
 from archsmith.run.records import Finished, Shipped
@@ -56,6 +59,47 @@ def shrinking(
         pretrained=True if weights is None else None,
         **asked,
     )
+
+
+def named_network(network: Any, out: Path) -> tuple[str, Path | None]:
+    """A network as a run names it, "FILE.py:NAME", and the file of its weights, where it is a
+    module that has them: beside the run, which may be resumed by another process.
+
+    UserError for what stands in no file, and for a module that cannot be made again.
+    """
+    if isinstance(network, str):
+        return network, None
+    module = isinstance(network, nn.Module)
+    kind = type(network) if module else network
+    name = getattr(kind, "__qualname__", "")
+    try:
+        file = inspect.getsourcefile(kind)
+    except TypeError:
+        file = None
+    if file is None or not Path(file).is_file() or not name.isidentifier():
+        raise UserError(
+            f"{name or type(network).__name__} does not stand in a file of its own that another "
+            'process could read; write it into one and give "my_model.py:Net"'
+        )
+    if not module:
+        return f"{file}:{name}", None
+    try:
+        again = {key: tensor.shape for key, tensor in kind().state_dict().items()}
+    except Exception as error:
+        raise UserError(
+            f"{name} cannot be made without arguments ({first_line(error)}); give a function that "
+            "makes it, and its weights as a file"
+        ) from error
+    own = network.state_dict()
+    if again != {key: tensor.shape for key, tensor in own.items()}:
+        raise UserError(
+            f"{name}() makes a network of other shapes than this one; give a function that makes "
+            "it, and its weights as a file"
+        )
+    weights = out.with_name(f"{out.name}-weights.safetensors")
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(weights, safetensors_bytes(network))
+    return f"{file}:{name}", weights
 
 
 def start(
@@ -128,8 +172,6 @@ def _begun_with(request: Request) -> None:
     the images are."""
     if request.init is None:
         return
-    from torch import nn
-
     from archsmith.spaces import build
     from archsmith.stages import init
 
