@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from random import Random
 
+from archsmith.elastic.conversion import fixed_widths
 from archsmith.errors import UserError
 from archsmith.methods.protocol import shares_of
 from archsmith.metrics.timing import whole_ms
@@ -25,6 +26,8 @@ from archsmith.stages.chosen import method_of
 from archsmith.stages.profiling import share_text, space_costs
 from archsmith.stages.work import Work
 
+_KEPT = 3  # layers that are named
+
 
 def profile(work: Work) -> Profiled:
     """Costs over the space, the share that fits; raises NothingFits, naming the nearest network and
@@ -35,6 +38,7 @@ def profile(work: Work) -> Profiled:
         if total is not None:
             table.allow(clock.timing_blocks(total))
         table.calibrate(Random(work.run.request.seed))
+    _told(work)
     _larger(work)
     references = _references(work, total)
     work.tell("counting a sample of the space", None)
@@ -50,6 +54,18 @@ def profile(work: Work) -> Profiled:
         tell=work.tell,
     )
     return Profiled(**found, init=work.init_said, references=references)
+
+
+def _told(work: Work) -> None:
+    """Says what was made of a network that declares no Choice, and what of it stays as it is."""
+    if (fixed := fixed_widths(work.model)) is None:
+        return
+    text = f"{work.space_name} declares no Choice: made elastic, {len(work.space)} decisions"
+    if fixed:
+        kept = "; ".join(f"{path}: {why}" for path, why in list(fixed.items())[:_KEPT])
+        more = f" and {len(fixed) - _KEPT} more" if len(fixed) > _KEPT else ""
+        text += f"; these keep their width: {kept}{more}"
+    work.note(text)
 
 
 def _larger(work: Work) -> None:
