@@ -156,9 +156,8 @@ def _by_name(
     if not any(tensor.is_floating_point() for tensor in tensors.values()):
         raise UserError(_misfit(given, own, {key: s.name for key, s in sources.items()}) + better)
     remarks = (() if prefix == Prefix() else (prefix.said,)) + _converted(sources, given, tensors)
-    return Arranged(
-        tensors, None, remarks, left, tuple(name for key, name in names.items() if key not in own)
-    )
+    unused = tuple(name for key, name in names.items() if key not in own)
+    return Arranged(tensors, None, remarks, left=left, unused=unused)
 
 
 def _by_table(read: _Read, own: Mapping[str, Tensor]) -> Arranged:
@@ -178,7 +177,7 @@ def _by_table(read: _Read, own: Mapping[str, Tensor]) -> Arranged:
         *(text for ending, text in layout.done if any(name.endswith(ending) for name in there)),
         *_converted(layout.sources, there, tensors),
     )
-    return Arranged(tensors, layout.name, remarks, left, ())
+    return Arranged(tensors, layout.name, remarks, left=left, unused=())
 
 
 def _taken(
