@@ -261,6 +261,19 @@ def test_memory_is_traced_only_where_it_is_asked_for(
     )
 
 
+def test_memory_is_not_traced_where_other_costs_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = mobilenet(10, 1, 8)
+    costs, arch = Costs(model, (1, 8, 8), NAMES), search_space(model).extreme()
+
+    def traced(*_: object) -> None:
+        raise AssertionError("memory was traced")
+
+    monkeypatch.setattr(memory.PeakMemory, "__call__", traced)
+    assert tuple(costs.showing("macs")(arch)) == ("macs",)
+    with pytest.raises(AssertionError, match="traced"):
+        costs.showing("memory")(arch)
+
+
 class Strided(nn.Module):
     """Not additive: what `body` costs hangs on another module's stride."""
 

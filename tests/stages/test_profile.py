@@ -136,7 +136,7 @@ def test_shares_of_the_largest_network_are_limits_of_a_whole_run(
     asked = request_from(
         data=str(tmp_path / "x.npz"),
         space=f"{tmp_path / 'own.py'}:Net",
-        budget="macs<=60%, params>=30%",
+        budget="macs<=60%, params>=30%, latency>=1%",
         threads=1,
         steps=12,
         time_s=None,
@@ -146,19 +146,24 @@ def test_shares_of_the_largest_network_are_limits_of_a_whole_run(
     run = start(asked, tmp_path / "run")
     profiled, shipped = run.profiled, run.shipped
     assert profiled is not None and shipped is not None
-    assert [(b.metric, b.op, b.limit, b.share) for b in profiled.budget] == [
+    *counted, timed = profiled.budget
+    assert [(b.metric, b.op, b.limit, b.share) for b in counted] == [
         ("macs", "<=", pytest.approx(0.6 * _MACS), 0.6),
         ("params", ">=", pytest.approx(0.3 * _PARAMS), 0.3),
     ]
-    assert [(row.value, row.met, row.share) for row in shipped.budget] == [
+    assert (timed.metric, timed.unit, timed.share) == ("latency", "ms", 0.01) and timed.limit > 0
+    *counts, latency = shipped.budget
+    assert [(row.value, row.met, row.share) for row in counts] == [
         (_MACS / 2, True, 0.6),
         (2 * 9 + 2 + 3 * 2 + 3, True, 0.3),
     ]
+    assert latency.limit == timed.limit and latency.met
     # from then on they are what they were, as times would be others
     monkeypatch.setattr("archsmith.stages.work.resolved", None)
     assert [limit.said for limit in open_work(run).limits] == [
         f"macs<=60% of the largest network's {_MACS}: macs<=352.8",
         f"params>=30% of the largest network's {_PARAMS}: params>=16.5",
+        timed.as_limit.said,
     ]
     monkeypatch.undo()
     with pytest.raises(NothingFits, match="fits with macs<=147"):

@@ -310,7 +310,7 @@ class Costs:
 
     def _count(self, arch: Architecture) -> dict[str, float]:
         found: dict[str, float] = {} if self.names == ("memory",) else self._sum(arch)
-        if self._memory is not None:
+        if self._memory is not None and "memory" in self.names:
             found["memory"] = self._memory(arch)
         return {name: found[name] for name in self.names}
 
