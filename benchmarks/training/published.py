@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--ema", type=float, default=None)
     parser.add_argument("--grow", type=float, default=1.0)
     parser.add_argument("--decay", type=float, default=None)
+    parser.add_argument("--freeze", type=int, default=0, help="stages that are not trained")
     parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--work", type=Path, default=Path("/tmp/archsmith-published"))
     asked = parser.parse_args()
@@ -84,6 +85,10 @@ def main() -> None:
             for rate in asked.rates:
                 made = network(len(data.classes), end, side, fresh=asked.fresh, seed=seed)
                 shape = (3, side, side)
+                if asked.freeze:
+                    kept = ["stem", *(f"stages.stage{n + 1}" for n in range(asked.freeze))]
+                    for path in kept:
+                        made.get_submodule(path).requires_grad_(False)
                 recipe = default_recipe(len(part))
                 recipe = replace(recipe, lr=rate * recipe.lr, grow=asked.grow)
                 if asked.optimizer == "adamw":
@@ -128,6 +133,7 @@ def main() -> None:
                             "strong" if asked.strong else "",
                             "fresh" if asked.fresh else "",
                             f"grow {asked.grow}" if asked.grow < 1 else "",
+                            f"frozen {asked.freeze}" if asked.freeze else "",
                         )
                         if word
                     ),

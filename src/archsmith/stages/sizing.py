@@ -17,6 +17,7 @@ from archsmith.metrics.cost import MacsOfOneForm, params
 from archsmith.metrics.timing import whole_ms
 from archsmith.problem.budget import Limit, parse
 from archsmith.run import clock
+from archsmith.run.decisions import MACS
 from archsmith.spaces import build, described
 from archsmith.spaces.convnet import by_hand
 from archsmith.stages.parts import SIDES, SMALLEST, Part, network, parts
@@ -31,8 +32,8 @@ _SMALL, _LARGER = 32, 2.0
 # dense networks, of so many images; oftener by this power of how much fewer
 _DENSE_PASSES, _IMAGES, _FEWER = 4.5, 40_000, 0.75
 # of the hand-made network that is timed; narrower where the budget asks for it
-# of published networks: times as large as the images, at most; passes that are enough; the end,
-# before which the side is not made larger
+# of published networks: times as large as the images, at most; passes that are enough; the end that
+# is better than a larger side (result published-parts)
 _ENLARGED, _TUNED, _DEEP = 2, 8.0, 5
 _WIDTH, _DEPTH, _HEAD = 0.5, 2, 128
 _NARROWER = 0.7
@@ -83,27 +84,36 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
 
 
 def of_published(work: Work, seen: Seen) -> tuple[int, str | None]:
-    """The side at which the network that is begun with, as far as the budget admits it, is to see
-    the images."""
+    """The side at which the network that is begun with is to see the images, and what to say of it;
+    how far it goes there is bounded by its MACs (`MACS`).
+
+    The largest part within the budget that sees each image often enough in the time; those that
+    end early only where the budget admits no longer one at any side.
+    """
     limits = [limit for limit in parse(work.run.request.budget) if limit.op == "<="]
     sides = [side for side in SIDES if side <= max(SMALLEST, _ENLARGED * seen.suggested)]
+    found = [part for side in sides for part in parts(work.space_name, seen, side, limits)]
+    deepest = min(_DEEP, max((part.end for part in found), default=_DEEP))
+    found = [part for part in found if part.end >= deepest]
+    found.sort(key=lambda part: -part.costs["macs"])
     training = clock.first_guess(work.run.request.time_s or 0.0, work.run.request.reference)
-    rate = None  # MACs trained in a second, of the first part that is timed
-    for side in sides:
-        found = parts(work.space_name, seen, side, limits)
-        longest = next((part for part in found if _in_time(work, seen, part, limits)), None)
-        if longest is None or (longest.end < _DEEP and side > SMALLEST):
+    rate = None  # MACs trained in a second, of the smallest part
+    for part in found:
+        if not _in_time(work, seen, part, limits):
             continue
         if not work.timed:
-            return side, None
+            return part.side, None
         if rate is None:
-            made = network(work.space_name, seen, longest)
-            shape = (seen.channels, side, side)
+            small = found[-1]
+            made, shape = network(work.space_name, seen, small), (seen.channels, *[small.side] * 2)
             pace = images_per_second(made, shape, Recipe(), device=work.device)
-            rate = longest.costs["macs"] * pace
-        passes = training * rate / longest.costs["macs"] / seen.images
-        if passes >= _TUNED or side == sides[-1]:
-            return side, f"input of {side} x {side}: about {passes:.0f} passes in the time"
+            rate = small.costs["macs"] * pace
+        passes = training * rate / part.costs["macs"] / seen.images
+        if passes >= _TUNED or part is found[-1]:
+            work.run.decide(MACS, lambda most=part.costs["macs"]: float(most))  # type: ignore[misc]
+            return part.side, (
+                f"input of {part.side} x {part.side}: about {passes:.0f} passes in the time"
+            )
     return SMALLEST, None
 
 

@@ -306,10 +306,10 @@ class Work:
         So a wide budget is not used up. None where steps count, for a network that is trained
         further, and where a budget asks for a least size.
         """
+        if self.begins.published:  # as it was decided with the side of the images
+            return self.run.decided(MACS)
         asked = parse(self.run.request.budget)
         if not self.timed or self.run.decided(BEGUN_WITH) is not None or (asked and not self.dense):
-            return None
-        if self.begins.published:  # the side of the images was chosen by the time
             return None
         if any(limit.op == ">=" for limit in asked):
             return None
