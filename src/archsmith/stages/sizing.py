@@ -105,7 +105,8 @@ def of_published(work: Work, seen: Seen) -> tuple[int, str | None]:
             return part.side, None
         if rate is None:
             small = found[-1]
-            made, shape = network(work.space_name, seen, small), (seen.channels, *[small.side] * 2)
+            made = network(work.space_name, seen, small)
+            shape = (seen.channels, small.side, small.side)
             pace = images_per_second(made, shape, Recipe(), device=work.device)
             rate = small.costs["macs"] * pace
         passes = training * rate / part.costs["macs"] / seen.images
