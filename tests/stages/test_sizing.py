@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from archsmith.data import Seen
+from archsmith.metrics.cost import macs
+from archsmith.problem.budget import parse
+from archsmith.run.decisions import MACS, Begins
 from archsmith.stages import sizing
+from archsmith.stages.parts import parts
 from archsmith.stages.work import PASSES
 
 
@@ -29,7 +33,9 @@ def sized(
 
     monkeypatch.setattr(sizing, "_images_per_second", pace)
     request = SimpleNamespace(time_s=time_s, reference=True)
-    work: Any = SimpleNamespace(run=SimpleNamespace(request=request), device="cpu", dense=dense)
+    work: Any = SimpleNamespace(
+        run=SimpleNamespace(request=request), device="cpu", dense=dense, begins=Begins(), timed=True
+    )
     found = sizing.sized(
         work, Seen(**{"suggested": 224, "channels": 3, "images": 2000, "outputs": 10, **seen})
     )
@@ -114,3 +120,56 @@ def test_shares_of_a_largest_network_that_is_not_known_yet_bound_nothing() -> No
         return sum(p.numel() for p in sizing._network(work, seen, 32).parameters())
 
     assert size("macs<=1%, params<=1%") == size("") > size("macs<=1%, params<=10k")
+
+
+def of_published(
+    monkeypatch: pytest.MonkeyPatch, budget: str, macs_per_second: float, **seen: int
+) -> tuple[int, float | None, str | None]:
+    """The side, the most MACs and what is said, where training does so many a second."""
+    decided: dict[str, float] = {}
+
+    def pace(network: Any, shape: Any, recipe: Any, device: Any) -> float:
+        return macs_per_second / macs(network, shape)
+
+    monkeypatch.setattr(sizing, "images_per_second", pace)
+    timed = macs_per_second > 0
+    run = SimpleNamespace(
+        request=SimpleNamespace(budget=budget, time_s=600.0, reference=False),
+        decide=lambda what, make: decided.setdefault(what.name, make()),
+    )
+    work: Any = SimpleNamespace(
+        run=run, device="cpu", space_name="efficientnet-lite0", timed=timed, threads=1
+    )
+    found = {"suggested": 224, "channels": 3, "images": 1000, "outputs": 10, **seen}
+    side, said = sizing.of_published(work, Seen(**found))
+    return side, decided.get(MACS.name), said
+
+
+@pytest.mark.parametrize("pace", [0.0, 1e8, 1e9, 1e10, 1e12])
+@pytest.mark.parametrize("budget", ["", "params<=1M, macs<=100M", "params<=300k, macs<=20M"])
+def test_the_largest_part_of_a_published_network_that_budget_and_time_allow(
+    monkeypatch: pytest.MonkeyPatch, budget: str, pace: float
+) -> None:
+    side, most, said = of_published(monkeypatch, budget, pace)
+    seen = Seen(suggested=224, channels=3, images=1000, outputs=10)
+    limits = parse(budget)
+    own = max(parts("efficientnet-lite0", seen, side, limits), key=lambda part: part.costs["macs"])
+    assert side % 32 == 0 and 64 <= side <= 224
+    if not pace:  # steps are counted
+        assert most is None and said is None
+        return
+    assert most is not None and most <= own.costs["macs"] and said is not None
+    passes = 600 * 0.7 * pace / most / 1000
+    if passes < sizing._TUNED:  # nothing smaller is worth it
+        smaller = [part.costs["macs"] for part in parts("efficientnet-lite0", seen, 64, limits)]
+        assert side == 64 and most in smaller
+    if pace == 1e12:
+        assert most == own.costs["macs"]
+
+
+def test_small_images_are_enlarged_for_it_to_twice_their_side_or_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert of_published(monkeypatch, "", 1e13, suggested=32)[0] == 64
+    assert of_published(monkeypatch, "", 1e13, suggested=48)[0] == 96
+    assert of_published(monkeypatch, "", 1e13, suggested=20)[0] == 64
