@@ -30,6 +30,7 @@ from dataclasses import fields, replace
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import five_networks
 import torch
@@ -52,10 +53,12 @@ from archsmith.training.throughput import images_per_second
 
 SIDE = 32
 PEERS = {"l1-uniform": False, "l1-global": True}  # whether all layers are ranked together
-OWN_RECIPES = {"convnext": {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 0.05}}  # to begin
+# to train from nothing with, beside the default
+OWN_RECIPES: dict[str, dict[str, Any]] = {
+    "convnext": {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 0.05}
+}
 _STEP, _LEFT = 0.005, 0.05  # of a pruning ratio; of each layer's channels, at least
 _HALF = 50.0
-Judged = Callable[[nn.Module, str], Row]  # of a network, and a part of the images
 
 
 def main() -> None:
