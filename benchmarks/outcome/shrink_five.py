@@ -368,7 +368,7 @@ def counted(rows: Sequence[Row]) -> list[str]:
     for ours, peer, text in pairs:
         both = [c for c in found.values() if ours in c and peer in c]
         ahead = sum(c[ours] < c[peer] for c in both)
-        lines.append(f"{text}: {ahead} of {len(both)} rows")
+        lines += [f"{text}: {ahead} of {len(both)} rows"] if both else []
     return lines
 
 
