@@ -79,6 +79,14 @@ def test_the_targets_of_searches_that_begin_with_weights() -> None:
     assert lines[2] == "| cells | 50 % | 89.0 | 88.0 | 87.0 | 90.0 | 84.0 | -1.0 | 5.0 | 1.0 |"
 
 
+def test_where_there_is_no_thinned_network_it_is_said_why() -> None:
+    rows = [run("search", 0.8, 25, no_reference="no narrower version keeps the budget")]
+    (said,) = from_weights.targets([*rows, run("nothing", 0.7, 50)])
+    assert said.startswith("none    cells, 25 %: no thinned") and "no narrower version" in said
+    (said,) = from_weights.targets([run("search", 0.8)])
+    assert "the time is not enough" in said
+
+
 def test_differences_are_those_within_a_seed() -> None:
     rows = [
         run("search", 0.9),

@@ -255,7 +255,20 @@ def targets(rows: Sequence[Row]) -> list[str]:
                     f"{said:6}  {name}, {percent:g} %: {text} ({100 * mean:+.1f} points, "
                     f"{len(of)} seed{'s' if len(of) > 1 else ''})"
                 )
+        if "own" in columns and "thinned" not in columns:
+            lines.append(f"none    {name}, {percent:g} %: {_unthinned(rows, name, percent)}")
     return lines
+
+
+def _unthinned(rows: Sequence[Row], name: str, percent: float) -> str:
+    """Why no thinned network was trained beside the searches of a set under a budget."""
+    whys = {
+        row.get("no_reference") or "the time is not enough for both"
+        for row in rows
+        if row.get("own") is not None
+        and (row["set"], row["budget"], row["job"]) == (name, percent, "search")
+    }
+    return f"no thinned network was trained ({'; '.join(sorted(whys))})"
 
 
 if __name__ == "__main__":
