@@ -35,6 +35,16 @@ def test_training_the_network_that_ships_gets_its_share_or_everything_there_is(
         )
 
 
+@given(total=TIMES, over=st.floats(0, 600), kinds=KINDS)
+def test_where_the_time_is_over_before_training_one_network_is_still_trained(
+    total: float, over: float, kinds: tuple[bool, bool]
+) -> None:
+    reference, shares = kinds
+    plan = clock.planned(total, -over, reference=reference, shares=shares)
+    assert (plan.finalists, plan.training, plan.reference) == (1, 1.0, 0.0)
+    assert plan.scoring == plan.sharing == 0
+
+
 @given(total=TIMES, spent=SPENT, kinds=KINDS)
 def test_no_plan_gives_out_more_than_there_is(
     total: float, spent: float, kinds: tuple[bool, bool]

@@ -109,7 +109,7 @@ def planned(
     if shares and kept:
         sharing, wanted = _KEPT * arm, max(0.0, wanted - _KEPT * arm)
     rest = TRIED * (arm - scoring - sharing)
-    most = next(count for least, count in _MANY if left_s >= least)
+    most = next(count for least, count in _MANY if max(0.0, left_s) >= least)
     fits = [count for count in range(1, most + 1) if rest / work(count, rungs_for(count)) >= wanted]
     finalists = max(fits, default=1)
     training = max(1.0, rest / work(finalists, rungs_for(finalists)))
