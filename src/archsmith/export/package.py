@@ -80,11 +80,12 @@ def ship(
     written without it, for pictures that are read at p x p at once: the files agree with the
     network given such pictures. In training each was read at H x H and then resized, which is
     filtered and rounded to bytes once more, so a little smoother; of p above H, pictures that have
-    the pixels are sharper than any that it saw. facts, for the card: name, summary, accuracy, budget,
-    costs, caveats, any more. images: real ones to verify with, uint8 (N, C, H, W). preprocessing:
-    how a picture becomes the input, for predict.py. A file that a network cannot be written as is
-    left out and named under `skipped`. Raises EvaluationFailed where a file disagrees with PyTorch,
-    UserError where the folder cannot be written; the earlier folder is intact then.
+    the pixels are sharper than any that it saw. facts, for the card: name, summary, accuracy,
+    budget, costs, caveats, any more. images: real ones to verify with, uint8 (N, C, H, W).
+    preprocessing: how a picture becomes the input, for predict.py. A file that a network cannot be
+    written as is left out and named under `skipped`. Raises EvaluationFailed where a file disagrees
+    with PyTorch, or a network sees its images in another size than that of its `Resize`; UserError
+    where the folder cannot be written; the earlier folder is intact then.
     """
     folder, facts = Path(folder), dict(facts or {})
     _check(shape, task, mean, std)
