@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from archsmith.elastic.structure import Structure
 
 Shape = tuple[int, ...]
-_ALIKE = 1e-2  # of what tells images apart, at most: rounding, and nothing that saw other images
+_ALIKE = 1e-3  # of what tells images apart, at most: rounding, and nothing that saw other images
 
 
 class Resize(nn.Module):
@@ -182,16 +182,16 @@ def resizes_first(network: nn.Module, shape: Shape) -> bool:
 
 def check_resize(
     reading: Structure, channels: int, make: Callable[[Architecture, str], nn.Module]
-) -> None:
-    """UserError where a `Resize` is not first in a network, or where the layers after it cannot
-    take one of its sides.
+) -> bool:
+    """UserError where a `Resize` is not first in a network, or the layers after it cannot take one
+    of its sides; else whether networks take images of so many channels at all.
 
     `make`: a fresh plain network of an architecture, on a device, in evaluation mode. Nothing is
-    told where the networks take no side at all: then the sides are not what is wrong.
+    told where they take no side at all: then the sides are not what is wrong.
     """
     inputs = inputs_of(reading, (channels, 1, 1))
-    if inputs.pixels is None:
-        return
+    if inputs.pixels is None:  # it is in no network
+        return True
     refused: dict[int, tuple[Architecture, Exception]] = {}
     taken, alone = set[int](), False  # alone: a network takes images of its side, and no others
     for arch in _at_each_side(reading.space, inputs.names):
@@ -216,6 +216,7 @@ def check_resize(
             f"Resize({inputs.pixels!r}) must be the first that a network does with its images, and "
             "nothing else may see them: begin forward with x = self.resize(x)"
         )
+    return bool(possible)
 
 
 def _failure(network: nn.Module, channels: int, side: int) -> Exception | None:

@@ -130,9 +130,10 @@ def _try_sides(model: nn.Module, reading: Structure, shape: tuple[int, ...] | No
         return extract(model, arch, "fresh", device=device).eval()
 
     network = make(reading.space.extreme(-1), "meta")
-    given = next(guesses(network), None) if shape is None else torch.empty(1, *shape)
-    if given is not None and given.dim() == 4:
-        check_resize(reading, given.shape[1], make)
+    inputs = [torch.empty(1, *shape)] if shape is not None else list(guesses(network))
+    for channels in dict.fromkeys(given.shape[1] for given in inputs if given.dim() == 4):
+        if check_resize(reading, channels, make):
+            return
 
 
 def _run(model: nn.Module, arch: Architecture, shape: tuple[int, ...], failure: Exception) -> None:
