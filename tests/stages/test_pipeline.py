@@ -476,7 +476,7 @@ def test_an_own_space_whose_resolution_is_a_decision(tmp_path: Path) -> None:
         "memory": peak_memory(alone, shape),
     }
 
-    paths = pictures_of(np.load(data)["x"][:6], tmp_path / "pictures")
+    paths = pictures_of(np.load(data)["images"][:6].reshape(6, 8, 8), tmp_path / "pictures")
     ran = subprocess.run(
         [sys.executable, best / "predict.py", "--json", "--top", "3", *paths],
         capture_output=True,
