@@ -50,7 +50,7 @@ HOW = (
 )
 _READ_AT = (
     "It was trained and measured on pictures read at {trained} x {trained} and then resized to "
-    "{side} x {side}; read at that size at once they differ a little."
+    "{side} x {side}; read at that size at once they are {sharper}."
 )
 FITS = {
     "crop": "the central square resized to {size} x {size}",
@@ -94,7 +94,8 @@ def ship(
     if shape != read_at:
         _check_first(whole, read_at)
         images = None if images is None else _resized(images, shape[1])
-        said = _READ_AT.format(trained=read_at[1], side=shape[1])
+        sharper = "a little sharper" if shape[1] < read_at[1] else "sharper than any that it saw"
+        said = _READ_AT.format(trained=read_at[1], side=shape[1], sharper=sharper)
         facts["caveats"] = (*(facts.get("caveats") or ()), said)
     recover(folder)
     partial, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "old"))
