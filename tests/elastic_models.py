@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +25,10 @@ from archsmith.elastic import (
     OneOf,
     Parallel,
     Repeat,
+    Resize,
     SqueezeExcite,
 )
+from archsmith.elastic.views import with_views
 from archsmith.space import largest, make_divisible
 from archsmith.spaces.convnet import convnet
 from archsmith.spaces.darts import darts
@@ -133,6 +136,47 @@ class Decoder(nn.Module):
         return (self.out(self.up(y)).mean((2, 3))[:, None] + self.levels(levels)).flatten(1)
 
 
+SIDES = (5, 8, 12)
+
+
+def sided(first: nn.Module | None = None) -> nn.Sequential:
+    """Images resized to a side that is decided, or what `first` makes of them, then convolutions of
+    elastic width and number."""
+    width = Choice(4, 8, name="width")
+    first = Resize(Choice(*SIDES, name="pixels")) if first is None else first
+    down = nn.Sequential(Conv2d(width, width, 3, 2, "same"), nn.ReLU())
+    parts = {
+        "resize": first,
+        "stem": conv(3, width, 3),
+        "body": Repeat(conv(width, width, Choice(1, 3, name="kernel")), down, depth=Choice(1, 2)),
+        "head": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), Linear(width, 5)),
+    }
+    return nn.Sequential(OrderedDict(parts))
+
+
+class Sided(nn.Module):
+    """The same in a `forward` of its own, with attention over all places of the map."""
+
+    def __init__(self, first: nn.Module | None = None) -> None:
+        super().__init__()
+        width = Choice(4, 8, name="width")
+        self.resize = Resize(Choice(*SIDES, name="pixels")) if first is None else first
+        self.stem = conv(3, width, 3)
+        self.attention = Attention(width, Choice(1, 2, name="heads"), head_width=4)
+        self.head = Linear(width, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.stem(self.resize(x)).flatten(2).transpose(1, 2)
+        return self.head(self.attention(tokens).mean(1))
+
+
+# with what stands in the place of `Resize`: None for that itself
+SIDED: dict[str, Callable[[nn.Module | None], nn.Module]] = {
+    "chain": sided,
+    "forward": Sided,
+    "views": lambda first: with_views(sided(first)),
+}
+
 _CLASS_TOKEN = Transformer((8, 12), (1, 2), (1, 2), (1, 1.5), head_width=4, patch=4, reach=1)
 _PATCHES_ONLY = Transformer(
     (8, 12, 16), (1, 2, 3), (1, 2), (1, 2), head_width=4, patch=2, class_token=False, reach=None
@@ -142,6 +186,8 @@ _PATCHES_ONLY = Transformer(
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int]] = {
     "decoder": (Decoder, (3, 8, 6), 14),
     "tangle": (Tangle, (3, 6, 6), 40),
+    "sided": (sided, (3, 9, 9), 10),
+    "sided-forward": (Sided, (3, 9, 9), 6),
     "convnet-8": (lambda: convnet(10, 1, 8), (1, 8, 8), 8),
     "convnet-96": (lambda: convnet(10, 3, 96), (3, 33, 33), 2),
     "mobilenet-32": (lambda: mobilenet(10, 3, 32), (3, 12, 12), 8),

@@ -15,11 +15,13 @@ from random import Random
 import numpy as np
 import pytest
 import torch
+from elastic_models import SIDED, randomized
 from PIL import Image
 from plain_networks import Moody, Tokens, chain, perturbed
 from torch import nn
 
 from archsmith.data.decode import decode
+from archsmith.elastic import Resize
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.errors import Damaged, EvaluationFailed, UserError
 from archsmith.export import deployment_of, export_file, package, read_architecture, ship, verify
@@ -457,3 +459,119 @@ def test_a_network_that_looks_twice_is_shipped_as_that(tmp_path: Path) -> None:
 
 def test_a_network_that_looks_once_says_nothing_of_it(shipped) -> None:
     assert "mirror" not in (shipped[0] / "card.md").read_text("utf-8")
+
+
+# -- networks that resize their images first -----------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=SIDED)
+def resized(request, tmp_path_factory) -> tuple[Path, dict, nn.Module]:
+    """A network at 8 pixels of images of 17, in best/."""
+    torch.manual_seed(0)
+    model = randomized(SIDED[request.param](None))
+    arch = search_space(model).complete({"pixels": 8}, Random(0))
+    arch = (
+        search_space(model).complete({**arch, "views": 2}, Random(0)) if "views" in arch else arch
+    )
+    folder, network = tmp_path_factory.mktemp("run") / "best", extract(model, arch).eval()
+    images = torch.randint(0, 256, (4, 3, 17, 17), dtype=torch.uint8)
+    payload = ship(
+        folder,
+        network,
+        shape=(3, 17, 17),
+        task=GOAL,
+        mean=MEAN,
+        std=STD,
+        architecture=arch,
+        images=images,
+    )
+    return folder, payload, network
+
+
+def test_every_file_takes_images_of_the_side_that_was_decided(resized):
+    import onnxruntime
+
+    folder, payload, network = resized
+    assert payload["skipped"] == []
+    assert set(payload["max_difference"]) == {"onnx", "picture.onnx", "pt2", "model.py"}
+    assert payload["layers"][0]["in"] == [3, 8, 8]
+    said = json.loads((folder / "preprocess.json").read_text("utf-8"))
+    assert said["input"]["shape"] == ["batch", 3, 8, 8] and "resized to 8 x 8" in said["steps"]
+    text = (folder / "model.py").read_text("utf-8")
+    assert "interpolate" not in text and "(N, 3, 8, 8)" in text
+    card = (folder / "card.md").read_text("utf-8")
+    assert "torch.zeros(1, 3, 8, 8," in card
+    assert "read at 17 x 17 and then resized to 8 x 8" in card
+    images = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
+    with torch.no_grad():  # the network itself, which resizes them to what they are
+        wanted = Deployed(network, Deployment(MEAN, STD)).eval()(images).numpy()
+    for name, entry in (("model.onnx", "images"), ("picture.onnx", "pictures")):
+        session = onnxruntime.InferenceSession(
+            str(folder / name), providers=["CPUExecutionProvider"]
+        )
+        assert session.get_inputs()[0].shape[2:] == (
+            [8, 8] if entry == "images" else ["height", "width"]
+        )
+        found = session.run(None, {entry: images.numpy()})[0]
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_pictures_are_read_at_that_side_at_once(resized, pictures):
+    """By predict.py and by picture.onnx; what training saw is nearly the same."""
+    import onnxruntime
+
+    folder, _, network = resized
+    ran = isolated(
+        "onnxruntime,numpy,PIL",
+        folder / "predict.py",
+        "--json",
+        "--top",
+        "5",
+        *pictures,
+        cwd=folder,
+    )
+    rows = json.loads(ran.stdout)
+    whole = onnxruntime.InferenceSession(
+        str(folder / "picture.onnx"), providers=["CPUExecutionProvider"]
+    )
+    for path, row in zip(pictures, rows, strict=True):
+        pixels = decode(path, 3, 8)
+        with torch.no_grad():
+            wanted = Deployed(network, Deployment(MEAN, STD)).eval()(
+                torch.from_numpy(pixels[None].copy())
+            )[0]
+        found = {entry["label"]: entry["probability"] for entry in row["top"]}
+        assert [found[label] for label in CLASSES] == pytest.approx(wanted.tolist(), abs=1e-5)
+    wide = np.asarray(Image.open(next(p for p in pictures if p.name == "wide.webp")).convert("RGB"))
+    found = whole.run(None, {"pictures": wide.transpose(2, 0, 1)[None]})[0]
+    with torch.no_grad():
+        pixels = torch.from_numpy(decode(Image.fromarray(wide), 3, 8)[None].copy())
+        wanted = Deployed(network, Deployment(MEAN, STD)).eval()(pixels).numpy()
+    np.testing.assert_allclose(found, wanted, atol=0.02)  # bytes may round otherwise
+
+
+@pytest.mark.parametrize("format", ["onnx", "pt2"])
+def test_one_file_alone_takes_that_side_too(resized, tmp_path, format):
+    _, _, network = resized
+    path = tmp_path / f"model.{format}"
+    around = deployment_of(GOAL, MEAN, STD)
+    export_file(network, path, format, shape=(3, 17, 17), deployment=around)
+    assert verify(tmp_path, network, shape=(3, 8, 8), deployment=around).keys() == {format}
+
+
+class Beside(nn.Module):
+    """Sees its images in another size as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resize, self.conv = Resize(8), nn.Conv2d(3, 5, 3)
+
+    def forward(self, x):
+        return (self.conv(self.resize(x)).mean((2, 3)) + self.conv(x).mean((2, 3))) / 2
+
+
+def test_a_network_that_is_another_without_its_resize_is_not_shipped(tmp_path):
+    torch.manual_seed(0)
+    with pytest.raises(EvaluationFailed, match="put the Resize first"):
+        ship(tmp_path / "best", Beside(), shape=(3, 17, 17), task=GOAL, mean=MEAN, std=STD)
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from elastic_models import sided
 from torch import nn
 
 from archsmith.elastic import Choice, Conv2d, Linear, Repeat
@@ -68,3 +69,11 @@ def test_an_architecture_has_the_blocks_of_its_network_in_the_order_they_are_com
         ]
         assert [block.path for block in blocks] == layers and len(blocks) == 4 + 2 * arch["depth"]
         assert all(block.key(arch) == tuple(arch[name] for name in block.names) for block in blocks)
+
+
+def test_images_are_resized_outside_of_the_blocks() -> None:
+    net = sided()
+    chain = chain_of(net, read(net))
+    arch = search_space(net).extreme(-1)
+    assert "resize" not in [block.path for block, _ in every_block(chain)]
+    assert next(blocks_in(chain, arch)).path == "stem.0"

@@ -11,10 +11,19 @@ from random import Random
 
 import pytest
 import torch
-from elastic_models import Decoder
+from elastic_models import SIDED, SIDES, Decoder, sided
 from torch import Tensor, nn
 
-from archsmith.elastic import Attention, BatchNorm2d, Choice, Conv2d, Linear, OneOf, Repeat
+from archsmith.elastic import (
+    Attention,
+    BatchNorm2d,
+    Choice,
+    Conv2d,
+    Linear,
+    OneOf,
+    Repeat,
+    Resize,
+)
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.errors import UserError
 from archsmith.metrics import cost, memory
@@ -405,3 +414,59 @@ def test_only_a_model_can_say_what_it_calls_its_layers() -> None:
     ):
         with pytest.raises(UserError, match=said):
             Costs(other, (3, 16, 16), ("params", "layers"))
+
+
+@pytest.mark.parametrize("form", SIDED)
+def test_where_a_side_is_decided_counts_are_those_of_what_is_shipped(form: str) -> None:
+    """Without the resizing, for images of that side: an oracle that knows nothing of it."""
+    model, plain = SIDED[form](None), SIDED[form](nn.Identity())
+    costs, space = Costs(model, (3, 17, 17), (*NAMES, *LAYERS)), search_space(model)
+    sides = {side: Costs(plain, (3, side, side), costs.names) for side in SIDES}
+    assert costs.additive and space["pixels"] == SIDES
+    for seed in range(30):
+        arch = space.sample(Random(seed))
+        rest = Architecture({name: o for name, o in arch.items() if name != "pixels"})
+        found = costs(arch)
+        assert found == pytest.approx(sides[arch["pixels"]].exact(rest), rel=1e-12)
+        assert found == pytest.approx(costs.exact(arch), rel=1e-12)
+        assert costs.once(arch)["macs"] * arch.get("views", 1) == found["macs"]
+    assert len({costs(space.complete({"pixels": s}, Random(1)))["macs"] for s in SIDES}) == 3
+
+
+@pytest.mark.parametrize("form", SIDED)
+def test_networks_at_any_side_are_looked_up(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = SIDED[form](None)
+    archs = [search_space(model).sample(Random(seed)) for seed in range(200)]
+    costs = Costs(model, (3, 17, 17), ("params", "macs", *LAYERS))
+    known = [costs(arch) for arch in archs]
+    later = costs.showing(*costs.names)  # which has the tables, and no counts of whole networks
+
+    def built(*_: object, **__: object) -> None:
+        raise AssertionError("a network was built")
+
+    monkeypatch.setattr(cost, "extract", built)
+    monkeypatch.setattr(cost, "parts", built)
+    assert [later(arch) for arch in archs] == known
+    assert costs.terms is not None
+    for arch, found in zip(archs, known, strict=True):
+        for name in ("params", "macs"):
+            assert sum(term.value(arch)[name] for term in costs.terms) == found[name]
+
+
+def test_a_fixed_side_counts_as_one_too() -> None:
+    costs = Costs(sided(Resize(9)), (3, 32, 32), NAMES)
+    plain = Costs(sided(nn.Identity()), (3, 9, 9), NAMES)
+    assert costs.additive
+    for arch in search_space(costs.model).architectures():
+        assert costs(arch) == plain(arch)
+
+
+def test_a_side_that_a_decision_of_any_name_gives_is_found() -> None:
+    """By the module that it stands in, not by what it is called: here widths rest on it, too."""
+    size = Choice(4, 8, name="size")
+    model = nn.Sequential(Resize(size), Conv2d(3, size, 3), Conv2d(size, 2, 1))
+    costs, space = Costs(model, (3, 32, 32)), search_space(model)
+    assert list(space) == ["size"] and costs.additive
+    for side in (4, 8):
+        arch = Architecture({"size": side})
+        assert costs(arch)["macs"] == (side - 2) ** 2 * (27 * side + 2 * side)

@@ -9,6 +9,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from elastic_models import SIDED, SIDES
 from plain_networks import Tokens
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from archsmith.metrics import latency
 from archsmith.metrics.cost import LAYERS, Costs
 from archsmith.metrics.latency import LatencyTable
 from archsmith.predictors.ranking import spearman
+from archsmith.space import Architecture
 from archsmith.spaces.mobilenet import mobilenet
 
 
@@ -147,6 +149,43 @@ def test_other_models_are_timed_whole(clock):
     assert len({table(arch) for arch in archs}) == len(archs) == len(clock) / 2 == 2
     found = table.calibrate(random.Random(0))
     assert (found["held_out"], found["fitted_on"]) == (2, 0)
+
+
+def without_side(arch):
+    return Architecture({name: option for name, option in arch.items() if name != "pixels"})
+
+
+@pytest.mark.parametrize("form", SIDED)
+def test_where_a_side_is_decided_what_is_timed_is_what_is_shipped(form, clock):
+    """Without the resizing, for images of that side: a table that knows nothing of it agrees."""
+    model, plain = SIDED[form](None), SIDED[form](nn.Identity())
+    table, space = LatencyTable(model, (3, 17, 17)), search_space(model)
+    sides = {side: LatencyTable(plain, (3, side, side)) for side in SIDES}
+    archs = [space.sample(random.Random(seed)) for seed in range(8)]
+    archs += [space.complete({**archs[0], "pixels": side}, random.Random(0)) for side in SIDES]
+    for arch in archs:
+        assert table(arch) == sides[arch["pixels"]](without_side(arch))
+    assert table._time_whole(archs) == [
+        sides[arch["pixels"]]._time_whole([without_side(arch)])[0] for arch in archs
+    ]
+    timed = len(clock)
+    assert [table(arch) for arch in archs] and len(clock) == timed  # each block once at each side
+    assert table.terms is not None
+    for arch in archs[:4]:
+        total = sum(term.value(arch)["latency"] for term in table.terms)
+        assert total == pytest.approx(table(arch))
+
+
+def test_a_block_is_timed_at_each_side_for_itself(clock, monkeypatch):
+    monkeypatch.setattr(latency, "quick", lambda session, feed: float(feed["images"].size))
+    model = SIDED["chain"](None)
+    table, space = LatencyTable(model, (3, 17, 17)), search_space(model)
+    arch = space.extreme(0)
+    first = {
+        side: table(space.complete({**arch, "pixels": side}, random.Random(0))) for side in SIDES
+    }
+    # pixels that go into the stem, the convolutions and the head, of 3 and of 4 channels
+    assert first == {side: (3 + 4 + 4) * side**2 for side in SIDES}
 
 
 @pytest.mark.slow

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith.elastic import Choice
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.metrics.cost import Costs, macs, params
 from archsmith.spaces import SPACES, build
 from archsmith.spaces.catalog.efficientnet import STAGES
+from archsmith.spaces.efficientnet import efficientnet_lite0
 
 NAME = "efficientnet-lite0"
 
@@ -99,3 +101,20 @@ def test_the_table_says_how_many_there_are() -> None:
     assert float(SPACES[NAME].networks) == pytest.approx(
         search_space(build(NAME, 10, 3, 64)).size, rel=0.05
     )
+
+
+def test_the_side_of_its_images_can_be_decided_too() -> None:
+    with torch.device("meta"):
+        model = efficientnet_lite0(10, 3, 128, pixels=Choice(64, 96, name="pixels"))
+        plain = efficientnet_lite0(10, 3, 128)
+    space = search_space(model)
+    assert space["pixels"] == (64, 96) and "pixels" not in search_space(plain)
+    assert set(space) - {"pixels"} == set(search_space(plain))
+    assert model.state_dict().keys() == plain.state_dict().keys()
+    costs, rng = Costs(model, (3, 128, 128)), Random(0)
+    for side in (64, 96):
+        arch = space.complete({"pixels": side, "end": 4}, rng)
+        alone = extract(
+            plain, {n: o for n, o in arch.items() if n != "pixels"}, "fresh", device="meta"
+        ).eval()
+        assert costs(arch) == {"params": params(alone), "macs": macs(alone, (3, side, side))}

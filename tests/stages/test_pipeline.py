@@ -12,12 +12,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
+from PIL import Image
 
 import archsmith
 from archsmith.api import Result
+from archsmith.data.decode import decode
+from archsmith.elastic.resize import resize_in, without_resize
 from archsmith.errors import Damaged, UserError
+from archsmith.metrics.cost import macs, params, peak_memory
 from archsmith.report.page import write
 from archsmith.run.request import Request, request_from
 from archsmith.run.store import STAGES, Run
@@ -419,6 +425,107 @@ def test_own_space_and_given_weights(tmp_path: Path) -> None:
     torch.save({"other": torch.zeros(3)}, tmp_path / "foreign.pt")
     with pytest.raises(UserError, match="none of its tensors fits"):
         start(asked(data, **settings, init=str(tmp_path / "foreign.pt")), tmp_path / "third")
+
+
+SIDES_SPACE = (
+    OWN_SPACE.replace("Repeat\n", "Repeat, Resize\n", 1)
+    .replace(
+        "        self.stem =",
+        "        self.resize = Resize(Choice(5, 6, 7, name='pixels'))\n        self.stem =",
+    )
+    .replace("self.stem(x)", "self.stem(self.resize(x))")
+)
+
+
+def pictures_of(images: np.ndarray, folder: Path) -> list[Path]:
+    """As files, of which each pixel is 4 x 4 pixels."""
+    folder.mkdir()
+    paths = [folder / f"{number}.png" for number in range(len(images))]
+    for image, path in zip(images, paths, strict=True):
+        Image.fromarray(image.repeat(4, 0).repeat(4, 1)).save(path)
+    return paths
+
+
+def test_an_own_space_whose_resolution_is_a_decision(tmp_path: Path) -> None:
+    """Searched, trained, shipped at the side that was found; predict.py reads pictures at it."""
+    (tmp_path / "net.py").write_text(SIDES_SPACE)
+    run = start(
+        asked(
+            data := bars(tmp_path / "bars.npz"),
+            space=f"{tmp_path / 'net.py'}:Net",
+            budget="params<=1500, macs<=30k, memory<=8k",
+            reference=False,
+        ),
+        tmp_path / "run",
+    )
+    shipped = run.stage("ship") or {}
+    side = shipped["architecture"]["options"]["pixels"]
+    assert side in (5, 6, 7) and not shipped["skipped"]
+    assert max(shipped["max_difference"].values()) < 1e-4
+    best = tmp_path / "run" / "best"
+    said = json.loads((best / "preprocess.json").read_text("utf-8"))
+    assert said["input"]["shape"] == ["batch", 1, side, side]
+
+    network = Result(run).best()
+    assert resize_in(network) is not None  # in PyTorch it takes images as they are
+    alone, shape = without_resize(network, (1, 8, 8))
+    measured = {row["metric"]: row["value"] for row in shipped["budget"]}
+    assert measured == {
+        "params": params(alone),
+        "macs": macs(alone, shape),
+        "memory": peak_memory(alone, shape),
+    }
+
+    paths = pictures_of(np.load(data)["images"][:6].reshape(6, 8, 8), tmp_path / "pictures")
+    ran = subprocess.run(
+        [sys.executable, best / "predict.py", "--json", "--top", "3", *paths],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    looked = run.looked
+    assert looked is not None
+    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (looked.mean, looked.std))
+    pixels = torch.stack([torch.from_numpy(decode(path, 1, side).copy()) for path in paths])
+    with torch.no_grad():
+        wanted = network((pixels / 255 - mean) / std).softmax(-1)
+    for row, answer in zip(wanted.tolist(), json.loads(ran.stdout), strict=True):
+        found = {entry["label"]: entry["probability"] for entry in answer["top"]}
+        assert [found[str(label)] for label in looked.classes] == pytest.approx(row, abs=1e-4)
+    exported = Result(run).export(tmp_path / "again.onnx")
+    session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape[1:] == [1, side, side]
+
+
+def test_shared_weights_are_trained_with_each_network_at_its_own_resolution(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "net.py").write_text(SIDES_SPACE)
+    run = start(
+        asked(
+            bars(tmp_path / "bars.npz"),
+            space=f"{tmp_path / 'net.py'}:Net",
+            budget="params<=1500",
+            method="one-shot",
+            reference=False,
+        ),
+        tmp_path / "run",
+    )
+    options = [entry["options"]["pixels"] for entry in (run.stage("search") or {})["shortlist"]]
+    assert set(options) <= {5, 6, 7} and (run.stage("ship") or {})["test"]["n"] == 30
+
+
+def test_a_side_that_the_layers_cannot_take_is_told_before_anything_runs(tmp_path: Path) -> None:
+    text = SIDES_SPACE.replace("Choice(5, 6, 7,", "Choice(2, 6, 7,").replace(
+        'Choice(3, 5, name="kernel"), padding="same"', "3"
+    )
+    (tmp_path / "small.py").write_text(text)
+    with pytest.raises(UserError, match=r"cannot take images of 2 pixels.*can take: 6, 7"):
+        start(
+            asked(bars(tmp_path / "bars.npz"), space=f"{tmp_path / 'small.py'}:Net", steps=24),
+            tmp_path / "run",
+        )
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

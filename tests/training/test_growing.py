@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from archsmith.elastic import Resize
 from archsmith.training.growing import Smaller, resized, takes
 from archsmith.training.recipe import GROWN, Recipe
 
@@ -42,3 +43,9 @@ def test_a_look_on_the_way_sees_what_training_sees(progress: float) -> None:
 @pytest.mark.parametrize(("network", "answer"), [(POOLED, True), (FIXED, False), (DENSE, False)])
 def test_networks_of_one_size_are_found(network: nn.Module, answer: bool) -> None:
     assert takes(network, GROWING, torch.randn(2, 3, 16, 16)) is answer
+
+
+def test_a_network_that_resizes_its_images_gains_nothing_by_smaller_ones() -> None:
+    x = torch.randn(2, 3, 16, 16)
+    assert takes(POOLED, GROWING, x)
+    assert not takes(nn.Sequential(Resize(12), *POOLED), GROWING, x)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from archsmith.elastic import Resize
 from archsmith.training.whiten import whiten
 
 
@@ -80,3 +81,11 @@ def test_images_that_say_nothing_change_nothing(x: torch.Tensor) -> None:
     conv = nn.Conv2d(3, 8, 3)
     before = conv.weight.detach().clone()
     assert not whiten(conv, x) and torch.equal(conv.weight, before)
+
+
+def test_patches_are_those_of_the_images_that_the_convolution_sees() -> None:
+    x, resize = images(size=32), Resize(12)
+    conv, alone = nn.Conv2d(3, 16, 3, bias=False), nn.Conv2d(3, 16, 3, bias=False)
+    assert whiten(nn.Sequential(resize, conv), x) and whiten(alone, resize(x))
+    assert torch.equal(conv.weight, alone.weight)
+    assert not whiten(nn.Sequential(Resize(2), conv), x)

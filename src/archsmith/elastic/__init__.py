@@ -7,6 +7,7 @@ from archsmith.elastic.conv import Conv2d, ConvTranspose2d
 from archsmith.elastic.embedding import Embedding
 from archsmith.elastic.linear import Linear
 from archsmith.elastic.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
+from archsmith.elastic.resize import Resize
 from archsmith.space import Choice, Concat, Derived, make_divisible
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "OneOf",
     "Parallel",
     "Repeat",
+    "Resize",
     "SqueezeExcite",
     "make_divisible",
 ]

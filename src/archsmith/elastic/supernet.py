@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from archsmith._internal.modes import modes_kept
 from archsmith.elastic.copying import Copier, initialize
 from archsmith.elastic.layer import Index, index, is_elastic
+from archsmith.elastic.resize import check_resize, inputs_of, resize_in
 from archsmith.elastic.structure import (
     Structure,
     check_stock,
@@ -51,6 +52,7 @@ def search_space(model: nn.Module) -> SearchSpace:
     {'width': (4, 8)}
     """
     reading = read(model)
+    inputs_of(reading, ())
     if not _ours(model):
         _try(model, reading, None)
     return reading.space
@@ -83,6 +85,7 @@ def _try(model: nn.Module, reading: Structure, shape: tuple[int, ...] | None) ->
     check_stock(reading)
     if not reading.space:
         return
+    _try_sides(model, reading, shape)
     sizes = {place.path: dict(place.sizes) for place in reading.places}
     found: int | None = None  # which of the guesses the largest network takes
     for arch in _opposites(reading.space):
@@ -116,6 +119,21 @@ def _try(model: nn.Module, reading: Structure, shape: tuple[int, ...] | None) ->
                 break
         if found is None and shape is None:
             return  # not even the largest takes what was guessed
+
+
+def _try_sides(model: nn.Module, reading: Structure, shape: tuple[int, ...] | None) -> None:
+    """UserError where a `Resize` in it is declared wrongly."""
+    if resize_in(model) is None:
+        return
+
+    def make(arch: Architecture, device: str) -> nn.Module:
+        return extract(model, arch, "fresh", device=device).eval()
+
+    network = make(reading.space.extreme(-1), "meta")
+    inputs = [torch.empty(1, *shape)] if shape is not None else list(guesses(network))
+    for channels in dict.fromkeys(given.shape[1] for given in inputs if given.dim() == 4):
+        if check_resize(reading, channels, make):
+            return
 
 
 def _run(model: nn.Module, arch: Architecture, shape: tuple[int, ...], failure: Exception) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith._internal.files import replace_file
+from archsmith.elastic.resize import without_resize
 from archsmith.errors import EvaluationFailed, UserError, did_you_mean
 from archsmith.export.fit import PICTURES
 from archsmith.graph.export import Deployed, exported, onnx_bytes, pt2_bytes, silence
@@ -59,7 +60,8 @@ def export_file(
     over: bool = True,
 ) -> Path:
     """One file of a network, with what `deployment` says around it (onnx, pt2); metadata goes into
-    the ONNX file.
+    the ONNX file. One that resizes its images (C, H, W) first takes them at that size, as in
+    `ship`.
 
     `over`: a file that is there already may be replaced.
     """
@@ -67,6 +69,7 @@ def export_file(
         raise UserError(
             f"format '{format}' is not one of {', '.join(FORMATS)}{did_you_mean(format, FORMATS)}"
         )
+    network, shape = without_resize(network, tuple(shape))
     try:
         if format == "onnx":
             data = annotate(onnx_bytes(network, shape, deployment), dict(metadata or {}))

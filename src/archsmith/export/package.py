@@ -12,20 +12,22 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from archsmith._internal.files import exchange_folder, sync_folder
 from archsmith._version import __version__
 from archsmith.data.decode import PLAIN, Preprocessing
+from archsmith.elastic.resize import Resize, resizes_first, without_resize
 from archsmith.elastic.views import looks_twice
-from archsmith.errors import Damaged, UserError
+from archsmith.errors import Damaged, EvaluationFailed, UserError
 from archsmith.export.card import TITLES, card
 from archsmith.export.files import deployment_of, safetensors_bytes, verify
 from archsmith.export.fit import PICTURES, with_fit
 from archsmith.export.layers import layers
 from archsmith.export.source import source
 from archsmith.graph.export import exported, onnx_bytes, pt2_bytes
-from archsmith.graph.trace import Untraceable
+from archsmith.graph.trace import Untraceable, evaluation
 from archsmith.graph.writer import Deployment, annotate
 from archsmith.metrics.timing import time_onnx
 from archsmith.space import Architecture
@@ -45,6 +47,10 @@ FILES = (
 HOW = (
     "upright by its EXIF orientation, 8 bits a channel{deep}, transparency over white, {color}, "
     "{fit}"
+)
+_READ_AT = (
+    "It was trained and measured on pictures read at {trained} x {trained} and then resized to "
+    "{side} x {side}; read at that size at once they are {sharper}."
 )
 FITS = {
     "crop": "the central square resized to {size} x {size}",
@@ -70,14 +76,27 @@ def ship(
     """Writes best/ beside what is there, verifies it, times the ONNX file, then puts it in its
     place; the `ship` payload.
 
-    shape: (C, H, W) with C 1 or 3 and H = W. facts, for the card: name, summary, accuracy, budget,
-    costs, caveats, any more. images: real ones to verify with, uint8 (N, C, H, W). preprocessing:
-    how a picture becomes the input, for predict.py. A file that a network cannot be written as is
-    left out and named under `skipped`. Raises EvaluationFailed where a file disagrees with PyTorch,
-    UserError where the folder cannot be written; the earlier folder is intact then.
+    shape: (C, H, W) with C 1 or 3 and H = W. A network that begins with a `Resize` to p pixels is
+    written without it, for pictures that are read at p x p at once: the files agree with the
+    network given such pictures. In training each was read at H x H and then resized, which is
+    filtered and rounded to bytes once more, so a little smoother; of p above H, pictures that have
+    the pixels are sharper than any that it saw. facts, for the card: name, summary, accuracy,
+    budget, costs, caveats, any more. images: real ones to verify with, uint8 (N, C, H, W).
+    preprocessing: how a picture becomes the input, for predict.py. A file that a network cannot be
+    written as is left out and named under `skipped`. Raises EvaluationFailed where a file disagrees
+    with PyTorch, or a network sees its images in another size than that of its `Resize`; UserError
+    where the folder cannot be written; the earlier folder is intact then.
     """
     folder, facts = Path(folder), dict(facts or {})
     _check(shape, task, mean, std)
+    whole, read_at = network, tuple(shape)
+    network, shape = without_resize(whole, read_at)
+    if shape != read_at:
+        _check_first(whole, read_at)
+        images = None if images is None else _resized(images, shape[1])
+        sharper = "a little sharper" if shape[1] < read_at[1] else "sharper than any that it saw"
+        said = _READ_AT.format(trained=read_at[1], side=shape[1], sharper=sharper)
+        facts["caveats"] = (*(facts.get("caveats") or ()), said)
     recover(folder)
     partial, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "old"))
     facts["architecture"] = (
@@ -93,7 +112,7 @@ def ship(
         partial.mkdir(parents=True)
         for name, data in written.items():
             _put(partial / name, data)
-        differences = verify(partial, network, shape=shape, deployment=deployment, images=images)
+        differences = verify(partial, whole, shape=shape, deployment=deployment, images=images)
         onnx = partial / "model.onnx"
         latency = time_onnx(onnx, tuple(shape), threads=threads) if onnx.exists() else None
         written["card.md"] = card(
@@ -136,6 +155,21 @@ def _check(shape: Sequence[int], task: Task, mean: Sequence[float], std: Sequenc
             "a classifier without classes cannot be shipped; give their names in the "
             "order of the outputs"
         )
+
+
+def _check_first(network: nn.Module, shape: Sequence[int]) -> None:
+    """EvaluationFailed where the network is another one without its Resize."""
+    with evaluation(network):
+        if not resizes_first(network, tuple(shape)):
+            raise EvaluationFailed(
+                f"{type(network).__name__} does not only see what its Resize makes of an image, so "
+                "it cannot be shipped without it; put the Resize first, before all else"
+            )
+
+
+def _resized(images: Tensor, side: int) -> Tensor:
+    """Images (N, C, H, W) of bytes at another side."""
+    return Resize(side)(images.float()).round().clamp(0, 255).to(torch.uint8)
 
 
 def _contents(

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from archsmith.elastic.blocks import Repeat
+from archsmith.elastic.resize import Resize
 from archsmith.elastic.structure import Structure
 from archsmith.space import Architecture, Choice, choices_of, resolve
 
@@ -57,7 +58,9 @@ def chain_of(
     path: str = "",
 ) -> Block | Chain:
     """The model's chain; a sequence is taken apart where `apart` says so, and all else is one
-    block."""
+    block. A `Resize`, without which networks are shipped, is an empty chain."""
+    if isinstance(model, Resize):
+        return Chain((), 0, ())
     if not apart(model):
         return Block(path, _names_below(reading, path))
     members = model.named_children()

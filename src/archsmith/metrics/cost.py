@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from archsmith.elastic.resize import inputs_of, without_resize
 from archsmith.elastic.structure import Place, read
 from archsmith.elastic.supernet import extract, parts
 from archsmith.elastic.views import decisions, once
@@ -162,21 +163,39 @@ def _given(module: nn.Module, shape: Shape) -> dict[str, int]:
     return given
 
 
+def _counted(
+    plain: nn.Module,
+    shape: Shape,
+    names: Sequence[str],
+    *,
+    spent: Mapping[str, int] | None = None,
+) -> dict[str, float]:
+    """Those costs of a network; `spent`: its `macs_by_module`, where they are counted already."""
+    sums = layer_sums(plain, shape, spent) if any(name in LAYERS for name in names) else {}
+    count: dict[str, Callable[[], float]] = {
+        "params": lambda: params(plain),
+        "macs": lambda: macs(plain, shape) if spent is None else sum(spent.values()),
+        "memory": lambda: peak_memory(plain, shape),
+    }
+    return {name: sums[name] if name in sums else count[name]() for name in names}
+
+
 # -- counts of a model's architectures -----------------------------------------------------------
 
 
 class Costs:
     """Metric: architecture -> {"params", "macs"} of the extracted network for one input `shape` (C,
-    H, W).
+    H, W), as it is shipped: one that begins with a `Resize` without that, for an input of its side.
 
     What is not asked for is not counted: `names` may also hold `memory` (bytes; a trace of each
     network, a thousand times as slow as a look-up), those of `layer_sums`, and `layers` of a model
     that counts them itself. Additive where the model is: parameters of each layer by its shape,
     MACs by its shape times how often it is applied, measured once; both tabulated per group of
-    decisions. Whether the model is additive is checked on architectures that together hold every
-    option; if not, `additive` is False and every architecture is counted exactly, once. A model
-    that has `counts(arch, shape)` of its own is asked for what that gives; UserError where it is
-    wrong for one of a few architectures. Works on `meta`.
+    decisions, and per side of the images where a `Resize` decides that. Whether the model is
+    additive is checked on architectures that together hold every option; if not, `additive` is
+    False and every architecture is counted exactly, once. A model that has `counts(arch, shape)` of
+    its own is asked for what that gives; UserError where it is wrong for one of a few
+    architectures. Works on `meta`.
     """
 
     def __init__(self, model: nn.Module, shape: Shape, names: Sequence[str] = NAMES[:2]) -> None:
@@ -191,23 +210,26 @@ class Costs:
         self.counted = self.names  # what it can show
         self.name = "costs"
         self._reading = read(model)
+        self._inputs = inputs_of(self._reading, self.shape)
         self._memory = (
             PeakMemory(model, self.shape, self._reading) if "memory" in self.names else None
         )
         self._layers = tuple(name for name in LAYERS if name in self.names)
         self._memo: dict[Architecture, dict[str, float]] = {}
         self._views = decisions(self._reading)
-        # path of a layer with a weight, views -> MACs per element of it
+        # what each layer's MACs rest on: how often it looks at an image, and how large that is
+        self._always = tuple(dict.fromkeys((*self._views, *self._inputs.names)))
+        # path of a layer with a weight, those -> MACs per element of it
         self._rates: dict[tuple, int] = {}
         # the same of transposed convolutions -> numbers per channel that they give
         self._areas: dict[tuple, int] = {}
-        # path, views and sizes of any other module that spends some -> MACs
+        # path, those and sizes of any other module that spends some -> MACs
         self._own: dict[tuple, int] = {}
         self._spending: set[str] = set()  # those modules' paths
         self._weighted = {
             p.path: p for p in self._reading.places if isinstance(p.module, _WEIGHTED)
         }
-        self._groups = grouped(self._reading, self._views)
+        self._groups = grouped(self._reading, self._always)
         self._own_counts = self._checked(getattr(model, "counts", None))
         self.additive = (
             self._own_counts is None
@@ -293,20 +315,8 @@ class Costs:
 
     def exact(self, arch: Architecture, names: Sequence[str] | None = None) -> dict[str, float]:
         """The same, counted on the extracted network."""
-        names = self.names if names is None else names
-        return self._exact(extract(self.model, arch, "fresh", device="meta").eval(), names)
-
-    def _exact(
-        self, plain: nn.Module, names: Sequence[str], spent: Mapping[str, int] | None = None
-    ) -> dict[str, float]:
-        """Of a network; `spent`: its `macs_by_module`, where they are counted already."""
-        sums = layer_sums(plain, self.shape, spent) if any(name in LAYERS for name in names) else {}
-        count: dict[str, Callable[[], float]] = {
-            "params": lambda: params(plain),
-            "macs": lambda: macs(plain, self.shape) if spent is None else sum(spent.values()),
-            "memory": lambda: peak_memory(plain, self.shape),
-        }
-        return {name: sums[name] if name in sums else count[name]() for name in names}
+        plain = extract(self.model, arch, "fresh", device="meta").eval()
+        return _counted(*without_resize(plain, self.shape), self.names if names is None else names)
 
     def _count(self, arch: Architecture) -> dict[str, float]:
         found: dict[str, float] = {} if self.names == ("memory",) else self._sum(arch)
@@ -364,10 +374,11 @@ class Costs:
         """
         values = self._values(arch)
         with parts(self.model, self._reading, arch) as part:
-            plain, origins = part("")
-        found = macs_by_module(plain, self.shape)
+            twin, origins = part("")
+        plain, shape = without_resize(twin, self.shape)
+        found = macs_by_module(plain, shape)
         left = {origins.get(path, path): count for path, count in found.items()}
-        agrees = len(left) == len(found) and self._learn_areas(arch, plain, origins)
+        agrees = len(left) == len(found) and self._learn_areas(arch, plain, origins, shape=shape)
         for place in self._present(self._reading.places, arch):
             count, rest = left.pop(place.path, 0), 0
             if place.path in self._weighted:
@@ -385,16 +396,16 @@ class Costs:
         return (plain, found) if agrees and not left else None
 
     def _learn_areas(
-        self, arch: Architecture, plain: nn.Module, origins: Mapping[str, str]
+        self, arch: Architecture, plain: nn.Module, origins: Mapping[str, str], *, shape: Shape
     ) -> bool:
         """The places that transposed convolutions give numbers for; False where earlier ones
         contradict."""
-        agrees, views = True, [arch[name] for name in self._views]
-        for path, numbers in (_given(plain, self.shape) if self._layers else {}).items():
+        agrees, always = True, [arch[name] for name in self._always]
+        for path, numbers in (_given(plain, shape) if self._layers else {}).items():
             layer: Any = plain.get_submodule(path)
             area = numbers // layer.out_channels
             agrees = (
-                agrees and self._areas.setdefault((origins.get(path, path), *views), area) == area
+                agrees and self._areas.setdefault((origins.get(path, path), *always), area) == area
             )
         return agrees
 
@@ -409,13 +420,13 @@ class Costs:
                 yield place
 
     def _key(self, place: Place, arch: Architecture, values: Mapping[Any, Any]) -> tuple:
-        """What a module's rate rests on: how often images are looked at and, where it has no
-        weight, its sizes."""
-        views = [arch[name] for name in self._views]
+        """What a module's rate rests on: how often images are looked at, how large they are and,
+        where it has no weight, its sizes."""
+        always = [arch[name] for name in self._always]
         return (
-            (place.path, *views)
+            (place.path, *always)
             if place.path in self._weighted
-            else (place.path, *views, sizes_of(place, values))
+            else (place.path, *always, sizes_of(place, values))
         )
 
     def _check(self) -> bool:
@@ -426,7 +437,7 @@ class Costs:
                 learned = self._learn(arch)
                 if learned is None:
                     return False
-                exact = self._exact(learned[0], self.names, learned[1])
+                exact = _counted(learned[0], self._inputs(arch), self.names, spent=learned[1])
             else:
                 exact = self.exact(arch)
             if not all(

@@ -20,6 +20,7 @@ from torch import nn
 from archsmith._internal.files import append_line
 from archsmith._internal.fitting import fitted
 from archsmith._internal.hardware import machine_name
+from archsmith.elastic.resize import inputs_of, without_resize
 from archsmith.elastic.supernet import extract, read
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError
@@ -73,12 +74,13 @@ class LatencyTable:
 
     Blocks are the members of the model's sequence (nested nn.Sequential and Repeat); any other
     model is one block, that is, every architecture is timed whole. Measured when first met, with
-    made-up weights; equal blocks share an entry. `calibrate` fits on whole networks, as they are
-    shipped (bytes in, probabilities out), how blocks add up, and measures the error on others.
-    Where time is short (`allow`), a network with blocks that were not met is reckoned at once from
-    what its layers do (`counts`), by the networks that were timed whole. With `path` everything
-    measured is appended to that file (a JSON object a line) and read back, if machine, runtime,
-    threads and batch are the same.
+    made-up weights; equal blocks for inputs of equal shape share an entry. Networks that begin with
+    a `Resize` are timed as they are shipped, without it, for images of its side. `calibrate` fits
+    on whole networks, as they are shipped (bytes in, probabilities out), how blocks add up, and
+    measures the error on others. Where time is short (`allow`), a network with blocks that were not
+    met is reckoned at once from what its layers do (`counts`), by the networks that were timed
+    whole. With `path` everything measured is appended to that file (a JSON object a line) and read
+    back, if machine, runtime, threads and batch are the same.
     """
 
     name = "latency"
@@ -99,6 +101,7 @@ class LatencyTable:
             raise UserError(f"latency: threads={threads} and batch={batch} must be at least 1")
         self.model, self.shape, self.threads, self.batch = model, tuple(shape), threads, batch
         self._reading = read(model)
+        self._inputs = inputs_of(self._reading, self.shape)
         self._chain, self._views = (
             chain_of(model, self._reading, apart=holds_blocks),
             decisions(self._reading),
@@ -149,8 +152,8 @@ class LatencyTable:
         them all takes long."""
         if not math.isinf(self._allowed):
             return None  # there is no time for all that would have to be measured
-        space = self._reading.space
-        blocks = list(every_block(self._chain))
+        space, sides = self._reading.space, self._inputs.names
+        blocks = [(block, names.union(sides)) for block, names in every_block(self._chain)]
         if sum(math.prod(len(space[name]) for name in names) for _, names in blocks) > _FEW:
             return None
         terms = [Term((), lambda arch: {self.name: self._fit.constant})]
@@ -275,7 +278,7 @@ class LatencyTable:
         """What each block of the architecture is and its output shape; None where a block was not
         met yet."""
         arch = once(arch, self._views)
-        met, shape = [], self.shape
+        met, shape = [], self._inputs(arch)
         for block in blocks_in(self._chain, arch):
             entry = self._tables[block.path].get((shape, block.key(arch)))
             if entry is None:
@@ -287,11 +290,7 @@ class LatencyTable:
     def _measure(self, arch: Architecture) -> None:
         """Times the architecture's blocks that have no entry yet, in rounds over all of them."""
         arch = once(arch, self._views)
-        plain, shape, began = (
-            extract(self.model, arch, "fresh", device="meta").eval(),
-            self.shape,
-            self._now(),
-        )
+        (plain, shape), began = self._as_shipped(arch), self._now()
         new: list[tuple[str, dict[str, Any], bytes]] = []
         for block in blocks_in(self._chain, arch):
             module = plain.get_submodule(block.path)
@@ -315,6 +314,11 @@ class LatencyTable:
             self._append({"block": kind, **entry, "ms": milliseconds})
             self._entries[kind] = (milliseconds, tuple(entry["out"]))
         self._measuring += self._now() - began
+
+    def _as_shipped(self, arch: Architecture, device: str = "meta") -> tuple[nn.Module, Shape]:
+        """A network with made-up weights, and the shape of its images."""
+        plain = extract(self.model, arch, "fresh", device=device).eval()
+        return without_resize(plain, self.shape)
 
     def _roughly(self, counts: Mapping[str, float]) -> float:
         """Milliseconds by what the layers of a network do."""
@@ -346,22 +350,19 @@ class LatencyTable:
         try:
             return write(block, shape, batch=self.batch, deployment=deployment)
         except (Unwritten, Untraceable):  # torch's exporter needs real weights
-            real = extract(self.model, arch, "fresh", device="cpu").eval()
+            real, _ = self._as_shipped(arch, "cpu")
             return onnx_bytes(real.get_submodule(path), shape, deployment)
 
     def _time_whole(self, archs: Sequence[Architecture]) -> list[float]:
         times: list[float] = []
         for start in range(0, len(archs), 8):  # a few at a time, for the memory
-            plain = [
-                extract(self.model, arch, "fresh", device="meta").eval()
-                for arch in archs[start : start + 8]
-            ]
-            pairs = zip(plain, archs[start:], strict=False)
+            few = archs[start : start + 8]
+            plain = [(*self._as_shipped(arch), arch) for arch in few]
             files = [
-                self._file(network, self.shape, arch, deployment=self._shipped)
-                for network, arch in pairs
+                (self._file(network, shape, arch, deployment=self._shipped), shape)
+                for network, shape, arch in plain
             ]
-            times += self._time([(data, self.shape) for data in files], rounds=5)
+            times += self._time(files, rounds=5)
         return times
 
     # -- the file

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archsmith.elastic.resize import inputs_of, without_resize
 from archsmith.elastic.structure import Structure
 from archsmith.elastic.supernet import parts
 from archsmith.metrics.chain import Block, Chain, chain_of
@@ -126,7 +127,7 @@ class PeakMemory:
     setting and input shape."""
 
     def __init__(self, model: nn.Module, shape: Shape, reading: Structure) -> None:
-        self._model, self._shape, self._reading = model, (1, *shape), reading
+        self._model, self._inputs, self._reading = model, inputs_of(reading, shape), reading
         self._chain = chain_of(model, reading)
         # by a block's path: input shape, setting -> traced
         self._tables: dict[str, dict[tuple, Traced]] = defaultdict(dict)
@@ -145,7 +146,8 @@ class PeakMemory:
                         part.append(stack.enter_context(parts(self._model, self._reading, arch)))
                     if len(table) >= TABLE_LIMIT:
                         table.clear()
-                    table[key] = self._trace(part[0](at.path)[0], shape)
+                    twin, _ = without_resize(part[0](at.path)[0], shape)
+                    table[key] = self._trace(twin, shape)
                 return table[key]
 
             def peak_of(at: Block | Chain, shape: Shape, held: int) -> Traced:
@@ -162,7 +164,7 @@ class PeakMemory:
                     peak, same = max(peak, inner), same and alias
                 return peak, shape, same
 
-            return peak_of(self._chain, self._shape, 0)[0]
+            return peak_of(self._chain, (1, *self._inputs(arch)), 0)[0]
 
     def _trace(self, module: nn.Module, shape: Shape) -> Traced:
         key = (_signature(module), shape)

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from torch import nn
 
-from archsmith.elastic import Choice, Linear, OneOf, Repeat
+from archsmith.elastic import Choice, Derived, Linear, OneOf, Repeat, Resize
 from archsmith.spaces.blocks import TENSORFLOW, InvertedResidual, conv_norm_act
 from archsmith.spaces.catalog.efficientnet import ENDS, EXPANSIONS, FEATURES, STAGES, STEM
 from archsmith.spaces.inputs import check_inputs
 
 
-def efficientnet_lite0(classes: int, channels: int = 3, size: int = 224) -> nn.Sequential:
+def efficientnet_lite0(
+    classes: int,
+    channels: int = 3,
+    size: int = 224,
+    *,
+    pixels: int | Choice | Derived | None = None,
+) -> nn.Sequential:
     """(B, channels, size, size) -> (B, classes); the largest is EfficientNet-Lite0 itself.
 
     EfficientNet-B0 (Tan and Le, ICML 2019, table 1) without squeeze-excite and with ReLU6, stem
     and head of fixed width (Google, EfficientNet-Lite, 2020); padding and BatchNorm are
     TensorFlow's, as the published weights need them. Decisions: `end`, the stage after which the
     classifier stands (the published head after the last; mean values of its maps after others), the
-    depth of each stage, and how many times as wide as its input each block is inside.
+    depth of each stage, and how many times as wide as its input each block is inside. `pixels`: the
+    side that images are resized to first, `Choice(96, 128, 160, name="pixels")` for one more
+    decision; None: they stay as they are.
     """
     check_inputs(classes, channels, size)
     end = Choice(*ENDS, name="end")
     model, act = nn.Sequential(), nn.ReLU6
+    if pixels is not None:
+        model.add_module("resize", Resize(pixels))
     stem = conv_norm_act(channels, STEM, 3, 2, act=act, convention=TENSORFLOW)
     model.add_module("stem", stem)
     stages, heads, inputs = {}, {}, STEM

@@ -228,7 +228,7 @@ def _widest(
             return arch
 
 
-def costs(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, int]:
+def costs(network: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
     """params, macs, memory."""
     return {name: count(network, shape) for name, count in COUNTS.items()}
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith.elastic.resize import resize_in
 from archsmith.training.recipe import Recipe, side_at
 
 
@@ -36,8 +37,10 @@ class Smaller(nn.Module):
 @torch.no_grad()
 def takes(network: nn.Module, recipe: Recipe, x: Tensor) -> bool:
     """Whether the network can be given the smallest images of a training on x, with outputs of the
-    same shape."""
+    same shape, and is faster on them: one that resizes them first is not."""
     network.eval()
+    if resize_in(network) is not None:
+        return False
     try:
         return network(resized(x, recipe, 0.0)).shape == network(x).shape
     except (RuntimeError, ValueError, AssertionError):  # made for one size

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archsmith.elastic.resize import resize_in
+
 _IMAGES = 512  # whose patches are looked at, at most
 _PATCHES = 100_000
 _LARGEST = 7  # kernel
@@ -25,6 +27,8 @@ def whiten(module: nn.Module, x: Tensor) -> bool:
     convolution is of another kind (groups, strides or kernels that cut patches, as Transformers do)
     are left alone.
     """
+    resize = resize_in(module)
+    x = x[:_IMAGES] if resize is None else resize(x[:_IMAGES])  # as the convolution sees them
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
     if (
         first is None
@@ -36,9 +40,7 @@ def whiten(module: nn.Module, x: Tensor) -> bool:
     ):
         return False
     patches = (
-        F.unfold(x[:_IMAGES].float(), first.kernel_size)
-        .transpose(1, 2)
-        .reshape(-1, first.weight[0].numel())
+        F.unfold(x.float(), first.kernel_size).transpose(1, 2).reshape(-1, first.weight[0].numel())
     )
     patches = patches[:: max(1, len(patches) // _PATCHES)].double()
     if len(patches) <= patches.shape[1]:
