@@ -131,11 +131,12 @@ def refitted(
     in the race and no reference half of what is left. All else is planned as if there were so much
     less time.
     """
-    whole = planned(total_s, left_s, reference=reference, shares=shares, kept=kept)
-    share = whole.training / (TRIED * max(left_s, whole.training))
+    asked = {"reference": reference, "shares": shares, "kept": kept}
+    share = planned(total_s, left_s, **asked).training / (TRIED * max(left_s, 1.0))
     refit = left_s * share / (1.0 + share)
-    plan = planned(total_s - refit, left_s - refit, reference=reference, shares=shares, kept=kept)
-    return replace(plan, refit=refit)
+    first = planned(total_s - refit, left_s - refit, **asked)
+    refit = max(refit, first.training / TRIED)  # plans change by leaps
+    return replace(planned(total_s - refit, left_s - refit, **asked), refit=refit)
 
 
 def refit_steps(steps: int, networks: int) -> int:

@@ -240,12 +240,8 @@ def _looks_seconds(work: Work, network: nn.Module) -> float:
             taken.append(time.monotonic() - began)
     work.sample_size(min(taken) / len(x))
     timings = 4.0 if any(limit.metric == "latency" for limit in work.limits) else 0.0
-    looks = (
-        (3.75 if work.run.request.refit else 2.5)
-        * min(taken)
-        * len(work.images.parts["test"])
-        / len(x)
-    )
+    times = 3.75 if work.run.request.refit else 2.5
+    looks = times * min(taken) * len(work.images.parts["test"]) / len(x)
     layers = sum(1 for module in network.modules() if next(module.children(), None) is None)
     return timings + looks + clock.shipping_layers(layers) * work.slowdown
 
@@ -257,13 +253,13 @@ def _plan(work: Work) -> TrainingPlan:
         steps = request.steps or 0
         search_steps = steps - (work.run.decided(SHARING_STEPS) or 0)
         other = steps if work.referenced else 0
-        refit = clock.refit_steps(search_steps, len(listed(work))) if request.refit else 0
+        kept = clock.refit_steps(search_steps, len(listed(work))) if request.refit else 0
         return TrainingPlan(
             unit="steps",
-            search=search_steps - refit,
-            reference=max(0, other - refit),
+            search=search_steps - kept,
+            reference=max(0, other - kept),
             scoring_s=None,
-            refit=refit,
+            refit=kept,
         )
     seconds = work.run.seconds()
     scoring = sum(seconds.get(name, 0.0) for name in ("screen", "train", "search"))

@@ -1,5 +1,5 @@
-"""--refit: the network that ships trained once more, from where it began, on training and validation
-images, for as long as it took to be best."""
+"""--refit: the network that ships trained once more, from where it began, on training and
+validation images, for as long as it took to be best."""
 
 from __future__ import annotations
 
@@ -91,14 +91,19 @@ def _planned(work: Work, finished: Finished, arm: Arm, name: str) -> Refitting:
     told = partial(Refitting, arm=arm, name=name, unit=unit)
     if network.steps == 0:
         return told(length=None, look=1.0, why=_said(work, "it was served as it is"))
+    steps, best_s, look = _best_look(network)
+    length = clock.refit_s(best_s, work.left_s) if work.timed else float(max(1, steps))
+    why = None if length is not None else _said(work, "too little time is left")
+    return told(length=length, look=look, why=why)
+
+
+def _best_look(network: TrainedNetwork) -> tuple[int, float, float]:
+    """Steps, seconds and share of its training up to the look at validation images at which it was
+    best, the later one of equals; its end where nobody looked on the way."""
     best = max(network.curve, key=lambda point: (point.val_accuracy, point.step), default=None)
-    look = 1.0 if best is None else best.progress
-    if not work.timed:
-        return told(length=max(1, network.steps if best is None else best.step), look=look)
-    seconds = clock.refit_s(network.seconds if best is None else best.seconds, work.left_s)
-    if seconds is None:
-        return told(length=None, look=look, why=_said(work, "too little time is left"))
-    return told(length=seconds, look=look)
+    if best is None:
+        return network.steps, float(network.seconds), 1.0
+    return best.step, float(best.seconds), min(1.0, float(best.progress))
 
 
 def _said(work: Work, why: str) -> str:

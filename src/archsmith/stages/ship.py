@@ -51,8 +51,8 @@ from archsmith.stages.work import Work
 from archsmith.training.finalists import trained
 
 _SEEN = (
-    "The validation accuracy is that of before; the network was trained once more, on the validation "
-    "images as well."
+    "The validation accuracy is that of before: the network was trained once more, on the "
+    "validation images as well."
 )
 _LATE = 0.8  # of a training: looks from there on count where two ends cannot be told apart
 

@@ -1,5 +1,5 @@
-"""--teacher FILE: a network in a file - ONNX, or a torch.export program - whose answers the networks
-of a run learn from besides the labels; and who teaches in a run."""
+"""--teacher FILE: a network in a file - ONNX, or a torch.export program - whose answers the
+networks of a run learn from besides the labels; and who teaches in a run."""
 
 from __future__ import annotations
 
