@@ -184,7 +184,8 @@ def verdict(record: RunRecord) -> dict[str, Any] | None:
         "text": (_BELOW if below else "")
         + _verdict_text(result, test, other, effort, record=record)
         + _cost_text(record)
-        + _shipped_text(record),
+        + _shipped_text(record)
+        + _refit_text(record),
         "whiskers": whiskers(entries),
     }
 
@@ -224,6 +225,16 @@ def _shipped_text(record: RunRecord) -> str:
     if not record.hand_made:
         return ""
     return " On the validation images the hand-made network was better, so it is the one in best/."
+
+
+def _refit_text(record: RunRecord) -> str:
+    """What was trained once more, and how it does."""
+    if record.shipped is None or not record.shipped.refit or record.test is None:
+        return ""
+    return (
+        f" Both as trained on the training images alone; what lies in best/ was trained once more, "
+        f"on the validation images as well: {text.percent(record.test.accuracy)}."
+    )
 
 
 def _cost_text(record: RunRecord) -> str:

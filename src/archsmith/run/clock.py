@@ -9,6 +9,7 @@ the training of the hand-made reference.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from archsmith.training.halving import rungs_for, work
@@ -36,6 +37,7 @@ _SPARE = 0.3, 0.4  # of what training can do without, at most: scores, shared we
 _COSTS, _LATENCY, _REFERENCE = 0.03, 0.15, 0.04
 # of what the winner's training took, to train it once more: with less it stays as it is
 _REFIT_LEAST = 0.5
+_SAME_S = 1e-3  # seconds
 # seconds left, and how many networks are trained side by side at most
 _MANY = ((7200.0, 8), (1800.0, 6), (0.0, 4))
 
@@ -131,12 +133,15 @@ def refitted(
     in the race and no reference half of what is left. All else is planned as if there were so much
     less time.
     """
-    asked = {"reference": reference, "shares": shares, "kept": kept}
-    share = planned(total_s, left_s, **asked).training / (TRIED * max(left_s, 1.0))
-    refit = left_s * share / (1.0 + share)
-    first = planned(total_s - refit, left_s - refit, **asked)
-    refit = max(refit, first.training / TRIED)  # plans change by leaps
-    return replace(planned(total_s - refit, left_s - refit, **asked), refit=refit)
+    plan_for = partial(planned, reference=reference, shares=shares, kept=kept)
+    plan, refit = plan_for(total_s, left_s), 0.0
+    share = plan.training / (TRIED * max(left_s, 1.0))
+    wanted = left_s * share / (1.0 + share)
+    while wanted > refit:  # plans change by leaps: with less time fewer may race
+        refit = min(wanted, left_s)
+        plan = plan_for(total_s - refit, left_s - refit)
+        wanted = plan.training / TRIED - _SAME_S
+    return replace(plan, refit=refit)
 
 
 def refit_steps(steps: int, networks: int) -> int:

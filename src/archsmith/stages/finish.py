@@ -471,6 +471,10 @@ def line(finished: Finished) -> str:
     text += f" after {duration(best.seconds)}"
     if finished.reference is not None:
         text += f"; hand-made reference {finished.reference.best.val_accuracy:.2%}"
+    arms = finished.reference.networks.values() if finished.reference is not None else ()
+    for net in (*finished.networks.values(), *arms):
+        if net.refit is not None and net.refit.failed is None:
+            text += f"; what ships trained once more on {net.refit.images:,} images"
     if best.above is False:
         text += "; NO BETTER than the same answer always"
     return text
