@@ -253,11 +253,16 @@ def _plan(work: Work) -> TrainingPlan:
         steps = request.steps or 0
         search_steps = steps - (work.run.decided(SHARING_STEPS) or 0)
         other = steps if work.referenced else 0
-        kept = clock.refit_steps(search_steps, len(listed(work))) if request.refit else 0
+        kept, rivals_kept = 0, 0
+        if request.refit:
+            profiled, count = work.run.profiled, len(listed(work))
+            found = profiled.references if profiled is not None else None
+            kept = clock.refit_steps(search_steps, count)
+            rivals_kept = clock.refit_steps(other, len(found.networks) if found else count)
         return TrainingPlan(
             unit="steps",
             search=search_steps - kept,
-            reference=max(0, other - kept),
+            reference=other - rivals_kept,
             scoring_s=None,
             refit=kept,
         )
