@@ -192,7 +192,8 @@ def _original(work: Work) -> Original | None:
             return []
         return [Original(costs=work.costs(whole), val_accuracy=found["accuracy"]).to_json()]
 
-    return next(iter(work.run.decide(ORIGINAL, looked)), None)
+    found = work.run.decide(ORIGINAL, looked)
+    return found[0] if found else None
 
 
 def passes_of(work: Work, entrants: Sequence[Entrant], field: Field) -> float:
@@ -258,7 +259,8 @@ def _plan(work: Work) -> TrainingPlan:
             profiled, count = work.run.profiled, len(listed(work))
             found = profiled.references if profiled is not None else None
             kept = clock.refit_steps(search_steps, count)
-            rivals_kept = clock.refit_steps(other, len(found.networks) if found else count)
+            rivals = len(found.networks) if found and found.networks else count
+            rivals_kept = clock.refit_steps(other, rivals)
         return TrainingPlan(
             unit="steps",
             search=search_steps - kept,

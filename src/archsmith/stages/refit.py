@@ -125,8 +125,9 @@ def _field(work: Work, finished: Finished, plan: Refitting, start: Start | None)
     at them on the way."""
     assert plan.length is not None
     settings = {name: value for name, value in finished.recipe.items() if name != "augment"}
-    recipe, network = Recipe.from_json(settings), networks(finished, plan.arm)[plan.name]
-    recipe = replace(recipe, precision=network.precision or recipe.precision)
+    if (own := networks(finished, plan.arm)[plan.name].precision) is not None:
+        settings["precision"] = own
+    recipe = Recipe.from_json(settings)
     given = plan.arm == "search" and start is not None
     field = field_of(work, ARM, recipe, float(plan.length), given=given)
     labels = work.images.parts["val"].labels
