@@ -43,7 +43,7 @@ def refit(
     the validation images than before it had seen them. `start`: what networks of the search begin
     with. Nothing here looks at the test images.
     """
-    plan = work.run.decide(REFITTING, partial(_planned, work, finished, arm, name))
+    plan = work.run.decide(REFITTING, partial(_planned, work, finished, arm=arm, name=name))
     if plan.length is None:
         return finished
     network = networks(finished, arm)[name]
