@@ -434,9 +434,10 @@ def arms(record: RunRecord) -> str | None:
             f"{text.count(total)} training steps (used: {text.count(n)})"
             for total, n in zip((plan.search, plan.reference), steps, strict=True)
         ]
+        kept = f" {text.count(plan.refit)} more were kept for what ships." if plan.refit else ""
         return (
             f"The search was given {given[0]}, the hand-made network {given[1]}. Scoring comes "
-            f"on top of the search\u2019s."
+            f"on top of the search\u2019s.{kept}"
         )
     used = [sum(net.seconds for net in arm.values()) for arm in both]
     given = [f"{text.duration(total)} of training" for total in (plan.search, plan.reference)]
@@ -449,4 +450,9 @@ def arms(record: RunRecord) -> str | None:
         f"The search was given {given[0]}{scoring} (spent on training steps: "
         f"{text.duration(used[0])}), the hand-made network "
         f"{given[1]} ({text.duration(used[1])})."
+        + (
+            f" {text.duration(plan.refit)} more were kept to train what ships once more."
+            if plan.refit
+            else ""
+        )
     )

@@ -301,7 +301,7 @@ def field_of(
     watch, plan = work.stopwatch, work.run.decided(TRAINING_PLAN)
     timed = plan is not None and plan.unit == "seconds"
     # progress is told by the clock then
-    whole = plan.search + plan.reference if plan is not None and timed else 0.0
+    whole = plan.search + plan.reference + plan.refit if plan is not None and timed else 0.0
     return Field(
         arm,
         recipe,

@@ -102,13 +102,9 @@ def ship(work: Work) -> Shipped:
         test = _tested(work, network)
     mistakes = mistaken(work, network)
     work.tell("exporting and verifying", 0.4)
-    said = verdict(
-        looked["search"], reference_test, work.images.task.measure, hand_made=chosen is rival
-    )
-    if once_more:
-        said += f"; what ships, trained on the validation images as well, {test.accuracy:.2%}"
-    if original_test is not None:
-        said += f"; the network it was made from {original_test.accuracy:.2%}"
+    measure = work.images.task.measure
+    said = verdict(looked["search"], reference_test, measure, hand_made=chosen is rival)
+    said += _besides(test if once_more else None, original_test)
     if finish.further:
         said = further.verdict(work, test)
     warning = _warning(work, chosen.contender, test)
@@ -161,10 +157,9 @@ def ship(work: Work) -> Shipped:
         "verdict": said,
         "warning": warning,
         "mistakes": mistakes,
-        "measure": work.images.task.measure,
+        "measure": measure,
+        **({"refit": True} if once_more else {}),
     }
-    if once_more:
-        decided["refit"] = True
     return Shipped(**{**package, **decided})
 
 
@@ -227,6 +222,17 @@ def verdict(
         found.outcome
     ]
     return f"{beside}: {word}{end}"
+
+
+def _besides(refitted: Tested | None, original: Tested | None) -> str:
+    """What the verdict says of a network that was trained once more, and of the one that was begun
+    with."""
+    text = ""
+    if refitted is not None:
+        text += f"; what ships, trained on the validation images as well, {refitted.accuracy:.2%}"
+    if original is not None:
+        text += f"; the network it was made from {original.accuracy:.2%}"
+    return text
 
 
 def _warning(work: Work, chosen: Contender, test: Tested) -> str | None:
