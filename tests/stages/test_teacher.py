@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from short_runs import Stop
 from torch import Tensor, nn
 
 from archsmith.errors import UserError
@@ -20,7 +21,8 @@ from archsmith.run.decisions import TAUGHT
 from archsmith.run.request import request_from
 from archsmith.run.store import Run
 from archsmith.stages import look, profile
-from archsmith.stages.pipeline import open_work
+from archsmith.stages.networks import best
+from archsmith.stages.pipeline import carry_on, open_work
 from archsmith.stages.requests import start
 from archsmith.stages.teacher import FileNetwork, check, form_of
 from archsmith.stages.work import Work
@@ -349,3 +351,37 @@ def test_both_arms_learn_from_the_same_teacher_and_the_report_says_so(tmp_path: 
     for name, rival in ours_by_hand.networks.items():
         assert rival.curve[-1].train_loss != theirs.networks[name].curve[-1].train_loss
     assert "learned from a teacher: model.onnx" in (taught.folder / "report.html").read_text()
+
+
+def test_a_taught_run_killed_while_it_trains_and_resumed_is_the_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, images_of = ours(tmp_path / "model.onnx"), data(tmp_path)
+    request = request_from(
+        data=str(images_of),
+        budget="params<=20k",
+        steps=30,
+        time_s=None,
+        threads=1,
+        reference=False,
+        teacher=str(teacher),
+    )
+    straight = start(request, tmp_path / "straight")
+    batches, drawn = Work.stream, [0]
+
+    def dying(self: Work, *args: Any, **named: Any) -> Any:
+        for batch in batches(self, *args, **named):
+            drawn[0] += 1
+            if drawn[0] == 25:
+                raise Stop
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "stream", dying)
+        with pytest.raises(Stop):
+            start(request, tmp_path / "killed")
+    resumed = carry_on(Run.open(tmp_path / "killed"))
+    assert straight.finished is not None and resumed.finished is not None
+    assert resumed.finished.ranking == straight.finished.ranking
+    for one, other in zip(best(resumed).parameters(), best(straight).parameters(), strict=True):
+        assert torch.equal(one, other)
