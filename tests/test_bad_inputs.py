@@ -46,7 +46,7 @@ def test_a_bad_command_line_is_answered_in_one_line(kind: str) -> None:
     assert not faults
 
 
-@pytest.mark.parametrize("kind", ["architecture", "space", "weights"])
+@pytest.mark.parametrize("kind", ["architecture", "space", "teacher", "weights"])
 def test_a_bad_file_is_answered_in_one_line(kind: str, tmp_path: Path) -> None:
     cases = [case for case in bad_inputs.files(tmp_path) if case.name.startswith(kind)]
     assert len(cases) > 10

@@ -261,7 +261,7 @@ def lines() -> list[Case]:
             found.append(Case(f"{command} {option or 'argument'}: {what}", words))
         for value in ("x", "nan", "1e999", "9" * 30) if number else ():
             found.append(Case(f"{command} {option}: {value[:9]}", (*BASES[command], option, value)))
-        if option in (*"--out --init --recorded --architecture --data".split(),):
+        if option in (*"--out --init --teacher --recorded --architecture --data".split(),):
             found.append(Case(f"{command} {option}: empty", (*BASES[command], option, "")))
     found += [Case(f"limit {text[:30]!a}", (*SCORE, "--budget", text)) for text in LIMITS]
     found += [Case(f"limit {text!a} is read", (*SCORE, "--budget", text), 0) for text in READ]
@@ -315,6 +315,10 @@ def files(folder: Path) -> list[Case]:
     found += [
         Case(f"weights: {n}", (*SEARCH, "--init", str(p)), said="--init")
         for n, p in _weights(folder)
+    ]
+    found += [
+        Case(f"teacher: {n}", (*SEARCH, "--teacher", str(p)), said="--teacher")
+        for n, p in _teachers(folder)
     ]
     for name, text in RUNS.items():
         run = folder / f"run{len(found)}"
@@ -436,6 +440,38 @@ def _weights(folder: Path) -> Iterator[tuple[str, Path]]:
         yield f"{name} .{ending}", path
     yield "a folder", folder
     yield "nowhere", folder / "nowhere.pt"
+
+
+def _teachers(folder: Path) -> Iterator[tuple[str, Path]]:
+    import torch
+    from torch import nn
+
+    place = folder / "teachers"
+    place.mkdir()
+    pixels, free = torch.zeros(2, 1, 8, 8), ({0: torch.export.Dim.DYNAMIC},)
+    flat = {
+        "vectors": (nn.Linear(4, 10), torch.zeros(2, 4)),
+        "whole numbers": (nn.Flatten(), pixels.long()),
+        "colour and one more": (nn.Flatten(), torch.zeros(2, 4, 8, 8)),
+    }
+    for number, (name, (module, example)) in enumerate(flat.items()):
+        path = place / f"{number}.pt2"
+        torch.export.save(torch.export.export(module, (example,), dynamic_shapes=free), path)
+        yield name, path
+    torch.save(nn.Linear(64, 10).state_dict(), place / "weights.pt")
+    torch.save(nn.Linear(64, 10), place / "pickled.pt")
+    yield from (("weights", place / "weights.pt"), ("pickled", place / "pickled.pt"))
+    for name, data in {
+        "empty.onnx": b"",
+        "text.onnx": b"hello",
+        "torn.pt2": (place / "0.pt2").read_bytes()[:500],
+        "program.pkl": b"cos\nsystem\n(S'true'\ntR.",
+        "no-ending": b"hello",
+    }.items():
+        (place / name).write_bytes(data)
+        yield name, place / name
+    yield "a folder", place
+    yield "nowhere", place / "nowhere.onnx"
 
 
 def _images(folder: Path) -> Iterator[tuple[str, Path]]:

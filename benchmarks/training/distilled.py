@@ -23,10 +23,9 @@ from torch import nn
 
 from archsmith.data import suggest
 from archsmith.data.dataset import Data
-from archsmith.space import Architecture
 from archsmith.spaces.reference import reference
-from archsmith.training.shared_weights import Distillation, Paths
-from archsmith.training.step import Step, whole
+from archsmith.training.distillation import TEMPERATURE, WEIGHT, taught
+from archsmith.training.step import whole
 
 LIMITS = {"params": 300_000.0, "macs": 20e6}
 LARGER = 2.0
@@ -41,13 +40,6 @@ def hand_made(data: Data, times: float, seed: int) -> nn.Module:
     )
 
 
-def taught(teacher: nn.Module, weight: float, temperature: float) -> Step:
-    """Steps that learn from labels and a teacher."""
-    return Step(
-        Paths(Distillation(teacher, weight, temperature)), lambda state, share: [Architecture({})]
-    )
-
-
 def main() -> None:
     """Every arm and seed."""
     parser = argparse.ArgumentParser(
@@ -59,8 +51,8 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=200.0)
     parser.add_argument("--share", type=float, default=0.5)
-    parser.add_argument("--weight", type=float, default=0.5)
-    parser.add_argument("--temperature", type=float, default=2.0)
+    parser.add_argument("--weight", type=float, default=WEIGHT)
+    parser.add_argument("--temperature", type=float, default=TEMPERATURE)
     parser.add_argument(
         "--rate",
         type=float,
@@ -93,7 +85,7 @@ def trained(data: Data, arm: str, seed: int, asked: argparse.Namespace) -> dict[
             hand_made(data, LARGER, seed), data, recipe, augment, seed=seed, seconds=before
         )
         found = {"teacher": round(validation(state.network, data), 4), "teacher passes": passes}
-        backward = taught(state.network, asked.weight, asked.temperature)
+        backward = taught(state.network, weight=asked.weight, temperature=asked.temperature)
     student = hand_made(data, 1.0, seed)
     state, passes = advanced(
         student, data, recipe, augment, seed=seed, seconds=seconds, backward=backward

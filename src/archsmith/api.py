@@ -173,6 +173,8 @@ def search(
     flip: Literal["auto", "yes", "no"] = "auto",
     init: str | Path | None = None,
     pretrained: bool | None = None,
+    teacher: str | Path | None = None,
+    refit: bool = False,
     reference: bool = True,
     follow: Literal["checked", "always"] = "checked",
     training: Mapping[str, int | float | str] | None = None,
@@ -202,6 +204,10 @@ def search(
     - `init`: a file of weights to begin with (.safetensors, or a .pt state_dict).
     - `pretrained`: whether to begin from published weights, which the extra [pretrained] brings;
       None: for few photos.
+    - `teacher`: a file with a trained network, .onnx or .pt2 (`best/model.onnx` of another run, or
+      any that gives these classes), whose answers the networks learn from besides the labels.
+    - `refit`: whether what ships is trained once more at the end, on the validation images as well,
+      for as long as it took to be best; the others get less of the time or steps for it.
     - `reference`: whether a hand-made network is trained beside it, at equal cost.
     - `follow`: estimates by shared weights are followed where a check finds them good, or always.
     - `training`: instead of the recipe's: "lr", "batch" (images), "augment" ("auto", "none",
@@ -240,6 +246,8 @@ def search(
         seed=seed,
         init=None if init is None else str(init),
         pretrained=pretrained,
+        teacher=None if teacher is None else str(teacher),
+        refit=refit,
         size=size,
         val_share=val_share,
         test_share=test_share,
@@ -269,6 +277,8 @@ def shrink(
     threads: int | None = None,
     seed: int = 0,
     size: int | None = None,
+    teacher: str | Path | None = None,
+    refit: bool = False,
     reference: bool = True,
     task: Literal["classification", "regression", "reconstruction"] = "classification",
     training: Mapping[str, int | float | str] | None = None,
@@ -285,9 +295,12 @@ def shrink(
     - `budget`: as of `search`, or a share of what the network costs: "macs<=50%".
     - `reference`: whether the network with all layers narrower by one share is fine-tuned beside
       it, at equal cost.
-    - `settings`: of method `shrink`, "importance" ("l1", "taylor", "zico") and "rate".
-    - `out`, `time`, `steps`, `device`, `threads`, `seed`, `size`, `task`, `training` and `more`
-      that it takes: as of `search`.
+    - `teacher`: as of `search`; without one the network itself, as it came, teaches what is
+      fine-tuned, where it is better than the same answer always.
+    - `settings`: of method `shrink`, "importance" ("l1", "taylor", "zico"), "rate", and "distill",
+      whether the network teaches.
+    - `out`, `time`, `steps`, `device`, `threads`, `seed`, `size`, `refit`, `task`, `training` and
+      `more` that it takes: as of `search`.
 
     All versions of the network are trained together, the largest teaching the others, from the
     weights that are given; the best of those within the budget are fine-tuned, and the best of
@@ -316,6 +329,8 @@ def shrink(
         threads=threads,
         seed=seed,
         size=size,
+        teacher=None if teacher is None else str(teacher),
+        refit=refit,
         reference=reference,
         task=task,
         training=dict(training or {}),

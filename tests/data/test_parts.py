@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 from pictures import folder
 
-from archsmith.data import Augment, Data, Resident, Streamed, batches, load, ordered
+from archsmith.data import Augment, Data, Resident, Streamed, batches, load, ordered, together
 from archsmith.errors import UserError
 
 RICH = Augment(crop=2, flip=True, zoom=0.6, operations=2, mixup=0.4, erase=0.5)
@@ -49,6 +50,29 @@ def test_kinds(resident: Data, streamed: Data) -> None:
     assert isinstance(resident.parts["train"], Resident) and resident.facts["resident"] is True
     assert isinstance(streamed.parts["train"], Streamed) and streamed.facts["resident"] is False
     assert resident.split.sha256 == streamed.split.sha256
+
+
+@pytest.mark.parametrize("kind", ["resident", "streamed"])
+def test_two_parts_together_hold_the_images_of_both(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    data: Data = request.getfixturevalue(kind)
+    train, val = data.parts["train"], data.parts["val"]
+    both = together(train, val)
+    assert len(both) == len(train) + len(val) and list(both.ids) == [*train.ids, *val.ids]
+    assert both.labels.tolist() == [*train.labels.tolist(), *val.labels.tolist()]
+    pixels = both.images(np.arange(len(both)))
+    assert torch.equal(pixels[: len(train)], train.images(np.arange(len(train))))
+    assert torch.equal(pixels[len(train) :], val.images(np.arange(len(val))))
+
+
+def test_values_of_two_parts_stand_together(resident: Data) -> None:
+    train, val = (
+        replace(resident.parts[part], values=np.full((len(resident.parts[part]), 2), value))  # type: ignore[type-var]
+        for part, value in (("train", 1.0), ("val", 2.0))
+    )
+    found = together(train, val).values
+    assert found[:, 0].tolist() == [1.0] * len(train) + [2.0] * len(val)
 
 
 @pytest.mark.parametrize("augment", [None, RICH])

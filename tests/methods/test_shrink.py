@@ -14,9 +14,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 import archsmith
+from archsmith.data import batches, load
 from archsmith.errors import UserError
 from archsmith.methods.shrink import Shrink
-from archsmith.run.records import Trained, Untrained
+from archsmith.run.records import Finished, Trained, Untrained
+from archsmith.run.records.finish import TrainedNetwork
 from archsmith.stages.requests import named_network
 
 NETWORK = '''"""A plain network."""
@@ -58,10 +60,9 @@ def shrunk(given: Path, out: Path, **asked: object) -> archsmith.api.Result:
     return archsmith.shrink(
         f"{given / 'net.py'}:Net",
         "digits",
-        weights=given / "net.pt",
         out=out,
         threads=1,
-        **{"budget": "macs<=50%", "steps": 40, **asked},  # type: ignore[arg-type]
+        **{"weights": given / "net.pt", "budget": "macs<=50%", "steps": 40, **asked},  # type: ignore[arg-type]
     )
 
 
@@ -70,6 +71,8 @@ def test_all_versions_are_trained_together_and_the_best_within_the_budget_ships(
 ) -> None:
     run = shrunk(given, tmp_path / "run")
     trained, finished = run.run.trained, run.run.finished
+    # as it came it is no better than a constant
+    assert finished is not None and finished.original is None and finished.taught is None
     assert isinstance(trained, Trained) and trained.images > 0 and not trained.trust.networks
     assert finished is not None and finished.reference is not None
     assert list(finished.reference.networks) == ["Net-thinned"]
@@ -84,12 +87,61 @@ def test_all_versions_are_trained_together_and_the_best_within_the_budget_ships(
 
 
 def test_with_too_few_seconds_versions_made_by_hand_are_fine_tuned(
-    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: Path, able: Path, tmp_path: Path
 ) -> None:
-    run = shrunk(given, tmp_path / "run", steps=None, time=20)
-    trained, searched = run.run.trained, run.run.searched
+    run = shrunk(given, tmp_path / "run", weights=able, steps=None, time=20)
+    trained, searched, finished = run.run.trained, run.run.searched, run.run.finished
+    assert finished is not None and "begun with teaches" in str(finished.taught)
     assert isinstance(trained, Untrained) and "too few" in trained.why
     assert searched is not None and {one.origin for one in searched.shortlist} == {"thinned"}
+
+
+@pytest.fixture(scope="module")
+def able(given: Path) -> Path:
+    """The same network, trained until it is better than the same answer always."""
+    names: dict[str, type[nn.Module]] = {}
+    exec(NETWORK, names)
+    torch.manual_seed(0)
+    network, digits = names["Net"](), load("digits")
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    stream = batches(digits.parts["train"], 64, data=digits, seed=0, augment=None, device="cpu")
+    for _, (x, y) in zip(range(120), stream, strict=False):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(x), y).backward()
+        optimizer.step()
+    torch.save(network.state_dict(), given / "able.pt")
+    return given / "able.pt"
+
+
+def test_the_network_as_it_came_teaches_and_what_ships_is_trained_once_more_from_where_it_was(
+    given: Path, able: Path, tmp_path: Path
+) -> None:
+    runs = [
+        shrunk(given, tmp_path / str(distill), weights=able, refit=True, settings=settings)
+        for distill, settings in ((True, {}), (False, {"distill": False}))
+    ]
+    taught, alone = (run.run.finished for run in runs)
+    assert taught is not None and taught.original is not None and taught.reference is not None
+    assert alone is not None and alone.original == taught.original and alone.reference is not None
+    said = f"begun with teaches ({taught.original.val_accuracy:.2%}"
+    for run, finished in zip(runs, (taught, alone), strict=True):
+        assert (said in str(finished.taught)) == (finished is taught)
+        assert (said in (run.folder / "events.jsonl").read_text()) == (finished is taught)
+    key = next(iter(taught.networks.keys() & alone.networks.keys()))
+    assert losses(taught.networks[key]) != losses(alone.networks[key])
+    assert losses(taught.reference.best) != losses(alone.reference.best)
+    (again,) = [one.refit for one in everything(taught) if one.refit is not None]
+    # from fresh weights so few steps would come nowhere near it
+    assert again.steps <= 20 and again.seen_accuracy is not None and again.seen_accuracy > 0.8
+
+
+def losses(network: TrainedNetwork) -> list[float | None]:
+    return [point.train_loss for point in network.curve]
+
+
+def everything(finished: Finished) -> list[TrainedNetwork]:
+    assert finished.reference is not None
+    return [*finished.networks.values(), *finished.reference.networks.values()]
 
 
 @pytest.mark.parametrize(

@@ -121,3 +121,43 @@ def test_more_layers_take_longer_to_ship_and_few_nothing_more() -> None:
     """Measured: 33 layers end to end in 2.2 s on a quiet core, 191 in 6.8 s."""
     assert clock.shipping_layers(5) == clock.shipping_layers(30) == 0
     assert 3.5 < clock.shipping_layers(191) - clock.shipping_layers(33) < 5.5
+
+
+@given(total=TIMES, spent=SPENT, kinds=st.tuples(st.booleans(), st.booleans(), st.booleans()))
+def test_where_the_winner_is_trained_twice_the_time_for_it_is_kept(
+    total: float, spent: float, kinds: tuple[bool, bool, bool]
+) -> None:
+    left, (reference, shares, kept) = total * (1 - spent), kinds
+    asked = {"reference": reference, "shares": shares, "kept": kept}
+    plan = clock.refitted(total, left, **asked)
+    assert plan.search + plan.reference + plan.refit <= max(left, 4.0) + 1e-6
+    if left > 30:
+        assert clock.TRIED * plan.refit >= plan.training - 0.01
+    if not reference and not shares and plan.finalists == 1 and left > 30:
+        assert plan.refit == pytest.approx(left / 2, rel=0.1)
+
+
+@pytest.mark.parametrize("networks", [1, 2, 4, 6])
+def test_steps_that_train_the_winner_once_more_are_those_of_its_first_training(
+    networks: int,
+) -> None:
+    kept = clock.refit_steps(10_000, networks)
+    assert kept == pytest.approx((10_000 - kept) / work(networks, rungs_for(networks)), abs=2)
+
+
+@pytest.mark.parametrize(
+    ("best", "left", "found"), [(10.0, 100.0, 10.0), (10.0, 10.0, 9.2), (10.0, 5.0, None)]
+)
+def test_with_too_little_left_nothing_is_trained_once_more(
+    best: float, left: float, found: float | None
+) -> None:
+    assert clock.refit_s(best, left) == (None if found is None else pytest.approx(found))
+
+
+@pytest.mark.parametrize(("reference", "refit"), [(False, True), (True, True)])
+def test_the_time_to_ask_for_counts_the_training_that_is_made_twice(
+    reference: bool, refit: bool
+) -> None:
+    total = clock.total_for(100.0, reference, refit)
+    assert clock.first_guess(total, reference, refit) == pytest.approx(100.0)
+    assert total == pytest.approx(clock.total_for(100.0, False) * (1 + reference + refit))

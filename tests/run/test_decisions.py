@@ -13,14 +13,19 @@ from archsmith.run import decisions
 from archsmith.run.decisions import (
     FINALISTS,
     MACS,
+    ORIGINAL,
     PLAN,
     REFERENCES,
+    REFITTING,
+    TAUGHT,
     TRAINING_PLAN,
     Decision,
+    Refitting,
+    Taught,
     TimePlan,
     budget_of,
 )
-from archsmith.run.records.finish import TrainingPlan
+from archsmith.run.records.finish import Original, TrainingPlan
 from archsmith.run.records.profile import HandMade
 from archsmith.run.records.ship import BudgetRow
 from archsmith.run.request import request_from
@@ -39,6 +44,10 @@ VALUES: list[tuple[Decision[Any], Any]] = [
     (TRAINING_PLAN, TrainingPlan(unit="steps", search=90, reference=90, scoring_s=None)),
     (REFERENCES, [BY_HAND]),
     (budget_of("depth 2"), [KEPT]),
+    (ORIGINAL, []),
+    (ORIGINAL, [Original(costs={"macs": 5}, val_accuracy=0.9)]),
+    (TAUGHT, Taught(by="file", path="/net.onnx", sha256="ab", said="net.onnx teaches")),
+    (REFITTING, Refitting(arm="search", name="a1", unit="steps", length=90.0, look=0.5)),
 ]
 
 
@@ -72,6 +81,7 @@ def test_what_was_decided_is_read_back_as_what_it_was(
         (FINALISTS, "4", "it is '4'"),
         (FINALISTS, 4.5, "it is 4.5"),
         (MACS, None, "it is None"),
+        (TAUGHT, {"by": "nobody"}, "by is 'nobody'"),
         (PLAN, {"search": 3}, "reference is missing"),
         (
             TRAINING_PLAN,

@@ -39,6 +39,24 @@ NUMBERS = {  # of other tasks than classification
     "above": False,
 }
 FURTHER = {**WHOLE["finish"]["networks"]["a1"], "before": 0.97, "after": 0.98, "kept": True}
+
+
+def with_after(payload: dict[str, Any], place: str, name: str, value: Any) -> dict[str, Any]:
+    """The same with one more entry, behind another."""
+    found: dict[str, Any] = {}
+    for key, entry in payload.items():
+        found |= {key: entry, **({name: value} if key == place else {})}
+    return found
+
+
+REFIT = {
+    "images": 1258,
+    "steps": 90,
+    "seconds": 3.5,
+    "look": 0.9,
+    "seen_accuracy": 0.99,
+    "failed": None,
+}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{stage: (stage, payload) for stage, payload in WHOLE.items()},
     "photos": ("look", payloads("photos", KEYS, Random(7))["look"]),
@@ -61,6 +79,19 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "finish",
         {**WHOLE["finish"], "networks": {"a1": FURTHER}, "reference": None, "further": True},
     ),
+    "refit": (
+        "finish",
+        {
+            **WHOLE["finish"],
+            "plan": {**WHOLE["finish"]["plan"], "refit": 20.5},
+            "networks": {
+                "a1": with_after(WHOLE["finish"]["networks"]["a1"], "precision", "refit", REFIT)
+            },
+            "original": {"costs": {"macs": 9}, "val_accuracy": 0.9},
+            "taught": "net.onnx teaches",
+        },
+    ),
+    "shipped refit": ("ship", with_after(WHOLE["ship"], "reference_test", "refit", True)),
     "numbers": (
         "ship",
         {
@@ -98,11 +129,17 @@ OPTIONAL = {  # runs of before, or of other methods, do without
     "search": {"best.depth", "random.best.depth", "generated", "instead"},
     "finish": {
         "further",
+        "original",
+        "taught",
+        "plan.refit",
+        *(f"{arm}networks.*.refit" for arm in ("", "reference.")),
+        "networks.*.refit.failed",
         *(f"networks.*.{name}" for name in ("above", "precision", "before", "after", "kept")),
         *(f"reference.networks.*.{name}" for name in ("above", "precision")),
     },
     "ship": {
         "network",
+        "refit",
         "search",
         "warning",
         "mistakes",
@@ -118,6 +155,7 @@ NAMED = {  # by name: these may be missing, but are of one kind
     "profile.metrics.*",
     "finish.networks.*",
     "finish.reference.networks.*",
+    "finish.original.costs.*",
     "ship.max_difference.*",
     "ship.test.rmse.*",
     "train.nodes.*.options.*",

@@ -19,10 +19,11 @@ from archsmith.elastic import BatchNorm2d, Choice, Conv2d, LayerNorm, Linear, On
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.training import Recipe, advance, start
 from archsmith.training.checkpoint import load
+from archsmith.training.distillation import Distillation
 from archsmith.training.distributed import joined, spread
 from archsmith.training.recipe import learning_rate
 from archsmith.training.samplers import sandwich, uniform
-from archsmith.training.shared_weights import Distillation, shared_weights
+from archsmith.training.shared_weights import shared_weights
 from archsmith.training.step import whole
 
 RECIPE = Recipe(lr=0.1, batch_size=16, ema=0.0, warmup=0.0)

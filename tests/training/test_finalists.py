@@ -15,13 +15,16 @@ from torch import Tensor, nn
 
 from archsmith.errors import EvaluationFailed
 from archsmith.metrics.accuracy import evaluate
+from archsmith.training.distillation import taught
 from archsmith.training.finalists import (
     Entrant,
     Field,
     _resumed,
+    alone,
     checkpoint_path,
     train_finalists,
     trained,
+    trained_alone,
 )
 from archsmith.training.halving import rungs_for, work
 from archsmith.training.recipe import Recipe
@@ -168,6 +171,61 @@ def test_killed_and_resumed_equals_straight(tmp_path: Path, dies_at: int) -> Non
         strict=True,
     ):
         assert torch.equal(a, b)
+
+
+def test_a_race_of_taught_networks_killed_and_resumed_equals_straight(tmp_path: Path) -> None:
+    entrants, found = [Entrant(str(i), linear(i)) for i in range(3)], []
+    for name, dies_at in (("straight", 0), ("killed", 25)):
+        (tmp_path / name).mkdir()
+        lesson = {"step": lambda: taught(linear(9)())}
+        batches = dying_at(dies_at)
+        if dies_at:
+            with pytest.raises(Killed):
+                train_finalists(entrants, field(tmp_path / name, stream=batches, **lesson))
+        found.append(train_finalists(entrants, field(tmp_path / name, **lesson)))
+    (tmp_path / "untaught").mkdir()
+    found.append(train_finalists(entrants, field(tmp_path / "untaught")))
+    told = [[(s.name, s.steps, s.curve[-1]["train_loss"]) for s in one] for one in found]
+    assert told[0] == told[1] != told[2]
+
+
+def dying_at(count: int) -> Any:
+    """A stream that kills the process when so many batches were drawn."""
+    seen = 0
+
+    def batches(start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        nonlocal seen
+        for batch in stream(start):
+            seen += 1
+            if seen == count:
+                raise Killed
+            yield batch
+
+    return batches
+
+
+def test_one_trained_alone_is_looked_at_once_and_killed_and_resumed_equals_straight(
+    tmp_path: Path,
+) -> None:
+    one, looks = Entrant("one", linear(0)), list[str]()
+    watched = {"looks": False, "sample": lambda network: looks.append("sample")}
+    folders = [tmp_path / name for name in ("straight", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    straight = alone(one, field(folders[0], **watched), 30)
+    with pytest.raises(Killed):
+        alone(one, field(folders[1], stream=dying_at(12), **watched), 30)
+    resumed = alone(one, field(folders[1], **watched), 30)
+    assert straight.steps == 30 and not looks and straight.curve == []
+    assert resumed.val_accuracy == straight.val_accuracy is not None
+    networks = [trained_alone(one, field(folder, **watched), 30, 30) for folder in folders]
+    told: list[str] = []
+    checkpoint_path(field(folders[1]), "one").unlink()
+    networks.append(trained_alone(one, field(folders[1], note=told.append, **watched), 30, 30))
+    assert "trained again from step 0" in told[0] and not networks[0].training
+    for other in networks[1:]:
+        for a, b in zip(networks[0].parameters(), other.parameters(), strict=True):
+            assert torch.equal(a, b)
 
 
 def test_a_torn_checkpoint_is_put_aside_and_trained_anew(tmp_path: Path) -> None:

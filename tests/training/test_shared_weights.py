@@ -19,8 +19,9 @@ from archsmith.elastic.supernet import active, extract, search_space, switching
 from archsmith.errors import UserError
 from archsmith.space import Architecture
 from archsmith.training import Recipe, advance, load, save, start
+from archsmith.training.distillation import Distillation
 from archsmith.training.samplers import Sampler, among, sandwich, uniform
-from archsmith.training.shared_weights import Distillation, shared_weights
+from archsmith.training.shared_weights import shared_weights
 
 RECIPE = Recipe(lr=0.1, batch_size=16, ema=0.0, weight_decay=0.01, warmup=0.0)
 

@@ -63,6 +63,21 @@ Pretrained = Annotated[
         "few photos]",
     ),
 ]
+Teacher = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        parser=arguments.place,
+        help="A trained network (.onnx, .pt2) whose answers are learned from besides the labels.",
+    ),
+]
+Refit = Annotated[
+    bool,
+    typer.Option(
+        "--refit",
+        help="Train what ships once more at the end, on the validation images as well.",
+    ),
+]
 Size = Annotated[int | None, pixels("Side of the input in pixels. [default: from the images]")]
 ValShare = Annotated[
     float | None,
@@ -142,6 +157,8 @@ def search(
     seed: Seed = 0,
     init: Init = None,
     pretrained: Pretrained = None,
+    teacher: Teacher = None,
+    refit: Refit = False,
     size: Size = None,
     val_share: ValShare = None,
     test_share: TestShare = None,
@@ -179,6 +196,8 @@ def search(
         seed=seed,
         init=str(init) if init else None,
         pretrained=pretrained,
+        teacher=str(teacher) if teacher else None,
+        refit=refit,
         size=size,
         val_share=val_share,
         test_share=test_share,

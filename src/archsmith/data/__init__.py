@@ -2,7 +2,7 @@
 
 from archsmith.data.augment import Augment, suggest
 from archsmith.data.dataset import Data, Seen, Sizing, load
-from archsmith.data.parts import Part, Resident, Streamed, batches, chosen, ordered
+from archsmith.data.parts import Part, Resident, Streamed, batches, chosen, ordered, together
 from archsmith.data.split import Split
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "load",
     "ordered",
     "suggest",
+    "together",
 ]

@@ -167,6 +167,19 @@ def chosen(part: Any, places: np.ndarray) -> Any:
     )
 
 
+def together(first: Any, second: Any) -> Any:
+    """The images of two parts of one data set as one part, those of the first before the others."""
+    join = torch.cat if isinstance(first.rows, Tensor) else np.concatenate
+    values = None if first.values is None else np.concatenate([first.values, second.values])
+    return replace(
+        first,
+        rows=join([first.rows, second.rows]),
+        labels=np.concatenate([first.labels, second.labels]),
+        ids=[*first.ids, *second.ids],
+        values=values,
+    )
+
+
 def batches(
     part: Part,
     batch_size: int,

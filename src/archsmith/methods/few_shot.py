@@ -31,9 +31,10 @@ from archsmith.run import clock
 from archsmith.run.records import Searched
 from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces import described
+from archsmith.training.distillation import Distillation
 from archsmith.training.recipe import Recipe
 from archsmith.training.samplers import SAMPLINGS, Sampler, among, check_named, named
-from archsmith.training.shared_weights import Distillation, shared_weights
+from archsmith.training.shared_weights import shared_weights
 from archsmith.training.space_splits import (
     branching,
     check,

@@ -48,10 +48,12 @@ class Shares:
 class FinishPlan:
     """How the short-list becomes trained networks: each trained ("train"), from the weights that
     `start` gives fine-tuned at a part of the rate ("fine-tune"), or served as it is with its
-    BatchNorm statistics set anew ("calibrate")."""
+    BatchNorm statistics set anew ("calibrate"). `distill`: the network that was begun with teaches
+    them, and the hand-made ones."""
 
     how: Literal["train", "fine-tune", "calibrate"] = "train"
     rate: float = 1.0
+    distill: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= 10:

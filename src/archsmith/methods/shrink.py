@@ -1,10 +1,11 @@
 """A network that is trained already, made smaller: its channels sorted, all its narrower and
-shallower versions trained together, the best within the budget fine-tuned.
+shallower versions trained together, the best within the budget fine-tuned, taught by it.
 
 The pieces are those of Once-For-All (Cai and others, ICLR 2020, section 3: sorted channels, weights
 that are shared, networks taken from them as they are) and of slimmable networks (Yu and Huang, ICCV
 2019: the largest and the smallest network in each step, the largest teaches the others), on any
-network that `elastic` can convert. Deviations: no phases; the limits are hard, and networks that
+network that `elastic` can convert. While the best are fine-tuned the network as it came teaches
+them (Hinton, Vinyals and Dean, 2015). Deviations: no phases; the limits are hard, and networks that
 break them are trained only as the ends of the sandwich.
 """
 
@@ -41,6 +42,7 @@ class Shrink:
 
     importance: str = setting("l1", _IMPORTANCE)
     rate: float = setting(0.5, "of the learning rate, to fine-tune the network that was found")
+    distill: bool = setting(True, "the network that was begun with teaches what is fine-tuned")
     shares: ClassVar[Shares] = Shares(scoring=True, sharing=True, kept=True)
     checked: ClassVar[bool] = False
 
@@ -78,8 +80,8 @@ class Shrink:
         return None if trained is None else estimated.network(job, trained.weights, arch)
 
     def finish(self, default: FinishPlan) -> FinishPlan:
-        """Fine-tuned."""
-        return replace(default, how="fine-tune", rate=self.rate)
+        """Fine-tuned, taught by the network that was begun with."""
+        return replace(default, how="fine-tune", rate=self.rate, distill=self.distill)
 
 
 _TREE = FewShot(splits=0, sampling="sandwich", distill=True)

@@ -127,6 +127,11 @@ def _about_method(record: RunRecord) -> list[str]:
                 "The budget was time: a faster or less busy machine trains longer and may "
                 "choose another network."
             )
+        if finish.taught is not None:
+            found.append(
+                f"Besides the labels the networks, the hand-made ones too, learned from a teacher: "
+                f"{finish.taught}."
+            )
         failed = [net.failed for net in finish.networks.values() if net.failed]
         if failed:
             found.append(
@@ -161,6 +166,11 @@ def _about_shipping(record: RunRecord) -> list[str]:
         found.append(
             f"A better candidate ({fallen.key[:8]}) was passed over when it was shipped: "
             f"{fallen.why}."
+        )
+    if ship.refit:
+        found.append(
+            "The network in best/ was trained once more, on the validation images as well; its "
+            "accuracy on them is that of before, and nothing was chosen by what it does now."
         )
     if ship.latency_ms is not None:
         found.append(

@@ -184,7 +184,8 @@ def verdict(record: RunRecord) -> dict[str, Any] | None:
         "text": (_BELOW if below else "")
         + _verdict_text(result, test, other, effort, record=record)
         + _cost_text(record)
-        + _shipped_text(record),
+        + _shipped_text(record)
+        + _refit_text(record),
         "whiskers": whiskers(entries),
     }
 
@@ -224,6 +225,16 @@ def _shipped_text(record: RunRecord) -> str:
     if not record.hand_made:
         return ""
     return " On the validation images the hand-made network was better, so it is the one in best/."
+
+
+def _refit_text(record: RunRecord) -> str:
+    """What was trained once more, and how it does."""
+    if record.shipped is None or not record.shipped.refit or record.test is None:
+        return ""
+    return (
+        f" Both as trained on the training images alone; what lies in best/ was trained once more, "
+        f"on the validation images as well: {text.percent(record.test.accuracy)}."
+    )
 
 
 def _cost_text(record: RunRecord) -> str:
@@ -423,9 +434,10 @@ def arms(record: RunRecord) -> str | None:
             f"{text.count(total)} training steps (used: {text.count(n)})"
             for total, n in zip((plan.search, plan.reference), steps, strict=True)
         ]
+        kept = f" {text.count(plan.refit)} more were kept for what ships." if plan.refit else ""
         return (
             f"The search was given {given[0]}, the hand-made network {given[1]}. Scoring comes "
-            f"on top of the search\u2019s."
+            f"on top of the search\u2019s.{kept}"
         )
     used = [sum(net.seconds for net in arm.values()) for arm in both]
     given = [f"{text.duration(total)} of training" for total in (plan.search, plan.reference)]
@@ -438,4 +450,9 @@ def arms(record: RunRecord) -> str | None:
         f"The search was given {given[0]}{scoring} (spent on training steps: "
         f"{text.duration(used[0])}), the hand-made network "
         f"{given[1]} ({text.duration(used[1])})."
+        + (
+            f" {text.duration(plan.refit)} more were kept to train what ships once more."
+            if plan.refit
+            else ""
+        )
     )

@@ -8,7 +8,8 @@ the training of the hand-made reference.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from archsmith.training.halving import rungs_for, work
@@ -34,6 +35,9 @@ _KEPT = 0.5
 _SPARE = 0.3, 0.4  # of what training can do without, at most: scores, shared weights
 # of the time, at most: what the space costs, timing its blocks, the reference
 _COSTS, _LATENCY, _REFERENCE = 0.03, 0.15, 0.04
+# of what the winner's training took, to train it once more: with less it stays as it is
+_REFIT_LEAST = 0.5
+_SAME_S = 1e-3  # seconds
 # seconds left, and how many networks are trained side by side at most
 _MANY = ((7200.0, 8), (1800.0, 6), (0.0, 4))
 
@@ -75,7 +79,8 @@ class Plan:
 
     `search` and `reference`: the two arms, equal; 0 for a reference that is not trained. Of the
     search's arm `sharing` is for weights that networks share, `scoring` for scores or estimates,
-    the rest for training `finalists` networks, of which the one that ships gets `training`.
+    the rest for training `finalists` networks, of which the one that ships gets `training`, and
+    after both arms `refit` where it is trained once more.
     """
 
     search: float
@@ -84,6 +89,7 @@ class Plan:
     scoring: float
     training: float
     finalists: int
+    refit: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Field name -> value."""
@@ -118,15 +124,53 @@ def planned(
     )
 
 
-def first_guess(total_s: float, reference: bool) -> float:
-    """Seconds of training for the network that ships, before anything is known."""
-    side = total_s * (0.5 if reference else 1.0)
-    return max(1.0, (TRAINED + 0.1) * side)
+def refitted(
+    total_s: float, left_s: float, *, reference: bool, shares: bool, kept: bool = False
+) -> Plan:
+    """The plan where the network that ships is trained once more, as `planned` is asked for it.
+
+    That takes about what the winner's training took, and as much is kept for it: with one network
+    in the race and no reference half of what is left. All else is planned as if there were so much
+    less time.
+    """
+    plan_for = partial(planned, reference=reference, shares=shares, kept=kept)
+    plan, refit = plan_for(total_s, left_s), 0.0
+    share = plan.training / (TRIED * max(left_s, 1.0))
+    wanted = left_s * share / (1.0 + share)
+    while wanted > refit:  # plans change by leaps: with less time fewer may race
+        refit = min(wanted, left_s)
+        plan = plan_for(total_s - refit, left_s - refit)
+        wanted = plan.training / TRIED - _SAME_S
+    return replace(plan, refit=refit)
 
 
-def total_for(training_s: float, reference: bool) -> float:
+def refit_steps(steps: int, networks: int) -> int:
+    """Of an arm's steps those that train the winner of so many networks once more: as many as in
+    the race."""
+    return int(steps / (work(networks, rungs_for(networks)) + 1))
+
+
+def refit_s(best_s: float, left_s: float) -> float | None:
+    """Seconds of training on all images, for a network that was best after `best_s` seconds and
+    with so many left; None where they are too few for it."""
+    found = min(best_s, TRIED * left_s)
+    return found if found >= _REFIT_LEAST * best_s else None
+
+
+def first_guess(total_s: float, reference: bool, refit: bool = False) -> float:
+    """Seconds of training for the network that ships, before anything is known; `refit`: each time
+    where it is trained twice."""
+    return max(1.0, (TRAINED + 0.1) * total_s / _trainings(reference, refit))
+
+
+def total_for(training_s: float, reference: bool, refit: bool = False) -> float:
     """What --time must be for so many seconds of training: the other way round."""
-    return training_s / (TRAINED + 0.1) * (2.0 if reference else 1.0)
+    return training_s / (TRAINED + 0.1) * _trainings(reference, refit)
+
+
+def _trainings(reference: bool, refit: bool) -> float:
+    """Whole trainings in a run: the winner's, the reference's, the winner's once more."""
+    return 1.0 + reference + refit
 
 
 def shipping(total_s: float, slowdown: float = 1.0, more_s: float = 0.0) -> float:

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import StrictBool, StrictInt, StrictStr, TypeAdapter, ValidationError
 
 from archsmith.errors import Damaged, quoted
-from archsmith.run.records.finish import TrainingPlan
+from archsmith.run.records.finish import Original, TrainingPlan
 from archsmith.run.records.look import SplitIds
 from archsmith.run.records.part import Number, Options, Part, wrong
 from archsmith.run.records.profile import HandMade, ThinnedByHand
@@ -56,6 +56,7 @@ class TimePlan(Part):
     scoring: Number
     training: Number
     finalists: StrictInt
+    refit: Number = 0.0
 
 
 class BegunWith(Part):
@@ -88,6 +89,32 @@ class Begins(Part):
     why: StrictStr | None = None
 
 
+class Taught(Part):
+    """Who teaches the networks that finish trains.
+
+    `by`: a file, or the network that was begun with; None: nobody. Of a file its `path` and its
+    SHA-256, which must stay the same; `said`: how it is asked, in words.
+    """
+
+    by: Literal["file", "original"] | None = None
+    path: StrictStr | None = None
+    sha256: StrictStr | None = None
+    said: StrictStr | None = None
+
+
+class Refitting(Part):
+    """The network that is trained once more on training and validation images: its `arm` and
+    `name`, and for how long, steps or training seconds (`length`, in `unit`); `look`: the share of
+    its training at which it was best. `length` None: it stays as it is, for the reason `why`."""
+
+    arm: Literal["search", "reference"]
+    name: StrictStr
+    unit: Literal["steps", "seconds"]
+    length: Number | None
+    look: Number
+    why: StrictStr | None = None
+
+
 BEGINS = Decision("look/begins", Begins)
 BEGUN_WITH = Decision("begun-with", BegunWith)
 SPLIT = Decision("split", SplitIds)  # which image belongs to which part
@@ -102,6 +129,10 @@ SHARING_IMAGES = Decision("sharing/images", int)  # held out to judge by
 TRAINING_PLAN = Decision("finish/plan", TrainingPlan)
 # over the training images, of the network that is trained to the end
 TRAINING_PASSES = Decision("finish/passes", float)
+TAUGHT = Decision("finish/taught", Taught)
+# the network that was begun with, as it came; none where it is of no use
+ORIGINAL = Decision("finish/original", list[Original])
+REFITTING = Decision("finish/refitting", Refitting)
 REFERENCES = Decision(
     "finish/references", list[ThinnedByHand | HandMade]
 )  # where they follow the chosen network

@@ -31,6 +31,8 @@ class Request(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
     init: str | None = None
     pretrained: bool | None = None  # published weights; None: where they suit the data
+    teacher: str | None = None  # a file with a network whose answers are learned from, too
+    refit: bool = False  # what ships is trained once more, on validation images as well
     size: int | None = Field(default=None, ge=4, le=1024)
     val_share: float | None = Field(default=None, gt=0, lt=1)  # None: by the number of images
     test_share: float | None = Field(default=None, gt=0, lt=1)

@@ -86,8 +86,10 @@ class ByMethod:
         return protocol.start(self.method, self.job(), self._weights())
 
     def plan(self) -> FinishPlan:
-        """How the short-list is finished."""
-        return FinishPlan() if self.doubt() else protocol.finish(self.method)
+        """How the short-list is finished; where the method's is not followed, who teaches still
+        is."""
+        plan = protocol.finish(self.method)
+        return FinishPlan(distill=plan.distill) if self.doubt() else plan
 
     def doubt(self) -> str | None:
         """Why what shared weights estimate is not followed, None where it is or where the method

@@ -22,6 +22,7 @@ from archsmith.metrics.chance import against_constant
 from archsmith.problem import Candidate, Trial
 from archsmith.run import clock
 from archsmith.run.decisions import (
+    ORIGINAL,
     REFERENCE_BEGAN,
     REFERENCE_SECONDS,
     REFERENCES,
@@ -47,6 +48,7 @@ from archsmith.space import Architecture
 from archsmith.spaces.reference import Reference, by_description, costs
 from archsmith.spaces.thinning import Thinned
 from archsmith.stages.profile import scaled
+from archsmith.stages.teacher import by_original, said
 from archsmith.stages.work import Work
 from archsmith.training.finalists import Entrant, Field, Standing, paced, served, train_finalists
 from archsmith.training.halving import rungs_for
@@ -141,6 +143,8 @@ def finish(work: Work, start: Start | None = None, how: FinishPlan = FinishPlan(
     shortlist = listed(work)
     recipe = recipe_for(work)
     entrants = shortlisted(work, shortlist, start)
+    original = _original(work)
+    by_original(work, original.val_accuracy if original is not None and how.distill else None)
     if work.timed:
         work.run.decide(SHIP_LOOKS, lambda: _looks_seconds(work, entrants[0].make()))
     plan = work.run.decide(TRAINING_PLAN, lambda: _plan(work))
@@ -170,20 +174,26 @@ def finish(work: Work, start: Start | None = None, how: FinishPlan = FinishPlan(
         networks=networks,
         ranking=tuple(s.name for s in standings if s.failed is None),
         reference=_reference(work, recipe, plan, networks[chosen]) if work.referenced else None,
-        original=_original(work),
+        original=original,
+        taught=said(work),
     )
 
 
 def _original(work: Work) -> Original | None:
     """The network whose weights were given, as it came; None where there is none, or where it is no
-    better than a constant: its outputs are others."""
+    better than a constant: its outputs are others. Looked at once in a run."""
     if work.begins.weights is None or work.begins.published:
         return None
-    whole = work.space.extreme(-1)
-    found = work.evaluated(work.plain(whole).to(work.device).eval(), work.part("val"))
-    if not against_constant(found)["above"]:
-        return None
-    return Original(costs=work.costs(whole), val_accuracy=found["accuracy"])
+
+    def looked() -> list[Any]:
+        whole = work.space.extreme(-1)
+        found = work.evaluated(work.plain(whole).to(work.device).eval(), work.part("val"))
+        if not against_constant(found)["above"]:
+            return []
+        return [Original(costs=work.costs(whole), val_accuracy=found["accuracy"]).to_json()]
+
+    found = work.run.decide(ORIGINAL, looked)
+    return found[0] if found else None
 
 
 def passes_of(work: Work, entrants: Sequence[Entrant], field: Field) -> float:
@@ -219,7 +229,8 @@ def shortlisted(
 
 def _looks_seconds(work: Work, network: nn.Module) -> float:
     """To be kept for shipping beside the export of a small network: more layers, as busy as the
-    machine is, and the look of two networks at the test images, reckoned from one batch."""
+    machine is, and the look of two networks (three, with one trained once more) at the test images,
+    reckoned from one batch."""
     x = next(work.validation_sample())[0][:_LOOKED]
     network = network.to(work.device).eval()
     taken = []
@@ -230,7 +241,8 @@ def _looks_seconds(work: Work, network: nn.Module) -> float:
             taken.append(time.monotonic() - began)
     work.sample_size(min(taken) / len(x))
     timings = 4.0 if any(limit.metric == "latency" for limit in work.limits) else 0.0
-    looks = 2.5 * min(taken) * len(work.images.parts["test"]) / len(x)
+    times = 3.75 if work.run.request.refit else 2.5
+    looks = times * min(taken) * len(work.images.parts["test"]) / len(x)
     layers = sum(1 for module in network.modules() if next(module.children(), None) is None)
     return timings + looks + clock.shipping_layers(layers) * work.slowdown
 
@@ -242,15 +254,33 @@ def _plan(work: Work) -> TrainingPlan:
         steps = request.steps or 0
         search_steps = steps - (work.run.decided(SHARING_STEPS) or 0)
         other = steps if work.referenced else 0
-        return TrainingPlan(unit="steps", search=search_steps, reference=other, scoring_s=None)
+        kept, rivals_kept = 0, 0
+        if request.refit:
+            profiled, count = work.run.profiled, len(listed(work))
+            found = profiled.references if profiled is not None else None
+            kept = clock.refit_steps(search_steps, count)
+            rivals = len(found.networks) if found and found.networks else count
+            rivals_kept = clock.refit_steps(other, rivals)
+        return TrainingPlan(
+            unit="steps",
+            search=search_steps - kept,
+            reference=other - rivals_kept,
+            scoring_s=None,
+            refit=kept,
+        )
     seconds = work.run.seconds()
     scoring = sum(seconds.get(name, 0.0) for name in ("screen", "train", "search"))
-    left = max(4.0, work.left_s)
+    refit = work.plan.refit
+    left = max(4.0, work.left_s - refit)
     if not work.referenced:
-        return TrainingPlan(unit="seconds", search=left, reference=0.0, scoring_s=scoring)
+        return TrainingPlan(
+            unit="seconds", search=left, reference=0.0, scoring_s=scoring, refit=refit
+        )
     arm = (left + scoring) / 2
     search = max(0.25 * left, arm - scoring)
-    return TrainingPlan(unit="seconds", search=search, reference=left - search, scoring_s=scoring)
+    return TrainingPlan(
+        unit="seconds", search=search, reference=left - search, scoring_s=scoring, refit=refit
+    )
 
 
 def field_for(work: Work, arm: Literal["search", "reference"]) -> Field:
@@ -271,7 +301,7 @@ def field_of(
     watch, plan = work.stopwatch, work.run.decided(TRAINING_PLAN)
     timed = plan is not None and plan.unit == "seconds"
     # progress is told by the clock then
-    whole = plan.search + plan.reference if plan is not None and timed else 0.0
+    whole = plan.search + plan.reference + plan.refit if plan is not None and timed else 0.0
     return Field(
         arm,
         recipe,
@@ -290,6 +320,7 @@ def field_of(
         class_counts=class_counts(work),
         fresh=work.begins.weights is None and not given,
         precisions=work.precisions,
+        step=lambda: work.step,
         spent=lambda: watch.seconds - began,
         tell=lambda text, share: work.tell(
             f"{arm}: {text}", min(1.0, watch.seconds / whole) if whole and watch.stage else share
@@ -411,7 +442,9 @@ def _reference(
     budget = plan.reference
     # as the machine is by now: shipping must not come late because others keep it busy
     if work.timed:
-        budget = work.run.decide(REFERENCE_SECONDS, lambda: max(1.0, min(budget, work.left_s)))
+        budget = work.run.decide(
+            REFERENCE_SECONDS, lambda: max(1.0, min(budget, work.left_s - plan.refit))
+        )
     standings = train_finalists(
         reference_entrants(work, found), field_of(work, "reference", recipe, budget, began=began)
     )
@@ -445,6 +478,10 @@ def line(finished: Finished) -> str:
     text += f" after {duration(best.seconds)}"
     if finished.reference is not None:
         text += f"; hand-made reference {finished.reference.best.val_accuracy:.2%}"
+    arms = finished.reference.networks.values() if finished.reference is not None else ()
+    for net in (*finished.networks.values(), *arms):
+        if net.refit is not None and net.refit.failed is None:
+            text += f"; what ships trained once more on {net.refit.images:,} images"
     if best.above is False:
         text += "; NO BETTER than the same answer always"
     return text

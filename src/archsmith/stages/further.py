@@ -20,6 +20,7 @@ from archsmith.run.records.ship import Tested
 from archsmith.space import Architecture
 from archsmith.spaces.reference import HAND_MADE, by_description
 from archsmith.stages.finish import field_of, passes_of, reached, recipe_for, standing_facts
+from archsmith.stages.teacher import by_file, said
 from archsmith.stages.work import Work
 from archsmith.training.finalists import Entrant, Field, train_finalists, trained
 
@@ -30,6 +31,7 @@ _RATE = 0.5  # of the recipe's learning rate: the weights are good already
 
 def further(work: Work) -> Finished:
     """The `finish` of such a run: the network with its curve, and which weights are kept."""
+    by_file(work)
     begun, entrant, field = begun_with(work), entrant_of(work), _field(work)
     work.run.decide(TRAINING_PASSES, lambda: passes_of(work, [entrant], field))
     field = _field(work)
@@ -61,6 +63,7 @@ def further(work: Work) -> Finished:
         ranking=(entrant.name,),
         reference=None,
         further=True,
+        taught=said(work),
     )
 
 

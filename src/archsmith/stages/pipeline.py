@@ -17,7 +17,7 @@ from archsmith.run import clock
 from archsmith.run.decisions import BEGUN_WITH, SHIP_LOOKS
 from archsmith.run.records import Finished, Part
 from archsmith.run.store import STAGES, Run
-from archsmith.stages import finish, further, look, profile, ship
+from archsmith.stages import finish, further, look, profile, refit, ship
 from archsmith.stages.by_method import ByMethod, screened_line, searched_line, trained_line
 from archsmith.stages.intact import reopened
 from archsmith.stages.work import Work
@@ -165,7 +165,12 @@ def _table(work: Work) -> dict[str, Stage]:
     def finished() -> Finished:
         if run_further(work.run):
             return further.further(work)
-        return finish.finish(work, own.start(), own.plan())
+        start = own.start()
+        found = finish.finish(work, start, own.plan())
+        if not work.run.request.refit:
+            return found
+        chosen = ship.choice(work, found).chosen.contender
+        return refit.refit(work, found, chosen.arm, chosen.name, start=start)
 
     return {
         "look": Stage(partial(look.look, work), look.line, partial(look.restore, work)),

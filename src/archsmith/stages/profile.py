@@ -24,6 +24,7 @@ from archsmith.spaces.reference import BOUNDING, Reference, reference
 from archsmith.spaces.thinning import Thinned
 from archsmith.stages.chosen import method_of
 from archsmith.stages.profiling import share_text, space_costs
+from archsmith.stages.teacher import by_file
 from archsmith.stages.work import Work
 
 _KEPT = 3  # layers that are named
@@ -40,6 +41,7 @@ def profile(work: Work) -> Profiled:
         table.calibrate(Random(work.run.request.seed))
     _told(work)
     _larger(work)
+    by_file(work)
     references = _references(work, total)
     work.tell("counting a sample of the space", None)
     found = space_costs(

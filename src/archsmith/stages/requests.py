@@ -25,7 +25,7 @@ from archsmith.run.records.finish import Finalist, TrainedNetwork
 from archsmith.run.request import Request, request_from
 from archsmith.run.store import STAGES, Run
 from archsmith.spaces import described, meant
-from archsmith.stages import further, look
+from archsmith.stages import further, look, teacher
 from archsmith.stages.answers import regenerating, taken_over
 from archsmith.stages.chosen import method_of
 from archsmith.stages.networks import best, named
@@ -119,6 +119,7 @@ def start(
     method_of(request)  # refuses what it cannot do, before anything is read
     pick_device(request.device)
     _begun_with(request)
+    teacher.check(request)
     _outside(request.data, Path(out))
     run = Run.create(out, absolute(request))
     return _unless_refused(
@@ -250,7 +251,7 @@ def train(
     (`epochs`: so many passes instead), `training` (lr, batch, augment). Where its accuracy on the
     validation images does not grow, it ships as it was.
     """
-    request = _changed(run, **changes, reference=False)
+    request = _changed(run, **changes, reference=False, refit=False)
     network = best(run, which)
     shipped, looked, finished = run.shipped, run.looked, run.finished
     assert shipped is not None and looked is not None and finished is not None
@@ -314,8 +315,9 @@ def absolute(request: Request) -> Request:
     """Paths made absolute, so that a run can be resumed from anywhere."""
     changes: dict[str, Any] = {}
     changes["data"] = _absolute_data(request.data)
-    if request.init:
-        changes["init"] = str(Path(request.init).absolute())
+    for name in ("init", "teacher"):
+        if path := getattr(request, name):
+            changes[name] = str(Path(path).absolute())
     for kind in ("space", "method"):
         file, colon, name = getattr(request, kind).rpartition(":")
         if colon and Path(file).exists():

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any, Literal
 
 from torch import nn
 
@@ -35,7 +36,7 @@ from archsmith.run.records.ship import (
 )
 from archsmith.space import Architecture
 from archsmith.spaces.reference import HAND_MADE, costs
-from archsmith.stages import further
+from archsmith.stages import further, refit
 from archsmith.stages.finish import (
     field_for,
     listed,
@@ -50,6 +51,10 @@ from archsmith.stages.sizing import wanted as wanted_images
 from archsmith.stages.work import Work
 from archsmith.training.finalists import trained
 
+_SEEN = (
+    "The validation accuracy is that of before: the network was trained once more, on the "
+    "validation images as well."
+)
 _LATE = 0.8  # of a training: looks from there on count where two ends cannot be told apart
 
 
@@ -59,7 +64,7 @@ class Contender:
     recorded of it; `arch`: of the space, or what describes a hand-made network."""
 
     name: str
-    arm: str
+    arm: Literal["search", "reference"]
     found: TrainedNetwork
     arch: Architecture
     make: Callable[[], nn.Module]
@@ -81,24 +86,26 @@ def ship(work: Work) -> Shipped:
     one among them."""
     finish = work.run.finished
     assert finish is not None
-    searched, fell_back = _choose(work, _searched(work, finish))
-    by_hand = _by_hand(work, finish)
-    rival = None if by_hand is None else _checked(work, by_hand)
-    chosen = _better(work, searched, rival)
+    picked = choice(work, finish)
+    searched, rival, chosen = picked.searched, picked.rival, picked.chosen
     work.tell("one look at the test images", 0.2)
     looked = {c.contender.arm: _tested(work, c.network) for c in (searched, rival) if c is not None}
-    test, reference_test = looked[chosen.contender.arm], looked.get("reference")
+    reference_test = looked.get("reference")
     original_test = None
     if finish.original is not None:
         whole = work.plain(work.space.extreme(-1)).to(work.device).eval()
         original_test = _tested(work, whole)
-    mistakes = mistaken(work, chosen.network)
+    network, test = chosen.network, looked[chosen.contender.arm]
+    refitted = chosen.contender.found.refit
+    once_more = refitted is not None and refitted.failed is None
+    if once_more:
+        network = refit.shipped(work, finish, chosen.contender.found)
+        test = _tested(work, network)
+    mistakes = mistaken(work, network)
     work.tell("exporting and verifying", 0.4)
-    said = verdict(
-        looked["search"], reference_test, work.images.task.measure, hand_made=chosen is rival
-    )
-    if original_test is not None:
-        said += f"; the network it was made from {original_test.accuracy:.2%}"
+    measure = work.images.task.measure
+    said = verdict(looked["search"], reference_test, measure, hand_made=chosen is rival)
+    said += _besides(test if once_more else None, original_test)
     if finish.further:
         said = further.verdict(work, test)
     warning = _warning(work, chosen.contender, test)
@@ -114,11 +121,12 @@ def ship(work: Work) -> Shipped:
         "budget": [row.to_json() for row in chosen.checks],
         "data": work.images.name,
         "val_accuracy": chosen.contender.found.val_accuracy,
-        **costs(*without_resize(chosen.network, work.shape)),
+        **costs(*without_resize(network, work.shape)),
         "warning": warning,
         "space": space,
+        "caveats": [_SEEN] if once_more else [],
     }
-    network, some = chosen.network.cpu(), work.images.parts["val"]
+    network, some = network.cpu(), work.images.parts["val"]
     package = export.ship(
         work.run.folder / "best",
         network,
@@ -137,12 +145,12 @@ def ship(work: Work) -> Shipped:
         key=own.name, options=dict(own.arch), budget=tuple(searched.checks), test=looked["search"]
     )
     arch = chosen.contender.arch
-    decided = {
+    decided: dict[str, Any] = {
         "network": arm,
         "key": chosen.contender.name,
         "architecture": ShippedArchitecture(space=space, key=arch.key, options=dict(arch)),
         "budget": chosen.checks,
-        "fell_back": fell_back,
+        "fell_back": picked.fell_back,
         "test": test,
         "search": None if finish.further and arm == "reference" else of_search,
         "reference_test": reference_test,
@@ -150,9 +158,30 @@ def ship(work: Work) -> Shipped:
         "verdict": said,
         "warning": warning,
         "mistakes": mistakes,
-        "measure": work.images.task.measure,
+        "measure": measure,
+        **({"refit": True} if once_more else {}),
     }
     return Shipped(**{**package, **decided})
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which network ships: the search's best, the best hand-made one, the better of the two, and
+    those that were passed over."""
+
+    searched: Checked
+    rival: Checked | None
+    chosen: Checked
+    fell_back: Sequence[PassedOver]
+
+
+def choice(work: Work, finished: Finished) -> Choice:
+    """By what finish left, each limit measured on the exported file; nobody has looked at the test
+    images."""
+    searched, fell_back = _choose(work, _searched(work, finished))
+    by_hand = _by_hand(work, finished)
+    rival = None if by_hand is None else _checked(work, by_hand)
+    return Choice(searched, rival, _better(work, searched, rival), fell_back)
 
 
 def _tested(work: Work, network: nn.Module) -> Tested:
@@ -194,6 +223,17 @@ def verdict(
         found.outcome
     ]
     return f"{beside}: {word}{end}"
+
+
+def _besides(refitted: Tested | None, original: Tested | None) -> str:
+    """What the verdict says of a network that was trained once more, and of the one that was begun
+    with."""
+    text = ""
+    if refitted is not None:
+        text += f"; what ships, trained on the validation images as well, {refitted.accuracy:.2%}"
+    if original is not None:
+        text += f"; the network it was made from {original.accuracy:.2%}"
+    return text
 
 
 def _warning(work: Work, chosen: Contender, test: Tested) -> str | None:

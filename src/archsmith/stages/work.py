@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from archsmith._internal.progress import Watch
 from archsmith._internal.seeding import mix, seeded
-from archsmith.data import Data, batches, chosen, ordered
+from archsmith.data import Data, batches, chosen, ordered, together
 from archsmith.data.augment import Augment, suggest
 from archsmith.elastic.conversion import fixed_widths
 from archsmith.elastic.sorting import sort_channels
@@ -52,6 +52,7 @@ from archsmith.spaces.reference import Reference, beside, by_description, in_spa
 from archsmith.spaces.thinning import depths_of, thinned, widths_of
 from archsmith.stages.chosen import method_of
 from archsmith.training.recipe import Precision, Recipe
+from archsmith.training.step import Backward
 from archsmith.training.throughput import images_per_second
 
 PASSES = 25  # over the training images; fewer teach a small network little
@@ -112,12 +113,13 @@ class Work:
         return self.images.channels, self.images.size, self.images.size
 
     def stream(
-        self, batch_size: int, start: int = 0, *, augmented: bool = True
+        self, batch_size: int, start: int = 0, *, augmented: bool = True, validation: bool = False
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Endless training batches from step `start`."""
+        """Endless training batches from step `start`; `validation`: of those images, too."""
         augment = self.augment if augmented else None
+        train, val = (self.images.parts[name] for name in ("train", "val"))
         return batches(
-            self.images.parts["train"],
+            together(train, val) if validation else train,
             batch_size,
             data=self.images,
             seed=self.run.request.seed,
@@ -323,7 +325,8 @@ class Work:
         rate = each * images_per_second(network, self.shape, Recipe(), device=self.device)
         request = self.run.request
         seconds = min(
-            clock.first_guess(request.time_s or self.left_s, request.reference), self.left_s
+            clock.first_guess(request.time_s or self.left_s, request.reference, request.refit),
+            self.left_s,
         )
         fitting = fitting_macs(rate * seconds, len(self.images.parts["train"]), dense=self.dense)
         return max(2.0 * self._macs_of(self.space.extreme(0)), fitting)
@@ -472,6 +475,14 @@ class Work:
             torch.Generator().manual_seed(mix(self.run.request.seed, arch.key)),
         )
 
+    @cached_property
+    def step(self) -> Backward:
+        """What a training step of finish computes: from labels alone, or from a teacher as well,
+        where one was decided on."""
+        from archsmith.stages.teacher import step_of
+
+        return step_of(self)
+
     @property
     def identity(self) -> dict[str, Any]:
         """What tells shared weights of this run from those of another; a run that `again` made has
@@ -540,7 +551,8 @@ class Work:
 
     def _planned(self, total_s: float) -> dict[str, Any]:
         kept = shares_of(method_of(self.run.request, self.space_name)).kept
-        plan = clock.planned(
+        planned = clock.refitted if self.run.request.refit else clock.planned
+        plan = planned(
             total_s, self.left_s, reference=self._comparable, shares=self.shares, kept=kept
         )
         if self._comparable and not plan.reference:

@@ -26,6 +26,7 @@ from archsmith.training.loop import advance, start
 from archsmith.training.precision import tried
 from archsmith.training.recipe import Precision, Recipe
 from archsmith.training.state import TrainState
+from archsmith.training.step import Backward, whole
 from archsmith.training.whiten import whiten
 
 Stream = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # the step to begin at -> endless batches
@@ -81,6 +82,9 @@ class Field:
     seed: int
     class_counts: Sequence[int]
     fresh: bool = True  # the weights are newly drawn, not given
+    # what a step computes, asked for where one is trained: labels alone, or a teacher as well
+    step: Callable[[], Backward] = lambda: whole
+    looks: bool = True  # at validation images on the way
     precisions: Sequence[Precision] = ()  # tried beside the recipe's on each network
     of: Mapping[str, Any] = field(default_factory=dict)  # whose training it is, for the checkpoints
     note: Callable[[str], None] = lambda text: None  # tells a person
@@ -247,6 +251,7 @@ def paced(entrant: Entrant, field: Field) -> dict[str, Any]:
             device=field.device,
             precisions=field.precisions,
             class_counts=field.class_counts,
+            backward=field.step(),
             now=field.now,
             judge=time.process_time if field.device.type == "cpu" else None,
         )
@@ -268,13 +273,16 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
             total_steps=None if field.timed else int(length),
             total_seconds=length if field.timed else None,
             until=until,
-            evaluate=lambda network: field.sample(Smaller(network, state.recipe, share(state))),
+            evaluate=(lambda network: field.sample(Smaller(network, state.recipe, share(state))))
+            if field.looks
+            else None,
             evaluate_every=_CURVE,
             on_progress=lambda s, p: field.tell(
                 f"{entrant.name}: step {s.step}", min(1.0, p / until)
             ),
             checkpoint=checkpoint_path(field, entrant.name),
             now=field.now,
+            backward=field.step(),
         )
         found = (
             field.evaluate(state.network)
@@ -368,6 +376,32 @@ def _serve(entrant: Entrant, field: Field) -> Standing:
     )
 
 
+def alone(entrant: Entrant, field: Field, length: float) -> Standing:
+    """One network trained to the end of `length`, steps or training seconds, without a race, and
+    looked at then. Resumable as a race is."""
+    run = partial(_run, entrant, field, until=1.0, length=length)
+    return Standing(**field.decide(f"{field.arm}/alone/{entrant.name}", lambda: vars(run())))
+
+
+def trained_alone(entrant: Entrant, field: Field, length: float, steps: int) -> nn.Module:
+    """The network as `alone` left it after so many steps, in eval mode; trained again where its
+    checkpoint is lost or behind."""
+    state = _resumed(entrant, field)
+    if state.step < steps:
+        _told_again(entrant, field, state.step)
+        found = _run(entrant, field, 1.0, length)
+        if found.failed is not None:
+            raise EvaluationFailed(f"{entrant.name} could not be trained again: {found.failed}")
+        state = _resumed(entrant, field)
+    return state.network.eval()
+
+
+def _told_again(entrant: Entrant, field: Field, step: int) -> None:
+    field.note(
+        f"the checkpoint of {entrant.name} is lost or behind; it is trained again from step {step}"
+    )
+
+
 def trained(
     entrant: Entrant, field: Field, entrants: int, standing: Mapping[str, Any]
 ) -> nn.Module:
@@ -380,10 +414,7 @@ def trained(
     """
     state = _resumed(entrant, field)
     if state.step < standing["steps"]:
-        field.note(
-            f"the checkpoint of {entrant.name} is lost or behind; it is trained again from "
-            f"step {state.step}"
-        )
+        _told_again(entrant, field, state.step)
         rungs = rungs_for(entrants)
         for position, rung in enumerate(rungs):
             if rung.until > standing["progress"] + 1e-6 and position:

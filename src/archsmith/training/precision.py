@@ -45,6 +45,7 @@ def tried(
     device: torch.device,
     precisions: Sequence[Precision] = (),
     class_counts: Sequence[int] | None = None,
+    backward: Backward = whole,
     now: Callable[[], float] = time.perf_counter,
     judge: Callable[[], float] | None = None,
 ) -> Tried:
@@ -53,7 +54,7 @@ def tried(
 
     Another precision than the recipe's is taken where it is faster by a twentieth and gives the
     same loss to 2 % on the first batch: by the clock `judge`, if not by `now` (CPU time, where
-    other processes disturb). The network is moved and changed.
+    other processes disturb). `backward`: what a step computes. The network is moved and changed.
     """
     state = start(network, recipe, device=device, class_counts=class_counts)
     ready = [
@@ -63,7 +64,7 @@ def tried(
     others = [precision for precision in precisions if precision != recipe.precision]
     losses = {precision: _loss(state, precision, *ready[0]) for precision in others}
     expected = _loss(state, recipe.precision, *ready[0]) if others else 0.0
-    with threaded(whole, state.module) as step:
+    with threaded(backward, state.module) as step:
         timed = partial(_timed, state, ready, clocks=(now, judge or now), backward=step)
         first, judged = timed(precision=recipe.precision)
         ms: dict[str, float] = {recipe.precision: first}

@@ -32,13 +32,30 @@ class CurvePoint(Part):
     others: Mapping[StrictStr, Number | None] = {}
 
 
+class Refit(Part):
+    """A network trained once more, from where it began, on training and validation images.
+
+    `images` of both, `steps` and `seconds` of it; `look`: the share (0 to 1) of its first training
+    at which it was best on the validation images, which says how long; `seen_accuracy` (0 to 1) on
+    the validation images, which it has learned by now; `failed`: why it is not what ships.
+    """
+
+    images: StrictInt
+    steps: StrictInt
+    seconds: Number
+    look: Number
+    seen_accuracy: Number | None
+    failed: StrictStr | None = None
+
+
 class TrainedNetwork(Part):
     """A network that was trained, as far as it came.
 
     `costs`: params, macs and what else was counted. `val_accuracy` (0 to 1) on the validation
     images, None where it failed; `seconds` and `steps` of training, a share `progress` (0 to 1) of
     a whole one; `failed`: why it left the race; `above`: whether it is better than the same answer
-    always; `precision` it was trained in. None for what runs of before did not say.
+    always; `precision` it was trained in. None for what runs of before did not say. `refit`: its
+    training on validation images as well, where it ships; all else is from before.
     """
 
     spread: ClassVar[str | None] = "costs"
@@ -51,6 +68,7 @@ class TrainedNetwork(Part):
     failed: StrictStr | None
     above: StrictBool | None = None
     precision: StrictStr | None = None
+    refit: Refit | None = None
 
 
 class Finalist(TrainedNetwork):
@@ -76,12 +94,13 @@ class Rival(TrainedNetwork):
 
 class TrainingPlan(Part):
     """What each arm was given, in seconds or in steps, and the seconds of scoring that the search's
-    arm had before."""
+    arm had before; `refit`: what was kept to train the one that ships once more."""
 
     unit: Literal["seconds", "steps"]
     search: Number
     reference: Number
     scoring_s: Number | None
+    refit: Number = 0
 
 
 class Rung(Part):
@@ -135,7 +154,7 @@ class Finished(Part):
     validation images; `networks` by key; `ranking`: keys, best first, without those that failed.
     `reference`: None where no hand-made network was trained. `further`: whether the one network is
     another run's, trained further. `original`: the whole network whose weights were given, where it
-    can do what is asked for as it came.
+    can do what is asked for as it came. `taught`: who taught the networks, in words.
     """
 
     recipe: Mapping[StrictStr, Any]
@@ -147,6 +166,7 @@ class Finished(Part):
     reference: ReferenceArm | None
     further: StrictBool = False
     original: Original | None = None
+    taught: StrictStr | None = None
 
     @model_validator(mode="after")
     def _with_its_best(self) -> Self:

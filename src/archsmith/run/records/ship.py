@@ -167,7 +167,9 @@ class Shipped(Part):
     no ONNX file. `budget`: each limit with what was measured. `layers`: none where the network
     cannot be traced. `fell_back`: better ones that miss the budget. `network`: which arm ships;
     `key`: the network's, or the hand-made one's name. `test`: the one look of what ships; `search`:
-    of the search's network, None where there is none; `reference_test`: of the best hand-made one,
+    of the search's network, None where there is none; `refit`: what ships was trained once more, on
+    validation images as well, which `test` is of; `search` and `reference_test` are of networks as
+    they were before. `reference_test`: of the best hand-made one,
     None likewise; `original_test`: of the network whose weights were given, as it came. `verdict`:
     in a sentence; `warning`: that it is no result. `mistakes`: the surest. `measure`: what
     accuracies are, in words.
@@ -187,6 +189,7 @@ class Shipped(Part):
     search: SearchArm | None = None  # runs of before shipped the search's alone
     reference_test: Tested | None
     original_test: Tested | None = None
+    refit: StrictBool = False
     verdict: StrictStr
     warning: StrictStr | None = None
     mistakes: tuple[Mistake, ...] = ()
