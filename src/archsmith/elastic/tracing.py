@@ -1,0 +1,236 @@
+"""The graph of a plain network: what its forward does to one example, and which line stands in the
+way where it cannot be followed."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+
+from archsmith._internal.modes import modes_kept
+from archsmith.elastic.structure import TORCH_INTERNAL
+from archsmith.errors import UserError, first_line
+
+Source = tuple[str, str, int | None]  # path of a module, its attribute, position in a tuple
+_OURS = (Path(torch.__file__).parent, Path(__file__).parent)  # not the user's lines
+_BRANCH = (
+    "decide by what __init__ was given, or compute both and take torch.where; a check can be "
+    "torch._assert, or left out"
+)
+_ADVICE = (  # of an error of the tracer: what to write instead
+    ("cannot be iterated", "go over range(n) of a fixed n, or take x.unbind(dim)"),
+    ("'len' is not supported", "write x.shape[0] for len(x)"),
+    ("used as inputs to control flow", _BRANCH),
+    ("__bool__", _BRANCH),
+    ("cannot be interpreted as an integer", "go over range(n) of an n that __init__ was given"),
+    ("keywords must be strings", "name the arguments: forward(x, **kwargs) says not what they are"),
+    ("argument after **", "name the arguments: forward(x, **kwargs) says not what they are"),
+)
+_OTHERWISE = (
+    "write forward with operations of torch on its input, without branches or loops over what "
+    "depends on it, e.g. x.flatten(1) for a view by numbers"
+)
+
+
+class Read(int):
+    """A number that a module holds as an attribute, or what was computed of such."""
+
+    sources: frozenset[Source]
+    direct: bool  # the attribute itself
+
+    def __new__(cls, value: int, sources: frozenset[Source], direct: bool) -> Read:
+        self = super().__new__(cls, value)
+        self.sources, self.direct = sources, direct
+        return self
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        return int, (int(self),)
+
+
+def _computed(name: str) -> Callable[[Read, Any], Any]:
+    plain = getattr(int, f"__{name}__")
+
+    def compute(self: Read, other: Any) -> Any:
+        found = plain(self, other)
+        if type(found) is not int:
+            return found
+        return Read(found, self.sources | getattr(other, "sources", frozenset()), False)
+
+    return compute
+
+
+for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "rfloordiv"):
+    setattr(Read, f"__{_name}__", _computed(_name))
+
+
+class _Tracer(fx.Tracer):
+    """Follows the first argument of forward; the others are what they are by default."""
+
+    proxy_buffer_attributes = True
+    record_stack_traces = True
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        name = list(inspect.signature(root_fn).parameters)[1]
+        return root_fn, [self.root, self.create_proxy("placeholder", name.lstrip("*"), (), {})]
+
+
+def traced(model: nn.Module, example: Tensor) -> fx.Graph:
+    """The graph of a network in eval mode, with the form of each tensor.
+
+    `example`: a batch of inputs. Numbers that modules hold are `Read` in it. Raises UserError where
+    it cannot be followed, naming the module, the line and what to write, where it does not take the
+    example, and where it uses other layers in training.
+    """
+    _check_signature(model)
+    with modes_kept(model):
+        graph = _graph(model.eval())
+        learning = _graph(model.train())
+        called, others = _called_modules(graph), _called_modules(learning)
+        if called != others:
+            path = min(called ^ others)
+            raise UserError(
+                f"{type(model).__name__} uses '{path}' only in "
+                f"{'training' if path in others else 'evaluation'}; leave out what is not part of "
+                "the network that is shipped, e.g. auxiliary heads"
+            )
+        module = fx.GraphModule(model.eval(), graph)
+        try:
+            with torch.no_grad():
+                made = ShapeProp(module).propagate(several(example))
+        except Exception as error:
+            raise UserError(
+                f"{type(model).__name__} does not take the example of form {tuple(example.shape)}: "
+                f"{first_line(error)}"
+            ) from error
+    if not isinstance(made, Tensor):
+        raise UserError(
+            f"{type(model).__name__} gives a {type(made).__name__} ({_returned(model)}); return "
+            "one tensor, e.g. by a module around it that takes the one that counts"
+        )
+    return graph
+
+
+def line_of(node: fx.Node) -> str:
+    """Where a node was written: "model.py:12", or nothing where that is not known."""
+    found = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
+    found = found or re.findall(r'File "([^"]+)", line (\d+)', node.stack_trace or "")
+    own = [(file, line) for file, line in found if not _ours(file)]
+    return f"{Path(own[-1][0]).name}:{own[-1][1]}" if own else ""
+
+
+def several(example: Tensor) -> Tensor:
+    """A batch of more than one, so that it shows among the axes."""
+    return torch.cat([example, example]) if example.dim() and len(example) == 1 else example
+
+
+def _graph(model: nn.Module) -> fx.Graph:
+    tracer = _Tracer()
+    try:
+        with _read(model):
+            return tracer.trace(model)
+    except Exception as error:
+        where = next(reversed(tracer.module_stack), "") if tracer.module_stack else ""
+        kind = type(model.get_submodule(where)).__name__
+        line, message = _line(error), first_line(error)
+        advice = next((text for sign, text in _ADVICE if sign in message), _OTHERWISE)
+        raise UserError(
+            f"{type(model).__name__} cannot be followed: {message.rstrip('.')}, in "
+            f"{f'{where} ({kind})' if where else kind}{f', {line}' if line else ''}; {advice}"
+        ) from error
+
+
+@contextmanager
+def _read(model: nn.Module) -> Iterator[None]:
+    """Within it whole numbers that the user's modules hold say where they are from."""
+    held: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    try:
+        for path, module in model.named_modules():
+            if type(module).__module__.startswith("torch.nn"):
+                continue
+            own = vars(module)
+            found = {
+                name: marked
+                for name, value in own.items()
+                if name not in TORCH_INTERNAL and (marked := _marked(path, name, value)) is not None
+            }
+            held.append((own, {name: own[name] for name in found}))
+            own.update(found)
+        yield
+    finally:
+        for own, before in held:
+            own.update(before)
+
+
+def _marked(path: str, name: str, value: Any) -> Any:
+    """The same number, or tuple of some, that says where it is from; None for what is none."""
+    if type(value) is int:
+        return Read(value, frozenset({(path, name, None)}), True)
+    if type(value) is tuple and value and all(type(item) is int for item in value):
+        return tuple(
+            Read(item, frozenset({(path, name, i)}), True) for i, item in enumerate(value)
+        )
+    return None
+
+
+def _check_signature(model: nn.Module) -> None:
+    kind = type(model).__name__
+    parameters = list(inspect.signature(model.forward).parameters.values())
+    positional = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.VAR_POSITIONAL,
+    )
+    if not parameters or parameters[0].kind not in positional:
+        raise UserError(
+            f"{kind}.forward takes no input by position; write forward(self, x), with a name for "
+            "each argument"
+        )
+    needed = [
+        p.name
+        for p in parameters[1:]
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    if needed:
+        raise UserError(
+            f"{kind}.forward needs {', '.join([parameters[0].name, *needed])}; only networks of "
+            f"one input are followed: give {', '.join(needed)} a default, or hold it in the module"
+        )
+
+
+def _called_modules(graph: fx.Graph) -> set[str]:
+    return {str(node.target) for node in graph.nodes if node.op == "call_module"}
+
+
+def _ours(file: str) -> bool:
+    path = Path(file)
+    return file.startswith("<") or any(above in path.parents for above in _OURS)
+
+
+def _line(error: BaseException) -> str:
+    """The user's line at which something went wrong: "model.py:12: if x.sum() > 0:"."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _ours(f.filename)]
+    frames = [f for f in frames if "importlib" not in f.filename]
+    if not frames:
+        return ""
+    last = frames[-1]
+    return f"{Path(last.filename).name}:{last.lineno}: {last.line}".rstrip(": ")
+
+
+def _returned(model: nn.Module) -> str:
+    """Where the forward of a network is written."""
+    try:
+        file = inspect.getsourcefile(type(model).forward) or ""
+        first = inspect.getsourcelines(type(model).forward)[1]
+    except (OSError, TypeError):
+        return "forward"
+    return f"forward, {Path(file).name}:{first}"
