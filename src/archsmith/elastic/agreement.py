@@ -4,6 +4,7 @@ are."""
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 
@@ -70,6 +71,25 @@ class Groups:
     def total(self, layout: Layout) -> int:
         """The features of a layout."""
         return sum(self.size(part.group) * part.repeat for part in layout)
+
+    def numbers(self, layout: Layout) -> Counter[int]:
+        """What a width is as a number, whatever the order: group -> how many times its channels."""
+        found: Counter[int] = Counter()
+        for part in self.opened(layout):
+            found[part.group] += part.repeat
+        return found
+
+    def pieces(self, layout: Layout, count: int) -> list[Layout] | None:
+        """A layout cut between its parts into so many of equal width; None where it cannot be."""
+        parts, each = list(self.opened(layout)), self.total(layout) // count
+        found: list[Layout] = []
+        while parts:
+            piece = self._as_many(each, parts)
+            if not piece:
+                return None
+            found.append(tuple(piece))
+            del parts[: len(piece)]
+        return found if len(found) == count else None
 
     def unit(self, group: int) -> int:
         """What its widths are multiples of."""

@@ -260,8 +260,10 @@ class Channels:
     def _linear(
         self, node: fx.Node, path: str, layer: nn.Linear, given: _Value | None, axis: int
     ) -> _Value | None:
-        if given is None or given.axis != len(_form(_inputs(node)[0]) or ()) - 1:
-            self._fix(_inputs(node), f"{path} reads it along another axis")
+        if given is not None and given.axis != axis:
+            self._left[path] = "it reads another axis than that of the channels, which pass it"
+            return given
+        if given is None:
             return self._given(path, layer.out_features, why=_UNFOLLOWED, axis=axis)
         return self._given(path, layer.out_features, given.layout, axis=axis)
 
@@ -693,18 +695,15 @@ class Channels:
     def _divided(self, layout: Layout, count: int, where: str) -> list[Layout] | None:
         """A layout in equal parts of as many channels each; None where it has none such."""
         parts = self.groups.opened(layout)
-        if len(parts) % count == 0:
-            each = len(parts) // count
-            found = [parts[i * each : (i + 1) * each] for i in range(count)]
-            return found if len({self.groups.total(f) for f in found}) == 1 else None
-        size = self.groups.size(parts[0].group)
-        if len(parts) > 1 or parts[0].repeat > 1 or size % count:
+        if (pieces := self.groups.pieces(parts, count)) is not None:
+            return pieces
+        group, size = parts[0].group, self.groups.size(parts[0].group)
+        if len(parts) > 1 or size % count:
             return None
-        group = parts[0].group
         inner = self.groups.new(size // count, self.groups.name(group))
         if not self.groups.becomes(group, (Part(inner),) * count, where):
             return None
-        return [(Part(inner),)] * count
+        return [(Part(inner, parts[0].repeat),)] * count
 
     def _taken(self, node: fx.Node, form: tuple[int, ...]) -> _Value | None:
         """One of several, or places cut out of one, all channels kept."""
@@ -810,13 +809,16 @@ class Channels:
             if not self.groups.becomes(first.group, layout, _written(node)):
                 return None
             return _Value((Part(group),), candidates[place][0])
-        if any(part != first for part in parts):
-            return None
-        for place, (axis, size) in enumerate(candidates):
+        for place, (axis, _) in enumerate(candidates):
             outer, inner = math.prod(sizes[:place]), math.prod(sizes[place + 1 :])
-            times, rest = divmod(first.repeat, inner)
-            if outer == len(parts) and not rest and size == self.groups.size(first.group) * times:
-                return _Value((Part(first.group, times),), axis)
+            pieces = self.groups.pieces(parts, outer)
+            if pieces is None or any(part.repeat % inner for part in parts):
+                continue
+            for piece in pieces[1:]:
+                self.groups.agree(pieces[0], piece, _written(node))
+            return _Value(
+                tuple(Part(p.group, p.repeat // inner) for p in self.groups.opened(pieces[0])), axis
+            )
         return None
 
     def _numbers_follow(
@@ -855,7 +857,8 @@ class Channels:
         told = self._told(arg)
         if not told:
             return False
-        self.groups.agree(told, value.layout, _written(node))
+        if self.groups.numbers(told) != self.groups.numbers(value.layout):
+            self.groups.agree(told, value.layout, _written(node))
         return True
 
     def _rest_follows(self, node: fx.Node, value: _Value, arg: Any, size: int) -> bool:

@@ -19,6 +19,7 @@ from archsmith.elastic.conv import Conv2d, ConvTranspose2d
 from archsmith.elastic.linear import Linear
 from archsmith.elastic.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from archsmith.elastic.owning import owning
+from archsmith.elastic.structure import FIXED
 from archsmith.elastic.tracing import traced
 from archsmith.errors import UserError
 from archsmith.space import Choice, Concat, Derived, Size, Tiled
@@ -97,7 +98,7 @@ def converted(
             break
         for root, why in wrong.items():
             channels.groups.fix((Part(root),), why)
-    twin.fixed_widths = channels.fixed()  # type: ignore[assignment]  # see `fixed_widths`
+    vars(twin)[FIXED] = channels.fixed()
     return Conversion(twin.train(model.training), channels.fixed())
 
 
@@ -128,7 +129,7 @@ def _following(size: int, unit: int, scaled: Choice) -> Derived:
 def fixed_widths(model: nn.Module) -> Mapping[str, str] | None:
     """Of a network that was made elastic: path of a layer -> why its width is no decision; None of
     one that was declared with Choices."""
-    found = vars(model).get("fixed_widths")
+    found = vars(model).get(FIXED)
     return found if isinstance(found, Mapping) else None
 
 

@@ -27,6 +27,8 @@ from archsmith.space import (
 )
 
 _ATOMS = (int, float, str, bytes, type(None), Tensor)  # most attributes: not looked into for sizes
+# attribute of a network that was made elastic: path of a layer -> why its width is no decision
+FIXED = "fixed_widths"
 TORCH_INTERNAL = frozenset(vars(nn.Module())) | {"gates", "_active_architecture"}
 
 

@@ -16,6 +16,7 @@ from archsmith._internal.modes import modes_kept
 from archsmith.elastic.copying import Copier, initialize
 from archsmith.elastic.layer import Index, index, is_elastic
 from archsmith.elastic.structure import (
+    FIXED,
     Structure,
     check_stock,
     dead_paths,
@@ -51,7 +52,7 @@ def search_space(model: nn.Module) -> SearchSpace:
     {'width': (4, 8)}
     """
     reading = read(model)
-    if not _ours(model):
+    if not _ours(model) and FIXED not in vars(model):  # what was made elastic has been tried
         _try(model, reading, None)
     return reading.space
 
