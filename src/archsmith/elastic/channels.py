@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from archsmith.elastic.agreement import Groups, Layout, Part
 from archsmith.elastic.reshaping import blocks, moved
-from archsmith.elastic.tracing import Read, Source, line_of
+from archsmith.elastic.tracing import Read, Source, called, line_of
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ _PLACES = frozenset(  # over the axes after the second
 _ALONG = frozenset("softmax log_softmax softmin normalize flip roll cumsum cumprod sort".split())
 _REDUCING = frozenset("mean sum amax amin std var norm logsumexp prod".split())
 _NUMBERS = frozenset("size getattr dim numel len".split())  # no tensors come out of these
+_COMPARING = frozenset("eq ne lt le gt ge mod".split())  # of sizes: which way a branch goes
 _MIXING: tuple[type[nn.Module], ...] = (
     *(nn.ChannelShuffle, nn.PixelShuffle, nn.PixelUnshuffle, nn.Softmax2d),
     *(nn.LocalResponseNorm, nn.Fold, nn.Unfold),
@@ -56,9 +57,11 @@ _MIXING: tuple[type[nn.Module], ...] = (
 _SOFTMAX = (nn.Softmax, nn.LogSoftmax, nn.Softmin)
 _UNFOLLOWED = "what it reads is not followed"
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_HELD = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.PReLU, nn.RMSNorm)
 _LAYERS = (
     *(nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.GroupNorm, nn.LayerNorm),
     *_BATCH_NORMS,
+    *_HELD,
 )
 _SEGMENTS = 16  # a view that takes a width from more places than this mixes it
 _ROUNDS = 4  # of trying which factor of a split width is the one that can be narrower
@@ -70,9 +73,7 @@ _IN_HEADS = (
 
 def _form(node: Any) -> tuple[int, ...] | None:
     """The form of a node's tensor; None of what is no tensor."""
-    found = node.meta.get("tensor_meta") if isinstance(node, fx.Node) else None
-    shape = getattr(found, "shape", None)
-    return None if shape is None else tuple(shape)
+    return node.meta.get("form") if isinstance(node, fx.Node) else None
 
 
 def _inputs(node: fx.Node) -> list[fx.Node]:
@@ -182,9 +183,11 @@ class Channels:
             self._held(node, form)
             return None
         if form is None:
-            name = _called(node)
+            name = called(node)
             if name in ("chunk", "split", "unbind") and len(_inputs(node)) == 1:
                 self._several[node] = self._parted(node, name)
+            elif name in _COMPARING:
+                self.risky += [told for arg in node.args if (told := self._told(arg))]
             elif name not in _NUMBERS:
                 self._unknown(node)
             return None
@@ -208,6 +211,10 @@ class Channels:
         normal = self._norm(node, path, layer, given)
         if normal is not None:
             return normal
+        if given is None and isinstance(layer, _LAYERS):
+            self._left[path] = _UNFOLLOWED
+            self._fix(inputs, f"{path} reads it along another axis")
+            return None
         if len(inputs) == 1:
             if isinstance(layer, nn.Flatten):
                 return self._reshaped(node, form, None)
@@ -225,7 +232,7 @@ class Channels:
 
     def _unknown(self, node: fx.Node, why: str = "has no elastic form") -> None:
         """What goes into something that has no elastic form stays as it is."""
-        what = f"{_called(node)} ({_written(node)})"
+        what = f"{called(node)} ({_written(node)})"
         if node.op == "call_module":
             path = str(node.target)
             layer = self._model.get_submodule(path)
@@ -239,9 +246,12 @@ class Channels:
     def _convolution(
         self, node: fx.Node, path: str, layer: Any, given: _Value | None
     ) -> _Value | None:
-        if given is None or given.axis != 1:
+        if given is not None and given.axis != 1:
+            self._left[path] = "it reads another axis than that of the channels"
             self._fix(_inputs(node), f"{path} reads it along another axis")
-            return self._given(path, layer.out_channels, why=_UNFOLLOWED, axis=1)
+            return None
+        if given is None:
+            given = self._whole(node, path, layer.in_channels, axis=1)
         if layer.groups == 1:
             return self._given(path, layer.out_channels, given.layout, axis=1)
         unit, parts = layer.in_channels // layer.groups, self.groups.opened(given.layout)
@@ -264,28 +274,20 @@ class Channels:
             self._left[path] = "it reads another axis than that of the channels, which pass it"
             return given
         if given is None:
-            return self._given(path, layer.out_features, why=_UNFOLLOWED, axis=axis)
+            given = self._whole(node, path, layer.in_features, axis=axis)
         return self._given(path, layer.out_features, given.layout, axis=axis)
 
+    def _whole(self, node: fx.Node, path: str, size: int, *, axis: int) -> _Value:
+        """Channels that are not followed: as many in every network."""
+        self._fix(_inputs(node), f"{path} reads it along another axis")
+        return _Value((Part(self.groups.new(size, path, _UNFOLLOWED)),), axis)
+
     def _given(
-        self,
-        path: str,
-        size: int,
-        taken: Layout | None = None,
-        *,
-        why: str | None = None,
-        axis: int,
+        self, path: str, size: int, taken: Layout, *, why: str | None = None, axis: int
     ) -> _Value:
         """A layer of new channels; one that is used twice gives the same."""
-        if path in self.ends and self.ends[path][1] is not None:
-            layout = self.ends[path][1] or ()
-            self._note(path, taken, layout)
-            return _Value(layout, axis)
-        layout = (Part(self.groups.new(size, path, why)),)
-        if taken is None:
-            self._left[path] = why or ""
-        else:
-            self._note(path, taken, layout)
+        layout = self.ends.get(path, (None, None))[1] or (Part(self.groups.new(size, path, why)),)
+        self._note(path, taken, layout)
         return _Value(layout, axis)
 
     def _note(self, path: str, taken: Layout | None, given: Layout | None) -> None:
@@ -301,6 +303,8 @@ class Channels:
         if given is None:
             return None
         last = len(_form(node) or ()) - 1
+        if isinstance(layer, _HELD):
+            return self._held_norm(path, layer, given, last)
         if isinstance(layer, _BATCH_NORMS) and given.axis == 1:
             self._note(path, None, given.layout)
             return given
@@ -316,6 +320,24 @@ class Channels:
             self._note(path, None, given.layout)
             return given
         return None
+
+    def _held_norm(self, path: str, layer: nn.Module, given: _Value, last: int) -> _Value | None:
+        """Layers of torch without an elastic form whose tensors are of a channel each: those and
+        their numbers are cut where they stand."""
+        of_last = isinstance(layer, nn.RMSNorm)
+        count = getattr(layer, "num_parameters", None)
+        if of_last and len(layer.normalized_shape) > 1 or count == 1:  # type: ignore[arg-type]
+            return given if count == 1 else None
+        if given.axis != (last if of_last else 1):
+            return None
+        name, place = ("normalized_shape", 0) if of_last else ("num_features", None)
+        source = (path, name if count is None else "num_parameters", place)
+        self.groups.agree(self.numbers.setdefault(source, given.layout), given.layout, path)
+        for tensor, held in {**layer._parameters, **layer._buffers}.items():
+            if held is not None and held.dim() == 1:
+                axes = self.tensors.setdefault(f"{path}.{tensor}", {0: given.layout})
+                self.groups.agree(axes[0], given.layout, path)
+        return given
 
     def _tie(self) -> None:
         """Layers that share a tensor agree in what they read and give."""
@@ -340,7 +362,7 @@ class Channels:
     # -- functions --------------------------------------------------------------------------------
 
     def _function(self, node: fx.Node, form: tuple[int, ...]) -> _Value | None:
-        name = _called(node)
+        name = called(node)
         inputs = _inputs(node)
         given = self._values.get(inputs[0]) if inputs else None
         if name in _BINARY and len(inputs) > 1 or name in _BINARY - _PASSING:
@@ -407,7 +429,7 @@ class Channels:
         count = len(_form(node) or ())
         axes = along if isinstance(along, tuple | list) else (along,)
         if not all(isinstance(a, int) for a in axes) or given.axis in [a % count for a in axes]:
-            self._fix(_inputs(node), f"{_called(node) or node.name} goes along it")
+            self._fix(_inputs(node), f"{called(node) or node.name} goes along it")
             return None
         return given
 
@@ -442,7 +464,7 @@ class Channels:
                 self._fix(inputs, what)
         for _, value in known[1:]:
             self.groups.agree(layout, value.layout, _written(node))
-        if _called(node) in ("mul", "imul", "multiply"):
+        if called(node) in ("mul", "imul", "multiply"):
             for given, value in known:
                 self._note_gate(given, value)
         return _Value(layout, axis)
@@ -517,7 +539,7 @@ class Channels:
             return None
         before = _form(_inputs(node)[0]) or ()
         found: Any = _argument(node, 1, "dim", "axis")
-        if _called(node) == "norm":
+        if called(node) == "norm":
             found = _argument(node, 2, "dim")
         if found is None:
             return None
@@ -537,7 +559,7 @@ class Channels:
             self._fix(_inputs(node), f"{_written(node)} is not followed")
             return None
         axes, changed = list(range(len(form))), [int(a) % len(form) for a in rest]  # type: ignore[arg-type]
-        if _called(node) == "permute":
+        if called(node) == "permute":
             axes = changed
         else:
             axes[changed[0]], axes[changed[1]] = axes[changed[1]], axes[changed[0]]
@@ -671,7 +693,7 @@ class Channels:
         """What chunk, split and unbind give."""
         source = _inputs(node)[0]
         given, before = self._values.get(source), _form(source) or ()
-        count = len(node.meta.get("tensor_meta") or ())
+        count = node.meta.get("count", 0)
         position = 1 if name == "unbind" else 2
         found = _argument(node, position, "dim", default=0)
         if given is None or not isinstance(found, int):
@@ -682,7 +704,9 @@ class Channels:
             gone = name == "unbind" and axis < given.axis
             return [_Value(given.layout, given.axis - gone)] * count
         what: Any = _argument(node, 1, "chunks" if name == "chunk" else "split_size")
-        layouts = None if name == "unbind" else self._divided(given.layout, count, _written(node))
+        layouts = None
+        if name == "split" or what == count:
+            layouts = self._divided(given.layout, count, _written(node))
         if layouts is None:
             self._fix([source], f"{_written(node)} takes parts of it")
             return []
@@ -710,8 +734,10 @@ class Channels:
         source, index = node.args[0], node.args[1]
         if isinstance(source, fx.Node) and source in self._several:
             values = self._several[source]
-            known = isinstance(index, int) and -len(values) <= index < len(values)
-            return values[index] if known else None  # type: ignore[index]
+            if isinstance(index, int) and -len(values) <= index < len(values):
+                return values[index]
+            self._fix([source], f"{_written(node)} takes a part of it")
+            return None
         before = _form(source)
         if before is None or not isinstance(source, fx.Node) or source not in _inputs(node):
             return None
@@ -737,7 +763,7 @@ class Channels:
     # -- views ------------------------------------------------------------------------------------
 
     def _viewed(self, node: fx.Node, _: _Value | None, form: tuple[int, ...]) -> _Value | None:
-        name = _called(node)
+        name = called(node)
         if name == "unflatten":
             rest = node.args[1:]
             sizes: Any = node.kwargs.get("sizes", rest[1] if len(rest) > 1 else ())
@@ -850,9 +876,8 @@ class Channels:
         if arg is None or (isinstance(arg, int) and arg == -1):
             return True
         if isinstance(arg, Read):
-            for source in arg.sources if arg.direct else ():
-                layout = self.numbers.setdefault(source, value.layout)
-                self.groups.agree(layout, value.layout, _written(node))
+            for source in arg.sources:
+                self._number_follows(node, value.layout, arg, source=source)
             return True
         told = self._told(arg)
         if not told:
@@ -861,12 +886,26 @@ class Channels:
             self.groups.agree(told, value.layout, _written(node))
         return True
 
+    def _number_follows(
+        self, node: fx.Node, layout: Layout, arg: Read, *, source: Source
+    ) -> None:
+        """Binds the number that a module holds, which was read for a width, or a part of it."""
+        if not arg.direct:  # heads * size
+            owner, name, place = source
+            held: Any = getattr(self._model.get_submodule(owner), name)
+            parts = self.groups.opened(layout)
+            number = held if place is None else held[place]
+            if len(parts) > 1 or number != self.groups.size(parts[0].group):
+                return
+            layout = (Part(parts[0].group),)
+        self.groups.agree(self.numbers.setdefault(source, layout), layout, _written(node))
+
     def _rest_follows(self, node: fx.Node, value: _Value, arg: Any, size: int) -> bool:
         """Whether what was written for another axis stays what it is."""
         told = self._told(arg)
         if told is not None and not told:
             return True
-        divided = isinstance(arg, fx.Node) and _called(arg) == "floordiv"
+        divided = isinstance(arg, fx.Node) and called(arg) == "floordiv"
         by = arg.args[1] if divided else None
         if not isinstance(by, Read) or by != self.groups.total(value.layout):
             return False
@@ -883,11 +922,11 @@ class Channels:
         if not isinstance(arg, fx.Node):
             items = arg if isinstance(arg, tuple | list) else ()
             return () if all(self._told(item) == () for item in items) else None
-        name, args = _called(arg), arg.args
+        name, args = called(arg), arg.args
         source: Any = args[0] if args else None
         index: Any = args[1] if len(args) > 1 else None
         if name == "getitem" and isinstance(source, fx.Node):
-            outer = _called(source)
+            outer = called(source)
             shape = outer == "getattr" and source.args[1:] == ("shape",)
             if shape or (outer == "size" and len(source.args) == 1):
                 return self._size(source.args[0], index)
@@ -984,7 +1023,7 @@ class Channels:
 
     # -- blocks -----------------------------------------------------------------------------------
 
-    def called(self, path: str) -> bool:
+    def calls(self, path: str) -> bool:
         """Whether the network calls the module itself, and not its children one by one."""
         return any(path in _modules_of(node) for node in self._graph.nodes)
 
@@ -1005,7 +1044,7 @@ class Channels:
             return False
         (given,) = outer
         added = any(
-            _called(node) in ("add", "iadd") and given in map(self._bare, _inputs(node))
+            called(node) in ("add", "iadd") and given in map(self._bare, _inputs(node))
             for node in inside
         )
         if not added or _form(last[0]) != _form(given):
@@ -1027,14 +1066,6 @@ class Channels:
 
 
 # -- nodes ----------------------------------------------------------------------------------------
-
-
-def _called(node: fx.Node) -> str:
-    """The name of the function or method that a node calls, in place or not."""
-    if node.op not in ("call_function", "call_method"):
-        return ""
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    return str(name).strip("_")
 
 
 def _written(node: fx.Node) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from archsmith.elastic.channels import Channels
 from archsmith.elastic.structure import read, written
 from archsmith.elastic.supernet import extract
-from archsmith.elastic.tracing import several
+from archsmith.elastic.tracing import line_of_error, several
 from archsmith.errors import first_line
 from archsmith.space import Architecture, Choice, Derived, resolve
 
@@ -83,7 +83,9 @@ class _Run:
             with torch.no_grad(), device:
                 plain(self._example.to(device))
         except Exception as error:
-            return f"a network that is narrower there does not run: {first_line(error)}"
+            where = line_of_error(error)
+            at = f" at {where}" if where else ""
+            return f"a network that is narrower there does not run{at}: {first_line(error)}"
         finally:
             torch.random.set_rng_state(state)
             for hook in hooks:
@@ -96,7 +98,7 @@ class _Run:
         found: dict[str, set[Form]] = {}
         for node, layout, axis in self._channels.layouts():
             if node.op == "call_module":
-                form = list(node.meta["tensor_meta"].shape)
+                form = list(node.meta["form"])
                 form[axis] = sum(
                     int(resolve(self._sizes.get(p.group, groups.size(p.group)), values)) * p.repeat
                     for p in groups.opened(layout)

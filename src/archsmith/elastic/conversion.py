@@ -299,7 +299,7 @@ def _runs(model: nn.Module, graph: fx.Graph, channels: Channels) -> dict[str, li
     """Path of a Sequential -> names of its children that can be left out, next to one another."""
     found: dict[str, list[list[str]]] = {}
     for path, module in model.named_modules():
-        if type(module) is not nn.Sequential or not path or not channels.called(path):
+        if type(module) is not nn.Sequential or not path or not channels.calls(path):
             continue
         runs: list[list[str]] = [[]]
         for name, child in module.named_children():

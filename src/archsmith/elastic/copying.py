@@ -38,8 +38,8 @@ class Copier:
                 for name, child in module._modules.items()
                 if child is not None and (f"{path}.{name}" if path else name) not in self._dead
             }
-            plain = getattr(module, "plain", None)
-            twin = self._container(module, children) if plain is None else plain(children)
+            plain = getattr(type(module), "plain", None)
+            twin = plain(module, children) if callable(plain) else self._container(module, children)
         self._memo[id(module)] = twin
         # where a container becomes its chosen child, that of the child
         self.origins.setdefault(id(twin), path)

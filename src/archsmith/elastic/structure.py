@@ -201,7 +201,7 @@ def check_stock(reading: Structure) -> None:
     cannot follow later."""
     for place in reading.places:
         kind = type(place.module)
-        if not kind.__module__.startswith("torch.nn") or not (
+        if hasattr(kind, "axes") or not kind.__module__.startswith("torch.nn") or not (
             place.module._parameters or place.module._buffers
         ):
             continue

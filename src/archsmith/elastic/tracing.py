@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
 from archsmith._internal.modes import modes_kept
 from archsmith.elastic.structure import TORCH_INTERNAL
@@ -22,17 +21,31 @@ from archsmith.errors import UserError, first_line
 Source = tuple[str, str, int | None]  # path of a module, its attribute, position in a tuple
 _OURS = (Path(torch.__file__).parent, Path(__file__).parent)  # not the user's lines
 _BRANCH = (
+    "a branch or a check rests on what is in a tensor",
     "decide by what __init__ was given, or compute both and take torch.where; a check can be "
-    "torch._assert, or left out"
+    "torch._assert, or left out",
 )
-_ADVICE = (  # of an error of the tracer: what to write instead
-    ("cannot be iterated", "go over range(n) of a fixed n, or take x.unbind(dim)"),
-    ("'len' is not supported", "write x.shape[0] for len(x)"),
-    ("used as inputs to control flow", _BRANCH),
+_LOOP = ("it goes over a tensor", "go over range(n) of a fixed n, or take x.unbind(dim)[i]")
+_NAMES = (
+    "**kwargs are handed on, and what they are is not known",
+    "name the arguments, or leave them out",
+)
+_NUMBER = (
+    "a number is made of a tensor, or of its form",
+    "keep it a tensor; go over range(n) of an n that __init__ was given",
+)
+_ADVICE = (  # sign of an error of the tracer: what it means, what to write instead
+    ("cannot be iterated", _LOOP),
+    ("'len' is not supported", ("it asks for the len of a tensor", "write x.shape[0] for len(x)")),
+    ("control flow", _BRANCH),
     ("__bool__", _BRANCH),
-    ("cannot be interpreted as an integer", "go over range(n) of an n that __init__ was given"),
-    ("keywords must be strings", "name the arguments: forward(x, **kwargs) says not what they are"),
-    ("argument after **", "name the arguments: forward(x, **kwargs) says not what they are"),
+    ("interpreted as an integer", _NUMBER),
+    ("argument must be a string", _NUMBER),
+    ("expected np.ndarray", _NUMBER),
+    (
+        "item assignment",
+        ("it writes into a part of a tensor", "make a new one by torch.cat or torch.where"),
+    ),
 )
 _OTHERWISE = (
     "write forward with operations of torch on its input, without branches or loops over what "
@@ -72,16 +85,63 @@ for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "rfloordi
 
 
 class _Tracer(fx.Tracer):
-    """Follows the first argument of forward; the others are what they are by default."""
+    """Follows the first argument of forward; the others are what they are by default. A branch by
+    the form of a tensor, not by what is in it, goes where it goes for the example."""
 
     proxy_buffer_attributes = True
     record_stack_traces = True
+
+    def __init__(self, example: Tensor) -> None:
+        super().__init__()
+        self._example = example
+        self._made: dict[fx.Node, Any] = {}  # what nodes give for the example
+        self._running = False
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """What is asked of sizes alone is answered."""
+        if not _of_sizes(obj.node):
+            return super().to_bool(obj)
+        model: Any = self.root
+        runner = fx.Interpreter(model, graph=self.graph)
+        runner.extra_traceback, runner.env = False, self._made
+        self._running = True
+        try:
+            with modes_kept(model), torch.no_grad():
+                model.eval()
+                for node in self.graph.nodes:
+                    if node not in self._made:
+                        first = node.op == "placeholder"
+                        self._made[node] = self._example if first else runner.run_node(node)
+        finally:
+            self._running = False
+        return bool(self._made[obj.node])
+
+    def call_module(self, m: Any, forward: Any, args: Any, kwargs: Any) -> Any:
+        """Modules that run for the example are not recorded."""
+        if self._running:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """And have their tensors."""
+        if self._running:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def create_args_for_root(
         self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
     ) -> tuple[Callable[..., Any], list[Any]]:
         name = list(inspect.signature(root_fn).parameters)[1]
         return root_fn, [self.root, self.create_proxy("placeholder", name.lstrip("*"), (), {})]
+
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        """The parts that `chunk` and `split` give, where they say how many."""
+        node, name = obj.node, called(obj.node)
+        count = node.args[1] if len(node.args) > 1 else node.kwargs.get("chunks")
+        listed = name == "split" and isinstance(count, list | tuple)
+        if listed or (name == "chunk" and isinstance(count, int)):
+            return (obj[i] for i in range(len(count) if listed else count))  # type: ignore
+        return super().iter(obj)
 
 
 def traced(model: nn.Module, example: Tensor) -> fx.Graph:
@@ -92,9 +152,9 @@ def traced(model: nn.Module, example: Tensor) -> fx.Graph:
     example, and where it uses other layers in training.
     """
     _check_signature(model)
-    with modes_kept(model):
-        graph = _graph(model.eval())
-        learning = _graph(model.train())
+    with modes_kept(model), _left_as_it_was(model):
+        graph = _graph(model.eval(), several(example))
+        learning = _graph(model.train(), several(example))
         called, others = _called_modules(graph), _called_modules(learning)
         if called != others:
             path = min(called ^ others)
@@ -103,21 +163,92 @@ def traced(model: nn.Module, example: Tensor) -> fx.Graph:
                 f"{'training' if path in others else 'evaluation'}; leave out what is not part of "
                 "the network that is shipped, e.g. auxiliary heads"
             )
-        module = fx.GraphModule(model.eval(), graph)
-        try:
-            with torch.no_grad():
-                made = ShapeProp(module).propagate(several(example))
-        except Exception as error:
-            raise UserError(
-                f"{type(model).__name__} does not take the example of form {tuple(example.shape)}: "
-                f"{first_line(error)}"
-            ) from error
+        made = _answer(model.eval(), example)
+        if len(several(example)) != len(example):
+            made = _answer(model, several(example))
+        found: Any = None
+        with torch.no_grad():
+            try:
+                found = _Forms(fx.GraphModule(model, graph)).run(several(example))
+            except Exception as error:
+                raise _unlike(model, first_line(error)) from error
+    if not isinstance(found, Tensor) or not _alike(found, made):
+        raise _unlike(model, "what was followed gives something else than the network")
+    return graph
+
+
+@contextmanager
+def _left_as_it_was(model: nn.Module) -> Iterator[None]:
+    """Takes away again what the tracer writes into a network: tensors that its forward makes."""
+    before = set(vars(model))
+    try:
+        yield
+    finally:
+        for name in set(vars(model)) - before:
+            del vars(model)[name]
+
+
+class _Forms(fx.Interpreter):
+    """Runs a graph and notes the form of each tensor, or how many a node gives."""
+
+    extra_traceback = False
+
+    def run_node(self, n: fx.Node) -> Any:
+        """As the interpreter does."""
+        made = super().run_node(n)
+        if isinstance(made, Tensor):
+            n.meta["form"] = tuple(made.shape)
+        elif isinstance(made, tuple | list):
+            n.meta["count"] = len(made)
+        return made
+
+
+def _answer(model: nn.Module, example: Tensor) -> Tensor:
+    """What a network makes of an example; UserError where that is not one tensor."""
+    try:
+        with torch.no_grad():
+            made = model(example)
+    except Exception as error:
+        where = line_of_error(error)
+        raise UserError(
+            f"{type(model).__name__} does not take the example of form {tuple(example.shape)}: "
+            f"{first_line(error)}{f' ({where})' if where else ''}"
+        ) from error
     if not isinstance(made, Tensor):
         raise UserError(
             f"{type(model).__name__} gives a {type(made).__name__} ({_returned(model)}); return "
             "one tensor, e.g. by a module around it that takes the one that counts"
         )
-    return graph
+    return made
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one, other, 1e-4, 1e-5, equal_nan=True)
+
+
+def _unlike(model: nn.Module, why: str) -> UserError:
+    return UserError(
+        f"{type(model).__name__} cannot be followed: {why}; it asks what kind of thing its input "
+        "is (isinstance, type), draws random numbers, or keeps something from one input to the "
+        "next: leave that out of its forward"
+    )
+
+
+def called(node: fx.Node) -> str:
+    """The name of the function or method that a node calls, in place or not."""
+    if node.op not in ("call_function", "call_method"):
+        return ""
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return str(name).strip("_")
+
+
+def _of_sizes(node: fx.Node) -> bool:
+    """Whether a node rests on the forms of tensors alone."""
+    name = called(node)
+    if name in ("size", "dim") or (name == "getattr" and node.args[1] in ("shape", "ndim")):
+        return True
+    inputs = node.all_input_nodes
+    return node.op == "call_function" and bool(inputs) and all(map(_of_sizes, inputs))
 
 
 def line_of(node: fx.Node) -> str:
@@ -133,18 +264,21 @@ def several(example: Tensor) -> Tensor:
     return torch.cat([example, example]) if example.dim() and len(example) == 1 else example
 
 
-def _graph(model: nn.Module) -> fx.Graph:
-    tracer = _Tracer()
+def _graph(model: nn.Module, example: Tensor) -> fx.Graph:
+    tracer = _Tracer(example)
     try:
         with _read(model):
             return tracer.trace(model)
     except Exception as error:
         where = next(reversed(tracer.module_stack), "") if tracer.module_stack else ""
         kind = type(model.get_submodule(where)).__name__
-        line, message = _line(error), first_line(error)
-        advice = next((text for sign, text in _ADVICE if sign in message), _OTHERWISE)
+        line, message = line_of_error(error), first_line(error)
+        told = (message.rstrip("."), _OTHERWISE)
+        what, advice = next((text for sign, text in _ADVICE if sign in message), told)
+        if what == _LOOP[0] and re.search(r"\*\*\w", line):
+            what, advice = _NAMES
         raise UserError(
-            f"{type(model).__name__} cannot be followed: {message.rstrip('.')}, in "
+            f"{type(model).__name__} cannot be followed: {what}, in "
             f"{f'{where} ({kind})' if where else kind}{f', {line}' if line else ''}; {advice}"
         ) from error
 
@@ -216,7 +350,7 @@ def _ours(file: str) -> bool:
     return file.startswith("<") or any(above in path.parents for above in _OURS)
 
 
-def _line(error: BaseException) -> str:
+def line_of_error(error: BaseException) -> str:
     """The user's line at which something went wrong: "model.py:12: if x.sum() > 0:"."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not _ours(f.filename)]
     frames = [f for f in frames if "importlib" not in f.filename]
@@ -227,10 +361,12 @@ def _line(error: BaseException) -> str:
 
 
 def _returned(model: nn.Module) -> str:
-    """Where the forward of a network is written."""
+    """Where the forward is written that gives what a network gives."""
+    while isinstance(model, nn.Sequential) and len(model):
+        model = model[-1]
     try:
         file = inspect.getsourcefile(type(model).forward) or ""
         first = inspect.getsourcelines(type(model).forward)[1]
     except (OSError, TypeError):
         return "forward"
-    return f"forward, {Path(file).name}:{first}"
+    return f"{type(model).__name__}.forward, {Path(file).name}:{first}"
