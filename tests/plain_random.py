@@ -142,7 +142,17 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, rng: Random) -> None:
         super().__init__()
-        kinds = ("width", "read", "inferred", "number", "three", "chunk", "inner", "torch", "einsum")
+        kinds = (
+            "width",
+            "read",
+            "inferred",
+            "number",
+            "three",
+            "chunk",
+            "inner",
+            "torch",
+            "einsum",
+        )
         self.how, self.heads = rng.choice(kinds), rng.choice((2, 4))
         self.size = width // self.heads if self.how in ("width", "number") else 4
         inner = self.heads * self.size

@@ -341,9 +341,7 @@ class Fire(nn.Module):
     def __init__(self, inputs: int, squeezed: int, outputs: int) -> None:
         super().__init__()
         self.squeeze = nn.Conv2d(inputs, squeezed, 1)
-        self.one, self.three = (
-            nn.Conv2d(squeezed, outputs, k, padding=k // 2) for k in (1, 3)
-        )
+        self.one, self.three = (nn.Conv2d(squeezed, outputs, k, padding=k // 2) for k in (1, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.squeeze(x), inplace=True)

@@ -33,7 +33,9 @@ def test_a_width_turns_out_to_be_heads() -> None:
 
 def test_layouts_of_one_tensor_agree_part_by_part() -> None:
     groups = Groups()
-    stream, a, b, heads = (groups.new(n, name) for n, name in ((12, "s"), (8, "a"), (4, "b"), (2, "h")))
+    stream, a, b, heads = (
+        groups.new(n, name) for n, name in ((12, "s"), (8, "a"), (4, "b"), (2, "h"))
+    )
     groups.agree((Part(stream),), (Part(a), Part(b)), "add")
     assert groups.opened((Part(stream),)) == (Part(a), Part(b))
     groups.agree((Part(heads, 4), Part(b)), (Part(stream),), "add")

@@ -33,7 +33,9 @@ def conv(inputs: int, outputs: int, kernel: int = 1, **more: Any) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, **more)
 
 
-def channels(forward: Callable[[Any, Tensor], Tensor], x: Tensor = IMAGES, **layers: Any) -> Channels:
+def channels(
+    forward: Callable[[Any, Tensor], Tensor], x: Tensor = IMAGES, **layers: Any
+) -> Channels:
     model = Net(forward, **layers)
     return followed(model, traced(model, x))
 
@@ -51,9 +53,7 @@ def read(found: Channels, path: str) -> list[tuple[str, int]]:
 
 
 def test_what_is_added_agrees() -> None:
-    found = channels(
-        lambda m, x: m.c(m.a(x) + m.b(x)), a=conv(3, 16), b=conv(3, 16), c=conv(16, 4)
-    )
+    found = channels(lambda m, x: m.c(m.a(x) + m.b(x)), a=conv(3, 16), b=conv(3, 16), c=conv(16, 4))
     assert free(found) == {"a": 16} and read(found, "c") == [("a", 1)]
     assert found.ends["b"][1] is not None and "output" in found.fixed()["c"]
 
@@ -289,7 +289,9 @@ def test_a_tensor_of_a_channels_length_goes_with_it() -> None:
         lambda m, x: F.batch_norm(x, m.scale, m.scale),
     ],
 )
-def test_a_tensor_that_is_not_followed_keeps_the_width(use: Callable[[Any, Tensor], Tensor]) -> None:
+def test_a_tensor_that_is_not_followed_keeps_the_width(
+    use: Callable[[Any, Tensor], Tensor],
+) -> None:
     found = channels(
         lambda m, x: m.c(use(m, m.a(x))),
         a=conv(3, 16),

@@ -127,7 +127,7 @@ def test_heads_are_a_decision_and_their_size_stays() -> None:
     small = extract(model, space.complete({**space.extreme(-1), name: 2}, Random(0)))
     attention: Any = small.get_submodule("blocks.0.attention")
     assert attention.heads == 2 and attention.query.out_features == 2 * attention.size
-    assert model.blocks[0].attention.heads == 4  # type: ignore[union-attr, index]
+    assert model.get_submodule("blocks.0.attention").heads == 4
 
 
 def test_where_heads_are_parts_of_the_width_it_follows_them() -> None:
@@ -150,9 +150,7 @@ def test_fewer_heads_are_the_network_without_what_the_others_give() -> None:
     x = torch.randn(2, *shape)
     model = elastic(plain, x)
     space = search_space(model)
-    arch = space.complete(
-        {**space.extreme(-1), "blocks.0.attention.query.heads": 3}, Random(0)
-    )
+    arch = space.complete({**space.extreme(-1), "blocks.0.attention.query.heads": 3}, Random(0))
     without: Any = copy.deepcopy(plain)
     with torch.no_grad():
         without.blocks[0].attention.proj.weight[:, 12:] = 0
@@ -176,10 +174,12 @@ def test_tensors_of_a_channels_length_are_cut_with_it() -> None:
     arch = {**search_space(model).extreme(-1), "stem.0": 8}
     small: Any = extract(model, arch)
     assert small.blocks[0].gamma.shape == (8,) and small.stem[1].normalized_shape == (8,)
-    assert type(small.blocks[0]).__name__ == "Next" and isinstance(small.blocks[0].gamma, nn.Parameter)
+    assert type(small.blocks[0]).__name__ == "Next" and isinstance(
+        small.blocks[0].gamma, nn.Parameter
+    )
     with active(model, arch):
-        assert model.blocks[0].gamma.shape == (8,)  # type: ignore[union-attr, index]
-    assert model.blocks[0].gamma.shape == (16,)  # type: ignore[union-attr, index]
+        assert model.get_submodule("blocks.0").gamma.shape == (8,)
+    assert model.get_submodule("blocks.0").gamma.shape == (16,)
 
 
 def test_what_stays_fixed_is_said() -> None:

@@ -46,7 +46,13 @@ MODELS: dict[str, Any] = {
     "convnet-own": (lambda: told(convnet(5, 3, 16)), (3, 16, 16)),
     "ofa": (lambda: told(ofa_mobilenet_v3(5)), (3, 33, 33)),
 }
-BY_GRADIENTS = ("resnet", "vgg", "densenet", "vit-heads", "mobilenet-se")  # one of each kind of size
+BY_GRADIENTS = (
+    "resnet",
+    "vgg",
+    "densenet",
+    "vit-heads",
+    "mobilenet-se",
+)  # one of each kind of size
 CASES = [(name, "l1") for name in MODELS]
 CASES += [(name, by) for name in BY_GRADIENTS for by in ("taylor", "zico")]
 
@@ -134,7 +140,7 @@ def test_a_group_whose_order_matters_is_put_back_and_named() -> None:
 def test_heads_move_with_all_that_is_theirs() -> None:
     make, shape = ZOO["vit-free"]
     model: Any = elastic(told(make()), torch.zeros(1, *shape).double())
-    attention = model.blocks[0].attention
+    attention = model.get_submodule("blocks.0.attention")
     with torch.no_grad():
         attention.proj.weight.mul_(torch.tensor([1.0, 100, 10, 1000]).repeat_interleave(4))
     before = {name: getattr(attention, name).weight.clone() for name in ("query", "key", "value")}
@@ -148,7 +154,7 @@ def test_heads_move_with_all_that_is_theirs() -> None:
 def test_the_inner_width_of_a_squeeze_excite_is_sorted_by_what_reads_it() -> None:
     make, shape = ZOO["mobilenet-se"]
     model: Any = elastic(told(make()), torch.zeros(1, *shape).double())
-    gate = model.features[1].conv[2]
+    gate = model.get_submodule("features.1.conv.2")
     sort_channels(model)
     read = gate.expand.weight.abs().sum((0, 2, 3))
     assert bool((read[:-1] >= read[1:]).all())

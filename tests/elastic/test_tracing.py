@@ -200,7 +200,8 @@ def test_modes_and_tensors_are_left_as_they_were(training: bool) -> None:
 def test_one_image_is_followed_as_a_batch() -> None:
     make: Callable[[], nn.Module] = lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 2))  # noqa: E731
     (flat,) = (
-        node.meta["form"] for node in traced(make(), torch.rand(1, 3, 2, 2)).nodes
+        node.meta["form"]
+        for node in traced(make(), torch.rand(1, 3, 2, 2)).nodes
         if node.target == "0"
     )
     assert flat == (2, 12)

@@ -50,7 +50,9 @@ class Groups:
     @property
     def roots(self) -> list[int]:
         """The groups that are not made of others, in order of their first layers."""
-        return [g for g in range(len(self._above)) if self._above[g] == g and g not in self._made_of]
+        return [
+            g for g in range(len(self._above)) if self._above[g] == g and g not in self._made_of
+        ]
 
     def opened(self, layout: Layout) -> Layout:
         """The same by groups that are made of no others."""

@@ -485,8 +485,10 @@ class Channels:
         last, first = between[0], between[-1]
         scaled, inner = self.ends[last][1] or (), self.ends[first][1] or ()
         read = self.ends[first][0] or ()
-        same = self.groups.opened(read) == self.groups.opened(scaled) == self.groups.opened(
-            value.layout
+        same = (
+            self.groups.opened(read)
+            == self.groups.opened(scaled)
+            == self.groups.opened(value.layout)
         )
         if len(between) == 2 and same and len(scaled) == len(inner) == 1:
             self.squeezes.append((inner[0].group, scaled[0].group))
@@ -522,8 +524,10 @@ class Channels:
         values = [self._values.get(given) for given in inputs]
         found = _argument(node, 1, "dim", default=0)
         first = values[0]
-        if not isinstance(found, int) or first is None or any(
-            v is None or v.axis != first.axis for v in values
+        if (
+            not isinstance(found, int)
+            or first is None
+            or any(v is None or v.axis != first.axis for v in values)
         ):
             self._fix(inputs, f"{_written(node)} puts it beside what is not followed")
             return None
@@ -596,9 +600,7 @@ class Channels:
             self._unknown(node)
             return None
         outer = "abcdefghijkl"[: counts[0] - 2]
-        return self._paired(
-            node, inputs, letters=[f"{outer}mk", f"{outer}kn"], made=f"{outer}mn"
-        )
+        return self._paired(node, inputs, letters=[f"{outer}mk", f"{outer}kn"], made=f"{outer}mn")
 
     def _summed(self, node: fx.Node) -> _Value | None:
         """An einsum, by its letters."""
@@ -886,9 +888,7 @@ class Channels:
             self.groups.agree(told, value.layout, _written(node))
         return True
 
-    def _number_follows(
-        self, node: fx.Node, layout: Layout, arg: Read, *, source: Source
-    ) -> None:
+    def _number_follows(self, node: fx.Node, layout: Layout, arg: Read, *, source: Source) -> None:
         """Binds the number that a module holds, which was read for a width, or a part of it."""
         if not arg.direct:  # heads * size
             owner, name, place = source
@@ -970,7 +970,11 @@ class Channels:
         owner, _, name = path.rpartition(".")
         module = self._model.get_submodule(owner)
         named = name in module._parameters or name in module._buffers
-        if form is not None and named and not type(module).__module__.startswith("torch.nn.modules"):
+        if (
+            form is not None
+            and named
+            and not type(module).__module__.startswith("torch.nn.modules")
+        ):
             self._own[node] = _Own(tuple(frozenset({(path, axis)}) for axis in range(len(form))))
 
     def _merge(self, node: fx.Node, form: tuple[int, ...], inputs: Sequence[fx.Node]) -> None:
@@ -1141,5 +1145,3 @@ def _cuts(index: Any, axis: int, before: Sequence[int]) -> bool:
         place = items.index(Ellipsis)
         items[place : place + 1] = [slice(None)] * (len(before) - len(items) + 1)
     return axis < len(items) and items[axis] != slice(None)
-
-

@@ -88,7 +88,9 @@ def converted(
         for path, found in runs.items():
             _put(twin, path, _chain(twin.get_submodule(path), path, found))
         if not (sizes or runs or layers.kernels):
-            reasons = "; ".join(f"{path}: {why}" for path, why in list(channels.fixed().items())[:3])
+            reasons = "; ".join(
+                f"{path}: {why}" for path, why in list(channels.fixed().items())[:3]
+            )
             raise UserError(
                 f"{type(model).__name__} has no inner width that could be decided ({reasons}); it "
                 "needs a layer between the first and the last whose width nothing else fixes"

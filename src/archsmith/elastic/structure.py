@@ -201,8 +201,10 @@ def check_stock(reading: Structure) -> None:
     cannot follow later."""
     for place in reading.places:
         kind = type(place.module)
-        if hasattr(kind, "axes") or not kind.__module__.startswith("torch.nn") or not (
-            place.module._parameters or place.module._buffers
+        if (
+            hasattr(kind, "axes")
+            or not kind.__module__.startswith("torch.nn")
+            or not (place.module._parameters or place.module._buffers)
         ):
             continue
         given = [name for name, _ in place.sizes if name in inspect.signature(kind).parameters]

@@ -310,9 +310,7 @@ def _marked(path: str, name: str, value: Any) -> Any:
     if type(value) is int:
         return Read(value, frozenset({(path, name, None)}), True)
     if type(value) is tuple and value and all(type(item) is int for item in value):
-        return tuple(
-            Read(item, frozenset({(path, name, i)}), True) for i, item in enumerate(value)
-        )
+        return tuple(Read(item, frozenset({(path, name, i)}), True) for i, item in enumerate(value))
     return None
 
 
