@@ -472,7 +472,7 @@ class Channels:
     def _note_gate(self, small: fx.Node, value: _Value) -> None:
         """A product with what layers made of the mean over all places: the width between them
         follows the width that is scaled (Hu and others, CVPR 2018)."""
-        node, between = small, []
+        node, between = small, list[str]()
         while len(_inputs(node)) == 1 and len(between) < 2:
             form, held = _form(node) or (), self._values.get(node)
             if held is None or math.prod(form) != form[0] * form[held.axis]:

@@ -13,7 +13,7 @@ from archsmith.elastic.channels import Channels
 from archsmith.elastic.structure import read, written
 from archsmith.elastic.supernet import extract
 from archsmith.elastic.tracing import line_of_error, several
-from archsmith.errors import first_line
+from archsmith.errors import UserError, first_line
 from archsmith.space import Architecture, Choice, Derived, resolve
 
 Form = tuple[int, ...]
@@ -32,7 +32,7 @@ def misfits(twin: nn.Module, channels: Channels, sizes: Sizes, example: Tensor) 
     decided = {root: size for root, size in sizes.items() if isinstance(size, Choice)}
 
     def narrowed(roots: Iterable[int]) -> Architecture:
-        smallest = {decided[root].name: min(decided[root].options) for root in roots}
+        smallest = {str(decided[root].name): min(decided[root].options) for root in roots}
         return Architecture({**largest, **smallest})
 
     groups = channels.groups
@@ -64,7 +64,10 @@ class _Run:
         self._example = several(example)
         self._reading = read(twin)
         self._meta = True
-        self._meta = self.wrong(self._reading.space.extreme(-1)) is None
+        largest = self._reading.space.extreme(-1)
+        self._meta = self.wrong(largest) is None
+        if not self._meta and (why := self.wrong(largest)) is not None:
+            raise UserError(f"{type(twin).__name__} made elastic does not hold: {why}")
 
     def wrong(self, arch: Architecture) -> str | None:
         """What is not as foreseen in a network; None where all is."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from archsmith.elastic.blocks import Chain
 from archsmith.elastic.agreement import Layout, Part
+from archsmith.elastic.blocks import Chain
 from archsmith.elastic.channels import Channels, followed
 from archsmith.elastic.checking import misfits
 from archsmith.elastic.conv import Conv2d, ConvTranspose2d
@@ -115,9 +115,10 @@ def _decisions(channels: Channels, widths: Sequence[float]) -> dict[int, Choice 
         options = _options(groups.size(root), groups.unit(root), widths)
         if groups.reason(root) is None and len(options) > 1:
             sizes[root] = Choice(*options, name=groups.name(root))
-    for inner, outer in scaled.items():
-        whole = sizes.get(next(iter(outer)))
-        if inner in sizes and len(outer) == 1 and isinstance(whole, Choice) and inner not in outer:
+    for inner, outers in scaled.items():
+        whole = sizes.get(min(outers))
+        one = len(outers) == 1 and inner not in outers
+        if inner in sizes and one and isinstance(whole, Choice):
             sizes[inner] = _following(groups.size(inner), groups.unit(inner), whole)
     return sizes
 

@@ -92,20 +92,20 @@ class Copier:
             if parameter is None:
                 twin._parameters[name] = None
             else:
-                part = current.get(name, parameter).detach()
+                used = current.get(name, parameter).detach()
                 value = (
-                    part.clone(memory_format=torch.contiguous_format)
+                    used.clone(memory_format=torch.contiguous_format)
                     if self._shared
-                    else torch.empty_like(part, device="meta")
+                    else torch.empty_like(used, device="meta")
                 )
                 twin._parameters[name] = self._parameter(parameter, value)
         fresh = not self._shared and resetter(module) is not None
         for name, buffer in module._buffers.items():
-            drawn = fresh and buffer is not None
+            part = None if buffer is None else current.get(name, buffer)
             twin._buffers[name] = (
-                torch.empty_like(current.get(name, buffer), device="meta")
-                if drawn
-                else self._buffer(current.get(name, buffer))  # type: ignore[arg-type]
+                torch.empty_like(part, device="meta")
+                if fresh and part is not None
+                else self._buffer(part)
             )
         twin._non_persistent_buffers_set = set(module._non_persistent_buffers_set)
         for name, value in vars(module).items():

@@ -62,7 +62,7 @@ def _class(kind: type[nn.Module], names: Iterable[str]) -> type:
 
 def _made(kind: type[nn.Module], names: Iterable[str]) -> Any:
     """An empty module of such a class, for copies and pickles."""
-    made = _class(kind, names)
+    made: Any = _class(kind, names)
     return made.__new__(made)
 
 
