@@ -71,7 +71,7 @@ def test_repeats_that_do_not_divide_stay() -> None:
 def test_groups_of_a_convolution_cannot_be_parts() -> None:
     groups = Groups()
     width, half = groups.new(16, "width"), groups.new(8, "half")
-    groups.one_by_one(width)
+    groups.multiples((Part(width),), 2, "conv")
     assert not groups.becomes(width, (Part(half),) * 2, "chunk")
     assert "chunk" in (groups.reason(width) or "")
     free, heads = groups.new(16, "free"), groups.new(4, "heads")

@@ -30,7 +30,6 @@ class Groups:
         self._names: list[str] = []  # the layer that gives it first
         self._reasons: list[str | None] = []  # why its width stays
         self._made_of: dict[int, Layout] = {}
-        self._whole: set[int] = set()  # those that a layer takes one by one
 
     def new(self, size: int, name: str, reason: str | None = None) -> int:
         """A group of so many channels."""
@@ -124,10 +123,6 @@ class Groups:
         self.fix(parts, f"{where} takes it in groups of {unit}")
         return False
 
-    def one_by_one(self, group: int) -> None:
-        """A layer takes its channels one by one: it must not become several parts."""
-        self._whole.add(self.root(group))
-
     def agree(self, one: Layout, other: Layout, where: str) -> None:
         """Two layouts of one tensor."""
         first, second = list(self.opened(one)), list(self.opened(other))
@@ -175,8 +170,6 @@ class Groups:
             self._above[second] = first
             self._units[first] = math.lcm(self._units[first], self._units[second])
             self._reasons[first] = self._reasons[first] or self._reasons[second]
-            if second in self._whole:
-                self._whole.add(first)
         return True
 
     def becomes(self, group: int, layout: Layout, where: str) -> bool:
@@ -192,14 +185,12 @@ class Groups:
         unit = self._units[root]
         if root in self._made_of or any(part.group == root for part in parts):
             return False
-        if len(parts) > 1 and (unit > 1 or root in self._whole):
+        if len(parts) > 1 and unit > 1:
             return False
         if unit > 1 and parts[0].repeat % unit:
             if parts[0].repeat > 1:
                 return False
             self.multiples(parts, unit, where)
-        if root in self._whole:
-            self._whole.add(parts[0].group)
         if (why := self._reasons[root]) is not None:
             self.fix(parts, why)
         self._made_of[root] = parts

@@ -186,6 +186,8 @@ class Channels:
             name = called(node)
             if name in ("chunk", "split", "unbind") and len(_inputs(node)) == 1:
                 self._several[node] = self._parted(node, name)
+            elif name in ("max", "min") and len(_inputs(node)) == 1:
+                self._several[node] = [self._reduced(node)] * 2  # the values, and where they are
             elif name in _COMPARING:
                 self.risky += [told for arg in node.args if (told := self._told(arg))]
             elif name not in _NUMBERS:
@@ -255,15 +257,15 @@ class Channels:
         if layer.groups == 1:
             return self._given(path, layer.out_channels, given.layout, axis=1)
         unit, parts = layer.in_channels // layer.groups, self.groups.opened(given.layout)
-        whole = layer.in_channels == layer.out_channels and len(parts) == 1
-        if not whole or (unit > 1 and parts[0].repeat != 1):
+        one = len(parts) == 1 and parts[0].repeat == 1
+        if layer.in_channels != layer.out_channels or (unit > 1 and not one):
             why = f"{path} takes it in {layer.groups} groups and gives another number of channels"
             if layer.in_channels == layer.out_channels:
                 why = f"{path} takes it in {layer.groups} groups, and it is put together of parts"
             self._fix(_inputs(node), why)
             return self._given(path, layer.out_channels, given.layout, why=why, axis=1)
-        self.groups.multiples(parts, unit, path)
-        self.groups.one_by_one(parts[0].group)
+        if unit > 1:
+            self.groups.multiples(parts, unit, path)
         self._note(path, given.layout, given.layout)
         return _Value(given.layout, 1)
 
@@ -365,7 +367,8 @@ class Channels:
         name = called(node)
         inputs = _inputs(node)
         given = self._values.get(inputs[0]) if inputs else None
-        if name in _BINARY and len(inputs) > 1 or name in _BINARY - _PASSING:
+        joins = name in _BINARY or name in ("max", "min", "expand_as")
+        if (joins and len(inputs) > 1) or name in _BINARY - _PASSING:
             return self._combined(node, form)
         if name in ("cat", "concat", "concatenate"):
             return self._joined(node, form)
@@ -473,7 +476,9 @@ class Channels:
         """A product with what layers made of the mean over all places: the width between them
         follows the width that is scaled (Hu and others, CVPR 2018)."""
         node, between = small, list[str]()
-        while len(_inputs(node)) == 1 and len(between) < 2:
+        if called(node) == "expand_as":
+            node = _inputs(node)[0]
+        while len(between) < 2 and (len(_inputs(node)) == 1 or called(node) == "add"):
             form, held = _form(node) or (), self._values.get(node)
             if held is None or math.prod(form) != form[0] * form[held.axis]:
                 break
@@ -554,6 +559,19 @@ class Channels:
             return None  # over the channels, however many there are
         gone = 0 if len(form) == len(before) else sum(a < given.axis for a in axes)
         return _Value(given.layout, given.axis - gone)
+
+    def _reduced(self, node: fx.Node) -> _Value | None:
+        """The largest or smallest along one axis."""
+        source = _inputs(node)[0]
+        given, axis = self._values.get(source), _argument(node, 1, "dim")
+        if given is None or not isinstance(axis, int):
+            self._fix([source], f"{_written(node)} is not followed")
+            return None
+        axis %= len(_form(source) or ())
+        kept = bool(_argument(node, 2, "keepdim", default=False))
+        if axis == given.axis:
+            return None
+        return _Value(given.layout, given.axis - (not kept and axis < given.axis))
 
     def _moved(self, node: fx.Node, given: _Value | None, form: tuple[int, ...]) -> _Value | None:
         rest = node.args[1:]
@@ -746,6 +764,10 @@ class Channels:
         axes = _axes_left(index, len(before))
         given = self._values.get(source)
         if (own := self._own.get(source)) is not None:
+            rows = (frozenset[tuple[str, int]](),) * len(_form(index) or ())
+            if _form(index) is not None and len(form) == len(rows) + len(own.axes) - 1:
+                self._own[node] = _Own((*rows, *own.axes[1:]), own.written)  # rows by their number
+                return None
             if axes is None:
                 self._fix([source], f"{_written(node)} takes a part of it")
             else:
@@ -937,6 +959,10 @@ class Channels:
         if name == "floordiv" and isinstance(index, int):
             whole = self._told(source)
             return self._part_of(whole, index) if whole else whole
+        times = next((item for item in args if isinstance(item, int)), None)
+        if name == "mul" and times is not None:
+            whole = self._told(index if source is times else source)
+            return whole * times if whole else whole
         if _form(arg) is not None or any(_form(given) is not None for given in _inputs(arg)):
             return None
         rest = [self._told(given) for given in arg.all_input_nodes]
@@ -945,7 +971,7 @@ class Channels:
     def _size(self, source: Any, index: Any) -> Layout | None:
         """The width that the size of a tensor along an axis is."""
         form, value = _form(source), self._values.get(source)
-        if form is None or source in self._own:
+        if form is None:
             return None
         if value is None:
             return ()
@@ -1144,4 +1170,8 @@ def _cuts(index: Any, axis: int, before: Sequence[int]) -> bool:
     if Ellipsis in items:
         place = items.index(Ellipsis)
         items[place : place + 1] = [slice(None)] * (len(before) - len(items) + 1)
-    return axis < len(items) and items[axis] != slice(None)
+    if axis >= len(items) or not isinstance(items[axis], slice):
+        return axis < len(items)
+    start, stop, step = items[axis].start, items[axis].stop, items[axis].step
+    to_end = stop is None or (isinstance(stop, int) and stop >= before[axis])
+    return not (to_end and start in (None, 0) and step in (None, 1))

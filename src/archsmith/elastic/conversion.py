@@ -176,7 +176,8 @@ class _Layers:
         ends = self._channels.ends.get(path)
         if ends is None:
             return None
-        given, taken = self._size(ends[0]), self._size(ends[1])
+        given = self._size(ends[0])
+        taken = given if ends[0] == ends[1] else self._size(ends[1])
         kernel = self._kernel(path, layer)
         if not any(map(_is_open, (given, taken, kernel))):
             return None

@@ -84,6 +84,25 @@ for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "rfloordi
     setattr(Read, f"__{_name}__", _computed(_name))
 
 
+class _Proxy(fx.Proxy):
+    """What stands for a value; one of several parts knows how many."""
+
+    def __len__(self) -> int:
+        count = _parts(self.node)
+        if count is None:
+            return super().__len__()
+        return count
+
+
+def _parts(node: fx.Node) -> int | None:
+    """How many parts `chunk` and `split` give, where they say so."""
+    name = called(node)
+    count = node.args[1] if len(node.args) > 1 else node.kwargs.get("chunks")
+    if name == "split" and isinstance(count, list | tuple):
+        return len(count)
+    return count if name == "chunk" and isinstance(count, int) else None
+
+
 class _Tracer(fx.Tracer):
     """Follows the first argument of forward; the others are what they are by default. A branch by
     the form of a tensor, not by what is in it, goes where it goes for the example."""
@@ -96,6 +115,10 @@ class _Tracer(fx.Tracer):
         self._example = example
         self._made: dict[fx.Node, Any] = {}  # what nodes give for the example
         self._running = False
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """As the tracer makes it."""
+        return _Proxy(node, self)
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         """What is asked of sizes alone is answered."""
@@ -136,11 +159,8 @@ class _Tracer(fx.Tracer):
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         """The parts that `chunk` and `split` give, where they say how many."""
-        node, name = obj.node, called(obj.node)
-        count = node.args[1] if len(node.args) > 1 else node.kwargs.get("chunks")
-        listed = name == "split" and isinstance(count, list | tuple)
-        if listed or (name == "chunk" and isinstance(count, int)):
-            return (obj[i] for i in range(len(count) if listed else count))  # type: ignore
+        if (count := _parts(obj.node)) is not None:
+            return (obj[i] for i in range(count))
         return super().iter(obj)
 
 
