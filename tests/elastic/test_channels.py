@@ -338,6 +338,20 @@ def test_layers_that_share_a_weight_agree() -> None:
     assert free(found) == {"one": 16} and read(found, "c") == [("one", 1), ("one", 1)]
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda m, x: m.a(x) * m.a.weight.mean(),
+        lambda m, x: m.a(x) / m.a.out_channels,
+        lambda m, x: m.a(x).reshape(-1, m.a.out_channels, 8, 8),
+        lambda m, x: F.conv2d(x, m.a.weight, m.a.bias),
+    ],
+)
+def test_a_layer_that_others_look_into_stays(use: Callable[[Any, Tensor], Tensor]) -> None:
+    found = channels(lambda m, x: m.c(use(m, x)), a=conv(3, 16), c=conv(16, 4))
+    assert free(found) == {}
+
+
 def test_layers_with_hooks_or_a_forward_of_their_own_stay() -> None:
     hooked = conv(3, 16)
     hooked.register_forward_hook(lambda *_: None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import fx, nn
+from torch.fx.node import map_aggregate
 
 from archsmith.elastic.agreement import Groups, Layout, Part
 from archsmith.elastic.reshaping import blocks, moved
@@ -118,14 +119,19 @@ class Channels:
         self._splits: dict[str, tuple[int, int, int]] = {}  # view -> group, place, how many
         self._left: dict[str, str] = {}  # path of a module that is not elastic -> why
         self._loose: dict[str, str] = {}  # path of a tensor that must stay -> why
+        self._apart: dict[str, str] = {}  # path of a layer that is looked into -> where
         self._values: dict[fx.Node, _Value] = {}
         self._several: dict[fx.Node, list[_Value | None]] = {}  # of nodes that give several
         self._own: dict[fx.Node, _Own] = {}
         for node in graph.nodes:
+            self._note_read(node)
             value = self._follow(node)
             if value is not None and _form(node) is not None:
                 self._values[node] = value
         self._tie()
+        for path, where in self._apart.items():
+            for layout in self.ends.get(path, ()):
+                self.groups.fix(layout or (), f"{where} reads what '{path}' holds apart from it")
 
     # -- what was found ---------------------------------------------------------------------------
 
@@ -242,6 +248,26 @@ class Channels:
             attention = isinstance(layer, nn.MultiheadAttention)
             self._left[path] = _IN_HEADS if attention else f"it {why}"
         self._fix(node.all_input_nodes, f"{what} {why}")
+
+    def _stock(self, path: str) -> bool:
+        """Whether it is torch's own layer."""
+        return type(self._model.get_submodule(path)).__module__.startswith("torch.nn.modules")
+
+    def _note_read(self, node: fx.Node) -> None:
+        """Layers of torch whose tensors or widths are read by others than themselves."""
+        if node.op == "get_attr":
+            owner, _, name = str(node.target).rpartition(".")
+            if name in self._model.get_submodule(owner)._parameters and self._stock(owner):
+                user = next(iter(node.users), node)
+                self._apart.setdefault(owner, _written(user))
+
+        def note(arg: Any) -> Any:
+            for path, _, _ in arg.sources if isinstance(arg, Read) else ():
+                if self._stock(path):
+                    self._apart.setdefault(path, _written(node))
+            return arg
+
+        map_aggregate((node.args, node.kwargs), note)
 
     # -- layers -----------------------------------------------------------------------------------
 
@@ -899,7 +925,7 @@ class Channels:
         """Whether what was written for the width itself does."""
         if arg is None or (isinstance(arg, int) and arg == -1):
             return True
-        if isinstance(arg, Read):
+        if isinstance(arg, Read) and not any(self._stock(path) for path, _, _ in arg.sources):
             for source in arg.sources:
                 self._number_follows(node, value.layout, arg, source=source)
             return True

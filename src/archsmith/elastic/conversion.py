@@ -51,9 +51,13 @@ def elastic(
     `example`: a batch that it takes, (B, C, H, W) or whatever it is. `widths`: shares of each inner
     width that can be decided, 1 among them, rounded to multiples of what keeps groups whole.
     Channels that must agree (residual sums, depthwise convolutions, normalisations, scales) are one
-    decision; concatenations take a prefix of each part. `depth`: blocks of a Sequential that leave
-    the form of their input, and add to it, become optional, last first. `kernels`: square odd ones
-    may be smaller, to 3. Raises UserError where it cannot be traced or has no inner width.
+    decision; concatenations take a prefix of each part; attention in stock layers is decided by its
+    heads, whose size stays (Vaswani and others, NeurIPS 2017); a squeeze-excite follows the width
+    that it scales (Hu and others, CVPR 2018). Parameters, buffers and whole numbers of the user's
+    modules that lie along a width follow it where they stand. `depth`: blocks of a Sequential that
+    leave the form of their input, and add to it, become optional, last first. `kernels`: square odd
+    ones may be smaller, to 3. Raises UserError where it cannot be followed, with the line, or has
+    no inner width.
 
     >>> block = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 36, 5))
     >>> model = elastic(block, torch.zeros(1, 3, 8, 8))

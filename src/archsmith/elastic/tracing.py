@@ -20,6 +20,9 @@ from archsmith.errors import UserError, first_line
 
 Source = tuple[str, str, int | None]  # path of a module, its attribute, position in a tuple
 _OURS = (Path(torch.__file__).parent, Path(__file__).parent)  # not the user's lines
+_WIDTHS = frozenset(
+    "in_channels out_channels in_features out_features num_features num_channels".split()
+)
 _BRANCH = (
     "a branch or a check rests on what is in a tensor",
     "decide by what __init__ was given, or compute both and take torch.where; a check can be "
@@ -305,18 +308,17 @@ def _graph(model: nn.Module, example: Tensor) -> fx.Graph:
 
 @contextmanager
 def _read(model: nn.Module) -> Iterator[None]:
-    """Within it whole numbers that the user's modules hold say where they are from."""
+    """Within it whole numbers that the user's modules hold, and widths that layers of torch do, say
+    where they are from."""
     held: list[tuple[dict[str, Any], dict[str, Any]]] = []
     try:
         for path, module in model.named_modules():
-            if type(module).__module__.startswith("torch.nn"):
-                continue
-            own = vars(module)
-            found = {
-                name: marked
-                for name, value in own.items()
-                if name not in TORCH_INTERNAL and (marked := _marked(path, name, value)) is not None
-            }
+            own, found = vars(module), dict[str, Any]()
+            stock = type(module).__module__.startswith("torch.nn")
+            for name, value in own.items():
+                if name in _WIDTHS if stock else name not in TORCH_INTERNAL:
+                    marked = _marked(path, name, value)
+                    found |= {} if marked is None else {name: marked}
             held.append((own, {name: own[name] for name in found}))
             own.update(found)
         yield
