@@ -118,6 +118,15 @@ def test_channels_that_must_agree_are_one_decision(name: str, expected: dict[str
     assert not any("bn" in decision or "shortcut" in decision for decision in space)
 
 
+@pytest.mark.parametrize("name", ["resnet", "mobilenet-se", "vit-heads", "convnext", "shufflenet"])
+def test_a_network_on_meta_has_the_same_decisions(name: str) -> None:
+    make, shape = ZOO[name]
+    with torch.device("meta"):
+        empty = elastic(make(), torch.zeros(1, *shape))
+    assert dict(search_space(empty)) == dict(search_space(elastic(make(), torch.zeros(1, *shape))))
+    assert all(tensor.is_meta for tensor in empty.state_dict().values())
+
+
 def test_heads_are_a_decision_and_their_size_stays() -> None:
     make, shape = ZOO["vit-free"]
     model = elastic(make(), torch.zeros(1, *shape))
