@@ -3,14 +3,27 @@ what is active, and what stays fixed is said."""
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
 import pytest
 import torch
+from elastic_laws import (
+    check_extracted_is_active,
+    check_keys_and_largest,
+    check_sorted_is_the_same,
+    counted_by_fvcore,
+    counted_by_torch,
+    one_at_a_time,
+    told,
+)
+from plain_random import SHAPE, network
 from plain_zoo import ZOO, Basic, conv
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from archsmith.elastic.conversion import converted, elastic
 from archsmith.elastic.supernet import active, extract, search_space
@@ -22,52 +35,72 @@ from archsmith.metrics.cost import Costs
 def case(request: pytest.FixtureRequest) -> tuple[nn.Module, nn.Module, Tensor]:
     """A plain network whose tensors all tell, the same made elastic, and images."""
     make, shape = ZOO[request.param]
-    generator = torch.Generator().manual_seed(0)
-    plain = make().eval()
-    with torch.no_grad():
-        for name, tensor in plain.state_dict().items():
-            if tensor.is_floating_point():
-                noise = torch.rand(tensor.shape, generator=generator)
-                tensor.copy_(0.5 + noise if "var" in name else tensor + 0.2 * (noise - 0.5))
-    x = torch.randn(2, *shape, generator=generator)
+    plain = told(make())
+    x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
     return plain, elastic(plain, x), x
 
 
 def test_the_largest_is_the_original_to_the_bit(case: tuple[nn.Module, nn.Module, Tensor]) -> None:
-    plain, model, x = case
-    assert list(model.state_dict()) == list(plain.state_dict())
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(model.state_dict().values(), plain.state_dict().values(), strict=True)
-    )
-    assert not {id(p) for p in model.parameters()} & {id(p) for p in plain.parameters()}
-    largest = search_space(model).extreme(-1)
-    with torch.no_grad():
-        expected = plain(x)
-        assert torch.equal(model.eval()(x), expected)
-        assert torch.equal(extract(model, largest).eval()(x), expected)
-        with active(model, largest):
-            assert torch.equal(model(x), expected)
+    check_keys_and_largest(*case)
 
 
-def test_what_is_extracted_is_what_is_active(case: tuple[nn.Module, nn.Module, Tensor]) -> None:
+def test_every_option_of_each_decision_is_the_network_alone(
+    case: tuple[nn.Module, nn.Module, Tensor],
+) -> None:
     _, model, x = case
-    space, rng = search_space(model), Random(0)
-    for arch in (space.extreme(0), *(space.sample(rng) for _ in range(4))):
-        with torch.no_grad(), active(model, arch):
-            expected = model(x)
-        with torch.no_grad():
-            found = extract(model, arch).eval()(x)
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    for arch in one_at_a_time(search_space(model)):
+        check_extracted_is_active(model, arch, x)
+
+
+def test_random_networks_are_those_alone(case: tuple[nn.Module, nn.Module, Tensor]) -> None:
+    _, model, x = case
+    space = search_space(model)
+    for seed in range(3):
+        check_extracted_is_active(model, space.sample(Random(seed)), x)
 
 
 def test_counts_are_those_of_the_networks(case: tuple[nn.Module, nn.Module, Tensor]) -> None:
     _, model, x = case
     costs, space = Costs(model, tuple(x.shape[1:])), search_space(model)  # type: ignore[arg-type]
-    assert costs.additive
-    for arch in (space.extreme(0), space.sample(Random(1))):
-        assert costs(arch) == costs.exact(arch)
-    assert costs(space.extreme(0))["macs"] < 0.6 * costs(space.extreme(-1))["macs"]
+    for arch in (space.extreme(-1), space.extreme(0), space.sample(Random(1))):
+        plain, found = extract(model, arch).eval(), costs(arch)
+        assert found == costs.exact(arch)
+        assert found["params"] == sum(p.numel() for p in plain.parameters())
+        assert found["macs"] == counted_by_torch(plain, x)
+        by_fvcore = counted_by_fvcore(plain, x)
+        assert by_fvcore in (None, found["macs"])
+    assert costs(space.extreme(0))["macs"] < 0.75 * costs(space.extreme(-1))["macs"]
+
+
+def test_a_copy_and_a_pickle_are_the_same_network(
+    case: tuple[nn.Module, nn.Module, Tensor],
+) -> None:
+    _, model, x = case
+    small = search_space(model).extreme(0)
+    with torch.no_grad(), active(model, small):
+        expected = model(x)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert dict(search_space(twin)) == dict(search_space(model))
+        with torch.no_grad(), active(twin, small):
+            assert torch.equal(twin(x), expected)
+        assert not {id(p) for p in twin.parameters()} & {id(p) for p in model.parameters()}
+
+
+@pytest.mark.parametrize("seeds", [range(first, first + 10) for first in range(0, 60, 10)])
+def test_any_network_keeps_the_laws_or_is_refused_by_name(seeds: range) -> None:
+    for seed in seeds:
+        plain, refused = network(seed)
+        plain = told(plain, seed).double()
+        x = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(seed)).double()
+        if refused is not None:
+            with pytest.raises(UserError, match=rf"in {refused} \(Unfollowed\), plain_random.py:"):
+                elastic(plain, x)
+            continue
+        model = elastic(plain, x)
+        check_keys_and_largest(plain, model, x)
+        for arch in one_at_a_time(search_space(model)):
+            check_extracted_is_active(model, arch, x)
+        check_sorted_is_the_same(model, x)
 
 
 @pytest.mark.parametrize(
@@ -85,22 +118,121 @@ def test_channels_that_must_agree_are_one_decision(name: str, expected: dict[str
     assert not any("bn" in decision or "shortcut" in decision for decision in space)
 
 
+@pytest.mark.parametrize("name", ["resnet", "mobilenet-se", "vit-heads", "convnext", "shufflenet"])
+def test_a_network_on_meta_has_the_same_decisions(name: str) -> None:
+    make, shape = ZOO[name]
+    with torch.device("meta"):
+        empty = elastic(make(), torch.zeros(1, *shape))
+    assert dict(search_space(empty)) == dict(search_space(elastic(make(), torch.zeros(1, *shape))))
+    assert all(tensor.is_meta for tensor in empty.state_dict().values())
+
+
+def test_heads_are_a_decision_and_their_size_stays() -> None:
+    make, shape = ZOO["vit-free"]
+    model = elastic(make(), torch.zeros(1, *shape))
+    space = search_space(model)
+    name = "blocks.0.attention.query.heads"
+    assert space[name] == (1, 2, 3, 4) and space["patches"] == (4, 8, 12, 16)
+    small = extract(model, space.complete({**space.extreme(-1), name: 2}, Random(0)))
+    attention: Any = small.get_submodule("blocks.0.attention")
+    assert attention.heads == 2 and attention.query.out_features == 2 * attention.size
+    assert model.get_submodule("blocks.0.attention").heads == 4
+
+
+def test_where_heads_are_parts_of_the_width_it_follows_them() -> None:
+    make, shape = ZOO["vit-heads"]
+    plain = told(make())
+    model = elastic(plain, torch.zeros(1, *shape))
+    space = search_space(model)
+    assert "patches" not in space and "blocks.1.attention.qkv.heads" not in space
+    arch = space.complete({**space.extreme(-1), "blocks.0.attention.qkv.heads": 3}, Random(0))
+    small: Any = extract(model, arch)
+    assert small.patches.out_channels == 12 and small.positions.shape == (1, 5, 12)
+    qkv, whole = small.blocks[0].attention.qkv.weight, plain.get_submodule("blocks.0.attention")
+    first = torch.cat([torch.arange(start, start + 12) for start in (0, 16, 32)])
+    assert torch.equal(qkv, whole.qkv.weight[first][:, :12])  # type: ignore[union-attr, index]
+
+
+def test_fewer_heads_are_the_network_without_what_the_others_give() -> None:
+    make, shape = ZOO["vit-free"]
+    plain = told(make())
+    x = torch.randn(2, *shape)
+    model = elastic(plain, x)
+    space = search_space(model)
+    arch = space.complete({**space.extreme(-1), "blocks.0.attention.query.heads": 3}, Random(0))
+    without: Any = copy.deepcopy(plain)
+    with torch.no_grad():
+        without.blocks[0].attention.proj.weight[:, 12:] = 0
+        torch.testing.assert_close(extract(model, arch)(x), without(x), rtol=1e-5, atol=1e-5)
+
+
+def test_the_inner_width_of_a_squeeze_excite_follows_the_one_that_it_scales() -> None:
+    make, shape = ZOO["mobilenet-se"]
+    model = elastic(make(), torch.zeros(1, *shape))
+    space = search_space(model)
+    assert not any("reduce" in name for name in space)
+    for middle, inner in ((16, 2), (32, 4), (48, 6), (64, 8)):
+        arch = {**space.extreme(-1), "features.1.conv.0.0": middle}
+        gate: Any = extract(model, arch).get_submodule("features.1.conv.2")
+        assert (gate.reduce.in_channels, gate.reduce.out_channels) == (middle, inner)
+
+
+def test_tensors_of_a_channels_length_are_cut_with_it() -> None:
+    make, shape = ZOO["convnext"]
+    model = elastic(make(), torch.zeros(1, *shape))
+    arch = {**search_space(model).extreme(-1), "stem.0": 8}
+    small: Any = extract(model, arch)
+    assert small.blocks[0].gamma.shape == (8,) and small.stem[1].normalized_shape == (8,)
+    assert type(small.blocks[0]).__name__ == "Next" and isinstance(
+        small.blocks[0].gamma, nn.Parameter
+    )
+    with active(model, arch):
+        assert model.get_submodule("blocks.0").gamma.shape == (8,)
+    assert model.get_submodule("blocks.0").gamma.shape == (16,)
+
+
 def test_what_stays_fixed_is_said() -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.stem, self.body, self.last = conv(3, 16), conv(16, 32), conv(32, 16)
-            self.scale = nn.Parameter(torch.ones(16, 1, 1))
+            self.weight = nn.Parameter(torch.eye(16))
             self.head = nn.Linear(16, 4)
 
         def forward(self, x: Tensor) -> Tensor:
             x = self.stem(x)
-            x = x + self.scale * self.last(self.body(x))
-            return self.head(x.mean((2, 3)))
+            x = x + self.last(self.body(x))
+            return self.head(F.linear(x.mean((2, 3)), self.weight))
 
     found = converted(Own(), torch.zeros(1, 3, 8, 8))
-    assert "whose width is its own" in found.fixed["stem.0"] and "output" in found.fixed["head"]
+    assert "linear (" in found.fixed["stem.0"] and "test_conversion.py:" in found.fixed["stem.0"]
+    assert "output" in found.fixed["head"]
     assert set(search_space(found.model)) == {"body.0"}
+
+
+def test_attention_of_torch_stays_and_the_reason_is_said() -> None:
+    make, shape = ZOO["vit"]
+    found = converted(make(), torch.zeros(1, *shape))
+    assert "torch's own attention" in found.fixed["blocks.0.attention"]
+    assert "blocks.0.mlp.0" in search_space(found.model)
+
+
+class Written(nn.Module):
+    """Heads as numbers in forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.qkv, self.out = nn.Linear(8, 16), nn.Linear(16, 48), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.stem(x)).view(-1, 6, 3, 4, 4).permute(2, 0, 3, 1, 4).unbind()
+        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+def test_numbers_that_would_be_wrong_keep_the_heads_and_are_named() -> None:
+    found = converted(Written(), torch.zeros(2, 6, 8))
+    assert set(search_space(found.model)) == {"stem"}
+    assert "test_conversion.py:" in found.fixed["qkv"] and "-1" in found.fixed["qkv"]
 
 
 def test_kernels_and_depths_are_decided_where_asked_for() -> None:
@@ -110,11 +242,6 @@ def test_kernels_and_depths_are_decided_where_asked_for() -> None:
     assert space["0.0.kernel"] == (3, 5) and space["1.0.depth"] == (0, 1, 2)
     small = search_space(elastic(model, x, depth=False))
     assert not any("depth" in name or "kernel" in name for name in small)
-
-
-class Branches(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x if x.sum() > 0 else -x
 
 
 class Numbers(nn.Module):
@@ -127,26 +254,18 @@ class Numbers(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "shape", "said"),
     [
-        (
-            lambda: nn.Sequential(nn.Conv2d(3, 16, 3), Branches(), nn.Conv2d(16, 4, 1)),
-            "1 (Branches)",
-        ),
-        (Numbers, "x.flatten(1)"),
-        (
-            lambda: nn.Sequential(nn.Conv2d(4, 16, 3), nn.Conv2d(16, 4, 1)),
-            "does not take the example",
-        ),
-        (lambda: nn.Linear(8, 4), "no inner width"),
+        (Numbers, (3, 8, 8), "x.flatten(1)"),
+        (lambda: nn.Linear(8, 4), (8,), "no inner width"),
+        (lambda: nn.Sequential(nn.Conv2d(3, 4, 1)), (3, 8, 8), "it is the output's"),
     ],
 )
-def test_what_cannot_be_made_elastic_is_refused(make: Callable[[], nn.Module], said: str) -> None:
+def test_a_network_without_an_inner_width_is_refused(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], said: str
+) -> None:
     with pytest.raises(UserError) as caught:
-        elastic(
-            make(),
-            torch.zeros(1, 3, 8, 8) if make().__class__ is not nn.Linear else torch.zeros(1, 8),
-        )
+        elastic(make(), torch.zeros(1, *shape))
     assert said in str(caught.value)
 
 

@@ -4,7 +4,7 @@ declaring `gates`."""
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -213,13 +213,29 @@ class Chain(nn.Module):
         """The kept children as a Sequential, under their names."""
         return nn.Sequential(OrderedDict(children))
 
+    def _kept(self) -> list[nn.Module]:
+        left = {name for run, depth in self.runs.items() for name in run[largest(depth) :]}
+        return [child for name, child in self.named_children() if name not in left]
+
+    def __len__(self) -> int:
+        """How many children exist, as of the Sequential that it becomes."""
+        return len(self._kept())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return iter(self._kept())
+
+    def __getitem__(self, index: int | slice) -> nn.Module:
+        """One of the children that exist, or some of them as a Sequential."""
+        kept = self._kept()[index]
+        return nn.Sequential(*kept) if isinstance(kept, list) else kept
+
     def forward(self, x: Any) -> Any:
         """The input through the children that exist."""
-        left = {name for run, depth in self.runs.items() for name in run[largest(depth) :]}
-        for name, child in self._modules.items():
-            if name not in left:
-                assert child is not None
-                x = child(x)
+        for child in self._kept():
+            x = child(x)
         return x
 
 

@@ -11,11 +11,16 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
+from archsmith.elastic.agreement import Layout, Part
 from archsmith.elastic.blocks import Chain
-from archsmith.elastic.channels import Channels, Layout, traced
+from archsmith.elastic.channels import Channels, followed
+from archsmith.elastic.checking import misfits
 from archsmith.elastic.conv import Conv2d, ConvTranspose2d
 from archsmith.elastic.linear import Linear
 from archsmith.elastic.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
+from archsmith.elastic.owning import owning
+from archsmith.elastic.structure import FIXED
+from archsmith.elastic.tracing import traced
 from archsmith.errors import UserError
 from archsmith.space import Choice, Concat, Derived, Size, Tiled
 
@@ -46,9 +51,13 @@ def elastic(
     `example`: a batch that it takes, (B, C, H, W) or whatever it is. `widths`: shares of each inner
     width that can be decided, 1 among them, rounded to multiples of what keeps groups whole.
     Channels that must agree (residual sums, depthwise convolutions, normalisations, scales) are one
-    decision; concatenations take a prefix of each part. `depth`: blocks of a Sequential that leave
-    the form of their input, and add to it, become optional, last first. `kernels`: square odd ones
-    may be smaller, to 3. Raises UserError where it cannot be traced or has no inner width.
+    decision; concatenations take a prefix of each part; attention in stock layers is decided by its
+    heads, whose size stays (Vaswani and others, NeurIPS 2017); a squeeze-excite follows the width
+    that it scales (Hu and others, CVPR 2018). Parameters, buffers and whole numbers of the user's
+    modules that lie along a width follow it where they stand. `depth`: blocks of a Sequential that
+    leave the form of their input, and add to it, become optional, last first. `kernels`: square odd
+    ones may be smaller, to 3. Raises UserError where it cannot be followed, with the line, or has
+    no inner width.
 
     >>> block = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 36, 5))
     >>> model = elastic(block, torch.zeros(1, 3, 8, 8))
@@ -69,36 +78,65 @@ def converted(
     """`elastic`, and the layers whose width stays as it is, with the reason."""
     _check(model, widths)
     graph = traced(model, example)
-    channels = Channels(model, graph)
-    sizes = {
-        root: Choice(*options, name=channels.name(root))
-        for root in channels.roots
-        if channels.reason(root) is None
-        and len(options := _options(channels.size(root), channels.unit(root), widths)) > 1
-    }
-    twin = copy.deepcopy(model)
-    layers = _Layers(channels, sizes, kernels)
-    for path, module in list(twin.named_modules()):
-        made = layers.made(path, module)
-        if made is not None:
-            _put(twin, path, made)
-    runs = _runs(model, graph, channels) if depth else {}
-    for path, found in runs.items():
-        _put(twin, path, _chain(twin.get_submodule(path), path, found))
-    if not (sizes or runs or layers.kernels):
-        reasons = "; ".join(f"{path}: {why}" for path, why in list(channels.fixed().items())[:3])
-        raise UserError(
-            f"{type(model).__name__} has no inner width that could be decided ({reasons}); it "
-            "needs a layer between the first and the last whose width nothing else fixes"
-        )
-    twin.fixed_widths = channels.fixed()  # type: ignore[assignment]  # see `fixed_widths`
+    channels = followed(model, graph)
+    while True:
+        sizes = _decisions(channels, widths)
+        twin = copy.deepcopy(model)
+        layers = _Layers(channels, sizes, kernels)
+        for path, module in list(twin.named_modules()):
+            made = layers.made(path, module)
+            if made is not None:
+                _put(twin, path, made)
+        layers.own(twin)
+        runs = _runs(model, graph, channels) if depth else {}
+        for path, found in runs.items():
+            _put(twin, path, _chain(twin.get_submodule(path), path, found))
+        if not (sizes or runs or layers.kernels):
+            reasons = "; ".join(
+                f"{path}: {why}" for path, why in list(channels.fixed().items())[:3]
+            )
+            raise UserError(
+                f"{type(model).__name__} has no inner width that could be decided ({reasons}); it "
+                "needs a layer between the first and the last whose width nothing else fixes"
+            )
+        wrong = misfits(twin, channels, sizes, example)
+        if not wrong:
+            break
+        for root, why in wrong.items():
+            channels.groups.fix((Part(root),), why)
+    vars(twin)[FIXED] = channels.fixed()
     return Conversion(twin.train(model.training), channels.fixed())
+
+
+def _decisions(channels: Channels, widths: Sequence[float]) -> dict[int, Choice | Derived]:
+    """The size of each group whose width can be decided, or follows from one that can."""
+    groups = channels.groups
+    scaled: dict[int, set[int]] = {}
+    for inner, outer in channels.squeezes:
+        scaled.setdefault(groups.root(inner), set()).add(groups.root(outer))
+    sizes: dict[int, Choice | Derived] = {}
+    for root in groups.roots:
+        options = _options(groups.size(root), groups.unit(root), widths)
+        if groups.reason(root) is None and len(options) > 1:
+            sizes[root] = Choice(*options, name=groups.name(root))
+    for inner, outers in scaled.items():
+        whole = sizes.get(min(outers))
+        one = len(outers) == 1 and inner not in outers
+        if inner in sizes and one and isinstance(whole, Choice):
+            sizes[inner] = _following(groups.size(inner), groups.unit(inner), whole)
+    return sizes
+
+
+def _following(size: int, unit: int, scaled: Choice) -> Derived:
+    """The inner width of a squeeze-excite: the same part of the width that it scales."""
+    full, step = max(scaled.options), _step(size, unit)
+    return Derived(lambda c: min(size, max(step, round(size * c / full / step) * step)), scaled)
 
 
 def fixed_widths(model: nn.Module) -> Mapping[str, str] | None:
     """Of a network that was made elastic: path of a layer -> why its width is no decision; None of
     one that was declared with Choices."""
-    found = vars(model).get("fixed_widths")
+    found = vars(model).get(FIXED)
     return found if isinstance(found, Mapping) else None
 
 
@@ -113,11 +151,14 @@ def _check(model: nn.Module, widths: Sequence[float]) -> None:
 
 def _options(size: int, unit: int, widths: Sequence[float]) -> list[int]:
     """The widths of a group of channels, ascending, `size` last."""
-    fine = next(step for least, step in _FINE if size >= least)
-    step = math.lcm(unit, fine)
-    if size % step:
-        step = unit
+    step = _step(size, unit)
     return sorted({max(step, round(share * size / step) * step) for share in widths} | {size})
+
+
+def _step(size: int, unit: int) -> int:
+    """What the widths of a group are multiples of."""
+    step = math.lcm(unit, next(step for least, step in _FINE if size >= least))
+    return unit if size % step else step
 
 
 def _put(model: nn.Module, path: str, module: nn.Module) -> None:
@@ -128,7 +169,9 @@ def _put(model: nn.Module, path: str, module: nn.Module) -> None:
 class _Layers:
     """Elastic twins of layers; they take over the tensors."""
 
-    def __init__(self, channels: Channels, sizes: Mapping[int, Choice], kernels: bool) -> None:
+    def __init__(
+        self, channels: Channels, sizes: Mapping[int, Choice | Derived], kernels: bool
+    ) -> None:
         self._channels, self._sizes, self._shrinks = channels, sizes, kernels
         self.kernels: list[str] = []  # paths of the convolutions whose kernel is a decision
 
@@ -137,25 +180,56 @@ class _Layers:
         ends = self._channels.ends.get(path)
         if ends is None:
             return None
-        given, taken = self._size(ends[0]), self._size(ends[1])
+        given = self._size(ends[0])
+        taken = given if ends[0] == ends[1] else self._size(ends[1])
         kernel = self._kernel(path, layer)
-        if not any(isinstance(s, Choice | Derived | Concat) for s in (given, taken, kernel)):
+        if not any(map(_is_open, (given, taken, kernel))):
             return None
         twin = _twin(layer, given, taken, kernel)
         twin._parameters.update(layer._parameters)
         twin._buffers.update(layer._buffers)
         return twin.train(layer.training)
 
+    def own(self, model: nn.Module) -> None:
+        """Makes the tensors and numbers elastic that the user's modules hold."""
+        tensors: dict[str, dict[str, tuple[Size | None, ...]]] = {}
+        for path, axes in self._channels.tensors.items():
+            owner, _, name = path.rpartition(".")
+            holder: Any = model.get_submodule(owner)
+            count = {**holder._parameters, **holder._buffers}[name].dim()
+            found = [self._size(axes[a]) if a in axes else None for a in range(count)]
+            if any(map(_is_open, found)):
+                whole = tuple(size if _is_open(size) else None for size in found)
+                tensors.setdefault(owner, {})[name] = whole
+        numbers: dict[str, dict[str, Any]] = {}
+        for (owner, name, place), layout in self._channels.numbers.items():
+            size = self._size(layout)
+            if not _is_open(size):
+                continue
+            held = numbers.setdefault(owner, {})
+            if place is None:
+                held[name] = size
+            else:
+                items = list(held.get(name, vars(model.get_submodule(owner))[name]))
+                items[place] = size
+                held[name] = tuple(items)
+        for owner in {**tensors, **numbers}:
+            made = model.get_submodule(owner)
+            owning(made, tensors.get(owner, {}), numbers.get(owner, {}))
+
     def _size(self, layout: Layout | None) -> Size | None:
         """What a layer's width is made of."""
         if layout is None:
             return None
-        parts = [self._part(part.group, part.repeat) for part in layout]
-        return parts[0] if len(parts) == 1 else Concat(*parts)
+        parts = [
+            self._part(part.group, part.repeat) for part in self._channels.groups.opened(layout)
+        ]
+        if any(map(_is_open, parts)) or len(parts) == 1:
+            return parts[0] if len(parts) == 1 else Concat(*parts)
+        return sum(part for part in parts if isinstance(part, int))
 
     def _part(self, group: int, repeat: int) -> Size:
-        root = self._channels.root(group)
-        size = self._sizes.get(root, self._channels.size(root))
+        size = self._sizes.get(group, self._channels.groups.size(group))
         if repeat == 1:
             return size
         return size * repeat if isinstance(size, int) else Tiled(size, repeat)
@@ -174,6 +248,10 @@ class _Layers:
             return layer.kernel_size
         self.kernels.append(path)
         return Choice(*range(_SMALLEST_KERNEL, high + 1, 2), name=f"{path}.kernel")
+
+
+def _is_open(size: Any) -> bool:
+    return isinstance(size, Choice | Derived | Concat)
 
 
 def _twin(layer: Any, given: Any, taken: Any, kernel: Any) -> nn.Module:
@@ -229,7 +307,7 @@ def _runs(model: nn.Module, graph: fx.Graph, channels: Channels) -> dict[str, li
     """Path of a Sequential -> names of its children that can be left out, next to one another."""
     found: dict[str, list[list[str]]] = {}
     for path, module in model.named_modules():
-        if type(module) is not nn.Sequential or not path or not channels.called(path):
+        if type(module) is not nn.Sequential or not path or not channels.calls(path):
             continue
         runs: list[list[str]] = [[]]
         for name, child in module.named_children():

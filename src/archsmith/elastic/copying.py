@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.elastic.layer import is_elastic
+from archsmith.elastic.owning import Owning
 from archsmith.elastic.structure import TORCH_INTERNAL
 from archsmith.errors import UserError
 
@@ -29,7 +30,7 @@ class Copier:
         if id(module) in self._memo:
             return self._memo[id(module)]
         self._kept.append(module)
-        if is_elastic(module):
+        if is_elastic(module) and not isinstance(module, Owning):
             twin = self._leaf(module)
         else:
             children = {
@@ -37,8 +38,8 @@ class Copier:
                 for name, child in module._modules.items()
                 if child is not None and (f"{path}.{name}" if path else name) not in self._dead
             }
-            plain = getattr(module, "plain", None)
-            twin = self._container(module, children) if plain is None else plain(children)
+            plain = getattr(type(module), "plain", None)
+            twin = plain(module, children) if callable(plain) else self._container(module, children)
         self._memo[id(module)] = twin
         # where a container becomes its chosen child, that of the child
         self.origins.setdefault(id(twin), path)
@@ -72,7 +73,9 @@ class Copier:
         return self._tied[key]
 
     def _container(self, module: nn.Module, children: dict[str, nn.Module]) -> nn.Module:
-        twin = module.__class__.__new__(module.__class__)
+        own = module if isinstance(module, Owning) else None
+        kind = module.__class__ if own is None else own.plain_class
+        twin = kind.__new__(kind)
         nn.Module.__init__(twin)
         twin.training = module.training
         self._memo[id(module)] = twin
@@ -84,25 +87,29 @@ class Copier:
         ):
             names.pop()
         twin._modules.update({name: children.get(name) for name in names})
+        current = {} if own is None else own.weights()
         for name, parameter in module._parameters.items():
             if parameter is None:
                 twin._parameters[name] = None
             else:
+                used = current.get(name, parameter).detach()
                 value = (
-                    parameter.detach().clone()
+                    used.clone(memory_format=torch.contiguous_format)
                     if self._shared
-                    else torch.empty_like(parameter, device="meta")
+                    else torch.empty_like(used, device="meta")
                 )
                 twin._parameters[name] = self._parameter(parameter, value)
         fresh = not self._shared and resetter(module) is not None
         for name, buffer in module._buffers.items():
-            drawn = fresh and buffer is not None
+            part = None if buffer is None else current.get(name, buffer)
             twin._buffers[name] = (
-                torch.empty_like(buffer, device="meta") if drawn else self._buffer(buffer)  # type: ignore[arg-type]
+                torch.empty_like(part, device="meta")
+                if fresh and part is not None
+                else self._buffer(part)
             )
         twin._non_persistent_buffers_set = set(module._non_persistent_buffers_set)
         for name, value in vars(module).items():
-            if name not in TORCH_INTERNAL:
+            if name not in TORCH_INTERNAL and name != ("" if own is None else "own_axes"):
                 vars(twin)[name] = copy.deepcopy(value, self._memo)
         return twin
 

@@ -3,6 +3,7 @@ keeps the best of them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -133,7 +134,7 @@ def _groups(model: nn.Module) -> Iterator[_Group]:
                     reads = _reads(held, name, axis)
                     use = _Use(held, name, axis, start=start, times=times, reads=reads)
                     group.uses.append(use)
-                    group.unit = max(group.unit, _unit(held))
+                    group.unit = max(group.unit, math.ceil(_unit(held) / times))
     yield from found.values()
 
 
@@ -163,7 +164,9 @@ def _unit(layer: Any) -> int:
     """Channels that a layer treats as one: those of a group, of a convolution or normalisation."""
     if isinstance(layer, nn.GroupNorm):
         return layer.num_channels // layer.num_groups
-    groups = getattr(layer, "groups", 1)
+    if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        return 1
+    groups = layer.groups
     return layer.out_channels // groups if isinstance(groups, int) and groups > 1 else 1
 
 

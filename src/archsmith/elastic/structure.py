@@ -27,6 +27,8 @@ from archsmith.space import (
 )
 
 _ATOMS = (int, float, str, bytes, type(None), Tensor)  # most attributes: not looked into for sizes
+# attribute of a network that was made elastic: path of a layer -> why its width is no decision
+FIXED = "fixed_widths"
 TORCH_INTERNAL = frozenset(vars(nn.Module())) | {"gates", "_active_architecture"}
 
 
@@ -199,8 +201,10 @@ def check_stock(reading: Structure) -> None:
     cannot follow later."""
     for place in reading.places:
         kind = type(place.module)
-        if not kind.__module__.startswith("torch.nn") or not (
-            place.module._parameters or place.module._buffers
+        if (
+            hasattr(kind, "axes")
+            or not kind.__module__.startswith("torch.nn")
+            or not (place.module._parameters or place.module._buffers)
         ):
             continue
         given = [name for name, _ in place.sizes if name in inspect.signature(kind).parameters]

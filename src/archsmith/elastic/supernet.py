@@ -17,6 +17,7 @@ from archsmith.elastic.copying import Copier, initialize
 from archsmith.elastic.layer import Index, index, is_elastic
 from archsmith.elastic.resize import check_resize, inputs_of, resize_in
 from archsmith.elastic.structure import (
+    FIXED,
     Structure,
     check_stock,
     dead_paths,
@@ -53,7 +54,7 @@ def search_space(model: nn.Module) -> SearchSpace:
     """
     reading = read(model)
     inputs_of(reading, ())
-    if not _ours(model):
+    if not _ours(model) and FIXED not in vars(model):  # what was made elastic has been tried
         _try(model, reading, None)
     return reading.space
 

@@ -111,7 +111,10 @@ def follow(
 
 
 def _taken(module: nn.Module) -> tuple[int, int] | None:
-    """(axis, width) of the input that a layer of torch takes; None for others."""
+    """(axis, width) of the input that a layer of torch takes; None for others, also those with a
+    forward of their own."""
+    if not type(module).forward.__module__.startswith("torch."):
+        return None
     if isinstance(module, _CONVOLUTIONS):
         return -len(module.kernel_size) - 1, module.in_channels
     if isinstance(module, nn.Linear):

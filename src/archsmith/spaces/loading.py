@@ -14,9 +14,9 @@ from torch import Tensor, fx, nn
 
 from archsmith._internal.registry import load_named, plugins
 from archsmith._internal.user_code import answered, attribute_of
-from archsmith.elastic.channels import traced
 from archsmith.elastic.conversion import elastic
 from archsmith.elastic.structure import read
+from archsmith.elastic.tracing import traced
 from archsmith.errors import UserError, did_you_mean, shown
 from archsmith.spaces.catalog.entry import Space
 
