@@ -89,7 +89,7 @@ def test_all_versions_are_trained_together_and_the_best_within_the_budget_ships(
 def test_with_too_few_seconds_versions_made_by_hand_are_fine_tuned(
     given: Path, able: Path, tmp_path: Path
 ) -> None:
-    run = shrunk(given, tmp_path / "run", weights=able, steps=None, time=20)
+    run = shrunk(given, tmp_path / "run", weights=able, steps=None, time=10)
     trained, searched, finished = run.run.trained, run.run.searched, run.run.finished
     assert finished is not None and "begun with teaches" in str(finished.taught)
     assert isinstance(trained, Untrained) and "too few" in trained.why

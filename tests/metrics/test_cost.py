@@ -423,7 +423,7 @@ def test_where_a_side_is_decided_counts_are_those_of_what_is_shipped(form: str) 
     costs, space = Costs(model, (3, 17, 17), (*NAMES, *LAYERS)), search_space(model)
     sides = {side: Costs(plain, (3, side, side), costs.names) for side in SIDES}
     assert costs.additive and space["pixels"] == SIDES
-    for seed in range(30):
+    for seed in range(10):
         arch = space.sample(Random(seed))
         rest = Architecture({name: o for name, o in arch.items() if name != "pixels"})
         found = costs(arch)
@@ -436,7 +436,7 @@ def test_where_a_side_is_decided_counts_are_those_of_what_is_shipped(form: str) 
 @pytest.mark.parametrize("form", SIDED)
 def test_networks_at_any_side_are_looked_up(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = SIDED[form](None)
-    archs = [search_space(model).sample(Random(seed)) for seed in range(200)]
+    archs = [search_space(model).sample(Random(seed)) for seed in range(40)]
     costs = Costs(model, (3, 17, 17), ("params", "macs", *LAYERS))
     known = [costs(arch) for arch in archs]
     later = costs.showing(*costs.names)  # which has the tables, and no counts of whole networks

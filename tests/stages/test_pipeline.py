@@ -564,7 +564,7 @@ def test_a_budget_nothing_can_meet_ends_before_training(tmp_path: Path) -> None:
         (
             "from torch import nn\ndef Net(classes, channels): return nn.Sequential(nn.Flatten(), "
             "nn.LazyLinear(classes))",
-            "no decision",
+            "declares no Choice, and cannot be made elastic",
         ),
         ("import sys\ndef Net(classes): sys.exit('no')", "sys.exit"),
         ("Other = 3", "Net"),

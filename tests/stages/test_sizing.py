@@ -32,7 +32,7 @@ def sized(
         return pixels_per_second / side**2
 
     monkeypatch.setattr(sizing, "_images_per_second", pace)
-    request = SimpleNamespace(time_s=time_s, reference=True)
+    request = SimpleNamespace(time_s=time_s, reference=True, refit=False)
     work: Any = SimpleNamespace(
         run=SimpleNamespace(request=request), device="cpu", dense=dense, begins=Begins(), timed=True
     )
@@ -134,7 +134,7 @@ def of_published(
     monkeypatch.setattr(sizing, "images_per_second", pace)
     timed = macs_per_second > 0
     run = SimpleNamespace(
-        request=SimpleNamespace(budget=budget, time_s=600.0, reference=False),
+        request=SimpleNamespace(budget=budget, time_s=600.0, reference=False, refit=False),
         decide=lambda what, make: decided.setdefault(what.name, make()),
     )
     work: Any = SimpleNamespace(
@@ -145,7 +145,7 @@ def of_published(
     return side, decided.get(MACS.name), said
 
 
-@pytest.mark.parametrize("pace", [0.0, 1e8, 1e9, 1e10, 1e12])
+@pytest.mark.parametrize("pace", [0.0, 1e8, 1e10, 1e12])
 @pytest.mark.parametrize("budget", ["", "params<=1M, macs<=100M", "params<=300k, macs<=20M"])
 def test_the_largest_part_of_a_published_network_that_budget_and_time_allow(
     monkeypatch: pytest.MonkeyPatch, budget: str, pace: float

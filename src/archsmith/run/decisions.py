@@ -14,7 +14,7 @@ from archsmith.errors import Damaged, quoted
 from archsmith.run.records.finish import Original, TrainingPlan
 from archsmith.run.records.look import SplitIds
 from archsmith.run.records.part import Number, Options, Part, wrong
-from archsmith.run.records.profile import HandMade, ThinnedByHand
+from archsmith.run.records.profile import MadeByHand
 from archsmith.run.records.section import Section
 from archsmith.run.records.ship import BudgetRow
 
@@ -133,9 +133,7 @@ TAUGHT = Decision("finish/taught", Taught)
 # the network that was begun with, as it came; none where it is of no use
 ORIGINAL = Decision("finish/original", list[Original])
 REFITTING = Decision("finish/refitting", Refitting)
-REFERENCES = Decision(
-    "finish/references", list[ThinnedByHand | HandMade]
-)  # where they follow the chosen network
+REFERENCES = Decision("finish/references", list[MadeByHand])  # where they follow the chosen network
 SECTION = Decision("search/section", Section)  # what the method adds to the report
 # seconds of finish before the hand-made networks
 REFERENCE_BEGAN = Decision("finish/reference-began", float)

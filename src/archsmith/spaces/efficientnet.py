@@ -9,6 +9,8 @@ from archsmith.spaces.blocks import TENSORFLOW, InvertedResidual, conv_norm_act
 from archsmith.spaces.catalog.efficientnet import ENDS, EXPANSIONS, FEATURES, STAGES, STEM
 from archsmith.spaces.inputs import check_inputs
 
+LEAST = 32  # side of an image: it is halved five times
+
 
 def efficientnet_lite0(
     classes: int,
@@ -27,7 +29,7 @@ def efficientnet_lite0(
     side that images are resized to first, `Choice(96, 128, 160, name="pixels")` for one more
     decision; None: they stay as they are.
     """
-    check_inputs(classes, channels, size)
+    check_inputs(classes, channels, size, least=LEAST)
     end = Choice(*ENDS, name="end")
     model, act = nn.Sequential(), nn.ReLU6
     if pixels is not None:

