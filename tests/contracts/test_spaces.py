@@ -22,7 +22,8 @@ from archsmith.spaces.blocks import KINDS
 from archsmith.spaces.catalog.entry import Space
 
 # elsewhere 8
-SIDE = {"autoformer-tiny": 16, "autoformer-small": 16, "autoformer-base": 16, "transnas": 32}
+SIDE = {f"autoformer-{size}": 16 for size in ("tiny", "small", "base")}
+SIDE |= {"transnas": 32, "efficientnet-lite0": 32}
 SMALL = {"width": 8, "cells": 1, "layers": 3}  # of what there is for a parameter
 GROWING = ("convnet", "mobilenet")  # spaces that depend on the size of the images
 

@@ -78,7 +78,7 @@ def test_where_they_are_not_installed_it_is_said_how_to_get_them(
     ("seen", "asked", "said"),
     [
         ({"channels": 1}, {}, "these are grey"),
-        ({}, {"budget": "params<=20k"}, "does not admit any part"),
+        ({}, {"budget": "params<=5k"}, "does not admit any part"),
         ({}, {"space": "vit-nano"}, "no published weights of the space 'vit-nano'"),
         ({}, {"task": "reconstruction"}, "make no images"),
     ],
@@ -96,6 +96,12 @@ def test_asked_for_and_not_installed_is_refused(
     uninstall(monkeypatch)
     with pytest.raises(UserError, match="not installed.*pip install"):
         begun(tmp_path, pretrained=True)
+
+
+def test_asked_for_they_are_taken_where_only_narrow_parts_keep_the_budget(
+    tmp_path: Path, file: Path
+) -> None:
+    assert begun(tmp_path, budget="params<=20k", pretrained=True)[0] == PRETRAINED
 
 
 def test_asked_for_they_are_taken_for_many_images_too(tmp_path: Path, file: Path) -> None:

@@ -56,8 +56,7 @@ def run(photos: Path, tmp_path_factory: pytest.TempPathFactory, patch: Any) -> R
 
 def test_it_begins_with_them_and_the_whole_narrowed_by_hand_stands_beside_it(run: Run) -> None:
     assert run.space == "efficientnet-lite0" and run.finished is not None
-    (network,) = run.finished.networks.values()
-    assert network.costs["macs"] <= 10e6
+    assert all(net.costs["macs"] <= 10e6 for net in run.finished.networks.values())
     reference = run.finished.reference
     assert reference is not None and list(reference.networks) == ["efficientnet-lite0-thinned"]
     assert reference.best.costs["macs"] <= 10e6
