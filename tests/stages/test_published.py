@@ -67,8 +67,8 @@ def test_pixels_are_scaled_as_the_weights_know_them_in_all_that_ships(run: Run) 
     looked = run.looked
     assert looked is not None and looked.mean == pytest.approx((127 / 255,) * 3)
     shipped = json.loads((run.folder / "best" / "preprocess.json").read_text())
-    assert shipped["mean"] == pytest.approx([127 / 255] * 3)
-    assert shipped["std"] == pytest.approx([128 / 255] * 3)
+    assert shipped["normalization"]["mean"] == pytest.approx([127 / 255] * 3)
+    assert shipped["normalization"]["std"] == pytest.approx([128 / 255] * 3)
 
 
 def test_its_first_weights_are_the_published_ones_in_an_order_of_their_own(run: Run) -> None:
