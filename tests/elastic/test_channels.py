@@ -216,6 +216,46 @@ def test_halves_are_parts_of_one_layer() -> None:
     assert len(given) == 2 and given[0] == given[1]
 
 
+def listed(m: Any, x: Tensor) -> Tensor:
+    """Parts of a layer in a list, and what is made of the last of them beside them."""
+    parts = list(m.a(x).chunk(2, dim=1))
+    parts.append(m.b(parts[-1]))
+    return m.c(torch.cat(parts, 1))
+
+
+def test_parts_in_a_list_are_followed() -> None:
+    found = channels(listed, a=conv(3, 16), b=conv(8, 8), c=conv(24, 4))
+    assert free(found) == {"a": 8, "b": 8}
+    assert read(found, "c") == [("a", 1), ("a", 1), ("b", 1)]
+
+
+def test_a_depthwise_convolution_may_be_of_parts() -> None:
+    def gated(m: Any, x: Tensor) -> Tensor:
+        one, two = m.depth(m.a(x)).chunk(2, dim=1)
+        return m.c(one * two)
+
+    found = channels(gated, a=conv(3, 16), depth=conv(16, 16, 3, groups=16), c=conv(8, 4))
+    assert free(found) == {"a": 8}
+
+
+def merged(m: Any, x: Tensor) -> Tensor:
+    """Four neighboring places as one, with four times the channels."""
+    x = m.a(x).permute(0, 2, 3, 1)
+    b, h, w, c = x.shape
+    places = [x[:, i::2, j::2, :] for i in (0, 1) for j in (0, 1)]
+    return m.c(torch.cat(places, -1).view(b, -1, 4 * c))
+
+
+def test_a_width_times_a_number_is_followed() -> None:
+    found = channels(merged, a=conv(3, 16), c=nn.Linear(64, 4))
+    assert free(found) == {"a": 16} and read(found, "c") == [("a", 1)] * 4
+
+
+def test_a_cut_behind_the_end_takes_nothing_away() -> None:
+    found = channels(lambda m, x: m.c(m.a(x)[:, :16]), a=conv(3, 16), c=conv(16, 4))
+    assert free(found) == {"a": 16}
+
+
 @pytest.mark.parametrize(
     "heads",
     [
@@ -239,6 +279,33 @@ def test_heads_are_the_part_of_a_width_that_changes(heads: Callable[[Tensor], Te
     )
     assert free(found) == {"a": 8, "q.heads": 3} and read(found, "out") == [("q.heads", 4)]
     assert "v" not in found.fixed()
+
+
+class Biased(nn.Module):
+    """Attention in heads, with a bias for each pair of places and head from a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = 4
+        self.patches, self.qkv, self.out = conv(3, 8), nn.Linear(8, 48), nn.Linear(16, 5)
+        self.table = nn.Parameter(torch.rand(7, 4))
+        self.register_buffer("index", torch.randint(7, (64, 64)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        b, n, _ = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        bias = self.table[self.index.view(-1)].view(n, n, -1).permute(2, 0, 1)
+        weights = F.softmax(q @ k.mT + bias[None], dim=-1)
+        return self.out((weights @ v).transpose(1, 2).reshape(b, n, -1))
+
+
+def test_a_table_by_heads_goes_with_the_heads() -> None:
+    model = Biased()
+    found = followed(model, traced(model, IMAGES))
+    assert free(found) == {"patches": 8, "qkv.heads": 4}
+    assert set(found.tensors) == {"table"} and list(found.tensors["table"]) == [1]
+    assert set(found.numbers) == {("", "heads", None)}
 
 
 def test_attention_over_channels_keeps_nothing_but_what_it_must() -> None:
@@ -313,6 +380,38 @@ def test_the_inner_width_of_a_gate_is_noted_with_what_it_scales() -> None:
     )
     assert [tuple(map(found.groups.name, pair)) for pair in found.squeezes] == [("down", "a")]
     assert free(found) == {"a": 16, "down": 4}
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        lambda m, y: m.up(F.relu(m.down(F.adaptive_avg_pool2d(y, 1)))).expand_as(y),
+        lambda m, y: m.up(m.down(y.mean((2, 3), True))) + m.up(m.down(F.adaptive_max_pool2d(y, 1))),
+        lambda m, y: F.hardsigmoid(m.up(F.silu(m.down(y.mean((2, 3), keepdim=True))))),
+    ],
+)
+def test_gates_are_seen_in_each_form(gate: Callable[[Any, Tensor], Tensor]) -> None:
+    found = channels(
+        lambda m, x: m.c((y := m.a(x)) * gate(m, y)),
+        a=conv(3, 16),
+        down=conv(16, 4),
+        up=conv(4, 16),
+        c=conv(16, 4),
+    )
+    pairs = {tuple(map(found.groups.name, pair)) for pair in found.squeezes}
+    assert pairs == {("down", "a")} and free(found) == {"a": 16, "down": 4}
+
+
+def test_a_gate_by_the_largest_channel_joins_nothing() -> None:
+    found = channels(
+        lambda m, x: m.c(
+            (y := m.a(x)) * m.b(torch.cat([y.mean(1, keepdim=True), y.max(1, keepdim=True)[0]], 1))
+        ),
+        a=conv(3, 16),
+        b=conv(2, 1),
+        c=conv(16, 4),
+    )
+    assert free(found)["a"] == 16
 
 
 def test_a_bottleneck_is_no_gate() -> None:

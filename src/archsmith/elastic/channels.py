@@ -419,6 +419,7 @@ class Channels:
                 return self._over(node, given, _argument(node, 1, "dim", "dims"))
             rule: Callable[..., _Value | None] | None = {
                 "permute": self._moved,
+                "getattr": self._moved,
                 "transpose": self._moved,
                 "swapaxes": self._moved,
                 "expand": self._expanded,
@@ -603,6 +604,8 @@ class Channels:
         rest = node.args[1:]
         if len(rest) == 1 and isinstance(rest[0], tuple | list):
             rest = tuple(rest[0])
+        if rest == ("mT",) or (rest == ("T",) and len(form) == 2):
+            rest = (-2, -1)
         if not rest or not all(isinstance(a, int) for a in rest) or node.kwargs:
             self._fix(_inputs(node), f"{_written(node)} is not followed")
             return None
