@@ -97,6 +97,14 @@ def test_groups_of_convolutions_and_norms_are_multiples() -> None:
     assert found.groups.unit(root) == 12  # of 4 and of 6 channels
 
 
+def test_one_group_is_all_channels_however_many() -> None:
+    found = channels(
+        lambda m, x: m.c(m.norm(m.a(x))), a=conv(3, 24), norm=nn.GroupNorm(1, 24), c=conv(24, 4)
+    )
+    (root,) = (g for g in found.groups.roots if found.groups.name(g) == "a")
+    assert found.groups.unit(root) == 1
+
+
 def test_a_grouped_convolution_to_another_number_keeps_both() -> None:
     found = channels(
         lambda m, x: m.c(m.grouped(m.a(x))),

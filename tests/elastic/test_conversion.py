@@ -210,6 +210,26 @@ def test_what_stays_fixed_is_said() -> None:
     assert set(search_space(found.model)) == {"body.0"}
 
 
+def test_a_width_without_another_option_says_so() -> None:
+    model = nn.Sequential(conv(3, 16), nn.Conv2d(16, 1, 1), nn.Conv2d(1, 4, 1))
+    found = converted(model, torch.zeros(1, 3, 8, 8))
+    assert set(search_space(found.model)) == {"0.0"}
+    assert found.fixed["1"] == "no share of it gives another width"
+
+
+def test_a_norm_of_one_group_is_sorted_and_cut() -> None:
+    model = told(nn.Sequential(conv(3, 16), nn.GroupNorm(1, 16), nn.Conv2d(16, 4, 1)))
+    x = torch.randn(2, 3, 8, 8)
+    made = elastic(model, x)
+    space = search_space(made)
+    assert space["0.0"] == (4, 8, 12, 16)
+    for arch in one_at_a_time(space):
+        check_extracted_is_active(made, arch, x)
+    first = model[0][0].weight.clone()  # type: ignore[index]
+    check_sorted_is_the_same(made, x)
+    assert not torch.equal(made.get_submodule("0.0").weight, first)  # type: ignore[arg-type]
+
+
 def test_attention_of_torch_stays_and_the_reason_is_said() -> None:
     make, shape = ZOO["vit"]
     found = converted(make(), torch.zeros(1, *shape))

@@ -338,9 +338,10 @@ class Channels:
             return given
         if isinstance(layer, nn.GroupNorm) and given.axis == 1:
             parts, unit = self.groups.opened(given.layout), layer.num_channels // layer.num_groups
-            if len(parts) > 1:
+            if len(parts) > 1 and layer.num_groups > 1:
                 return None
-            self.groups.multiples(parts, unit, path)
+            if layer.num_groups > 1:  # one group is all channels, however many
+                self.groups.multiples(parts, unit, path)
             self._note(path, None, given.layout)
             return given
         whole = isinstance(layer, nn.LayerNorm) and len(layer.normalized_shape) == 1

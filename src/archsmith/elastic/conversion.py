@@ -119,6 +119,8 @@ def _decisions(channels: Channels, widths: Sequence[float]) -> dict[int, Choice 
         options = _options(groups.size(root), groups.unit(root), widths)
         if groups.reason(root) is None and len(options) > 1:
             sizes[root] = Choice(*options, name=groups.name(root))
+        else:
+            groups.fix((Part(root),), "no share of it gives another width")
     for inner, outers in scaled.items():
         whole = sizes.get(min(outers))
         one = len(outers) == 1 and inner not in outers
@@ -280,7 +282,7 @@ def _twin(layer: Any, given: Any, taken: Any, kernel: Any) -> nn.Module:
         return Conv2d(given, taken, kernel, padding=padding, transform=False, **options)
     if isinstance(layer, nn.GroupNorm):
         unit = layer.num_channels // layer.num_groups
-        count = Derived(lambda c: c // unit, taken)
+        count: Any = 1 if layer.num_groups == 1 else Derived(lambda c: c // unit, taken)
         return GroupNorm(count, taken, layer.eps, layer.affine, **where)
     if isinstance(layer, nn.LayerNorm):
         return LayerNorm(taken, layer.eps, layer.elementwise_affine, bias, **where)
