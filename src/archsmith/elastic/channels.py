@@ -122,7 +122,7 @@ class Channels:
                 if value is not None:
                     self.groups.fix(value.layout, why)
             if (held := self.held.get(node)) is not None:
-                for path in {path for along in held.axes for path, _ in along}:
+                for path in sorted({path for along in held.axes for path, _ in along}):
                     self.plain_tensors.setdefault(path, why)
                     for layout in self.tensors.get(path, {}).values():
                         self.groups.fix(layout, why)

@@ -36,7 +36,7 @@ def bound(found: Channels, node: fx.Node, axis: int, layout: Layout) -> bool:
         return False
     if axis_length(node, axis) != found.groups.total(layout):
         return False
-    for path, place in held.axes[axis]:
+    for path, place in sorted(held.axes[axis]):
         found.bind_tensor(path, place, layout)
     for along, arg, where in held.written:
         if along & held.axes[axis] and not width_follows(found, node, layout, arg):
