@@ -32,7 +32,7 @@ def converted(name: str) -> nn.Module:
 
 MODELS: dict[str, Any] = {
     **{name: (partial(converted, name), shape) for name, (_, shape) in ZOO.items()},
-    "convnet-own": (lambda: told(convnet(5, 3, 16)).double(), (3, 16, 16)),
+    "convnet-own": (lambda: told(convnet(5, 3, 8)).double(), (3, 8, 8)),
     "ofa": (lambda: told(ofa_mobilenet_v3(5)).double(), (3, 33, 33)),
 }
 BY_GRADIENTS = (

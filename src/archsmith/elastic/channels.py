@@ -11,7 +11,8 @@ from torch import fx, nn
 
 from archsmith.elastic.agreement import Groups, Layout
 from archsmith.elastic.nodes import inputs, location
-from archsmith.elastic.tracing import Source, called
+from archsmith.elastic.provenance import Source
+from archsmith.elastic.tracing import called
 
 UNFOLLOWED = "what it reads is not followed"
 _IN_HEADS = (

@@ -11,6 +11,7 @@ from torch.fx.node import map_aggregate
 from archsmith.elastic.agreement import Part
 from archsmith.elastic.channels import Channels, Rule, SeveralRule, Value
 from archsmith.elastic.nodes import form_of, inputs, is_stock, location
+from archsmith.elastic.provenance import Read
 from archsmith.elastic.rules import (
     arithmetic,
     joining,
@@ -23,7 +24,7 @@ from archsmith.elastic.rules import (
 )
 from archsmith.elastic.rules.held import hold
 from archsmith.elastic.rules.numbers import width_told
-from archsmith.elastic.tracing import Read, called
+from archsmith.elastic.tracing import called
 
 _ROUNDS = 4  # of trying which factor of a split width is the one that can be narrower
 _NUMBERS = frozenset("size getattr dim numel len".split())  # no tensors come out of these

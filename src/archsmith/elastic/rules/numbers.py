@@ -10,7 +10,8 @@ from torch import fx
 from archsmith.elastic.agreement import Layout, Part
 from archsmith.elastic.channels import Channels, Value
 from archsmith.elastic.nodes import axes_of, form_of, inputs, is_stock, location
-from archsmith.elastic.tracing import Read, Source, called
+from archsmith.elastic.provenance import Read, Source
+from archsmith.elastic.tracing import called
 
 
 def numbers_follow(
