@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
+from functools import cache
 from random import Random
 
 import torch
+from plain_zoo import ZOO
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from archsmith.elastic.conversion import elastic
 from archsmith.elastic.sorting import sort_channels
 from archsmith.elastic.supernet import active, extract, search_space
 from archsmith.space import Architecture, SearchSpace
@@ -25,6 +28,16 @@ def told(plain: nn.Module, seed: int = 0) -> nn.Module:
                 noise = torch.rand(tensor.shape, generator=generator)
                 tensor.copy_(0.5 + noise if "var" in name else tensor + 0.2 * (noise - 0.5))
     return plain.eval()
+
+
+@cache
+def elastic_zoo(name: str) -> tuple[nn.Module, nn.Module, Tensor]:
+    """A plain network of the zoo whose tensors all tell, the same made elastic, and images; made
+    once, for tests that leave them as they are."""
+    make, shape = ZOO[name]
+    plain = told(make())
+    x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    return plain, elastic(plain, x), x
 
 
 def check_keys_and_largest(plain: nn.Module, model: nn.Module, x: Tensor) -> None:
@@ -42,17 +55,27 @@ def check_keys_and_largest(plain: nn.Module, model: nn.Module, x: Tensor) -> Non
             assert torch.equal(model(x), expected)
 
 
-def one_at_a_time(space: SearchSpace) -> list[Architecture]:
-    """The largest network with every other option of each decision, and the smallest network."""
-    whole = space.extreme(-1)
-    found = [
-        space.complete({**whole, name: option}, Random(0))
-        for name, options in space.items()
-        if name in whole
-        for option in options
-        if option != whole[name]
+def each_option(space: SearchSpace) -> list[Architecture]:
+    """The smallest network, and some that hold together every option of each decision: decisions
+    turn out of step with one another, and what no network holds so is taken into the largest."""
+    whole, smallest = space.extreme(-1), space.extreme(0)
+    found = [smallest] + [
+        space.complete(
+            {
+                name: options[(turn + place) % len(options)]
+                for place, (name, options) in enumerate(space.items())
+            },
+            Random(0),
+        )
+        for turn in range(max(map(len, space.values())))
     ]
-    return [*found, space.extreme(0)]
+    held = {pair for arch in found for pair in arch.items()}
+    for name, options in space.items():
+        for option in options if name in whole else ():
+            if (name, option) not in held:
+                found.append(space.complete({**whole, name: option}, Random(0)))
+                held |= set(found[-1].items())
+    return found
 
 
 def check_extracted_is_active(model: nn.Module, arch: Architecture, x: Tensor) -> None:

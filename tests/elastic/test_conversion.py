@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -17,7 +17,8 @@ from elastic_laws import (
     check_sorted_is_the_same,
     counted_by_fvcore,
     counted_by_torch,
-    one_at_a_time,
+    each_option,
+    elastic_zoo,
     told,
 )
 from plain_random import SHAPE, network
@@ -30,14 +31,14 @@ from archsmith.elastic.supernet import active, extract, search_space
 from archsmith.errors import UserError
 from archsmith.metrics.cost import Costs
 
+# of random networks that hold together each kind of block, written in each way
+SEEDS = (0, 3, 5, 9, 13, 18, 23, 24, 27, 28, 50, 53, 75, 81, 92, 103, 110, 157)
+
 
 @pytest.fixture(scope="module", params=ZOO)
 def case(request: pytest.FixtureRequest) -> tuple[nn.Module, nn.Module, Tensor]:
-    """A plain network whose tensors all tell, the same made elastic, and images."""
-    make, shape = ZOO[request.param]
-    plain = told(make())
-    x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
-    return plain, elastic(plain, x), x
+    """A plain network, the same made elastic, and images."""
+    return elastic_zoo(request.param)
 
 
 def test_the_largest_is_the_original_to_the_bit(case: tuple[nn.Module, nn.Module, Tensor]) -> None:
@@ -48,7 +49,7 @@ def test_every_option_of_each_decision_is_the_network_alone(
     case: tuple[nn.Module, nn.Module, Tensor],
 ) -> None:
     _, model, x = case
-    for arch in one_at_a_time(search_space(model)):
+    for arch in each_option(search_space(model)):
         check_extracted_is_active(model, arch, x)
 
 
@@ -62,7 +63,7 @@ def test_random_networks_are_those_alone(case: tuple[nn.Module, nn.Module, Tenso
 def test_counts_are_those_of_the_networks(case: tuple[nn.Module, nn.Module, Tensor]) -> None:
     _, model, x = case
     costs, space = Costs(model, tuple(x.shape[1:])), search_space(model)  # type: ignore[arg-type]
-    for arch in (space.extreme(-1), space.extreme(0), space.sample(Random(1))):
+    for arch in (space.extreme(-1), space.sample(Random(1))):
         plain, found = extract(model, arch).eval(), costs(arch)
         assert found == costs.exact(arch)
         assert found["params"] == sum(p.numel() for p in plain.parameters())
@@ -86,8 +87,18 @@ def test_a_copy_and_a_pickle_are_the_same_network(
         assert not {id(p) for p in twin.parameters()} & {id(p) for p in model.parameters()}
 
 
-@pytest.mark.parametrize("seeds", [range(first, first + 10) for first in range(0, 60, 10)])
-def test_any_network_keeps_the_laws_or_is_refused_by_name(seeds: range) -> None:
+def kinds(seed: int) -> set[tuple[str, Any]]:
+    """The blocks of a random network, and the way in which each is written."""
+    return {(type(m).__name__, getattr(m, "how", None)) for m in network(seed)[0].modules()}
+
+
+def test_the_random_networks_hold_each_kind_of_block() -> None:
+    held = set[tuple[str, Any]]().union(*map(kinds, SEEDS))
+    assert held == held.union(*map(kinds, range(300)))
+
+
+@pytest.mark.parametrize("seeds", [SEEDS[i::4] for i in range(4)])
+def test_any_network_keeps_the_laws_or_is_refused_by_name(seeds: Sequence[int]) -> None:
     for seed in seeds:
         plain, refused = network(seed)
         plain = told(plain, seed).double()
@@ -98,7 +109,7 @@ def test_any_network_keeps_the_laws_or_is_refused_by_name(seeds: range) -> None:
             continue
         model = elastic(plain, x)
         check_keys_and_largest(plain, model, x)
-        for arch in one_at_a_time(search_space(model)):
+        for arch in each_option(search_space(model)):
             check_extracted_is_active(model, arch, x)
         check_sorted_is_the_same(model, x)
 
@@ -111,8 +122,7 @@ def test_any_network_keeps_the_laws_or_is_refused_by_name(seeds: range) -> None:
     ],
 )
 def test_channels_that_must_agree_are_one_decision(name: str, expected: dict[str, Any]) -> None:
-    make, shape = ZOO[name]
-    space = search_space(elastic(make(), torch.zeros(1, *shape)))
+    space = search_space(elastic_zoo(name)[1])
     for decision, ends in expected.items():
         assert space[decision][-1] == ends[-1]
     assert not any("bn" in decision or "shortcut" in decision for decision in space)
@@ -123,13 +133,12 @@ def test_a_network_on_meta_has_the_same_decisions(name: str) -> None:
     make, shape = ZOO[name]
     with torch.device("meta"):
         empty = elastic(make(), torch.zeros(1, *shape))
-    assert dict(search_space(empty)) == dict(search_space(elastic(make(), torch.zeros(1, *shape))))
+    assert dict(search_space(empty)) == dict(search_space(elastic_zoo(name)[1]))
     assert all(tensor.is_meta for tensor in empty.state_dict().values())
 
 
 def test_heads_are_a_decision_and_their_size_stays() -> None:
-    make, shape = ZOO["vit-free"]
-    model = elastic(make(), torch.zeros(1, *shape))
+    _, model, _ = elastic_zoo("vit-free")
     space = search_space(model)
     name = "blocks.0.attention.query.heads"
     assert space[name] == (1, 2, 3, 4) and space["patches"] == (4, 8, 12, 16)
@@ -140,9 +149,7 @@ def test_heads_are_a_decision_and_their_size_stays() -> None:
 
 
 def test_where_heads_are_parts_of_the_width_it_follows_them() -> None:
-    make, shape = ZOO["vit-heads"]
-    plain = told(make())
-    model = elastic(plain, torch.zeros(1, *shape))
+    plain, model, _ = elastic_zoo("vit-heads")
     space = search_space(model)
     assert "patches" not in space and "blocks.1.attention.qkv.heads" not in space
     arch = space.complete({**space.extreme(-1), "blocks.0.attention.qkv.heads": 3}, Random(0))
@@ -154,10 +161,7 @@ def test_where_heads_are_parts_of_the_width_it_follows_them() -> None:
 
 
 def test_fewer_heads_are_the_network_without_what_the_others_give() -> None:
-    make, shape = ZOO["vit-free"]
-    plain = told(make())
-    x = torch.randn(2, *shape)
-    model = elastic(plain, x)
+    plain, model, x = elastic_zoo("vit-free")
     space = search_space(model)
     arch = space.complete({**space.extreme(-1), "blocks.0.attention.query.heads": 3}, Random(0))
     without: Any = copy.deepcopy(plain)
@@ -167,8 +171,7 @@ def test_fewer_heads_are_the_network_without_what_the_others_give() -> None:
 
 
 def test_the_inner_width_of_a_squeeze_excite_follows_the_one_that_it_scales() -> None:
-    make, shape = ZOO["mobilenet-se"]
-    model = elastic(make(), torch.zeros(1, *shape))
+    _, model, _ = elastic_zoo("mobilenet-se")
     space = search_space(model)
     assert not any("reduce" in name for name in space)
     for middle, inner in ((16, 2), (32, 4), (48, 6), (64, 8)):
@@ -178,8 +181,7 @@ def test_the_inner_width_of_a_squeeze_excite_follows_the_one_that_it_scales() ->
 
 
 def test_tensors_of_a_channels_length_are_cut_with_it() -> None:
-    make, shape = ZOO["convnext"]
-    model = elastic(make(), torch.zeros(1, *shape))
+    _, model, _ = elastic_zoo("convnext")
     arch = {**search_space(model).extreme(-1), "stem.0": 8}
     small: Any = extract(model, arch)
     assert small.blocks[0].gamma.shape == (8,) and small.stem[1].normalized_shape == (8,)
@@ -208,6 +210,26 @@ def test_what_stays_fixed_is_said() -> None:
     assert "linear (" in found.fixed["stem.0"] and "test_conversion.py:" in found.fixed["stem.0"]
     assert "output" in found.fixed["head"]
     assert set(search_space(found.model)) == {"body.0"}
+
+
+def test_a_width_without_another_option_says_so() -> None:
+    model = nn.Sequential(conv(3, 16), nn.Conv2d(16, 1, 1), nn.Conv2d(1, 4, 1))
+    found = converted(model, torch.zeros(1, 3, 8, 8))
+    assert set(search_space(found.model)) == {"0.0"}
+    assert found.fixed["1"] == "no share of it gives another width"
+
+
+def test_a_norm_of_one_group_is_sorted_and_cut() -> None:
+    model = told(nn.Sequential(conv(3, 16), nn.GroupNorm(1, 16), nn.Conv2d(16, 4, 1)))
+    x = torch.randn(2, 3, 8, 8)
+    made = elastic(model, x)
+    space = search_space(made)
+    assert space["0.0"] == (4, 8, 12, 16)
+    for arch in each_option(space):
+        check_extracted_is_active(made, arch, x)
+    first = model[0][0].weight.clone()  # type: ignore[index]
+    check_sorted_is_the_same(made, x)
+    assert not torch.equal(made.get_submodule("0.0").weight, first)  # type: ignore[arg-type]
 
 
 def test_attention_of_torch_stays_and_the_reason_is_said() -> None:

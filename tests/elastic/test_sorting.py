@@ -3,17 +3,18 @@ important ones come first."""
 
 from __future__ import annotations
 
+import copy
 import pickle
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from elastic_laws import elastic_zoo, told
 from plain_zoo import ZOO
 from torch import Tensor, nn
 
 from archsmith.elastic import Choice, Conv2d, Derived, Linear
-from archsmith.elastic.conversion import elastic
 from archsmith.elastic.sorting import sort_channels
 from archsmith.elastic.supernet import active, extract, search_space
 from archsmith.errors import UserError
@@ -21,30 +22,18 @@ from archsmith.space import Tiled
 from archsmith.spaces.convnet import convnet
 from archsmith.spaces.mobilenet import ofa_mobilenet_v3
 
-
-def told(model: nn.Module) -> nn.Module:
-    """Every tensor so that a wrong order shows."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if tensor.is_floating_point():
-                noise = torch.rand(tensor.shape, generator=generator)
-                tensor.copy_(0.5 + noise if "var" in name else tensor + 0.2 * (noise - 0.5))
-    return model.double().eval()  # deep networks of random weights blow up what is lost to rounding
-
-
 BATCHES = 3
 
 
 def converted(name: str) -> nn.Module:
-    make, shape = ZOO[name]
-    return elastic(told(make()), torch.zeros(1, *shape).double())
+    """In double: deep networks of random weights blow up what is lost to rounding."""
+    return copy.deepcopy(elastic_zoo(name)[1]).double()
 
 
 MODELS: dict[str, Any] = {
     **{name: (partial(converted, name), shape) for name, (_, shape) in ZOO.items()},
-    "convnet-own": (lambda: told(convnet(5, 3, 16)), (3, 16, 16)),
-    "ofa": (lambda: told(ofa_mobilenet_v3(5)), (3, 33, 33)),
+    "convnet-own": (lambda: told(convnet(5, 3, 8)).double(), (3, 8, 8)),
+    "ofa": (lambda: told(ofa_mobilenet_v3(5)).double(), (3, 33, 33)),
 }
 BY_GRADIENTS = (
     "resnet",
@@ -138,13 +127,12 @@ def test_a_group_whose_order_matters_is_put_back_and_named() -> None:
 
 
 def test_heads_move_with_all_that_is_theirs() -> None:
-    make, shape = ZOO["vit-free"]
-    model: Any = elastic(told(make()), torch.zeros(1, *shape).double())
+    model: Any = converted("vit-free")
     attention = model.get_submodule("blocks.0.attention")
     with torch.no_grad():
         attention.proj.weight.mul_(torch.tensor([1.0, 100, 10, 1000]).repeat_interleave(4))
     before = {name: getattr(attention, name).weight.clone() for name in ("query", "key", "value")}
-    assert sort_channels(model, probe=torch.randn(2, *shape).double()) == {}
+    assert sort_channels(model, probe=torch.randn(2, *ZOO["vit-free"][1]).double()) == {}
     order = torch.tensor([3, 1, 2, 0])
     for name, weight in before.items():
         moved = getattr(attention, name).weight.view(4, 4, -1).sum((1, 2))
@@ -152,8 +140,7 @@ def test_heads_move_with_all_that_is_theirs() -> None:
 
 
 def test_the_inner_width_of_a_squeeze_excite_is_sorted_by_what_reads_it() -> None:
-    make, shape = ZOO["mobilenet-se"]
-    model: Any = elastic(told(make()), torch.zeros(1, *shape).double())
+    model: Any = converted("mobilenet-se")
     gate = model.get_submodule("features.1.conv.2")
     sort_channels(model)
     read = gate.expand.weight.abs().sum((0, 2, 3))

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from archsmith.elastic.tracing import Read, line_of, traced
+from archsmith.elastic.provenance import Read
+from archsmith.elastic.tracing import line_of, traced
 from archsmith.errors import UserError
 
 

@@ -115,7 +115,7 @@ def test_every_space_can_be_split(name: str) -> None:
     assert len(children) == len(root.space[decision])
     for option, child in zip(root.space[decision], children, strict=True):
         used = set()
-        for seed in range(4):
+        for seed in range(2):
             arch = child.space.sample(Random(seed))
             assert arch[decision] == option
             assert torch.equal(output(child.model, arch, x), output(root.model, arch, x))
@@ -146,7 +146,7 @@ def test_every_live_parameter_is_in_the_optimizer_once_and_no_other() -> None:
     for child in grow(root, by_decision(root.space, "edge0to1")):
         used = {
             name
-            for arch in itertools.islice(child.space.architectures(), 0, None, 7)
+            for arch in itertools.islice(child.space.architectures(), 0, None, 97)
             for name in slices(child.model, arch)
         }
         names = dict(child.model.named_parameters())

@@ -9,15 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from archsmith.elastic.agreement import Layout, Part
-from archsmith.elastic.blocks import Chain
-from archsmith.elastic.channels import Channels, followed
+from archsmith.elastic.channels import Channels
 from archsmith.elastic.checking import misfits
 from archsmith.elastic.conv import Conv2d, ConvTranspose2d
+from archsmith.elastic.following import followed
 from archsmith.elastic.linear import Linear
 from archsmith.elastic.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
+from archsmith.elastic.optional import chain, optional_blocks
 from archsmith.elastic.owning import owning
 from archsmith.elastic.structure import FIXED
 from archsmith.elastic.tracing import traced
@@ -88,9 +89,9 @@ def converted(
             if made is not None:
                 _put(twin, path, made)
         layers.own(twin)
-        runs = _runs(model, graph, channels) if depth else {}
+        runs = optional_blocks(model, graph, channels) if depth else {}
         for path, found in runs.items():
-            _put(twin, path, _chain(twin.get_submodule(path), path, found))
+            _put(twin, path, chain(twin.get_submodule(path), path, found))
         if not (sizes or runs or layers.kernels):
             reasons = "; ".join(
                 f"{path}: {why}" for path, why in list(channels.fixed().items())[:3]
@@ -119,6 +120,8 @@ def _decisions(channels: Channels, widths: Sequence[float]) -> dict[int, Choice 
         options = _options(groups.size(root), groups.unit(root), widths)
         if groups.reason(root) is None and len(options) > 1:
             sizes[root] = Choice(*options, name=groups.name(root))
+        else:
+            groups.fix((Part(root),), "no share of it gives another width")
     for inner, outers in scaled.items():
         whole = sizes.get(min(outers))
         one = len(outers) == 1 and inner not in outers
@@ -280,7 +283,7 @@ def _twin(layer: Any, given: Any, taken: Any, kernel: Any) -> nn.Module:
         return Conv2d(given, taken, kernel, padding=padding, transform=False, **options)
     if isinstance(layer, nn.GroupNorm):
         unit = layer.num_channels // layer.num_groups
-        count = Derived(lambda c: c // unit, taken)
+        count: Any = 1 if layer.num_groups == 1 else Derived(lambda c: c // unit, taken)
         return GroupNorm(count, taken, layer.eps, layer.affine, **where)
     if isinstance(layer, nn.LayerNorm):
         return LayerNorm(taken, layer.eps, layer.elementwise_affine, bias, **where)
@@ -298,31 +301,3 @@ def _groups(layer: Any, given: Any) -> Any:
         return layer.groups
     unit = layer.in_channels // layer.groups
     return given if unit == 1 else Derived(lambda c: c // unit, given)
-
-
-# -- depth ----------------------------------------------------------------------------------------
-
-
-def _runs(model: nn.Module, graph: fx.Graph, channels: Channels) -> dict[str, list[list[str]]]:
-    """Path of a Sequential -> names of its children that can be left out, next to one another."""
-    found: dict[str, list[list[str]]] = {}
-    for path, module in model.named_modules():
-        if type(module) is not nn.Sequential or not path or not channels.calls(path):
-            continue
-        runs: list[list[str]] = [[]]
-        for name, child in module.named_children():
-            inner = f"{path}.{name}"
-            if any(True for _ in child.parameters()) and channels.adds_to_its_input(inner):
-                runs[-1].append(name)
-            elif runs[-1]:
-                runs.append([])
-        if kept := [run for run in runs if run]:
-            found[path] = kept
-    return found
-
-
-def _chain(module: nn.Module, path: str, runs: Sequence[Sequence[str]]) -> Chain:
-    decisions = {
-        tuple(run): Choice(*range(len(run) + 1), name=f"{path}.{run[0]}.depth") for run in runs
-    }
-    return Chain(dict(module.named_children()), decisions)

@@ -163,7 +163,7 @@ def _reads(layer: nn.Module, name: str, axis: int) -> bool:
 def _unit(layer: Any) -> int:
     """Channels that a layer treats as one: those of a group, of a convolution or normalisation."""
     if isinstance(layer, nn.GroupNorm):
-        return layer.num_channels // layer.num_groups
+        return layer.num_channels // layer.num_groups if layer.num_groups > 1 else 1
     if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         return 1
     groups = layer.groups

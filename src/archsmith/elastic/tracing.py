@@ -15,14 +15,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from archsmith._internal.modes import modes_kept
-from archsmith.elastic.structure import TORCH_INTERNAL
+from archsmith.elastic.provenance import marked
 from archsmith.errors import UserError, first_line
 
-Source = tuple[str, str, int | None]  # path of a module, its attribute, position in a tuple
 _OURS = (Path(torch.__file__).parent, Path(__file__).parent)  # not the user's lines
-_WIDTHS = frozenset(
-    "in_channels out_channels in_features out_features num_features num_channels".split()
-)
 _BRANCH = (
     "a branch or a check rests on what is in a tensor",
     "decide by what __init__ was given, or compute both and take torch.where; a check can be "
@@ -54,37 +50,6 @@ _OTHERWISE = (
     "write forward with operations of torch on its input, without branches or loops over what "
     "depends on it, e.g. x.flatten(1) for a view by numbers"
 )
-
-
-class Read(int):
-    """A number that a module holds as an attribute, or what was computed of such."""
-
-    sources: frozenset[Source]
-    direct: bool  # the attribute itself
-
-    def __new__(cls, value: int, sources: frozenset[Source], direct: bool) -> Read:
-        self = super().__new__(cls, value)
-        self.sources, self.direct = sources, direct
-        return self
-
-    def __reduce__(self) -> tuple[type[int], tuple[int]]:
-        return int, (int(self),)
-
-
-def _computed(name: str) -> Callable[[Read, Any], Any]:
-    plain = getattr(int, f"__{name}__")
-
-    def compute(self: Read, other: Any) -> Any:
-        found = plain(self, other)
-        if type(found) is not int:
-            return found
-        return Read(found, self.sources | getattr(other, "sources", frozenset()), False)
-
-    return compute
-
-
-for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "rfloordiv"):
-    setattr(Read, f"__{_name}__", _computed(_name))
 
 
 class _Proxy(fx.Proxy):
@@ -170,9 +135,9 @@ class _Tracer(fx.Tracer):
 def traced(model: nn.Module, example: Tensor) -> fx.Graph:
     """The graph of a network in eval mode, with the form of each tensor.
 
-    `example`: a batch of inputs. Numbers that modules hold are `Read` in it. Raises UserError where
-    it cannot be followed, naming the module, the line and what to write, where it does not take the
-    example, and where it uses other layers in training.
+    `example`: a batch of inputs. Numbers that modules hold are `Read` in it (see `provenance`).
+    Raises UserError where it cannot be followed, naming the module, the line and what to write,
+    where it does not take the example, and where it uses other layers in training.
     """
     _check_signature(model)
     with modes_kept(model), _left_as_it_was(model):
@@ -293,7 +258,7 @@ def several(example: Tensor) -> Tensor:
 def _graph(model: nn.Module, example: Tensor) -> fx.Graph:
     tracer = _Tracer(example)
     try:
-        with _read(model):
+        with marked(model):
             return tracer.trace(model)
     except Exception as error:
         where = next(reversed(tracer.module_stack), "") if tracer.module_stack else ""
@@ -307,36 +272,6 @@ def _graph(model: nn.Module, example: Tensor) -> fx.Graph:
             f"{type(model).__name__} cannot be followed: {what}, in "
             f"{f'{where} ({kind})' if where else kind}{f', {line}' if line else ''}; {advice}"
         ) from error
-
-
-@contextmanager
-def _read(model: nn.Module) -> Iterator[None]:
-    """Within it whole numbers that the user's modules hold, and widths that layers of torch do, say
-    where they are from."""
-    held: list[tuple[dict[str, Any], dict[str, Any]]] = []
-    try:
-        for path, module in model.named_modules():
-            own, found = vars(module), dict[str, Any]()
-            stock = type(module).__module__.startswith("torch.nn")
-            for name, value in own.items():
-                if name in _WIDTHS if stock else name not in TORCH_INTERNAL:
-                    marked = _marked(path, name, value)
-                    found |= {} if marked is None else {name: marked}
-            held.append((own, {name: own[name] for name in found}))
-            own.update(found)
-        yield
-    finally:
-        for own, before in held:
-            own.update(before)
-
-
-def _marked(path: str, name: str, value: Any) -> Any:
-    """The same number, or tuple of some, that says where it is from; None for what is none."""
-    if type(value) is int:
-        return Read(value, frozenset({(path, name, None)}), True)
-    if type(value) is tuple and value and all(type(item) is int for item in value):
-        return tuple(Read(item, frozenset({(path, name, i)}), True) for i, item in enumerate(value))
-    return None
 
 
 def _check_signature(model: nn.Module) -> None:
