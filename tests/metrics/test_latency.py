@@ -161,7 +161,7 @@ def test_where_a_side_is_decided_what_is_timed_is_what_is_shipped(form, clock):
     model, plain = SIDED[form](None), SIDED[form](nn.Identity())
     table, space = LatencyTable(model, (3, 17, 17)), search_space(model)
     sides = {side: LatencyTable(plain, (3, side, side)) for side in SIDES}
-    archs = [space.sample(random.Random(seed)) for seed in range(2)]
+    archs = [space.sample(random.Random(0))]
     archs += [space.complete({**archs[0], "pixels": side}, random.Random(0)) for side in SIDES]
     for arch in archs:
         assert table(arch) == sides[arch["pixels"]](without_side(arch))
