@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -9,10 +10,11 @@ from toys import flat
 
 from archsmith.errors import Damaged, OutOfSpace
 from archsmith.problem import Candidate, Problem, minimize
+from archsmith.searchers import make
 from archsmith.searchers.archive import Archive
 from archsmith.searchers.loop import GeneratorSearcher, run_searcher, searcher
 from archsmith.searchers.sqlite import SqliteArchive
-from archsmith.space import Architecture
+from archsmith.space import Architecture, SearchSpace
 
 SPACE = flat(3, 10)
 
@@ -198,3 +200,20 @@ def test_ask_and_tell_by_hand():
     one.tell(problem().evaluate(batch))
     assert one.ask() == [] and one.ask() == []
     assert three.__name__ == "three" and three.__doc__ == "Three candidates and no more."
+
+
+@pytest.mark.parametrize(
+    "name", ["random", "local", "evolution", "regularized-evolution", "guided", "tpe"]
+)
+def test_a_record_with_decisions_in_another_order_is_replayed(name: str) -> None:
+    """As a file has them, which sorts names: draws follow the order of an architecture."""
+    space = SearchSpace({n: tuple(range(5)) for n in ("z", "m", "a", "k")})
+    problem = Problem(space, [minimize(lambda arch: float(arch["z"] + 2 * arch["a"]), name="x")])
+    whole = run_searcher(problem, make(name)(problem, seed=1), trials=60)
+    other = Archive()
+    other.bind(space)
+    for trial in list(whole)[:37]:
+        arch = Architecture(dict(sorted(trial.arch.items())))
+        other.extend([replace(trial, candidate=replace(trial.candidate, arch=arch))])
+    again = run_searcher(problem, make(name)(problem, seed=1), trials=60, archive=other)
+    assert [t.arch.key for t in again] == [t.arch.key for t in whole]

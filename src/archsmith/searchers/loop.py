@@ -6,6 +6,7 @@ import functools
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from archsmith.errors import Damaged
@@ -156,7 +157,8 @@ def _replayed(recorded: deque[Trial], batch: Sequence[Candidate], stage: str) ->
                 f"stage '{stage}' holds {trial.arch.key} where this search proposes "
                 f"{asked.arch.key}{_ADVICE}"
             )
-        known.append(trial)
+        # what was asked: a record has decisions in an order of its own, which draws would follow
+        known.append(replace(trial, candidate=asked))
     return known
 
 
