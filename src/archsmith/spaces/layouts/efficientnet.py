@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from archsmith.spaces.catalog.efficientnet import STAGES, STEM
 from archsmith.spaces.layouts.layout import Layout, Source, Width, classified, convolved
 
 SPACE = "efficientnet-lite0"
-_DEPTHS = (1, 2, 2, 3, 3, 4, 1)  # blocks of the stages; the first has no expansion
-_STEM, _HEAD = 32, f"head.{len(_DEPTHS)}"
+_DEPTHS = tuple(depth for _, depth, *_ in STAGES)  # the first stage has no expansion
+_STEM, _HEAD = STEM, f"head.{len(_DEPTHS)}"
 _VARYING = {"stem.conv.weight": 1, f"{_HEAD}.classifier.weight": 0, f"{_HEAD}.classifier.bias": 0}
 _OTHER = "give weights of EfficientNet-Lite0 itself"
 # (convolution, BatchNorm) of a block's layers by our names, without and with an expansion
