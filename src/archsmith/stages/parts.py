@@ -45,17 +45,16 @@ def parts(
     whole = {name: max(options) for name, options in decisions.items()}
     least = {name: min(options) for name, options in decisions.items()}
 
-    def extracted(arch: Architecture) -> nn.Module:
-        return extract(model, arch, "fresh", device="meta").eval()
+    def counted(arch: Architecture) -> Mapping[str, float]:
+        return _costs(extract(model, arch, "fresh", device="meta").eval(), shape, named)
 
     named = {"macs", "params", *(limit.metric for limit in limits)}
-    largest: Mapping[str, float] | None = None
+    entire = decisions.extreme(-1)
+    largest = counted(entire)
     for end in sorted(decisions[published.cut], reverse=True):
-        arch = decisions.complete({**whole, published.cut: end}, Random(0))
-        largest = largest or _costs(extracted(arch), shape, named)
-        if narrowest:
-            arch = decisions.complete({**least, published.cut: end}, Random(0))
-        costs = _costs(extracted(arch), shape, named)
+        chosen = least if narrowest else whole
+        arch = decisions.complete({**chosen, published.cut: end}, Random(0))
+        costs = largest if arch == entire else counted(arch)
         if all(_kept(limit, costs, largest) for limit in limits if limit.metric in costs):
             yield Part(arch, end, side, costs)
 
