@@ -81,7 +81,7 @@ def auto(space: str) -> str:
     Hand-made networks and neighbors where the space has such, else the score that ranks its
     networks best.
     """
-    if described(space).hand_made or described(space).pretrained is not None:
+    if described(space).begins_by_hand:
         return "hand-made"
     return "ensemble" if described(space).ensemble in _RANK_BETTER else "zico"
 

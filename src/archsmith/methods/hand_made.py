@@ -42,8 +42,7 @@ class HandMade:
 
     def check(self, space: str, task: str) -> None:
         """UserError for a space that has no such networks."""
-        one = described(space)
-        if not one.hand_made and one.pretrained is None:
+        if not described(space).begins_by_hand:
             own = " or ".join(one.name for one in SPACES.values() if one.hand_made)
             raise UserError(
                 f"method 'hand-made' knows no hand-made network of the space '{space}'; use "

@@ -102,6 +102,11 @@ class Space:
     pretrained: Pretrained | None = None
 
     @property
+    def begins_by_hand(self) -> bool:
+        """Whether networks can be made by hand in it: its own, or parts of a published one."""
+        return self.hand_made or self.pretrained is not None
+
+    @property
     def text(self) -> Callable[[Mapping[str, Any]], str] | None:
         """Architecture -> the publishers' usual text; None where nobody publishes any."""
         return self.formats[0].write if self.formats else None
