@@ -12,7 +12,6 @@ from random import Random
 
 from archsmith.elastic.conversion import fixed_widths
 from archsmith.errors import UserError
-from archsmith.methods.protocol import shares_of
 from archsmith.metrics.timing import whole_ms
 from archsmith.problem import Candidate, Problem
 from archsmith.problem.budget import human
@@ -22,7 +21,6 @@ from archsmith.run.records.profile import HandMade, HandMades, ThinnedByHand
 from archsmith.spaces import described
 from archsmith.spaces.reference import BOUNDING, Reference, reference
 from archsmith.spaces.thinning import Thinned
-from archsmith.stages.chosen import method_of
 from archsmith.stages.profiling import share_text, space_costs
 from archsmith.stages.teacher import by_file
 from archsmith.stages.work import Work
@@ -72,7 +70,7 @@ def _told(work: Work) -> None:
 
 def _larger(work: Work) -> None:
     """UserError where a network is to be made smaller that keeps the budget as it is."""
-    if not shares_of(method_of(work.run.request, work.space_name)).kept:
+    if not work.asked_of_clock.kept:
         return
     whole = Problem(work.space, (), work.constraints)
     if whole.evaluate([Candidate(work.space.extreme(-1))])[0].feasible:

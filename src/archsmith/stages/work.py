@@ -25,7 +25,7 @@ from archsmith.elastic.structure import read
 from archsmith.elastic.supernet import extract, search_space, try_networks
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError
-from archsmith.methods.protocol import shares_of
+from archsmith.methods.protocol import Shares, shares_of
 from archsmith.metrics.accuracy import evaluate
 from archsmith.metrics.cost import LAYERS, Costs, macs
 from archsmith.metrics.latency import LatencyTable
@@ -96,9 +96,14 @@ class Work:
     read: Callable[[Work], Data]
 
     @cached_property
+    def asked_of_clock(self) -> Shares:
+        """What the method asks of the clock."""
+        return shares_of(method_of(self.run.request, self.space_name))
+
+    @property
     def shares(self) -> bool:
         """Whether the method trains weights that networks share."""
-        return shares_of(method_of(self.run.request, self.space_name)).sharing
+        return self.asked_of_clock.sharing
 
     # -- the data ---------------------------------------------------------------------------------
 
@@ -550,7 +555,7 @@ class Work:
         )
 
     def _planned(self, total_s: float) -> dict[str, Any]:
-        kept = shares_of(method_of(self.run.request, self.space_name)).kept
+        kept = self.asked_of_clock.kept
         planned = clock.refitted if self.run.request.refit else clock.planned
         plan = planned(
             total_s, self.left_s, reference=self._comparable, shares=self.shares, kept=kept
