@@ -153,7 +153,9 @@ def test_the_largest_part_of_a_published_network_that_budget_and_time_allow(
     side, most, said = of_published(monkeypatch, budget, pace)
     seen = Seen(suggested=224, channels=3, images=1000, outputs=10)
     limits = parse(budget)
-    own = max(parts("efficientnet-lite0", seen, side, limits), key=lambda part: part.costs["macs"])
+    own = max(
+        parts("efficientnet-lite0", seen, [side], limits), key=lambda part: part.costs["macs"]
+    )
     assert side % 32 == 0 and 64 <= side <= 224
     if not pace:  # steps are counted
         assert most is None and said is None
@@ -161,7 +163,7 @@ def test_the_largest_part_of_a_published_network_that_budget_and_time_allow(
     assert most is not None and most <= own.costs["macs"] and said is not None
     passes = 600 * 0.7 * pace / most / 1000
     if passes < sizing._TUNED:  # nothing smaller is worth it
-        smaller = [part.costs["macs"] for part in parts("efficientnet-lite0", seen, 64, limits)]
+        smaller = [part.costs["macs"] for part in parts("efficientnet-lite0", seen, [64], limits)]
         assert side == 64 and most in smaller
     if pace == 1e12:
         assert most == own.costs["macs"]

@@ -34,10 +34,15 @@ class Net(nn.Module):
         return self.head(x) + torch.tensor([0.0, 1.0, 5.0]) * scale
 
 
+FEW, WHOLE = 2, 3  # steps of few images, of whole batches: the first of each warms up
+
+
 def clock(float32_s: float, bf16_s: float):
-    """Three steps in one precision, then three in the other, each read before and after."""
-    steps = itertools.chain(*([0.0, seconds] for seconds in [float32_s] * 3 + [bf16_s] * 3))
-    times = itertools.accumulate(steps)
+    """Steps of few images in one precision, then in the other, then of whole batches, each read
+    before and after."""
+    few = [float32_s / 2] * FEW + [bf16_s / 2] * FEW  # half of the images
+    steps = few + [float32_s] * WHOLE + [bf16_s] * WHOLE
+    times = itertools.accumulate(itertools.chain(*([0.0, seconds] for seconds in steps)))
     return lambda: next(times)
 
 
@@ -85,12 +90,17 @@ def test_the_recipes_own_needs_no_comparison() -> None:
     assert seen.fastest == "bf16" and set(seen.ms) == {"bf16"}
 
 
-def test_an_emulated_one_is_given_up_after_a_step() -> None:
-    ticks = itertools.accumulate(itertools.chain(*([0.0, s] for s in (2.0, 2.0, 2.0, 90.0))))
+@pytest.mark.parametrize("times", [5.0, 20.0, 1000.0])
+def test_an_emulated_one_is_given_up_after_few_images(times: float) -> None:
+    few = [1.0] * FEW + [times] * FEW
+    ticks = itertools.accumulate(
+        itertools.chain(*([0.0, seconds] for seconds in [*few, *[2.0] * WHOLE]))
+    )
     seen = tried(
         Net(), BATCHES, Recipe(), device=CPU, precisions=("bf16",), now=lambda: next(ticks)
     )
     assert seen.fastest == "float32" and next(ticks, None) is None
+    assert seen.ms == pytest.approx({"float32": 250.0, "bf16": 250.0 * times})
 
 
 def test_another_clock_may_judge() -> None:

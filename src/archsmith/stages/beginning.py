@@ -88,7 +88,7 @@ def admitted(space: str, request: Request, seen: Seen, *, whole: bool) -> bool:
     can be counted beforehand; `whole`: its stages as they are, not made narrower."""
     limits = [limit for limit in parse(request.budget) if limit.op == "<="]
     side = request.size or SMALLEST
-    return any(True for _ in parts(space, seen, side, limits, narrowest=not whole))
+    return any(True for _ in parts(space, seen, [side], limits, narrowest=not whole))
 
 
 def _published(request: Request, published: Pretrained, space: str) -> Begins:

@@ -93,7 +93,7 @@ def of_published(work: Work, seen: Seen) -> tuple[int, str | None]:
     """
     limits = [limit for limit in parse(work.run.request.budget) if limit.op == "<="]
     sides = [side for side in SIDES if side <= max(SMALLEST, _ENLARGED * seen.suggested)]
-    found = [part for side in sides for part in parts(work.space_name, seen, side, limits)]
+    found = list(parts(work.space_name, seen, sides, limits))
     deepest = min(_DEEP, max((part.end for part in found), default=_DEEP))
     found = [part for part in found if part.end >= deepest]
     found.sort(key=lambda part: -part.costs["macs"])

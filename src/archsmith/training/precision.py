@@ -3,6 +3,7 @@ another."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,10 @@ from archsmith.training.step import Backward, forward, loss_of, whole
 from archsmith.training.threads import threaded
 
 _STEPS = 2  # timed in each after one that warms up; the fastest counts
-_SLOWER = 2.0  # times as long in its first step: not tried further, it is emulated
+# images of the first steps in another precision: where that is emulated, a whole batch takes seconds
+# (result emulated-bf16)
+_FEW = 4
+_EMULATED = 4.0  # times as long with so few images: not tried further
 _PAYS = 0.95  # of the time, at most, for another precision than the recipe's
 _SAME = 0.02  # relative difference of the losses, at most, that counts as the same
 
@@ -54,7 +58,8 @@ def tried(
 
     Another precision than the recipe's is taken where it is faster by a twentieth and gives the
     same loss to 2 % on the first batch: by the clock `judge`, if not by `now` (CPU time, where
-    other processes disturb). `backward`: what a step computes. The network is moved and changed.
+    other processes disturb). One that takes far longer for a few images is tried no further.
+    `backward`: what a step computes. The network is moved and changed.
     """
     state = start(network, recipe, device=device, class_counts=class_counts)
     ready = [
@@ -62,20 +67,37 @@ def tried(
         for x, y in batches
     ]
     others = [precision for precision in precisions if precision != recipe.precision]
-    losses = {precision: _loss(state, precision, *ready[0]) for precision in others}
-    expected = _loss(state, recipe.precision, *ready[0]) if others else 0.0
     with threaded(backward, state.module) as step:
-        timed = partial(_timed, state, ready, clocks=(now, judge or now), backward=step)
-        first, judged = timed(precision=recipe.precision)
-        ms: dict[str, float] = {recipe.precision: first}
-        fastest = recipe.precision
-        for precision in others:
-            if not abs(losses[precision] - expected) <= _SAME * abs(expected):  # nan too
+        timed = partial(_timed, state, clocks=(now, judge or now), backward=step)
+        ms = _of_few(state, timed, others, ready[0]) if others else {}
+        close = [one for one in ms if ms[one] <= _EMULATED * ms[recipe.precision]]
+        losses = {one: _loss(state, one, *ready[0]) for one in close}
+        fastest, expected = recipe.precision, losses.get(recipe.precision, 0.0)
+        ms[fastest], judged = timed(ready, precision=fastest)
+        for one in close:
+            if one == recipe.precision:
                 continue
-            ms[precision], other = timed(precision=precision, most=_SLOWER * first)
+            if not abs(losses[one] - expected) <= _SAME * abs(expected):  # nan too
+                del ms[one]
+                continue
+            ms[one], other = timed(ready, precision=one)
             if other < _PAYS * judged:
-                fastest, judged = precision, other
+                fastest, judged = one, other
     return Tried(ms, fastest)
+
+
+def _of_few(
+    state: TrainState,
+    timed: Callable[..., tuple[float, float]],
+    others: Sequence[Precision],
+    batch: tuple[Tensor, Tensor],
+) -> dict[Precision, float]:
+    """Milliseconds per image of a step of few images in the recipe's precision and in the others
+    that the network takes."""
+    x, y = batch[0][:_FEW], batch[1][:_FEW]
+    own = state.recipe.precision
+    takes = [own, *(one for one in others if math.isfinite(_loss(state, one, x, y)))]
+    return {one: timed([(x, y)], precision=one, steps=1)[0] for one in takes}
 
 
 def _timed(
@@ -85,12 +107,12 @@ def _timed(
     clocks: tuple[Callable[[], float], Callable[[], float]],
     backward: Backward,
     precision: Precision,
-    most: float = float("inf"),
+    steps: int = _STEPS,
 ) -> tuple[float, float]:
-    """Milliseconds per image by two clocks; of the first step where that takes more than `most`."""
-    state.recipe = replace(state.recipe, precision=precision)
+    """Milliseconds per image by two clocks: the least of so many steps after one that warms up."""
+    own, state.recipe = state.recipe, replace(state.recipe, precision=precision)
     taken: list[tuple[float, ...]] = []
-    for step in range(1 + _STEPS):
+    for step in range(1 + steps):
         x, y = batches[step % len(batches)]
         began = _read(clocks)
         loss = train_step(state, x, y, learning_rate(state.recipe, 0.01), backward=backward)
@@ -101,9 +123,8 @@ def _timed(
                 for start, end in zip(began, _read(clocks), strict=True)
             )
         )
-        if taken[0][0] > 2 * most:  # warming up takes its own time
-            break
-    first, second = (min(times) for times in zip(*(taken[1:] or taken), strict=True))
+    state.recipe = own
+    first, second = (min(times) for times in zip(*taken[1:], strict=True))
     return first, second
 
 
