@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 import torch
@@ -52,7 +53,8 @@ def parts(
     least = {name: min(options) for name, options in decisions.items()}
     named = {"macs", "params", *(limit.metric for limit in limits)}
 
-    def counted(arch: Architecture) -> Mapping[int, Mapping[str, float]]:
+    @cache  # for as long as this is read
+    def costs(arch: Architecture) -> Mapping[int, Mapping[str, float]]:
         plain = extract(model, arch, "fresh", device="meta").eval()
         return costs_at(plain, seen.channels, sides, named)
 
@@ -60,11 +62,10 @@ def parts(
     chosen = least if narrowest else whole
     ends = sorted(decisions[published.cut], reverse=True)
     archs = {end: decisions.complete({**chosen, published.cut: end}, Random(0)) for end in ends}
-    costs = {arch: counted(arch) for arch in {entire, *archs.values()}}
     for side in sides:
-        largest = costs[entire][side]
+        largest = costs(entire)[side]
         for end, arch in archs.items():
-            own = costs[arch][side]
+            own = costs(arch)[side]
             if all(_kept(limit, own, largest) for limit in limits if limit.metric in own):
                 yield Part(arch, end, side, own)
 

@@ -19,8 +19,8 @@ from archsmith.training.step import Backward, forward, loss_of, whole
 from archsmith.training.threads import threaded
 
 _STEPS = 2  # timed in each after one that warms up; the fastest counts
-# images of the first steps in another precision: where that is emulated, a whole batch takes seconds
-# (result emulated-bf16)
+# images of the first steps in another precision: emulated, a whole batch takes seconds (result
+# emulated-bf16)
 _FEW = 4
 _EMULATED = 4.0  # times as long with so few images: not tried further
 _PAYS = 0.95  # of the time, at most, for another precision than the recipe's
@@ -69,14 +69,13 @@ def tried(
     others = [precision for precision in precisions if precision != recipe.precision]
     with threaded(backward, state.module) as step:
         timed = partial(_timed, state, clocks=(now, judge or now), backward=step)
-        ms = _of_few(state, timed, others, ready[0]) if others else {}
-        close = [one for one in ms if ms[one] <= _EMULATED * ms[recipe.precision]]
+        ms: dict[str, float] = _of_few(state, timed, others, ready[0]) if others else {}
+        close = [one for one in others if ms.get(one, math.inf) <= _EMULATED * ms[recipe.precision]]
+        expected = _loss(state, recipe.precision, *ready[0]) if close else 0.0
         losses = {one: _loss(state, one, *ready[0]) for one in close}
-        fastest, expected = recipe.precision, losses.get(recipe.precision, 0.0)
+        fastest = recipe.precision
         ms[fastest], judged = timed(ready, precision=fastest)
         for one in close:
-            if one == recipe.precision:
-                continue
             if not abs(losses[one] - expected) <= _SAME * abs(expected):  # nan too
                 del ms[one]
                 continue
@@ -91,7 +90,7 @@ def _of_few(
     timed: Callable[..., tuple[float, float]],
     others: Sequence[Precision],
     batch: tuple[Tensor, Tensor],
-) -> dict[Precision, float]:
+) -> dict[str, float]:
     """Milliseconds per image of a step of few images in the recipe's precision and in the others
     that the network takes."""
     x, y = batch[0][:_FEW], batch[1][:_FEW]
