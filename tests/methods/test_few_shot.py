@@ -7,22 +7,23 @@ import shutil
 import sys
 from collections import Counter
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from short_runs import SIZES, asked, searched
+from torch import nn
 
 import archsmith
 from archsmith.elastic.supernet import search_space
 from archsmith.elastic.tree import Node
 from archsmith.errors import UserError
-from archsmith.methods import METHODS, method, settings_of
+from archsmith.methods import METHODS, estimated, method, settings_of
 from archsmith.methods.estimated import chance
 from archsmith.methods.few_shot import affordable
 from archsmith.methods.gradient import _endless, _half
-from archsmith.methods.protocol import Method
+from archsmith.methods.protocol import Method, TooLittleTime
 from archsmith.run.clock import SHARED_STEPS
 from archsmith.run.store import Run
 from archsmith.spaces import build
@@ -168,9 +169,20 @@ def test_too_little_time_still_gives_a_short_list(tmp_path: Path) -> None:
     run = searched(request, tmp_path / "run")
     assert len((run.stage("search") or {})["shortlist"]) >= 1
     skipped, search = run.stage("train") or {}, run.stage("search") or {}
-    assert ("steps, with which they learn nothing") in skipped["why"] and search[
-        "instead"
-    ] == skipped["why"]
+    assert search["instead"] == skipped["why"]
+    # nothing is looked at, built or timed for weights that no time is left for
+    assert skipped["why"] == "training one network needs all of the time"
+    assert run.decided("train/step_s") is None and run.decided("sharing/images") is None
+
+
+def test_seconds_in_which_too_few_steps_fit_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    decided = {"train/step_s": 0.25}
+    job: Any = SimpleNamespace(log=SimpleNamespace(decide=lambda name, make: decided[name]))
+    sharing: Any = SimpleNamespace(seconds=10.0)
+    with pytest.raises(TooLittleTime, match="10.0 s .* are 34 steps, with which"):
+        estimated.affordable(job, sharing, nn.Identity())
+    decided["train/step_s"] = 0.01
+    estimated.affordable(job, sharing, nn.Identity())
 
 
 def test_images_to_judge_by_are_not_trained_on(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from archsmith.problem import Constraint, Metric, distinct, figure, name_of, rea
 from archsmith.space import Architecture, SearchSpace
 
 SMALL = 20_000  # a space of at most so many architectures is enumerated where draws starve
-_FEWEST = 40  # draws that say how much fits, whatever they take
+_FEWEST = 12  # draws that say how much fits, whatever they take
 _FEW_PROBES = 64  # ... where any that fits will do
 _PROBES = 2_000  # uniform draws before another way is tried
 _ENOUGH = 1 / 200  # ... which is when fewer of them fit than this

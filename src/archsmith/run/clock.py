@@ -64,6 +64,7 @@ PIECE_S = 3.0
 SHARED_STEPS = 0.4  # of all steps
 SHARED_TRAINING = 0.85  # the rest checks estimates on a few networks trained by themselves
 SHARED_LEAST_STEPS = 100  # fewer teach nothing
+SHARED_LEAST_S = 1.0  # in which no network takes so many: not even a step is timed
 ESTIMATE = 0.002  # at most, for one estimate
 PARENT = 0.5  # of the training, where a supernet is split: the supernet of the whole space
 PART_LEAST_S = 4.0  # seconds of training for a part; where time is shorter, there are fewer

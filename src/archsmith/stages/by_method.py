@@ -153,8 +153,12 @@ class ByMethod:
         )
 
     def _weights(self) -> SharedWeights | None:
-        trains = protocol.has(self.method, "train")
-        return protocol.train(self.method, self.job()) if trains else None
+        if not protocol.has(self.method, "train"):
+            return None
+        seconds = supernet.budget(self.work)[0] if self.work.shares else None
+        if seconds is not None and seconds < clock.SHARED_LEAST_S:
+            raise TooLittleTime("training one network needs all of the time")
+        return protocol.train(self.method, self.job())
 
     @cached_property
     def _sharing(self) -> Sharing:
