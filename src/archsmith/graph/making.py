@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, fx
 
 from archsmith.errors import ArchsmithError
 
@@ -51,3 +51,62 @@ class NodeWriter:
         return self.constant(
             name, (self.noise.standard_normal(tensor.shape) * scale).astype(np.float32)
         )
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a function or of a tensor's method: the tensor is its first argument."""
+
+    node: fx.Node
+    values: Mapping[fx.Node, str]  # the names of the tensors that are there
+
+    @property
+    def target(self) -> Any:
+        """The function, or the method's name."""
+        return self.node.target
+
+    @property
+    def name(self) -> str:
+        """Of its value."""
+        return self.node.name
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """By their places."""
+        return tuple(self.node.args)
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """By their names."""
+        return dict(self.node.kwargs)
+
+    @property
+    def tensor(self) -> fx.Node | None:
+        """The first argument; None where it is no tensor."""
+        first = self.args[0] if self.args else None
+        return first if isinstance(first, fx.Node) and first in self.values else None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of that tensor."""
+        assert self.tensor is not None
+        return self.tensor.meta["shape"]
+
+    @property
+    def result(self) -> tuple[int, ...]:
+        """The shape of what comes out."""
+        return self.node.meta["shape"]
+
+    def value(self, node: Any) -> str:
+        """The name of a tensor; Unwritten where it is none."""
+        if not isinstance(node, fx.Node) or node not in self.values:
+            raise Unwritten(f"operand {node!r} of {self.name}")
+        return self.values[node]
+
+    def given(self, place: int, name: str, default: Any = None) -> Any:
+        """An argument, by its place or by its name."""
+        return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
+
+    def just(self, name: str, value: Any) -> bool:
+        """Whether this is the only argument after the tensor."""
+        return (self.args[1:], self.kwargs) in (((value,), {}), ((), {name: value}))

@@ -160,12 +160,12 @@ def _adaptive_pool(
     return writer.emit("GlobalMaxPool" if largest else "GlobalAveragePool", [x], place.name)
 
 
-def _pad(writer: NodeWriter, layer: nn.ZeroPad2d, x: str, place: Place) -> str:
+def _pad(writer: NodeWriter, layer: nn.ConstantPad2d, x: str, place: Place) -> str:
     left, right, top, bottom = layer.padding
     pads = writer.constant(
         f"{place.path}.pads", np.asarray([0, 0, top, left, 0, 0, bottom, right], np.int64)
     )
-    return writer.emit("Pad", [x, pads], place.name)
+    return writer.emit("Pad", [x, pads, writer.scalar(float(layer.value))], place.name)
 
 
 def _pool(writer: NodeWriter, layer: nn.MaxPool2d | nn.AvgPool2d, x: str, place: Place) -> str:
@@ -183,8 +183,14 @@ def _pool(writer: NodeWriter, layer: nn.MaxPool2d | nn.AvgPool2d, x: str, place:
         if layer.return_indices or layer.dilation not in (1, (1, 1)):
             raise Unwritten(f"MaxPool2d with indices or dilation at '{place.path}'")
         return writer.emit("MaxPool", [x], place.name, **common)
-    if layer.divisor_override is not None or layer.ceil_mode:
+    # where the windows meet the edge, rounding up or down is one
+    even = all(
+        (side + 2 * margin - window) % step == 0
+        for side, margin, window, step in zip(place.shape[2:], padding, kernel, stride, strict=True)
+    )
+    if layer.divisor_override is not None or (layer.ceil_mode and not even):
         raise Unwritten(f"AvgPool2d with divisor_override or ceil_mode at '{place.path}'")
+    common["ceil_mode"] = 0
     return writer.emit(
         "AveragePool", [x], place.name, count_include_pad=int(layer.count_include_pad), **common
     )
@@ -296,6 +302,7 @@ LAYERS: dict[type[nn.Module], _Layer] = {
     nn.AdaptiveAvgPool2d: _adaptive_pool,
     nn.AdaptiveMaxPool2d: _adaptive_pool,
     nn.ZeroPad2d: _pad,
+    nn.ConstantPad2d: _pad,
     nn.MaxPool2d: _pool,
     nn.AvgPool2d: _pool,
     nn.Flatten: _flatten,

@@ -22,9 +22,10 @@ def write_node(
         handler = LAYERS.get(type(module))
         if handler is None:
             raise Unwritten(f"nn.{type(module).__name__} at '{node.target}'")
-        source = node.args[0]
-        if len(node.args) != 1 or node.kwargs or not isinstance(source, fx.Node):
+        source = node.args[0] if node.args else None
+        if len(node.args) != 1 or node.kwargs or source not in values:
             raise Unwritten(f"the call of '{node.target}' with more than one input")
+        assert isinstance(source, fx.Node)
         return handler(
             writer,
             module,

@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 from archsmith.graph.fold import folded
 from archsmith.graph.making import NodeWriter, Unwritten
 from archsmith.graph.onnx_nodes import write_node
-from archsmith.graph.trace import trace
+from archsmith.graph.trace import constants, trace
 
 OPSET = 18  # ONNX Runtime 1.14 and later
 BATCH = "batch"  # the name of the free dimension
@@ -63,6 +63,7 @@ def write(
     from onnx import TensorProto, checker, helper, numpy_helper
 
     graph = trace(network, tuple(shape))
+    known = constants(network, graph)
     writer = NodeWriter()
     values: dict[fx.Node, str] = {}
     out_shape: tuple[int, ...] = ()
@@ -75,7 +76,9 @@ def write(
             if not isinstance(returned, fx.Node):
                 raise Unwritten("the network returns more than one tensor")
             out_shape, result = returned.meta["shape"], values[returned]
-        else:
+        elif node in known:
+            values[node] = writer.tensor(node.name, known[node])
+        elif node.meta["shape"] is not None:
             values[node] = write_node(writer, network, node, values)
     last = _answer(writer, result, deployment)
     symbol: int | str = BATCH if batch is None else batch
