@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as _time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,9 +12,12 @@ from archsmith.run.request import Request, request_from
 from archsmith.run.store import Run
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from archsmith.searchers.sqlite import SqliteArchive
+
+# a path; or loaders of images and labels: of all, or by part
+Data = str | Path | Iterable[Any] | Mapping[str, Iterable[Any]]
 
 _SHIPPED = (
     "architecture",
@@ -151,7 +154,7 @@ class Result:
 
 
 def search(
-    data: str | Path,
+    data: Data,
     *,
     budget: str = "",
     out: str | Path,
@@ -174,6 +177,7 @@ def search(
     init: str | Path | None = None,
     pretrained: bool | None = None,
     teacher: str | Path | None = None,
+    loss: str | Callable[..., Tensor] | None = None,
     refit: bool = False,
     reference: bool = True,
     follow: Literal["checked", "always"] = "checked",
@@ -183,7 +187,11 @@ def search(
     """Searches, trains and ships the best network for `data` within `budget`: what `archsmith
     search` does.
 
-    - `data`: a folder of images, a CSV, parquet or npz file, or "digits".
+    - `data`: a folder of images, a CSV, parquet or npz file, or "digits". Or what a program holds:
+      {"train": loader, "val": loader, "test": loader} of iterables of (images, labels), such as
+      DataLoaders, the last two only where there are such parts; or one for all images. They are
+      read once through, into a file beside the run: what a loader does at random is done once, and
+      a run adds its own augmentation.
     - `budget`: limits such as "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40"; hard
       ones, all of one image. "macs<=50%": of what the largest network of the space costs.
     - `out`: the folder of the run, which must not hold one yet.
@@ -206,6 +214,9 @@ def search(
       None: for few photos.
     - `teacher`: a file with a trained network, .onnx or .pt2 (`best/model.onnx` of another run, or
       any that gives these classes), whose answers the networks learn from besides the labels.
+    - `loss`: a function of your own that training makes small, as "my_losses.py:focal" or itself:
+      loss(outputs, labels), float (B, classes) and int64 (B,), to the mean over the batch. What is
+      judged, and scores without training, stay as they are.
     - `refit`: whether what ships is trained once more at the end, on the validation images as well,
       for as long as it took to be best; the others get less of the time or steps for it.
     - `reference`: whether a hand-made network is trained beside it, at equal cost.
@@ -231,10 +242,10 @@ def search(
     """
     began = _time.monotonic()
     from archsmith.problem.times import parse_seconds
-    from archsmith.stages.requests import start
+    from archsmith.stages.requests import named_data, named_loss, start
 
     request = request_from(
-        data=str(data),
+        data=named_data(data, Path(out)),
         budget=budget,
         method=method,
         space=space,
@@ -247,6 +258,7 @@ def search(
         init=None if init is None else str(init),
         pretrained=pretrained,
         teacher=None if teacher is None else str(teacher),
+        loss=named_loss(loss),
         refit=refit,
         size=size,
         val_share=val_share,
@@ -266,7 +278,7 @@ def search(
 
 def shrink(
     network: str | Callable[..., nn.Module] | nn.Module,
-    data: str | Path,
+    data: Data,
     *,
     budget: str,
     weights: str | Path | None = None,
@@ -278,6 +290,7 @@ def shrink(
     seed: int = 0,
     size: int | None = None,
     teacher: str | Path | None = None,
+    loss: str | Callable[..., Tensor] | None = None,
     refit: bool = False,
     reference: bool = True,
     task: Literal["classification", "regression", "reconstruction"] = "classification",
@@ -299,8 +312,8 @@ def shrink(
       fine-tuned, where it is better than the same answer always.
     - `settings`: of method `shrink`, "importance" ("l1", "taylor", "zico"), "rate", and "distill",
       whether the network teaches.
-    - `out`, `time`, `steps`, `device`, `threads`, `seed`, `size`, `refit`, `task`, `training` and
-      `more` that it takes: as of `search`.
+    - `out`, `time`, `steps`, `device`, `threads`, `seed`, `size`, `loss`, `refit`, `task`,
+      `training` and `more` that it takes: as of `search`.
 
     All versions of the network are trained together, the largest teaching the others, from the
     weights that are given; the best of those within the budget are fine-tuned, and the best of
@@ -315,12 +328,12 @@ def shrink(
     """
     began = _time.monotonic()
     from archsmith.problem.times import parse_seconds
-    from archsmith.stages.requests import named_network, shrinking, start
+    from archsmith.stages.requests import named_data, named_loss, named_network, shrinking, start
 
     named, own = named_network(network, Path(out))
     request = shrinking(
         named,
-        str(data),
+        named_data(data, Path(out)),
         own if weights is None else weights,
         budget=budget,
         device=device,
@@ -330,6 +343,7 @@ def shrink(
         seed=seed,
         size=size,
         teacher=None if teacher is None else str(teacher),
+        loss=named_loss(loss),
         refit=refit,
         reference=reference,
         task=task,

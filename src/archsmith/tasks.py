@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from archsmith.elastic import BatchNorm2d, Conv2d
 from archsmith.errors import UserError
 from archsmith.metrics.accuracy import classified, explained
-from archsmith.training.recipe import Loss
+from archsmith.training.losses import Loss
 
 _BASE, _WIDTH = 7, 16  # a decoder begins at so many pixels at most, and has so many channels
 _CODE = 4  # a code has at least so many times fewer numbers than the image, where it can

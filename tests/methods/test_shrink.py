@@ -56,13 +56,21 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+USUAL = {"data": "digits", "budget": "macs<=50%", "steps": 40}
+
+
 def shrunk(given: Path, out: Path, **asked: object) -> archsmith.api.Result:
     return archsmith.shrink(
         f"{given / 'net.py'}:Net",
-        "digits",
         out=out,
         threads=1,
-        **{"weights": given / "net.pt", "budget": "macs<=50%", "steps": 40, **asked},  # type: ignore[arg-type]
+        **{
+            "data": "digits",
+            "weights": given / "net.pt",
+            "budget": "macs<=50%",
+            "steps": 40,
+            **asked,
+        },  # type: ignore[arg-type]
     )
 
 
@@ -152,6 +160,40 @@ def test_nothing_to_shrink_is_refused_and_leaves_no_run(
 ) -> None:
     with pytest.raises(UserError, match=said):
         shrunk(given, tmp_path / "run", budget=budget)
+
+
+def test_own_loaders_and_an_own_loss_lead_to_a_plain_module(given: Path, tmp_path: Path) -> None:
+    """What it says of a batch of the loader is what the run says of its test images."""
+    (tmp_path / "losses.py").write_text(
+        "from torch.nn import functional as F\n\n\n"
+        "def focal(outputs, labels):\n"
+        "    each = F.cross_entropy(outputs, labels, reduction='none')\n"
+        "    return ((1 - (-each).exp()) ** 2 * each).mean()\n"
+    )
+    digits = load("digits")
+    parts = {
+        name: [(part.images(range(len(part))), part.labels)] for name, part in digits.parts.items()
+    }
+    runs = [
+        shrunk(given, tmp_path / name, data=parts, steps=30, **options)
+        for name, options in (
+            ("own", {"loss": f"{tmp_path / 'losses.py'}:focal"}),
+            ("usual", {}),
+        )
+    ]
+    own, usual = (run.run.finished for run in runs)
+    assert own is not None and usual is not None
+    assert own.recipe["own_loss"].endswith("losses.py:focal") and not usual.recipe["own_loss"]
+    first = [next(iter(one.networks.values())).curve[0].train_loss for one in (own, usual)]
+    assert first[0] != first[1]
+    assert Path(runs[0].run.request.data) == tmp_path / "own-data.npz"
+    look, network = runs[0].stage("look"), runs[0].best()
+    assert look is not None and look["counts"]["test"] and isinstance(network, nn.Module)
+    x, y = parts["test"][0]
+    images = (torch.as_tensor(x).float() / 255 - look["mean"][0]) / look["std"][0]
+    with torch.no_grad():
+        right = (network(images).argmax(1).numpy() == y).mean()
+    assert right == pytest.approx(runs[0].run.shipped.test.accuracy)  # type: ignore[union-attr]
 
 
 def of(given: Path, name: str) -> Any:

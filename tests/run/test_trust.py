@@ -125,6 +125,19 @@ def test_without_a_place_for_a_key_nothing_is_signed(
     assert trust.signature("a", tmp_path / "net.py", "00") is None
 
 
+@pytest.mark.parametrize("kind", ["space", "method", "loss"])
+def test_whatever_of_a_run_stands_in_a_file_needs_it(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "net.py").write_text(EVIL)
+    named = f"{tmp_path / 'net.py'}:Net"
+    run = Run.create(
+        tmp_path / "run", request_from(data="digits", steps=10, time_s=None, **{kind: named})
+    )
+    assert getattr(Run.open(run.folder), kind) == named
+    (tmp_path / "net.py").write_text("# another")
+    with pytest.raises(UserError, match=f"has the {kind} .*not the file that the run began with"):
+        Run.open(run.folder).trusting()
+
+
 def test_networks_of_the_table_need_no_trust(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

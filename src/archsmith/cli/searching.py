@@ -71,6 +71,13 @@ Teacher = Annotated[
         help="A trained network (.onnx, .pt2) whose answers are learned from besides the labels.",
     ),
 ]
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.py:NAME",
+        help="A function loss(outputs, labels) of your own file, to train with; it is run.",
+    ),
+]
 Refit = Annotated[
     bool,
     typer.Option(
@@ -158,6 +165,7 @@ def search(
     init: Init = None,
     pretrained: Pretrained = None,
     teacher: Teacher = None,
+    loss: Loss = None,
     refit: Refit = False,
     size: Size = None,
     val_share: ValShare = None,
@@ -197,6 +205,7 @@ def search(
         init=str(init) if init else None,
         pretrained=pretrained,
         teacher=str(teacher) if teacher else None,
+        loss=loss,
         refit=refit,
         size=size,
         val_share=val_share,

@@ -36,7 +36,8 @@ from archsmith.searchers.random import random_search
 from archsmith.space import Architecture
 from archsmith.spaces import described
 from archsmith.training.loop import advance, start
-from archsmith.training.recipe import LOSSES, Recipe
+from archsmith.training.losses import LOSSES
+from archsmith.training.recipe import Recipe
 
 _CHECKED = 8
 _TRUSTED_FROM = 4  # networks checked, below which agreement says nothing

@@ -17,7 +17,8 @@ from archsmith.searchers.archive import Archive
 from archsmith.searchers.sqlite import SqliteArchive
 from archsmith.space import Architecture, SearchSpace
 from archsmith.tasks import Classification, Task
-from archsmith.training.recipe import LOSSES, Precision, Recipe
+from archsmith.training.losses import LOSSES
+from archsmith.training.recipe import Precision, Recipe
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Request(BaseModel):
     init: str | None = None
     pretrained: bool | None = None  # published weights; None: where they suit the data
     teacher: str | None = None  # a file with a network whose answers are learned from, too
+    loss: str | None = None  # a function of the user's own file, for training
     refit: bool = False  # what ships is trained once more, on validation images as well
     size: int | None = Field(default=None, ge=4, le=1024)
     val_share: float | None = Field(default=None, gt=0, lt=1)  # None: by the number of images
@@ -48,6 +49,11 @@ class Request(BaseModel):
         default_factory=dict
     )  # instead of the recipe's
     settings: dict[str, int | float | str | bool] = Field(default_factory=dict)  # the method's own
+
+    @property
+    def weights_option(self) -> str:
+        """The option of the command line that the weights to begin with were given as."""
+        return "--weights" if self.method == "shrink" else "--init"
 
 
 def request_from(**values: Any) -> Request:

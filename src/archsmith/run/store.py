@@ -240,16 +240,24 @@ class Run:
             raise trust.refuse(self.folder, kind, name, changed=content != known.get("sha256"))
         return name
 
+    @property
+    def loss(self) -> str:
+        """The loss of the user's own that was asked for, "" for none. UserError where it would run
+        a file that this user has not named."""
+        return self._trusting("loss", self.request.loss or "")
+
     def trusting(self) -> None:
         """UserError where going on would run a file that this user has not named."""
-        self.space, self.method  # noqa: B018
+        self.space, self.method, self.loss  # noqa: B018
 
     def sign(self) -> None:
-        """Where this user named the files of space and method, or trusts them: as they are now they
-        are the run's from here."""
+        """Where this user named the files of space, method and loss, or trusts them: as they are
+        now they are the run's from here."""
         if not self._trusted:
             return
-        for kind, name in (("space", self.request.space), ("method", self.request.method)):
+        asked = self.request
+        named = {"space": asked.space, "method": asked.method, "loss": asked.loss or ""}
+        for kind, name in named.items():
             file = trust.file_of(name)
             content = trust.content_hash(file) if file is not None else None
             if file is not None and content is not None:

@@ -113,6 +113,8 @@ def recipe_for(work: Work) -> Recipe:
     if "lr" in asked:
         recipe = replace(recipe, lr=float(asked["lr"]))
     recipe = replace(recipe, whiten=True, identity=True)
+    if own := work.run.loss:
+        recipe = replace(recipe, own_loss=own, label_smoothing=0.0, class_balance=False)
     if work.timed and task.kind != "reconstruction" and work.images.size >= _GROWING:
         recipe = replace(recipe, grow=_GROW)
     if task.loss == "cross-entropy":

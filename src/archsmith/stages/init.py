@@ -15,30 +15,34 @@ from torch import Tensor, nn
 from archsmith.errors import UserError, shown
 from archsmith.spaces.layouts import Arranged, arranged, dense
 
+OPTION = "--init"
 # where training programs put the weights beside other things
 _WITHIN = ("state_dict", "model_state_dict", "model")
 
 
-def load_into(model: nn.Module, path: Path, *, space: str = "") -> str:
+def load_into(model: nn.Module, path: Path, *, space: str = "", option: str = OPTION) -> str:
     """Copies every tensor that fits, by our names or by those of a publisher whose network the
     space holds; returns what was and was not taken, and why. UserError where nothing fits.
 
     Reads safetensors, or a torch file by `weights_only`, so that nothing in the file can run.
-    `space`: its name, for messages.
+    `space`: its name, `option`: what the file was given as, both for messages.
     """
-    own = model.state_dict()
-    found = _arranged(path, _weights(path), own, space)
+    own, said = model.state_dict(), f"{option} {shown(path)}"
+    found = _arranged(said, _weights(path, said), own, space)
     model.load_state_dict({**own, **found.tensors})
     return f"{len(found.tensors)} of {len(own)} tensors taken from {path}{found.told}"
 
 
-def check(path: Path, models: Iterable[nn.Module], *, space: str = "") -> None:
+def check(
+    path: Path, models: Iterable[nn.Module], *, space: str = "", option: str = OPTION
+) -> None:
     """UserError where the file cannot be read, or fits none of the models, which may be on
     `meta`."""
-    given, why = _weights(path), None
+    said = f"{option} {shown(path)}"
+    given, why = _weights(path, said), None
     for model in models:
         try:
-            _arranged(path, given, model.state_dict(), space)
+            _arranged(said, given, model.state_dict(), space)
             return
         except UserError as error:
             why = why or error
@@ -47,18 +51,17 @@ def check(path: Path, models: Iterable[nn.Module], *, space: str = "") -> None:
 
 
 def _arranged(
-    path: Path, given: Mapping[str, Tensor], own: Mapping[str, Tensor], space: str
+    said: str, given: Mapping[str, Tensor], own: Mapping[str, Tensor], space: str
 ) -> Arranged:
     try:
         return arranged(given, own, space)
     except UserError as error:
-        raise UserError(f"--init {shown(path)}: {error}") from error
+        raise UserError(f"{said}: {error}") from error
 
 
-def _weights(path: Path) -> dict[str, Tensor]:
+def _weights(path: Path, said: str) -> dict[str, Tensor]:
     """Name -> tensor; UserError for what is no file of weights, and for weights that no network can
     begin with."""
-    said = f"--init {shown(path)}"
     if not path.is_file():
         raise UserError(f"{said}: no such file; give a .safetensors or .pt file of weights")
     try:

@@ -7,15 +7,18 @@ import glob
 import inspect
 import itertools
 import math
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from archsmith._internal.files import replace_file
 from archsmith._internal.progress import Watch
+from archsmith.data.loaders import gather
 from archsmith.data.parquet import pieces
 from archsmith.errors import ArchsmithError, UserError, first_line, shown
 from archsmith.export.files import safetensors_bytes
@@ -30,6 +33,7 @@ from archsmith.stages.answers import regenerating, taken_over
 from archsmith.stages.chosen import method_of
 from archsmith.stages.networks import best, named
 from archsmith.stages.pipeline import carry_on, open_work
+from archsmith.training import losses
 from archsmith.training.device import pick_device
 from archsmith.training.recipe import default_recipe
 
@@ -102,6 +106,22 @@ def named_network(network: Any, out: Path) -> tuple[str, Path | None]:
     return f"{file}:{name}", weights
 
 
+def named_loss(loss: Any) -> str | None:
+    """A loss as a run names it, "FILE.py:NAME". UserError for what stands in no file."""
+    return loss if loss is None or isinstance(loss, str) else named_network(loss, Path())[0]
+
+
+def named_data(data: Any, out: Path) -> str:
+    """Data as a run names it: a path, or, of loaders, the file beside the run into which they are
+    read. UserError for what cannot be read so."""
+    if isinstance(data, str | os.PathLike):
+        return os.fspath(data)
+    path = out.with_name(f"{out.name}-data.npz")
+    if not out.exists():  # else it is refused, and a run's images must not change
+        gather(data, path)
+    return str(path)
+
+
 def start(
     request: Request,
     out: str | Path,
@@ -120,6 +140,7 @@ def start(
     pick_device(request.device)
     _begun_with(request)
     teacher.check(request)
+    _lost(request)
     _outside(request.data, Path(out))
     run = Run.create(out, absolute(request))
     return _unless_refused(
@@ -185,7 +206,18 @@ def _begun_with(request: Request) -> None:
             with contextlib.suppress(UserError) if ":" in name else contextlib.nullcontext():
                 yield build(name, 10, channels, size)
 
-    init.check(Path(request.init), tried(), space=name)
+    init.check(Path(request.init), tried(), space=name, option=request.weights_option)
+
+
+def _lost(request: Request) -> None:
+    """UserError, before anything is read, for a loss of the user's own that cannot be trained
+    with."""
+    if request.loss is None:
+        return
+    shape = {"classification": (4, 3), "regression": (4, 1), "reconstruction": (4, 1, 8, 8)}
+    own = shape[request.task]
+    labels = torch.tensor([0, 1, 2, 0]) if request.task == "classification" else torch.ones(own)
+    losses.check(request.loss, own, labels)
 
 
 def again(
@@ -318,8 +350,8 @@ def absolute(request: Request) -> Request:
     for name in ("init", "teacher"):
         if path := getattr(request, name):
             changes[name] = str(Path(path).absolute())
-    for kind in ("space", "method"):
-        file, colon, name = getattr(request, kind).rpartition(":")
+    for kind in ("space", "method", "loss"):
+        file, colon, name = (getattr(request, kind) or "").rpartition(":")
         if colon and Path(file).exists():
             changes[kind] = f"{Path(file).absolute()}:{name}"
     return request.model_copy(update=changes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from random import Random
@@ -139,7 +139,9 @@ class Work:
         """What is done to training images: as asked, or as the data and the passes suggest that
         finish reckons with."""
         level = str(self.run.request.training.get("augment", "auto"))
-        return suggest(self.images, level, passes=self.run.decided(TRAINING_PASSES) or 0.0)
+        found = suggest(self.images, level, passes=self.run.decided(TRAINING_PASSES) or 0.0)
+        # mixed labels are no indices of classes, which a loss of the user's own is given
+        return replace(found, mixup=0.0) if self.run.request.loss else found
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
@@ -228,7 +230,12 @@ class Work:
             return model, None
         from archsmith.stages.init import load_into
 
-        said = load_into(model, Path(begins.weights), space=self.space_name)
+        said = load_into(
+            model,
+            Path(begins.weights),
+            space=self.space_name,
+            option=self.run.request.weights_option,
+        )
         if begins.published or fixed_widths(model) is not None:
             sort_channels(model)  # of one network: narrower ones take the best of its channels
         self.run.event("init", said=said)

@@ -5,27 +5,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from archsmith.errors import UserError, did_you_mean
 from archsmith.training.device import bf16_pays
+from archsmith.training.losses import LOSSES, Loss
 
-Loss = Literal["cross-entropy", "squared error"]
 Precision = Literal["float32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 _FIXED = 1 / 8  # of the time of a training step on whole images, what does not fall with their size
 GROWN = 0.7  # of the training, from which on images have their whole size
 _STEP = 4  # pixels by which they grow
-LOSSES: dict[Loss, Callable[..., Tensor]] = {
-    "cross-entropy": F.cross_entropy,
-    "squared error": F.mse_loss,
-}
 
 
 @dataclass(frozen=True)
@@ -39,11 +33,12 @@ class Recipe:
     frequency. `clip_norm`: largest norm of the whole gradient, 0 for no limit. `zero_gamma`: every
     residual branch starts at zero (its last BatchNorm's gamma; Goyal et al., 2017). Augmentation,
     mixup included, is the data stream's. `loss`: label smoothing and class balance concern
-    cross-entropy alone. `grow`: images begin at this share of their side and are whole from `GROWN`
-    of the training on (progressive resizing; Howard, 2018): small ones take less time. `whiten`:
-    the first convolution begins with filters that whiten patches of the training images
-    (`training.whiten`). `identity`: convolutions beside no shortcut begin by passing on what they
-    are given (`training.identity`).
+    cross-entropy alone. `own_loss`: a user's, "my_losses.py:focal", instead of it. `grow`:
+    images begin at this share of their side and are whole from `GROWN` of the training on
+    (progressive resizing; Howard, 2018): small ones take less time. `whiten`: the first
+    convolution begins with filters that whiten patches of the training images
+    (`training.whiten`). `identity`: convolutions beside no shortcut begin by passing on what
+    they are given (`training.identity`).
     """
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -59,6 +54,7 @@ class Recipe:
     zero_gamma: bool = False
     precision: Precision = "float32"
     loss: Loss = "cross-entropy"
+    own_loss: str = ""
     grow: float = 1.0
     whiten: bool = False
     identity: bool = False

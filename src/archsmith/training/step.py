@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsmith.space import Architecture
+from archsmith.training.losses import own_loss
 from archsmith.training.state import TrainState
 
 # Leaves the gradients of one batch in the weights; gives the loss. The last argument: the share of
@@ -57,8 +58,11 @@ def forward(state: TrainState, x: Tensor, module: nn.Module | None = None) -> Te
 
 
 def loss_of(state: TrainState, logits: Tensor, y: Tensor) -> Tensor:
-    """The recipe's loss: cross-entropy, y (B,) class indices or (B, classes) probabilities, or
+    """The recipe's loss: a user's own, or cross-entropy, y (B,) class indices or (B, classes)
+    probabilities, or
     squared error, y like logits."""
+    if state.recipe.own_loss:
+        return own_loss(state.recipe.own_loss)(logits, y)
     if state.recipe.loss == "squared error":
         return F.mse_loss(logits, y)
     return F.cross_entropy(
