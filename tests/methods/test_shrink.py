@@ -162,6 +162,24 @@ def test_nothing_to_shrink_is_refused_and_leaves_no_run(
         shrunk(given, tmp_path / "run", budget=budget)
 
 
+@pytest.mark.parametrize("lost", ["search", "reference"])
+def test_a_lost_checkpoint_is_trained_again_from_the_same_weights_at_the_same_rate(
+    given: Path, able: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    monkeypatch.setattr(
+        "archsmith.stages.ship._better",
+        lambda work, searched, rival: searched if lost == "search" else rival,
+    )
+    run = shrunk(given, tmp_path / "run", weights=able, steps=30)
+    before = run.best().state_dict()
+    for path in [*(run.folder / "checkpoints").glob(f"{lost}-*"), *(run.folder / "best").iterdir()]:
+        path.unlink()
+    (run.folder / "best").rmdir()
+    after = archsmith.resume(run.folder).best().state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
 def test_own_loaders_and_an_own_loss_lead_to_a_plain_module(given: Path, tmp_path: Path) -> None:
     """What it says of a batch of the loader is what the run says of its test images."""
     (tmp_path / "losses.py").write_text(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from torch import nn
 
@@ -83,7 +83,16 @@ class ByMethod:
         """What training a network of the short-list begins with, where the method says so."""
         if self.doubt() or not protocol.has(self.method, "start"):
             return None
-        return protocol.start(self.method, self.job(), self._weights())
+
+        @cache  # reading shared weights takes its time
+        def begun() -> Callable[[Architecture], nn.Module | None] | None:
+            return protocol.start(self.method, self.job(), self._weights())
+
+        def start(arch: Architecture) -> nn.Module | None:
+            make = begun()
+            return None if make is None else make(arch)
+
+        return start
 
     def plan(self) -> FinishPlan:
         """How the short-list is finished; where the method's is not followed, who teaches still

@@ -221,12 +221,19 @@ def shortlisted(
 ) -> list[Entrant]:
     """The short-list as entrants; the architectures are checked against the space."""
 
-    def make(arch: Architecture) -> nn.Module:
+    def begin(arch: Architecture) -> nn.Module:
         network = None if start is None else start(arch)
         return work.plain(arch) if network is None else network
 
     archs = [work.space.check(Architecture.from_json(entry.options)) for entry in shortlist]
-    return [Entrant(arch.key, partial(make, arch)) for arch in archs]
+    return [
+        Entrant(
+            arch.key,
+            partial(work.plain, arch),
+            begin=None if start is None else partial(begin, arch),
+        )
+        for arch in archs
+    ]
 
 
 def _looks_seconds(work: Work, network: nn.Module) -> float:
@@ -285,14 +292,24 @@ def _plan(work: Work) -> TrainingPlan:
     )
 
 
-def field_for(work: Work, arm: Literal["search", "reference"]) -> Field:
+def field_for(
+    work: Work,
+    finished: Finished,
+    arm: Literal["search", "reference"],
+    *,
+    given: bool = False,
+) -> Field:
     """An arm as it was trained: to read a network back, or to train it again where its checkpoint
-    is lost."""
-    plan = work.run.decided(TRAINING_PLAN)
-    assert plan is not None
-    return field_of(
-        work, arm, recipe_for(work), plan.search if arm == "search" else plan.reference, began=0.0
-    )
+    is lost. `given`: a method gave the first weights."""
+    recipe = recipe_of(finished)
+    plan = finished.plan
+    budget = plan.search if arm == "search" else plan.reference
+    return field_of(work, arm, recipe, budget, began=0.0, given=given and arm == "search")
+
+
+def recipe_of(finished: Finished) -> Recipe:
+    """What its networks were trained with; each in a precision of its own."""
+    return Recipe.from_json({k: value for k, value in finished.recipe.items() if k != "augment"})
 
 
 def field_of(

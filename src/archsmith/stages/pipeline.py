@@ -169,7 +169,7 @@ def _table(work: Work) -> dict[str, Stage]:
         found = finish.finish(work, start, own.plan())
         if not work.run.request.refit:
             return found
-        chosen = ship.choice(work, found).chosen.contender
+        chosen = ship.choice(work, found, start).chosen.contender
         return refit.refit(work, found, chosen.arm, chosen.name, start=start)
 
     return {
@@ -181,7 +181,11 @@ def _table(work: Work) -> dict[str, Stage]:
         "train": Stage(own.train, trained_line, predicted_s=own.training_s),
         "search": Stage(own.search, searched_line, predicted_s=own.searching_s),
         "finish": Stage(finished, finish.line, predicted_s=lambda: work.left_s),
-        "ship": Stage(partial(ship.ship, work), ship.line, predicted_s=partial(_shipping_s, work)),
+        "ship": Stage(
+            lambda: ship.ship(work, own.start()),
+            ship.line,
+            predicted_s=partial(_shipping_s, work),
+        ),
     }
 
 

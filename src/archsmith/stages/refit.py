@@ -21,13 +21,13 @@ from archsmith.stages.finish import (
     class_counts,
     field_of,
     listed,
+    recipe_of,
     reference_entrants,
     references,
     shortlisted,
 )
 from archsmith.stages.work import Work
 from archsmith.training.finalists import Entrant, Field, alone, trained_alone
-from archsmith.training.recipe import Recipe
 
 ARM = "refit"  # what its checkpoints and decisions are called by
 Arm = Literal["search", "reference"]
@@ -124,10 +124,9 @@ def _field(work: Work, finished: Finished, plan: Refitting, start: Start | None)
     """As it was trained in, with the validation images among those of training, and without looks
     at them on the way."""
     assert plan.length is not None
-    settings = {name: value for name, value in finished.recipe.items() if name != "augment"}
+    recipe = recipe_of(finished)
     if (own := networks(finished, plan.arm)[plan.name].precision) is not None:
-        settings["precision"] = own
-    recipe = Recipe.from_json(settings)
+        recipe = replace(recipe, precision=own)  # type: ignore[arg-type]
     given = plan.arm == "search" and start is not None
     field = field_of(work, ARM, recipe, float(plan.length), given=given)
     labels = work.images.parts["val"].labels

@@ -38,6 +38,7 @@ from archsmith.space import Architecture
 from archsmith.spaces.reference import HAND_MADE, costs
 from archsmith.stages import further, refit
 from archsmith.stages.finish import (
+    Start,
     field_for,
     listed,
     reached,
@@ -81,12 +82,12 @@ class Checked:
     violation: float
 
 
-def ship(work: Work) -> Shipped:
+def ship(work: Work, start: Start | None = None) -> Shipped:
     """Takes the best network by validation whose exported file keeps to the budget, the hand-made
-    one among them."""
+    one among them. `start`: as `finish` was given it."""
     finish = work.run.finished
     assert finish is not None
-    picked = choice(work, finish)
+    picked = choice(work, finish, start)
     searched, rival, chosen = picked.searched, picked.rival, picked.chosen
     work.tell("one look at the test images", 0.2)
     looked = {c.contender.arm: _tested(work, c.network) for c in (searched, rival) if c is not None}
@@ -175,10 +176,10 @@ class Choice:
     fell_back: Sequence[PassedOver]
 
 
-def choice(work: Work, finished: Finished) -> Choice:
+def choice(work: Work, finished: Finished, start: Start | None = None) -> Choice:
     """By what finish left, each limit measured on the exported file; nobody has looked at the test
-    images."""
-    searched, fell_back = _choose(work, _searched(work, finished))
+    images. `start`: as `finish` was given it, for networks whose checkpoint is lost."""
+    searched, fell_back = _choose(work, _searched(work, finished, start))
     by_hand = _by_hand(work, finished)
     rival = None if by_hand is None else _checked(work, by_hand)
     return Choice(searched, rival, _better(work, searched, rival), fell_back)
@@ -265,7 +266,7 @@ def _warning(work: Work, chosen: Contender, test: Tested) -> str | None:
     )
 
 
-def _searched(work: Work, finish: Finished) -> list[Contender]:
+def _searched(work: Work, finish: Finished, start: Start | None) -> list[Contender]:
     """The search's networks, best first; the one alone that was trained further."""
     if finish.further:
         ((name, alone),) = finish.networks.items()
@@ -280,13 +281,12 @@ def _searched(work: Work, finish: Finished) -> list[Contender]:
         ]
     shortlist = listed(work)
     options = {entry.key: entry.options for entry in shortlist}
-    entrants = {entrant.name: entrant for entrant in shortlisted(work, shortlist)}
+    entrants = {entrant.name: entrant for entrant in shortlisted(work, shortlist, start)}
     found = finish.networks
+    field = field_for(work, finish, "search", given=start is not None)
 
     def make(name: str) -> nn.Module:
-        return trained(
-            entrants[name], field_for(work, "search"), len(entrants), reached(found[name])
-        )
+        return trained(entrants[name], field, len(entrants), reached(found[name]))
 
     return [
         Contender(
@@ -311,7 +311,7 @@ def _by_hand(work: Work, finish: Finished) -> Contender | None:
     found = reference.best
     raced = [e for e in entrants if e.name in reference.networks]
     make = partial(
-        trained, entrant, field_for(work, "reference"), len(raced), standing=reached(found)
+        trained, entrant, field_for(work, finish, "reference"), len(raced), standing=reached(found)
     )
     return Contender(
         entrant.name, "reference", found, Architecture(asdict(known[entrant.name])), make=make

@@ -42,10 +42,15 @@ _SAVING = 0.02  # of the training time: checkpoints
 
 @dataclass(frozen=True)
 class Entrant:
-    """One network in the race: its name (file-safe) and how to make it anew, untrained."""
+    """One network in the race: its name (file-safe) and how to make it anew, untrained.
+
+    `begin`: how to make it with the weights that its training begins with, where that takes more
+    than making it: then it is done only where there is no checkpoint.
+    """
 
     name: str
     make: Callable[[], nn.Module]
+    begin: Callable[[], nn.Module] | None = None
 
 
 @dataclass
@@ -197,7 +202,7 @@ def _resumed(entrant: Entrant, field: Field) -> TrainState:
 
 
 def _started(entrant: Entrant, field: Field, of: Mapping[str, Any]) -> TrainState:
-    network, recipe = entrant.make(), _recipe(entrant, field)
+    network, recipe = (entrant.begin or entrant.make)(), _recipe(entrant, field)
     if recipe.identity and field.fresh:
         pass_on(network)
     if recipe.whiten and field.fresh:
@@ -352,7 +357,7 @@ def _serve(entrant: Entrant, field: Field) -> Standing:
     recipe = replace(field.recipe, ema=0.0, whiten=False, identity=False, grow=1.0)
     began = field.now()
     try:
-        network = entrant.make().to(field.device)
+        network = (entrant.begin or entrant.make)().to(field.device)
         calibrate(network, (x for x, _ in itertools.islice(field.stream(0), _CALIBRATION)))
         found = field.evaluate(network.eval())
         of = {**field.of, "arm": field.arm, "network": entrant.name}
