@@ -19,8 +19,8 @@ class CurvePoint(Part):
     the training.
 
     `train_loss`: mean since the point before, None where there was no step; `lr`: the learning
-    rate; `val_measure` (accuracy or the task's other `measure`, 0 to 1) and `others`, all named val_...,
-    on some of the validation images.
+    rate; `val_measure` (accuracy, or the task's other measure, 0 to 1) and `others`, all named
+    val_..., on some of the validation images.
     """
 
     spread: ClassVar[str | None] = "others"
@@ -52,11 +52,12 @@ class Refit(Part):
 class TrainedNetwork(Part):
     """A network that was trained, as far as it came.
 
-    `costs`: params, macs and what else was counted. `val_measure` (accuracy or the task's other
-    `measure`, 0 to 1) on the validation images, None where it failed; `seconds` and `steps` of training, a share `progress` (0 to 1) of
-    a whole one; `failed`: why it left the race; `above`: whether it is better than the same answer
-    always; `precision` it was trained in. None for what runs of before did not say. `refit`: its
-    training on validation images as well, where it ships; all else is from before.
+    `costs`: params, macs and what else was counted. `val_measure` (accuracy, or the task's other
+    measure, 0 to 1) on the validation images, None where it failed; `seconds` and `steps` of
+    training, a share `progress` (0 to 1) of a whole one; `failed`: why it left the race; `above`:
+    whether it is better than the same answer always; `precision` it was trained in. None for what
+    runs of before did not say. `refit`: its training on validation images as well, where it ships;
+    all else is from before.
     """
 
     spread: ClassVar[str | None] = "costs"
