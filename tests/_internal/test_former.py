@@ -98,7 +98,7 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def old(new: Run, tmp_path: Path) -> Path:
-    folder = tmp_path / "old"
+    folder = tmp_path / "old" / new.folder.name
     shutil.copytree(new.folder, folder)
     assert as_before(folder) > 5 and holding(folder, "val_accuracy")
     return folder

@@ -114,8 +114,9 @@ def advance(
     "val_...", its "accuracy", which a task may measure otherwise, as "val_measure". `checkpoint`:
     written every `every` seconds of `now`, after each evaluation and at the end.
     `on_progress(state, share)` after each step. `backward`: what a step computes
-    (`shared.sharing`: some of the networks that share the weights); where torchrun started several processes they share its work
-    (`training.distributed`), under a budget of seconds threads do (`training.threads`).
+    (`shared.sharing`: some of the networks that share the weights); where torchrun started several
+    processes they share its work (`training.distributed`), under a budget of seconds threads do
+    (`training.threads`).
 
     Raises EvaluationFailed, naming the step, where the loss is not finite; UserError for a bad
     budget or a stream that ends.
