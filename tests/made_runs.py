@@ -97,7 +97,7 @@ def curve(rng: Random, until: float, final: float, pace: float) -> list[dict[str
                 "progress": p,
                 "train_loss": loss,
                 "lr": 0.1,
-                "val_accuracy": min(accuracy, 1.0),
+                "val_measure": min(accuracy, 1.0),
                 "val_loss": 1.1 * loss,
             }
         )
@@ -172,7 +172,7 @@ def network(rng: Random, until: float, final: float, origin: str, **more: Any) -
         "macs": params * 38,
         "memory": 21504,
         "curve": points,
-        "val_accuracy": points[-1]["val_accuracy"] if points else None,
+        "val_measure": points[-1]["val_measure"] if points else None,
         "seconds": 40 * until,
         "steps": round(1500 * until),
         "progress": until,
@@ -311,7 +311,7 @@ def payloads(kind: str, keys: list[str], rng: Random) -> dict[str, dict[str, Any
     }
     networks[keys[0]].update(params=18234, macs=684210, origin="search")
     networks[keys[-1]].update(
-        failed="loss became NaN at step 41", val_accuracy=None, curve=[], progress=0.0
+        failed="loss became NaN at step 41", val_measure=None, curve=[], progress=0.0
     )
     hand = {
         f"depth {d}": network(rng, u, f, "hand-made", params=19640)

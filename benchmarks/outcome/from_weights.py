@@ -176,7 +176,7 @@ def _found(folder: Path) -> Row:
         "reference": ship["reference_test"]["accuracy"] if ship["reference_test"] else None,
         "reference_macs": reference["networks"][reference["chosen"]]["macs"] if reference else None,
         "no_reference": (profile.get("references") or {}).get("why"),
-        "val": network["val_accuracy"],
+        "val": network["val_measure"],
         "origin": network.get("origin", "reference"),
         "space": ship["architecture"]["space"],
         "finalists": len(finish["networks"]),

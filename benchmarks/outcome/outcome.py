@@ -127,7 +127,7 @@ def _found(folder: Path) -> dict[str, Any]:
         "test": round(ship["test"]["accuracy"], 4),
         "ships": ship["network"],
         "search": round(ship["search"]["test"]["accuracy"], 4),
-        "val": own["val_accuracy"],
+        "val": own["val_measure"],
         "origin": own["origin"],
         "finalists": len(finish["networks"]),
         "passes": round(own["steps"] * finish["recipe"]["batch_size"] / images, 1),

@@ -244,7 +244,7 @@ def _found(folder: Path, begun: Row) -> Row:
         "reference": ship["reference_test"]["accuracy"] if ship["reference_test"] else None,
         "reference_macs": thinned.get("macs"),
         "reference_params": thinned.get("params"),
-        "val": network["val_accuracy"],
+        "val": network["val_measure"],
         "macs": int(network["macs"]),
         "params": int(network["params"]),
         "searcher": search["searcher"],

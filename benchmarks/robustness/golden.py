@@ -81,7 +81,9 @@ def found(name: str) -> dict[str, Any]:
         return {
             "short-list": [entry["key"] for entry in search["shortlist"]],
             "accuracy": {
-                key: network["val_accuracy"] for key, network in finish["networks"].items()
+                # earlier checkouts called it val_accuracy
+                key: network["val_measure" if "val_measure" in network else "val_accuracy"]
+                for key, network in finish["networks"].items()
             },
             "ships": ship["key"],
             "test": ship["test"]["accuracy"],

@@ -99,7 +99,7 @@ def test_a_method_of_twenty_lines_is_searched_with_stopped_resumed_and_asked_aga
     assert code in (0, 3), err
     accuracies = [
         {
-            key: (net["val_accuracy"], net["steps"])
+            key: (net["val_measure"], net["steps"])
             for key, net in (one.stage("finish") or {})["networks"].items()
         }
         for one in (run, Run.open("stopped"))

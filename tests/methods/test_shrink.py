@@ -131,7 +131,7 @@ def test_the_network_as_it_came_teaches_and_what_ships_is_trained_once_more_from
     taught, alone = (run.run.finished for run in runs)
     assert taught is not None and taught.original is not None and taught.reference is not None
     assert alone is not None and alone.original == taught.original and alone.reference is not None
-    said = f"begun with teaches ({taught.original.val_accuracy:.2%}"
+    said = f"begun with teaches ({taught.original.val_measure:.2%}"
     for run, finished in zip(runs, (taught, alone), strict=True):
         assert (said in str(finished.taught)) == (finished is taught)
         assert (said in (run.folder / "events.jsonl").read_text()) == (finished is taught)

@@ -70,8 +70,8 @@ def make_run(
             for t in finalists:
                 net = written["finish"]["networks"][t.arch.key]
                 metrics = {**t.metrics, "params": net["params"], "macs": net["macs"]}
-                if net["val_accuracy"] is not None:
-                    metrics["val_accuracy"] = net["val_accuracy"]
+                if net["val_measure"] is not None:
+                    metrics["val_measure"] = net["val_measure"]
                 candidate = Candidate(t.arch, net["progress"], net["origin"])
                 archive.extend(
                     [Trial(candidate, metrics, (), 0.0, {}, "finish", True, net["failed"])]

@@ -83,7 +83,7 @@ def test_many_points_are_thinned_but_never_the_front(made: Any) -> None:
 def test_a_value_that_is_no_number_leaves_a_gap(made: Any) -> None:
     record = read(made().folder)
     points = f"networks__{record.chosen}__curve"
-    odd = {f"{points}__0__val_accuracy": float("nan"), f"{points}__1__val_accuracy": float("inf")}
+    odd = {f"{points}__0__val_measure": float("nan"), f"{points}__1__val_measure": float("inf")}
     figure = figures.accuracy_curves(other(record, "finished", **odd))
     assert figure is not None and record.chosen_network is not None
     assert len(named(figure, "chosen network")["y"]) == len(record.chosen_network.curve) - 2

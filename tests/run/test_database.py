@@ -43,7 +43,7 @@ def make(folder: Path, seed: int = 0) -> Run:
             [
                 Trial(
                     Candidate(arch),
-                    {"val_accuracy": 0.5 + i / 10},
+                    {"val_measure": 0.5 + i / 10},
                     (-0.5 - i / 10,),
                     -0.0,
                     stage="finish",

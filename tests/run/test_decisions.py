@@ -45,7 +45,7 @@ VALUES: list[tuple[Decision[Any], Any]] = [
     (REFERENCES, [BY_HAND]),
     (budget_of("depth 2"), [KEPT]),
     (ORIGINAL, []),
-    (ORIGINAL, [Original(costs={"macs": 5}, val_accuracy=0.9)]),
+    (ORIGINAL, [Original(costs={"macs": 5}, val_measure=0.9)]),
     (TAUGHT, Taught(by="file", path="/net.onnx", sha256="ab", said="net.onnx teaches")),
     (REFITTING, Refitting(arm="search", name="a1", unit="steps", length=90.0, look=0.5)),
 ]

@@ -87,7 +87,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             "networks": {
                 "a1": with_after(WHOLE["finish"]["networks"]["a1"], "precision", "refit", REFIT)
             },
-            "original": {"costs": {"macs": 9}, "val_accuracy": 0.9},
+            "original": {"costs": {"macs": 9}, "val_measure": 0.9},
             "taught": "net.onnx teaches",
         },
     ),

@@ -83,7 +83,7 @@ def test_further_training_is_bound_by_what_was_asked_for_and_not_by_its_time(
             key="a",
             arm="search",
             options={},
-            val_accuracy=0.5,
+            val_measure=0.5,
             above=True,
             origin="search",
             costs={},

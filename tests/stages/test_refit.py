@@ -50,7 +50,7 @@ def test_the_winner_alone_is_trained_once_more_for_the_steps_of_its_best_look(ru
     network = finished.best
     (again,) = [net.refit for net in finished.networks.values() if net.refit is not None]
     assert again is network.refit is not None and again.failed is None
-    best_look = max(network.curve, key=lambda point: (point.val_accuracy, point.step))
+    best_look = max(network.curve, key=lambda point: (point.val_measure, point.step))
     assert again.steps == best_look.step and again.look == pytest.approx(best_look.progress)
     assert again.images == sum(looked.counts.train) + sum(looked.counts.val)
     files = sorted(path.name for path in (run.folder / "checkpoints").glob("refit-*"))
@@ -70,7 +70,7 @@ def test_it_is_what_ships_and_what_is_said_of_validation_is_from_before(run: Run
     assert f"validation images as well, {shipped.test.accuracy:.2%}" in shipped.verdict
     assert shipped.verdict.startswith(f"test accuracy {shipped.search.test.accuracy:.2%}")
     card = (run.folder / "best" / "card.md").read_text()
-    assert f"{100 * finished.best.val_accuracy:.2f} %" in card  # type: ignore[operator]
+    assert f"{100 * finished.best.val_measure:.2f} %" in card  # type: ignore[operator]
     assert "trained once more, on the validation images as well" in card
     page = (run.folder / "report.html").read_text()
     assert "trained once more, on the validation images as well" in page
@@ -155,9 +155,9 @@ def test_where_it_is_no_gain_the_network_ships_as_it_was(
     def spoiled(*args: Any) -> Any:
         found = own(*args)
         return (
-            replace(found, val_accuracy=0.01)
+            replace(found, val_measure=0.01)
             if case == "worse"
-            else replace(found, val_accuracy=None, failed="EvaluationFailed: nan")
+            else replace(found, val_measure=None, failed="EvaluationFailed: nan")
         )
 
     monkeypatch.setattr(refit, "alone", spoiled)
@@ -191,7 +191,7 @@ def point(step: int, accuracy: float) -> CurvePoint:
         progress=step / 100,
         train_loss=1.0,
         lr=0.1,
-        val_accuracy=accuracy,
+        val_measure=accuracy,
     )
 
 
@@ -209,7 +209,7 @@ def test_the_best_look_is_the_latest_of_the_best(
 ) -> None:
     network = Finalist(
         curve=tuple(point(*one) for one in curve),
-        val_accuracy=0.9,
+        val_measure=0.9,
         seconds=9.5,
         steps=90,
         progress=1.0,

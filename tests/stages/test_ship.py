@@ -59,7 +59,7 @@ def checked(arm: str, accuracy: float | None, violation: float = 0.0) -> Checked
     contender = Contender(
         arm,
         arm,
-        TrainedNetwork(val_accuracy=accuracy, **trained),
+        TrainedNetwork(val_measure=accuracy, **trained),
         Architecture({"a": 1}),
         torch.nn.Identity,
     )
@@ -123,7 +123,7 @@ def points(accuracies: list[float]) -> tuple[CurvePoint, ...]:
     """Looks at 70, 80 and 90 % of a training."""
     same: dict[str, Any] = {"step": 1, "seconds": 1.0, "train_loss": None, "lr": 0.1}
     return tuple(
-        CurvePoint(progress=0.7 + 0.1 * i, val_accuracy=one, **same)
+        CurvePoint(progress=0.7 + 0.1 * i, val_measure=one, **same)
         for i, one in enumerate(accuracies)
     )
 
@@ -171,8 +171,8 @@ def test_chance_is_never_called_a_tie(
 def test_what_ships_is_named_the_same_everywhere(finished: Run) -> None:
     ship, finish = finished.stage("ship") or {}, finished.stage("finish") or {}
     accuracies = {
-        "search": finish["networks"][ship["search"]["key"]]["val_accuracy"],
-        "reference": finish["reference"]["networks"][finish["reference"]["chosen"]]["val_accuracy"],
+        "search": finish["networks"][ship["search"]["key"]]["val_measure"],
+        "reference": finish["reference"]["networks"][finish["reference"]["chosen"]]["val_measure"],
     }
     assert ship["network"] == max(accuracies, key=lambda arm: (accuracies[arm], arm == "search"))
     other = ship["reference_test"] if ship["network"] == "reference" else ship["search"]["test"]
@@ -238,7 +238,7 @@ def test_a_network_is_trained_further_in_a_run_of_its_own(
             found["steps"] == -(-epochs * images // finish["recipe"]["batch_size"])
             and ship["key"] == name
         )
-        assert found["val_accuracy"] >= found["before"] and found["kept"] == (
+        assert found["val_measure"] >= found["before"] and found["kept"] == (
             found["after"] >= found["before"]
         )
         assert "before it was trained further" in ship["verdict"]

@@ -26,7 +26,7 @@ from archsmith.training.checkpoint import pack, read, resumed, resumed_or_starte
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     state = advance(start(network(), Recipe(lr=0.1)), stream(), total_steps=3)
-    state.history.append({"step": 3, "val_accuracy": 0.1 + 0.2})
+    state.history.append({"step": 3, "val_measure": 0.1 + 0.2})
     path = tmp_path / "deep" / "state.safetensors"
     save(state, path)
     return path
@@ -35,7 +35,7 @@ def saved(tmp_path: Path) -> Path:
 def test_everything_comes_back(saved: Path) -> None:
     state = load(saved, network(seed=4))
     assert state.step == 3 and state.recipe == Recipe(lr=0.1)
-    assert state.history == [{"step": 3, "val_accuracy": 0.1 + 0.2}]
+    assert state.history == [{"step": 3, "val_measure": 0.1 + 0.2}]
     assert next(state.module.parameters()).is_contiguous(memory_format=torch.channels_last)
     save(state, saved.with_name("again"))
     assert saved.with_name("again").read_bytes() == saved.read_bytes()

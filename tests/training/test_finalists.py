@@ -122,10 +122,10 @@ def test_the_one_that_learns_survives(tmp_path: Path) -> None:
     assert [s.name for s in found] == ["seeing", "blind"]
     best, other = found
     assert best.progress == 1.0 and other.progress == pytest.approx(0.1, abs=0.03)
-    assert best.val_accuracy is not None and best.val_accuracy > 0.75
+    assert best.val_measure is not None and best.val_measure > 0.75
     assert best.steps == int(60 / work(2, rungs_for(2)))
     network = trained(entrants[1], field(tmp_path), len(entrants), vars(best))
-    assert evaluate(network, [images(7, 400)])["accuracy"] == best.val_accuracy
+    assert evaluate(network, [images(7, 400)])["accuracy"] == best.val_measure
     assert [point["step"] for point in best.curve] == sorted(
         {point["step"] for point in best.curve}
     )
@@ -161,8 +161,8 @@ def test_killed_and_resumed_equals_straight(tmp_path: Path, dies_at: int) -> Non
     with pytest.raises(Killed):
         train_finalists(entrants, field(tmp_path / "killed", stream=dying))
     resumed = train_finalists(entrants, field(tmp_path / "killed"))
-    assert [(s.name, s.steps, s.val_accuracy) for s in resumed] == [
-        (s.name, s.steps, s.val_accuracy) for s in straight
+    assert [(s.name, s.steps, s.val_measure) for s in resumed] == [
+        (s.name, s.steps, s.val_measure) for s in straight
     ]
     best = next(e for e in entrants if e.name == straight[0].name)
     for a, b in zip(
@@ -217,7 +217,7 @@ def test_one_trained_alone_is_looked_at_once_and_killed_and_resumed_equals_strai
         alone(one, field(folders[1], stream=dying_at(12), **watched), 30)
     resumed = alone(one, field(folders[1], **watched), 30)
     assert straight.steps == 30 and not looks and straight.curve == []
-    assert resumed.val_accuracy == straight.val_accuracy is not None
+    assert resumed.val_measure == straight.val_measure is not None
     networks = [trained_alone(one, field(folder, **watched), 30, 30) for folder in folders]
     told: list[str] = []
     checkpoint_path(field(folders[1]), "one").unlink()
@@ -238,8 +238,8 @@ def test_a_torn_checkpoint_is_put_aside_and_trained_anew(tmp_path: Path) -> None
     path.write_bytes(path.read_bytes()[:-9])
     (tmp_path / "torn" / "decisions.json").unlink()
     again = train_finalists(entrants, field(tmp_path / "torn"))
-    assert [(s.name, s.steps, s.val_accuracy) for s in again] == [
-        (s.name, s.steps, s.val_accuracy) for s in straight
+    assert [(s.name, s.steps, s.val_measure) for s in again] == [
+        (s.name, s.steps, s.val_measure) for s in straight
     ]
     assert path.with_suffix(".damaged").exists()
 

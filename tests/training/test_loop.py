@@ -361,7 +361,7 @@ def test_learning_curve_points() -> None:
         "progress",
         "train_loss",
         "lr",
-        "val_accuracy",
+        "val_measure",
         "val_loss",
     }
     assert not any(seen) and state.module.training

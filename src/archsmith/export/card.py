@@ -186,12 +186,11 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("balanced accuracy", _percent(measured["balanced_accuracy"])))
     rest = {k: v for k, v in facts.items() if k not in _SHOWN and v is not None}
     for name, value in rest.items():
-        rows.append(
-            (
-                name.replace("_", " "),
-                _percent(value) if name.endswith("accuracy") else _value(value),
-            )
-        )
+        said = name.replace("_", " ")
+        if name == "val_measure":
+            said = f"val {facts.get('measure', 'accuracy')}"
+        share = name.endswith("accuracy") or name == "val_measure"
+        rows.append((said, _percent(value) if share else _value(value)))
     return rows
 
 

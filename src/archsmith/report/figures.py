@@ -163,7 +163,7 @@ def trained_front(record: RunRecord) -> Figure | None:
                 figure,
                 name,
                 shown,
-                [row.metrics["val_accuracy"] for row in some],
+                [row.metrics["val_measure"] for row in some],
                 mode="markers",
                 **style,
             )
@@ -186,7 +186,7 @@ def trained_front(record: RunRecord) -> Figure | None:
             figure,
             "hand-made",
             shown,
-            [net.val_accuracy or 0.0 for _, net in hand_made],
+            [net.val_measure or 0.0 for _, net in hand_made],
             mode="markers",
             marker=marker,
         )
@@ -202,7 +202,7 @@ def _squares(rivals: Mapping[str, Rival]) -> dict[str, list[tuple[str, Rival]]]:
     """Hand-made networks by symbol: open where they were stopped early."""
     found: dict[str, list[tuple[str, Rival]]] = {}
     for name, net in rivals.items():
-        if text.is_number(net.val_accuracy) and "params" in net.costs:
+        if text.is_number(net.val_measure) and "params" in net.costs:
             found.setdefault("square" if net.progress >= FULL else "square-open", []).append(
                 (name, net)
             )
@@ -210,7 +210,7 @@ def _squares(rivals: Mapping[str, Rival]) -> dict[str, list[tuple[str, Rival]]]:
 
 
 def _hover_rival(name: str, net: Rival) -> str:
-    return _hover(f"hand-made {name}", net.costs, f"validation {text.percent(net.val_accuracy)}")
+    return _hover(f"hand-made {name}", net.costs, f"validation {text.percent(net.val_measure)}")
 
 
 def _hover_trained(row: Trial, name: str) -> str:
@@ -220,7 +220,7 @@ def _hover_trained(row: Trial, name: str) -> str:
     return _hover(
         title,
         row.metrics,
-        f"validation {text.percent(row.metrics['val_accuracy'])}, trained {how_far}{origin}",
+        f"validation {text.percent(row.metrics['val_measure'])}, trained {how_far}{origin}",
     )
 
 
@@ -298,7 +298,7 @@ def _thinned(some: Sequence[Trial], always: set[str]) -> list[Trial]:
 def accuracy_curves(record: RunRecord) -> Figure | None:
     """Validation accuracy over the course of training, of every network."""
     return _curves(
-        record, "val_accuracy", f"validation {record.measure}", others=True, tickformat=".2~%"
+        record, "val_measure", f"validation {record.measure}", others=True, tickformat=".2~%"
     )
 
 
@@ -338,7 +338,7 @@ def _curves(record: RunRecord, what: str, title: str, *, others: bool, **y: Any)
         curve = [(p, value) for p in trained_one.curve if text.is_number(value := getattr(p, what))]
         if not curve:
             continue
-        shown = text.percent if what.endswith("accuracy") else text.short
+        shown = text.percent if what == "val_measure" else text.short
         figure["data"].append(
             {
                 "type": "scatter",

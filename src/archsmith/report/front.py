@@ -32,7 +32,7 @@ def trained(record: RunRecord) -> list[Trial]:
         if (
             trial.stage != "finish"
             or trial.failed
-            or not text.is_number(trial.metrics.get("val_accuracy"))
+            or not text.is_number(trial.metrics.get("val_measure"))
         ):
             continue
         known = longest.get(trial.arch.key)
@@ -86,7 +86,7 @@ def rows_of(record: RunRecord) -> list[dict[str, Any]]:
     proxy, found = record.proxy, []
     complete = [t for t in trained(record) if t.feasible and share(t) >= FULL]
     for kind, trials, quality in (
-        ("trained", complete, "val_accuracy"),
+        ("trained", complete, "val_measure"),
         ("scored", scored(record), proxy or ""),
     ):
         for trial in best_of(trials, quality, costs_of(record, trials)):
@@ -97,7 +97,7 @@ def rows_of(record: RunRecord) -> list[dict[str, Any]]:
                     "key": trial.arch.key,
                     "chosen": trial.arch.key == record.chosen,
                     "origin": trial.candidate.origin or trial.stage,
-                    "val_accuracy": metrics.get("val_accuracy") if kind == "trained" else None,
+                    "val_measure": metrics.get("val_measure") if kind == "trained" else None,
                     "proxy": proxy,
                     "score": metrics.get(proxy) if proxy else None,
                     **{cost: metrics.get(cost) for cost in COSTS},
@@ -112,7 +112,7 @@ _COLUMNS = (
     "key",
     "chosen",
     "origin",
-    "val_accuracy",
+    "val_measure",
     "proxy",
     "score",
     *COSTS,

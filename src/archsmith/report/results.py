@@ -313,7 +313,7 @@ def comparison(record: RunRecord) -> list[dict[str, Any]] | None:
         )
     if (original := record.original) is not None:
         column = _column("made from", "original", original.costs, None, test=record.original_test)
-        columns.append({**column, "validation": text.percent(original.val_accuracy)})
+        columns.append({**column, "validation": text.percent(original.val_measure)})
     return columns
 
 
@@ -321,7 +321,7 @@ def _in_full(record: RunRecord) -> list[tuple[Finalist, float]]:
     """The networks of the short-list that were trained to the end, each with its accuracy on the
     validation images."""
     complete = (net for net in record.networks.values() if net.progress >= FULL)
-    return [(net, net.val_accuracy) for net in complete if text.is_number(net.val_accuracy)]
+    return [(net, net.val_measure) for net in complete if text.is_number(net.val_measure)]
 
 
 def _column(
@@ -338,7 +338,7 @@ def _column(
         "interval": text.span(*test.interval) if test is not None else text.DASH,
         "balanced": text.percent(test.balanced_accuracy if isinstance(test, Classified) else None),
         "validation": text.percent(
-            network.val_accuracy if network is not None else costs.get("val_accuracy")
+            network.val_measure if network is not None else costs.get("val_measure")
         ),
         "params": text.count(costs.get("params")),
         "macs": text.short(costs.get("macs")),
@@ -409,7 +409,7 @@ def networks(record: RunRecord) -> list[dict[str, Any]]:
 def _network(
     name: str, role: str, net: TrainedNetwork, origin: str, how_far: float
 ) -> dict[str, Any]:
-    accuracy = net.val_accuracy
+    accuracy = net.val_measure
     return {
         "name": name,
         "role": role,

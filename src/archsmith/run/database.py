@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from archsmith._internal import seals
+from archsmith._internal import former, seals
 from archsmith.errors import Damaged
 from archsmith.searchers.sqlite import SqliteArchive, connect, explained, may_write
 
@@ -83,7 +83,7 @@ class Store:
             row = connection.execute(
                 f"SELECT payload FROM {table} WHERE name = ?", (name,)
             ).fetchone()
-        return row[0] if row else None
+        return former.payload(name, row[0]) if row else None
 
     def insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Adds rows at the end, all or none, on the disk when this returns; Damaged where one is
@@ -137,7 +137,7 @@ class Store:
         """All rows of a table, in the order they came."""
         assert self._checked
         with self._connected() as connection:
-            return _rows(connection, table)
+            return _named_now(_rows(connection, table))
 
     def _insert(
         self, connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]
@@ -156,8 +156,8 @@ class Store:
 def content(
     connection: sqlite3.Connection, path: Path, run: str
 ) -> Mapping[str, list[tuple[Any, ...]]]:
-    """Table -> its rows, all of one moment and as they were written; raises Damaged, naming the
-    table."""
+    """Table -> its rows, all of one moment and as they were written, but by the names of today;
+    raises Damaged, naming the table."""
     with seals.read_transaction(connection):
         there = {
             name
@@ -182,11 +182,19 @@ def content(
                     f"{path}: the table {table} was changed from outside; put back a copy of the "
                     f"file, or start a new run"
                 )
-    return found
+    return {table: _named_now(rows) for table, rows in found.items()}
 
 
 def _rows(connection: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
     return connection.execute(f"SELECT {_COLUMNS[table]} FROM {table} ORDER BY rowid").fetchall()
+
+
+def _named_now(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows whose seal was checked, with the names of today in their payload, the last column."""
+    return [
+        (*row[:-1], former.payload(row[0], row[-1])) if isinstance(row[-1], str) else row
+        for row in rows
+    ]
 
 
 def value(payload: str, path: Path) -> Any:

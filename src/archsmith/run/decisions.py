@@ -63,14 +63,14 @@ class BegunWith(Part):
     """The network of another run that is trained further.
 
     `arm` it came from, its `key`, `options` (of a hand-made one what describes it), `origin` and
-    `costs`; `val_accuracy` and `above` as finish left them; `test`: its accuracy on the test
+    `costs`; `val_measure` and `above` as finish left them; `test`: its accuracy on the test
     images, None where it was not looked at.
     """
 
     key: StrictStr
     arm: StrictStr
     options: Options
-    val_accuracy: Number | None
+    val_measure: Number | None
     above: StrictBool | None
     origin: StrictStr
     costs: Mapping[StrictStr, Number]

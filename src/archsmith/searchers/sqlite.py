@@ -7,10 +7,12 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from archsmith._internal import seals
+from archsmith._internal.former import current
 from archsmith.errors import Damaged, UserError
 from archsmith.problem import Candidate, Trial
 from archsmith.searchers.archive import Archive, bound_to
@@ -47,6 +49,7 @@ class SqliteArchive:
         self.path = Path(path)
         self._known = Archive()
         self._last, self._seal = 0, seals.Seal()
+        self._of_run = False
         if readonly and not self.path.is_file():
             raise UserError(f"there is no file {self.path}; give the folder of a run")
         if not self.path.parent.is_dir():
@@ -73,6 +76,7 @@ class SqliteArchive:
                 f"{self.path} is a SQLite file of another program; give the folder of a "
                 f"run, or a new one"
             )
+        self._of_run = "stages" in tables
         ((state,),) = ask("pragma quick_check(1)").fetchall()
         if state != "ok":
             raise sqlite3.DatabaseError(state)
@@ -143,7 +147,8 @@ class SqliteArchive:
                 if "no such table" not in str(error) or self._last:
                     raise
                 return self._known  # opened for reading before the writer came that far
-        known = [(number, _trial(row, f"row {number} of {self.path}")) for number, *row in fresh]
+        read = _trained if self._of_run else _trial
+        known = [(number, read(row, f"row {number} of {self.path}")) for number, *row in fresh]
         found = self._seal.over(row for _, *row in fresh)
         if found != seal:
             raise Damaged(
@@ -290,3 +295,10 @@ def _trial(row: list[Any], where: str) -> Trial:
             f"{where} was changed from outside ({error}); put back a copy of the file, "
             f"or start a new run"
         ) from error
+
+
+def _trained(row: list[Any], where: str) -> Trial:
+    """A trial of a run. What its stage finish measured is named as today; all else was named by
+    its user."""
+    trial = _trial(row, where)
+    return replace(trial, metrics=current(trial.metrics)) if trial.stage == "finish" else trial

@@ -146,7 +146,7 @@ def finish(work: Work, start: Start | None = None, how: FinishPlan = FinishPlan(
     recipe = recipe_for(work)
     entrants = shortlisted(work, shortlist, start)
     original = _original(work)
-    by_original(work, original.val_accuracy if original is not None and how.distill else None)
+    by_original(work, original.val_measure if original is not None and how.distill else None)
     if work.timed:
         work.run.decide(SHIP_LOOKS, lambda: _looks_seconds(work, entrants[0].make()))
     plan = work.run.decide(TRAINING_PLAN, lambda: _plan(work))
@@ -192,7 +192,7 @@ def _original(work: Work) -> Original | None:
         found = work.evaluated(work.plain(whole).to(work.device).eval(), work.part("val"))
         if not against_constant(found)["above"]:
             return []
-        return [Original(costs=work.costs(whole), val_accuracy=found["accuracy"]).to_json()]
+        return [Original(costs=work.costs(whole), val_measure=found["accuracy"]).to_json()]
 
     found = work.run.decide(ORIGINAL, looked)
     return found[0] if found else None
@@ -359,7 +359,7 @@ def standing_facts(standing: Standing) -> dict[str, Any]:
     `run.records.finish.TrainedNetwork`."""
     return {
         "curve": standing.curve,
-        "val_accuracy": standing.val_accuracy,
+        "val_measure": standing.val_measure,
         "seconds": standing.seconds,
         "steps": standing.steps,
         "progress": standing.progress,
@@ -393,10 +393,10 @@ def _record(work: Work, shortlist: Sequence[Listed], standings: Sequence[Standin
             continue
         arch = Architecture.from_json(by_key[standing.name].options)
         metrics: dict[str, float] = {**work.costs(arch)}
-        if standing.val_accuracy is not None:
-            metrics["val_accuracy"] = standing.val_accuracy
+        if standing.val_measure is not None:
+            metrics["val_measure"] = standing.val_measure
         cost = {"seconds": standing.seconds, "steps": float(standing.steps)}
-        losses = (-standing.val_accuracy,) if standing.val_accuracy is not None else ()
+        losses = (-standing.val_measure,) if standing.val_measure is not None else ()
         candidate = Candidate(arch, fidelity=standing.progress, origin=by_key[standing.name].origin)
         archive.extend(
             [
@@ -493,10 +493,10 @@ def line(finished: Finished) -> str:
             f"{best.before:.2%} before"
         )
         return text if best.kept else f"{text}; no gain, so it ships as it was"
-    text = f"{len(finished.networks)} networks trained; best {best.val_accuracy:.2%} on validation"
+    text = f"{len(finished.networks)} networks trained; best {best.val_measure:.2%} on validation"
     text += f" after {duration(best.seconds)}"
     if finished.reference is not None:
-        text += f"; hand-made reference {finished.reference.best.val_accuracy:.2%}"
+        text += f"; hand-made reference {finished.reference.best.val_measure:.2%}"
     arms = finished.reference.networks.values() if finished.reference is not None else ()
     for net in (*finished.networks.values(), *arms):
         if net.refit is not None and net.refit.failed is None:

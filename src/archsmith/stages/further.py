@@ -36,18 +36,18 @@ def further(work: Work) -> Finished:
     work.run.decide(TRAINING_PASSES, lambda: passes_of(work, [entrant], field))
     field = _field(work)
     standing = train_finalists([entrant], field)[0]
-    before = begun.val_accuracy
-    kept = standing.failed is None and (before is None or (standing.val_accuracy or 0.0) >= before)
+    before = begun.val_measure
+    kept = standing.failed is None and (before is None or (standing.val_measure or 0.0) >= before)
     facts = standing_facts(standing)
     if not kept:
-        facts |= {"val_accuracy": before, "above": begun.above}
+        facts |= {"val_measure": before, "above": begun.above}
     network = Finalist(
         costs=begun.costs,
         **facts,
         origin=begun.origin,
         options=begun.options,
         before=before,
-        after=standing.val_accuracy,
+        after=standing.val_measure,
         kept=kept,
     )
     return Finished(

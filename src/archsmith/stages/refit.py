@@ -50,7 +50,7 @@ def refit(
     entrant, field = _entrant(work, finished, plan, start), _field(work, finished, plan, start)
     work.tell(f"{name} once more, on training and validation images", None)
     standing = alone(entrant, field, float(plan.length))
-    before, seen = network.val_accuracy or 0.0, standing.val_accuracy
+    before, seen = network.val_measure or 0.0, standing.val_measure
     failed = standing.failed
     if seen is not None and seen < before and apart(seen, before, len(work.images.parts["val"])):
         failed = f"{seen:.2%} on the validation images after training on them, {before:.2%} before"
@@ -100,7 +100,7 @@ def _planned(work: Work, finished: Finished, arm: Arm, name: str) -> Refitting:
 def _best_look(network: TrainedNetwork) -> tuple[int, float, float]:
     """Steps, seconds and share of its training up to the look at validation images at which it was
     best, the later one of equals; its end where nobody looked on the way."""
-    best = max(network.curve, key=lambda point: (point.val_accuracy, point.step), default=None)
+    best = max(network.curve, key=lambda point: (point.val_measure, point.step), default=None)
     if best is None:
         return network.steps, float(network.seconds), 1.0
     return best.step, float(best.seconds), min(1.0, float(best.progress))

@@ -335,7 +335,7 @@ def _begun(
         key=name,
         arm=arm,
         options=dict(options),
-        val_accuracy=found.val_accuracy,
+        val_measure=found.val_measure,
         above=found.above,
         origin=found.origin if isinstance(found, Finalist) else "hand-made",
         costs={n: found.costs[n] for n in ("params", "macs") if n in found.costs},

@@ -121,7 +121,7 @@ def ship(work: Work, start: Start | None = None) -> Shipped:
         "test": test.to_json(),
         "budget": [row.to_json() for row in chosen.checks],
         "data": work.images.name,
-        "val_accuracy": chosen.contender.found.val_accuracy,
+        "val_measure": chosen.contender.found.val_measure,
         **costs(*without_resize(network, work.shape)),
         "warning": warning,
         "space": space,
@@ -327,7 +327,7 @@ def _better(work: Work, searched: Checked, rival: Checked | None) -> Checked:
     # what only a model of the space can count
     if rival is None or any(limit.metric in OWN for limit in work.limits):
         return searched
-    ours, theirs = (c.contender.found.val_accuracy or 0.0 for c in (searched, rival))
+    ours, theirs = (c.contender.found.val_measure or 0.0 for c in (searched, rival))
     if searched.violation != rival.violation:
         return searched if searched.violation < rival.violation else rival
     if apart(ours, theirs, len(work.images.parts["val"])):
@@ -338,8 +338,8 @@ def _better(work: Work, searched: Checked, rival: Checked | None) -> Checked:
 
 def _lately(found: TrainedNetwork) -> float:
     """Mean accuracy of the end of a training and of the looks in its last fifth."""
-    last = [point.val_accuracy for point in found.curve if 1 > point.progress >= _LATE]
-    return statistics.mean([found.val_accuracy or 0.0, *last])
+    last = [point.val_measure for point in found.curve if 1 > point.progress >= _LATE]
+    return statistics.mean([found.val_measure or 0.0, *last])
 
 
 def _checked(work: Work, contender: Contender) -> Checked:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archsmith._internal.former import current
 from archsmith.elastic.supernet import calibrate
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.metrics.chance import against_constant
@@ -61,7 +62,7 @@ class Standing:
     progress: float = 0.0
     steps: int = 0
     seconds: float = 0.0
-    val_accuracy: float | None = None
+    val_measure: float | None = None  # by the task's measure, on validation images
     above: bool | None = None  # whether that is better than the same answer always would be
     precision: str = "float32"  # it was trained in
     curve: list[dict[str, Any]] = field(default_factory=list)
@@ -134,10 +135,10 @@ def train_finalists(
         if not running:
             reasons = "; ".join(f"{s.name}: {s.failed}" for s in standings.values() if s.failed)
             raise EvaluationFailed(f"every network failed to train: {reasons}")
-        alive = sorted(running, key=lambda e: -(standings[e.name].val_accuracy or 0.0))[: rung.keep]
+        alive = sorted(running, key=lambda e: -(standings[e.name].val_measure or 0.0))[: rung.keep]
     return sorted(
         standings.values(),
-        key=lambda s: (s.failed is not None, -round(s.progress, 6), -(s.val_accuracy or 0.0)),
+        key=lambda s: (s.failed is not None, -round(s.progress, 6), -(s.val_measure or 0.0)),
     )
 
 
@@ -196,9 +197,11 @@ def _resumed(entrant: Entrant, field: Field) -> TrainState:
     of = {**field.of, "arm": field.arm, "network": entrant.name}
     begin = partial(_started, entrant, field, of)
     path = checkpoint_path(field, entrant.name)
-    return resumed_or_started(
+    state = resumed_or_started(
         path, entrant.make, begin, device=field.device, tell=field.note, of=of
     )
+    state.history = current(state.history)  # an earlier version may have begun it
+    return state
 
 
 def _started(entrant: Entrant, field: Field, of: Mapping[str, Any]) -> TrainState:
@@ -301,7 +304,7 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
             progress,
             state.step,
             seconds=state.seconds,
-            val_accuracy=found["accuracy"],
+            val_measure=found["accuracy"],
             above=above,
             precision=state.recipe.precision,
             curve=state.history,
@@ -350,7 +353,7 @@ def served(entrants: Sequence[Entrant], field: Field) -> list[Standing]:
             "no network could be looked at: "
             + "; ".join(f"{s.name}: {s.failed}" for s in standings)
         )
-    return sorted(standings, key=lambda s: (s.failed is not None, -(s.val_accuracy or 0.0)))
+    return sorted(standings, key=lambda s: (s.failed is not None, -(s.val_measure or 0.0)))
 
 
 def _serve(entrant: Entrant, field: Field) -> Standing:
@@ -377,7 +380,7 @@ def _serve(entrant: Entrant, field: Field) -> Standing:
         return Standing(entrant.name, failed=f"{type(error).__name__}: {error}")
     above = against_constant(found)["above"] if "interval" in found else None
     return Standing(
-        entrant.name, 1.0, 0, field.now() - began, val_accuracy=found["accuracy"], above=above
+        entrant.name, 1.0, 0, field.now() - began, val_measure=found["accuracy"], above=above
     )
 
 

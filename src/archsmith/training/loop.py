@@ -33,6 +33,8 @@ __all__ = ["TrainState", "advance", "ema_decay", "progress_of", "start", "train_
 
 # on an accelerator the loss is read every so many steps: reading it waits for the device
 _LOSSES_KEPT = 16
+# of a point of the learning curve, where it is not val_ and what `evaluate` calls it
+_OF_POINT = {"accuracy": "val_measure"}  # of some tasks it is R2, say
 
 
 # -- one step ------------------------------------------------------------------------------------
@@ -109,8 +111,9 @@ def advance(
     stay the same from call to call. `stream` is endless and its first batch belongs to step
     `state.step`; exactly one batch is taken per step. `evaluate` sees the averaged network, at each
     further `evaluate_every` of the budget (e.g. 0.1) and at `until`; its numbers join `history` as
-    "val_...". `checkpoint`: written every `every` seconds of `now`, after each evaluation and at
-    the end. `on_progress(state, share)` after each step. `backward`: what a step computes
+    "val_...", its "accuracy", which a task may measure otherwise, as "val_measure". `checkpoint`:
+    written every `every` seconds of `now`, after each evaluation and at the end.
+    `on_progress(state, share)` after each step. `backward`: what a step computes
     (`shared.sharing`: some of the networks that share the weights); where torchrun started several
     processes they share its work (`training.distributed`), under a budget of seconds threads do
     (`training.threads`).
@@ -243,7 +246,8 @@ def _evaluate(
     point["lr"] = learning_rate(state.recipe, share)
     for name, value in result.items():
         if isinstance(value, int | float):
-            point[name if name.startswith("val_") else f"val_{name}"] = value
+            plain = name if name.startswith("val_") else f"val_{name}"
+            point[_OF_POINT.get(name, plain)] = value
     state.history.append(point)
     state.loss_sum, state.loss_count = 0.0, 0
     state.evaluation_seconds += now() - began

@@ -23,7 +23,7 @@ class TrainState:
     `images` were drawn, `passes` of them went forward and back: once for each network that a step
     trains. `macs`: multiply-accumulates of those where somebody counts them, forward and back as
     three times forward. `history`: points of {"step", "seconds", "progress", "train_loss", "lr",
-    "val_accuracy", ...}; `train_loss` is the mean since the point before. `extra`: tensors that
+    "val_measure", ...}; `train_loss` is the mean since the point before. `extra`: tensors that
     belong to the training besides the network, e.g. architecture parameters. `of`: whose training
     it is (data, seed, network, ...), as JSON holds it; a checkpoint of another one is not gone on
     from.

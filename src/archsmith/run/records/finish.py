@@ -19,7 +19,8 @@ class CurvePoint(Part):
     the training.
 
     `train_loss`: mean since the point before, None where there was no step; `lr`: the learning
-    rate; `val_accuracy` (0 to 1) and `others`, all named val_..., on some of the validation images.
+    rate; `val_measure` (accuracy, or the task's other measure, 0 to 1) and `others`, all named
+    val_..., on some of the validation images.
     """
 
     spread: ClassVar[str | None] = "others"
@@ -28,7 +29,7 @@ class CurvePoint(Part):
     progress: Number
     train_loss: Number | None
     lr: Number
-    val_accuracy: Number
+    val_measure: Number
     others: Mapping[StrictStr, Number | None] = {}
 
 
@@ -51,17 +52,18 @@ class Refit(Part):
 class TrainedNetwork(Part):
     """A network that was trained, as far as it came.
 
-    `costs`: params, macs and what else was counted. `val_accuracy` (0 to 1) on the validation
-    images, None where it failed; `seconds` and `steps` of training, a share `progress` (0 to 1) of
-    a whole one; `failed`: why it left the race; `above`: whether it is better than the same answer
-    always; `precision` it was trained in. None for what runs of before did not say. `refit`: its
-    training on validation images as well, where it ships; all else is from before.
+    `costs`: params, macs and what else was counted. `val_measure` (accuracy, or the task's other
+    measure, 0 to 1) on the validation images, None where it failed; `seconds` and `steps` of
+    training, a share `progress` (0 to 1) of a whole one; `failed`: why it left the race; `above`:
+    whether it is better than the same answer always; `precision` it was trained in. None for what
+    runs of before did not say. `refit`: its training on validation images as well, where it ships;
+    all else is from before.
     """
 
     spread: ClassVar[str | None] = "costs"
     costs: Mapping[StrictStr, Number] = {}
     curve: tuple[CurvePoint, ...]
-    val_accuracy: Number | None
+    val_measure: Number | None
     seconds: Number
     steps: StrictInt
     progress: Number
@@ -139,11 +141,11 @@ class ReferenceArm(Part):
 
 
 class Original(Part):
-    """The network whose weights were given, as it came: its costs, and its accuracy on the
-    validation images."""
+    """The network whose weights were given, as it came: its costs, and its accuracy (or the
+    task's other measure) on the validation images."""
 
     costs: Mapping[StrictStr, Number]
-    val_accuracy: Number
+    val_measure: Number
 
 
 class Finished(Part):
