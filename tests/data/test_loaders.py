@@ -122,6 +122,10 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         "9 x 8, the first ones have 9 x 9",
     ),
     "channels": (lambda: [(IMAGES.expand(90, 3, 9, 9).repeat(1, 2, 1, 1), LABELS)], "channels"),
+    "a fourth channel": (
+        lambda: [(torch.cat([IMAGES, IMAGES[:, :1]], 1), LABELS)],
+        "read as transparency",
+    ),
     "rows": (lambda: [(IMAGES.flatten(1), LABELS)], "expected \\(B, C, H, W\\)"),
     "halves": (lambda: batches(IMAGES, LABELS + 0.5), "label 0.5; classes are whole numbers"),
     "not a label": (lambda: batches(IMAGES, LABELS.float() * torch.nan), "label nan"),

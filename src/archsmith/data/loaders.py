@@ -119,10 +119,10 @@ def _array(value: Any, where: str) -> np.ndarray:
 
 
 def _checked(x: np.ndarray, y: np.ndarray, before: list[np.ndarray], where: str) -> None:
-    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[1] not in (1, 3, 4)):
+    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[1] not in (1, 3)):
         raise UserError(
-            f"{where} holds images of shape {x.shape}; expected (B, C, H, W) with 1, 3 or 4 "
-            f"channels"
+            f"{where} holds images of shape {x.shape}; expected (B, C, H, W) with 1 or 3 channels "
+            f"(a fourth would be read as transparency: let the loader leave it out)"
         )
     if len(x) != len(y):
         raise UserError(f"{where} holds {len(x)} images and {len(y)} labels")
