@@ -191,7 +191,8 @@ def search(
       {"train": loader, "val": loader, "test": loader} of iterables of (images, labels), such as
       DataLoaders, the last two only where there are such parts; or one for all images. They are
       read once through, into a file beside the run: what a loader does at random is done once, and
-      a run adds its own augmentation.
+      a run adds its own augmentation. Images that a loader normalises are read in one scale, that
+      of its training images, which `best/preprocess.json` tells.
     - `budget`: limits such as "params<=3M, macs<=60M, latency<=8ms, memory<=2MiB, depth<=40"; hard
       ones, all of one image. "macs<=50%": of what the largest network of the space costs.
     - `out`: the folder of the run, which must not hold one yet.
@@ -245,7 +246,7 @@ def search(
     from archsmith.stages.requests import named_data, named_loss, start
 
     request = request_from(
-        data=named_data(data, Path(out)),
+        data=named_data(data, Path(out), task),
         budget=budget,
         method=method,
         space=space,
@@ -317,7 +318,8 @@ def shrink(
 
     All versions of the network are trained together, the largest teaching the others, from the
     weights that are given; the best of those within the budget are fine-tuned, and the best of
-    them ships. Returns the finished run; raises as `search`, and UserError for a network that
+    them ships. Returns the finished run, whose `best()` is a plain module with its weights; raises
+    as `search`, and UserError for a network that
     cannot be followed, weights of another one, and a budget that it keeps as it is.
 
     >>> run = archsmith.shrink(
@@ -333,7 +335,7 @@ def shrink(
     named, own = named_network(network, Path(out))
     request = shrinking(
         named,
-        named_data(data, Path(out)),
+        named_data(data, Path(out), task),
         own if weights is None else weights,
         budget=budget,
         device=device,

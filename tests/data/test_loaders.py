@@ -74,9 +74,37 @@ def test_grey_images_with_or_without_a_channel(tmp_path: Path) -> None:
 
 def test_values_are_labels_too(tmp_path: Path) -> None:
     values = torch.rand(90, 2, generator=torch.Generator().manual_seed(1))
-    gather(batches(IMAGES, values), tmp_path / "data.npz")
+    gather(batches(IMAGES, values), tmp_path / "data.npz", task="regression")
     data = load(tmp_path / "data.npz", task="regression")
     assert data.task.outputs == 2
+
+
+@pytest.mark.parametrize("kind", ["imagenet", "by number", "one scale", "halves"])
+def test_normalised_images_are_read_in_the_scale_that_is_said(kind: str, tmp_path: Path) -> None:
+    """What a run feeds its networks follows from a raw batch by that scale alone, to half a
+    byte."""
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    made = {
+        "imagenet": (FLOATS - mean[:, None, None]) / std[:, None, None],
+        "by number": (FLOATS - FLOATS.mean()) / FLOATS.std(),
+        "one scale": FLOATS * 255,
+        "halves": ((FLOATS - 0.5) / 0.5).half(),
+    }[kind]
+    train, test = (slice(0, 60), slice(60, 90))
+    gather(
+        {n: batches(made[r], LABELS[r]) for n, r in (("train", train), ("test", test))},
+        tmp_path / "data.npz",
+    )
+    data = load(tmp_path / "data.npz")
+    low, high = data.facts["preprocessing"]["floats"]
+    read = torch.from_numpy(np.array(data.parts["test"].images(range(30)))).float() / 255
+    asked = ((made[test].float() - low) / (high - low)).clamp(0, 1)
+    assert read.reshape(asked.shape).sub(asked).abs().max() <= 0.5 / 255 + 1e-3
+
+
+def test_whole_floats_are_labels_of_classes(tmp_path: Path) -> None:
+    gather(batches(IMAGES, LABELS.float()), tmp_path / "data.npz")
+    assert load(tmp_path / "data.npz").classes == ("0", "1", "2")
 
 
 def endless() -> Iterator[Any]:
@@ -94,7 +122,13 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         "9 x 8, the first ones have 9 x 9",
     ),
     "channels": (lambda: [(IMAGES.expand(90, 3, 9, 9).repeat(1, 2, 1, 1), LABELS)], "channels"),
+    "a fourth channel": (
+        lambda: [(torch.cat([IMAGES, IMAGES[:, :1]], 1), LABELS)],
+        "read as transparency",
+    ),
     "rows": (lambda: [(IMAGES.flatten(1), LABELS)], "expected \\(B, C, H, W\\)"),
+    "halves": (lambda: batches(IMAGES, LABELS + 0.5), "label 0.5; classes are whole numbers"),
+    "not a label": (lambda: batches(IMAGES, LABELS.float() * torch.nan), "label nan"),
     "words": (lambda: [(IMAGES[:2], ["cat", "dog"])], "expected numbers"),
     "a number": (lambda: 7, "is a int; give a path"),
     "another part": (lambda: {"train": WHOLE["floats"](), "dev": []}, "'train', 'dev'"),

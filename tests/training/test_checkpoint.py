@@ -123,6 +123,24 @@ def _full(file: BinaryIO, data: bytes) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.parametrize("named", [None, {}, {"loss": "mine.py:other"}, {"run": "a"}])
+def test_a_loss_that_only_the_file_names_is_not_run(
+    tmp_path: Path, named: dict[str, str] | None
+) -> None:
+    (tmp_path / "evil.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w').close()\n\n\ndef f(o, y):\n    return o.sum()\n"
+    )
+    own = Recipe(own_loss=f"{tmp_path / 'evil.py'}:f")
+    of = dict(named or {})
+    save(start(network(), own, of=of), tmp_path / "state")
+    with pytest.raises(Damaged, match="no file decides what is run"):
+        load(tmp_path / "state", network(), of=named)
+    assert not (tmp_path / "ran").exists()
+    of = {"loss": own.own_loss}
+    save(start(network(), own, of=of), tmp_path / "state")
+    assert load(tmp_path / "state", network(), of=of).recipe == own
+
+
 def test_a_full_disk_keeps_the_old_file(saved: Path) -> None:
     before = saved.read_bytes()
     state = load(saved, network())

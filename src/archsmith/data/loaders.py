@@ -19,15 +19,19 @@ _ALL = "images"  # the part of data that is not divided
 _SHARE = 0.4  # of the memory that is free: they are held twice while they are written
 
 
-def gather(data: Any, path: Path, *, most_bytes: int | None = None) -> None:
+def gather(
+    data: Any, path: Path, *, task: str = "classification", most_bytes: int | None = None
+) -> None:
     """Reads loaders once and writes what they gave to `path`, an npz file that a run reads as any
     other.
 
     data: a mapping with "train" and, where there are such parts, "val" and "test", or one loader of
     all images. A loader: an iterable of pairs (images, labels), batches (B, C, H, W) with (B,) or
-    single images (C, H, W) with one label, as tensors or arrays; (H, W) for grey ones. Labels are
-    whole numbers for classes, any numbers for values. most_bytes: of pixels, by default what fits
-    into the free memory. UserError for whatever is wrong with them.
+    single images (C, H, W) with one label, as tensors or arrays; (H, W) for grey ones. Floats of
+    any range are kept as they are: a run reads all parts in one scale, which stands in the
+    `preprocess.json` of what it ships. task: labels are whole numbers for "classification", any
+    numbers for others. most_bytes: of pixels, by default what fits into the free memory. UserError
+    for whatever is wrong with them.
     """
     loaders = _loaders(data)
     limit = int(_SHARE * psutil.virtual_memory().available) if most_bytes is None else most_bytes
@@ -35,6 +39,8 @@ def gather(data: Any, path: Path, *, most_bytes: int | None = None) -> None:
     for part, loader in loaders.items():
         images, labels = _read(loader, f"data[{part!r}]" if part != _ALL else "data", limit)
         limit -= images.nbytes
+        if task == "classification":
+            _whole(labels, part if part != _ALL else "")
         name = "" if part == _ALL else f"{part}_"
         arrays |= {f"{name}images": images, f"{name}labels": labels}
     sides = {name: array.shape[1:] for name, array in arrays.items() if name.endswith("images")}
@@ -90,6 +96,16 @@ def _read(loader: Any, where: str, limit: int) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(images), np.concatenate(labels)
 
 
+def _whole(labels: np.ndarray, part: str) -> None:
+    if labels.dtype.kind == "f" and not (labels == np.rint(labels)).all():
+        where = f"data[{part!r}]" if part else "data"
+        strange = labels[labels != np.rint(labels)][0]
+        raise UserError(
+            f"{where} gives the label {strange:g}; classes are whole numbers: number them from 0, "
+            f"or predict the values with task='regression'"
+        )
+
+
 def _array(value: Any, where: str) -> np.ndarray:
     """Of a tensor on any device, an array or a number."""
     if hasattr(value, "detach"):
@@ -103,10 +119,10 @@ def _array(value: Any, where: str) -> np.ndarray:
 
 
 def _checked(x: np.ndarray, y: np.ndarray, before: list[np.ndarray], where: str) -> None:
-    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[1] not in (1, 3, 4)):
+    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[1] not in (1, 3)):
         raise UserError(
-            f"{where} holds images of shape {x.shape}; expected (B, C, H, W) with 1, 3 or 4 "
-            f"channels"
+            f"{where} holds images of shape {x.shape}; expected (B, C, H, W) with 1 or 3 channels "
+            f"(a fourth would be read as transparency: let the loader leave it out)"
         )
     if len(x) != len(y):
         raise UserError(f"{where} holds {len(x)} images and {len(y)} labels")

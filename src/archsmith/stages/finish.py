@@ -301,15 +301,17 @@ def field_for(
 ) -> Field:
     """An arm as it was trained: to read a network back, or to train it again where its checkpoint
     is lost. `given`: a method gave the first weights."""
-    recipe = recipe_of(finished)
+    recipe = recipe_of(work, finished)
     plan = finished.plan
     budget = plan.search if arm == "search" else plan.reference
     return field_of(work, arm, recipe, budget, began=0.0, given=given and arm == "search")
 
 
-def recipe_of(finished: Finished) -> Recipe:
-    """What its networks were trained with; each in a precision of its own."""
-    return Recipe.from_json({k: value for k, value in finished.recipe.items() if k != "augment"})
+def recipe_of(work: Work, finished: Finished) -> Recipe:
+    """What its networks were trained with; each in a precision of its own. A loss of the user's own
+    is that of the request, whose file is trusted; a record decides no code."""
+    settings = {name: value for name, value in finished.recipe.items() if name != "augment"}
+    return replace(Recipe.from_json(settings), own_loss=work.run.loss)
 
 
 def field_of(

@@ -124,7 +124,7 @@ def _field(work: Work, finished: Finished, plan: Refitting, start: Start | None)
     """As it was trained in, with the validation images among those of training, and without looks
     at them on the way."""
     assert plan.length is not None
-    recipe = recipe_of(finished)
+    recipe = recipe_of(work, finished)
     if (own := networks(finished, plan.arm)[plan.name].precision) is not None:
         recipe = replace(recipe, precision=own)  # type: ignore[arg-type]
     given = plan.arm == "search" and start is not None

@@ -111,14 +111,14 @@ def named_loss(loss: Any) -> str | None:
     return loss if loss is None or isinstance(loss, str) else named_network(loss, Path())[0]
 
 
-def named_data(data: Any, out: Path) -> str:
+def named_data(data: Any, out: Path, task: str) -> str:
     """Data as a run names it: a path, or, of loaders, the file beside the run into which they are
     read. UserError for what cannot be read so."""
     if isinstance(data, str | os.PathLike):
         return os.fspath(data)
     path = out.with_name(f"{out.name}-data.npz")
     if not out.exists():  # else it is refused, and a run's images must not change
-        gather(data, path)
+        gather(data, path, task=task)
     return str(path)
 
 

@@ -500,10 +500,12 @@ class Work:
         """What tells shared weights of this run from those of another; a run that `again` made has
         them from its origin."""
         record, data = self.run.record, self.images.facts["data_hash"]
+        own = {"loss": self.run.loss} if self.run.loss else {}
         return {
             "run": record.get("origin") or record["id"],
             "data": data,
             "seed": self.run.request.seed,
+            **own,
         }
 
     def note(self, text: str) -> None:

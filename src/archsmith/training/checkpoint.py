@@ -22,7 +22,7 @@ from safetensors.torch import save as pack_tensors
 from torch import Tensor, nn
 
 from archsmith._internal.files import put_aside, replace_file, write_chunks
-from archsmith.errors import Damaged, UserError
+from archsmith.errors import Damaged, UserError, shown
 from archsmith.training.recipe import Recipe
 from archsmith.training.state import TrainState, make_optimizer
 
@@ -154,7 +154,8 @@ def load(
 
     Going on from it equals never having stopped, bit for bit, with the same threads. Raises
     UserError where there is no such file or it belongs to another architecture, Damaged where it is
-    torn, was changed, or is not `of` the training given.
+    torn, was changed, or is not `of` the training given. A loss of a user's own, which is code, is
+    run only where `of` names it as "loss": what a file says is not enough.
     """
     path = Path(path)
     tensors, about = read(path)
@@ -167,6 +168,11 @@ def load(
             f"train again, or use its version"
         )
     recipe = Recipe.from_json(about["recipe"])
+    if recipe.own_loss != (of or {}).get("loss", ""):
+        raise Damaged(
+            f"{path} was trained with {_loss(recipe)}, which is not the one that was named; a loss "
+            f"is code, and no file decides what is run"
+        )
     state = _blank(module, recipe, device, tensors)
     for name in _COUNTERS:
         setattr(state, name, about[name])
@@ -176,6 +182,10 @@ def load(
         for name, tensor in live.items():
             tensor.copy_(tensors[name])
     return state
+
+
+def _loss(recipe: Recipe) -> str:
+    return f"the loss {shown(recipe.own_loss)}" if recipe.own_loss else "the usual loss"
 
 
 def resumed(
