@@ -15,6 +15,7 @@ from archsmith.run.decisions import MACS, Begins
 from archsmith.stages import sizing
 from archsmith.stages.parts import parts
 from archsmith.stages.work import PASSES
+from archsmith.training.recipe import default_recipe
 
 
 def sized(
@@ -33,12 +34,16 @@ def sized(
 
     monkeypatch.setattr(sizing, "_images_per_second", pace)
     request = SimpleNamespace(time_s=time_s, reference=True, refit=False)
-    work: Any = SimpleNamespace(
-        run=SimpleNamespace(request=request), device="cpu", dense=dense, begins=Begins(), timed=True
-    )
+    run = SimpleNamespace(request=request, decide=lambda decision, make: decided.append(make()))
+    decided: list[float] = []
+    work: Any = SimpleNamespace(run=run, device="cpu", dense=dense, begins=Begins(), timed=True)
     found = sizing.sized(
         work, Seen(**{"suggested": 224, "channels": 3, "images": 2000, "outputs": 10, **seen})
     )
+    # in so many seconds, at that side, each image is seen often enough
+    images, recipe = seen.get("images", 2000), default_recipe(seen.get("images", 2000))
+    often = sizing.wanted(images, recipe, dense=dense) * max(1.0, (found[0] / 32) ** 2)
+    assert decided == [pytest.approx(often * found[0] ** 2 / pixels_per_second)]
     return *found, asked
 
 

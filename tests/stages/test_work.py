@@ -7,11 +7,14 @@ import ast
 from collections.abc import Iterator
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from archsmith._internal.progress import Silent
+from archsmith.methods.protocol import Shares
 from archsmith.run.request import request_from
 from archsmith.run.store import Run
 from archsmith.stages.work import PASSES, Work, fitting_macs
@@ -90,3 +93,25 @@ def test_dense_networks_are_as_large_for_few_images_as_for_many_and_grow_with_th
 @pytest.mark.parametrize("images", [300, 40_000])
 def test_others_see_each_image_so_many_times(images: int) -> None:
     assert 3e12 / images / fitting_macs(3e12, images, dense=False) == pytest.approx(PASSES)
+
+
+@pytest.mark.parametrize("enough_s", [None, 1.0, 100.0, 200.0, 1000.0])
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_reference_is_trained_beside_only_where_half_of_the_time_is_enough(
+    enough_s: float | None, asked: bool
+) -> None:
+    notes: list[str] = []
+    request = SimpleNamespace(refit=False, reference=asked)
+    work: Any = SimpleNamespace(
+        run=SimpleNamespace(request=request, decided=lambda decision: enough_s),
+        left_s=560.0,
+        shares=False,
+        asked_of_clock=Shares(),
+        _comparable=asked,
+        note=notes.append,
+    )
+    plan = Work._planned(work, 600.0)
+    beside = asked and (enough_s is None or enough_s <= 200.0)
+    assert (plan["reference"] > 0) == beside and (len(notes) == 1) == (asked and not beside)
+    if not beside:  # the whole of it is the search's
+        assert plan["search"] == pytest.approx(560.0) and plan["training"] > 300.0

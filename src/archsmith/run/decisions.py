@@ -118,6 +118,9 @@ class Refitting(Part):
 BEGINS = Decision("look/begins", Begins)
 BEGUN_WITH = Decision("begun-with", BegunWith)
 SPLIT = Decision("split", SplitIds)  # which image belongs to which part
+# seconds of training in which one network sees each image as often as it should, as it was timed
+# when the images were looked at
+ENOUGH_S = Decision("look/enough-s", float)
 MACS = Decision("macs", float)  # of a network that the time is good for
 PLAN = Decision("plan", TimePlan)
 FINALISTS = Decision("finalists", int)  # networks that can be trained side by side

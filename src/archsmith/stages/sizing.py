@@ -17,7 +17,7 @@ from archsmith.metrics.cost import MacsOfOneForm, params
 from archsmith.metrics.timing import whole_ms
 from archsmith.problem.budget import Limit, parse
 from archsmith.run import clock
-from archsmith.run.decisions import MACS
+from archsmith.run.decisions import ENOUGH_S, MACS
 from archsmith.spaces import build, described
 from archsmith.spaces.convnet import by_hand
 from archsmith.stages.parts import SIDES, SMALLEST, Part, network, parts
@@ -69,6 +69,7 @@ def sized(work: Work, seen: Seen) -> tuple[int, str | None]:
     passes, steps = training * rates[side] / seen.images, training * rates[side] / recipe.batch_size
     what = f"about {passes:.0f} passes over the {seen.images:,} training images ({steps:.0f} steps)"
     needed = clock.total_for(enough / rates[side], asked.reference, asked.refit)
+    work.run.decide(ENOUGH_S, lambda: enough / rates[side])
     text = None
     if side < seen.suggested:
         text = (

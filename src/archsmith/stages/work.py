@@ -36,6 +36,7 @@ from archsmith.run import clock
 from archsmith.run.decisions import (
     BEGINS,
     BEGUN_WITH,
+    ENOUGH_S,
     MACS,
     PLAN,
     SAMPLE_IMAGES,
@@ -61,6 +62,7 @@ UPDATES = 400  # ... and batches at least, where images are few
 _PER_IMAGE = 480.0
 _HEAD = 256  # of the one that is timed
 _SAMPLE = 1000  # validation images behind each point of a learning curve, and behind a cut
+_NEARLY = 0.9  # of what is enough: it was timed for a moment
 _FEWEST_SAMPLED = 64  # ... fewer where looking takes long, but not below this
 _TELLING_S = 3.0  # of a stage, from which on it says how busy the machine is
 
@@ -564,11 +566,18 @@ class Work:
         )
 
     def _planned(self, total_s: float) -> dict[str, Any]:
-        kept = self.asked_of_clock.kept
-        planned = clock.refitted if self.run.request.refit else clock.planned
-        plan = planned(
-            total_s, self.left_s, reference=self._comparable, shares=self.shares, kept=kept
+        planned = partial(
+            clock.refitted if self.run.request.refit else clock.planned,
+            total_s,
+            self.left_s,
+            shares=self.shares,
+            kept=self.asked_of_clock.kept,
         )
+        plan = planned(reference=self._comparable)
+        # what ships comes first: half of the time must be enough to learn from the images
+        enough = self.run.decided(ENOUGH_S)
+        if plan.reference and enough is not None and plan.training < _NEARLY * enough:
+            plan = planned(reference=False)
         if self._comparable and not plan.reference:
             self.note("no hand-made network is trained beside: the time is not enough for both")
         return plan.to_json()
