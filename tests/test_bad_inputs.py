@@ -46,9 +46,14 @@ def test_a_bad_command_line_is_answered_in_one_line(kind: str) -> None:
     assert not faults
 
 
-@pytest.mark.parametrize("kind", ["architecture", "space", "teacher", "weights"])
-def test_a_bad_file_is_answered_in_one_line(kind: str, tmp_path: Path) -> None:
-    cases = [case for case in bad_inputs.files(tmp_path) if case.name.startswith(kind)]
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    return list(bad_inputs.files(tmp_path_factory.mktemp("files")))
+
+
+@pytest.mark.parametrize("kind", ["architecture", "loss", "space", "teacher", "weights"])
+def test_a_bad_file_is_answered_in_one_line(kind: str, files: list[Any]) -> None:
+    cases = [case for case in files if case.name.startswith(kind)]
     assert len(cases) > 10
     faults: list[Any] = [
         (o.case.name, o.fault, o.text) for o in map(bad_inputs.tried, cases) if o.fault

@@ -312,6 +312,10 @@ def files(folder: Path) -> list[Case]:
         path = folder / f"model{len(found)}.py"
         path.write_text(text, encoding="utf-8", errors="surrogateescape")
         found.append(Case(f"space: {name}", (*SCORE, "--space", f"{path}:Net")))
+    for name, text in LOSSES.items():
+        path = folder / f"loss{len(found)}.py"
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+        found.append(Case(f"loss: {name}", (*SEARCH, "--loss", f"{path}:focal"), said="loss"))
     found += [
         Case(f"weights: {n}", (*SEARCH, "--init", str(p)), said="--init")
         for n, p in _weights(folder)
@@ -355,6 +359,25 @@ MODELS = {
     "no memory": "def Net(classes):\n    raise MemoryError\n",
     "no choices": "from torch import nn\ndef Net(classes, channels):\n    return "
     "nn.Conv2d(channels, classes, 'x')\n",
+}
+LOSSES = {
+    "calls sys.exit": "import sys\nsys.exit(0)\n",
+    "calls sys.exit when called": "import sys\ndef focal(o, y):\n    sys.exit(3)\n",
+    "raises its own BaseException": "class Stop(BaseException): pass\n"
+    "def focal(o, y):\n    raise Stop('x' * 100000)\n",
+    "syntax error": "def focal(:\n",
+    "defines no such name": "def loss(o, y):\n    return o.sum()\n",
+    "name is a number": "focal = 3\n",
+    "is a class": "class focal:\n    pass\n",
+    "needs what is not passed": "def focal(o, y, gamma):\n    return o.sum()\n",
+    "a number": "def focal(o, y):\n    return 3.0\n",
+    "a loss of each image": "def focal(o, y):\n    return o.sum(1)\n",
+    "nothing": "def focal(o, y):\n    pass\n",
+    "no gradient": "def focal(o, y):\n    return o.detach().sum()\n",
+    "not finite": "def focal(o, y):\n    return (o - o.detach()).log().sum()\n",
+    "more classes": "def focal(o, y):\n    return o[:, 1000].sum()\n",
+    "not UTF-8": "# caf\udce9\nfocal = 1\n",
+    "empty": "",
 }
 RUNS = {
     "empty": "",

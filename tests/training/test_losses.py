@@ -50,6 +50,10 @@ def fails(outputs, labels):
 
 
 WEIGHT = 3.0
+
+
+class Focal:
+    pass
 """
 
 
@@ -90,11 +94,18 @@ def test_it_is_what_a_step_makes_small(file: Path, stock: str) -> None:
         ("fails", "IndexError"),
         ("WEIGHT", "is a float; give a function"),
         ("focal", "has no 'focal'"),
+        ("Focal", "is a class; give a function"),
     ],
 )
 def test_what_cannot_be_trained_with_is_refused(file: Path, name: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         check(f"{file}:{name}", (4, 3), torch.tensor([0, 1, 2, 0]))
+
+
+@pytest.mark.parametrize("name", ["cross-entropy", "focal", "my_losses:focal", ""])
+def test_a_name_alone_is_no_loss(name: str) -> None:
+    with pytest.raises(UserError, match="my_losses.py:NAME"):
+        check(name, (4, 3), torch.tensor([0, 1, 2, 0]))
 
 
 def test_without_gradients_it_is_only_a_number(file: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from archsmith._internal.user_code import answered, attribute_of
+from archsmith._internal.user_code import answered, attribute_of, is_file
 from archsmith.errors import UserError, shown
 
 Loss = Literal["cross-entropy", "squared error"]
@@ -23,11 +23,16 @@ _KIND = "loss"
 def own_loss(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss of a user's file, "my_losses.py:focal": outputs and labels to the mean over the
     batch. UserError where it is not there, and, when it is called, for whatever it does wrong."""
-    function = attribute_of(name, _KIND)
-    if not callable(function):
+    if not is_file(name):
         raise UserError(
-            f"the loss {shown(name)} is a {type(function).__name__}; give a function "
-            f"loss(outputs, labels)"
+            f"the loss {shown(name)} is no function of a file; write one and give "
+            f"my_losses.py:NAME, or leave it out: the task has a loss of its own"
+        )
+    function = attribute_of(name, _KIND)
+    if not callable(function) or isinstance(function, type):
+        kind = "class" if isinstance(function, type) else type(function).__name__
+        raise UserError(
+            f"the loss {shown(name)} is a {kind}; give a function loss(outputs, labels)"
         )
 
     def loss(outputs: Tensor, labels: Tensor) -> Tensor:
