@@ -29,6 +29,7 @@ NAMES = {
     "depth": "depth",
     "random": "random",
     "val_accuracy": "validation accuracy",
+    "val_measure": "measure on validation",
     "shared_accuracy": "estimated accuracy",
 }
 
