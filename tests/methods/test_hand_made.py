@@ -105,8 +105,8 @@ def test_a_run_lists_hand_made_networks_first_then_neighbors(tmp_path: Path) -> 
 def test_where_time_is_short_few_networks_race(
     seconds: float | None, views: int, referenced: bool, count: int
 ) -> None:
-    assert hand_made.places(4, seconds, views, referenced=referenced) == count
-    assert hand_made.places(1, seconds, views, referenced=referenced) == 1
+    assert hand_made.places(4, seconds, views, alone=referenced) == count
+    assert hand_made.places(1, seconds, views, alone=referenced) == 1
 
 
 @pytest.mark.parametrize(
@@ -139,12 +139,18 @@ def test_networks_look_at_mirror_images_where_those_mean_the_same(
 
 
 @pytest.mark.parametrize(
-    ("referenced", "expected"),
-    # the reference looks once; without one both forms race, and no neighbor takes a place
-    [(True, [2]), (False, [2, 1])],
+    ("referenced", "ms", "expected"),
+    # the reference looks once; without one both forms race, and no neighbor takes a place; of few
+    # passes none is given away
+    [
+        (True, 1e-9, [2]),
+        (False, 1e-9, [2, 1]),
+        (True, 1e-3, [1]),
+        (False, 1e-3, [1]),
+    ],
 )
-def test_both_forms_race_where_no_reference_has_the_other_one(
-    referenced: bool, expected: list[int]
+def test_both_forms_race_where_no_reference_has_the_other_one_and_a_cut_tells_something(
+    referenced: bool, ms: float, expected: list[int]
 ) -> None:
     with torch.device("meta"):
         model = convnet(5, 1, 16, mirrors=True)
@@ -164,9 +170,10 @@ def test_both_forms_race_where_no_reference_has_the_other_one(
         ),
         JobClock(finalists=4, training=training, referenced=referenced),
         JobLog(
-            Archive(), lambda name, make: {"weights": {"depth": 0.0, "outputs": 1e-9, "macs": 0.0}}
+            Archive(), lambda name, make: {"weights": {"depth": 0.0, "outputs": ms, "macs": 0.0}}
         ),
     )
     listed = hand_made.HandMade().search(job).shortlist
     assert [entry.options["views"] for entry in listed if entry.origin == "hand-made"] == expected
+    assert len(listed) == len(expected)
     assert len(listed) == len(expected)

@@ -35,7 +35,8 @@ class HandMade:
     Where mirror images mean the same, each is there in a form that looks at both, and the first in
     the one that does not, too. Where the time is short there are two: no third one won a race, and
     each takes a tenth of the training. One, where networks may look at both: in the form that suits
-    the time (`looks`), as the hand-made reference is trained beside it in the other.
+    the time (`looks`), as the hand-made reference is trained beside it in the other, or as images
+    are seen so seldom that a cut after a tenth of it tells nothing (result cut-of-few-passes).
     """
 
     shares: ClassVar[Shares] = Shares(scoring=False)  # no time for scores
@@ -62,14 +63,16 @@ class HandMade:
             return ZiCo().search(job)
         views = max(job.space.decisions.get(VIEWS, (1,)))
         seconds = job.clock.training.seconds if job.clock.training is not None else None
-        count = places(job.clock.finalists, seconds, views, referenced=job.clock.referenced)
         by_hand = (job.space.by_hand((), views) if views > 1 else ()) or once
         single = once[:1] if views > 1 else ()
         likeliest = [*by_hand[:1], *single]
-        if single and looks(passes_of(job, single[0])) == 1:
+        seldom = bool(single) and looks(passes_of(job, single[0])) == 1
+        if seldom:
             likeliest.reverse()
+        alone = job.clock.referenced or seldom
+        count = places(job.clock.finalists, seconds, views, alone=alone)
         # both forms, where no reference has the other one
-        own = len(likeliest) if single and not job.clock.referenced else 1
+        own = len(likeliest) if single and not alone else 1
         first = list(dict.fromkeys([*likeliest, *by_hand[1:]]))[
             : max(-(-count // 2), min(own, count))
         ]
@@ -92,13 +95,12 @@ def looks(passes: float) -> int:
     return 2 if passes >= _OFTEN else 1
 
 
-def places(finalists: int, seconds: float | None, views: int, *, referenced: bool) -> int:
+def places(finalists: int, seconds: float | None, views: int, *, alone: bool) -> int:
     """How many networks race, of the `finalists` there is time for. `seconds`: what the winner
     trains; None where steps count.
 
-    `views`: the most there may be; `referenced`: a hand-made network that looks once is trained
-    beside the race.
+    `views`: the most there may be; `alone`: of the forms there are then, one need not race.
     """
     if seconds is None or seconds >= _LONG_S:
         return finalists
-    return min(finalists, 1 if views > 1 and referenced else _FEW)
+    return min(finalists, 1 if views > 1 and alone else _FEW)

@@ -458,7 +458,7 @@ def _reference(
     # of few seconds a race of many takes what the winner lacks: as few as where they are the
     # search's own
     if work.timed:
-        found = found[: places(work.plan.finalists, work.plan.training, 1, referenced=False)]
+        found = found[: places(work.plan.finalists, work.plan.training, 1, alone=False)]
     began = work.run.decide(REFERENCE_BEGAN, lambda: work.stopwatch.seconds)
     budget = plan.reference
     # as the machine is by now: shipping must not come late because others keep it busy
