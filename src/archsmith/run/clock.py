@@ -34,7 +34,7 @@ _SHARED = 0.4
 _KEPT = 0.5
 _SPARE = 0.3, 0.4  # of what training can do without, at most: scores, shared weights
 # of the time, at most: what the space costs, timing its blocks, the reference
-_COSTS, _LATENCY, _REFERENCE = 0.03, 0.15, 0.04
+_COSTS, _LATENCY, _REFERENCE = 0.015, 0.15, 0.04
 # of what the winner's training took, to train it once more: with less it stays as it is
 _REFIT_LEAST = 0.5
 _SAME_S = 1e-3  # seconds
