@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from archsmith.export import deployment_of, export_file
 from archsmith.run.decisions import TAUGHT
 from archsmith.run.request import request_from
 from archsmith.run.store import Run
-from archsmith.stages import look, profile
+from archsmith.stages import look, profile, teacher
 from archsmith.stages.networks import best
 from archsmith.stages.pipeline import carry_on, open_work
 from archsmith.stages.requests import start
@@ -385,3 +386,34 @@ def test_a_taught_run_killed_while_it_trains_and_resumed_is_the_undisturbed_one(
     assert resumed.finished.ranking == straight.finished.ranking
     for one, other in zip(best(resumed).parameters(), best(straight).parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("seen", "accuracy", "teaches"),
+    [
+        (0.63, 0.62, False),  # as good on other images: it has more to learn
+        (0.80, 0.75, True),
+        (0.99, 0.99, True),  # little is left to learn
+        (0.94, 0.95, False),
+        (1.0, 0.5, True),
+        (0.9, None, False),
+    ],
+)
+def test_only_a_network_that_was_trained_to_the_end_teaches(
+    seen: float, accuracy: float | None, teaches: bool
+) -> None:
+    notes: list[str] = []
+    decided: dict[str, Any] = {}
+    work: Any = SimpleNamespace(
+        run=SimpleNamespace(decide=lambda decision, make: decided.update(make())),
+        plain=lambda arch: nn.Identity(),
+        space=SimpleNamespace(extreme=lambda end: None),
+        device="cpu",
+        training_sample=lambda: iter(()),
+        evaluated=lambda network, batches: {"accuracy": seen},
+        note=notes.append,
+    )
+    teacher.by_original(work, accuracy)
+    assert (decided.get("by") == "original") == teaches
+    assert len(notes) == (accuracy is not None)
+    assert accuracy is None or teaches or f"{seen:.2%} on training images" in notes[0]

@@ -67,10 +67,13 @@ class Shrink:
 
     def search(self, job: Job, trained: SharedWeights | None = None) -> Searched:
         """Guided search on what the versions can do, as they are; without shared weights, versions
-        made by hand."""
+        made by hand: beside a reference, which is the first of them, the next one alone."""
         if trained is not None:
             return estimated.search(job, trained.weights)
-        made = job.space.by_hand(())[: max(1, job.clock.finalists)]
+        made = job.space.by_hand(())
+        if job.clock.referenced and len(made) > 1:
+            made = made[1:2]
+        made = made[: max(1, job.clock.finalists)]
         return shortlist("by hand", [entry(arch, "thinned") for arch in made])
 
     def start(

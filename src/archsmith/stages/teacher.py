@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from archsmith.run.request import Request
     from archsmith.stages.work import Work
 
+# of its errors on validation images, at most, on training images: a network that was trained to the
+# end
+_FINISHED = 0.8
+_LEFT = 0.05  # of the training images: with fewer errors there is little left to learn
 _ASKED = 32  # training images, to see whether it can teach
 _SURE = 1e-3  # of 1, by which the sum of probabilities may be off
 _ALONE = 0.02  # of the largest answer, by which one may depend on the other images of a batch
@@ -312,10 +316,22 @@ def by_file(work: Work) -> None:
 
 def by_original(work: Work, accuracy: float | None) -> None:
     """The network that was begun with teaches, which reaches `accuracy` on the validation images;
-    None: it does not. Where a file does, that alone does."""
+    None: it does not. Where a file does, that alone does.
+
+    Nor does one that knows the training images no better than others: it was not trained to the
+    end, and what begins with its weights soon is the better one (result teacher-unfinished).
+    """
 
     def found() -> dict[str, Any]:
         if accuracy is None:
+            return Taught().to_json()
+        network = work.plain(work.space.extreme(-1)).to(work.device).eval()
+        seen = work.evaluated(network, work.training_sample())["accuracy"]
+        if 1 - seen > max(_LEFT, _FINISHED * (1 - accuracy)):
+            work.note(
+                f"the network that was begun with does not teach: it was not trained to the end "
+                f"({seen:.2%} on training images, {accuracy:.2%} on the validation images)"
+            )
             return Taught().to_json()
         text = f"the network that was begun with teaches ({accuracy:.2%} on the validation images)"
         work.note(text)

@@ -166,6 +166,14 @@ class Work:
         some = chosen(part, np.arange(0, len(part), self.sample_every))
         return ordered(some, 256, self.images, self.device, workers=self.workers)
 
+    def training_sample(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """As many of the training images as of the validation ones, at most a thousand, spread over
+        all of them, as they are."""
+        part = self.images.parts["train"]
+        most = min(_SAMPLE, len(self.images.parts["val"]), len(part))
+        some = chosen(part, np.linspace(0, len(part) - 1, most).astype(np.int64))
+        return ordered(some, 256, self.images, self.device, workers=self.workers)
+
     def evaluated(
         self, network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]
     ) -> dict[str, Any]:
