@@ -91,6 +91,7 @@ UNKNOWN: dict[str, tuple[Callable[[Any, Tensor], Tensor], str]] = {
     "a new dimension": (lambda m, x: x[:, None], "getitem"),
     "by a mask": (lambda m, x: x[:, x[0, :, 0, 0] > 0], "getitem|gt"),
     "a size that no constant is": (lambda m, x: x.reshape(4, x.shape[0], -1), "reshape"),
+    "images by channels": (lambda m, x: x[:, :2].reshape(x[:, :2].shape[1], -1), "reshape"),
     "sizes by sizes": (lambda m, x: x.reshape(-1, x.shape[0]), "reshape"),
     "repeated images": (lambda m, x: x.repeat(x.shape[0], 1, 1, 1), "repeat"),
     "under a mask": (

@@ -11,6 +11,7 @@ import torch
 from torch import fx
 
 from archsmith.graph.making import Call, NodeWriter, Unwritten
+from archsmith.graph.trace import TRACED
 
 _IMAGES = "images"  # the graph's input: its first dimension is the batch
 _FIRST = np.iinfo(np.int64).min + 1  # backwards, up to the first entry
@@ -31,7 +32,7 @@ def _reshape(writer: NodeWriter, call: Call) -> str | None:
         sides = sides if isinstance(sides, tuple | list) else call.args[1:]
         if any(isinstance(side, fx.Node) for side in sides[1:]):
             return None
-        kept = isinstance(sides[0], fx.Node) and result[0] == shape[0]
+        kept = _is_batch(sides[0])
         if not (kept or sides[0] == -1):
             return None  # a number of images that is written out
     else:
@@ -146,12 +147,11 @@ def _repeat(writer: NodeWriter, call: Call) -> str | None:
 
 
 def _is_batch(node: Any) -> bool:
-    """Whether it is `x.shape[0]`, `x.size(0)` or `len(x)` of a tensor whose first dimension is the
-    batch."""
-    if not isinstance(node, fx.Node):
+    """Whether it is `x.shape[0]` or `x.size(0)` of a tensor whose first dimension is the batch."""
+    if not isinstance(node, fx.Node) or node.meta["value"] != TRACED:
         return False
     if node.target == "size" and node.args[1:] == (0,):
-        return node.args[0].meta["shape"] is not None  # type: ignore[union-attr]
+        return True
     if node.target is not operator.getitem or node.args[1:] != (0,):
         return False
     shape = node.args[0]

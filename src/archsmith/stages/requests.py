@@ -75,18 +75,10 @@ def named_network(network: Any, out: Path) -> tuple[str, Path | None]:
         return network, None
     module = isinstance(network, nn.Module)
     kind = type(network) if module else network
-    name = getattr(kind, "__qualname__", "")
-    try:
-        file = inspect.getsourcefile(kind)
-    except TypeError:
-        file = None
-    if file is None or not Path(file).is_file() or not name.isidentifier():
-        raise UserError(
-            f"{name or type(network).__name__} does not stand in a file of its own that another "
-            'process could read; write it into one and give "my_model.py:Net"'
-        )
+    place = _in_file(kind, "my_model.py:Net")
     if not module:
-        return f"{file}:{name}", None
+        return place, None
+    name = kind.__qualname__
     try:
         again = {key: tensor.shape for key, tensor in kind().state_dict().items()}
     except Exception as error:
@@ -103,12 +95,27 @@ def named_network(network: Any, out: Path) -> tuple[str, Path | None]:
     weights = out.with_name(f"{out.name}-weights.safetensors")
     weights.parent.mkdir(parents=True, exist_ok=True)
     replace_file(weights, safetensors_bytes(network))
-    return f"{file}:{name}", weights
+    return place, weights
+
+
+def _in_file(thing: Any, example: str) -> str:
+    """A class or function as "FILE.py:NAME"; UserError for what stands in no file."""
+    name = getattr(thing, "__qualname__", "")
+    try:
+        file = inspect.getsourcefile(thing)
+    except TypeError:
+        file = None
+    if file is None or not Path(file).is_file() or not name.isidentifier():
+        raise UserError(
+            f"{name or type(thing).__name__} does not stand in a file of its own that another "
+            f'process could read; write it into one and give "{example}"'
+        )
+    return f"{file}:{name}"
 
 
 def named_loss(loss: Any) -> str | None:
     """A loss as a run names it, "FILE.py:NAME". UserError for what stands in no file."""
-    return loss if loss is None or isinstance(loss, str) else named_network(loss, Path())[0]
+    return loss if loss is None or isinstance(loss, str) else _in_file(loss, "my_losses.py:focal")
 
 
 def named_data(data: Any, out: Path, task: str) -> str:
