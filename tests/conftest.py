@@ -18,6 +18,16 @@ def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test's name is the same in every process: one that holds an address (the repr of a
+    function or an object) makes workers collect different tests, and the whole suite fails."""
+    addressed = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if addressed:
+        raise pytest.UsageError(
+            f"{addressed[0]!r} is named by an address, which differs between workers: give ids"
+        )
+
+
 @pytest.fixture(autouse=True)
 def _as_many_threads() -> Iterator[None]:
     """Commands that run inside the process set all cores; two workers of the suite with all cores

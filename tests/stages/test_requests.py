@@ -21,7 +21,9 @@ def test_a_function_of_a_file_is_named_by_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "loss", [nn.CrossEntropyLoss(), lambda outputs, labels: outputs.sum(), len, 3], ids=repr
+    "loss",
+    [nn.CrossEntropyLoss(), lambda outputs, labels: outputs.sum(), len, 3],
+    ids=["module", "lambda", "builtin", "number"],
 )
 def test_what_is_no_function_of_a_file_is_refused(loss: Any) -> None:
     with pytest.raises(UserError, match=r"write it into one and give \"my_losses.py:focal\""):
