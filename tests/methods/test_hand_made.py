@@ -143,10 +143,10 @@ def test_networks_look_at_mirror_images_where_those_mean_the_same(
     # the reference looks once; without one both forms race, and no neighbor takes a place; of few
     # passes none is given away
     [
-        (True, 1e-9, [2]),
-        (False, 1e-9, [2, 1]),
-        (True, 1e-3, [1]),
-        (False, 1e-3, [1]),
+        (True, 1e-3, [2]),
+        (False, 1e-3, [2, 1]),
+        (True, 20.0, [1]),
+        (False, 20.0, [1]),
     ],
 )
 def test_both_forms_race_where_no_reference_has_the_other_one_and_a_cut_tells_something(
@@ -161,19 +161,17 @@ def test_both_forms_race_where_no_reference_has_the_other_one_and_a_cut_tells_so
         found = in_space(space, made, lambda arch: costs(arch)["macs"] <= 2e6, views)
         return [] if found is None else [found]
 
+    def neighbors(count: int, views: int = 1) -> list[Architecture]:
+        raise AssertionError("drawing them takes seconds, and none has a place here")
+
     images = torch.zeros(8, 1, 16, 16), torch.zeros(8, dtype=torch.long)
     training = Training(seconds=200.0, images=500, class_counts=(100,) * 5, recipe=Recipe())
     job = Job(
         JobData((images, images)),
-        JobSpace(
-            model, space, costs, by_hand=by_hand, beside=lambda count, views=1: [space.extreme(0)]
-        ),
+        JobSpace(model, space, costs, by_hand=by_hand, beside=neighbors),
         JobClock(finalists=4, training=training, referenced=referenced),
-        JobLog(
-            Archive(), lambda name, make: {"weights": {"depth": 0.0, "outputs": ms, "macs": 0.0}}
-        ),
+        JobLog(Archive(), lambda name, make: ms),  # of training, per image
     )
     listed = hand_made.HandMade().search(job).shortlist
     assert [entry.options["views"] for entry in listed if entry.origin == "hand-made"] == expected
-    assert len(listed) == len(expected)
     assert len(listed) == len(expected)

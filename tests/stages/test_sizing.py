@@ -7,11 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from archsmith.data import Seen
-from archsmith.metrics.cost import macs
+from archsmith.elastic.supernet import extract
+from archsmith.metrics.cost import macs, params
 from archsmith.problem.budget import parse
 from archsmith.run.decisions import MACS, Begins
+from archsmith.spaces.convnet import by_hand
 from archsmith.stages import sizing
 from archsmith.stages.parts import parts
 from archsmith.stages.work import PASSES
@@ -125,6 +129,44 @@ def test_shares_of_a_largest_network_that_is_not_known_yet_bound_nothing() -> No
         return sum(p.numel() for p in sizing._network(work, seen, 32).parameters())
 
     assert size("macs<=1%, params<=1%") == size("") > size("macs<=1%, params<=10k")
+
+
+@pytest.mark.parametrize(
+    "budget", ["macs<=20M, params<=300k", "macs<=3M", "params<=20k", "macs<=1"]
+)
+@pytest.mark.parametrize("side", [32, 96])
+def test_what_is_timed_is_the_first_of_ever_narrower_networks_that_keeps_the_budget(
+    budget: str, side: int
+) -> None:
+    seen = Seen(suggested=side, channels=3, images=2000, outputs=10)
+    limits = [(limit.metric, limit.value) for limit in parse(budget)]
+    work: Any = SimpleNamespace(
+        run=SimpleNamespace(request=SimpleNamespace(budget=budget)), space_name="convnet"
+    )
+    network = sizing._network(work, seen, side).eval()
+    count: Any = {"macs": lambda n: macs(n, (3, side, side)), "params": params}
+    width, best = 0.5, None
+    while best is None:
+        plain = by_hand_network(seen, side, width)
+        if width < 0.05 or all(count[name](plain) <= most for name, most in limits):
+            best = plain
+        width *= 0.7
+    assert params(network) == params(best)
+
+
+def by_hand_network(seen: Seen, side: int, width: float) -> nn.Module:
+    """One of pooled convolutions."""
+    with torch.device("meta"):
+        model = by_hand(
+            seen.outputs,
+            seen.channels,
+            side,
+            kind="pooled",
+            depth=2,
+            width=width,
+            head=max(8, round(128 * width)),
+        )
+    return extract(model, {}, "fresh", device="meta")
 
 
 def of_published(

@@ -321,6 +321,49 @@ def test_with_time_the_budget_is_used_and_not_passed(tmp_path: Path) -> None:
     assert 54.0 < clock[0] < 62.0
 
 
+@pytest.mark.parametrize(
+    ("look_s", "looks", "points"),
+    # every tenth where a first look is short, every fifth where it is dear; a first one that takes
+    # long is believed
+    [(0.05, 2, 10), (0.15, 2, 10), (0.5, 1, 5)],
+)
+def test_a_learning_curve_takes_little_of_the_training(
+    tmp_path: Path, look_s: float, looks: int, points: int
+) -> None:
+    clock, looked, val = [0.0], [0], images(7, 400)
+
+    def slow(start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in stream(start):
+            clock[0] += 0.1
+            yield batch
+
+    def sample(network: nn.Module) -> dict:
+        clock[0] += look_s
+        looked[0] += 1
+        return evaluate(network, [val])
+
+    decided: dict[str, Any] = {}
+
+    def decide(name: str, make: Any) -> Any:
+        return decided[name] if name in decided else decided.setdefault(name, make())
+
+    timed = field(
+        tmp_path,
+        timed=True,
+        budget=40.0,
+        decide=decide,
+        now=lambda: clock[0],
+        spent=lambda: clock[0],
+        stream=slow,
+        sample=sample,
+        evaluate=lambda network: evaluate(network, [val]),
+    )
+    found = train_finalists([Entrant("0", linear(0))], timed)
+    assert looked[0] == looks + points == looks + len(found[0].curve)
+    assert found[0].curve[-1]["progress"] == pytest.approx(1.0, abs=0.01)
+    assert found[0].seconds > 0.85 * 40 and clock[0] < 41
+
+
 def pooled() -> nn.Module:
     """Takes images of any size, and begins with a convolution."""
     torch.manual_seed(0)

@@ -76,7 +76,7 @@ class HandMade:
         first = list(dict.fromkeys([*likeliest, *by_hand[1:]]))[
             : max(-(-count // 2), min(own, count))
         ]
-        near = job.space.beside(2 * count, views)
+        near = job.space.beside(2 * count, views) if count > len(first) else ()
         others = [arch for arch in near if arch not in first][: count - len(first)]
         listed = [
             *(entry(arch, "hand-made") for arch in first),

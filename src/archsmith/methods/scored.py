@@ -25,7 +25,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -37,7 +37,7 @@ from archsmith.elastic.supernet import extract
 from archsmith.errors import UserError
 from archsmith.feasibility.sampler import FeasibleSampler, feasible_sample
 from archsmith.methods import listing
-from archsmith.methods.job import Job
+from archsmith.methods.job import Job, Training
 from archsmith.methods.listing import entry
 from archsmith.methods.protocol import NOTHING_SCORED
 from archsmith.metrics.cost import LAYERS, Costs
@@ -535,15 +535,29 @@ def _enough(job: Job, archive: Archive, part: str) -> Callable[[], bool]:
 
 
 def passes_of(job: Job, arch: Architecture) -> float:
-    """How often it would see each training image in the time that the network which ships gets;
-    infinite where steps count."""
-    if job.clock.training is None:
-        return math.inf
-    counts = _counts(job)
-    pace = Pace(counts.once, _paces(job, counts)["weights"])
+    """How often it would see each training image in the time that the network which ships gets,
+    timed for it alone; infinite where steps count."""
     training = job.clock.training
-    return (
-        1e3 * training.seconds * growth(training.recipe) / max(pace(arch), 1e-9) / training.images
+    if training is None:
+        return math.inf
+    each = job.log.decide(f"pace/{arch.key}", lambda: next(_timed(job, training, [arch])))
+    return 1e3 * training.seconds * growth(training.recipe) / max(each, 1e-9) / training.images
+
+
+def _timed(job: Job, training: Training, archs: Sequence[Architecture]) -> Iterator[float]:
+    """Milliseconds of training per image, of one after another."""
+    networks = (
+        extract(job.space.model, arch, "fresh", torch.Generator().manual_seed(0), device="cpu")
+        for arch in archs
+    )
+    return timed(
+        networks,
+        job.data.batches,
+        training.recipe,
+        device=job.device,
+        precisions=training.precisions,
+        class_counts=training.class_counts,
+        images=_FEW_IMAGES if job.clock.seconds < clock.SCORING_LEAST_S else _IMAGES,
     )
 
 
@@ -572,20 +586,8 @@ def _paces(job: Job, counts: Costs) -> dict[str, Any]:
         archs = [
             arch for pair in itertools.zip_longest(ends, drawn) for arch in pair if arch is not None
         ]
-        networks = (
-            extract(job.space.model, a, "fresh", torch.Generator().manual_seed(0), device="cpu")
-            for a in archs
-        )
         took: list[float] = []
-        for milliseconds in timed(
-            networks,
-            job.data.batches,
-            training.recipe,
-            device=job.device,
-            precisions=training.precisions,
-            class_counts=training.class_counts,
-            images=_FEW_IMAGES if job.clock.seconds < clock.SCORING_LEAST_S else _IMAGES,
-        ):
+        for milliseconds in _timed(job, training, archs):
             took.append(milliseconds)
             if ended() and len(took) >= _PACED_FEWEST:
                 break

@@ -92,10 +92,10 @@ def sharing(work: Work) -> Sharing:
 
 
 def _affordable(work: Work, seconds: float) -> int:
-    """Images to judge by, and as many to calibrate with, of which an estimate of a random network
-    takes little of the time."""
+    """Images to judge by, and as many to calibrate with, of which an estimate takes little of the
+    time: of a hand-made network, or a random one where there is none."""
     rng = Random(work.run.request.seed)
-    arch = a_few(work.space, work.constraints, rng, 1)[0]
+    arch = (work.by_hand() or a_few(work.space, work.constraints, rng, 1))[0]
     network = work.plain(arch).to(work.device).eval()
     x, taken = work.scoring_batches[0][0], []
     with torch.inference_mode():

@@ -34,7 +34,10 @@ Stream = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # the step to begin a
 Evaluate = Callable[[nn.Module], dict[str, Any]]
 # a decision made once and read back on resume: `Run.decide`
 Decide = Callable[[str, Callable[[], Any]], Any]
-_CURVE = 0.1  # a point of the learning curve every tenth of the training
+# a point of the learning curve every tenth of the training; every fifth where those would take more
+# than so much of it
+_CURVE, _COARSE, _LOOKING = 0.1, 0.2, 0.04
+_SLOW_S = 0.2  # a first look that takes so long is believed, warm or not
 _WHITENING = 8  # batches whose patches the first convolution begins with
 _TRIED = 3  # batches on which the precision is tried
 _CALIBRATION = 16  # batches that set BatchNorm's statistics before a cut
@@ -162,9 +165,11 @@ def _length(
 
     def fit() -> float:
         sampling = field.decide(f"{field.arm}/glance", lambda: _sampling_seconds(alive[0], field))
+        dear = sampling / _CURVE > _LOOKING * field.budget
+        every = _every(field, _COARSE if dear else _CURVE)
         looking, before, count = 0.0, rungs[position - 1].until if position else 0.0, len(alive)
         for rung in rungs[position:]:
-            points = (rung.until - before) / _CURVE + 1
+            points = (rung.until - before) / every + 1
             looking += count * sampling * (points + (1 / field.sampled if rung.until >= 1 else 1))
             count, before = min(count, rung.keep), rung.until
         # from nothing: what the alive ones have done is added on the other side
@@ -176,14 +181,21 @@ def _length(
     return float(field.decide(f"{field.arm}/rung{position}/seconds", fit))
 
 
+def _every(field: Field, share: float = _CURVE) -> float:
+    """Of the training, from one point of its learning curve to the next: as was decided first."""
+    return float(field.decide(f"{field.arm}/curve", lambda: share))
+
+
 def _sampling_seconds(entrant: Entrant, field: Field) -> float:
     """What one point of a learning curve takes, found with an untrained network; the second look
     counts, the first warms up."""
     network = entrant.make().to(device=field.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    field.sample(network)
-    began = field.now()
-    field.sample(network)
-    return field.now() - began
+    taken: list[float] = []
+    while len(taken) < 2 and (not taken or taken[0] < _SLOW_S):
+        began = field.now()
+        field.sample(network)
+        taken.append(field.now() - began)
+    return taken[-1]
 
 
 def checkpoint_path(field: Field, name: str) -> Path:
@@ -284,7 +296,7 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
             evaluate=(lambda network: field.sample(Smaller(network, state.recipe, share(state))))
             if field.looks
             else None,
-            evaluate_every=_CURVE,
+            evaluate_every=_every(field),
             on_progress=lambda s, p: field.tell(
                 f"{entrant.name}: step {s.step}", min(1.0, p / until)
             ),
