@@ -84,12 +84,14 @@ class Explodes(nn.Module):
 def field(folder: Path, **changes: Any) -> Field:
     store = folder / "decisions.json"
 
+    def known() -> dict[str, Any]:
+        return json.loads(store.read_text()) if store.exists() else {}
+
     def decide(name: str, make: Callable[[], Any]) -> Any:
-        known = json.loads(store.read_text()) if store.exists() else {}
-        if name not in known:
-            known[name] = make()
-            store.write_text(json.dumps(known))
-        return json.loads(json.dumps(known[name]))
+        if name not in known():
+            made = make()  # may decide something itself
+            store.write_text(json.dumps({**known(), name: made}))
+        return known()[name]
 
     val = images(7, 400)
     settings: dict[str, Any] = {
@@ -342,16 +344,10 @@ def test_a_learning_curve_takes_little_of_the_training(
         looked[0] += 1
         return evaluate(network, [val])
 
-    decided: dict[str, Any] = {}
-
-    def decide(name: str, make: Any) -> Any:
-        return decided[name] if name in decided else decided.setdefault(name, make())
-
     timed = field(
         tmp_path,
         timed=True,
         budget=40.0,
-        decide=decide,
         now=lambda: clock[0],
         spent=lambda: clock[0],
         stream=slow,
