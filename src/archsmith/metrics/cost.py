@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from random import Random
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from archsmith.elastic.resize import inputs_of, without_resize
-from archsmith.elastic.structure import Place, read
+from archsmith.elastic.structure import Place, Structure, read
 from archsmith.elastic.supernet import extract, parts
 from archsmith.elastic.views import decisions, once
 from archsmith.errors import UserError, did_you_mean
@@ -183,6 +183,35 @@ def _counted(
 # -- counts of a model's architectures -----------------------------------------------------------
 
 
+class _Seen:
+    """What an architecture makes of a model: the sizes that its choices have, and the modules that
+    it holds; both are found once for all of its groups."""
+
+    def __init__(self, reading: Structure, arch: Architecture) -> None:
+        self.arch, self._reading = arch, reading
+        self._open: dict[int, bool] = {}  # by the identity of a clause: hashing one takes longer
+
+    @cached_property
+    def values(self) -> dict[Any, Any]:
+        """Choice -> option."""
+        options = self.arch._options
+        return {
+            choice: options[name] for choice, name in self._reading.names.items() if name in options
+        }
+
+    def present(self, places: Sequence[Place]) -> Iterator[Place]:
+        """Those that the architecture has."""
+        for place in places:
+            clause = self._reading.along[place.path]
+            if clause is None:
+                continue
+            held = self._open.get(id(clause))
+            if held is None:
+                held = self._open[id(clause)] = all(gate.open(self.arch) for gate in clause)
+            if held:
+                yield place
+
+
 class Costs:
     """Metric: architecture -> {"params", "macs"} of the extracted network for one input `shape` (C,
     H, W), as it is shipped: one that begins with a `Resize` without that, for an input of its side.
@@ -276,7 +305,7 @@ class Costs:
         )
 
     def _term(self, group: Group, arch: Architecture) -> dict[str, float]:
-        weights, multiplications, sums = self._entry(group, arch)
+        weights, multiplications, sums = self._entry(group, self._seen(arch))
         return {
             "params": weights,
             "macs": multiplications,
@@ -327,14 +356,14 @@ class Costs:
     def _sum(self, arch: Architecture) -> dict[str, float]:
         weights = multiplications = 0
         sums: tuple[float, ...] = (0.0,) * len(self._layers)
-        get = arch._options.get
+        get, seen = arch._options.get, self._seen(arch)
         for group in self._groups:
             key = tuple([get(name) for name in group.names])
             entry = group.table.get(key)
             if entry is None:
                 if len(group.table) >= TABLE_LIMIT:
                     group.table.clear()
-                entry = group.table[key] = self._entry(group, arch)
+                entry = group.table[key] = self._entry(group, seen)
             weights += entry[0]
             multiplications += entry[1]
             if self._layers:
@@ -345,20 +374,20 @@ class Costs:
             **dict(zip(self._layers, sums, strict=True)),
         }
 
-    def _entry(self, group: Group, arch: Architecture) -> tuple[int, int, tuple[float, ...]]:
-        """Parameters, MACs and layer sums of a group's modules."""
-        values = self._values(arch)
+    def _entry(self, group: Group, seen: _Seen) -> tuple[int, int, tuple[float, ...]]:
+        """Parameters, MACs and layer sums of a group's modules in an architecture."""
+        values = seen.values
         weights = multiplications = 0
         sums = dict.fromkeys(LAYERS, 0.0)
-        for place in self._present(group.places, arch):
+        for place in seen.present(group.places):
             found = parameter_shapes(place, values)
             weights += sum(map(math.prod, found.values()))
             weighted = place.path in self._weighted
             if not weighted and place.path not in self._spending:
                 continue
-            key = self._key(place, arch, values)
+            key = self._key(place, seen.arch, values)
             if key not in self._rates:
-                self._learn(arch)
+                self._learn(seen.arch)
             rate = self._rates[key]
             multiplications += rate * math.prod(found["weight"]) if weighted else rate
             if weighted:
@@ -372,14 +401,15 @@ class Costs:
 
         Its network and the MACs of that by module; None where earlier rates contradict.
         """
-        values = self._values(arch)
+        seen = self._seen(arch)
+        values = seen.values
         with parts(self.model, self._reading, arch) as part:
             twin, origins = part("")
         plain, shape = without_resize(twin, self.shape)
         found = macs_by_module(plain, shape)
         left = {origins.get(path, path): count for path, count in found.items()}
         agrees = len(left) == len(found) and self._learn_areas(arch, plain, origins, shape=shape)
-        for place in self._present(self._reading.places, arch):
+        for place in seen.present(self._reading.places):
             count, rest = left.pop(place.path, 0), 0
             if place.path in self._weighted:
                 count, rest = divmod(count, math.prod(parameter_shapes(place, values)["weight"]))
@@ -409,15 +439,8 @@ class Costs:
             )
         return agrees
 
-    def _values(self, arch: Architecture) -> dict[Any, Any]:
-        return {choice: arch[name] for choice, name in self._reading.names.items() if name in arch}
-
-    def _present(self, places: Sequence[Place], arch: Architecture) -> Iterator[Place]:
-        """Those that the architecture has."""
-        for place in places:
-            clause = self._reading.along[place.path]
-            if clause is not None and all(gate.open(arch) for gate in clause):
-                yield place
+    def _seen(self, arch: Architecture) -> _Seen:
+        return _Seen(self._reading, arch)
 
     def _key(self, place: Place, arch: Architecture, values: Mapping[Any, Any]) -> tuple:
         """What a module's rate rests on: how often images are looked at, how large they are and,
