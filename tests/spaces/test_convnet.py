@@ -14,11 +14,12 @@ from archsmith.elastic.supernet import extract, search_space
 from archsmith.metrics.cost import Costs, macs, params
 from archsmith.spaces import build
 from archsmith.spaces.blocks import KINDS, pooling
-from archsmith.spaces.convnet import by_hand, convnet, decided_by_hand, nearest
+from archsmith.spaces.convnet import by_hand, convnet, decided_by_hand, head_by_hand, nearest
 from archsmith.spaces.mobilenet import mobilenet
 
 STEMS = ("patches", "conv")
-OLD_ENDS = {"stem.block": "conv", "head.pool": "mean"}  # those of the family before it had others
+# those of the family before it had others
+OLD_ENDS = {"stem.block": "conv", "head.block": "conv", "head.pool": "mean"}
 FORMS = ((1, 8), (3, 32), (3, 64), (3, 224))
 
 
@@ -48,6 +49,7 @@ def test_a_decision_exists_only_where_it_decides_something() -> None:
     for _ in range(200):
         arch = space.sample(rng)
         assert ("stage1.block" in arch) == (arch["stage1.depth"] > 0)
+        assert ("head.width" in arch) == (arch["head.block"] == "conv")
         for stage in ("stage2", "stage3", "stage4"):
             kind = arch[f"{stage}.block"]
             assert (f"{stage}.se" in arch) == (kind in ("inverted", "fused"))
@@ -61,6 +63,7 @@ def test_no_two_architectures_are_one_network() -> None:
     space = search_space(model)
     fixed = {
         "stem.width": 8,
+        "head.block": "conv",
         "head.width": 32,
         "stage3.depth": 1,
         "stage3.block": "conv",
@@ -160,15 +163,16 @@ def test_the_largest_value_of_a_map_counts_a_third() -> None:
 
 def test_an_airbench_like_stack_is_inside_and_is_what_one_makes_by_hand() -> None:
     """Jordan (2024): patches with two filters a direction, pooled convolutions, the largest value
-    of each map."""
+    of each map, which the classifier reads."""
+    head = head_by_hand("pooled", 1.0)
     hand_made = extract(
-        on_meta(by_hand, 10, 3, 32, kind="pooled", depth=2, width=1.0, head=64, first=0),
+        on_meta(by_hand, 10, 3, 32, kind="pooled", depth=2, width=1.0, head=head, first=0),
         {},
         "fresh",
         device="meta",
     )
     model = on_meta(convnet, 10, 3, 32)
-    decided = decided_by_hand(3, 32, kind="pooled", depth=2, width=1.0, head=64, first=0)
+    decided = decided_by_hand(3, 32, kind="pooled", depth=2, width=1.0, head=head, first=0)
     plain = extract(model, nearest(search_space(model), decided), "fresh", device="meta")
     kinds = [
         [type(layer) for layer in network.modules() if not list(layer.children())]
@@ -178,6 +182,7 @@ def test_an_airbench_like_stack_is_inside_and_is_what_one_makes_by_hand() -> Non
     stem = plain.stem.conv
     assert (stem.kernel_size, stem.in_channels, stem.out_channels) == ((2, 2), 3, 24)
     assert any(isinstance(layer, nn.AdaptiveMaxPool2d) for layer in plain.head.modules())
+    assert not any(isinstance(layer, nn.Conv2d) for layer in plain.head.modules())
 
 
 @pytest.mark.parametrize(

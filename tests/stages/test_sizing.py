@@ -132,7 +132,7 @@ def test_shares_of_a_largest_network_that_is_not_known_yet_bound_nothing() -> No
 
 
 @pytest.mark.parametrize(
-    "budget", ["macs<=20M, params<=300k", "macs<=3M", "params<=20k", "macs<=1"]
+    "budget", ["macs<=20M, params<=300k", "macs<=3M", "params<=20k", "params<=10k"]
 )
 @pytest.mark.parametrize("side", [32, 96])
 def test_what_is_timed_is_the_first_of_ever_narrower_networks_that_keeps_the_budget(
@@ -164,7 +164,7 @@ def by_hand_network(seen: Seen, side: int, width: float) -> nn.Module:
             kind="pooled",
             depth=2,
             width=width,
-            head=max(8, round(128 * width)),
+            head=0,
         )
     return extract(model, {}, "fresh", device="meta")
 

@@ -270,15 +270,20 @@ def pooling(kind: str | Choice) -> nn.Module:
 
 def classifier(
     inputs: Size,
-    features: Size,
+    features: Size | None,
     classes: int,
     dense: int | None = None,
     dropout: float = 0.0,
     *,
     pool: str | Choice = "mean",
 ) -> nn.Sequential:
-    """1 x 1 convolution, pooling, for OFA one more dense layer, the classifier."""
-    layers = conv_norm_act(inputs, features, act=nn.Hardswish)
+    """1 x 1 convolution, pooling, for OFA one more dense layer, the classifier; no `features`: the
+    maps are pooled as they come."""
+    layers = nn.Sequential()
+    if features is None:
+        features = inputs
+    else:
+        layers = conv_norm_act(inputs, features, act=nn.Hardswish)
     layers.add_module("pool", pooling(pool))
     layers.add_module("flatten", nn.Flatten())
     if dense is not None:

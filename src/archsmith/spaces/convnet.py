@@ -42,6 +42,8 @@ class _Layout:
 _STEM = ((8, 12, 16, 24, 32, 48), 16)
 _STEMS = ("patches", "conv")  # the largest last
 _HEAD = (32, 48, 64, 96, 128, 192, 256, 384, 512)
+_HEADS = ("conv", "none")
+_HEAD_BY_HAND = 128  # channels of it, at width 1
 _EXPAND, _FUSED_EXPAND = (2, 3, 4, 6), (1, 2, 4)
 # at most: a dense kernel of 7 takes more than two of 3 in a row, which see as far
 _FUSED_KERNEL = 5
@@ -90,7 +92,8 @@ def convnet(
     size, size) -> (B, classes).
 
     Decisions: `stem.block` (a 3 x 3 convolution, or patches of 2 x 2) and `head.pool` (the mean of
-    a map, or its largest value), both where blocks may be pooled; `stem.width`, `head.width`; per
+    a map, or its largest value) and `head.block` (a 1 x 1 convolution before that, or none), all
+    where blocks may be pooled; `stem.width`, `head.width`; per
     stage `block` (inverted residual, fused inverted residual, basic residual, plain convolution, or
     that with a pooled one first where the map is made smaller), `depth`, `width`, `se`
     (squeeze-excite, of the first two); per block `kernel` and `expand` of an inverted residual,
@@ -138,9 +141,15 @@ def convnet(
         )
         model.add_module(name, stage(name, inputs, plan))
         inputs = outputs
-    model.add_module(
-        "head", classifier(inputs, Choice(*widths_of(_HEAD), name="head.width"), classes, pool=pool)
+    head: nn.Module = classifier(
+        inputs, Choice(*widths_of(_HEAD), name="head.width"), classes, pool=pool
     )
+    if isinstance(pool, Choice):
+        head = OneOf(
+            {"conv": head, "none": classifier(inputs, None, classes, pool=pool)},
+            choice=Choice(*_HEADS, name="head.block"),
+        )
+    model.add_module("head", head)
     return with_views(model) if mirrors else model
 
 
@@ -205,7 +214,8 @@ def by_hand(
     classes).
 
     Blocks of one `kind`, `depth` in each stage and `first` at the stem's resolution, all widths
-    times `width`, `head` channels before pooling; kernel 3, expansion 4 (inverted) or 2 (fused).
+    times `width`, `head` channels before pooling (0: those of the last block); kernel 3, expansion
+    4 (inverted) or 2 (fused).
     Squeeze-excite in the second half of the stages of inverted residuals, as in MobileNetV3.
     """
     check_inputs(classes, channels, size)
@@ -243,8 +253,18 @@ def by_hand(
         )
         model.add_module(f"stage{i}", stage(f"stage{i}", inputs, plan))
         inputs = outputs
-    model.add_module("head", classifier(inputs, head, classes, pool=ends["head.pool"]))
+    model.add_module("head", classifier(inputs, head or None, classes, pool=ends["head.pool"]))
     return model
+
+
+def head_by_hand(kind: str, width: float) -> int:
+    """Channels of the 1 x 1 convolution before the pooling of a hand-made network, at a width
+    multiplier.
+
+    0, none, behind pooled blocks: where images are seen once or twice it costs accuracy, later it
+    gains none (results head-of-few-passes, stem-cifar10-500-head291).
+    """
+    return 0 if kind == "pooled" else max(8, round(_HEAD_BY_HAND * width))
 
 
 def _ends(channels: int, kind: str, width: float) -> dict[str, Any]:
@@ -272,7 +292,11 @@ def decided_by_hand(
     """What `by_hand` decides for such images, by the names of the family; widths as they are, not
     rounded."""
     layout = _layout(size)
-    found: dict[str, Any] = {**_ends(channels, kind, width), "head.width": head}
+    found: dict[str, Any] = {
+        **_ends(channels, kind, width),
+        "head.block": "conv" if head else "none",
+        **({"head.width": head} if head else {}),
+    }
     for i, (stride, base) in enumerate([(1, _STEM[1]), *_bases(layout, kind)], start=1):
         stage = {
             "block": _of((kind,), stride)[0],

@@ -19,7 +19,7 @@ from archsmith.elastic.views import NAME as VIEWS
 from archsmith.errors import UserError
 from archsmith.metrics.cost import MacsOfOneForm, macs, params, peak_memory
 from archsmith.space import Architecture, SearchSpace
-from archsmith.spaces.convnet import by_hand, decided_by_hand, nearest
+from archsmith.spaces.convnet import by_hand, decided_by_hand, head_by_hand, nearest
 from archsmith.spaces.thinning import Thinned
 
 HAND_MADE = "hand-made"  # in the place of a space's name
@@ -45,6 +45,7 @@ _DENSE = ("pooled", "conv", "basic")
 _FINEST = 0.01  # steps of the width multiplier
 _ONE = 100  # ... so many of them are a width of 1
 _HEAD_STEP = 64
+_HEAD_BESIDE = 128  # channels of one, beside a network without, by some factor
 _WIDEST = 16.0
 # what is counted of a network for images of a shape
 COUNTS = {"params": lambda network, shape: params(network), "macs": macs, "memory": peak_memory}
@@ -59,7 +60,8 @@ def _as_it_is(model: nn.Module) -> nn.Module:
 @dataclass(frozen=True)
 class Reference:
     """A hand-made network for so many `classes`, or other outputs: `depth` blocks in each stage and
-    `first` at the stem's resolution, all widths times `width`, `head` channels before pooling.
+    `first` at the stem's resolution, all widths times `width`, `head` channels before pooling, 0
+    for those of the last block.
     """
 
     name: str
@@ -88,7 +90,7 @@ class Reference:
         """For people."""
         return (
             f"{self.depth} {_BLOCKS[self.kind]} a stage, width x {self.width:.2f}, kernel 3, "
-            f"head {self.head}"
+            f"{f'head {self.head}' if self.head else 'no head'}"
         )
 
     def make(self, seed: int | None, headed: Headed = _as_it_is) -> nn.Module:
@@ -169,6 +171,8 @@ def beside(
             name = f"{stage}.block"
             others = [kind for kind in space[name] if kind in _DENSE and kind != changed[name]]
             changed[name] = rng.choice(others) if others else changed[name]
+        elif what == "head.width" and what not in changed:
+            changed |= {"head.block": "conv", what: factor * _HEAD_BESIDE}
         elif what.endswith(".width"):
             changed[what] *= factor
         else:
@@ -331,6 +335,8 @@ def _grown(one: Reference, fit: _Fit, stop: Callable[[], bool]) -> Reference | N
     if steps == 0:
         return None
     best = _scaled(one, steps)
+    if not best.head:
+        return best
     now, more = fit.used(best), fit.used(_widened(best, _HEAD_STEP))
     guess = int(_HEAD_STEP * (1 - now) / (more - now)) if more > now else 0
     return _widened(best, _largest(lambda n: fit(_widened(best, n)), 4096, guess, stop))
@@ -346,7 +352,7 @@ def _name(kind: str, depth: int, first: int) -> str:
 
 def _scaled(one: Reference, steps: int) -> Reference:
     width = steps * _FINEST
-    return replace(one, width=width, head=max(8, round(128 * width)))
+    return replace(one, width=width, head=head_by_hand(one.kind, width))
 
 
 def _widened(best: Reference, more: int) -> Reference:

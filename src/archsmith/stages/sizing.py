@@ -19,7 +19,7 @@ from archsmith.problem.budget import Limit, parse
 from archsmith.run import clock
 from archsmith.run.decisions import ENOUGH_S, MACS
 from archsmith.spaces import build, described
-from archsmith.spaces.convnet import by_hand
+from archsmith.spaces.convnet import by_hand, head_by_hand
 from archsmith.stages.parts import SIDES, SMALLEST, Part, network, parts
 from archsmith.stages.work import PASSES, UPDATES, Work
 from archsmith.training.recipe import Recipe, default_recipe
@@ -35,7 +35,7 @@ _DENSE_PASSES, _IMAGES, _FEWER = 4.5, 40_000, 0.75
 # of published networks: times as large as the images, at most; passes that are enough; the end that
 # is better than a larger side (result published-parts)
 _ENLARGED, _TUNED, _DEEP = 2, 8.0, 5
-_WIDTH, _DEPTH, _HEAD = 0.5, 2, 128
+_WIDTH, _DEPTH = 0.5, 2
 _NARROWER, _SHORT = 0.7, 0.3  # a step of the width; steps that are not jumped
 
 
@@ -177,7 +177,7 @@ def _network(work: Work, seen: Seen, side: int) -> nn.Module:
     macs = MacsOfOneForm(shape)
     while True:
         with torch.device("meta"):
-            model = make(width=width, head=max(8, round(_HEAD * width)))
+            model = make(width=width, head=head_by_hand(kind, width))
         plain = extract(model, {}, "fresh", device="meta")
         over = max((_part(limit, plain, macs) for limit in limits), default=0.0)
         if width < 0.05 or over <= 1:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -52,6 +52,7 @@ from archsmith.spaces import build_for, described
 from archsmith.spaces.reference import Reference, beside, by_description, in_space
 from archsmith.spaces.thinning import depths_of, thinned, widths_of
 from archsmith.stages.chosen import method_of
+from archsmith.tasks import Task
 from archsmith.training.recipe import Precision, Recipe
 from archsmith.training.step import Backward
 from archsmith.training.throughput import images_per_second
@@ -60,11 +61,17 @@ PASSES = 25  # over the training images; fewer teach a small network little
 UPDATES = 400  # ... and batches at least, where images are few
 # MACs of a stack of dense convolutions for each image that it is to see (result size-cifar10)
 _PER_IMAGE = 480.0
-_HEAD = 256  # of the one that is timed
 _SAMPLE = 1000  # validation images behind each point of a learning curve, and behind a cut
 _NEARLY = 0.9  # of what is enough: it was timed for a moment
 _FEWEST_SAMPLED = 64  # ... fewer where looking takes long, but not below this
 _TELLING_S = 3.0  # of a stage, from which on it says how busy the machine is
+
+
+@lru_cache(maxsize=8)
+def _costs_of(task: Task, space: str, channels: int, size: int, *, names: tuple[str, ...]) -> Costs:
+    """Counts of a space of this package: its tables, which take a second to check, serve every run
+    of a process."""
+    return Costs(build_for(task, space, channels, size), (channels, size, size), names)
 
 
 def fitting_macs(trained: float, images: int, *, dense: bool) -> float:
@@ -294,9 +301,13 @@ class Work:
     def costs(self) -> Costs:
         """params and macs of an architecture, and what else the budget bounds."""
         names = counted(parse(self.run.request.budget))
-        return Costs(self.model, self.shape, tuple(dict.fromkeys((*names, *LAYERS)))).showing(
-            *names
-        )
+        wide = tuple(dict.fromkeys((*names, *LAYERS)))
+        if self.begins.weights is None and ":" not in self.space_name:
+            channels, size, _ = self.shape
+            found = _costs_of(self.images.task, self.space_name, channels, size, names=wide)
+        else:
+            found = Costs(self.model, self.shape, wide)
+        return found.showing(*names)
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
@@ -367,7 +378,7 @@ class Work:
             *self.shape[:2],
             depth=2,
             width=1.0,
-            head=_HEAD,
+            head=0,
             kind="pooled",
             first=0,
         )
