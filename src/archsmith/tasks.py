@@ -21,7 +21,7 @@ _CODE = 4  # a code has at least so many times fewer numbers than the image, whe
 
 
 class Task(Protocol):
-    """One task on one data set.
+    """One task on one data set, a frozen value.
 
     `names`: of the outputs, in order, where they have any. `outputs`: numbers that the last layer
     of a space gives for an image; `headed` appends what must follow it. `mirrors`: a mirror image
@@ -30,6 +30,8 @@ class Task(Protocol):
     chance) and 1, and `measure` says what it is. "loss", "n" and "interval" (95 % of "accuracy")
     are there as well.
     """
+
+    def __hash__(self) -> int: ...
 
     @property
     def kind(self) -> str: ...
