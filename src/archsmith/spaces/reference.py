@@ -91,7 +91,7 @@ class Reference:
         """For people."""
         return (
             f"{self.depth} {_BLOCKS[self.kind]} a stage, width x {self.width:.2f}, kernel 3, "
-            f"{f'head {self.head}' if self.head else 'no head'}"
+            f"{f'head {self.head}' if self.head else 'without a 1 x 1 head'}"
         )
 
     def written(self, headed: Headed = _as_it_is) -> nn.Module:
