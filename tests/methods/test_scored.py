@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from short_runs import FAST, SIZES
+from torch import nn
 
 from archsmith.elastic.supernet import search_space
 from archsmith.errors import UserError
@@ -142,13 +143,27 @@ def test_no_limit_is_below_what_a_fast_network_takes() -> None:
     assert [limit.high for limit in scored._limits(given, counts_of(given))] == [4.5, 4.5]
 
 
-def test_how_often_images_are_seen_follows_from_the_pace() -> None:
-    found = {"weights": {"depth": 0.01}, "slowest": 9.0, "fastest": 3.0}
-    given = job(Archive(), training=training(2.0, images=500), decide=lambda name, make: found)
+def test_how_often_images_are_seen_follows_from_the_pace_of_the_network_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timed: list[int] = []
+
+    def pace(networks: Iterable[nn.Module], *given: Any, **settings: Any) -> Iterator[float]:
+        for network in networks:
+            timed.append(len(list(network.parameters())))
+            yield 0.25  # ms per image
+
+    monkeypatch.setattr(scored, "timed", pace)
+    decided: dict[str, float] = {}
+
+    def decide(name: str, make: Callable[[], float]) -> float:
+        return decided[name] if name in decided else decided.setdefault(name, make())
+
+    given = job(Archive(), training=training(2.0, images=500), decide=decide)
     arch = given.space.decisions.sample(Random(0))
-    assert scored.passes_of(given, arch) == pytest.approx(
-        2000 / (0.01 * counts_of(given)(arch)["depth"]) / 500
-    )
+    for _ in range(2):  # found once, then read back
+        assert scored.passes_of(given, arch) == pytest.approx(2000 / 0.25 / 500)
+    assert len(timed) == 1 and list(decided) == [f"pace/{arch.key}"]
     assert scored.passes_of(with_(given, training=None), arch) == math.inf
 
 
