@@ -135,3 +135,24 @@ def test_the_space_holds_a_network_like_each_that_is_dense(
 def test_where_not_even_the_narrowest_keeps_the_budget_there_is_none_in_the_space() -> None:
     space = search_space(build("convnet", 10, 1, 8))
     assert in_space(space, reference(10, 1, 8, {"params": 20_000})[0], lambda arch: False) is None
+
+
+@pytest.mark.parametrize("params", [2e5, 3e5, 1e6])
+@pytest.mark.parametrize("macs", [8e6, 12e6, 20e6, 30e6, 40e6])
+def test_the_stack_of_pooled_convolutions_is_in_the_space_nearly_as_wide(
+    params: float, macs: float
+) -> None:
+    """Each stage to a seventh, and nearly all of the budget that the one by hand uses."""
+    model = build("convnet", 10, 3, 32)
+    space, count = search_space(model), Costs(model, (3, 32, 32), ("params", "macs"))
+    limits = {"params": params, "macs": macs}
+    one = reference(10, 3, 32, limits, shapes=[("pooled", 2, 0)])[0]
+    found = in_space(
+        space, one, lambda arch: all(count(arch)[name] <= limit for name, limit in limits.items())
+    )
+    assert found is not None
+    for stage, base in zip((2, 3, 4), (24, 72, 96), strict=True):
+        assert found[f"stage{stage}.width"] == pytest.approx(base * one.width, rel=0.15, abs=3)
+    used = costs(one.make(None), (3, 32, 32))
+    binding = max(limits, key=lambda name: used[name] / limits[name])
+    assert count(found)[binding] > 0.88 * used[binding]

@@ -4,17 +4,21 @@ further is bound by."""
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from short_runs import SIZES
+from torch import Tensor, nn
 
 from archsmith.errors import UserError
 from archsmith.problem.budget import parse
 from archsmith.run.decisions import BEGUN_WITH, BegunWith
 from archsmith.run.request import request_from
 from archsmith.run.store import Run
+from archsmith.stages import finish
 from archsmith.stages.finish import rate_for
 from archsmith.stages.networks import best
 from archsmith.stages.pipeline import open_work
@@ -120,3 +124,54 @@ def test_the_learning_rate_is_smaller_where_images_are_seldom_seen_twice(
     passes: float | None, rate: float
 ) -> None:
     assert rate_for(passes) == pytest.approx(rate)
+
+
+class Slow(nn.Module):
+    """Takes so long for a batch and for each of its images, by a clock of its own."""
+
+    def __init__(self, batch_s: float, image_s: float) -> None:
+        super().__init__()
+        self.clock, self.batches = 0.0, list[int]()
+        self.batch_s, self.image_s = batch_s, image_s
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.batches.append(len(x))
+        self.clock += self.batch_s + self.image_s * len(x)
+        return torch.zeros(len(x), 3)
+
+
+@pytest.mark.parametrize(
+    ("batch_s", "image_s", "batches", "found"),
+    # what is fast is looked at in whole batches, as when it is judged; what is slow once
+    [(0.01, 0.001, [32, 32, 256], 0.01 / 256 + 0.001), (0.0, 1.0, [32], 1.0)],
+)
+def test_how_long_looking_takes_is_reckoned_from_as_many_images_as_there_is_time_for(
+    monkeypatch: pytest.MonkeyPatch,
+    batch_s: float,
+    image_s: float,
+    batches: list[int],
+    found: float,
+) -> None:
+    network = Slow(batch_s, image_s)
+    monkeypatch.setattr(finish.time, "monotonic", lambda: network.clock)
+    assert finish._look_s(network, torch.zeros(256, 1, 8, 8)) == pytest.approx(found)
+    assert network.batches == batches
+
+
+@pytest.mark.parametrize(("referenced", "refit"), [(False, False), (True, False), (True, True)])
+def test_looks_are_kept_for_each_network_that_may_ship(referenced: bool, refit: bool) -> None:
+    work: Any = SimpleNamespace(
+        device="cpu",
+        validation_sample=lambda: iter([(torch.zeros(256, 1, 8, 8), None)]),
+        sample_size=lambda image_s: None,
+        limits=(),
+        referenced=referenced,
+        run=SimpleNamespace(request=SimpleNamespace(refit=refit)),
+        images=SimpleNamespace(parts={"test": range(1000)}),
+        slowdown=1.0,
+    )
+    network = Slow(0.0, 0.001)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finish.time, "monotonic", lambda: network.clock)
+        kept = finish._looks_seconds(work, network)
+    assert kept == pytest.approx(1.25 * (1 + referenced + refit))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -105,7 +105,8 @@ def convnet(
     """
     check_inputs(classes, channels, size)
     layout, kinds = _layout(size), tuple(kinds)
-    widths_of = tuple if kinds == ("inverted",) else _finer
+    old = kinds == ("inverted",)
+    widths_of, widths_of_stage = (tuple, tuple) if old else (_finer, _fine)
     inputs: Size = Choice(*widths_of(_STEM[0]), name="stem.width")
     model = nn.Sequential()
     block, pool = _begin_and_end(kinds)
@@ -126,7 +127,7 @@ def convnet(
     for i, (stride, widths, _) in enumerate(layout.stages, start=2):
         pixels = -(-pixels // stride)
         name = f"stage{i}"
-        outputs = Choice(*widths_of(widths), name=f"{name}.width")
+        outputs = Choice(*widths_of_stage(widths), name=f"{name}.width")
         # the rest only sees padding
         kernels = tuple(k for k in layout.kernels if k <= 3 or k // 2 < pixels - 1)
         se, depth = Choice(False, True, name=f"{name}.se"), Choice(1, 2, 3, 4, name=f"{name}.depth")
@@ -183,8 +184,18 @@ def _of(kinds: Sequence[str], stride: int) -> tuple[str, ...]:
 def _finer(widths: tuple[int, ...]) -> tuple[int, ...]:
     """With a width between any two that lie eight apart or more: the weights of dense blocks go
     with its square."""
-    between = {(low + high) // 8 * 4 for low, high in itertools.pairwise(widths) if high - low >= 8}
-    return tuple(sorted({*widths, *between}))
+    return _between(widths, lambda low, high: high - low >= 8)
+
+
+def _fine(widths: tuple[int, ...]) -> tuple[int, ...]:
+    """The same, and between those of 32 on that are still a fifth or more apart: what is made by
+    hand for a budget is then in the space nearly as it is."""
+    return _between(_finer(widths), lambda low, high: low >= 32 and high >= 1.2 * low)
+
+
+def _between(widths: tuple[int, ...], wide: Callable[[int, int], bool]) -> tuple[int, ...]:
+    more = {(low + high) // 8 * 4 for low, high in itertools.pairwise(widths) if wide(low, high)}
+    return tuple(sorted({*widths, *more}))
 
 
 def _sizes(kernels: tuple[int, ...]) -> Sizes:

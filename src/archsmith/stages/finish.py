@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archsmith._internal.progress import duration
 from archsmith.errors import UserError
@@ -61,7 +61,9 @@ _GIVEN_RATE = 0.1  # of a fresh network's learning rate, for weights that are gi
 _LEAST_RATE, _PASSES = 1 / 3, (20.0, 30.0)
 # the network that the training of an architecture begins with
 Start = Callable[[Architecture], nn.Module | None]
-_LOOKED = 32  # images, to see how long looking takes
+# images, to see how long looking takes, more where those would take no longer than this
+_LOOKED, _LOOK_S = 32, 0.5
+_LOOKS = 1.25  # times what the test images take, for those of which the answers are shown
 
 
 def finalists(work: Work) -> int:
@@ -238,22 +240,28 @@ def shortlisted(
 
 def _looks_seconds(work: Work, network: nn.Module) -> float:
     """To be kept for shipping beside the export of a small network: more layers, as busy as the
-    machine is, and the look of two networks (three, with one trained once more) at the test images,
-    reckoned from one batch."""
-    x = next(work.validation_sample())[0][:_LOOKED]
-    network = network.to(work.device).eval()
-    taken = []
-    with torch.inference_mode():
-        for _ in range(2):
-            began = time.monotonic()
-            network(x)
-            taken.append(time.monotonic() - began)
-    work.sample_size(min(taken) / len(x))
+    machine is, and the look of each network that may ship (the reference, where one is trained, and
+    the one trained once more) at the test images, reckoned from one batch."""
+    image_s = _look_s(network.to(work.device).eval(), next(work.validation_sample())[0])
+    work.sample_size(image_s)
     timings = 4.0 if any(limit.metric == "latency" for limit in work.limits) else 0.0
-    times = 3.75 if work.run.request.refit else 2.5
-    looks = times * min(taken) * len(work.images.parts["test"]) / len(x)
+    networks = 1 + work.referenced + work.run.request.refit
+    looks = _LOOKS * networks * image_s * len(work.images.parts["test"])
     layers = sum(1 for module in network.modules() if next(module.children(), None) is None)
     return timings + looks + clock.shipping_layers(layers) * work.slowdown
+
+
+def _look_s(network: nn.Module, x: Tensor) -> float:
+    """Seconds that an image takes in a batch: a small one, and all of x, where that is fast."""
+    found = math.inf
+    for images in (x[:_LOOKED], x[:_LOOKED], x):
+        began = time.monotonic()
+        with torch.inference_mode():
+            network(images)
+        found = min(found, (time.monotonic() - began) / len(images))
+        if found * len(x) > _LOOK_S:
+            break
+    return found
 
 
 def _plan(work: Work) -> TrainingPlan:
