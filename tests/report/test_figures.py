@@ -37,6 +37,15 @@ def test_plotly_accepts_them(made: Any, maker: Any) -> None:
     json.dumps(figures.finite(figure), allow_nan=False)
 
 
+@pytest.mark.parametrize("maker", [figures.trained_front, figures.accuracy_curves])
+def test_accuracy_is_drawn_where_it_can_be(made: Any, maker: Any) -> None:
+    """One network alone, too: no axis says 150 %."""
+    figure = maker(read(made().folder))
+    low, high = figure["layout"]["yaxis"]["range"]
+    values = [value for trace in figure["data"] for value in trace["y"]]
+    assert 0 <= low <= min(values) and max(values) <= high <= 1.005
+
+
 @pytest.mark.parametrize("maker", MAKERS)
 def test_nothing_is_drawn_before_there_is_something(made: Any, maker: Any) -> None:
     assert maker(read(made(2).folder)) is None

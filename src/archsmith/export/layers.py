@@ -15,6 +15,8 @@ from archsmith.graph.trace import Untraceable, trace
 from archsmith.metrics.cost import macs_by_module
 
 _POOLS = {nn.AdaptiveAvgPool2d: "pooling", nn.AdaptiveMaxPool2d: "pooling of the largest values"}
+_ALONE = {**_POOLS, nn.AvgPool2d: "pooling", nn.MaxPool2d: "pooling of the largest values"}
+_UNSEEN = (nn.Flatten, nn.Identity)  # a block of nothing else is no row
 _VIEWS = {Mirrored: "the image and its mirror image", Averaged: "the mean of both"}
 
 
@@ -31,7 +33,15 @@ def layers(network: nn.Module, shape: Sequence[int]) -> list[dict[str, Any]]:
         if node.op not in ("placeholder", "output", "get_attr"):
             blocks.setdefault(unit_of(network, path), []).append(node)
     counted = macs_by_module(network, tuple(shape))
-    return [_entry(network, unit, nodes, counted) for unit, nodes in blocks.items()]
+    return [
+        _entry(network, unit, nodes, counted)
+        for unit, nodes in blocks.items()
+        if not all(isinstance(_called(network, node), _UNSEEN) for node in nodes)
+    ]
+
+
+def _called(network: nn.Module, node: fx.Node) -> nn.Module | None:
+    return network.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 def _entry(
@@ -40,7 +50,7 @@ def _entry(
     first = next(n for node in nodes for n in node.all_input_nodes if n.meta["shape"])
     last = next((node for node in reversed(nodes) if node.meta["shape"]), first)
     stage, _, name = unit.partition(".")
-    called = [network.get_submodule(str(node.target)) for node in nodes if node.op == "call_module"]
+    called = [module for node in nodes if (module := _called(network, node)) is not None]
     module = network.get_submodule(unit)
     return {
         "stage": stage or type(network).__name__,
@@ -97,10 +107,7 @@ def _text(called: list[nn.Module], adds: bool) -> str:
         f"{_kernel(c)} transposed convolution, stride {_by(c.stride)}, {c.out_channels} channels"
         for c in larger
     ]
-    pools = [
-        word for kind, word in _POOLS.items() if any(isinstance(layer, kind) for layer in called)
-    ]
-    words += pools if convolutions and depthwise is None else []
+    words += _of(_POOLS, called) if convolutions and depthwise is None else []
     words += [
         f"embedding {e.num_embeddings}x{e.embedding_dim}"
         for e in called
@@ -109,10 +116,14 @@ def _text(called: list[nn.Module], adds: bool) -> str:
     words += [f"linear {layer.out_features}" for layer in linear]
     words += ["shortcut"] if adds else []
     return (
-        ", ".join(words)
+        ", ".join(words or _of(_ALONE, called))
         or ", ".join(dict.fromkeys(type(layer).__name__ for layer in called))
         or "no layers"
     )
+
+
+def _of(words: Mapping[type[nn.Module], str], called: Sequence[nn.Module]) -> list[str]:
+    return [word for kind, word in words.items() if any(isinstance(one, kind) for one in called)]
 
 
 def _kernel(layer: nn.Conv2d | nn.ConvTranspose2d) -> str:

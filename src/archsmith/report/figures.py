@@ -195,6 +195,8 @@ def trained_front(record: RunRecord) -> Figure | None:
         [row for row in points if row.arch.key == chosen],
         marker=_marker("$chosen", "diamond", 15),
     )
+    values = [value for trace in figure["data"] for value in trace["y"]]
+    figure["layout"]["yaxis"]["range"] = _share_range(min(values), max(values))
     return figure
 
 
@@ -390,7 +392,7 @@ def _lines(
 def _share_range(low: float, high: float) -> list[float]:
     """A little beyond the values, but not where no share can be: below 0 (unless they are) or above
     1."""
-    more = max(0.05 * (high - low), 0.01)
+    more = max(0.08 * (high - low), 0.01)
     return [max(0.0, low - more) if low >= 0 else low - more, min(high + more, 1.005)]
 
 
