@@ -10,6 +10,7 @@ import math
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,6 @@ def _begun_with(request: Request) -> None:
     the images are."""
     if request.init is None:
         return
-    from archsmith.spaces import build
     from archsmith.stages import init
 
     name = meant(request.space)
@@ -209,11 +209,21 @@ def _begun_with(request: Request) -> None:
 
     def tried() -> Iterator[nn.Module]:
         """The space's network for images of one form or another; a user's own may take only one."""
+        own = ":" in name  # its file may change
+        made = _form.__wrapped__ if own else _form
         for size, channels in itertools.product(sizes, (3, 1)):
-            with contextlib.suppress(UserError) if ":" in name else contextlib.nullcontext():
-                yield build(name, 10, channels, size)
+            with contextlib.suppress(UserError) if own else contextlib.nullcontext():
+                yield made(name, channels, size)
 
     init.check(Path(request.init), tried(), space=name, option=request.weights_option)
+
+
+@lru_cache(maxsize=16)
+def _form(space: str, channels: int, size: int) -> nn.Module:
+    """A space's network on `meta`, to be looked at only."""
+    from archsmith.spaces import build
+
+    return build(space, 10, channels, size)
 
 
 def _lost(request: Request) -> None:
