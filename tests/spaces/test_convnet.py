@@ -12,14 +12,14 @@ from torch import nn
 
 from archsmith.elastic.supernet import extract, search_space
 from archsmith.metrics.cost import Costs, macs, params
+from archsmith.space import Architecture
 from archsmith.spaces import build
 from archsmith.spaces.blocks import KINDS, pooling
 from archsmith.spaces.convnet import by_hand, convnet, decided_by_hand, head_by_hand, nearest
 from archsmith.spaces.mobilenet import mobilenet
 
 STEMS = ("patches", "conv")
-# those of the family before it had others
-OLD_ENDS = {"stem.block": "conv", "head.block": "conv", "head.pool": "mean"}
+OLD_ENDS = {"stem.block": "conv", "head.pool": "mean"}  # those of the family before it had others
 FORMS = ((1, 8), (3, 32), (3, 64), (3, 224))
 
 
@@ -49,7 +49,7 @@ def test_a_decision_exists_only_where_it_decides_something() -> None:
     for _ in range(200):
         arch = space.sample(rng)
         assert ("stage1.block" in arch) == (arch["stage1.depth"] > 0)
-        assert ("head.width" in arch) == (arch["head.block"] == "conv")
+        assert ("head.width" in arch) == (arch["head.pool"] != "bare")
         for stage in ("stage2", "stage3", "stage4"):
             kind = arch[f"{stage}.block"]
             assert (f"{stage}.se" in arch) == (kind in ("inverted", "fused"))
@@ -63,7 +63,7 @@ def test_no_two_architectures_are_one_network() -> None:
     space = search_space(model)
     fixed = {
         "stem.width": 8,
-        "head.block": "conv",
+        "head.pool": "mean",
         "head.width": 32,
         "stage3.depth": 1,
         "stage3.block": "conv",
@@ -235,3 +235,26 @@ def test_networks_by_hand_are_of_one_block_and_grow_with_width(
         ]
     ]
     assert sizes == sorted(set(sizes))
+
+
+def test_architectures_of_runs_before_the_bare_head_are_still_those_of_the_family() -> None:
+    """Decisions of a run of 30 November 2026: what was recorded is opened, exported and gone on
+    with."""
+    recorded = {
+        "views": 1,
+        "stem.block": "patches",
+        "stem.width": 24,
+        "stage1.depth": 0,
+        **{f"stage{i}.depth": 2 for i in (2, 3, 4)},
+        **{f"stage{i}.block": "pooled" for i in (2, 3, 4)},
+        "stage2.width": 24,
+        "stage3.width": 64,
+        "stage4.width": 112,
+        "head.width": 320,
+        "head.pool": "max",
+    }
+    model = on_meta(convnet, 10, 3, 32, mirrors=True)
+    arch = search_space(model).check(Architecture.from_json(recorded))
+    plain = extract(model, arch, "fresh", device="meta").eval()
+    assert arch.key == "d129a3b8340e6e83"
+    assert params(plain) == 279_266 and macs(plain, (3, 32, 32)) == 19_340_416

@@ -114,12 +114,11 @@ def test_the_space_holds_a_network_like_each_that_is_dense(
         kinds = {
             option
             for name, option in found.items()
-            if name.endswith(".block") and name not in ("stem.block", "head.block")
+            if name.endswith(".block") and name != "stem.block"
         }
         assert (
             (found["stem.block"] == "patches")
-            == (found["head.pool"] == "max")
-            == (found["head.block"] == "none")
+            == (found["head.pool"] == "bare")
             == (one.kind == "pooled")
         )
         # two filters a direction, however wide the rest

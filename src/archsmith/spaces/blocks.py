@@ -260,10 +260,10 @@ _POOLS: dict[str, Callable[[], nn.Module]] = {
 POOLS = tuple(_POOLS)
 
 
-def pooling(kind: str | Choice) -> nn.Module:
+def pooling(kind: str | Choice | Derived) -> nn.Module:
     """What is left of each map (B, C, H, W) -> (B, C, 1, 1): its mean, or a third of its largest
     value; or either."""
-    if isinstance(kind, Choice):
+    if isinstance(kind, Choice | Derived):
         return OneOf({option: _POOLS[option]() for option in kind.options}, choice=kind)
     return _POOLS[kind]()
 
@@ -275,7 +275,7 @@ def classifier(
     dense: int | None = None,
     dropout: float = 0.0,
     *,
-    pool: str | Choice = "mean",
+    pool: str | Choice | Derived = "mean",
 ) -> nn.Sequential:
     """1 x 1 convolution, pooling, for OFA one more dense layer, the classifier; no `features`: the
     maps are pooled as they come."""

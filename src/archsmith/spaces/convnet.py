@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from archsmith.elastic import Choice, OneOf
+from archsmith.elastic import Choice, Derived, OneOf
 from archsmith.elastic.views import with_views
 from archsmith.space import Architecture, SearchSpace, Size
 from archsmith.spaces.blocks import (
@@ -42,7 +42,7 @@ class _Layout:
 _STEM = ((8, 12, 16, 24, 32, 48), 16)
 _STEMS = ("patches", "conv")  # the largest last
 _HEAD = (32, 48, 64, 96, 128, 192, 256, 384, 512)
-_HEADS = ("conv", "none")
+BARE = "bare"  # of `head.pool`: the largest values, without the convolution
 _HEAD_BY_HAND = 128  # channels of it, at width 1
 _EXPAND, _FUSED_EXPAND = (2, 3, 4, 6), (1, 2, 4)
 # at most: a dense kernel of 7 takes more than two of 3 in a row, which see as far
@@ -92,8 +92,8 @@ def convnet(
     size, size) -> (B, classes).
 
     Decisions: `stem.block` (a 3 x 3 convolution, or patches of 2 x 2) and `head.pool` (the mean of
-    a map, or its largest value) and `head.block` (a 1 x 1 convolution before that, or none), all
-    where blocks may be pooled; `stem.width`, `head.width`; per
+    a map or its largest value, after a 1 x 1 convolution; or "bare", the largest values without
+    it), both where blocks may be pooled; `stem.width`, `head.width`; per
     stage `block` (inverted residual, fused inverted residual, basic residual, plain convolution, or
     that with a pooled one first where the map is made smaller), `depth`, `width`, `se`
     (squeeze-excite, of the first two); per block `kernel` and `expand` of an inverted residual,
@@ -142,15 +142,7 @@ def convnet(
         )
         model.add_module(name, stage(name, inputs, plan))
         inputs = outputs
-    head: nn.Module = classifier(
-        inputs, Choice(*widths_of(_HEAD), name="head.width"), classes, pool=pool
-    )
-    if isinstance(pool, Choice):
-        head = OneOf(
-            {"conv": head, "none": classifier(inputs, None, classes, pool=pool)},
-            choice=Choice(*_HEADS, name="head.block"),
-        )
-    model.add_module("head", head)
+    model.add_module("head", _head(inputs, widths_of(_HEAD), classes, pool))
     return with_views(model) if mirrors else model
 
 
@@ -158,7 +150,7 @@ def _begin_and_end(kinds: Sequence[str]) -> tuple[str | Choice, str | Choice]:
     """What the stem is, and what the head pools: a decision where blocks may be pooled."""
     if "pooled" not in kinds:
         return "conv", "mean"
-    return Choice(*_STEMS, name="stem.block"), Choice(*POOLS, name="head.pool")
+    return Choice(*_STEMS, name="stem.block"), Choice(BARE, *POOLS, name="head.pool")
 
 
 def _stem(channels: int, outputs: Size, layout: _Layout, block: str | Choice) -> nn.Module:
@@ -171,6 +163,21 @@ def _stem(channels: int, outputs: Size, layout: _Layout, block: str | Choice) ->
     if block == "patches":
         return patches(channels, outputs, layout.stem_stride)
     return conv_norm_act(channels, outputs, 3, layout.stem_stride, act=nn.Hardswish)
+
+
+def _head(inputs: Size, widths: tuple[int, ...], classes: int, pool: str | Choice) -> nn.Module:
+    """A 1 x 1 convolution, pooling and the classifier; or, where that is decided, the last two."""
+    features = Choice(*widths, name="head.width")
+    if not isinstance(pool, Choice):
+        return classifier(inputs, features, classes, pool=pool)
+    kind = Derived(lambda option: "max" if option == BARE else option, pool)
+    return OneOf(
+        {
+            "bare": classifier(inputs, None, classes, pool="max"),
+            "conv": classifier(inputs, features, classes, pool=kind),
+        },
+        choice=Derived(lambda option: "bare" if option == BARE else "conv", pool),
+    )
 
 
 def _of(kinds: Sequence[str], stride: int) -> tuple[str, ...]:
@@ -305,8 +312,7 @@ def decided_by_hand(
     layout = _layout(size)
     found: dict[str, Any] = {
         **_ends(channels, kind, width),
-        "head.block": "conv" if head else "none",
-        **({"head.width": head} if head else {}),
+        **({"head.width": head} if head else {"head.pool": BARE}),
     }
     for i, (stride, base) in enumerate([(1, _STEM[1]), *_bases(layout, kind)], start=1):
         stage = {

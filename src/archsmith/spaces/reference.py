@@ -19,7 +19,7 @@ from archsmith.elastic.views import NAME as VIEWS
 from archsmith.errors import UserError
 from archsmith.metrics.cost import MacsOfOneForm, macs, params, peak_memory
 from archsmith.space import Architecture, SearchSpace
-from archsmith.spaces.convnet import by_hand, decided_by_hand, head_by_hand, nearest
+from archsmith.spaces.convnet import BARE, by_hand, decided_by_hand, head_by_hand, nearest
 from archsmith.spaces.thinning import Thinned
 
 HAND_MADE = "hand-made"  # in the place of a space's name
@@ -178,7 +178,7 @@ def beside(
             others = [kind for kind in space[name] if kind in _DENSE and kind != changed[name]]
             changed[name] = rng.choice(others) if others else changed[name]
         elif what == "head.width" and what not in changed:
-            changed |= {"head.block": "conv", what: factor * _HEAD_BESIDE}
+            changed |= {"head.pool": "max", what: factor * _HEAD_BESIDE}
         elif what.endswith(".width"):
             changed[what] *= factor
         else:
@@ -186,6 +186,8 @@ def beside(
                 [option for option in space.get(what, ()) if option != changed[what]]
                 or [changed[what]]
             )
+        if changed["head.pool"] != BARE:
+            changed.setdefault("head.width", _HEAD_BESIDE)
         found = _fitted(space, changed, keeps, most=2.0)
         if found is not None:
             yield found
@@ -211,7 +213,8 @@ def _fitted(
         arch = nearest(space, scaled(percent / 100))
         if keeps(arch):
             wanted = scaled(max(1.0, percent / 100))
-            return _widest(space, arch, {name: wanted[name] for name in widths}, keeps)
+            there = {name: wanted[name] for name in widths if name in arch}
+            return _widest(space, arch, there, keeps)
     return None
 
 

@@ -11,7 +11,7 @@ SPACE = Space(
     "archsmith.spaces.convnet:convnet",
     "stages of inverted, fused or basic residuals or plain convolutions, pooled or not, of chosen "
     "width; `auto`",
-    "8.6e+13 to 7.7e+34",
+    "8.4e+13 to 7.5e+34",
     images="images of any size, as deep as their size bears",
     ensemble="archsmith-mobile",
     hand_made=True,
