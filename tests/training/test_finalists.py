@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from archsmith.errors import EvaluationFailed
 from archsmith.metrics.accuracy import evaluate
+from archsmith.training import finalists
 from archsmith.training.distillation import taught
 from archsmith.training.finalists import (
     Entrant,
@@ -358,6 +359,23 @@ def test_a_learning_curve_takes_little_of_the_training(
     assert looked[0] == looks + points == looks + len(found[0].curve)
     assert found[0].curve[-1]["progress"] == pytest.approx(1.0, abs=0.01)
     assert found[0].seconds > 0.85 * 40 and clock[0] < 41
+
+
+@pytest.mark.parametrize(("wide", "share"), [(8, 0.99), (40_000, 0.95)])
+def test_little_is_kept_for_checkpoints_of_small_networks_and_more_of_large_ones(
+    tmp_path: Path, wide: int, share: float
+) -> None:
+    """A checkpoint of a million parameters takes a tenth of a second or two, of a few none."""
+
+    def network() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(16, wide), nn.ReLU(), nn.Linear(wide, 2))
+
+    free = {"now": lambda: 0.0, "spent": lambda: 0.0}
+    timed = field(tmp_path, timed=True, budget=20.0, **free)
+    length = finalists._length(
+        timed, [Entrant("0", network)], rungs=rungs_for(1), position=0, entrants=1, done=0.0
+    )
+    assert share - 0.03 < length / 20.0 < share
 
 
 def pooled() -> nn.Module:

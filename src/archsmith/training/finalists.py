@@ -19,6 +19,7 @@ from archsmith._internal.former import current
 from archsmith.elastic.supernet import calibrate
 from archsmith.errors import EvaluationFailed, UserError
 from archsmith.metrics.chance import against_constant
+from archsmith.metrics.cost import params
 from archsmith.training.checkpoint import resumed_or_started, save
 from archsmith.training.growing import Smaller, takes
 from archsmith.training.halving import Rung, rungs_for, work
@@ -41,7 +42,9 @@ _SLOW_S = 0.2  # a first look that takes so long is believed, warm or not
 _WHITENING = 8  # batches whose patches the first convolution begins with
 _TRIED = 3  # batches on which the precision is tried
 _CALIBRATION = 16  # batches that set BatchNorm's statistics before a cut
-_SAVING = 0.02  # of the training time: checkpoints
+# a checkpoint every so many seconds, and at each point of the curve; what one takes, for each
+# parameter as well, half of it in hand (result checkpoint-seconds)
+_SAVED_S, _SAVE_S, _SAVE_PARAMETER_S = 30.0, 0.03, 1.2e-7
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def _length(
     is left of its budget.
 
     With time it is found anew before each rung: what is left, less what looking at validation
-    images will take. It is recorded, and kept by a resumed run.
+    images and keeping checkpoints will take. It is recorded, and kept by a resumed run.
     """
     if not field.timed:
         return max(1, int(field.budget / work(entrants, rungs)))
@@ -167,15 +170,19 @@ def _length(
         sampling = field.decide(f"{field.arm}/glance", lambda: _sampling_seconds(alive[0], field))
         dear = sampling / _CURVE > _LOOKING * field.budget
         every = _every(field, _COARSE if dear else _CURVE)
+        saving = _SAVE_S + _SAVE_PARAMETER_S * params(alive[0].make())
         looking, before, count = 0.0, rungs[position - 1].until if position else 0.0, len(alive)
         for rung in rungs[position:]:
             points = (rung.until - before) / every + 1
             looking += count * sampling * (points + (1 / field.sampled if rung.until >= 1 else 1))
+            looking += count * saving * points
             count, before = min(count, rung.keep), rung.until
         # from nothing: what the alive ones have done is added on the other side
         trainings = work(len(alive), rungs[position:])
         return max(
-            1.0, ((field.budget - field.spent() - looking) / (1.0 + _SAVING) + done) / trainings
+            1.0,
+            ((field.budget - field.spent() - looking) / (1.0 + saving / _SAVED_S) + done)
+            / trainings,
         )
 
     return float(field.decide(f"{field.arm}/rung{position}/seconds", fit))
@@ -301,6 +308,7 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
                 f"{entrant.name}: step {s.step}", min(1.0, p / until)
             ),
             checkpoint=checkpoint_path(field, entrant.name),
+            every=_SAVED_S,
             now=field.now,
             backward=field.step(),
         )
