@@ -92,6 +92,7 @@ def _points(
             "y": list(y),
             "text": [row["hover"] for row in values],
             "hovertemplate": "%{text}<extra></extra>",
+            "cliponaxis": False,  # a mark at 100 % is whole, though the axis ends there
             **style,
         }
     )
@@ -357,6 +358,7 @@ def _curves(record: RunRecord, what: str, title: str, *, others: bool, **y: Any)
                     for p, value in curve
                 ],
                 "hovertemplate": "%{text}<extra></extra>",
+                "cliponaxis": False,
             }
         )
     values = [v for trace in figure["data"] for v in trace["y"]]
@@ -393,7 +395,7 @@ def _share_range(low: float, high: float) -> list[float]:
     """A little beyond the values, but not where no share can be: below 0 (unless they are) or above
     1."""
     more = max(0.08 * (high - low), 0.01)
-    return [max(0.0, low - more) if low >= 0 else low - more, min(high + more, 1.005)]
+    return [max(0.0, low - more) if low >= 0 else low - more, min(high + more, 1.0)]
 
 
 def _log_ticks(low: float, high: float) -> dict[str, Any]:
