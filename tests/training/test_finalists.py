@@ -104,6 +104,7 @@ def field(folder: Path, **changes: Any) -> Field:
         "evaluate": lambda network: evaluate(network, [val]),
         "sample": lambda network: evaluate(network, [val]),
         "sampled": 0.5,
+        "looking": 0.04,
         "folder": folder,
         "decide": decide,
         "device": torch.device("cpu"),

@@ -92,7 +92,6 @@ def _points(
             "y": list(y),
             "text": [row["hover"] for row in values],
             "hovertemplate": "%{text}<extra></extra>",
-            "cliponaxis": False,  # a mark at 100 % is whole, though the axis ends there
             **style,
         }
     )
@@ -196,8 +195,7 @@ def trained_front(record: RunRecord) -> Figure | None:
         [row for row in points if row.arch.key == chosen],
         marker=_marker("$chosen", "diamond", 15),
     )
-    values = [value for trace in figure["data"] for value in trace["y"]]
-    figure["layout"]["yaxis"]["range"] = _share_range(min(values), max(values))
+    _within_shares(figure)
     return figure
 
 
@@ -358,14 +356,13 @@ def _curves(record: RunRecord, what: str, title: str, *, others: bool, **y: Any)
                     for p, value in curve
                 ],
                 "hovertemplate": "%{text}<extra></extra>",
-                "cliponaxis": False,
             }
         )
     values = [v for trace in figure["data"] for v in trace["y"]]
     if y.get("type") == "log" and (above := [v for v in values if v > 0]):
         figure["layout"]["yaxis"] |= _log_ticks(min(above), max(above))
     elif values:
-        figure["layout"]["yaxis"] |= {"range": _share_range(min(values), max(values))}
+        _within_shares(figure)
     return figure if figure["data"] else None
 
 
@@ -389,6 +386,14 @@ def _lines(
             ("chosen", "chosen network", record.chosen_network, {"color": "$chosen", "width": 2.5})
         )
     return drawn
+
+
+def _within_shares(figure: Figure) -> None:
+    """Its y axis ends where shares do, and a mark there is drawn whole."""
+    values = [value for trace in figure["data"] for value in trace["y"]]
+    figure["layout"]["yaxis"]["range"] = _share_range(min(values), max(values))
+    for trace in figure["data"]:
+        trace["cliponaxis"] = False
 
 
 def _share_range(low: float, high: float) -> list[float]:

@@ -71,6 +71,7 @@ PART_LEAST_S = 4.0  # seconds of training for a part; where time is shorter, the
 JUDGING = 0.1  # of the training at most, to find where to split
 
 SAMPLE = 0.004  # of an arm's time for one look at some validation images; there are about ten
+LOOKING = 0.04  # of it for all of them, at most, where fewer images would tell nothing
 BUSY = 0.05  # of the time lost to other work, from which on it is said
 
 

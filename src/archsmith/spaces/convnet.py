@@ -173,10 +173,10 @@ def _head(inputs: Size, widths: tuple[int, ...], classes: int, pool: str | Choic
     kind = Derived(lambda option: "max" if option == BARE else option, pool)
     return OneOf(
         {
-            "bare": classifier(inputs, None, classes, pool="max"),
+            BARE: classifier(inputs, None, classes, pool="max"),
             "conv": classifier(inputs, features, classes, pool=kind),
         },
-        choice=Derived(lambda option: "bare" if option == BARE else "conv", pool),
+        choice=Derived(lambda option: option if option == BARE else "conv", pool),
     )
 
 

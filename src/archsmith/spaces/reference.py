@@ -49,7 +49,8 @@ _HEAD_BESIDE = 128  # channels of one, beside a network without, by some factor
 _WIDEST = 16.0
 # what is counted of a network for images of a shape
 COUNTS = {"params": lambda network, shape: params(network), "macs": macs, "memory": peak_memory}
-_OF_ANY = {"params", "macs"}  # which an elastic network without decisions has as the plain one does
+# which an elastic network without decisions has as the plain one does
+COUNTED_AS_WRITTEN = ("params", "macs")
 BOUNDING = (*COUNTS, "latency")  # what it is scaled to; its depth is what it is
 Headed = Callable[[nn.Module], nn.Module]
 
@@ -93,6 +94,10 @@ class Reference:
             f"{self.depth} {_BLOCKS[self.kind]} a stage, width x {self.width:.2f}, kernel 3, "
             f"{f'head {self.head}' if self.head else 'without a 1 x 1 head'}"
         )
+
+    def scaled(self, width: float) -> Reference:
+        """The same with all widths times `width`, and the head that goes with that."""
+        return replace(self, width=width, head=head_by_hand(self.kind, width))
 
     def written(self, headed: Headed = _as_it_is) -> nn.Module:
         """As the family writes it, on `meta`: nothing is left to decide, but its layers are elastic
@@ -285,7 +290,7 @@ def reference(
             kind=kind,
             first=first,
         )
-        fit = _Fit(limits, (channels, size, size), latency_ms, headed)
+        fit = Fit(limits, (channels, size, size), latency_ms, headed)
         grown = _grown(one, fit, stop)
         if grown is not None:
             found.append(grown)
@@ -299,13 +304,13 @@ def reference(
 
 
 @dataclass(frozen=True)
-class _Fit:
+class Fit:
     """How much of each limit a candidate takes; all candidates are of one form."""
 
     limits: Mapping[str, float]
     shape: tuple[int, int, int]
-    latency_ms: Callable[[nn.Module], float] | None
-    headed: Headed
+    latency_ms: Callable[[nn.Module], float] | None = None
+    headed: Headed = _as_it_is
 
     @cached_property
     def macs(self) -> MacsOfOneForm:
@@ -314,7 +319,7 @@ class _Fit:
 
     def used(self, candidate: Reference) -> float:
         """The largest part that it takes of a limit; of latency only where it keeps the others."""
-        cheap = self.limits.keys() <= _OF_ANY
+        cheap = self.limits.keys() <= set(COUNTED_AS_WRITTEN)
         network = candidate.written(self.headed) if cheap else candidate.make(None, self.headed)
         found = {
             name: _part(self._count(name, network), limit)
@@ -324,7 +329,7 @@ class _Fit:
         if "latency" in self.limits and all(part <= 1 for part in found.values()):
             assert self.latency_ms is not None
             found["latency"] = _part(self.latency_ms(network), self.limits["latency"])
-        return max(found.values())
+        return max(found.values(), default=0.0)
 
     def _count(self, name: str, network: nn.Module) -> float:
         return self.macs(network) if name == "macs" else COUNTS[name](network, self.shape)
@@ -333,7 +338,7 @@ class _Fit:
         return self.used(candidate) <= 1
 
 
-def _grown(one: Reference, fit: _Fit, stop: Callable[[], bool]) -> Reference | None:
+def _grown(one: Reference, fit: Fit, stop: Callable[[], bool]) -> Reference | None:
     """The widest network of a shape that keeps every limit, its head widened by what is left; None
     where none does."""
     steps = _largest(
@@ -361,8 +366,7 @@ def _name(kind: str, depth: int, first: int) -> str:
 
 
 def _scaled(one: Reference, steps: int) -> Reference:
-    width = steps * _FINEST
-    return replace(one, width=width, head=head_by_hand(one.kind, width))
+    return one.scaled(steps * _FINEST)
 
 
 def _widened(best: Reference, more: int) -> Reference:

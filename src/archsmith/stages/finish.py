@@ -340,6 +340,7 @@ def field_of(
         evaluate=lambda network: work.evaluated(network, work.part("val")),
         sample=lambda network: work.evaluated(network, work.validation_sample()),
         sampled=1 / work.sample_every,
+        looking=clock.LOOKING,
         folder=work.run.folder / "checkpoints",
         decide=work.run.decide,
         device=work.device,

@@ -210,7 +210,7 @@ def _begun_with(request: Request) -> None:
     def tried() -> Iterator[nn.Module]:
         """The space's network for images of one form or another; a user's own may take only one."""
         own = ":" in name  # its file may change
-        made = _form.__wrapped__ if own else _form
+        made = _form if own else _kept_form
         for size, channels in itertools.product(sizes, (3, 1)):
             with contextlib.suppress(UserError) if own else contextlib.nullcontext():
                 yield made(name, channels, size)
@@ -218,12 +218,14 @@ def _begun_with(request: Request) -> None:
     init.check(Path(request.init), tried(), space=name, option=request.weights_option)
 
 
-@lru_cache(maxsize=16)
 def _form(space: str, channels: int, size: int) -> nn.Module:
     """A space's network on `meta`, to be looked at only."""
     from archsmith.spaces import build
 
     return build(space, 10, channels, size)
+
+
+_kept_form = lru_cache(maxsize=16)(_form)
 
 
 def _lost(request: Request) -> None:

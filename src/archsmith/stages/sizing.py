@@ -4,8 +4,7 @@ enough, by a few timed steps."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from random import Random
 
 import torch
@@ -13,13 +12,12 @@ from torch import nn
 
 from archsmith.data import Seen
 from archsmith.elastic.supernet import extract, search_space
-from archsmith.metrics.cost import MacsOfOneForm, params
 from archsmith.metrics.timing import whole_ms
 from archsmith.problem.budget import Limit, parse
 from archsmith.run import clock
 from archsmith.run.decisions import ENOUGH_S, MACS
 from archsmith.spaces import build, described
-from archsmith.spaces.convnet import by_hand, head_by_hand
+from archsmith.spaces.reference import COUNTED_AS_WRITTEN, Fit, Reference
 from archsmith.stages.parts import SIDES, SMALLEST, Part, network, parts
 from archsmith.stages.work import PASSES, UPDATES, Work
 from archsmith.training.recipe import Recipe, default_recipe
@@ -35,7 +33,7 @@ _DENSE_PASSES, _IMAGES, _FEWER = 4.5, 40_000, 0.75
 # of published networks: times as large as the images, at most; passes that are enough; the end that
 # is better than a larger side (result published-parts)
 _ENLARGED, _TUNED, _DEEP = 2, 8.0, 5
-_WIDTH, _DEPTH = 0.5, 2
+_WIDTH, _NARROWEST, _DEPTH = 0.5, 0.05, 2
 _NARROWER, _SHORT = 0.7, 0.3  # a step of the width; steps that are not jumped
 
 
@@ -157,7 +155,7 @@ def _images_per_second(work: Work, seen: Seen, side: int, recipe: Recipe) -> flo
 def _network(work: Work, seen: Seen, side: int) -> nn.Module:
     """A hand-made one within the budget's upper limits of MACs and parameters (shares of what the
     largest network costs bound nothing: it is not known yet); of other spaces a random one."""
-    generator, shape = torch.Generator().manual_seed(0), (seen.channels, side, side)
+    shape = (seen.channels, side, side)
     kind = described(work.space_name).timed
     if kind is None:
         model = build(work.space_name, seen.outputs, seen.channels, side)
@@ -165,25 +163,27 @@ def _network(work: Work, seen: Seen, side: int) -> nn.Module:
             model,
             search_space(model).sample(Random(work.run.request.seed)),
             "fresh",
-            generator,
+            torch.Generator().manual_seed(0),
             device="cpu",
         )
     asked = parse(work.run.request.budget)
-    limits = [limit for limit in asked if limit.op == "<=" and not limit.of]
-    width, make = (
-        _WIDTH,
-        partial(by_hand, seen.outputs, seen.channels, side, kind=kind, depth=_DEPTH),
+    fit = Fit(
+        {
+            limit.metric: limit.value
+            for limit in asked
+            if limit.op == "<=" and not limit.of and limit.metric in COUNTED_AS_WRITTEN
+        },
+        shape,
     )
-    macs = MacsOfOneForm(shape)
-    while True:
-        with torch.device("meta"):
-            model = make(width=width, head=head_by_hand(kind, width))
-        plain = extract(model, {}, "fresh", device="meta")
-        over = max((_part(limit, plain, macs) for limit in limits), default=0.0)
-        if width < 0.05 or over <= 1:
-            return extract(model, {}, "fresh", generator)
+    one = Reference(
+        "timed", seen.outputs, seen.channels, side, depth=_DEPTH, width=_WIDTH, head=0, kind=kind
+    ).scaled(_WIDTH)
+    while one.width >= _NARROWEST and (over := fit.used(one)) > 1:
+        width = one.width
         for _ in range(_steps(over)):
             width *= _NARROWER
+        one = one.scaled(width)
+    return one.make(0)
 
 
 def _steps(over: float) -> int:
@@ -192,11 +192,3 @@ def _steps(over: float) -> int:
     if math.isinf(over):
         return 8
     return max(1, int(math.log(over) / (-2 * math.log(_NARROWER)) - _SHORT))
-
-
-def _part(limit: Limit, plain: nn.Module, macs: MacsOfOneForm) -> float:
-    """How much of the limit it takes; 0 of what is not counted."""
-    count: dict[str, Callable[[nn.Module], int]] = {"params": params, "macs": macs}
-    if limit.metric not in count:
-        return 0.0
-    return count[limit.metric](plain) / limit.value if limit.value > 0 else math.inf

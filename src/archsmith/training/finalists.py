@@ -35,9 +35,8 @@ Stream = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # the step to begin a
 Evaluate = Callable[[nn.Module], dict[str, Any]]
 # a decision made once and read back on resume: `Run.decide`
 Decide = Callable[[str, Callable[[], Any]], Any]
-# a point of the learning curve every tenth of the training; every fifth where those would take more
-# than so much of it
-_CURVE, _COARSE, _LOOKING = 0.1, 0.2, 0.04
+# a point of the learning curve every tenth of the training, or every fifth
+_CURVE, _COARSE = 0.1, 0.2
 _SLOW_S = 0.2  # a first look that takes so long is believed, warm or not
 _WHITENING = 8  # batches whose patches the first convolution begins with
 _TRIED = 3  # batches on which the precision is tried
@@ -88,6 +87,7 @@ class Field:
     evaluate: Evaluate  # at the end of a training: on all of the validation images
     sample: Evaluate  # for the curve and for the cuts before: on some of them
     sampled: float  # the share of the images that is
+    looking: float  # of the budget, at most, for a curve of all its points; else of half as many
     folder: Path
     decide: Decide
     device: torch.device
@@ -167,10 +167,11 @@ def _length(
         return max(1, int(field.budget / work(entrants, rungs)))
 
     def fit() -> float:
-        sampling = field.decide(f"{field.arm}/glance", lambda: _sampling_seconds(alive[0], field))
-        dear = sampling / _CURVE > _LOOKING * field.budget
+        network = alive[0].make()
+        sampling = field.decide(f"{field.arm}/glance", lambda: _sampling_seconds(network, field))
+        dear = sampling / _CURVE > field.looking * field.budget
         every = _every(field, _COARSE if dear else _CURVE)
-        saving = _SAVE_S + _SAVE_PARAMETER_S * params(alive[0].make())
+        saving = _SAVE_S + _SAVE_PARAMETER_S * params(network)
         looking, before, count = 0.0, rungs[position - 1].until if position else 0.0, len(alive)
         for rung in rungs[position:]:
             points = (rung.until - before) / every + 1
@@ -193,10 +194,10 @@ def _every(field: Field, share: float = _CURVE) -> float:
     return float(field.decide(f"{field.arm}/curve", lambda: share))
 
 
-def _sampling_seconds(entrant: Entrant, field: Field) -> float:
+def _sampling_seconds(network: nn.Module, field: Field) -> float:
     """What one point of a learning curve takes, found with an untrained network; the second look
     counts, the first warms up."""
-    network = entrant.make().to(device=field.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(device=field.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     taken: list[float] = []
     while len(taken) < 2 and (not taken or taken[0] < _SLOW_S):
         began = field.now()
