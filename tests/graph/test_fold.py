@@ -1,7 +1,9 @@
-"""onnx_fold.py: no BatchNormalization stays behind a convolution, and what is computed stays the
+"""graph/fold.py: no BatchNormalization stays behind a convolution, and what is computed stays the
 same."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from plain_networks import chain, perturbed
 from torch import Tensor, nn
 
 from archsmith.elastic.supernet import extract, search_space
-from archsmith.graph.export import onnx_bytes
+from archsmith.graph.export import exported, onnx_bytes
+from archsmith.graph.fold import fold_network
 from archsmith.graph.writer import Deployment, write
 from archsmith.metrics.timing import open_session
 from archsmith.spaces.mobilenet import mobilenet
@@ -81,8 +84,79 @@ def test_no_normalisation_stays_behind_a_convolution_and_nothing_changes(name: s
     assert np.abs(answer - right).max() <= 1e-5 * max(1.0, float(np.abs(right).max()))
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nor_in_what_torch_exports(name: str) -> None:
+    network, left = NETWORKS[name]
+    if network is None:
+        model = mobilenet(7, 3, 16)
+        network = extract(model, search_space(model).extreme(0))
+    network = perturbed(network).eval()
+    images = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        right = network(images)
+    program = exported(network, SHAPE, None)
+    assert sum("batch_norm" in str(node.target) for node in program.graph.nodes) == left
+    for folded in (fold_network(network, SHAPE), program.module()):
+        with torch.no_grad():
+            assert (folded(images) - right).abs().max() <= 1e-5 * max(1.0, float(right.abs().max()))
+
+
+def hooked() -> nn.Module:
+    """Its convolution doubles what it is given."""
+    network = normalised(nn.Conv2d(3, 8, 3), 8)
+    network[0].register_forward_pre_hook(lambda _, given: (2 * given[0],))
+    return network
+
+
+def tied() -> nn.Module:
+    """Two convolutions of one weight."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
+    )
+    network[2].weight = network[0].weight
+    return network
+
+
+class Reading(nn.Module):
+    """Reads the weight of its convolution itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x)) * self.conv.weight.mean()
+
+
+class Named(nn.Module):
+    """Hands its norm the images by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(input=self.conv(input=x))
+
+
+@pytest.mark.parametrize(
+    ("make", "left"),
+    [(hooked, 1), (tied, 2), (Reading, 1), (Named, 0)],
+    ids=lambda x: getattr(x, "__name__", str(x)),
+)
+def test_what_something_else_uses_or_changes_is_left(make: Any, left: int) -> None:
+    network = perturbed(make()).eval()
+    images = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0))
+    folded = fold_network(network, SHAPE)
+    called = [folded.get_submodule(n.target) for n in folded.graph.nodes if n.op == "call_module"]
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in called) == left
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), network(images), rtol=1e-5, atol=1e-5)
+
+
 def test_the_network_itself_keeps_its_weights() -> None:
     network = perturbed(chain()).eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    fold_network(network, SHAPE)
     write(network, SHAPE, deployment=Deployment((0.5,) * 3, (0.2,) * 3))
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from archsmith.errors import first_line
-from archsmith.graph.fold import fold_model
+from archsmith.graph.fold import fold_model, fold_network
 from archsmith.graph.trace import Untraceable, evaluation
 from archsmith.graph.writer import BATCH, OPSET, Deployment, Unwritten, write
 
@@ -71,7 +71,11 @@ def silence() -> Iterator[None]:
 
 
 def exported(network: nn.Module, shape: Sequence[int], deployment: Deployment | None) -> Any:
-    """The torch.export program, any batch size. Raises Untraceable with torch's first line."""
+    """The torch.export program, any batch size, batch normalisation folded. Raises Untraceable with
+    torch's first line."""
+    whole = network
+    with contextlib.suppress(Untraceable):  # torch.export may take what torch.fx does not
+        network = fold_network(network, shape)
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     if deployment:
         module: nn.Module = Deployed(network, deployment).to(device)
@@ -85,7 +89,7 @@ def exported(network: nn.Module, shape: Sequence[int], deployment: Deployment | 
             )
         except Exception as error:
             raise Untraceable(
-                f"torch.export cannot trace {type(network).__name__}: {first_line(error)}"
+                f"torch.export cannot trace {type(whole).__name__}: {first_line(error)}"
             ) from error
 
 

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -335,15 +336,16 @@ def decided_by_hand(
 def nearest(space: SearchSpace, decided: Mapping[str, Any]) -> Architecture:
     """The architecture of the family's `space` whose decisions come nearest to these, by ratio
     where they are sizes."""
-
-    def apart(option: Any, value: Any) -> float:
-        if isinstance(value, bool | str):
-            return float(option != value)
-        return abs(math.log(max(option, 0.5) / max(value, 0.5)))
-
     given = {
-        name: min(options, key=lambda option: apart(option, decided[name]))
-        for name, options in space.items()
-        if name in decided
+        name: _closest(options, decided[name]) for name, options in space.items() if name in decided
     }
     return space.complete(given, Random(0))
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _closest(options: tuple, value: Any) -> Any:
+    """The option nearest to a value: the same word, or the smallest ratio of sizes. The networks of
+    one search ask the same a thousand times."""
+    if isinstance(value, bool | str):
+        return min(options, key=lambda option: option != value)
+    return min(options, key=lambda option: abs(math.log(max(option, 0.5) / max(value, 0.5))))

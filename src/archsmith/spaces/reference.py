@@ -18,6 +18,7 @@ from archsmith.elastic.supernet import extract
 from archsmith.elastic.views import NAME as VIEWS
 from archsmith.errors import UserError
 from archsmith.metrics.cost import MacsOfOneForm, macs, params, peak_memory
+from archsmith.metrics.memory import on_meta
 from archsmith.space import Architecture, SearchSpace
 from archsmith.spaces.convnet import BARE, by_hand, decided_by_hand, head_by_hand, nearest
 from archsmith.spaces.thinning import Thinned
@@ -248,6 +249,7 @@ def _widest(
 
 def costs(network: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
     """params, macs, memory."""
+    network = on_meta(network)  # once for all of them
     return {name: count(network, shape) for name, count in COUNTS.items()}
 
 
