@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import collections
 import copy
+import gc
+import weakref
 from random import Random
 
 import pytest
@@ -116,6 +118,58 @@ def test_gates_of_ones_own_container() -> None:
     plain = extract(model, {"use": False})
     assert [n for n, _ in plain.named_children()] == ["layer"]
     assert plain(torch.zeros(1, 2)).shape == (1, 2)
+
+
+def widened(model: nn.Module) -> None:
+    """Another Choice where one was."""
+    model.stem.out_channels = Choice(2, 4, name="wider")
+
+
+def lengthened(model: nn.Module) -> None:
+    """A list of sizes that got one more, in place."""
+    model.sizes.append(Choice(1, 2, 3, name="more"))
+
+
+def gated(model: nn.Module) -> None:
+    """Its second child exists where the first decision says so."""
+    model.gates = {"body": (model.sizes[0], (3,))}
+
+
+def joined(model: nn.Module) -> None:
+    """One more module."""
+    model.tail = Linear(Choice(5, 6, name="in"), 3)
+
+
+def left(model: nn.Module) -> None:
+    """One module fewer."""
+    del model.body
+
+
+@pytest.mark.parametrize("change", [widened, lengthened, gated, joined, left])
+def test_a_model_that_is_changed_is_read_anew(change) -> None:
+    def make() -> nn.Module:
+        model = nn.Module()
+        model.stem = Conv2d(3, Choice(2, 3, name="width"), 3)
+        model.body = Conv2d(3, Choice(2, 3, name="body width"), 3)
+        model.sizes = [Choice(3, 4, name="size")]
+        return model
+
+    model, other = make(), make()
+    before = search_space(model)
+    assert search_space(model) is before  # as long as nothing changes
+    change(model), change(other)
+    after, fresh = search_space(model), search_space(other)
+    assert after.options == fresh.options and after.conditions == fresh.conditions
+    assert (after.options, after.conditions) != (before.options, before.conditions)
+
+
+def test_a_model_that_was_read_is_not_kept() -> None:
+    model = Net()
+    search_space(model)
+    seen = weakref.ref(model)
+    del model
+    gc.collect()
+    assert seen() is None
 
 
 def test_a_model_without_choices_has_one_architecture() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
@@ -26,7 +27,9 @@ from archsmith.space import (
     simplify,
 )
 
-_ATOMS = (int, float, str, bytes, type(None), Tensor)  # most attributes: not looked into for sizes
+# most attributes are of these: not looked into for sizes
+_ATOMS = (int, float, str, bytes, type(None), Tensor)
+_PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
 # attribute of a network that was made elastic: path of a layer -> why its width is no decision
 FIXED = "fixed_widths"
 TORCH_INTERNAL = frozenset(vars(nn.Module())) | {"gates", "_active_architecture"}
@@ -38,8 +41,12 @@ def _holds_choice(value: Any) -> bool:
     if isinstance(value, Choice | Derived | Concat):
         return True
     if isinstance(value, dict):
-        return any(map(_holds_choice, value.values()))
-    return isinstance(value, list | tuple) and any(map(_holds_choice, value))
+        return _any_holds(value.values())
+    return isinstance(value, list | tuple) and _any_holds(value)
+
+
+def _any_holds(values: Iterable[Any]) -> bool:
+    return any(type(value) not in _PLAIN and _holds_choice(value) for value in values)
 
 
 def _sizes_in(value: Any, path: str) -> Iterator[tuple[str, Choice | Derived | Concat]]:
@@ -84,9 +91,11 @@ def _places(model: nn.Module) -> list[Place]:
     """Every path of every module, parents first."""
     places: list[Place] = []
     for path, module in model.named_modules(remove_duplicate=False):
-        own = (
-            (n, v) for n, v in vars(module).items() if n not in TORCH_INTERNAL and _holds_choice(v)
-        )
+        own = [
+            (n, v)
+            for n, v in vars(module).items()
+            if type(v) not in _PLAIN and n not in TORCH_INTERNAL and _holds_choice(v)
+        ]
         places.append(Place(path, module, tuple(own), getattr(module, "gates", None) or {}))
     return places
 
@@ -161,6 +170,32 @@ def read(model: nn.Module) -> Structure:
     """What the functions below go by; metrics that follow a model's structure read it too."""
     require_inactive(model)
     places = _places(model)
+    declared = tuple(map(_declared, places))
+    known = _READ.get(model)
+    if known is None or known[0] != declared:
+        known = _READ[model] = (declared, *_decisions(places))
+    _, space, names, along = known
+    return Structure(space, names, places, along)
+
+
+# by model: what it declared when it was read last, and what follows from that. Without its modules,
+# which would keep it alive
+_READ: WeakKeyDictionary[nn.Module, tuple[Any, SearchSpace, dict, dict]] = WeakKeyDictionary()
+
+
+def _declared(place: Place) -> Any:
+    """All that decisions rest on at one place; sizes are compared by identity."""
+    if not place.sizes and not place.gates:
+        return place.path
+    sizes = [pair for name, value in place.sizes for pair in _sizes_in(value, name)]
+    gates = [(child, decision, tuple(among)) for child, (decision, among) in place.gates.items()]
+    return place.path, sizes, gates
+
+
+def _decisions(
+    places: Sequence[Place],
+) -> tuple[SearchSpace, dict[Choice, str], dict[str, Clause | None]]:
+    """The space, the names of its Choices, and the gates on the way to each path."""
     names = _names(places)
     clauses: dict[str, list[Clause]] = {name: [] for name in names.values()}
     # the gates on the way to each path; None where one is never open
@@ -193,7 +228,7 @@ def read(model: nn.Module) -> Structure:
     conditions = {name: simplify(any_of) for name, any_of in clauses.items() if any_of}
     options = {name: choice.options for choice, name in names.items() if clauses[name]}
     space = SearchSpace(options, {name: c for name, c in conditions.items() if c is not None})
-    return Structure(space, names, places, along)
+    return space, names, along
 
 
 def check_stock(reading: Structure) -> None:

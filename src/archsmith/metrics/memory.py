@@ -28,6 +28,8 @@ TABLE_LIMIT = 500_000  # entries of one table; then it starts anew
 _ELEMENTWISE_IN_PLACE = frozenset(
     {"relu_", "hardswish_", "hardsigmoid_", "hardtanh_", "silu_", "gelu_", "sigmoid_"}
 )
+# that give as many numbers as they take, of the same kind
+_ELEMENTWISE = frozenset({"relu", "hardswish", "hardtanh", "silu", "gelu", "sigmoid"})
 
 
 def peak_memory(module: nn.Module, shape: Shape) -> int:
@@ -63,12 +65,40 @@ def _quick(func: Any, args: tuple[Any, ...]) -> Any:
     if name == "_native_batch_norm_legit_no_training" or (
         name == "native_batch_norm" and args[5] is False
     ):
-        return (
-            torch.empty_like(args[0]),
-            torch.empty(0, device="meta"),
-            torch.empty(0, device="meta"),
-        )
-    return None
+        none = torch.empty(0, device=args[0].device)
+        return torch.empty_like(args[0]), none, none
+    if name in _ELEMENTWISE or (name == "add" and _alike(args[0], args[1])):
+        return torch.empty(args[0].shape, device=args[0].device) if _plain(args[0]) else None
+    return _convolved(*args) if name == "convolution" else None
+
+
+def _plain(tensor: Any) -> bool:
+    return isinstance(tensor, Tensor) and tensor.dtype == torch.float32 and tensor.is_contiguous()
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return _plain(one) and _plain(other) and one.shape == other.shape
+
+
+def _convolved(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, *rest: Any
+) -> Tensor | None:
+    """Of a convolution of images that gives any; what torch has to say of others is its own."""
+    dilation, transposed, _, groups = rest
+    if transposed or x.dim() != 4 or not (_plain(x) and _plain(weight)):
+        return None
+    if x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
+        return None
+    if bias is not None and bias.shape != weight.shape[:1]:
+        return None
+    pairs = [value * (3 - len(value)) for value in (stride, padding, dilation)]  # one for both
+    sides = [
+        (side + 2 * p - d * (k - 1) - 1) // s + 1
+        for side, k, s, p, d in zip(x.shape[2:], weight.shape[2:], *pairs, strict=True)
+    ]
+    if min(sides) <= 0:
+        return None
+    return torch.empty(x.shape[0], weight.shape[0], *sides, device=x.device)
 
 
 class Quick(TorchDispatchMode):
