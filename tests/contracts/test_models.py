@@ -15,10 +15,11 @@ import torch
 from elastic_models import MODELS, Tangle, randomized
 from torch import Tensor, nn
 
+from archsmith.elastic import Choice, Derived
 from archsmith.elastic.layer import is_elastic
 from archsmith.elastic.supernet import active, dimensions, extract, search_space, slices
 from archsmith.metrics.cost import NAMES, Costs
-from archsmith.space import Architecture, SearchSpace
+from archsmith.space import Architecture, Concat, SearchSpace
 from archsmith.spaces.mobilenet import mobilenet
 
 
@@ -145,10 +146,11 @@ def test_evaluation_leaves_weights_buffers_modes_and_generators_alone(case: Case
         assert _attributes(model) == attributes
 
 
-def _attributes(model: nn.Module) -> list[tuple[str, str]]:
-    keep = lambda name: name not in vars(nn.Module())  # noqa: E731
+def _attributes(model: nn.Module) -> list[tuple[str, dict[str, Any]]]:
+    torchs = vars(nn.Module())
+    as_it_is = lambda value: value if isinstance(value, Choice | Derived | Concat) else str(value)  # noqa: E731
     return [
-        (path, str({k: v for k, v in vars(m).items() if keep(k)}))
+        (path, {k: as_it_is(v) for k, v in vars(m).items() if k not in torchs})
         for path, m in model.named_modules()
     ]
 

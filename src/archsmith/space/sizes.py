@@ -60,7 +60,7 @@ class Derived:
     (32, 64, 48, 96)
     """
 
-    __slots__ = ("_arguments", "_fn", "_table", "choices")
+    __slots__ = ("_arguments", "_fn", "_options", "_table", "choices")
 
     def __init__(self, fn: Callable[..., Any], *arguments: Any) -> None:
         self._fn: Callable[..., Any] | None = fn
@@ -69,6 +69,7 @@ class Derived:
             dict.fromkeys(c for a in arguments for c in choices_of(a))
         )
         self._table: dict[tuple, Any] | None = None
+        self._options: tuple[Any, ...] | None = None  # found when asked for
         if math.prod(len(c.options) for c in self.choices) <= _TABULATED:
             combinations = itertools.product(*(c.options for c in self.choices))
             self._table = {
@@ -89,14 +90,15 @@ class Derived:
     @property
     def options(self) -> tuple[Any, ...]:
         """The distinct values it takes over all combinations of its choices."""
-        if self._table is not None:
-            return tuple(dict.fromkeys(self._table.values()))
-        combinations = itertools.product(*(c.options for c in self.choices))
-        return tuple(
-            dict.fromkeys(
-                self._compute(dict(zip(self.choices, v, strict=True))) for v in combinations
+        if self._options is None:
+            combinations = itertools.product(*(c.options for c in self.choices))
+            values = (
+                (self._compute(dict(zip(self.choices, v, strict=True))) for v in combinations)
+                if self._table is None
+                else self._table.values()
             )
-        )
+            self._options = tuple(dict.fromkeys(values))
+        return self._options
 
     def __getstate__(self) -> dict[str, Any]:
         tabulated = self._table is not None
@@ -108,7 +110,7 @@ class Derived:
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.choices, self._table = state["choices"], state["table"]
+        self.choices, self._table, self._options = state["choices"], state["table"], None
         self._fn, self._arguments = state["fn"], state["arguments"]
 
     def __repr__(self) -> str:
