@@ -20,7 +20,7 @@ from archsmith.spaces.catalog.nasbench201 import NASBENCH201
 SMALL: dict[str, Any] = {
     "data": "digits",
     "benchmark": "toy",
-    "sample": 24,
+    "sample": 12,
     "updates": 10,
     "batch": 8,
     "size": 8,

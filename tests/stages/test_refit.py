@@ -172,7 +172,7 @@ def test_where_it_is_no_gain_the_network_ships_as_it_was(
 
 
 def test_with_time_so_much_is_kept_and_used(tmp_path: Path) -> None:
-    run = made(tmp_path / "timed", steps=None, time_s=30.0)
+    run = made(tmp_path / "timed", steps=None, time_s=20.0)
     finished, plan, refitting = run.finished, run.decided(PLAN), run.decided(REFITTING)
     assert finished is not None and plan is not None and refitting is not None
     assert plan.refit > 0 and finished.plan.refit == plan.refit and refitting.unit == "seconds"
