@@ -115,3 +115,27 @@ def test_a_reference_is_trained_beside_only_where_half_of_the_time_is_enough(
     assert (plan["reference"] > 0) == beside and (len(notes) == 1) == (asked and not beside)
     if not beside:  # the whole of it is the search's
         assert plan["search"] == pytest.approx(560.0) and plan["training"] > 300.0
+
+
+@pytest.mark.parametrize(
+    ("capability", "machine", "asked", "tried"),
+    [
+        ("AVX512", "x86_64", {}, ("bf16",)),
+        ("AVX2", "x86_64", {}, ()),
+        ("DEFAULT", "AMD64", {}, ()),
+        ("DEFAULT", "arm64", {}, ("bf16",)),  # torch tells nothing of it: measured
+        ("AVX512", "x86_64", {"precision": "float32"}, ()),
+    ],
+)
+def test_bf16_is_tried_where_the_processor_may_have_it(
+    monkeypatch: pytest.MonkeyPatch,
+    capability: str,
+    machine: str,
+    asked: dict[str, Any],
+    tried: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    run = SimpleNamespace(request=SimpleNamespace(training=asked))
+    work: Any = SimpleNamespace(run=run, timed=True, device=torch.device("cpu"))
+    assert Work.precisions.fget(work) == tried  # type: ignore[attr-defined]

@@ -36,6 +36,15 @@ def machine_name() -> str:
     return f"{cpu_name()}, {physical_cores()} cores"
 
 
+def emulates_bf16() -> bool:
+    """Whether the processor has no instructions for bf16, as far as torch makes use of them: on x86
+    they came after AVX-512."""
+    import torch
+
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return x86 and not torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
 def age_s() -> float:
     """Seconds since this process began."""
     import time

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from archsmith._internal.hardware import emulates_bf16
 from archsmith._internal.progress import Watch
 from archsmith._internal.seeding import mix, seeded
 from archsmith.data import Data, batches, chosen, ordered, together
@@ -157,11 +158,12 @@ class Work:
         """What is tried beside the recipe's precision: where seconds count, unless one was asked
         for.
 
-        On accelerators the recipe knows what pays; with --steps the result must not depend on how
-        fast this machine is.
+        On accelerators the recipe knows what pays, and what is emulated never does; with --steps
+        the result must not depend on how fast this machine is.
         """
         asked = "precision" in self.run.request.training
-        return ("bf16",) if self.timed and self.device.type == "cpu" and not asked else ()
+        slow = self.device.type != "cpu" or emulates_bf16()
+        return ("bf16",) if self.timed and not asked and not slow else ()
 
     def part(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """A part once, in order."""
