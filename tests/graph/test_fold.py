@@ -63,15 +63,20 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_no_normalisation_stays_behind_a_convolution_and_nothing_changes(name: str) -> None:
-    import onnx
-
+def made(name: str) -> tuple[nn.Module, int]:
+    """One of NETWORKS, and how many normalisations are left of it."""
     network, left = NETWORKS[name]
     if network is None:
         model = mobilenet(7, 3, 16)
         network = extract(model, search_space(model).extreme(0))
-    network = perturbed(network).eval()
+    return perturbed(network).eval(), left
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_normalisation_stays_behind_a_convolution_and_nothing_changes(name: str) -> None:
+    import onnx
+
+    network, left = made(name)
     data = onnx_bytes(network, SHAPE, None)
     graph = onnx.load_from_string(data).graph
     assert sum(node.op_type == "BatchNormalization" for node in graph.node) == left
@@ -86,11 +91,7 @@ def test_no_normalisation_stays_behind_a_convolution_and_nothing_changes(name: s
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_nor_in_what_torch_exports(name: str) -> None:
-    network, left = NETWORKS[name]
-    if network is None:
-        model = mobilenet(7, 3, 16)
-        network = extract(model, search_space(model).extreme(0))
-    network = perturbed(network).eval()
+    network, left = made(name)
     images = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         right = network(images)
