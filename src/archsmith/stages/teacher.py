@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # of its errors on validation images, at most, on training images: a network that was trained to the
 # end
-_FINISHED = 0.8
+_FINISHED = 0.4
 _LEFT = 0.05  # of the training images: with fewer errors there is little left to learn
 _ASKED = 32  # training images, to see whether it can teach
 _SURE = 1e-3  # of 1, by which the sum of probabilities may be off
@@ -319,7 +319,8 @@ def by_original(work: Work, accuracy: float | None) -> None:
     None: it does not. Where a file does, that alone does.
 
     Nor does one that knows the training images no better than others: it was not trained to the
-    end, and what begins with its weights soon is the better one (result teacher-unfinished).
+    end, and what begins with its weights soon is the better one (results teacher-unfinished,
+    shrink-five-50).
     """
 
     def found() -> dict[str, Any]:
