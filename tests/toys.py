@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from random import Random
 
 from archsmith.space import Architecture, Gate, SearchSpace
@@ -40,11 +39,6 @@ def staged_size(stages: int, blocks: int, per_block: int) -> int:
 def staged_costs(arch: Architecture) -> dict[str, float]:
     """Parameters and MACs in the manner of an inverted-residual network: sums over the blocks that
     exist."""
-    return dict(_staged(arch))
-
-
-@cache
-def _staged(arch: Architecture) -> dict[str, float]:
     params = macs = 1000
     for name, option in arch.items():
         if name.endswith("expand"):
