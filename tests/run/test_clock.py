@@ -118,7 +118,7 @@ def test_the_time_to_ask_for_gives_the_training_that_was_wanted(
 
 
 def test_more_layers_take_longer_to_ship_and_few_nothing_more() -> None:
-    """Measured: 42 layers in 2.4 CPU seconds, 151 in 5.2."""
+    """Measured: 42 layers in 2.6 CPU seconds, 151 in 5.4 (result shipping-layers)."""
     assert clock.shipping_layers(5) == clock.shipping_layers(30) == 0
     assert 3.5 < clock.shipping_layers(191) - clock.shipping_layers(33) < 5.5
 

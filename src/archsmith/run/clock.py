@@ -21,7 +21,8 @@ _BESIDE = 0.9 * TRAINED
 TRIED = 0.92
 IN_HAND = 2.0  # times what it takes, so that shipping ends in time
 SHIP_S = IN_HAND * 2.0  # exporting, verifying, timing and reporting on a quiet core
-# ... of a network of few layers; each more takes so long to trace, verify and draw
+# ... of a network of few layers; each more takes so long to trace, verify and draw (result
+# shipping-layers)
 _SHIPPED_LAYERS, _SHIP_LAYER_S = 30, 0.025
 _LOOKED = 0.75  # of what is kept for looking at the test images
 _UNSTEADY = 1.3  # a machine that is busy is so by turns, and shipping may meet its worst
