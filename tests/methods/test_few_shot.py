@@ -3,6 +3,7 @@ resume, mistakes."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
 from collections import Counter
@@ -24,6 +25,7 @@ from archsmith.methods.estimated import chance
 from archsmith.methods.few_shot import affordable
 from archsmith.methods.gradient import _endless, _half
 from archsmith.methods.protocol import Method, TooLittleTime
+from archsmith.predictors.ranking import kendall
 from archsmith.run.clock import SHARED_STEPS
 from archsmith.run.store import Run
 from archsmith.spaces import build
@@ -277,6 +279,11 @@ def test_chance() -> None:
     assert chance([4, 3, 2, 1], [1, 2, 3, 4]) == 1.0
     assert chance(list(range(9)), list(range(9))) <= 0.01
     assert chance([1, 1, 1], [1, 2, 3]) == 1.0
+    # ties on both sides, every order counted one by one
+    estimates, truth = [1, 2, 2, 3, 5, 4], [0.2, 0.1, 0.4, 0.4, 0.9, 0.3]
+    orders = [kendall(estimates, order) for order in itertools.permutations(truth)]
+    as_high = sum(tau >= kendall(estimates, truth) - 1e-12 for tau in orders)
+    assert chance(estimates, truth) == pytest.approx(as_high / len(orders))
 
 
 @pytest.mark.parametrize("task", ["regression", "reconstruction"])
