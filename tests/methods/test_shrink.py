@@ -56,7 +56,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-USUAL = {"data": "digits", "budget": "macs<=50%", "steps": 40}
+USUAL: dict[str, Any] = {"data": "digits", "budget": "macs<=50%", "steps": 40, "trials": 8}
 
 
 def shrunk(given: Path, out: Path, **asked: object) -> archsmith.api.Result:
@@ -64,13 +64,7 @@ def shrunk(given: Path, out: Path, **asked: object) -> archsmith.api.Result:
         f"{given / 'net.py'}:Net",
         out=out,
         threads=1,
-        **{
-            "data": "digits",
-            "weights": given / "net.pt",
-            "budget": "macs<=50%",
-            "steps": 40,
-            **asked,
-        },  # type: ignore[arg-type]
+        **{**USUAL, "weights": given / "net.pt", **asked},  # type: ignore[arg-type]
     )
 
 
