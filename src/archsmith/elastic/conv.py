@@ -23,7 +23,7 @@ from archsmith.elastic.kernels import (
     reset_matrices,
     twin_weights,
 )
-from archsmith.elastic.layer import Axes, taps, width
+from archsmith.elastic.layer import Axes, stock, taps, width
 from archsmith.errors import UserError
 from archsmith.space import Choice, Derived, Size
 
@@ -141,7 +141,8 @@ class Conv2d(nn.Conv2d):
 
     def plain(self) -> nn.Conv2d:
         """The torch layer of the current sizes, on `meta`."""
-        return nn.Conv2d(
+        return stock(
+            nn.Conv2d,
             width(self.width_in),
             width(self.width_out),
             taps(self.kernel),
@@ -151,7 +152,6 @@ class Conv2d(nn.Conv2d):
             groups=width(self.group_count),
             bias=self.bias is not None,
             padding_mode=self.padding_mode,
-            device="meta",
             dtype=self.weight.dtype,
         )
 
@@ -275,7 +275,8 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
     def plain(self) -> nn.ConvTranspose2d:
         """The torch layer of the current sizes, on `meta`."""
-        return nn.ConvTranspose2d(
+        return stock(
+            nn.ConvTranspose2d,
             width(self.width_in),
             width(self.width_out),
             taps(self.kernel),
@@ -285,7 +286,6 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             groups=width(self.group_count),
             bias=self.bias is not None,
             dilation=taps(self.dilation_rate),
-            device="meta",
             dtype=self.weight.dtype,
         )
 

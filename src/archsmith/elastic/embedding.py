@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsmith.elastic import arguments
-from archsmith.elastic.layer import Axes, sliced, width
+from archsmith.elastic.layer import Axes, sliced, stock, width
 from archsmith.errors import UserError
 from archsmith.space import Choice, Concat, Derived, Size
 
@@ -97,13 +97,13 @@ class Embedding(nn.Embedding):
 
     def plain(self) -> nn.Embedding:
         """The torch layer of the current sizes, on `meta`."""
-        return nn.Embedding(
+        return stock(
+            nn.Embedding,
             width(self.count),
             width(self.width_out),
             self.padding_idx,
             norm_type=self.norm_type,
             scale_grad_by_freq=self.scale_grad_by_freq,
-            device="meta",
             dtype=self.weight.dtype,
         )
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, TypeGuard
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, ParamSpec, Protocol, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from archsmith.space import Choice, Derived, Segments, Size, largest, resolve
 
+P = ParamSpec("P")
+Layer = TypeVar("Layer", bound=nn.Module)
 # tensor name -> the size along each axis, None where the whole axis is always used
 Axes = dict[str, tuple[Size | None, ...]]
 Index = slice | Tensor
@@ -37,6 +40,34 @@ def is_elastic(module: object) -> TypeGuard[ElasticLayer]:
     """Whether a module is an elastic layer; by its class, which is faster than asking a runtime
     protocol."""
     return hasattr(type(module), "axes") and hasattr(type(module), "weights")
+
+
+def stock(kind: Callable[P, Layer], *sizes: P.args, **options: P.kwargs) -> Layer:
+    """`kind(*sizes, **options, device="meta")`: a layer of torch's own, of arguments to be hashed.
+
+    Made once for each set of arguments and copied after that: torch takes a tenth of a millisecond
+    to set one up and to draw initial values that are not kept, and an extracted network has
+    hundreds.
+    """
+    made = _made(kind, sizes, tuple(options.items()))
+    twin: Layer = object.__new__(type(made))
+    vars(twin).update(
+        (name, value.copy() if isinstance(value, dict | set) else value)
+        for name, value in vars(made).items()
+    )
+    twin._parameters.update(
+        (name, None if one is None else nn.Parameter(one.detach(), one.requires_grad))
+        for name, one in made._parameters.items()
+    )
+    twin._buffers.update(
+        (name, None if one is None else one.detach()) for name, one in made._buffers.items()
+    )
+    return twin
+
+
+@lru_cache(maxsize=4096)
+def _made(kind: Callable[..., Layer], sizes: Any, options: Any) -> Layer:
+    return kind(*sizes, **dict(options), device="meta")
 
 
 def width(size: Size) -> int:

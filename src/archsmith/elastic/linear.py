@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsmith.elastic import arguments
-from archsmith.elastic.layer import Axes, sliced, width
+from archsmith.elastic.layer import Axes, sliced, stock, width
 from archsmith.space import Size
 
 
@@ -50,10 +50,10 @@ class Linear(nn.Linear):
 
     def plain(self) -> nn.Linear:
         """The torch layer of the current sizes, on `meta`."""
-        return nn.Linear(
+        return stock(
+            nn.Linear,
             width(self.width_in),
             width(self.width_out),
             self.bias is not None,
-            device="meta",
             dtype=self.weight.dtype,
         )

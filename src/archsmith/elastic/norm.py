@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsmith.elastic import arguments
-from archsmith.elastic.layer import Axes, sliced, width
+from archsmith.elastic.layer import Axes, sliced, stock, width
 from archsmith.errors import UserError
 from archsmith.space import Choice, Concat, Derived, Size
 
@@ -83,9 +83,7 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
         """The torch layer of the current width, on `meta`."""
         dtype = next((t.dtype for t in (self.weight, self.running_mean) if t is not None), None)
         flags = self.affine, self.track_running_stats
-        twin = self.twin(
-            width(self.width), self.eps, self.momentum, *flags, device="meta", dtype=dtype
-        )
+        twin = stock(self.twin, width(self.width), self.eps, self.momentum, *flags, dtype=dtype)
         _without_bias(twin, self.bias is not None)
         return twin
 
@@ -157,12 +155,12 @@ class GroupNorm(nn.GroupNorm):
     def plain(self) -> nn.GroupNorm:
         """The torch layer of the current sizes, on `meta`."""
         dtype = self.weight.dtype if self.affine else None
-        twin = nn.GroupNorm(
+        twin = stock(
+            nn.GroupNorm,
             width(self.group_count),
             width(self.width),
             self.eps,
             self.affine,
-            device="meta",
             dtype=dtype,
         )
         _without_bias(twin, self.bias is not None)
@@ -234,11 +232,11 @@ class LayerNorm(nn.LayerNorm):
     def plain(self) -> nn.LayerNorm:
         """The torch layer of the current width, on `meta`."""
         dtype = self.weight.dtype if self.elementwise_affine else None
-        return nn.LayerNorm(
+        return stock(
+            nn.LayerNorm,
             width(self.width),
             self.eps,
             self.elementwise_affine,
             self.bias is not None,
-            device="meta",
             dtype=dtype,
         )

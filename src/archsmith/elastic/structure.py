@@ -91,10 +91,14 @@ def _places(model: nn.Module) -> list[Place]:
     """Every path of every module, parents first."""
     places: list[Place] = []
     for path, module in model.named_modules(remove_duplicate=False):
+        # told first without a call: plain values, what each module has, pairs of plain values
         own = [
             (n, v)
             for n, v in vars(module).items()
-            if type(v) not in _PLAIN and n not in TORCH_INTERNAL and _holds_choice(v)
+            if (kind := type(v)) not in _PLAIN
+            and n not in TORCH_INTERNAL
+            and not (kind is tuple and _PLAIN.issuperset(map(type, v)))
+            and _holds_choice(v)
         ]
         places.append(Place(path, module, tuple(own), getattr(module, "gates", None) or {}))
     return places
