@@ -16,10 +16,12 @@ from torch import nn
 import archsmith
 from archsmith.data import batches, load
 from archsmith.errors import UserError
+from archsmith.methods.protocol import TooLittleTime
 from archsmith.methods.shrink import Shrink
 from archsmith.run.records import Finished, Trained, Untrained
 from archsmith.run.records.finish import TrainedNetwork
 from archsmith.stages.requests import named_network
+from archsmith.stages.work import Work
 
 NETWORK = '''"""A plain network."""
 from torch import nn
@@ -91,11 +93,32 @@ def test_all_versions_are_trained_together_and_the_best_within_the_budget_ships(
 def test_with_too_few_seconds_versions_made_by_hand_are_fine_tuned(
     given: Path, able: Path, tmp_path: Path
 ) -> None:
-    run = shrunk(given, tmp_path / "run", weights=able, steps=None, time=10)
+    run = shrunk(given, tmp_path / "run", weights=able, steps=None, time=7)
     trained, searched, finished = run.run.trained, run.run.searched, run.run.finished
     assert finished is not None and "begun with teaches" in str(finished.taught)
     assert isinstance(trained, Untrained) and "too few" in trained.why
     assert searched is not None and {one.origin for one in searched.shortlist} == {"thinned"}
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_version_made_by_hand_is_not_fine_tuned_twice(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: bool
+) -> None:
+    """Beside the thinned one another one; where there is no other, it alone has all of the time."""
+
+    def late(method: Shrink, job: Any) -> None:
+        raise TooLittleTime("too little time")
+
+    monkeypatch.setattr(Shrink, "train", late)
+    if not others:
+        monkeypatch.setattr(Work, "parts_by_hand", lambda work, limits=(): (work.thinned(),))
+    run = shrunk(given, tmp_path / "run", steps=20)
+    finished, told = run.run.finished, (run.folder / "events.jsonl").read_text()
+    assert finished is not None and isinstance(run.run.trained, Untrained)
+    assert (finished.reference is not None) == (finished.plan.reference > 0) == others
+    assert ("it is what the search trains" in told) == (not others)
+    if finished.reference is not None:
+        assert finished.best.costs != finished.reference.best.costs
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,7 @@ class JobSpace:
 
     `by_hand(limits, views)`: the hand-made networks as architectures, the likeliest first;
     `beside(count, views)`: neighbors of the first one. Both empty where the space has none.
+    `reference`: the architecture of the space that is trained beside what the search finds.
     """
 
     model: nn.Module
@@ -99,6 +100,7 @@ class JobSpace:
     name: str = ""  # as in archsmith.spaces.SPACES
     by_hand: Callable[..., Sequence[Architecture]] = lambda limits, views=1: ()
     beside: Callable[..., Sequence[Architecture]] = lambda count, views=1: ()
+    reference: Architecture | None = None
 
 
 @dataclass(frozen=True)

@@ -67,12 +67,12 @@ class Shrink:
 
     def search(self, job: Job, trained: SharedWeights | None = None) -> Searched:
         """Guided search on what the versions can do, as they are; without shared weights, versions
-        made by hand: beside a reference, which is the first of them, the next one alone."""
+        made by hand: beside a reference, the first of them that is another one."""
         if trained is not None:
             return estimated.search(job, trained.weights)
         made = job.space.by_hand(())
-        if job.clock.referenced and len(made) > 1:
-            made = made[1:2]
+        if job.clock.referenced:
+            made = ([arch for arch in made if arch != job.space.reference] or made)[:1]
         made = made[: max(1, job.clock.finalists)]
         return shortlist("by hand", [entry(arch, "thinned") for arch in made])
 

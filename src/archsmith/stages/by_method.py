@@ -146,6 +146,7 @@ class ByMethod:
                 name=work.space_name,
                 by_hand=work.by_hand,
                 beside=work.beside,
+                reference=work.thinned_reference,
             ),
             clock=JobClock(
                 seconds=_scoring_s(work),

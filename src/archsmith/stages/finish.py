@@ -267,6 +267,8 @@ def _look_s(network: nn.Module, x: Tensor) -> float:
 def _plan(work: Work) -> TrainingPlan:
     """The budget of each arm: equal totals, scoring counted on the search's side."""
     request = work.run.request
+    if request.reference and work.same_as_reference:
+        work.note("no hand-made network is trained beside: it is what the search trains")
     if not work.timed:
         steps = request.steps or 0
         search_steps = steps - (work.run.decided(SHARING_STEPS) or 0)

@@ -45,7 +45,8 @@ from archsmith.run.decisions import (
     TRAINING_PASSES,
     Begins,
 )
-from archsmith.run.records.profile import HandMades
+from archsmith.run.records import Trained
+from archsmith.run.records.profile import HandMades, ThinnedByHand
 from archsmith.run.stopwatch import Stopwatch
 from archsmith.run.store import Run
 from archsmith.space import Architecture, SearchSpace
@@ -605,9 +606,29 @@ class Work:
 
     @property
     def referenced(self) -> bool:
-        """Whether hand-made networks are trained beside: there are some, and with --time it is
-        enough for both."""
-        return self._comparable and (not self.timed or self.plan.reference > 0)
+        """Whether hand-made networks are trained beside: there are some, with --time it is enough
+        for both, and the search trains another."""
+        enough = not self.timed or self.plan.reference > 0
+        return self._comparable and enough and not self.same_as_reference
+
+    @property
+    def same_as_reference(self) -> bool:
+        """Whether all that the search found is the very network that would be trained beside it,
+        from the same weights."""
+        searched, reference = self.run.searched, self.thinned_reference
+        if searched is None or reference is None or isinstance(self.run.trained, Trained):
+            return False
+        return all(Architecture.from_json(one.options) == reference for one in searched.shortlist)
+
+    @property
+    def thinned_reference(self) -> Architecture | None:
+        """The architecture of the network that is trained beside, where that is a version of the
+        one that is begun with."""
+        made = self._references.networks if self._references else ()
+        return next(
+            (Architecture.from_json(one.options) for one in made if isinstance(one, ThinnedByHand)),
+            None,
+        )
 
     @property
     def _comparable(self) -> bool:
