@@ -243,38 +243,39 @@ def search(
     """
     began = _time.monotonic()
     from archsmith.problem.times import parse_seconds
-    from archsmith.stages.requests import named_data, named_loss, start
+    from archsmith.stages.requests import files_beside, named_data, named_loss, start
 
-    request = request_from(
-        data=named_data(data, Path(out), task),
-        budget=budget,
-        method=method,
-        space=space,
-        device=device,
-        steps=steps,
-        time_s=None if time is None or steps is not None else parse_seconds(time),
-        trials=trials,
-        threads=threads,
-        seed=seed,
-        init=None if init is None else str(init),
-        pretrained=pretrained,
-        teacher=None if teacher is None else str(teacher),
-        loss=named_loss(loss),
-        refit=refit,
-        size=size,
-        val_share=val_share,
-        test_share=test_share,
-        group=group,
-        classes_at=classes_at,
-        reference=reference,
-        task=task,
-        follow=follow,
-        fit=fit,
-        flip=flip,
-        training=dict(training or {}),
-        settings=dict(settings or {}),
-    )
-    return Result(start(request, out, ahead_s=_time.monotonic() - began))
+    with files_beside(Path(out)):
+        request = request_from(
+            data=named_data(data, Path(out), task),
+            budget=budget,
+            method=method,
+            space=space,
+            device=device,
+            steps=steps,
+            time_s=None if time is None or steps is not None else parse_seconds(time),
+            trials=trials,
+            threads=threads,
+            seed=seed,
+            init=None if init is None else str(init),
+            pretrained=pretrained,
+            teacher=None if teacher is None else str(teacher),
+            loss=named_loss(loss),
+            refit=refit,
+            size=size,
+            val_share=val_share,
+            test_share=test_share,
+            group=group,
+            classes_at=classes_at,
+            reference=reference,
+            task=task,
+            follow=follow,
+            fit=fit,
+            flip=flip,
+            training=dict(training or {}),
+            settings=dict(settings or {}),
+        )
+        return Result(start(request, out, ahead_s=_time.monotonic() - began))
 
 
 def shrink(
@@ -330,30 +331,38 @@ def shrink(
     """
     began = _time.monotonic()
     from archsmith.problem.times import parse_seconds
-    from archsmith.stages.requests import named_data, named_loss, named_network, shrinking, start
-
-    named, own = named_network(network, Path(out))
-    request = shrinking(
-        named,
-        named_data(data, Path(out), task),
-        own if weights is None else weights,
-        budget=budget,
-        device=device,
-        steps=steps,
-        time_s=None if time is None or steps is not None else parse_seconds(time),
-        threads=threads,
-        seed=seed,
-        size=size,
-        teacher=None if teacher is None else str(teacher),
-        loss=named_loss(loss),
-        refit=refit,
-        reference=reference,
-        task=task,
-        training=dict(training or {}),
-        settings=dict(settings or {}),
-        **more,
+    from archsmith.stages.requests import (
+        files_beside,
+        named_data,
+        named_loss,
+        named_network,
+        shrinking,
+        start,
     )
-    return Result(start(request, out, ahead_s=_time.monotonic() - began))
+
+    with files_beside(Path(out)):
+        named, own = named_network(network, Path(out))
+        request = shrinking(
+            named,
+            named_data(data, Path(out), task),
+            own if weights is None else weights,
+            budget=budget,
+            device=device,
+            steps=steps,
+            time_s=None if time is None or steps is not None else parse_seconds(time),
+            threads=threads,
+            seed=seed,
+            size=size,
+            teacher=None if teacher is None else str(teacher),
+            loss=named_loss(loss),
+            refit=refit,
+            reference=reference,
+            task=task,
+            training=dict(training or {}),
+            settings=dict(settings or {}),
+            **more,
+        )
+        return Result(start(request, out, ahead_s=_time.monotonic() - began))
 
 
 def open_run(folder: str | Path, *, trust: bool = False) -> Result:

@@ -274,3 +274,29 @@ def test_a_module_that_cannot_be_made_again_is_refused(
 def test_settings_are_checked(settings: dict[str, object]) -> None:
     with pytest.raises(UserError):
         Shrink(**settings)  # type: ignore[arg-type]
+
+
+def test_what_was_handed_over_in_python_is_left_beside_no_refused_run(
+    given: Path, tmp_path: Path
+) -> None:
+    digits, module = load("digits"), of(given, "Net")()
+    parts = {
+        name: [(part.images(range(len(part))), part.labels)] for name, part in digits.parts.items()
+    }
+
+    def asked(**changes: Any) -> None:
+        archsmith.shrink(module, **{**USUAL, "data": parts, "out": tmp_path / "run", **changes})
+
+    for changes in ({"budget": "macs<=900M"}, {"budget": ""}, {"loss": "no.py:loss"}):
+        with pytest.raises(UserError):
+            asked(**changes)
+        assert list(tmp_path.iterdir()) == []
+    # beside a run that is there they stay as they are
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    for name in ("run-weights.safetensors", "run-data.npz"):
+        (tmp_path / name).write_text("its own")
+    with pytest.raises(UserError):
+        asked()
+    assert (tmp_path / "run-weights.safetensors").read_text() == "its own"
+    assert (tmp_path / "run-data.npz").read_text() == "its own"

@@ -38,6 +38,9 @@ from archsmith.training import losses
 from archsmith.training.device import pick_device
 from archsmith.training.recipe import default_recipe
 
+# beside a run, where these were handed over in Python
+_WEIGHTS, _DATA = "-weights.safetensors", "-data.npz"
+
 
 def shrinking(
     network: str, data: str, weights: str | Path | None, *, budget: str, **asked: Any
@@ -64,6 +67,20 @@ def shrinking(
         pretrained=True if weights is None else None,
         **asked,
     )
+
+
+@contextlib.contextmanager
+def files_beside(out: Path) -> Iterator[None]:
+    """Within it a new run is made of what `named_network` and `named_data` write beside it; where
+    it is refused, they go as its folder goes."""
+    new = not out.exists()
+    try:
+        yield
+    except UserError:
+        if new and not out.exists():
+            for ending in (_WEIGHTS, _DATA):
+                out.with_name(f"{out.name}{ending}").unlink(missing_ok=True)
+        raise
 
 
 def named_network(network: Any, out: Path) -> tuple[str, Path | None]:
@@ -93,9 +110,10 @@ def named_network(network: Any, out: Path) -> tuple[str, Path | None]:
             f"{name}() makes a network of other shapes than this one; give a function that makes "
             "it, and its weights as a file"
         )
-    weights = out.with_name(f"{out.name}-weights.safetensors")
-    weights.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(weights, safetensors_bytes(network))
+    weights = out.with_name(f"{out.name}{_WEIGHTS}")
+    if not out.exists():  # else it is refused, and a run's weights must not change
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(weights, safetensors_bytes(network))
     return place, weights
 
 
@@ -124,7 +142,7 @@ def named_data(data: Any, out: Path, task: str) -> str:
     read. UserError for what cannot be read so."""
     if isinstance(data, str | os.PathLike):
         return os.fspath(data)
-    path = out.with_name(f"{out.name}-data.npz")
+    path = out.with_name(f"{out.name}{_DATA}")
     if not out.exists():  # else it is refused, and a run's images must not change
         gather(data, path, task=task)
     return str(path)
