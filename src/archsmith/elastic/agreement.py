@@ -55,15 +55,15 @@ class Groups:
 
     def opened(self, layout: Layout) -> Layout:
         """The same by groups that are made of no others."""
-        found: list[Part] = []
+        parts: list[Part] = []
         for part in layout:
             root = self.root(part.group)
             if root in self._made_of:
                 inner = self.opened(self._made_of[root])
-                found += [Part(p.group, p.repeat * part.repeat) for p in inner]
+                parts += [Part(p.group, p.repeat * part.repeat) for p in inner]
             else:
-                found.append(Part(root, part.repeat))
-        return tuple(found)
+                parts.append(Part(root, part.repeat))
+        return tuple(parts)
 
     def size(self, group: int) -> int:
         """Its channels."""
@@ -75,22 +75,22 @@ class Groups:
 
     def numbers(self, layout: Layout) -> Counter[int]:
         """What a width is as a number, whatever the order: group -> how many times its channels."""
-        found: Counter[int] = Counter()
+        counts: Counter[int] = Counter()
         for part in self.opened(layout):
-            found[part.group] += part.repeat
-        return found
+            counts[part.group] += part.repeat
+        return counts
 
     def pieces(self, layout: Layout, count: int) -> list[Layout] | None:
         """A layout cut between its parts into so many of equal width; None where it cannot be."""
         parts, each = list(self.opened(layout)), self.total(layout) // count
-        found: list[Layout] = []
+        pieces: list[Layout] = []
         while parts:
             piece = self._as_many(each, parts)
             if not piece:
                 return None
-            found.append(tuple(piece))
+            pieces.append(tuple(piece))
             del parts[: len(piece)]
-        return found if len(found) == count else None
+        return pieces if len(pieces) == count else None
 
     def unit(self, group: int) -> int:
         """What its widths are multiples of."""

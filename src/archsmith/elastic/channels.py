@@ -82,12 +82,12 @@ class Channels:
 
     def fixed(self) -> dict[str, str]:
         """Path of a layer -> why the width it gives stays."""
-        found = dict(self.plain)
+        reasons = dict(self.plain)
         for path, (_, given) in self.ends.items():
             for part in given or ():
                 if (why := self.groups.reason(part.group)) is not None:
-                    found.setdefault(path, why)
-        return found
+                    reasons.setdefault(path, why)
+        return reasons
 
     def misled(self) -> dict[str, int]:
         """Views that divide a width whose place in it stays, where another may not."""
@@ -168,10 +168,10 @@ SeveralRule = Callable[[Channels, fx.Node], list[Value | None]]  # of nodes that
 def of_one(rule: Rule) -> Rule:
     """A rule for nodes that read one tensor; of others nothing is known."""
 
-    def checked(found: Channels, node: fx.Node) -> Value | None:
+    def checked(channels: Channels, node: fx.Node) -> Value | None:
         if len(inputs(node)) == 1:
-            return rule(found, node)
-        found.unknown(node)
+            return rule(channels, node)
+        channels.unknown(node)
         return None
 
     return checked

@@ -36,24 +36,24 @@ def misfits(twin: nn.Module, channels: Channels, sizes: Sizes, example: Tensor) 
         return Architecture({**largest, **smallest})
 
     groups = channels.groups
-    told = [part.group for layout in channels.risky for part in groups.opened(layout)]
-    told += [p.group for layout in channels.numbers.values() for p in groups.opened(layout)]
-    found: dict[int, str] = {}
-    for root in dict.fromkeys(root for root in told if root in decided):
+    candidates = [part.group for layout in channels.risky for part in groups.opened(layout)]
+    candidates += [p.group for layout in channels.numbers.values() for p in groups.opened(layout)]
+    reasons: dict[int, str] = {}
+    for root in dict.fromkeys(root for root in candidates if root in decided):
         if (why := run.wrong(narrowed([root]))) is not None:
-            found[root] = why
-    if found or run.wrong(narrowed(decided)) is None:
-        return found
+            reasons[root] = why
+    if reasons or run.wrong(narrowed(decided)) is None:
+        return reasons
     for root in decided:
         if (why := run.wrong(narrowed([root]))) is not None:
-            found[root] = why
+            reasons[root] = why
     kept: list[int] = []
-    for root in decided if not found else ():
+    for root in decided if not reasons else ():
         if (why := run.wrong(narrowed([*kept, root]))) is not None:
-            found[root] = why
+            reasons[root] = why
         else:
             kept.append(root)
-    return found
+    return reasons
 
 
 class _Run:
@@ -98,7 +98,7 @@ class _Run:
     def _foreseen(self, values: Mapping[Choice, Any]) -> dict[str, set[Form]]:
         """Path of a layer -> the forms that it gives."""
         groups = self._channels.groups
-        found: dict[str, set[Form]] = {}
+        forms: dict[str, set[Form]] = {}
         for node, layout, axis in self._channels.layouts():
             if node.op == "call_module":
                 form = list(node.meta["form"])
@@ -106,8 +106,8 @@ class _Run:
                     int(resolve(self._sizes.get(p.group, groups.size(p.group)), values)) * p.repeat
                     for p in groups.opened(layout)
                 )
-                found.setdefault(str(node.target), set()).add(tuple(form))
-        return found
+                forms.setdefault(str(node.target), set()).add(tuple(form))
+        return forms
 
 
 def _compare(path: str, foreseen: set[Form], unlike: list[str]) -> Callable[..., None]:

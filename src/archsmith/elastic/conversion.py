@@ -90,8 +90,8 @@ def converted(
                 _put(twin, path, made)
         layers.own(twin)
         runs = optional_blocks(model, graph, channels) if depth else {}
-        for path, found in runs.items():
-            _put(twin, path, chain(twin.get_submodule(path), path, found))
+        for path, blocks in runs.items():
+            _put(twin, path, chain(twin.get_submodule(path), path, blocks))
         if not (sizes or runs or layers.kernels):
             reasons = "; ".join(
                 f"{path}: {why}" for path, why in list(channels.fixed().items())[:3]
@@ -139,8 +139,8 @@ def _following(size: int, unit: int, scaled: Choice) -> Derived:
 def fixed_widths(model: nn.Module) -> Mapping[str, str] | None:
     """Of a network that was made elastic: path of a layer -> why its width is no decision; None of
     one that was declared with Choices."""
-    found = vars(model).get(FIXED)
-    return found if isinstance(found, Mapping) else None
+    reasons = vars(model).get(FIXED)
+    return reasons if isinstance(reasons, Mapping) else None
 
 
 def _check(model: nn.Module, widths: Sequence[float]) -> None:
@@ -200,9 +200,9 @@ class _Layers:
             owner, _, name = path.rpartition(".")
             holder: Any = model.get_submodule(owner)
             count = {**holder._parameters, **holder._buffers}[name].dim()
-            found = [self._size(axes[a]) if a in axes else None for a in range(count)]
-            if any(map(_is_open, found)):
-                whole = tuple(size if _is_open(size) else None for size in found)
+            sizes = [self._size(axes[a]) if a in axes else None for a in range(count)]
+            if any(map(_is_open, sizes)):
+                whole = tuple(size if _is_open(size) else None for size in sizes)
                 tensors.setdefault(owner, {})[name] = whole
         numbers: dict[str, dict[str, Any]] = {}
         for (owner, name, place), layout in self._channels.numbers.items():

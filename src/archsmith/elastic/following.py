@@ -23,7 +23,7 @@ from archsmith.elastic.rules import (
     views,
 )
 from archsmith.elastic.rules.held import hold
-from archsmith.elastic.rules.numbers import width_told
+from archsmith.elastic.rules.numbers import width_of
 from archsmith.elastic.tracing import called
 
 _ROUNDS = 4  # of trying which factor of a split width is the one that can be narrower
@@ -51,78 +51,78 @@ def followed(model: nn.Module, graph: fx.Graph) -> Channels:
     `graph`: what `traced` gives.
     """
     places: dict[str, int] = {}
-    found = _walked(model, graph, places)
+    channels = _walked(model, graph, places)
     for _ in range(_ROUNDS):
-        later = {name: place + 1 for name, place in found.misled().items()}
+        later = {name: place + 1 for name, place in channels.misled().items()}
         if not later:
             break
         places |= later
-        found = _walked(model, graph, places)
-    return found
+        channels = _walked(model, graph, places)
+    return channels
 
 
 def _walked(model: nn.Module, graph: fx.Graph, places: Mapping[str, int]) -> Channels:
-    found = Channels(model, dict(places))
+    channels = Channels(model, dict(places))
     for node in graph.nodes:
-        value = _value(found, node)
+        value = _value(channels, node)
         if value is not None and form_of(node) is not None:
-            found.values[node] = value
-    _tie(found)
+            channels.values[node] = value
+    _tie(channels)
     for path, where in _looked_into(model, graph).items():
-        for layout in found.ends.get(path, ()):
-            found.groups.fix(layout or (), f"{where} reads what '{path}' holds apart from it")
-    return found
+        for layout in channels.ends.get(path, ()):
+            channels.groups.fix(layout or (), f"{where} reads what '{path}' holds apart from it")
+    return channels
 
 
-def _value(found: Channels, node: fx.Node) -> Value | None:
+def _value(channels: Channels, node: fx.Node) -> Value | None:
     """What comes out of a node; what it makes of widths that it cannot follow stays fixed."""
     if node.op == "placeholder":
-        return _input(found, node)
+        return _input(channels, node)
     if node.op == "output":
-        found.fix(inputs(node), "it is the output's")
+        channels.fix(inputs(node), "it is the output's")
     elif node.op == "get_attr":
-        hold(found, node)
+        hold(channels, node)
     elif form_of(node) is None:
-        _without_form(found, node)
+        _without_form(channels, node)
     elif node.op == "call_module":
-        return _layer(found, node)
+        return _layer(channels, node)
     elif (rule := _FUNCTIONS.get(called(node))) is not None:
-        return rule(found, node)
+        return rule(channels, node)
     else:
-        found.unknown(node)
+        channels.unknown(node)
     return None
 
 
-def _input(found: Channels, node: fx.Node) -> Value | None:
+def _input(channels: Channels, node: fx.Node) -> Value | None:
     """Images (B, C, H, W), tokens (B, T, C) or features (B, C)."""
     form = form_of(node)
     if form is None or len(form) < 2:
         return None
     axis = 1 if len(form) != 3 else 2
-    group = found.groups.new(form[axis], "the input", "it is the input's")
+    group = channels.groups.new(form[axis], "the input", "it is the input's")
     return Value((Part(group),), axis)
 
 
-def _without_form(found: Channels, node: fx.Node) -> None:
+def _without_form(channels: Channels, node: fx.Node) -> None:
     """What gives several tensors, or a number."""
     name = called(node)
     rule = _SEVERAL.get(name)
     if rule is not None and len(inputs(node)) == 1:
-        found.several[node] = rule(found, node)
+        channels.several[node] = rule(channels, node)
     elif name in _COMPARING:
-        found.risky += [told for arg in node.args if (told := width_told(found, arg))]
+        channels.risky += [width for arg in node.args if (width := width_of(channels, arg))]
     elif name not in _NUMBERS:
-        found.unknown(node)
+        channels.unknown(node)
 
 
-def _layer(found: Channels, node: fx.Node) -> Value | None:
-    layer = found.layer(node)
+def _layer(channels: Channels, node: fx.Node) -> Value | None:
+    layer = channels.layer(node)
     rule = _of_class(_ELASTIC, layer)
     if rule is not None and (why := _altered(layer)):
-        found.unknown(node, why)
+        channels.unknown(node, why)
         return None
     rule = rule or _of_class(_WITHOUT_TENSORS, layer) or passing.without_tensors
-    return rule(found, node)
+    return rule(channels, node)
 
 
 def _of_class(rules: Mapping[type[nn.Module], Rule], layer: nn.Module) -> Rule | None:
@@ -141,25 +141,25 @@ def _altered(layer: nn.Module) -> str:
 
 def _looked_into(model: nn.Module, graph: fx.Graph) -> dict[str, str]:
     """Path of a layer of torch whose tensors or widths are read by others than itself -> where."""
-    found: dict[str, str] = {}
+    readers: dict[str, str] = {}
     for node in graph.nodes:
         if node.op == "get_attr":
             owner, _, name = str(node.target).rpartition(".")
             layer = model.get_submodule(owner)
             if name in layer._parameters and is_stock(layer):
-                found.setdefault(owner, location(next(iter(node.users), node)))
+                readers.setdefault(owner, location(next(iter(node.users), node)))
         read: list[Any] = []
         map_aggregate((node.args, node.kwargs), read.append)
         for path in (path for arg in read if isinstance(arg, Read) for path, _, _ in arg.sources):
             if is_stock(model.get_submodule(path)):
-                found.setdefault(path, location(node))
-    return found
+                readers.setdefault(path, location(node))
+    return readers
 
 
-def _tie(found: Channels) -> None:
+def _tie(channels: Channels) -> None:
     """Layers that share a tensor agree in what they read and give."""
     holders: dict[int, tuple[str, nn.Module]] = {}
-    for path, layer in found.model.named_modules():
+    for path, layer in channels.model.named_modules():
         for name in ("weight", "bias"):
             tensor = layer._parameters.get(name)
             if tensor is None:
@@ -167,11 +167,11 @@ def _tie(found: Channels) -> None:
             first, held = holders.setdefault(id(tensor), (path, layer))
             if held is layer:
                 continue
-            one, other = found.ends.get(first), found.ends.get(path)
+            one, other = channels.ends.get(first), channels.ends.get(path)
             if one is None or other is None or type(held) is not type(layer):
                 for end in (*(one or ()), *(other or ())):
-                    found.groups.fix(end or (), f"{first} and {path} share a tensor")
+                    channels.groups.fix(end or (), f"{first} and {path} share a tensor")
                 continue
             for a, b in zip(one, other, strict=True):
                 if a is not None and b is not None and (name == "weight" or b is other[1]):
-                    found.groups.agree(a, b, path)
+                    channels.groups.agree(a, b, path)

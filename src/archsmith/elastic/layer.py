@@ -118,7 +118,7 @@ def sliced(layer: Any) -> dict[str, Tensor]:
 def shapes(layer: Any, values: Mapping[Choice, Any]) -> dict[str, tuple[int, ...]]:
     """The shape of each parameter of the plain twin under the given option of each Choice; no
     tensor is touched."""
-    found: dict[str, tuple[int, ...]] = {}
+    forms: dict[str, tuple[int, ...]] = {}
     for name, sizes in layer.axes().items():
         tensor = layer._parameters.get(name)
         # kernel matrices are the supernet's only
@@ -131,5 +131,5 @@ def shapes(layer: Any, values: Mapping[Choice, Any]) -> dict[str, tuple[int, ...
         # convolutions, whose kernel is cropped apart
         if name == "weight" and hasattr(layer, "region"):
             shape[2:] = taps(resolve(layer.kernel, values))
-        found[name] = tuple(shape)
-    return found
+        forms[name] = tuple(shape)
+    return forms

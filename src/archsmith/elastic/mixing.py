@@ -74,10 +74,10 @@ def relax(model: nn.Module, mixtures: Mapping[str, Mixture]) -> Iterator[nn.Modu
 
 def _mixable(model: nn.Module, reading: Structure) -> dict[str, list[OneOf]]:
     """Name -> the modules that one decision switches."""
-    found: dict[int, tuple[str, list[OneOf]]] = {}
+    groups: dict[int, tuple[str, list[OneOf]]] = {}
     for path, module in model.named_modules():
         if isinstance(module, OneOf):
             decider: Any = module.choice
             name = reading.names[decider] if isinstance(decider, Choice) else path
-            found.setdefault(id(decider), (name, []))[1].append(module)
-    return dict(found.values())
+            groups.setdefault(id(decider), (name, []))[1].append(module)
+    return dict(groups.values())

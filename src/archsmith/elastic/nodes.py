@@ -59,10 +59,10 @@ def axes_named(node: fx.Node) -> tuple[Any, ...]:
     return _listed(node.args[1:])
 
 
-def _listed(found: Any) -> tuple[Any, ...]:
-    if len(found) == 1 and isinstance(found[0], tuple | list):
-        found = found[0]
-    return tuple(found)
+def _listed(args: Any) -> tuple[Any, ...]:
+    if len(args) == 1 and isinstance(args[0], tuple | list):
+        args = args[0]
+    return tuple(args)
 
 
 def is_stock(layer: nn.Module) -> bool:

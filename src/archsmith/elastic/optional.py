@@ -17,7 +17,7 @@ def optional_blocks(
     model: nn.Module, graph: fx.Graph, channels: Channels
 ) -> dict[str, list[list[str]]]:
     """Path of a Sequential -> names of its children that can be left out, next to one another."""
-    found: dict[str, list[list[str]]] = {}
+    chains: dict[str, list[list[str]]] = {}
     for path, module in model.named_modules():
         if type(module) is not nn.Sequential or not path or not _nodes_of(graph, path):
             continue
@@ -29,8 +29,8 @@ def optional_blocks(
             elif runs[-1]:
                 runs.append([])
         if kept := [run for run in runs if run]:
-            found[path] = kept
-    return found
+            chains[path] = kept
+    return chains
 
 
 def chain(module: nn.Module, path: str, runs: Sequence[Sequence[str]]) -> Chain:

@@ -35,10 +35,10 @@ def _computed(name: str) -> Callable[[Read, Any], Any]:
     plain = getattr(int, f"__{name}__")
 
     def compute(self: Read, other: Any) -> Any:
-        found = plain(self, other)
-        if type(found) is not int:
-            return found
-        return Read(found, self.sources | getattr(other, "sources", frozenset()), False)
+        number = plain(self, other)
+        if type(number) is not int:
+            return number
+        return Read(number, self.sources | getattr(other, "sources", frozenset()), False)
 
     return compute
 
@@ -54,14 +54,14 @@ def marked(model: nn.Module) -> Iterator[None]:
     held: list[tuple[dict[str, Any], dict[str, Any]]] = []
     try:
         for path, module in model.named_modules():
-            own, found = vars(module), dict[str, Any]()
+            own, marks = vars(module), dict[str, Any]()
             stock = type(module).__module__.startswith("torch.nn")
             for name, value in own.items():
                 if name in _WIDTHS if stock else name not in TORCH_INTERNAL:
                     mark = _mark(path, name, value)
-                    found |= {} if mark is None else {name: mark}
-            held.append((own, {name: own[name] for name in found}))
-            own.update(found)
+                    marks |= {} if mark is None else {name: mark}
+            held.append((own, {name: own[name] for name in marks}))
+            own.update(marks)
         yield
     finally:
         for own, before in held:

@@ -22,7 +22,7 @@ def blocks(before: Sequence[int], after: Sequence[int]) -> list[Block]:
     Block(before=(2,), after=(2, 4))
     """
     first, second = ([a for a, n in enumerate(form) if n != 1] for form in (before, after))
-    found: list[Block] = []
+    runs: list[Block] = []
     i = j = 0
     while i < len(first) and j < len(second):
         start = i, j
@@ -35,8 +35,8 @@ def blocks(before: Sequence[int], after: Sequence[int]) -> list[Block]:
             else:
                 other *= after[second[j]]
                 j += 1
-        found.append(Block(tuple(first[start[0] : i]), tuple(second[start[1] : j])))
-    return found
+        runs.append(Block(tuple(first[start[0] : i]), tuple(second[start[1] : j])))
+    return runs
 
 
 @dataclass(frozen=True)

@@ -99,20 +99,20 @@ class Inputs:
 def inputs_of(reading: Structure, shape: Shape) -> Inputs:
     """What the networks of a model are given, for images of `shape` (C, H, W); UserError where
     there are two `Resize`, or one that may be left out."""
-    found = [
+    resizes = [
         place
         for place in reading.places
         if isinstance(place.module, Resize) and reading.along[place.path] is not None
     ]
-    if len(found) > 1:
-        first, second = (place.path for place in found[:2])
+    if len(resizes) > 1:
+        first, second = (place.path for place in resizes[:2])
         raise UserError(
             f"Resize stands at '{first}' and at '{second}'; a network has one, first in it: decide "
             "between sides by Resize(Choice(24, 32))"
         )
-    if not found:
+    if not resizes:
         return Inputs(tuple(shape))
-    (place,) = found
+    (place,) = resizes
     if reading.along[place.path]:
         raise UserError(
             f"Resize at '{place.path}' is not there in every network; put it first and outside of "
@@ -166,15 +166,15 @@ def resizes_first(network: nn.Module, shape: Shape) -> bool:
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(4, *shape, generator=generator).to(device)
-    found = network(images)
+    outputs = network(images)
     try:
         resized = network(first(images))
     except (RuntimeError, ValueError, AssertionError):  # made for one size
         return False
-    if resized.shape != found.shape:
+    if resized.shape != outputs.shape:
         return False
-    spread = (found - found.mean(0)).abs().max()
-    return bool((resized - found).abs().max() <= _ALIKE * spread + 1e-6 * found.abs().max())
+    spread = (outputs - outputs.mean(0)).abs().max()
+    return bool((resized - outputs).abs().max() <= _ALIKE * spread + 1e-6 * outputs.abs().max())
 
 
 # -- whether it is declared rightly ---------------------------------------------------------------

@@ -37,8 +37,8 @@ class _Use:
 
     @property
     def tensor(self) -> Tensor:
-        found = self.layer._parameters.get(self.name)
-        return self.layer._buffers[self.name] if found is None else found
+        parameter = self.layer._parameters.get(self.name)
+        return self.layer._buffers[self.name] if parameter is None else parameter
 
 
 @dataclass
@@ -87,11 +87,11 @@ def sort_channels(
                 f"kept: no width is called '{name}'{did_you_mean(name, names)}; there are "
                 f"{', '.join(names[:8])}"
             )
-    told = _statistic(model, importance, list(batches), loss)
+    statistic = _statistic(model, importance, list(batches), loss)
     before = _answer(model, probe)
     left: dict[str, str] = {}
     for group in groups:
-        order = _order(group, told, kept.get(group.name, ()))
+        order = _order(group, statistic, kept.get(group.name, ()))
         if order is None:
             continue
         _move(group, order)
@@ -117,7 +117,7 @@ def _answer(model: nn.Module, probe: Tensor | None) -> Tensor | None:
 
 def _groups(model: nn.Module) -> Iterator[_Group]:
     """The widths of a model, in order, with all that lies along each."""
-    found: dict[int, _Group] = {}
+    groups: dict[int, _Group] = {}
     done: set[int] = set()
     for path, layer in model.named_modules():
         if not is_elastic(layer) or id(layer) in done:
@@ -130,12 +130,12 @@ def _groups(model: nn.Module) -> Iterator[_Group]:
             for axis, size in enumerate(sizes):
                 for inner, start, times in _parts(size):
                     named = getattr(inner, "name", None) or f"{path}.{name}.{axis}"
-                    group = found.setdefault(id(inner), _Group(inner, named))
+                    group = groups.setdefault(id(inner), _Group(inner, named))
                     reads = _reads(held, name, axis)
                     use = _Use(held, name, axis, start=start, times=times, reads=reads)
                     group.uses.append(use)
                     group.unit = max(group.unit, math.ceil(_unit(held) / times))
-    yield from found.values()
+    yield from groups.values()
 
 
 def _parts(size: Any) -> Iterator[tuple[Choice | Derived, int, int]]:
@@ -213,7 +213,9 @@ def _statistic(
     return of
 
 
-def _order(group: _Group, told: Callable[[_Use], Tensor], kept: Sequence[int]) -> Tensor | None:
+def _order(
+    group: _Group, statistic: Callable[[_Use], Tensor], kept: Sequence[int]
+) -> Tensor | None:
     """The channels of a group, the most important first between the widths that are kept; None
     where that is the order they have."""
     size = int(largest(group.size))
@@ -221,7 +223,7 @@ def _order(group: _Group, told: Callable[[_Use], Tensor], kept: Sequence[int]) -
     givers = [use for use in group.uses if use.name == "weight" and use.tensor.dim() > 1]
     total = torch.zeros(size, dtype=torch.float64)
     for use in readers or givers or group.uses:
-        values = told(use).movedim(use.axis, 0)[use.start : use.start + size * use.times]
+        values = statistic(use).movedim(use.axis, 0)[use.start : use.start + size * use.times]
         total += values.reshape(size, -1).sum(1).cpu()
     unit = group.unit
     worth = total.view(-1, unit).sum(1)

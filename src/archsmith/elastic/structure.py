@@ -108,14 +108,14 @@ def _names(places: Iterable[Place]) -> dict[Choice, str]:
     """Each Choice's name: its own, or the first path at which it is found."""
     first: dict[Choice, str] = {}
     for place in places:
-        found = [
+        sizes = [
             pair
             for attribute, value in place.sizes
             for pair in _sizes_in(value, place.below(attribute))
         ]
-        found += [(place.below(f"gates.{child}"), gate[0]) for child, gate in place.gates.items()]
+        sizes += [(place.below(f"gates.{child}"), gate[0]) for child, gate in place.gates.items()]
         # a Choice standing there itself is named by the place; one in a formula gets a number too
-        for where, size in found:
+        for where, size in sizes:
             for position, choice in enumerate(choices_of(size)):
                 first.setdefault(
                     choice, where if isinstance(size, Choice) else f"{where}.{position}"

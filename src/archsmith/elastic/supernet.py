@@ -88,7 +88,7 @@ def _try(model: nn.Module, reading: Structure, shape: tuple[int, ...] | None) ->
         return
     _try_sides(model, reading, shape)
     sizes = {place.path: dict(place.sizes) for place in reading.places}
-    found: int | None = None  # which of the guesses the largest network takes
+    guess: int | None = None  # which of the guesses the largest network takes
     for arch in _opposites(reading.space):
         with parts(model, reading, arch) as part:
             network, origins = part("")
@@ -97,7 +97,7 @@ def _try(model: nn.Module, reading: Structure, shape: tuple[int, ...] | None) ->
             list(guesses(network)) if shape is None else [torch.empty(3, *shape, device="meta")]
         )
         for position, given in enumerate(inputs):
-            if found not in (None, position):
+            if guess not in (None, position):
                 continue
             try:
                 made = follow(network, origins, given, sizes)
@@ -107,7 +107,7 @@ def _try(model: nn.Module, reading: Structure, shape: tuple[int, ...] | None) ->
                         certain=False,
                     )
             except Unmet as error:
-                if shape is not None or (not error.outer and (error.certain or found is not None)):
+                if shape is not None or (not error.outer and (error.certain or guess is not None)):
                     cannot = "" if shape is None else f", which cannot take images of shape {shape}"
                     raise UserError(
                         f"{error}; seen in the network {short(dict(arch))}{cannot}"
@@ -116,9 +116,9 @@ def _try(model: nn.Module, reading: Structure, shape: tuple[int, ...] | None) ->
                 if shape is not None:
                     _run(model, arch, shape, error)
             else:
-                found = position
+                guess = position
                 break
-        if found is None and shape is None:
+        if guess is None and shape is None:
             return  # not even the largest takes what was guessed
 
 
@@ -224,7 +224,7 @@ def dimensions(model: nn.Module) -> dict[str, tuple[Dimension, ...]]:
     """Decision name -> the tensor axes it governs. Which modules exist at all is in the space's
     conditions."""
     reading = read(model)
-    found: dict[str, list[Dimension]] = {name: [] for name in reading.space}
+    governed: dict[str, list[Dimension]] = {name: [] for name in reading.space}
     for path, module in model.named_modules():
         if not is_elastic(module):
             continue
@@ -237,10 +237,10 @@ def dimensions(model: nn.Module) -> dict[str, tuple[Dimension, ...]]:
             for axis, size in axes:
                 for choice in choices_of(size):
                     assert size is not None
-                    found[reading.names[choice]].append(
+                    governed[reading.names[choice]].append(
                         Dimension(f"{path}.{tensor}" if path else tensor, axis, size)
                     )
-    return {name: tuple(entries) for name, entries in found.items()}
+    return {name: tuple(entries) for name, entries in governed.items()}
 
 
 def slices(model: nn.Module, arch: Mapping[str, Any]) -> dict[str, tuple[Index, ...]]:
@@ -251,7 +251,7 @@ def slices(model: nn.Module, arch: Mapping[str, Any]) -> dict[str, tuple[Index, 
     is computed from.
     """
     reading = read(model)
-    found: dict[str, tuple[Index, ...]] = {}
+    regions: dict[str, tuple[Index, ...]] = {}
     with written(model, reading, reading.space.check(arch)) as values:
         dead = dead_paths(reading.places, values)
         for path, module in model.named_modules(remove_duplicate=False):
@@ -268,8 +268,8 @@ def slices(model: nn.Module, arch: Mapping[str, Any]) -> dict[str, tuple[Index, 
                 )
                 if name == "weight" and hasattr(module, "region"):
                     where = (*where[:2], *module.region())
-                found[f"{path}.{name}" if path else name] = where
-    return found
+                regions[f"{path}.{name}" if path else name] = where
+    return regions
 
 
 def reachable(model: nn.Module, space: SearchSpace) -> tuple[str, ...]:

@@ -154,13 +154,13 @@ def traced(model: nn.Module, example: Tensor) -> fx.Graph:
         made = _answer(model.eval(), example)
         if len(several(example)) != len(example):
             made = _answer(model, several(example))
-        found: Any = None
+        output: Any = None
         with torch.no_grad():
             try:
-                found = _Forms(fx.GraphModule(model, graph)).run(several(example))
+                output = _Forms(fx.GraphModule(model, graph)).run(several(example))
             except Exception as error:
                 raise _unlike(model, first_line(error)) from error
-    if not isinstance(found, Tensor) or not _alike(found, made):
+    if not isinstance(output, Tensor) or not _alike(output, made):
         raise _unlike(model, "what was followed gives something else than the network")
     return graph
 
@@ -244,9 +244,9 @@ def _of_sizes(node: fx.Node) -> bool:
 
 def line_of(node: fx.Node) -> str:
     """Where a node was written: "model.py:12", or nothing where that is not known."""
-    found = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
-    found = found or re.findall(r'File "([^"]+)", line (\d+)', node.stack_trace or "")
-    own = [(file, line) for file, line in found if not _ours(file)]
+    frames = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
+    frames = frames or re.findall(r'File "([^"]+)", line (\d+)', node.stack_trace or "")
+    own = [(file, line) for file, line in frames if not _ours(file)]
     return f"{Path(own[-1][0]).name}:{own[-1][1]}" if own else ""
 
 
@@ -264,8 +264,8 @@ def _graph(model: nn.Module, example: Tensor) -> fx.Graph:
         where = next(reversed(tracer.module_stack), "") if tracer.module_stack else ""
         kind = type(model.get_submodule(where)).__name__
         line, message = line_of_error(error), first_line(error)
-        told = (message.rstrip("."), _OTHERWISE)
-        what, advice = next((text for sign, text in _ADVICE if sign in message), told)
+        fallback = (message.rstrip("."), _OTHERWISE)
+        what, advice = next((text for sign, text in _ADVICE if sign in message), fallback)
         if what == _LOOP[0] and re.search(r"\*\*\w", line):
             what, advice = _NAMES
         raise UserError(

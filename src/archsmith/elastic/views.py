@@ -45,12 +45,12 @@ def with_views(model: nn.Sequential) -> nn.Sequential:
     means the same.
     """
     choice = Choice(1, 2, name=NAME)
-    found = nn.Sequential()
-    found.add_module(NAME, OneOf(_either(Mirrored()), choice=choice))
+    supernet = nn.Sequential()
+    supernet.add_module(NAME, OneOf(_either(Mirrored()), choice=choice))
     for name, child in model.named_children():
-        found.add_module(name, child)
-    found.add_module("mean", OneOf(_either(Averaged()), choice=choice))
-    return found
+        supernet.add_module(name, child)
+    supernet.add_module("mean", OneOf(_either(Averaged()), choice=choice))
+    return supernet
 
 
 def _either(twice: nn.Module) -> Mapping[Any, nn.Module]:

@@ -206,9 +206,9 @@ class _Tracks(TorchFunctionMode):
         except UserError:
             raise
         except Exception as error:
-            told = self._clash(func, inputs)
-            if told is not None:
-                raise told from error
+            unmet = self._clash(func, inputs)
+            if unmet is not None:
+                raise unmet from error
             raise
         source = next((s for s in map(self._source, inputs) if s and s not in self._parameters), "")
         source = source or next((s for s in map(self._source, inputs) if s), "")

@@ -20,74 +20,74 @@ _BINARY = (
 _OF_SEVERAL = "max min expand_as".split()  # of one tensor they are something else
 
 
-def _combined(found: Channels, node: fx.Node) -> Value | None:
+def _combined(channels: Channels, node: fx.Node) -> Value | None:
     """Equal widths must agree; one channel for all says nothing."""
     read = inputs(node)
     if len(read) == 1:
-        return passed(found, node)
+        return passed(channels, node)
     count = axes_of(node)
     # axes are counted from behind: tensors of fewer axes are repeated along the first
     known = {
         given: Value(value.layout, value.axis + count - axes_of(given))
         for given in read
-        if (value := found.values.get(given)) is not None
+        if (value := channels.values.get(given)) is not None
         and axis_length(given, value.axis) == axis_length(node, value.axis + count - axes_of(given))
     }
     axes = {value.axis for value in known.values()}
     if len(axes) > 1:
-        found.fix(read, f"{location(node)} joins different axes")
+        channels.fix(read, f"{location(node)} joins different axes")
         return None
     others = [given for given in read if given not in known]
     if not known:
-        merged(found, node, others)
+        merged(channels, node, others)
         return None
     first = next(iter(known.values()))
     for given in others:
         place = first.axis - (count - axes_of(given))
         if place < 0 or axis_length(given, place) == 1:
             continue
-        if not bound(found, given, place, first.layout):
+        if not bound(channels, given, place, first.layout):
             what = f"{location(node)} joins it with {given.name}, whose width is its own"
-            found.fix(read, what)
+            channels.fix(read, what)
     for value in [*known.values()][1:]:
-        found.groups.agree(first.layout, value.layout, location(node))
+        channels.groups.agree(first.layout, value.layout, location(node))
     if called(node) in ("mul", "imul", "multiply"):
         for given, value in known.items():
-            _note_gate(found, given, value)
+            _note_gate(channels, given, value)
     return first
 
 
-def _of_several(found: Channels, node: fx.Node) -> Value | None:
+def _of_several(channels: Channels, node: fx.Node) -> Value | None:
     if len(inputs(node)) > 1:
-        return _combined(found, node)
-    found.unknown(node)
+        return _combined(channels, node)
+    channels.unknown(node)
     return None
 
 
-def _note_gate(found: Channels, factor: fx.Node, scaled: Value) -> None:
+def _note_gate(channels: Channels, factor: fx.Node, scaled: Value) -> None:
     """A product with what two layers made of the mean over all places: the width between them
     follows the width that is scaled (Hu and others, CVPR 2018)."""
-    layers = _layers_behind(found, factor)
+    layers = _layers_behind(channels, factor)
     if len(layers) != 2:
         return
-    (first, last), opened = layers, found.groups.opened
-    read, inner = found.ends[first]
-    given = found.ends[last][1] or ()
+    (first, last), opened = layers, channels.groups.opened
+    read, inner = channels.ends[first]
+    given = channels.ends[last][1] or ()
     same = opened(read or ()) == opened(given) == opened(scaled.layout)
     if same and inner is not None and len(given) == len(inner) == 1:
-        found.squeezes.append((inner[0].group, given[0].group))
+        channels.squeezes.append((inner[0].group, given[0].group))
 
 
-def _layers_behind(found: Channels, node: fx.Node) -> list[str]:
+def _layers_behind(channels: Channels, node: fx.Node) -> list[str]:
     """The last two layers, first one first, that made a number for each channel."""
     layers: list[str] = []
     if called(node) == "expand_as":
         node = inputs(node)[0]
     while len(layers) < 2 and (len(inputs(node)) == 1 or called(node) == "add"):
-        form, value = form_of(node) or (), found.values.get(node)
+        form, value = form_of(node) or (), channels.values.get(node)
         if value is None or math.prod(form) != form[0] * form[value.axis]:
             break
-        if node.op == "call_module" and found.ends.get(str(node.target), (None,))[0]:
+        if node.op == "call_module" and channels.ends.get(str(node.target), (None,))[0]:
             layers.insert(0, str(node.target))
         node = inputs(node)[0]
     return layers

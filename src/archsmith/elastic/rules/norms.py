@@ -17,96 +17,96 @@ from archsmith.elastic.rules.passing import along_another_axis
 def _where(fits: Callable[[Channels, fx.Node, Value], bool]) -> Rule:
     """A layer of as many channels as it reads, where what it is of is their axis."""
 
-    def normalized(found: Channels, node: fx.Node) -> Value | None:
-        given = found.given(node)
-        if given is None or not fits(found, node, given):
-            return along_another_axis(found, node)
+    def normalized(channels: Channels, node: fx.Node) -> Value | None:
+        given = channels.given(node)
+        if given is None or not fits(channels, node, given):
+            return along_another_axis(channels, node)
         return given
 
     return normalized
 
 
-def _batch_norm(found: Channels, node: fx.Node, given: Value) -> bool:
+def _batch_norm(channels: Channels, node: fx.Node, given: Value) -> bool:
     if given.axis == 1:
-        found.note(str(node.target), None, given.layout)
+        channels.note(str(node.target), None, given.layout)
     return given.axis == 1
 
 
-def _group_norm(found: Channels, node: fx.Node, given: Value) -> bool:
+def _group_norm(channels: Channels, node: fx.Node, given: Value) -> bool:
     """Widths are multiples of a group's channels; one group is all channels, however many."""
-    layer: Any = found.layer(node)
-    parts, path = found.groups.opened(given.layout), str(node.target)
+    layer: Any = channels.layer(node)
+    parts, path = channels.groups.opened(given.layout), str(node.target)
     if given.axis != 1 or (len(parts) > 1 and layer.num_groups > 1):
         return False
     if layer.num_groups > 1:
-        found.groups.multiples(parts, layer.num_channels // layer.num_groups, path)
-    found.note(path, None, given.layout)
+        channels.groups.multiples(parts, layer.num_channels // layer.num_groups, path)
+    channels.note(path, None, given.layout)
     return True
 
 
-def _layer_norm(found: Channels, node: fx.Node, given: Value) -> bool:
-    layer: Any = found.layer(node)
+def _layer_norm(channels: Channels, node: fx.Node, given: Value) -> bool:
+    layer: Any = channels.layer(node)
     whole = len(layer.normalized_shape) == 1 and given.axis == axes_of(node) - 1
     if whole:
-        found.note(str(node.target), None, given.layout)
+        channels.note(str(node.target), None, given.layout)
     return whole
 
 
 # Layers without an elastic form: their tensors and numbers are cut where they stand.
 
 
-def _instance_norm(found: Channels, node: fx.Node, given: Value) -> bool:
+def _instance_norm(channels: Channels, node: fx.Node, given: Value) -> bool:
     if given.axis == 1:
-        _cut_where_it_stands(found, node, given, ("num_features", None))
+        _cut_where_it_stands(channels, node, given, ("num_features", None))
     return given.axis == 1
 
 
-def _prelu(found: Channels, node: fx.Node, given: Value) -> bool:
-    layer: Any = found.layer(node)
+def _prelu(channels: Channels, node: fx.Node, given: Value) -> bool:
+    layer: Any = channels.layer(node)
     if layer.num_parameters == 1:
         return True
     if given.axis == 1:
-        _cut_where_it_stands(found, node, given, ("num_parameters", None))
+        _cut_where_it_stands(channels, node, given, ("num_parameters", None))
     return given.axis == 1
 
 
-def _rms_norm(found: Channels, node: fx.Node, given: Value) -> bool:
-    layer: Any = found.layer(node)
+def _rms_norm(channels: Channels, node: fx.Node, given: Value) -> bool:
+    layer: Any = channels.layer(node)
     whole = len(layer.normalized_shape) == 1 and given.axis == axes_of(node) - 1
     if whole:
-        _cut_where_it_stands(found, node, given, ("normalized_shape", 0))
+        _cut_where_it_stands(channels, node, given, ("normalized_shape", 0))
     return whole
 
 
 def _cut_where_it_stands(
-    found: Channels, node: fx.Node, given: Value, number: tuple[str, int | None]
+    channels: Channels, node: fx.Node, given: Value, number: tuple[str, int | None]
 ) -> None:
-    layer, path = found.layer(node), str(node.target)
-    found.bind_number((path, *number), given.layout, path)
+    layer, path = channels.layer(node), str(node.target)
+    channels.bind_number((path, *number), given.layout, path)
     for name, tensor in {**layer._parameters, **layer._buffers}.items():
         if tensor is not None and tensor.dim() == 1:
-            found.bind_tensor(f"{path}.{name}", 0, given.layout)
+            channels.bind_tensor(f"{path}.{name}", 0, given.layout)
 
 
-def _layer_norm_function(found: Channels, node: fx.Node) -> Value | None:
+def _layer_norm_function(channels: Channels, node: fx.Node) -> Value | None:
     """A LayerNorm as a function, over the last axes."""
     shape: Any = argument(node, 1, "normalized_shape")
-    read, given = inputs(node), found.given(node)
+    read, given = inputs(node), channels.given(node)
     first = node.args[0] if node.args else None
     if given is None or read[0] is not first or not isinstance(shape, tuple | list):
-        found.unknown(node)
+        channels.unknown(node)
         return None
     count = axes_of(node)
     if given.axis < count - len(shape):
         return given
     if len(shape) != 1:
-        found.unknown(node)
+        channels.unknown(node)
         return None
-    if not numbers_follow(found, node, given, [-1] * (count - 1) + [shape[0]]):
+    if not numbers_follow(channels, node, given, [-1] * (count - 1) + [shape[0]]):
         return None
     for held in read[1:]:
-        if not bound(found, held, 0, given.layout):
-            found.fix(read, f"{location(node)} scales it by {held.name}, not followed")
+        if not bound(channels, held, 0, given.layout):
+            channels.fix(read, f"{location(node)} scales it by {held.name}, not followed")
     return given
 
 

@@ -15,9 +15,9 @@ from archsmith.elastic.rules.numbers import size_follows
 from archsmith.elastic.tracing import called
 
 
-def _cut(found: Channels, node: fx.Node) -> list[Value | None]:
+def _cut(channels: Channels, node: fx.Node) -> list[Value | None]:
     """Chunk and split: equal parts of the channels, or all of them at other places."""
-    along = _along(found, node, position=2)
+    along = _along(channels, node, position=2)
     if along is None:
         return []
     (given, axis), count = along, node.meta.get("count", 0)
@@ -27,43 +27,43 @@ def _cut(found: Channels, node: fx.Node) -> list[Value | None]:
     size: Any = argument(node, 1, "split_size" if split else "chunks")
     layouts = None
     if split or size == count:
-        layouts = _divided(found, given.layout, count, location(node))
+        layouts = _divided(channels, given.layout, count, location(node))
     if layouts is None:
-        return _taken_apart(found, node)
-    if split and not size_follows(found, node, layouts[0], size):
+        return _taken_apart(channels, node)
+    if split and not size_follows(channels, node, layouts[0], size):
         return []
     return [Value(layout, axis) for layout in layouts]
 
 
-def _unbound(found: Channels, node: fx.Node) -> list[Value | None]:
-    along = _along(found, node, position=1)
+def _unbound(channels: Channels, node: fx.Node) -> list[Value | None]:
+    along = _along(channels, node, position=1)
     if along is None:
         return []
     given, axis = along
     if axis == given.axis:
-        return _taken_apart(found, node)
+        return _taken_apart(channels, node)
     value = Value(given.layout, given.axis - (axis < given.axis))
     return [value] * node.meta.get("count", 0)
 
 
-def _along(found: Channels, node: fx.Node, *, position: int) -> tuple[Value, int] | None:
+def _along(channels: Channels, node: fx.Node, *, position: int) -> tuple[Value, int] | None:
     """What is cut, and along which axis."""
     source = inputs(node)[0]
-    given, axis = found.values.get(source), argument(node, position, "dim", default=0)
+    given, axis = channels.values.get(source), argument(node, position, "dim", default=0)
     if given is None or not isinstance(axis, int):
-        found.fix([source], f"{location(node)} is not followed")
+        channels.fix([source], f"{location(node)} is not followed")
         return None
     return given, axis % axes_of(source)
 
 
-def _taken_apart(found: Channels, node: fx.Node) -> list[Value | None]:
-    found.fix(inputs(node)[:1], f"{location(node)} takes parts of it")
+def _taken_apart(channels: Channels, node: fx.Node) -> list[Value | None]:
+    channels.fix(inputs(node)[:1], f"{location(node)} takes parts of it")
     return []
 
 
-def _divided(found: Channels, layout: Layout, count: int, where: str) -> list[Layout] | None:
+def _divided(channels: Channels, layout: Layout, count: int, where: str) -> list[Layout] | None:
     """A layout in equal parts of as many channels each; None where it has none such."""
-    groups = found.groups
+    groups = channels.groups
     parts = groups.opened(layout)
     if (pieces := groups.pieces(parts, count)) is not None:
         return pieces
@@ -76,33 +76,33 @@ def _divided(found: Channels, layout: Layout, count: int, where: str) -> list[La
     return [(Part(inner, parts[0].repeat),)] * count
 
 
-def _taken(found: Channels, node: fx.Node) -> Value | None:
+def _taken(channels: Channels, node: fx.Node) -> Value | None:
     """One of several, or places cut out of one, all channels kept."""
     source, index = node.args[0], node.args[1]
     if not isinstance(source, fx.Node):
         return None
-    if source in found.several:
-        values = found.several[source]
+    if source in channels.several:
+        values = channels.several[source]
         if isinstance(index, int) and -len(values) <= index < len(values):
             return values[index]
-        return _part_taken(found, node, source)
+        return _part_taken(channels, node, source)
     before = form_of(source)
     if before is None:
         return None
     axes = _axes_left(index, len(before))
-    if indexed(found, node, source, axes):
+    if indexed(channels, node, source, axes):
         return None
-    given = found.values.get(source)
+    given = channels.values.get(source)
     if given is None:
         return None
     plain = axes is not None and given.axis in axes and len(inputs(node)) == 1
     if axes is not None and plain and not _cuts(index, given.axis, before):
         return Value(given.layout, axes.index(given.axis))
-    return _part_taken(found, node, source)
+    return _part_taken(channels, node, source)
 
 
-def _part_taken(found: Channels, node: fx.Node, source: fx.Node) -> Value | None:
-    found.fix([source], f"{location(node)} takes a part of it")
+def _part_taken(channels: Channels, node: fx.Node, source: fx.Node) -> Value | None:
+    channels.fix([source], f"{location(node)} takes a part of it")
     return None
 
 

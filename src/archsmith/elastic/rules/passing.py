@@ -29,58 +29,58 @@ _MIXING: tuple[type[nn.Module], ...] = (
 )
 
 
-def passed(found: Channels, node: fx.Node) -> Value | None:
+def passed(channels: Channels, node: fx.Node) -> Value | None:
     """The same channels, where they are as many on the same axis."""
     source = next(iter(inputs(node)), None)
     if source is None:
         return None
     before, form = form_of(source) or (), form_of(node) or ()
-    if (held := found.held.get(source)) is not None and before == form:
-        found.held[node] = held
-    given = found.values.get(source)
+    if (held := channels.held.get(source)) is not None and before == form:
+        channels.held[node] = held
+    given = channels.values.get(source)
     if given is None:
         return None
     if len(before) == len(form) and before[given.axis] == form[given.axis]:
         return given
-    return _changed(found, node)
+    return _changed(channels, node)
 
 
-def over_places(found: Channels, node: fx.Node) -> Value | None:
+def over_places(channels: Channels, node: fx.Node) -> Value | None:
     """The same of what works on the axes after the second: those of places."""
-    value = passed(found, node)
-    return value if value is None or value.axis == 1 else _changed(found, node)
+    value = passed(channels, node)
+    return value if value is None or value.axis == 1 else _changed(channels, node)
 
 
-def _changed(found: Channels, node: fx.Node) -> Value | None:
-    found.fix(inputs(node)[:1], f"{location(node)} changes it")
+def _changed(channels: Channels, node: fx.Node) -> Value | None:
+    channels.fix(inputs(node)[:1], f"{location(node)} changes it")
     return None
 
 
-def along(found: Channels, node: fx.Node, axes: Any) -> Value | None:
+def along(channels: Channels, node: fx.Node, axes: Any) -> Value | None:
     """What is done along some axes, and leaves the form."""
-    given = found.given(node)
+    given = channels.given(node)
     if given is None:
         return None
     listed = axes if isinstance(axes, tuple | list) else (axes,)
     numbers = [a % axes_of(node) for a in listed if isinstance(a, int)]
     if len(numbers) < len(listed) or given.axis in numbers:
-        found.fix(inputs(node), f"{called(node) or node.name} goes along it")
+        channels.fix(inputs(node), f"{called(node) or node.name} goes along it")
         return None
     return given
 
 
-def _along_named(found: Channels, node: fx.Node) -> Value | None:
-    return along(found, node, argument(node, 1, "dim", "dims"))
+def _along_named(channels: Channels, node: fx.Node) -> Value | None:
+    return along(channels, node, argument(node, 1, "dim", "dims"))
 
 
-def _softmax(found: Channels, node: fx.Node) -> Value | None:
-    layer: Any = found.layer(node)
-    return along(found, node, layer.dim)
+def _softmax(channels: Channels, node: fx.Node) -> Value | None:
+    layer: Any = channels.layer(node)
+    return along(channels, node, layer.dim)
 
 
-def _reduced(found: Channels, node: fx.Node) -> Value | None:
+def _reduced(channels: Channels, node: fx.Node) -> Value | None:
     """Means and sums over other axes; over the channels, none are left."""
-    given, before = found.given(node), axes_of(inputs(node)[0])
+    given, before = channels.given(node), axes_of(inputs(node)[0])
     axes: Any = argument(node, 1, "dim", "axis")
     if called(node) == "norm":
         axes = argument(node, 2, "dim")
@@ -93,12 +93,12 @@ def _reduced(found: Channels, node: fx.Node) -> Value | None:
     return Value(given.layout, given.axis - gone)
 
 
-def _extremes(found: Channels, node: fx.Node) -> list[Value | None]:
+def _extremes(channels: Channels, node: fx.Node) -> list[Value | None]:
     """The largest or smallest along one axis, and where they are."""
     source = inputs(node)[0]
-    given, axis = found.values.get(source), argument(node, 1, "dim")
+    given, axis = channels.values.get(source), argument(node, 1, "dim")
     if given is None or not isinstance(axis, int):
-        found.fix([source], f"{location(node)} is not followed")
+        channels.fix([source], f"{location(node)} is not followed")
         return [None, None]
     axis %= axes_of(source)
     if axis == given.axis:
@@ -107,23 +107,27 @@ def _extremes(found: Channels, node: fx.Node) -> list[Value | None]:
     return [Value(given.layout, given.axis - (not kept and axis < given.axis))] * 2
 
 
-def without_tensors(found: Channels, node: fx.Node) -> Value | None:
+def without_tensors(channels: Channels, node: fx.Node) -> Value | None:
     """A layer of torch that holds no tensors and is none of those that mix channels."""
-    layer = found.layer(node)
+    layer = channels.layer(node)
     holds = any(True for _ in layer.parameters()) or any(True for _ in layer.buffers())
     if len(inputs(node)) != 1 or holds or isinstance(layer, _MIXING):
-        found.unknown(node)
+        channels.unknown(node)
         return None
     name = type(layer).__name__
-    return over_places(found, node) if "Pool" in name or "Upsampl" in name else passed(found, node)
+    return (
+        over_places(channels, node)
+        if "Pool" in name or "Upsampl" in name
+        else passed(channels, node)
+    )
 
 
-def along_another_axis(found: Channels, node: fx.Node) -> Value | None:
+def along_another_axis(channels: Channels, node: fx.Node) -> Value | None:
     """A layer that does not read the axis of the channels, or reads what is not followed."""
-    if found.given(node) is not None:
-        return without_tensors(found, node)
-    found.plain[str(node.target)] = UNFOLLOWED
-    found.elsewhere(node)
+    if channels.given(node) is not None:
+        return without_tensors(channels, node)
+    channels.plain[str(node.target)] = UNFOLLOWED
+    channels.elsewhere(node)
     return None
 
 

@@ -13,18 +13,18 @@ from archsmith.elastic.nodes import axes_of, axis_length, inputs, location
 from archsmith.elastic.rules.held import bound
 
 
-def _matmul(found: Channels, node: fx.Node) -> Value | None:
+def _matmul(channels: Channels, node: fx.Node) -> Value | None:
     """(..., M, K) times (..., K, N): K must agree, and what lies before."""
     factors = [a for a in node.args if isinstance(a, fx.Node)]
     counts = [axes_of(given) for given in factors]
     if len(factors) != 2 or counts[0] != counts[1] or counts[0] < 2:
-        found.unknown(node)
+        channels.unknown(node)
         return None
     outer = "abcdefghijkl"[: counts[0] - 2]
-    return _multiplied(found, node, factors, f"{outer}mk,{outer}kn->{outer}mn")
+    return _multiplied(channels, node, factors, f"{outer}mk,{outer}kn->{outer}mn")
 
 
-def _einsum(found: Channels, node: fx.Node) -> Value | None:
+def _einsum(channels: Channels, node: fx.Node) -> Value | None:
     equation, *rest = node.args
     listed: Any = rest[0] if len(rest) == 1 and isinstance(rest[0], tuple | list) else rest
     factors = [a for a in listed if isinstance(a, fx.Node)]
@@ -32,56 +32,56 @@ def _einsum(found: Channels, node: fx.Node) -> Value | None:
     letters, _, made = text.partition("->")
     fits = [axes_of(given) for given in factors] == [len(part) for part in letters.split(",")]
     if not made or "." in text or not fits:
-        found.unknown(node)
+        channels.unknown(node)
         return None
-    return _multiplied(found, node, factors, text)
+    return _multiplied(channels, node, factors, text)
 
 
 def _multiplied(
-    found: Channels, node: fx.Node, factors: Sequence[fx.Node], equation: str
+    channels: Channels, node: fx.Node, factors: Sequence[fx.Node], equation: str
 ) -> Value | None:
     """Axes with one letter agree; one of them may be left in what is made."""
     read, _, made = equation.partition("->")
     letters = read.split(",")
     named: dict[str, Layout] = {}
     for given, text in zip(factors, letters, strict=True):
-        if (value := found.values.get(given)) is not None:
+        if (value := channels.values.get(given)) is not None:
             layout = named.setdefault(text[value.axis], value.layout)
-            found.groups.agree(layout, value.layout, location(node))
+            channels.groups.agree(layout, value.layout, location(node))
     for letter, layout in named.items():
         for given, text in zip(factors, letters, strict=True):
-            value, place = found.values.get(given), text.find(letter)
+            value, place = channels.values.get(given), text.find(letter)
             if place < 0 or (value is not None and value.axis == place):
                 continue
-            if axis_length(given, place) > 1 and not bound(found, given, place, layout):
+            if axis_length(given, place) > 1 and not bound(channels, given, place, layout):
                 what = f"{location(node)} joins it with {given.name}, whose width is its own"
-                found.groups.fix(layout, what)
-                found.fix([given], what)
+                channels.groups.fix(layout, what)
+                channels.fix([given], what)
     left = [letter for letter in named if letter in made]
     if len(left) > 1:
-        found.fix(factors, f"{location(node)} gives a product of two widths")
+        channels.fix(factors, f"{location(node)} gives a product of two widths")
         return None
     return Value(named[left[0]], made.index(left[0])) if left else None
 
 
-def _attention(found: Channels, node: fx.Node) -> Value | None:
+def _attention(channels: Channels, node: fx.Node) -> Value | None:
     """Attention of queries, keys and values (B, heads, T, head size): the heads agree."""
     read = inputs(node)
-    given = [value for one in read[:3] if (value := found.values.get(one)) is not None]
+    given = [value for one in read[:3] if (value := channels.values.get(one)) is not None]
     heads = {value.axis for value in given}
     if len(given) < 3 or len(heads) > 1 or not 1 <= given[0].axis <= axes_of(node) - 3:
-        found.fix(read, f"{location(node)} attends along it")
+        channels.fix(read, f"{location(node)} attends along it")
         return None
     first = given[0]
     for value in given[1:]:
-        found.groups.agree(first.layout, value.layout, location(node))
+        channels.groups.agree(first.layout, value.layout, location(node))
     for mask in read[3:]:
         place = first.axis - (axes_of(node) - axes_of(mask))
         if place < 0 or axis_length(mask, place) == 1:
             continue
-        if not bound(found, mask, place, first.layout):
+        if not bound(channels, mask, place, first.layout):
             what = f"{location(node)} takes {mask.name} with it, whose heads are its own"
-            found.fix(read, what)
+            channels.fix(read, what)
     return first
 
 
