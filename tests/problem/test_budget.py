@@ -350,6 +350,6 @@ def test_a_share_that_is_none_is_answered_with_the_form_that_works(text: str, sa
 def test_an_absolute_limit_says_what_it_was_asked_for_as() -> None:
     share = Limit("macs", "<=", 0.5, "largest")
     limit = Limit("macs", "<=", 25.3e6, asked=share)
-    assert limit.said == "macs<=50% of the largest network's 50.6M: macs<=25.3M"
+    assert limit.text == "macs<=50% of the largest network's 50.6M: macs<=25.3M"
     assert limit == Limit("macs", "<=", 25.3e6) and str(limit) == "macs<=25.3M"
-    assert parse("macs<=25.3M")[0].said == "macs<=25.3M"
+    assert parse("macs<=25.3M")[0].text == "macs<=25.3M"

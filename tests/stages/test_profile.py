@@ -160,10 +160,10 @@ def test_shares_of_the_largest_network_are_limits_of_a_whole_run(
     assert latency.limit == timed.limit and latency.met
     # from then on they are what they were, as times would be others
     monkeypatch.setattr("archsmith.stages.work.resolved", None)
-    assert [limit.said for limit in open_work(run).limits] == [
+    assert [limit.text for limit in open_work(run).limits] == [
         f"macs<=60% of the largest network's {_MACS}: macs<=352.8",
         f"params>=30% of the largest network's {_PARAMS}: params>=16.5",
-        timed.as_limit.said,
+        timed.as_limit.text,
     ]
     monkeypatch.undo()
     with pytest.raises(NothingFits, match="fits with macs<=147"):

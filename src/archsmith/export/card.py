@@ -74,7 +74,7 @@ def plain(text: Any) -> str:
 
 def _opening(text: Any) -> str:
     """The same at the beginning of a line, where a few signs more have a meaning."""
-    return re.sub(r"^(\d+)(?=[.)])|^(?=[#>+=-])", lambda found: f"{found[1] or ''}\\", plain(text))
+    return re.sub(r"^(\d+)(?=[.)])|^(?=[#>+=-])", lambda match: f"{match[1] or ''}\\", plain(text))
 
 
 def card(
@@ -186,11 +186,11 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("balanced accuracy", _percent(measured["balanced_accuracy"])))
     rest = {k: v for k, v in facts.items() if k not in _SHOWN and v is not None}
     for name, value in rest.items():
-        said = name.replace("_", " ")
+        heading = name.replace("_", " ")
         if name == "val_measure":
-            said = f"val {facts.get('measure', 'accuracy')}"
+            heading = f"val {facts.get('measure', 'accuracy')}"
         share = name.endswith("accuracy") or name == "val_measure"
-        rows.append((said, _percent(value) if share else _value(value)))
+        rows.append((heading, _percent(value) if share else _value(value)))
     return rows
 
 

@@ -95,8 +95,8 @@ def ship(
         _check_first(whole, read_at)
         images = None if images is None else _resized(images, shape[1])
         sharper = "a little sharper" if shape[1] < read_at[1] else "sharper than any that it saw"
-        said = _READ_AT.format(trained=read_at[1], side=shape[1], sharper=sharper)
-        facts["caveats"] = (*(facts.get("caveats") or ()), said)
+        caveat = _READ_AT.format(trained=read_at[1], side=shape[1], sharper=sharper)
+        facts["caveats"] = (*(facts.get("caveats") or ()), caveat)
     recover(folder)
     partial, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "old"))
     facts["architecture"] = (

@@ -84,9 +84,11 @@ class Descent:
                     other = self.moved(arch, name, option)
                     if not self.allowed(other):
                         continue
-                    found = self.gauge.violation(other)
-                    if found < violation or (found == violation and self.rng.random() < 0.5):
-                        arch, violation = other, found
+                    new_violation = self.gauge.violation(other)
+                    if new_violation < violation or (
+                        new_violation == violation and self.rng.random() < 0.5
+                    ):
+                        arch, violation = other, new_violation
                         break
             idle = 0 if violation < before else idle + 1
         return arch, violation
@@ -128,7 +130,7 @@ def exchanges(descent: Descent, arch: Architecture, limit: int = 32) -> list[Arc
     effects = [change.effect[worst.name] for change in changes]
     slack = 1e-9 * abs(base[worst.name])
     low, high = worst.low - base[worst.name] - slack, worst.high - base[worst.name] + slack
-    found: dict[Architecture, None] = {}
+    architectures: dict[Architecture, None] = {}
     for first in rng.sample(changes, len(changes)):
         own = first.effect[worst.name]
         begin, end = (
@@ -145,10 +147,10 @@ def exchanges(descent: Descent, arch: Architecture, limit: int = 32) -> list[Arc
             if all(c.excess(base[c.name] + both.effect[c.name]) <= 1e-9 for c in constraints):
                 other = Architecture({**arch, **both.options})
                 if descent.allowed(other):
-                    found[other] = None
-        if len(found) >= limit:
+                    architectures[other] = None
+        if len(architectures) >= limit:
             break
-    return list(found)
+    return list(architectures)
 
 
 def _single_changes(
@@ -223,14 +225,14 @@ class Walk:
                 other, second = self._descent.proposal(other)
                 ratio += second
             if self._descent.allowed(other):
-                found = self._descent.gauge.violation(other)
+                new_violation = self._descent.gauge.violation(other)
                 gain = (
-                    ratio + (violation - found) / self._temperature
-                    if found < math.inf
+                    ratio + (violation - new_violation) / self._temperature
+                    if new_violation < math.inf
                     else -math.inf
                 )
                 if gain >= 0 or self._rng.random() < math.exp(gain):
-                    here, violation = other, found
+                    here, violation = other, new_violation
             if self._adapting:  # half of the time outside
                 self._temperature *= math.exp(0.05 if violation <= 0 else -0.05)
             if violation <= 0:

@@ -94,11 +94,11 @@ def repair(
     descent = Descent(space, gauge, rng)
     nearest, violation = descent.run(inside, tries)
     while violation > 0 and gauge.calls < tries:
-        moved, found = descent.run(
+        moved, new_violation = descent.run(
             descent.kick(nearest, 1 + min(4, gauge.calls * 5 // tries)), tries
         )
-        if found <= violation:
-            nearest, violation = moved, found
+        if new_violation <= violation:
+            nearest, violation = moved, new_violation
     if violation > 0:
         raise _nothing_fits(
             space,
@@ -243,7 +243,7 @@ class FeasibleSampler:
         """The nearest that exchanges meet around `arch`, and all of them that fit."""
         met = [(self.gauge.violation(other), other) for other in exchanges(self._descent, arch)]
         violation, near = min(met, key=lambda pair: pair[0], default=(math.inf, arch))
-        return _End(near, violation, [other for found, other in met if found <= 0])
+        return _End(near, violation, [other for amount, other in met if amount <= 0])
 
     def _starts(self, hits: Sequence[Architecture]) -> list[Architecture]:
         """Feasible architectures to start walks from: hits of the draws, and what descents from

@@ -57,18 +57,18 @@ class Gauge:
     def values(self, arch: Architecture) -> dict[str, float]:
         """The constrained values, without those that a metric fails to give as a finite number."""
         self.calls += 1
-        found: dict[str, float] = {}
+        values: dict[str, float] = {}
         for metric, limits in self._metrics:
             try:
                 answer = metric(arch)
                 for constraint, _ in limits:
                     value = read(answer, constraint.name, metric)
                     if math.isfinite(value):
-                        found[constraint.name] = value
+                        values[constraint.name] = value
                     else:
                         self.failure = f"{constraint.name} is {value}"
             except UserError:
                 raise
             except Exception as error:
                 self.failure = f"{name_of(metric)}: {reason_of(error)}"
-        return found
+        return values

@@ -152,21 +152,21 @@ def trace(
 def constants(network: nn.Module, graph: fx.Graph) -> dict[fx.Node, Tensor]:
     """The tensors of a traced graph that no image has a part in: parameters and buffers that the
     forward reads itself, and what is computed from them alone."""
-    found: dict[fx.Node, Any] = {}
+    values: dict[fx.Node, Any] = {}
     for node in graph.nodes:
         if node.op == "get_attr":
-            found[node] = _attribute(network, str(node.target))
+            values[node] = _attribute(network, str(node.target))
         elif node.op in ("call_function", "call_method"):
-            if not node.all_input_nodes or any(one not in found for one in node.all_input_nodes):
+            if not node.all_input_nodes or any(one not in values for one in node.all_input_nodes):
                 continue
-            args = fx.node.map_arg(node.args, found.__getitem__)
-            kwargs = fx.node.map_arg(node.kwargs, found.__getitem__)
+            args = fx.node.map_arg(node.args, values.__getitem__)
+            kwargs = fx.node.map_arg(node.kwargs, values.__getitem__)
             with torch.no_grad():
                 if node.op == "call_function":
-                    found[node] = node.target(*args, **kwargs)
+                    values[node] = node.target(*args, **kwargs)
                 else:
-                    found[node] = getattr(args[0], str(node.target))(*args[1:], **kwargs)
-    return {node: value.detach() for node, value in found.items() if isinstance(value, Tensor)}
+                    values[node] = getattr(args[0], str(node.target))(*args[1:], **kwargs)
+    return {node: value.detach() for node, value in values.items() if isinstance(value, Tensor)}
 
 
 def _attribute(network: nn.Module, path: str) -> Any:

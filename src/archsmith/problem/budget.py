@@ -100,7 +100,7 @@ class Limit:
         return self.excess(value) <= 0
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """As written, and with what it was asked for as: "macs<=50% of the largest network's 50.6M:
         macs<=25.3M"."""
         if self.asked is None:
@@ -163,30 +163,30 @@ def _plain(text: str) -> str:
 
 def _limits(part: str, notes: list[str]) -> list[Limit]:
     """Those of one part between separators; blanks separate as well: "params<=3M macs<=60M"."""
-    found: list[Limit] = []
+    limits: list[Limit] = []
     rest = part
     while rest := rest.strip(" ."):
         if match := _LIMIT.match(rest):
             name, op, number, unit = match.groups()
-            found.append(_limit(part, (name, op, number, unit), notes))
+            limits.append(_limit(part, (name, op, number, unit), notes))
         elif match := _TURNED_LIMIT.match(rest):
             first, of_first, sign, name, op, number, unit = match.groups()
             flipped = _limit(part, (name, sign, first, of_first), notes)
-            found.append(replace(flipped, op=TURNED[flipped.op]))
+            limits.append(replace(flipped, op=TURNED[flipped.op]))
             if op:
-                found.append(_limit(part, (name, op, number, unit), notes))
+                limits.append(_limit(part, (name, op, number, unit), notes))
         elif (match := _BARE.fullmatch(rest)) and (metric := _named_by(match.group(2))):
-            found.append(_limit(part, (metric, "<=", match.group(1), match.group(2)), notes))
-            notes.append(f"{shown(part)} is taken as {found[-1]}")
+            limits.append(_limit(part, (metric, "<=", match.group(1), match.group(2)), notes))
+            notes.append(f"{shown(part)} is taken as {limits[-1]}")
         else:
             raise UserError(
                 f"budget '{shown(part)}' cannot be read{_advice(rest)}; write limits "
                 f"such as {_EXAMPLE}"
             )
         rest = rest[match.end() :]
-    for limit in found:
+    for limit in limits:
         _sensible(part, limit)
-    return found
+    return limits
 
 
 def _named_by(unit: str) -> str | None:
@@ -321,22 +321,22 @@ def _value(number: str) -> float:
 
 def _factor(part: str, metric: str, tag: str, unit: str, notes: list[str]) -> float:
     """What the number is to be multiplied by; UserError for a unit that the metric has not."""
-    factors, own, said = UNITS[metric][1], UNITS[metric][0], unit
+    factors, own, written = UNITS[metric][1], UNITS[metric][0], unit
     word = re.sub(r"\s+", " ", unit.lower()).strip()
     for noun in sorted(NOUNS.get(metric, ()), key=len, reverse=True):
         if word.endswith(noun):
             word = word.removesuffix(noun).strip()
             break
     if tag and not word:
-        word, said = tag, tag
+        word, written = tag, tag
     elif tag and word != tag:
         raise UserError(f"budget '{shown(part)}' names two units, {tag} and {unit}; give one")
     count = factors.get(word)
     if count is None:
-        said = f"budget '{shown(part)}': '{shown(unit)}' is no unit of {metric}"
+        message = f"budget '{shown(part)}': '{shown(unit)}' is no unit of {metric}"
         if re.match(r"(?:x|times|of|per ?cent|pct)\b", word):
-            raise UserError(f"{said}; {_SHARES} {metric}<=50%")
-        raise UserError(f"{said}; use {ALLOWED[metric]}")
+            raise UserError(f"{message}; {_SHARES} {metric}<=50%")
+        raise UserError(f"{message}; use {ALLOWED[metric]}")
     if own and not word:
         notes.append(
             f"{shown(part)}: no unit is given, "
@@ -345,7 +345,7 @@ def _factor(part: str, metric: str, tag: str, unit: str, notes: list[str]) -> fl
     if metric == "memory" and count in (1e3, 1e6, 1e9):
         letter = {1e3: "K", 1e6: "M", 1e9: "G"}[count]
         notes.append(
-            f"{said} is taken as {count:,.0f} bytes; {letter}iB is "
+            f"{written} is taken as {count:,.0f} bytes; {letter}iB is "
             f"{2 ** (round(math.log10(count)) // 3 * 10):,} bytes"
         )
     return count

@@ -75,9 +75,9 @@ class Architecture(Mapping[str, Any]):
             options = text if isinstance(text, Mapping) else json.loads(text)
             if not isinstance(options, Mapping):
                 raise ValueError("not an object")
-            found = Architecture({str(name): frozen(option) for name, option in options.items()})
-            hash(found)  # options are plain values
-            return found
+            arch = Architecture({str(name): frozen(option) for name, option in options.items()})
+            hash(arch)  # options are plain values
+            return arch
         except RecursionError as error:
             raise UserError(
                 "not an architecture: it is nested too deep; expected a JSON object of names and "

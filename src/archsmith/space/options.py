@@ -58,42 +58,45 @@ def short(value: Any, limit: int = 100) -> str:
     return text if len(text) <= limit else f"{text[: limit - 4]} ..."
 
 
-def checked(said: str, options: Sequence[Any]) -> tuple[Any, ...]:
+def checked(subject: str, options: Sequence[Any]) -> tuple[Any, ...]:
     """The options of one decision, each of a kind that is compared, hashed and kept as JSON;
     UserError for others."""
     held = tuple(frozen(option) for option in options)
     for option in held:
-        _check_kind(said, option)
+        _check_kind(subject, option)
     numbers = [o for o in held if isinstance(o, int | float) and not isinstance(o, bool)]
     words = [o for o in held if isinstance(o, str) and o.lower() in _RANGES]
     if len(words) == 1 and len(numbers) >= 2 and len(numbers) + 1 == len(held):
         raise UserError(
-            f"{said} looks like a range, {words[0]!r}, from {numbers[0]!r} to {numbers[1]!r}; a "
+            f"{subject} looks like a range, {words[0]!r}, from {numbers[0]!r} to {numbers[1]!r}; a "
             f"decision is among options that "
             f"it lists, one by one: list the values to try, e.g. "
             f"{_listed(numbers[0], numbers[1], words[0])}"
         )
     if len(set(held)) != len(held):
-        raise UserError(f"{said} names an option twice (1, 1.0 and True are equal); list each once")
+        raise UserError(
+            f"{subject} names an option twice (1, 1.0 and True are equal); list each once"
+        )
     return held
 
 
-def _check_kind(said: str, option: Any) -> None:
+def _check_kind(subject: str, option: Any) -> None:
     if isinstance(option, tuple):
         for part in option:
-            _check_kind(said, part)
+            _check_kind(subject, part)
     elif isinstance(option, range):
-        raise UserError(f"{said} has an option {option!r}; list its numbers: *{option!r}")
+        raise UserError(f"{subject} has an option {option!r}; list its numbers: *{option!r}")
     elif option is not None and not isinstance(option, int | float | str):
         raise UserError(
-            f"{said} has an option {short(option)} of type {type(option).__name__}; options are "
+            f"{subject} has an option {short(option)} of type {type(option).__name__}; options are "
             f"numbers, texts, True, False, "
             "None and tuples of such: give it a name, e.g. OneOf({'relu': nn.ReLU(), 'gelu': "
             "nn.GELU()})"
         )
     elif option != option:
         raise UserError(
-            f"{said} has an option that is not a number (nan), which equals nothing; leave it out"
+            f"{subject} has an option that is not a number (nan), which equals nothing; "
+            "leave it out"
         )
 
 

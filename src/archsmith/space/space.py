@@ -397,16 +397,16 @@ class SearchSpace(Mapping[str, tuple]):
         exist."""
         known = copied(arch)
         try:
-            found = [
+            indices = [
                 places[known.pop(name)] if name in known else INACTIVE
                 for name, places in self._places.items()
             ]
         except (KeyError, TypeError):  # an option that is not there, or none that could be
-            found, known = [], dict(arch)
+            indices, known = [], dict(arch)
         for name, option in known.items():
             if name not in self.universe or option not in self.universe[name]:
                 self._own(name, option)  # says what is wrong
-        return found
+        return indices
 
     @cached_property
     def _places(self) -> dict[str, dict[Any, int]]:

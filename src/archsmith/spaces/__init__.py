@@ -90,7 +90,7 @@ def build(
         if value is not None
     }
     shape = {"classes": classes, "channels": channels, "size": size}
-    return load(name_or_file, SPACES, shape, device, asked=asked, told={"mirrors": mirrors})
+    return load(name_or_file, SPACES, shape, device, asked=asked, hints={"mirrors": mirrors})
 
 
 def build_for(

@@ -311,7 +311,7 @@ def decided_by_hand(
     """What `by_hand` decides for such images, by the names of the family; widths as they are, not
     rounded."""
     layout = _layout(size)
-    found: dict[str, Any] = {
+    decided: dict[str, Any] = {
         **_ends(channels, kind, width),
         **({"head.width": head} if head else {"head.pool": BARE}),
     }
@@ -329,8 +329,8 @@ def decided_by_hand(
                 f"block{b}.fused_kernel": 3,
                 f"block{b}.fused_expand": 2,
             }
-        found |= {f"stage{i}.{name}": value for name, value in stage.items()}
-    return found
+        decided |= {f"stage{i}.{name}": value for name, value in stage.items()}
+    return decided
 
 
 def nearest(space: SearchSpace, decided: Mapping[str, Any]) -> Architecture:

@@ -38,12 +38,12 @@ class DartsNetwork(nn.Module):
         self.stem, self.cells, self.head = stem, nn.ModuleList(cells), head
 
     def discretize(
-        self, space: SearchSpace, found: Mapping[str, Mapping[Any, float]]
+        self, space: SearchSpace, weights: Mapping[str, Mapping[Any, float]]
     ) -> Architecture:
         """The cells that a relaxed network's weights speak for (Liu, Simonyan and Yang, section
         2.4).
 
-        `found`: path of an edge's `OneOf` -> operation -> weight, from a first cell of each kind.
+        `weights`: path of an edge's `OneOf` -> operation -> weight, from a first cell of each kind.
         Of each edge the strongest operation that is not "none", into each node the two edges whose
         strongest are largest.
         """
@@ -54,7 +54,7 @@ class DartsNetwork(nn.Module):
                 rows = [
                     next(
                         row
-                        for path, row in found.items()
+                        for path, row in weights.items()
                         if f"{path}.".startswith(f"cells.{cell}.graph.edge{a}to{node}.")
                     )
                     for a in range(node)

@@ -24,45 +24,45 @@ def read_given(given: str | Path, space: str) -> Published:
     options as JSON. UserError for anything else, naming the place, or the space whose networks are
     written so.
     """
-    said, file = f"--architecture {shown(given)}", _file(given)
+    source, file = f"--architecture {shown(given)}", _file(given)
     try:
         text = str(given) if file is None else file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{said} cannot be read as text: {shown(error, 200)}; give an architecture.json"
+            f"{source} cannot be read as text: {shown(error, 200)}; give an architecture.json"
         ) from error
     entry = described(space)
     if any(form.fits(text) for form in entry.formats):
         try:
             return entry.read(text)
         except UserError as error:
-            raise UserError(f"{said}: {error}") from error
+            raise UserError(f"{source}: {error}") from error
     written = text.lstrip().startswith("{")
     others = [
         other.name for other in SPACES.values() if any(form.fits(text) for form in other.formats)
     ]
     if others and (not written or meant(space) in SPACES):
         raise UserError(
-            f"{said} is written as networks of other spaces are; give --space with one "
+            f"{source} is written as networks of other spaces are; give --space with one "
             f"of {', '.join(others)}"
         )
     if file is None and not written:
         forms = "; ".join(form.name for form in entry.formats)
         raise UserError(
-            f"{said}: no such file{f', and not the text of {forms}' if forms else ''}; "
+            f"{source}: no such file{f', and not the text of {forms}' if forms else ''}; "
             f"give an architecture.json"
         )
     try:
-        found: Any = json.loads(text)
+        decoded: Any = json.loads(text)
         # the file that a run ships says more
-        if isinstance(found, dict) and isinstance(found.get(_WHOLE), dict):
-            found = found[_WHOLE]
-        if not isinstance(found, dict):
+        if isinstance(decoded, dict) and isinstance(decoded.get(_WHOLE), dict):
+            decoded = decoded[_WHOLE]
+        if not isinstance(decoded, dict):
             raise UserError("it holds no object")
-        return Published(Architecture.from_json(found), JSON)
+        return Published(Architecture.from_json(decoded), JSON)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else shown(error, 200)
-        raise UserError(f"{said} is no architecture: {why}; give an architecture.json") from error
+        raise UserError(f"{source} is no architecture: {why}; give an architecture.json") from error
 
 
 def _file(given: str | Path) -> Path | None:

@@ -27,13 +27,13 @@ def load(
     arguments: Mapping[str, int],
     device: str,
     asked: Mapping[str, int] = MappingProxyType({}),
-    told: Mapping[str, Any] = MappingProxyType({}),
+    hints: Mapping[str, Any] = MappingProxyType({}),
 ) -> nn.Module:
     """Builds on `device` ("meta" or "cpu"); a function or class gets those `arguments` that its
     signature has.
 
-    It must have those that are `asked` for, and is `told` what its signature names (`**kwargs` does
-    not).
+    It must have those that are `asked` for, and gets those `hints` that its signature names
+    (`**kwargs` names none).
     """
     if name_or_file in table:
         module, attribute = table[name_or_file].network.split(":")
@@ -51,7 +51,7 @@ def load(
         )
     passed = _accepted(make, {**arguments, **asked}, name_or_file)
     passed |= {
-        name: value for name, value in told.items() if name in inspect.signature(make).parameters
+        name: value for name, value in hints.items() if name in inspect.signature(make).parameters
     }
     if refused := [name for name in asked if name not in passed]:
         raise UserError(
@@ -73,14 +73,15 @@ def made_elastic(model: nn.Module, name: str, shape: Mapping[str, int]) -> nn.Mo
     `classes`: where it has others, its last layer is a new one."""
     side, first = shape["size"], next(model.parameters(), torch.zeros(0))
     example = torch.zeros(2, shape["channels"], side, side, device=first.device)
-    said = f"{name} declares no Choice"
     try:
         last = outputs_of(model, example)
         if last is not None and last[1] != shape["classes"]:
             renewed(model, last[0], shape["classes"])
         return elastic(model, example)
     except UserError as error:
-        raise UserError(f"{said}, and cannot be made elastic: {error}") from error
+        raise UserError(
+            f"{name} declares no Choice, and cannot be made elastic: {error}"
+        ) from error
 
 
 def outputs_of(model: nn.Module, example: Tensor) -> tuple[str, int] | None:

@@ -194,9 +194,9 @@ def beside(
             )
         if changed["head.pool"] != BARE:
             changed.setdefault("head.width", _HEAD_BESIDE)
-        found = _fitted(space, changed, keeps, most=2.0)
-        if found is not None:
-            yield found
+        arch = _fitted(space, changed, keeps, most=2.0)
+        if arch is not None:
+            yield arch
 
 
 def _fitted(
@@ -277,9 +277,9 @@ def reference(
     unknown = sorted(set(limits) - set(known))
     if unknown or not limits:
         raise UserError(f"reference: limits {sorted(limits)} must be some of {', '.join(known)}")
-    found: list[Reference] = []
+    networks: list[Reference] = []
     for kind, depth, first in shapes:
-        if found and stop():
+        if networks and stop():
             break
         one = Reference(
             _name(kind, depth, first),
@@ -295,14 +295,14 @@ def reference(
         fit = Fit(limits, (channels, size, size), latency_ms, headed)
         grown = _grown(one, fit, stop)
         if grown is not None:
-            found.append(grown)
-    if not found:
+            networks.append(grown)
+    if not networks:
         text = ", ".join(f"{name}<={limit:,.0f}" for name, limit in limits.items())
         raise UserError(
             f"no hand-made network of 2 to 4 blocks a stage fits {text}; relax it, or "
             f"give --no-reference"
         )
-    return found
+    return networks
 
 
 @dataclass(frozen=True)
@@ -323,15 +323,15 @@ class Fit:
         """The largest part that it takes of a limit; of latency only where it keeps the others."""
         cheap = self.limits.keys() <= set(COUNTED_AS_WRITTEN)
         network = candidate.written(self.headed) if cheap else candidate.make(None, self.headed)
-        found = {
+        parts = {
             name: _part(self._count(name, network), limit)
             for name, limit in self.limits.items()
             if name != "latency"
         }
-        if "latency" in self.limits and all(part <= 1 for part in found.values()):
+        if "latency" in self.limits and all(part <= 1 for part in parts.values()):
             assert self.latency_ms is not None
-            found["latency"] = _part(self.latency_ms(network), self.limits["latency"])
-        return max(found.values(), default=0.0)
+            parts["latency"] = _part(self.latency_ms(network), self.limits["latency"])
+        return max(parts.values(), default=0.0)
 
     def _count(self, name: str, network: nn.Module) -> float:
         return self.macs(network) if name == "macs" else COUNTS[name](network, self.shape)

@@ -69,7 +69,7 @@ def generated(
     rows: list[dict[str, Any]] = []
     most = largest(decisions, costs, table)
     for row in [resolved(limits, most) for limits in asked]:
-        said = ", ".join(limit.said for limit in row) or "none"
+        said = ", ".join(limit.text for limit in row) or "none"
         try:
             archs = answer(
                 method, job, trained, limits=constraints_of(row, costs, table), count=count

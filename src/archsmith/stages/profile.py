@@ -172,7 +172,7 @@ def line(profiled: Profiled) -> str:
     text = f"{profiled.space_size} networks, {costs}"
     if profiled.budget:
         share = profiled.feasible_share
-        text += "".join(f"; {bound.as_limit.said}" for bound in profiled.budget if bound.share)
+        text += "".join(f"; {bound.as_limit.text}" for bound in profiled.budget if bound.share)
         text += (
             f"; {share_text(share.share)} of the space fits"
             if share.share

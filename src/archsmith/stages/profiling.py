@@ -126,7 +126,7 @@ def profile_space(
         table.calibrate(Random(seed))
     decisions = search_space(model)
     limits = resolved(asked, largest(decisions, costs, table))
-    notes += [limit.said for limit in limits if limit.asked is not None]
+    notes += [limit.text for limit in limits if limit.asked is not None]
     found = space_costs(
         name,
         decisions,

@@ -76,7 +76,7 @@ def score_space(
     else:
         full = Costs(model, shape, counted(asked, COUNTED))
         limits = resolved(asked, largest(decisions, full))
-        notes += [limit.said for limit in limits if limit.asked is not None]
+        notes += [limit.text for limit in limits if limit.asked is not None]
         archs = feasible_sample(decisions, constraints_of(limits, full, None), Random(seed), sample)
     rows: list[dict[str, Any]] = []
     for arch in archs:

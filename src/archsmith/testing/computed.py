@@ -94,13 +94,13 @@ def _gradients(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, Any]:
             )
     require(total.requires_grad, "the output hangs on nothing that learns")
     total.backward()
-    found: dict[str, Any] = {
+    gradients: dict[str, Any] = {
         name: p.grad for name, p in module.named_parameters() if p.requires_grad
     }
-    found[""] = [
+    gradients[""] = [
         torch.zeros_like(t) if t.grad is None else t.grad for t in inputs if t.is_floating_point()
     ]
-    return found
+    return gradients
 
 
 def _pulled_back(
@@ -114,10 +114,10 @@ def _pulled_back(
     if not made:
         return {}
     ends = [torch.zeros_like(made[n]) if wanted.get(n) is None else wanted[n] for n in made]
-    found = torch.autograd.grad(
+    gradients = torch.autograd.grad(
         list(made.values()), list(parameters.values()), ends, allow_unused=True
     )
-    back = zip(parameters.items(), found, strict=True)
+    back = zip(parameters.items(), gradients, strict=True)
     return {
         name: torch.zeros_like(parameter) if grad is None else grad
         for (name, parameter), grad in back
@@ -125,26 +125,26 @@ def _pulled_back(
 
 
 def check_slices(case: Case) -> None:
-    governed = {(d.tensor, d.axis) for found in dimensions(case.layer).values() for d in found}
+    governed = {(d.tensor, d.axis) for entries in dimensions(case.layer).values() for d in entries}
     for arch in case.architectures:
         where, plain = slices(case.layer, arch), tensors_of(extract(case.layer, arch))
         spoilt = copy.deepcopy(case.layer)
         for name, tensor in tensors_of(case.layer).items():
             part = tensor.detach()[_grid(where[name])]
             for axis, (kept, length) in enumerate(zip(part.shape, tensor.shape, strict=True)):
-                told = (
+                message = (
                     f"a part of '{name}' along axis {axis} is taken, which no decision governs, "
                     f"in {dict(arch)}"
                 )
-                require(kept == length or (name, axis) in governed, told)
+                require(kept == length or (name, axis) in governed, message)
             # kernels go through matrices
             if name in plain and not (name == "weight" and hasattr(case.layer, "region")):
                 wanted = plain[name].detach()
-                told = (
+                message = (
                     f"'{name}' is {tuple(part.shape)} by `axes`, {tuple(wanted.shape)} in the "
                     f"network {dict(arch)}"
                 )
-                require(part.shape == wanted.shape, told)
+                require(part.shape == wanted.shape, message)
                 require(
                     torch.equal(part, wanted),
                     f"'{name}' holds other numbers in the network {dict(arch)}",
@@ -192,12 +192,12 @@ def check_counts(case: Case) -> None:
     for arch in case.architectures:
         twin = extract(layer, arch, "fresh", device="meta")
         wanted = {name: tuple(p.shape) for name, p in twin.named_parameters()}
-        found = shapes(
+        declared = shapes(
             layer, {choice: arch[name] for choice, name in names.items() if name in arch}
         )
         require(
-            found == wanted,
-            f"parameters are {found} by `axes`, {wanted} in the network {dict(arch)}",
+            declared == wanted,
+            f"parameters are {declared} by `axes`, {wanted} in the network {dict(arch)}",
         )
     fed = _Fed(layer, {name: choice for choice, name in names.items()}, case.given)
     costs, space, rng = Costs(fed, (1, 1, 1), NAMES), read(fed).space, Random(0)

@@ -84,10 +84,10 @@ def check_weights(case: Case) -> None:
             wanted = tensors_of(twin).get(name)
             require(wanted is not None, f"it gives '{name}', which the twin does not hold {where}")
             if wanted is not None:
-                told = (
+                message = (
                     f"'{name}' is {tuple(tensor.shape)}, of the twin {tuple(wanted.shape)} {where}"
                 )
-                require(tensor.shape == wanted.shape, told)
+                require(tensor.shape == wanted.shape, message)
         for name, parameter in twin._parameters.items():
             if parameter is not None:
                 require(name in tensors, f"it gives no '{name}', which the twin holds {where}")

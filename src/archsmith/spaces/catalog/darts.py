@@ -88,14 +88,14 @@ def darts_arch(text: str) -> Architecture:
     concatenate nodes 2 to 5."""
     cells = {}
     for cell in _DARTS_CELLS:
-        found = re.search(rf"\b{cell}\s*=\s*\[([^\]]*)\]", text)
-        if not found:
+        match = re.search(rf"\b{cell}\s*=\s*\[([^\]]*)\]", text)
+        if not match:
             raise UserError(
                 f"{text[:80]!r} names no {cell} cell; write Genotype(normal=[('sep_conv_3x3', 0), "
                 f"...], reduce=[...])"
             )
         cells[cell] = [
-            (op, int(i)) for op, i in re.findall(r"\(\s*['\"](\w+)['\"]\s*,\s*(\d+)\s*\)", found[1])
+            (op, int(i)) for op, i in re.findall(r"\(\s*['\"](\w+)['\"]\s*,\s*(\d+)\s*\)", match[1])
         ]
         joined = re.search(rf"\b{cell}_concat\s*=\s*(range\([^)]*\)|\[[^\]]*\]|\([^)]*\))", text)
         if joined and _joined(joined[1]) != list(_DARTS_NODES):

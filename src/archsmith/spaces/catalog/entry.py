@@ -62,8 +62,8 @@ class Pretrained:
 
     def path(self) -> Path | None:
         """The file of the weights; None where the package is not installed."""
-        found = find_spec(self.package)
-        for folder in found.submodule_search_locations or () if found is not None else ():
+        spec = find_spec(self.package)
+        for folder in spec.submodule_search_locations or () if spec is not None else ():
             if (path := Path(folder) / self.file).is_file():
                 return path
         return None

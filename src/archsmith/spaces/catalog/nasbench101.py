@@ -169,16 +169,16 @@ def nasbench101_cell_of(text: str) -> tuple[Any, Any]:
     {"module_adjacency": ..., "module_operations": ...} as in the benchmark's records,
     `ModelSpec(matrix=..., ops=...)`, or the matrix and the operations one after the other.
     """
-    said = mapping_of(text)
-    if not said:
+    fields = mapping_of(text)
+    if not fields:
         split = re.search(r"\]\s*\]\s*,?", text)
         if split:
             halves = (text[: split.end()], text[split.end() :])
-            said = {
+            fields = {
                 name: _list_of(half) for name, half in zip(("matrix", "ops"), halves, strict=True)
             }
     matrix, operations = (
-        next((said[n] for n in names if n in said), None) for names in (_MATRIX, _OPERATIONS)
+        next((fields[n] for n in names if n in fields), None) for names in (_MATRIX, _OPERATIONS)
     )
     if (
         not isinstance(operations, list)

@@ -35,14 +35,14 @@ def nasbench201_text(arch: Mapping[str, Any]) -> str:
 
 def nasbench201_arch(text: str) -> Architecture:
     """The cell of the publishers' string; UserError where it is none."""
-    found = _NASBENCH201_TEXT.fullmatch(text.strip())
-    if not found or not set(found.groups()) <= set(NASBENCH201_OPS):
+    match = _NASBENCH201_TEXT.fullmatch(text.strip())
+    if not match or not set(match.groups()) <= set(NASBENCH201_OPS):
         allowed = ", ".join(NASBENCH201_OPS)
         raise UserError(
             f"{text!r} is no NAS-Bench-201 cell; write "
             f"{_NASBENCH201.format(*['op'] * 6)} with op one of {allowed}"
         )
-    return Architecture(dict(zip(EDGE_NAMES, found.groups(), strict=True)))
+    return Architecture(dict(zip(EDGE_NAMES, match.groups(), strict=True)))
 
 
 SPACE = Space(

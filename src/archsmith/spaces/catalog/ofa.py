@@ -98,29 +98,30 @@ def channels(width: float) -> list[int]:
 def subnet_text(width: float, arch: Mapping[str, Any], *, live: bool = True) -> str:
     """The lists `ks`, `e`, `d` as JSON: of `live` blocks only, as in Neural Architecture Transfer,
     or of all 20 slots."""
-    found: dict[str, Any] = dict(ofa_settings(arch))
+    settings: dict[str, Any] = dict(ofa_settings(arch))
     if live:
-        found |= {name: [value for value in found[name] if value] for name in ("ks", "e")}
-    return json.dumps({**found, "w": width})
+        settings |= {name: [value for value in settings[name] if value] for name in ("ks", "e")}
+    return json.dumps({**settings, "w": width})
 
 
 def subnet_arch(width: float, text: str) -> Architecture:
     """The network of the publishers' lists, of live blocks only or of 20 slots; UserError where it
     is none of this width."""
-    said = mapping_of(text)
-    if unknown := [name for name in said if name not in ("ks", "e", "d", *_BESIDE)]:
+    fields = mapping_of(text)
+    if unknown := [name for name in fields if name not in ("ks", "e", "d", *_BESIDE)]:
         raise UserError(
             f"'{unknown[0]}': networks of this space have ks, e and d, and nothing of that name"
         )
-    if said.get("w") is not None:
-        expect("w", said["w"], width)
+    if fields.get("w") is not None:
+        expect("w", fields["w"], width)
     depths = [
-        among(f"d[{i}]", value, OFA_DEPTHS) for i, value in enumerate(values("d", said.get("d"), 5))
+        among(f"d[{i}]", value, OFA_DEPTHS)
+        for i, value in enumerate(values("d", fields.get("d"), 5))
     ]
     count, slots = sum(depths), [block <= depths[stage - 1] for stage, block in _OFA_SLOTS]
     full = {}
     for name, options in (("ks", OFA_KERNELS), ("e", OFA_EXPANSIONS)):
-        given = values(name, said.get(name), count, len(slots))
+        given = values(name, fields.get(name), count, len(slots))
         rest = iter(
             range(count) if len(given) == count else [i for i, there in enumerate(slots) if there]
         )
@@ -214,12 +215,12 @@ def _fixed(width: float, stage: int, block: int) -> dict[str, Any]:
 
 
 def _size(text: str) -> int | None:
-    said = mapping_of(text)
+    fields = mapping_of(text)
     return next(
         (
             size
             for name in ("r", "img_size", "resolution")
-            if isinstance(size := said.get(name), int)
+            if isinstance(size := fields.get(name), int)
         ),
         None,
     )
@@ -227,10 +228,10 @@ def _size(text: str) -> int | None:
 
 def _listed(text: str) -> int | None:
     """How many kernels the lists of a text have; None where it has no such lists."""
-    said = mapping_of(text)
+    fields = mapping_of(text)
     return (
-        len(said["ks"])
-        if all(isinstance(said.get(name), list | tuple) for name in ("ks", "e", "d"))
+        len(fields["ks"])
+        if all(isinstance(fields.get(name), list | tuple) for name in ("ks", "e", "d"))
         else None
     )
 

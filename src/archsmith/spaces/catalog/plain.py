@@ -61,19 +61,19 @@ def _node(lines: list[tuple[int, str, int]], at: int, depth: int) -> tuple[Any, 
             items.append(_scalar(lines[at][1][2:]))
             at += 1
         return items, at
-    found: dict[str, Any] = {}
+    mapping: dict[str, Any] = {}
     while at < len(lines) and lines[at][0] == indent and ":" in lines[at][1]:
         name, _, rest = lines[at][1].partition(":")
         at += 1
         if rest.strip():
-            found[name.strip()] = _scalar(rest)
+            mapping[name.strip()] = _scalar(rest)
         elif at < len(lines) and (
             lines[at][0] > indent or (lines[at][0] == indent and lines[at][1].startswith("- "))
         ):
-            found[name.strip()], at = _node(lines, at, depth + 1)
+            mapping[name.strip()], at = _node(lines, at, depth + 1)
         else:
-            found[name.strip()] = None
-    return found, at
+            mapping[name.strip()] = None
+    return mapping, at
 
 
 def _scalar(text: str) -> Any:

@@ -140,9 +140,9 @@ def _places(
 
 
 def _size(text: str) -> int | None:
-    said = mapping_of(text)
+    fields = mapping_of(text)
     return next(
-        (size for name in ("img_size", "resolution") if isinstance(size := said.get(name), int)),
+        (size for name in ("img_size", "resolution") if isinstance(size := fields.get(name), int)),
         None,
     )
 
@@ -159,7 +159,7 @@ SPACE = Space(
             net_config_text,
             net_config_arch,
             lambda text: (
-                "blocks" in (said := mapping_of(text)) and "final_expand_layer" not in said
+                "blocks" in (fields := mapping_of(text)) and "final_expand_layer" not in fields
             ),
             size=_size,
         ),

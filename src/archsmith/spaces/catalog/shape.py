@@ -33,15 +33,15 @@ class CellShape:
     @property
     def terms(self) -> tuple[Term, ...]:
         """Height reads all connections of a cell, the counts one operation each."""
-        found = []
+        terms = []
         for cell, (names, height, operations) in self.cells.items():
             others = {f"free.{cell}": 0.0, f"rest.{cell}": 0.0}
-            found.append(Term(names, partial(_height, cell, height, self._nothing)))
-            found += [
+            terms.append(Term(names, partial(_height, cell, height, self._nothing)))
+            terms += [
                 Term((name,), partial(_kind, cell, name, self._nothing | others))
                 for name in operations
             ]
-        return tuple(found)
+        return tuple(terms)
 
     @property
     def _nothing(self) -> dict[str, float]:
@@ -61,7 +61,7 @@ class CellShape:
 
         UserError where no cell can be so.
         """
-        found: list[Constraint] = []
+        constraints: list[Constraint] = []
         for cell, (_, _, operations) in self.cells.items():
             if free is not None and not 0 <= free <= len(operations):
                 raise UserError(
@@ -75,12 +75,12 @@ class CellShape:
                 "free": free,
                 "rest": None if free is None else len(operations) - free,
             }
-            found += [
+            constraints += [
                 Constraint(f"{what}.{cell}", self, high=float(high))
                 for what, high in bounds.items()
                 if high is not None
             ]
-        return tuple(found)
+        return tuple(constraints)
 
 
 def _height(

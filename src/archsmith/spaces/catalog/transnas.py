@@ -36,8 +36,8 @@ def transnas_text(arch: Mapping[str, Any]) -> str:
 
 def transnas_arch(text: str) -> Architecture:
     """The cell of the publishers' code; UserError where it is none."""
-    found = _TRANSNAS_TEXT.fullmatch(text.strip())
-    if not found:
+    match = _TRANSNAS_TEXT.fullmatch(text.strip())
+    if not match:
         raise UserError(
             f"{text!r} is no TransNAS micro cell; write 64-41414-a_bc_def with digits 0 to 3 "
             f"({', '.join(TRANSNAS_OPS)})"
@@ -45,7 +45,7 @@ def transnas_arch(text: str) -> Architecture:
     return Architecture(
         {
             name: TRANSNAS_OPS[int(digit)]
-            for name, digit in zip(EDGE_NAMES, found.groups(), strict=True)
+            for name, digit in zip(EDGE_NAMES, match.groups(), strict=True)
         }
     )
 

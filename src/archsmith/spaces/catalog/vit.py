@@ -75,14 +75,14 @@ def config_text(arch: Mapping[str, Any]) -> str:
 def config_arch(of: Transformer, text: str) -> Architecture:
     """The network of such a configuration; UserError naming the place where the space holds
     none."""
-    said = mapping_of(text)
-    depth = among("layer_num", said.get("layer_num"), of.depth)
-    widths = values("embed_dim", said.get("embed_dim"), depth)
+    fields = mapping_of(text)
+    depth = among("layer_num", fields.get("layer_num"), of.depth)
+    widths = values("embed_dim", fields.get("embed_dim"), depth)
     for i, width in enumerate(widths):
         expect(f"embed_dim[{i}]", width, widths[0])
     lists = {
-        "heads": ("num_heads", said.get("num_heads")),
-        "ratio": ("mlp_ratio", said.get("mlp_ratio")),
+        "heads": ("num_heads", fields.get("num_heads")),
+        "ratio": ("mlp_ratio", fields.get("mlp_ratio")),
     }
     return _decided(of, depth, ("embed_dim", widths[0]), lists)
 
@@ -98,13 +98,13 @@ def yaml_text(arch: Mapping[str, Any]) -> str:
 def yaml_arch(of: Transformer, text: str) -> Architecture:
     """The network of the section RETRAIN; what other sections say is not read. UserError naming the
     place."""
-    said = section("RETRAIN", yaml_of(text).get("RETRAIN"))
+    fields = section("RETRAIN", yaml_of(text).get("RETRAIN"))
     lists = {
-        "heads": ("RETRAIN.NUM_HEADS", said.get("NUM_HEADS")),
-        "ratio": ("RETRAIN.MLP_RATIO", said.get("MLP_RATIO")),
+        "heads": ("RETRAIN.NUM_HEADS", fields.get("NUM_HEADS")),
+        "ratio": ("RETRAIN.MLP_RATIO", fields.get("MLP_RATIO")),
     }
-    depth = among("RETRAIN.DEPTH", said.get("DEPTH"), of.depth)
-    return _decided(of, depth, ("RETRAIN.EMBED_DIM", said.get("EMBED_DIM")), lists)
+    depth = among("RETRAIN.DEPTH", fields.get("DEPTH"), of.depth)
+    return _decided(of, depth, ("RETRAIN.EMBED_DIM", fields.get("EMBED_DIM")), lists)
 
 
 def _formats(of: Transformer) -> tuple[Format, ...]:

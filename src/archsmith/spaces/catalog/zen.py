@@ -116,8 +116,8 @@ def parse(string: str) -> Architecture:
     five layers a block.
     """
     compact = re.sub(r"\s", "", string)
-    found = _TEXT.fullmatch(compact)
-    if not found:
+    match = _TEXT.fullmatch(compact)
+    if not match:
         raise UserError(
             f"{string[:60]!r}... is no Zen network: write SuperConvK3BNRELU(3,out,2,1), then "
             f"blocks "
@@ -125,7 +125,7 @@ def parse(string: str) -> Architecture:
             f"SuperConvK1BNRELU(in,{HEAD},1,1)"
         )
     stages: list[list[Block]] = []
-    inputs = int(found[1])
+    inputs = int(match[1])
     _allowed("stem width", inputs, WIDTHS)
     for numbers in _BLOCK.finditer(compact):
         expand, kernel, given, width, stride, bottleneck, layers = map(int, numbers.groups())
@@ -154,9 +154,9 @@ def parse(string: str) -> Architecture:
             raise UserError(f"{what}: the first block must have stride 2")
         stages[-1].append(Block(expand, kernel, width, bottleneck, layers=layers))
         inputs = width
-    if int(found.groups()[-1]) != inputs:
+    if int(match.groups()[-1]) != inputs:
         raise UserError(
-            f"the last convolution reads {found.groups()[-1]} channels, but the last "
+            f"the last convolution reads {match.groups()[-1]} channels, but the last "
             f"block gives {inputs}"
         )
     if len(stages) != STAGES or max(map(len, stages)) > BLOCKS:
@@ -165,7 +165,7 @@ def parse(string: str) -> Architecture:
             f"to the next; "
             f"the finite space has {STAGES} with up to {BLOCKS}"
         )
-    return architecture(Chain(int(found[1]), tuple(map(tuple, stages))))
+    return architecture(Chain(int(match[1]), tuple(map(tuple, stages))))
 
 
 def _allowed(what: str, value: int, options: tuple[int, ...]) -> None:
@@ -279,16 +279,16 @@ def _widths(width: int) -> list[int]:
 
 
 def _split(stage: list[Block]) -> tuple[Block, ...]:
-    found: list[Block] = []
+    blocks: list[Block] = []
     for position, block in enumerate(stage):
         if block.layers < _SPLIT:
-            found.append(block)
-        elif len(found) + len(stage) - position < BLOCKS:
+            blocks.append(block)
+        elif len(blocks) + len(stage) - position < BLOCKS:
             half = _SPLIT // 2
-            found += [replace(block, layers=half), replace(block, layers=block.layers - half)]
+            blocks += [replace(block, layers=half), replace(block, layers=block.layers - half)]
         else:
-            found.append(replace(block, layers=LAYERS[-1]))
-    return tuple(found)
+            blocks.append(replace(block, layers=LAYERS[-1]))
+    return tuple(blocks)
 
 
 # -- the entries ---------------------------------------------------------------------------------

@@ -104,14 +104,14 @@ class _Read:
 
 def _read(given: Mapping[str, Tensor]) -> _Read | None:
     """By the table that knows most of the names, if it knows most of them."""
-    found, most = None, 0
+    best, most = None, 0
     for layout, prefix in itertools.product(LAYOUTS, prefixes(given)):
         names = {layout.spelled(name.removeprefix(prefix)): name for name in given}
         known = len(layout.names & names.keys())
         if known > most:
             there = {name: given[original] for name, original in names.items()}
-            found, most = _Read(layout, prefix, names, there), known
-    return found if most >= _MOST * len(given) else None
+            best, most = _Read(layout, prefix, names, there), known
+    return best if most >= _MOST * len(given) else None
 
 
 def _check_network(read: _Read) -> None:
@@ -155,7 +155,7 @@ def _by_name(
     tensors, left, _ = _taken(sources, given, own, _varying(own))
     if not any(tensor.is_floating_point() for tensor in tensors.values()):
         raise UserError(_misfit(given, own, {key: s.name for key, s in sources.items()}) + better)
-    remarks = (() if prefix == Prefix() else (prefix.said,)) + _converted(sources, given, tensors)
+    remarks = (() if prefix == Prefix() else (prefix.remark,)) + _converted(sources, given, tensors)
     unused = tuple(name for key, name in names.items() if key not in own)
     return Arranged(tensors, None, remarks, left=left, unused=unused)
 
@@ -173,7 +173,7 @@ def _by_table(read: _Read, own: Mapping[str, Tensor]) -> Arranged:
         names = {key: s.name for key, s in layout.sources.items() if s.name in there}
         raise UserError(_misfit(there, own, names))
     remarks = (
-        *((Prefix(read.prefix).said,) if read.prefix else ()),
+        *((Prefix(read.prefix).remark,) if read.prefix else ()),
         *(text for ending, text in layout.done if any(name.endswith(ending) for name in there)),
         *_converted(layout.sources, there, tensors),
     )
@@ -254,11 +254,11 @@ def _converted(
 def _varying(own: Mapping[str, Tensor]) -> dict[str, int]:
     """The axes whose sizes follow classes and channels of the images: of the last layer, and of the
     first convolution."""
-    found = dict.fromkeys([key for key in own if own[key].ndim == 4][:1], 1)
+    axes = dict.fromkeys([key for key in own if own[key].ndim == 4][:1], 1)
     if own:
         last = list(own)[-1].rpartition(".")[0]
-        found |= {key: 0 for key in own if key.rpartition(".")[0] == last}
-    return found
+        axes |= {key: 0 for key in own if key.rpartition(".")[0] == last}
+    return axes
 
 
 def _axis(tensor: Tensor, here: Tensor, axis: int | None) -> int | None:

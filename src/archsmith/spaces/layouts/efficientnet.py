@@ -39,13 +39,13 @@ def _places() -> Iterator[tuple[int, int, int]]:
 
 
 def _block(stage: int, block: int, theirs: str, names: Names) -> dict[str, Source]:
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     for layer, (conv, norm) in names.items():
         if layer != "expand" or stage > 1:
-            found |= convolved(
+            sources |= convolved(
                 f"stages.stage{stage}.block{block}.{layer}", f"{theirs}.{conv}", f"{theirs}.{norm}"
             )
-    return found
+    return sources
 
 
 def _layout(

@@ -48,31 +48,31 @@ def _ends(features: str) -> dict[str, Source]:
 
 
 def _mobilenet_v3() -> dict[str, Source]:
-    found = _ends("final_expand_layer") | {
+    sources = _ends("final_expand_layer") | {
         "head.dense.weight": Source("feature_mix_layer.conv.weight", flattened)
     }
-    found |= _layer("first.block1.depthwise", "blocks.0.conv.depth_conv")
-    found |= _layer("first.block1.project", "blocks.0.conv.point_linear")
+    sources |= _layer("first.block1.depthwise", "blocks.0.conv.depth_conv")
+    sources |= _layer("first.block1.project", "blocks.0.conv.point_linear")
     for stage, excited in enumerate(ofa.EXCITED, start=1):
         for block in range(1, ofa.OFA_DEPTHS[-1] + 1):
             number = ofa.OFA_DEPTHS[-1] * (stage - 1) + block
             ours, theirs = f"stage{stage}.block{block}", f"blocks.{number}.conv"
-            found |= _layer(f"{ours}.expand", f"{theirs}.inverted_bottleneck")
-            found |= _layer(f"{ours}.depthwise", f"{theirs}.depth_conv")
-            found |= _layer(f"{ours}.project", f"{theirs}.point_linear")
+            sources |= _layer(f"{ours}.expand", f"{theirs}.inverted_bottleneck")
+            sources |= _layer(f"{ours}.depthwise", f"{theirs}.depth_conv")
+            sources |= _layer(f"{ours}.project", f"{theirs}.point_linear")
             for large, small in ((7, 5), (5, 3)):
                 # there the matrix stands on the left of a kernel as a column, here on its right
-                found[f"{ours}.depthwise.conv.to{small}"] = Source(
+                sources[f"{ours}.depthwise.conv.to{small}"] = Source(
                     f"{theirs}.depth_conv.conv.{large}to{small}_matrix",
                     transposed,
                     absent="identity",
                 )
             if excited:
                 for layer in ("reduce", "expand"):
-                    found |= classified(
+                    sources |= classified(
                         f"{ours}.excite.{layer}", f"{theirs}.depth_conv.se.fc.{layer}"
                     )
-    return found
+    return sources
 
 
 MOBILENET_V3 = Layout(
@@ -152,10 +152,10 @@ def _option(ours: str, theirs: str, kernel: int, middle: int) -> dict[str, Sourc
 
 def _proxyless() -> dict[str, Source]:
     (_, inputs, *widths, _), _ = proxyless.layout(True)
-    found = _ends("feature_mix_layer")
-    found |= _layer("first.depthwise", "blocks.0.conv.depth_conv")
-    found |= _layer("first.project", "blocks.0.conv.point_linear")
-    found = _shifted(found)
+    sources = _ends("feature_mix_layer")
+    sources |= _layer("first.depthwise", "blocks.0.conv.depth_conv")
+    sources |= _layer("first.project", "blocks.0.conv.point_linear")
+    sources = _shifted(sources)
     number = 0
     for stage, (width, depth) in enumerate(zip(widths, proxyless.DEPTHS, strict=True), start=1):
         for block in range(1, depth + 1):
@@ -163,11 +163,11 @@ def _proxyless() -> dict[str, Source]:
             for expand in proxyless.EXPANSIONS:
                 for kernel in proxyless.KERNELS:
                     ours = f"stage{stage}.block{block}.{proxyless.option(kernel, expand)}"
-                    found |= _option(
+                    sources |= _option(
                         ours, f"blocks.{number}.conv", kernel, middle_width(inputs, expand)
                     )
             inputs = width
-    return found
+    return sources
 
 
 PROXYLESS = Layout(

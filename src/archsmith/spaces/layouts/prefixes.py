@@ -27,7 +27,7 @@ class Prefix:
         return name if changed not in own and name in own else changed
 
     @property
-    def said(self) -> str:
+    def remark(self) -> str:
         """For messages."""
         if self.there and self.here:
             return f"'{self.there}' read as '{self.here}'"
@@ -48,14 +48,14 @@ def prefixes(names: Iterable[str]) -> list[str]:
 def best_prefix(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[Prefix, int]:
     """The prefix under which most tensors of the file agree with one of ours in name and shape, and
     how many do; another than none only where it makes nearly all names of either fit."""
-    found, most = Prefix(), _agreeing(Prefix(), given, own)[1]
+    best, most = Prefix(), _agreeing(Prefix(), given, own)[1]
     for there in prefixes(given):
         for here in prefixes(own):
             prefix = Prefix(there, here)
             named, agreeing = _agreeing(prefix, given, own)
             if agreeing > most and named >= _NEARLY_ALL * min(len(given), len(own)):
-                found, most = prefix, agreeing
-    return found, most
+                best, most = prefix, agreeing
+    return best, most
 
 
 def _agreeing(
