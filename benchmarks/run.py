@@ -1,10 +1,12 @@
 """Benchmarks and their results: `list`, `ID [arguments]` runs one, `render` writes RESULTS.md,
 `check` says what is wrong.
 
-python benchmarks/run.py list python benchmarks/run.py outcome --seconds 600 --seeds 0     as python
-benchmarks/outcome/outcome.py ... python benchmarks/run.py outcome --help python benchmarks/run.py
-render                              after a line was added to benchmarks/results/TOPIC.jsonl python
-benchmarks/run.py check                               exit code 1 where something is wrong
+- `python benchmarks/run.py list`
+- `python benchmarks/run.py outcome --seconds 600 --seeds 0`: as `python
+  benchmarks/outcome/outcome.py ...`
+- `python benchmarks/run.py outcome --help`
+- `python benchmarks/run.py render`: after a line was added to benchmarks/results/TOPIC.jsonl
+- `python benchmarks/run.py check`: exit code 1 where something is wrong
 """
 
 from __future__ import annotations
