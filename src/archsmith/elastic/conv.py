@@ -145,8 +145,8 @@ class Conv2d(nn.Conv2d):
             nn.Conv2d,
             width(self.width_in),
             width(self.width_out),
-            taps(self.kernel),
-            self.stride,  # type: ignore[arg-type]
+            kernel_size=taps(self.kernel),
+            stride=self.stride,  # type: ignore[arg-type]
             padding=self._padding(),
             dilation=taps(self.dilation_rate),
             groups=width(self.group_count),
@@ -279,8 +279,8 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             nn.ConvTranspose2d,
             width(self.width_in),
             width(self.width_out),
-            taps(self.kernel),
-            self.stride,  # type: ignore[arg-type]
+            kernel_size=taps(self.kernel),
+            stride=self.stride,  # type: ignore[arg-type]
             padding=self._padding(),
             output_padding=self.output_padding,  # type: ignore[arg-type]
             groups=width(self.group_count),

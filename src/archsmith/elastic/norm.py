@@ -82,8 +82,15 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
     def plain(self) -> nn.modules.batchnorm._BatchNorm:
         """The torch layer of the current width, on `meta`."""
         dtype = next((t.dtype for t in (self.weight, self.running_mean) if t is not None), None)
-        flags = self.affine, self.track_running_stats
-        twin = stock(self.twin, width(self.width), self.eps, self.momentum, *flags, dtype=dtype)
+        twin = stock(
+            self.twin,
+            width(self.width),
+            eps=self.eps,
+            momentum=self.momentum,
+            affine=self.affine,
+            track_running_stats=self.track_running_stats,
+            dtype=dtype,
+        )
         _without_bias(twin, self.bias is not None)
         return twin
 
@@ -159,8 +166,8 @@ class GroupNorm(nn.GroupNorm):
             nn.GroupNorm,
             width(self.group_count),
             width(self.width),
-            self.eps,
-            self.affine,
+            eps=self.eps,
+            affine=self.affine,
             dtype=dtype,
         )
         _without_bias(twin, self.bias is not None)
@@ -235,8 +242,8 @@ class LayerNorm(nn.LayerNorm):
         return stock(
             nn.LayerNorm,
             width(self.width),
-            self.eps,
-            self.elementwise_affine,
-            self.bias is not None,
+            eps=self.eps,
+            elementwise_affine=self.elementwise_affine,
+            bias=self.bias is not None,
             dtype=dtype,
         )
