@@ -108,7 +108,8 @@ def test_what_one_look_cannot_tell_apart_goes_by_the_last_looks(
         replace(
             one,
             contender=replace(
-                one.contender, found=one.contender.found.model_copy(update={"curve": points(curve)})
+                one.contender,
+                trained=one.contender.trained.model_copy(update={"curve": points(curve)}),
             ),
         )
         for one, curve in (

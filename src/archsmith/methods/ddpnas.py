@@ -150,7 +150,7 @@ class DDPNAS:
             stages: list[Pruning] = []
             seen: list[Categorical] = []
 
-            def told(distribution: Categorical) -> None:
+            def record(distribution: Categorical) -> None:
                 seen[:] = [distribution]
                 stages.append(Pruning(**distribution.to_json()))
 
@@ -162,7 +162,7 @@ class DDPNAS:
                 temperature=self.temperature,
                 warmup=self.warmup,
                 protected=protected,
-                on_stage=told,
+                on_stage=record,
             )
             at_once = total if self.score == "round" else 1
             archive = job.log.archive
@@ -214,11 +214,11 @@ class DDPNAS:
                 stage=stage,
                 stop=scored.stop(job, stage),
             )
-        found = estimated.shortlisted(job, "DDPNAS")
-        others = [one for one in found.shortlist if one.key != chosen[0].key]
+        searched = estimated.shortlisted(job, "DDPNAS")
+        others = [one for one in searched.shortlist if one.key != chosen[0].key]
         own = next(t for t in job.log.archive.stage("search") if t.arch == chosen[0])
         first = (estimated.listed(own), *others)[: job.clock.finalists]
-        return found.model_copy(update={"generated": how, "shortlist": first})
+        return searched.model_copy(update={"generated": how, "shortlist": first})
 
     def start(self, job: Job, trained: SharedWeights, arch: Architecture) -> nn.Module:
         """The network with the weights it shared."""

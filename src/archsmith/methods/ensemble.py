@@ -49,7 +49,7 @@ def _score(job: Job) -> scored.Score | None:
     )
 
     def reference() -> list[dict[str, float]]:
-        late, found = scored.late(job, "ranks"), []
+        late, values = scored.late(job, "ranks"), []
         for arch in (
             scored.some(job, _REFERENCE, "ranks")[0]
             if job.clock.seconds >= clock.SCORING_LEAST_S
@@ -57,8 +57,8 @@ def _score(job: Job) -> scored.Score | None:
         ):
             if late():
                 break
-            found.append(scores(arch))
-        return [{name: row[name] for name, _ in ensemble.members} for row in found]
+            values.append(scores(arch))
+        return [{name: row[name] for name, _ in ensemble.members} for row in values]
 
     rows = job.log.decide("reference", reference)
     if len(rows) < _FEWEST:

@@ -130,16 +130,20 @@ def search(job: Job, root: Node) -> Searched:
 def shortlisted(job: Job, searcher: str) -> Searched:
     """What a search on estimates leaves: the best of its trials and of random search's, if there
     was one."""
-    found = {stage: _ranked(job.log.archive.stage(stage)) for stage in ("search", "search-random")}
-    best = _ranked([*found["search"], *found["search-random"]])[: job.clock.finalists]
+    by_stage = {
+        stage: _ranked(job.log.archive.stage(stage)) for stage in ("search", "search-random")
+    }
+    best = _ranked([*by_stage["search"], *by_stage["search-random"]])[: job.clock.finalists]
     if not best:
         return scored.unscored(job, "too little time for an estimate; the sum of ln(weights)")
-    random = RandomSearch(trials=len(found["search-random"]), best=_best(found["search-random"]))
+    random = RandomSearch(
+        trials=len(by_stage["search-random"]), best=_best(by_stage["search-random"])
+    )
     return Searched(
         searcher=searcher,
-        trials=len(found["search"]),
-        best=_best(found["search"]),
-        random=random if found["search-random"] else None,
+        trials=len(by_stage["search"]),
+        best=_best(by_stage["search"]),
+        random=random if by_stage["search-random"] else None,
         shortlist=tuple(listed(trial) for trial in best),
     )
 
@@ -215,12 +219,12 @@ def _trust(job: Job, metric: SharedAccuracy) -> Trust:
             f"train/check/{arch.key}",
             partial(_alone, job, sharing, arch, left=len(archs) - position),
         )
-        found = metric(arch)
+        metrics = metric(arch)
         rows.append(
             TrustCheck(
                 key=arch.key,
-                estimate=found["shared_accuracy"],
-                estimated_loss=found["shared_loss"],
+                estimate=metrics["shared_accuracy"],
+                estimated_loss=metrics["shared_loss"],
                 **own,
             )
         )
@@ -316,5 +320,7 @@ def _alone(job: Job, sharing: Sharing, arch: Architecture, left: int) -> dict[st
         network, recipe, seed=job.seed, device=job.device, class_counts=sharing.class_counts
     )
     advance(state, sharing.stream(0), total_steps=steps, total_seconds=seconds)
-    found = evaluate(calibrate(state.module, sharing.calibration), sharing.held_out, job.data.judge)
-    return {"accuracy": found["accuracy"], "loss": found["loss"], "images": float(state.passes)}
+    metrics = evaluate(
+        calibrate(state.module, sharing.calibration), sharing.held_out, job.data.judge
+    )
+    return {"accuracy": metrics["accuracy"], "loss": metrics["loss"], "images": float(state.passes)}

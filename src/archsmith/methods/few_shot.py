@@ -173,19 +173,16 @@ def _split(
         score = ZiCo(job.space.model, job.data.batches, seed=job.seed, loss=job.data.loss)
         gradients = gradient_distances(job.data.batches, rounds, job.data.loss)
         distances = {"gradients": gradients, "scores": score_distances(score, rounds)}
-        found = planned(
-            node, how, branches, distances=distances, decisions=decisions, seed=job.seed
-        )
         return {
-            **found,
+            **planned(node, how, branches, distances=distances, decisions=decisions, seed=job.seed),
             "compared": comparing(node.space, how, rounds, decisions) * len(job.data.batches[0][0]),
         }
 
     job.log.tell(f"splitting '{node.name}' on {how}", None)
-    found = job.log.decide(f"train/{node.name}/split", plan)
-    node.compared = found.get("compared", 0)
+    split = job.log.decide(f"train/{node.name}/split", plan)
+    node.compared = split.get("compared", 0)
     return grow(
-        node, parts_of(node.space, found), inherit=tree.inherit, seed=mix(job.seed, node.name)
+        node, parts_of(node.space, split), inherit=tree.inherit, seed=mix(job.seed, node.name)
     )
 
 

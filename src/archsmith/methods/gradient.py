@@ -91,7 +91,7 @@ class Gradient:
         archs: dict[Architecture, None] = {}
         for node in root.leaves:
             if node.name in states:
-                archs |= dict.fromkeys(self._found(job, node, states[node.name]))
+                archs |= dict.fromkeys(self._architectures(job, node, states[node.name]))
         gauge = Gauge(job.space.limits)
         fitting = dict.fromkeys(filter(None, (_mended(job, gauge, arch) for arch in archs)))
         if not fitting:
@@ -135,7 +135,7 @@ class Gradient:
             else method
         )
 
-    def _found(self, job: Job, node: Node, state: TrainState) -> list[Architecture]:
+    def _architectures(self, job: Job, node: Node, state: TrainState) -> list[Architecture]:
         """The strongest network of a part, and some drawn from what it learned."""
         if self.kind == "enas":
             controller, generator = (
@@ -144,11 +144,11 @@ class Gradient:
             )
             with torch.no_grad():
                 return [controller(generator)[0] for _ in range(_DRAWN)]
-        found = probabilities(state, self._relaxation(node), mixed(node.model, node.space))
+        shares = probabilities(state, self._relaxation(node), mixed(node.model, node.space))
         drawn = (
-            sampled(found, node.space, _DRAWN, job.seed) if set(found) <= set(node.space) else []
+            sampled(shares, node.space, _DRAWN, job.seed) if set(shares) <= set(node.space) else []
         )
-        return [derived(node.model, node.space, found), *drawn]
+        return [derived(node.model, node.space, shares), *drawn]
 
 
 def _check(job: Job, name: str) -> None:
@@ -156,14 +156,14 @@ def _check(job: Job, name: str) -> None:
     trained."""
     if name == "enas":
         return
-    found = mixed(job.space.model, job.space.decisions)
-    if not found or not (
-        set(found) <= set(job.space.decisions) or hasattr(job.space.model, "discretize")
+    options = mixed(job.space.model, job.space.decisions)
+    if not options or not (
+        set(options) <= set(job.space.decisions) or hasattr(job.space.model, "discretize")
     ):
         raise UserError(
             f"{name} weighs the operations of a OneOf against each other, and in space "
             f"'{job.space.name}' "
-            f"{'no decision is one' if not found else 'they are not the decisions'}; take "
+            f"{'no decision is one' if not options else 'they are not the decisions'}; take "
             f"few-shot, ddpnas or zico there"
         )
 
@@ -190,8 +190,8 @@ def _mended(job: Job, gauge: Gauge, arch: Architecture) -> Architecture | None:
     """The architecture, or one near it that keeps the budget; None where none is found."""
     if not job.space.limits:
         return arch
-    found, violation = Descent(job.space.decisions, gauge, Random(job.seed)).run(arch, _MENDING)
-    return found if violation <= 0 else None
+    mended, violation = Descent(job.space.decisions, gauge, Random(job.seed)).run(arch, _MENDING)
+    return mended if violation <= 0 else None
 
 
 @searcher

@@ -125,10 +125,10 @@ class Setting:
 
     def check(self, value: Any) -> None:
         """UserError for a value that is not of the kind of the default."""
-        allowed, said = _KINDS[type(self.default)]
+        allowed, kind = _KINDS[type(self.default)]
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             raise UserError(
-                f"--set {self.name}={shown(value)}: give {said}, as "
+                f"--set {self.name}={shown(value)}: give {kind}, as "
                 f"{self.name}={str(self.default).lower()}"
             )
 
@@ -144,7 +144,7 @@ _KINDS: dict[type, tuple[tuple[type, ...], str]] = {
 def settings_of(method: Any) -> dict[str, Setting]:
     """The settings of a method, class or instance, by name. UserError where one has no default, or
     one of another kind."""
-    found = {}
+    settings = {}
     for field in dataclasses.fields(method) if dataclasses.is_dataclass(method) else ():
         if field.metadata.get("fixed"):
             continue
@@ -156,8 +156,8 @@ def settings_of(method: Any) -> dict[str, Setting]:
                 f"word, true or false: "
                 f"write {field.name}: int = setting(3, 'what it is')"
             )
-        found[field.name] = Setting(field.name, default, field.metadata.get("text", ""))
-    return found
+        settings[field.name] = Setting(field.name, default, field.metadata.get("text", ""))
+    return settings
 
 
 def made(kind: Any, name: str, settings: Mapping[str, Any]) -> Method:
@@ -233,17 +233,17 @@ def drawing(method: Method, searched: Searched, trained: Trained | None) -> Sect
     """Its own part of the report, where it has one to show."""
     if not has(method, "drawing"):
         return None
-    found = method.drawing(searched, trained)  # type: ignore[attr-defined]
-    return None if found is None else _left(method, "drawing", Section, lambda: found)
+    section = method.drawing(searched, trained)  # type: ignore[attr-defined]
+    return None if section is None else _left(method, "drawing", Section, lambda: section)
 
 
 def _left(method: Method, hook: str, kind: type[Left], make: Callable[[], Any]) -> Left:
     """The record that a hook makes, a mapping of its fields taken for one; UserError, naming the
     method and the field, where it is not as a run keeps it."""
 
-    def refused(found: str) -> UserError:
+    def refused(fault: str) -> UserError:
         return UserError(
-            f"method {type(method).__name__}: what {hook} gives is no {kind.__name__}: {found}; "
+            f"method {type(method).__name__}: what {hook} gives is no {kind.__name__}: {fault}; "
             f"see archsmith.run.records, or let archsmith.methods.listing make it"
         )
 
@@ -261,8 +261,8 @@ def _left(method: Method, hook: str, kind: type[Left], make: Callable[[], Any]) 
             raise  # another library's use of pydantic
         first = error.errors(include_url=False)[0]  # of a part of the record, made in the hook
         field = ".".join(map(str, (error.title, *first["loc"][:1])))
-        said = f"{field} is {shown(repr(first['input']), 60)} ({first['msg']})"
-        raise refused(said) from error
+        why = f"{field} is {shown(repr(first['input']), 60)} ({first['msg']})"
+        raise refused(why) from error
     raise refused(f"it is {shown(repr(given), 60)}")
 
 

@@ -19,7 +19,7 @@ class RandomSearch:
 
     def search(self, job: Job, trained: SharedWeights | None = None) -> Searched:
         """Drawn by the seed; nothing is scored."""
-        found = feasible_sample(
+        archs = feasible_sample(
             job.space.decisions, job.space.limits, Random(job.seed), job.clock.finalists
         )
-        return shortlist("random", (entry(arch, "random") for arch in found))
+        return shortlist("random", (entry(arch, "random") for arch in archs))

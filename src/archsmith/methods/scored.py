@@ -214,10 +214,10 @@ def search(job: Job, score: Score | None) -> Searched:
             on_trial=_telling(job, score, third),
         )
     searched, sampled = job.log.archive.stage("search"), job.log.archive.stage("search-random")
-    found = shortlist([*screened, *searched], score.name, job.clock.finalists, limits)
-    if not found:
+    shortlisted = shortlist([*screened, *searched], score.name, job.clock.finalists, limits)
+    if not shortlisted:
         return unscored(job, "no network was scored in the time; by the sum of ln(weights)")
-    listed = [entry(t.arch, t.stage, **{score.name: t.metrics[score.name]}) for t in found]
+    listed = [entry(t.arch, t.stage, **{score.name: t.metrics[score.name]}) for t in shortlisted]
     return Searched(
         searcher="evolution" if isinstance(job.space.model, Proposing) else "nsga2",
         trials=len(ranked([*screened, *searched], score.name)),
@@ -297,7 +297,7 @@ def unscored(job: Job, how: str) -> Searched:
     """
     by_hand: Sequence[Architecture] = ()
     if isinstance(job.space.model, Proposing):
-        found = [
+        trials = [
             Trial(Candidate(arch), {"depth": 0.0, "log_sizes": 0.0})
             for arch in some(job, job.clock.finalists)[0]
         ]
@@ -306,18 +306,18 @@ def unscored(job: Job, how: str) -> Searched:
         limits = _limits(job, counts)
         by_hand = job.space.by_hand(limits[:1]) or job.space.by_hand(())
         if _settled(job):
-            found, how = (
+            trials, how = (
                 [],
                 (f"{how}; a network as one would make it by hand, the one there is time to train"),
             )
         else:
-            found = shortlist(
+            trials = shortlist(
                 _promising(job, counts, limits, _POPULATION),
                 "log_sizes",
                 job.clock.finalists,
                 limits,
             )
-    listed = [entry(t.arch, "bound") for t in found]
+    listed = [entry(t.arch, "bound") for t in trials]
     return listing.shortlist(how, _begun_by_hand(by_hand, job.clock.finalists, listed))
 
 
@@ -402,22 +402,22 @@ def third_of(job: Job, score: Score | None) -> int:
 def some(job: Job, count: int, part: str | None = None) -> tuple[list[Architecture], float]:
     """A few feasible networks, always the same, and the share of a search's trials that are
     feasible. `part`: of the seconds for scores; fewer networks where its time is over."""
-    found: list[Architecture] = []
+    archs: list[Architecture] = []
     if not isinstance(job.space.model, Proposing):
-        budget = job.space.limits if part is None else _until(job, part, lambda: found)
+        budget = job.space.limits if part is None else _until(job, part, lambda: archs)
         sampler = FeasibleSampler(job.space.decisions, budget, Random(job.seed + 7))
         with contextlib.suppress(_OutOfTime):
-            while len(found) < count and (drawn := sampler.draw(1)):
-                found += drawn
-        return found, 1.0
+            while len(archs) < count and (drawn := sampler.draw(1)):
+                archs += drawn
+        return archs, 1.0
     limits, rng = Problem(job.space.decisions, (), job.space.limits), Random(job.seed + 7)
     for tried in range(1, _WALK + 1):
-        arch = job.space.model.propose(rng.choice([job.space.model.start, *found]), rng, 1)
-        found += [arch] if limits.evaluate([Candidate(arch)])[0].feasible else []
-        if len(found) == count:
-            return found, count / tried
+        arch = job.space.model.propose(rng.choice([job.space.model.start, *archs]), rng, 1)
+        archs += [arch] if limits.evaluate([Candidate(arch)])[0].feasible else []
+        if len(archs) == count:
+            return archs, count / tried
     raise UserError(
-        f"of {_WALK} changes to the network where the search of this space starts {len(found)} "
+        f"of {_WALK} changes to the network where the search of this space starts {len(archs)} "
         f"keep the budget; "
         "give a wider one, or another --space (`archsmith spaces`)"
     )
@@ -507,8 +507,8 @@ def _bounded(
             archive=archive,
             stop=_enough(job, archive, part),
         )
-    found = sorted((t for t in archive if not t.failed and t.feasible), key=lambda t: t.losses)
-    return _front(found)
+    kept = (t for t in archive if not t.failed and t.feasible)
+    return _front(sorted(kept, key=lambda t: t.losses))
 
 
 def _time_for_scores(job: Job) -> bool:
@@ -613,15 +613,15 @@ def _limits(job: Job, counts: Costs) -> tuple[Constraint, ...]:
     training = job.clock.training
     if training is None:
         return ()
-    found = _paces(job, counts)
-    pace = Pace(counts.once, found["weights"])
+    paces = _paces(job, counts)
+    pace = Pace(counts.once, paces["weights"])
     allowed = [
         1e3 * training.seconds / max(seen * training.images, updates * training.recipe.batch_size)
         for seen, updates in zip(_SEEN, _UPDATES, strict=True)
     ]
-    if found["slowest"] <= allowed[0]:
+    if paces["slowest"] <= allowed[0]:
         return ()
-    return tuple(at_most(pace, max(limit, 1.5 * found["fastest"])) for limit in allowed)
+    return tuple(at_most(pace, max(limit, 1.5 * paces["fastest"])) for limit in allowed)
 
 
 def _fastest(job: Job, pace: Pace) -> float:
@@ -654,14 +654,14 @@ def _promising(job: Job, counts: Costs, limits: Sequence[Constraint], count: int
         fronts_ = [_bounded(job, counts, (limit,), trials) for limit in limits] or [
             _bounded(job, counts, (), trials)
         ]
-        found: list[Trial] = []
+        candidates: list[Trial] = []
         for front in fronts_:
             places = max(1, count // len(fronts_))
             steps = max(1, min(places, len(front)) - 1)
-            found += [
+            candidates += [
                 front[round(i * (len(front) - 1) / steps)] for i in range(min(places, len(front)))
             ]
-        unique = {t.arch: t for t in found}
+        unique = {t.arch: t for t in candidates}
         return [
             {"options": dict(arch), **{n: t.metrics[n] for n in ("log_sizes", "depth")}}
             for arch, t in unique.items()
@@ -685,10 +685,10 @@ def _foremost(trials: Sequence[Trial], count: int) -> list[Trial]:
 
 def _best(trials: Iterable[Trial], score: Score) -> Best | None:
     """For the record."""
-    found = next(iter(ranked(trials, score.name)), None)
-    if found is None:
+    best = next(iter(ranked(trials, score.name)), None)
+    if best is None:
         return None
-    return Best(key=found.arch.key, score=found.metrics[score.name], depth=found.metrics["depth"])
+    return Best(key=best.arch.key, score=best.metrics[score.name], depth=best.metrics["depth"])
 
 
 def _telling(job: Job, score: Score, total: int) -> Callable[[Trial], None]:
@@ -698,7 +698,7 @@ def _telling(job: Job, score: Score, total: int) -> Callable[[Trial], None]:
         nonlocal count, best
         count += 1
         best = max(best, trial.metrics.get(score.name, best))
-        said = f", best score {best:.1f}" if best > float("-inf") else ""
-        job.log.tell(f"{count} of {total} networks tried{said}", count / total)
+        text = f", best score {best:.1f}" if best > float("-inf") else ""
+        job.log.tell(f"{count} of {total} networks tried{text}", count / total)
 
     return tell

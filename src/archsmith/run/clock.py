@@ -156,8 +156,8 @@ def refit_steps(steps: int, networks: int) -> int:
 def refit_s(best_s: float, left_s: float) -> float | None:
     """Seconds of training on all images, for a network that was best after `best_s` seconds and
     with so many left; None where they are too few for it."""
-    found = min(best_s, TRIED * left_s)
-    return found if found >= _REFIT_LEAST * best_s else None
+    seconds = min(best_s, TRIED * left_s)
+    return seconds if seconds >= _REFIT_LEAST * best_s else None
 
 
 def first_guess(total_s: float, reference: bool, refit: bool = False) -> float:

@@ -175,14 +175,14 @@ def content(
                 f"{path} is not the database of this run; put back the one that belongs "
                 f"to its run.json"
             )
-        found = {table: _rows(connection, table) for table in _TABLES}
-        for table, rows in found.items():
+        tables = {table: _rows(connection, table) for table in _TABLES}
+        for table, rows in tables.items():
             if seals.Seal().over(rows) != seals.sealed(connection, table):
                 raise Damaged(
                     f"{path}: the table {table} was changed from outside; put back a copy of the "
                     f"file, or start a new run"
                 )
-    return {table: _named_now(rows) for table, rows in found.items()}
+    return {table: _named_now(rows) for table, rows in tables.items()}
 
 
 def _rows(connection: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:

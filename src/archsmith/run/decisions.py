@@ -42,8 +42,8 @@ class Decision(Generic[T]):
         try:
             return self._kind.validate_python(payload, strict=self.type in (int, float) or None)
         except ValidationError as error:
-            said = f"{where}, decision {quoted(self.name)}: {wrong(error, payload)}"
-            raise Damaged(f"{said}; put back a copy of it, or start a new run") from error
+            message = f"{where}, decision {quoted(self.name)}: {wrong(error, payload)}"
+            raise Damaged(f"{message}; put back a copy of it, or start a new run") from error
 
 
 class TimePlan(Part):

@@ -261,19 +261,18 @@ class Run:
             file = trust.file_of(name)
             content = trust.content_hash(file) if file is not None else None
             if file is not None and content is not None:
-                found = trust.signature(self._record["id"], file, content)
                 self._record[f"{kind}_file"] = {
                     "path": str(file.absolute()),
                     "sha256": content,
-                    "signature": found,
+                    "signature": trust.signature(self._record["id"], file, content),
                 }
 
     # -- stages and decisions ---------------------------------------------------------------------
 
     def stage(self, name: str) -> dict[str, Any] | None:
         """What a finished stage decided; None where it is not finished."""
-        found = self._store.read("stages", name)
-        return None if found is None else value(found, self._store.path)
+        text = self._store.read("stages", name)
+        return None if text is None else value(text, self._store.path)
 
     def left(self, name: str) -> Any:
         """The record of a stage by its name; None where it is not finished, Damaged where it is not
@@ -344,8 +343,8 @@ class Run:
         """A decision inside a stage: made once, then read back, also by a resumed run. Methods have
         names of their own for theirs; Damaged where another is not of its type."""
         name = decision if isinstance(decision, str) else decision.name
-        if (found := self._store.read("decisions", name)) is not None:
-            return self._as_decided(decision, found)
+        if (text := self._store.read("decisions", name)) is not None:
+            return self._as_decided(decision, text)
         text = json.dumps(plain(make()))
         made = self._as_decided(decision, text)
         self._store.insert("decisions", [(name, text)])
@@ -359,14 +358,16 @@ class Run:
 
     def decided(self, decision: Decision[Any] | str) -> Any:
         """A decision that was made before, None where it was not."""
-        found = self._store.read(
+        text = self._store.read(
             "decisions", decision if isinstance(decision, str) else decision.name
         )
-        return None if found is None else self._as_decided(decision, found)
+        return None if text is None else self._as_decided(decision, text)
 
     def _as_decided(self, decision: Decision[Any] | str, text: str) -> Any:
-        found = value(text, self._store.path)
-        return found if isinstance(decision, str) else decision.read(found, str(self._store.path))
+        payload = value(text, self._store.path)
+        return (
+            payload if isinstance(decision, str) else decision.read(payload, str(self._store.path))
+        )
 
     def clock(self, stage: str, seconds: float, waited: float = 0.0) -> None:
         """Records the seconds spent so far in a stage, over all the processes that worked on it,
@@ -427,11 +428,11 @@ def _now() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in _RECORDED:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def _machine() -> dict[str, Any]:

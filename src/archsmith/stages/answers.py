@@ -69,20 +69,20 @@ def generated(
     rows: list[dict[str, Any]] = []
     most = largest(decisions, costs, table)
     for row in [resolved(limits, most) for limits in asked]:
-        said = ", ".join(limit.text for limit in row) or "none"
+        text = ", ".join(limit.text for limit in row) or "none"
         try:
             archs = answer(
                 method, job, trained, limits=constraints_of(row, costs, table), count=count
             )
         except NothingFits as error:
-            rows.append({"budget": said, "networks": [], "error": str(error)})
+            rows.append({"budget": text, "networks": [], "error": str(error)})
             continue
         latency = (lambda arch: {"latency": table(arch)}) if table is not None else lambda arch: {}
         networks = [
             {"key": arch.key, "options": dict(arch), **costs(arch), **latency(arch)}
             for arch in archs
         ]
-        rows.append({"budget": said, "networks": networks, "error": None})
+        rows.append({"budget": text, "networks": networks, "error": None})
     return rows
 
 

@@ -60,18 +60,18 @@ class ByMethod:
             own = self.method
             if protocol.is_checked(own):
                 own = named_method(auto(self.work.space_name), {})
-            found = protocol.search(own, self.job(), None)
-            return found.model_copy(update={"instead": doubt})
-        found = protocol.search(self.method, self.job(), self._weights())
-        self._draw(found)
-        return found
+            searched = protocol.search(own, self.job(), None)
+            return searched.model_copy(update={"instead": doubt})
+        searched = protocol.search(self.method, self.job(), self._weights())
+        self._draw(searched)
+        return searched
 
-    def _draw(self, found: Searched) -> None:
+    def _draw(self, searched: Searched) -> None:
         """Keeps what the method adds to the report; one that cannot draw it costs no run."""
         trained = self.work.run.trained
         try:
             section = protocol.drawing(
-                self.method, found, trained if isinstance(trained, Trained) else None
+                self.method, searched, trained if isinstance(trained, Trained) else None
             )
         except Exception as error:
             self.work.note(f"the method's part of the report is left out: {first_line(error)}")
@@ -103,12 +103,12 @@ class ByMethod:
     def doubt(self) -> str | None:
         """Why what shared weights estimate is not followed, None where it is or where the method
         has none."""
-        found = self.work.run.trained
-        if not self.work.shares or found is None:
+        trained = self.work.run.trained
+        if not self.work.shares or trained is None:
             return None
-        if isinstance(found, Untrained):
-            return found.why
-        trust = found.trust
+        if isinstance(trained, Untrained):
+            return trained.why
+        trust = trained.trust
         if not protocol.is_checked(self.method):
             return None
         if self.work.run.request.follow == "always" or trust.kendall >= FOLLOWED:

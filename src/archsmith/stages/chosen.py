@@ -11,9 +11,9 @@ def method_of(request: Request, space: str | None = None) -> Method:
     """Checked against the space and the task; UserError where it is unknown, or refuses them or its
     settings. `space`: what was asked for as `auto`, once it is decided."""
     space = request.space if space is None else space
-    found = method(name_of(request, space), request.settings)
-    check(found, space, request.task)
-    return found
+    chosen = method(name_of(request, space), request.settings)
+    check(chosen, space, request.task)
+    return chosen
 
 
 def name_of(request: Request, space: str | None = None) -> str:

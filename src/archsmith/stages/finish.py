@@ -48,7 +48,7 @@ from archsmith.space import Architecture
 from archsmith.spaces.reference import Reference, by_description, costs
 from archsmith.spaces.thinning import Thinned
 from archsmith.stages.profile import scaled
-from archsmith.stages.teacher import by_original, said
+from archsmith.stages.teacher import by_original, taught_text
 from archsmith.stages.work import Work
 from archsmith.training.finalists import Entrant, Field, Standing, paced, served, train_finalists
 from archsmith.training.halving import rungs_for
@@ -179,7 +179,7 @@ def finish(work: Work, start: Start | None = None, how: FinishPlan = FinishPlan(
         ranking=tuple(s.name for s in standings if s.failed is None),
         reference=_reference(work, recipe, plan, networks[chosen]) if work.referenced else None,
         original=original,
-        taught=said(work),
+        taught=taught_text(work),
     )
 
 
@@ -191,13 +191,13 @@ def _original(work: Work) -> Original | None:
 
     def looked() -> list[Any]:
         whole = work.space.extreme(-1)
-        found = work.evaluated(work.plain(whole).to(work.device).eval(), work.part("val"))
-        if not against_constant(found)["above"]:
+        metrics = work.evaluated(work.plain(whole).to(work.device).eval(), work.part("val"))
+        if not against_constant(metrics)["above"]:
             return []
-        return [Original(costs=work.costs(whole), val_measure=found["accuracy"]).to_json()]
+        return [Original(costs=work.costs(whole), val_measure=metrics["accuracy"]).to_json()]
 
-    found = work.run.decide(ORIGINAL, looked)
-    return found[0] if found else None
+    originals = work.run.decide(ORIGINAL, looked)
+    return originals[0] if originals else None
 
 
 def passes_of(work: Work, entrants: Sequence[Entrant], field: Field) -> float:
@@ -253,15 +253,15 @@ def _looks_seconds(work: Work, network: nn.Module) -> float:
 
 def _look_s(network: nn.Module, x: Tensor) -> float:
     """Seconds that an image takes in a batch: a small one, and all of x, where that is fast."""
-    found = math.inf
+    seconds = math.inf
     for images in (x[:_LOOKED], x[:_LOOKED], x):
         began = time.monotonic()
         with torch.inference_mode():
             network(images)
-        found = min(found, (time.monotonic() - began) / len(images))
-        if found * len(x) > _LOOK_S:
+        seconds = min(seconds, (time.monotonic() - began) / len(images))
+        if seconds * len(x) > _LOOK_S:
             break
-    return found
+    return seconds
 
 
 def _plan(work: Work) -> TrainingPlan:
@@ -276,9 +276,9 @@ def _plan(work: Work) -> TrainingPlan:
         kept, rivals_kept = 0, 0
         if request.refit:
             profiled, count = work.run.profiled, len(listed(work))
-            found = profiled.references if profiled is not None else None
+            hand_made = profiled.references if profiled is not None else None
             kept = clock.refit_steps(search_steps, count)
-            rivals = len(found.networks) if found and found.networks else count
+            rivals = len(hand_made.networks) if hand_made and hand_made.networks else count
             rivals_kept = clock.refit_steps(other, rivals)
         return TrainingPlan(
             unit="steps",
@@ -389,11 +389,11 @@ def reached(network: TrainedNetwork) -> dict[str, float]:
 
 def _rungs(standings: Sequence[Standing], entrants: int) -> list[Rung]:
     """Who was where after each rung."""
-    found = []
+    rungs = []
     for rung in rungs_for(entrants):
         there = [s for s in standings if s.failed is None and s.progress >= rung.until - 1e-6]
-        found.append(Rung(until=rung.until, keep=rung.keep, entries=tuple(s.name for s in there)))
-    return found
+        rungs.append(Rung(until=rung.until, keep=rung.keep, entries=tuple(s.name for s in there)))
+    return rungs
 
 
 def _record(work: Work, shortlist: Sequence[Listed], standings: Sequence[Standing]) -> None:
@@ -438,17 +438,17 @@ def references(work: Work, chosen: TrainedNetwork) -> list[Reference | Thinned]:
         return [by_description(one.to_json()) for one in profiled.references.networks]
     limits = {"params": chosen.costs["params"], "macs": chosen.costs["macs"]}
 
-    def found() -> list[ThinnedByHand | HandMade]:
+    def hand_made() -> list[ThinnedByHand | HandMade]:
         try:
             return [HandMade(**asdict(network)) for network in scaled(work, limits)]
         except UserError as error:
             work.note(f"no hand-made reference: {str(error).partition(';')[0]}")
             return []
 
-    return [by_description(one.to_json()) for one in work.run.decide(REFERENCES, found)]
+    return [by_description(one.to_json()) for one in work.run.decide(REFERENCES, hand_made)]
 
 
-def reference_entrants(work: Work, found: Sequence[Reference | Thinned]) -> list[Entrant]:
+def reference_entrants(work: Work, rivals: Sequence[Reference | Thinned]) -> list[Entrant]:
     """They start from what the search's networks start from: weights that are given, or the same
     kind of fresh ones."""
 
@@ -457,19 +457,19 @@ def reference_entrants(work: Work, found: Sequence[Reference | Thinned]) -> list
             return work.plain(work.space.check(one.arch))
         return one.make(work.run.request.seed, work.images.task.headed)
 
-    return [Entrant(one.name, partial(make, one)) for one in found]
+    return [Entrant(one.name, partial(make, one)) for one in rivals]
 
 
 def _reference(
     work: Work, recipe: Recipe, plan: TrainingPlan, chosen: TrainedNetwork
 ) -> ReferenceArm | None:
-    found = references(work, chosen)
-    if not found:
+    rivals = references(work, chosen)
+    if not rivals:
         return None
     # of few seconds a race of many takes what the winner lacks: as few as where they are the
     # search's own
     if work.timed:
-        found = found[: places(work.plan.finalists, work.plan.training, 1, alone=False)]
+        rivals = rivals[: places(work.plan.finalists, work.plan.training, 1, alone=False)]
     began = work.run.decide(REFERENCE_BEGAN, lambda: work.stopwatch.seconds)
     budget = plan.reference
     # as the machine is by now: shipping must not come late because others keep it busy
@@ -478,16 +478,16 @@ def _reference(
             REFERENCE_SECONDS, lambda: max(1.0, min(budget, work.left_s - plan.refit))
         )
     standings = train_finalists(
-        reference_entrants(work, found), field_of(work, "reference", recipe, budget, began=began)
+        reference_entrants(work, rivals), field_of(work, "reference", recipe, budget, began=began)
     )
-    by_name = {r.name: r for r in found}
+    by_name = {r.name: r for r in rivals}
     networks = {}
     for s in standings:
-        found_costs = costs(by_name[s.name].make(None, work.images.task.headed), work.shape)
-        networks[s.name] = Rival(costs=found_costs, **standing_facts(s), text=by_name[s.name].text)
+        counted = costs(by_name[s.name].make(None, work.images.task.headed), work.shape)
+        networks[s.name] = Rival(costs=counted, **standing_facts(s), text=by_name[s.name].text)
     return ReferenceArm(
         name="the network that was begun with, all its layers made narrower by one share"
-        if isinstance(found[0], Thinned)
+        if isinstance(rivals[0], Thinned)
         else "networks of one block throughout, scaled by hand to the budget",
         chosen=standings[0].name,
         networks=networks,

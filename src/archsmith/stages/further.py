@@ -20,7 +20,7 @@ from archsmith.run.records.ship import Tested
 from archsmith.space import Architecture
 from archsmith.spaces.reference import HAND_MADE, by_description
 from archsmith.stages.finish import field_of, passes_of, reached, recipe_for, standing_facts
-from archsmith.stages.teacher import by_file, said
+from archsmith.stages.teacher import by_file, taught_text
 from archsmith.stages.work import Work
 from archsmith.training.finalists import Entrant, Field, train_finalists, trained
 
@@ -63,7 +63,7 @@ def further(work: Work) -> Finished:
         ranking=(entrant.name,),
         reference=None,
         further=True,
-        taught=said(work),
+        taught=taught_text(work),
     )
 
 
@@ -104,12 +104,12 @@ def described(work: Work, arm: str, options: Mapping[str, Any]) -> nn.Module:
     )
 
 
-def maker(work: Work, found: Finalist) -> Callable[[], nn.Module]:
+def maker(work: Work, finalist: Finalist) -> Callable[[], nn.Module]:
     """What ships: the network as its further training left it, or as it came."""
     entrant = entrant_of(work)
-    if not found.kept:
+    if not finalist.kept:
         return lambda: entrant.make().to(work.device).eval()
-    return lambda: trained(entrant, _field(work), 1, reached(found))
+    return lambda: trained(entrant, _field(work), 1, reached(finalist))
 
 
 def verdict(work: Work, test: Tested) -> str:

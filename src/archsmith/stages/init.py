@@ -27,10 +27,10 @@ def load_into(model: nn.Module, path: Path, *, space: str = "", option: str = OP
     Reads safetensors, or a torch file by `weights_only`, so that nothing in the file can run.
     `space`: its name, `option`: what the file was given as, both for messages.
     """
-    own, said = model.state_dict(), f"{option} {shown(path)}"
-    found = _arranged(said, _weights(path, said), own, space)
-    model.load_state_dict({**own, **found.tensors})
-    return f"{len(found.tensors)} of {len(own)} tensors taken from {path}{found.told}"
+    own, source = model.state_dict(), f"{option} {shown(path)}"
+    arrangement = _arranged(source, _weights(path, source), own, space)
+    model.load_state_dict({**own, **arrangement.tensors})
+    return f"{len(arrangement.tensors)} of {len(own)} tensors taken from {path}{arrangement.told}"
 
 
 def check(
@@ -38,11 +38,11 @@ def check(
 ) -> None:
     """UserError where the file cannot be read, or fits none of the models, which may be on
     `meta`."""
-    said = f"{option} {shown(path)}"
-    given, why = _weights(path, said), None
+    source = f"{option} {shown(path)}"
+    given, why = _weights(path, source), None
     for model in models:
         try:
-            _arranged(said, given, model.state_dict(), space)
+            _arranged(source, given, model.state_dict(), space)
             return
         except UserError as error:
             why = why or error
@@ -51,19 +51,19 @@ def check(
 
 
 def _arranged(
-    said: str, given: Mapping[str, Tensor], own: Mapping[str, Tensor], space: str
+    source: str, given: Mapping[str, Tensor], own: Mapping[str, Tensor], space: str
 ) -> Arranged:
     try:
         return arranged(given, own, space)
     except UserError as error:
-        raise UserError(f"{said}: {error}") from error
+        raise UserError(f"{source}: {error}") from error
 
 
-def _weights(path: Path, said: str) -> dict[str, Tensor]:
+def _weights(path: Path, source: str) -> dict[str, Tensor]:
     """Name -> tensor; UserError for what is no file of weights, and for weights that no network can
     begin with."""
     if not path.is_file():
-        raise UserError(f"{said}: no such file; give a .safetensors or .pt file of weights")
+        raise UserError(f"{source}: no such file; give a .safetensors or .pt file of weights")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # e.g. that sparse tensors are in beta state
@@ -74,33 +74,33 @@ def _weights(path: Path, said: str) -> dict[str, Tensor]:
             )
     except (SafetensorError, RuntimeError, OSError, ValueError, EOFError) as error:
         raise UserError(
-            f"{said} cannot be read as weights: {str(error).strip().partition(chr(10))[0]}"
+            f"{source} cannot be read as weights: {str(error).strip().partition(chr(10))[0]}"
         ) from error
     except Exception as error:  # torch's unpickler raises what the file makes it raise
         raise UserError(
-            f"{said} is not a plain file of weights ({type(error).__name__}); save a state_dict"
+            f"{source} is not a plain file of weights ({type(error).__name__}); save a state_dict"
         ) from error
     for name in _WITHIN:
         if isinstance(given, Mapping) and isinstance(given.get(name), Mapping):
             given = given[name]
-    found = {
+    tensors = {
         str(n): t
         for n, t in (given.items() if isinstance(given, Mapping) else ())
         if isinstance(t, Tensor) and not t.is_nested
     }
-    if not found:
+    if not tensors:
         raise UserError(
-            f"{said} holds no named tensors; save a state_dict: "
+            f"{source} holds no named tensors; save a state_dict: "
             f"torch.save(network.state_dict(), FILE)"
         )
-    for name, tensor in found.items():
+    for name, tensor in tensors.items():
         if (
             dense(tensor)
             and tensor.is_floating_point()
             and not bool(tensor.float().isfinite().all())
         ):
             raise UserError(
-                f"{said}: '{shown(name)}' holds values that are not finite; give "
+                f"{source}: '{shown(name)}' holds values that are not finite; give "
                 f"weights from before that happened"
             )
-    return found
+    return tensors

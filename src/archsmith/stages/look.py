@@ -46,7 +46,8 @@ def restore(work: Work, looked: Looked) -> None:
             len(names),
         )
         was, is_ = (
-            quoted(found[place]) if place < len(found) else "missing" for found in (recorded, names)
+            quoted(classes[place]) if place < len(classes) else "missing"
+            for classes in (recorded, names)
         )
         raise UserError(
             f"{printable(work.run.request.data)} no longer gives the classes this run began with: "
@@ -88,9 +89,9 @@ def read(work: Work) -> Data:
 
 def _begun(work: Work, seen: Seen) -> tuple[int, str | None]:
     """The side, once it is decided what networks begin with, and what to say of both."""
-    said, size = begin(work.run, seen), work.run.request.size
+    remark, size = begin(work.run, seen), work.run.request.size
     side, why = (size, None) if size is not None else sized(work, seen)
-    return side, "; ".join(text for text in (said, why) if text) or None
+    return side, "; ".join(text for text in (remark, why) if text) or None
 
 
 def _as_trained(work: Work, data: Data) -> Data:

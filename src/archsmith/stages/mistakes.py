@@ -26,14 +26,14 @@ def mistaken(work: Work, network: nn.Module) -> list[Mistake]:
         return []
     whole, names = work.images.parts["test"], work.images.classes
     part = chosen(whole, np.arange(0, len(whole), -(-len(whole) // _LOOKED_AT)))
-    found: list[tuple[float, int, int, int]] = []
+    rows: list[tuple[float, int, int, int]] = []
     place = 0
     for x, y in ordered(part, 256, work.images, work.device, workers=work.workers):
         shares, answers = network(x).float().softmax(1).max(1)
         wrong = (answers != y).nonzero().flatten().tolist()
-        found += [(float(shares[i]), place + i, int(y[i]), int(answers[i])) for i in wrong]
+        rows += [(float(shares[i]), place + i, int(y[i]), int(answers[i])) for i in wrong]
         place += len(y)
-    surest = sorted(found, key=lambda row: (-row[0], row[1]))[:_MOST]
+    surest = sorted(rows, key=lambda row: (-row[0], row[1]))[:_MOST]
     return [
         Mistake(
             true=names[true],

@@ -51,7 +51,7 @@ def named(run: Run, shipped: Shipped, which: str | None) -> tuple[str, str, Mapp
     reference = finished.reference if finished is not None else None
     arm = "search" if begun is None else begun.arm  # of a network that was trained further
     networks = finished.networks if finished is not None else {}
-    known = {key: (arm, key, found.options) for key, found in networks.items() if not found.failed}
+    known = {key: (arm, key, one.options) for key, one in networks.items() if not one.failed}
     known.setdefault(shipped.key, (arm, shipped.key, shipped.architecture.options))
     hand_made = {one.name: one for one in _hand_made(run)}
     raced = reference.networks if reference is not None else {}
@@ -73,23 +73,23 @@ def named(run: Run, shipped: Shipped, which: str | None) -> tuple[str, str, Mapp
             )
             raise UserError(f"--network {which}: {run.folder} {why}")
         return known[name]
-    found = [entry for name, entry in known.items() if name == which] or [
+    matches = [entry for name, entry in known.items() if name == which] or [
         entry for name, entry in known.items() if which and name.startswith(which)
     ]
-    if len(found) != 1:
-        several = "no network" if not found else f"{len(found)} networks"
+    if len(matches) != 1:
+        several = "no network" if not matches else f"{len(matches)} networks"
         raise UserError(
             f"--network {which}: {several} of that name; there are search, reference, "
             f"{', '.join(known)}"
         )
-    return found[0]
+    return matches[0]
 
 
 def _hand_made(run: Run) -> Sequence[ThinnedByHand | HandMade]:
     """The descriptions of the hand-made networks of a run."""
-    found = run.profiled.references if run.profiled is not None else None
-    if found is not None:
-        return found.networks
+    hand_made = run.profiled.references if run.profiled is not None else None
+    if hand_made is not None:
+        return hand_made.networks
     return run.decided(REFERENCES) or []
 
 
@@ -211,12 +211,12 @@ def _exported(run: Run, path: Path | None, format: str | None) -> tuple[Path, st
     ending = path.suffix.lstrip(".").lower() if path is not None else ""
     kind = format or ending or ("onnx" if path is None else "")
     if kind not in FORMATS:
-        said = (
+        fault = (
             f"cannot export as '{kind}'"
             if kind
             else (f"'{path}' does not say the format; end it in one, or give --format")
         )
-        raise UserError(f"{said}; formats are {', '.join(FORMATS)}{did_you_mean(kind, FORMATS)}")
+        raise UserError(f"{fault}; formats are {', '.join(FORMATS)}{did_you_mean(kind, FORMATS)}")
     if ending in FORMATS and ending != kind:
         raise UserError(
             f"'{path}' ends in .{ending}, the format asked for is {kind}; give one or the other"

@@ -93,13 +93,13 @@ def _reported(run: Run, watch: Watch) -> None:
     try:
         report(run)
     except Exception as error:
-        said = (
+        text = (
             f"the report could not be written ({type(error).__name__}: {error}); later: "
             f"archsmith report {run.folder}"
         )
-        watch.note(said)
+        watch.note(text)
         with contextlib.suppress(ArchsmithError):
-            run.event("report", reason=said)
+            run.event("report", reason=text)
 
 
 def open_work(run: Run, watch: Watch | None = None) -> Work:
@@ -166,11 +166,11 @@ def _table(work: Work) -> dict[str, Stage]:
         if run_further(work.run):
             return further.further(work)
         start = own.start()
-        found = finish.finish(work, start, own.plan())
+        outcome = finish.finish(work, start, own.plan())
         if not work.run.request.refit:
-            return found
-        chosen = ship.choice(work, found, start).chosen.contender
-        return refit.refit(work, found, chosen.arm, chosen.name, start=start)
+            return outcome
+        chosen = ship.choice(work, outcome, start).chosen.contender
+        return refit.refit(work, outcome, chosen.arm, chosen.name, start=start)
 
     return {
         "look": Stage(partial(look.look, work), look.line, partial(look.restore, work)),

@@ -37,12 +37,12 @@ def profile(work: Work) -> Profiled:
         if total is not None:
             table.allow(clock.timing_blocks(total))
         table.calibrate(Random(work.run.request.seed))
-    _told(work)
+    _note_conversion(work)
     _larger(work)
     by_file(work)
     references = _references(work, total)
     work.tell("counting a sample of the space", None)
-    found = space_costs(
+    profiled = space_costs(
         work.space_name,
         work.space,
         work.limits,
@@ -53,10 +53,10 @@ def profile(work: Work) -> Profiled:
         seconds=math.inf if total is None else clock.profiling(total),
         tell=work.tell,
     )
-    return Profiled(**found, init=work.init_said, references=references)
+    return Profiled(**profiled, init=work.init_remark, references=references)
 
 
-def _told(work: Work) -> None:
+def _note_conversion(work: Work) -> None:
     """Says what was made of a network that declares no Choice, and what of it stays as it is."""
     if (fixed := fixed_widths(work.model)) is None:
         return
@@ -74,8 +74,8 @@ def _larger(work: Work) -> None:
         return
     whole = Problem(work.space, (), work.constraints)
     if whole.evaluate([Candidate(work.space.extreme(-1))])[0].feasible:
-        said = "it keeps the budget as it is" if work.limits else "there is no budget"
-        raise UserError(f'nothing to shrink: {said}; give a smaller one, as --budget "macs<=50%"')
+        reason = "it keeps the budget as it is" if work.limits else "there is no budget"
+        raise UserError(f'nothing to shrink: {reason}; give a smaller one, as --budget "macs<=50%"')
 
 
 def _known(work: Work, references: HandMades | None) -> int:
@@ -110,10 +110,10 @@ def _references(work: Work, total: float | None) -> HandMades | None:
     work.tell("scaling a hand-made network to the budget", None)
     try:
         seconds = None if total is None else clock.scaling_reference(total)
-        found = tuple(HandMade(**asdict(network)) for network in scaled(work, limits, seconds))
+        networks = tuple(HandMade(**asdict(network)) for network in scaled(work, limits, seconds))
     except UserError as error:
         return HandMades(networks=(), why=str(error))
-    return HandMades(networks=found, why=None)
+    return HandMades(networks=networks, why=None)
 
 
 def _thinned(work: Work) -> HandMades:

@@ -127,7 +127,7 @@ def profile_space(
     decisions = search_space(model)
     limits = resolved(asked, largest(decisions, costs, table))
     notes += [limit.text for limit in limits if limit.asked is not None]
-    found = space_costs(
+    profiled = space_costs(
         name,
         decisions,
         limits,
@@ -137,29 +137,29 @@ def profile_space(
         seconds=_LOOKING_S,
         tell=tell,
     )
-    return {**found, "classes": classes, "shape": list(shape), "threads": count, "notes": notes}
+    return {**profiled, "classes": classes, "shape": list(shape), "threads": count, "notes": notes}
 
 
-def profile_text(found: dict[str, Any]) -> str:
+def profile_text(profiled: dict[str, Any]) -> str:
     """For people."""
-    shape = " x ".join(map(str, found["shape"]))
+    shape = " x ".join(map(str, profiled["shape"]))
     lines = [
-        f"{found['space']}: {found['space_size']} architectures, {found['decisions']} "
+        f"{profiled['space']}: {profiled['space_size']} architectures, {profiled['decisions']} "
         f"decisions; input {shape}"
     ]
-    lines += [f"note: {note}" for note in found.get("notes", ())]
+    lines += [f"note: {note}" for note in profiled.get("notes", ())]
     lines.append(f"{'':<10}{'min':>12}{'median':>12}{'max':>12}")
-    for metric, values in found["metrics"].items():
+    for metric, values in profiled["metrics"].items():
         lines.append(
             f"{metric:<10}"
             + "".join(f"{human(metric, values[k]):>12}" for k in ("min", "median", "max"))
         )
-    if found["budget"]:
-        share = found["feasible_share"]
-        text = ", ".join(limit["text"] for limit in found["budget"])
+    if profiled["budget"]:
+        share = profiled["feasible_share"]
+        text = ", ".join(limit["text"] for limit in profiled["budget"])
         lines.append(f"{text}: {fitting_text(share)}")
-    if found["latency_table"]:
-        table = found["latency_table"]
+    if profiled["latency_table"]:
+        table = profiled["latency_table"]
         lines.append(
             f"latency table: off by {table['mape']:.1%} on {table['held_out']} networks "
             f"that were timed whole"

@@ -56,7 +56,7 @@ def refit(
         failed = f"{seen:.2%} on the validation images after training on them, {before:.2%} before"
     if failed is not None:
         work.note(f"what was trained on validation images as well does not ship: {failed}")
-    found = Refit(
+    refitted = Refit(
         images=sum(len(work.images.parts[part]) for part in ("train", "val")),
         steps=standing.steps,
         seconds=standing.seconds,
@@ -64,7 +64,7 @@ def refit(
         seen_accuracy=seen,
         failed=failed,
     )
-    return _with(finished, arm, name, network.model_copy(update={"refit": found}))
+    return _with(finished, arm, name, network.model_copy(update={"refit": refitted}))
 
 
 def networks(finished: Finished, arm: Arm) -> Mapping[str, TrainedNetwork]:
@@ -75,26 +75,26 @@ def networks(finished: Finished, arm: Arm) -> Mapping[str, TrainedNetwork]:
     return finished.reference.networks
 
 
-def shipped(work: Work, finished: Finished, found: TrainedNetwork) -> nn.Module:
+def shipped(work: Work, finished: Finished, network: TrainedNetwork) -> nn.Module:
     """The network as it was trained once more, in eval mode; trained again where its checkpoint is
     lost."""
     plan = work.run.decided(REFITTING)
-    assert plan is not None and plan.length is not None and found.refit is not None
+    assert plan is not None and plan.length is not None and network.refit is not None
     entrant, field = _entrant(work, finished, plan, None), _field(work, finished, plan, None)
-    return trained_alone(entrant, field, float(plan.length), found.refit.steps)
+    return trained_alone(entrant, field, float(plan.length), network.refit.steps)
 
 
 def _planned(work: Work, finished: Finished, arm: Arm, name: str) -> Refitting:
     """For how long: until it was best on the validation images."""
     network = networks(finished, arm)[name]
     unit: Literal["steps", "seconds"] = "seconds" if work.timed else "steps"
-    told = partial(Refitting, arm=arm, name=name, unit=unit)
+    refitting = partial(Refitting, arm=arm, name=name, unit=unit)
     if network.steps == 0:
-        return told(length=None, look=1.0, why=_said(work, "it was served as it is"))
+        return refitting(length=None, look=1.0, why=_noted(work, "it was served as it is"))
     steps, best_s, look = _best_look(network)
     length = clock.refit_s(best_s, work.left_s) if work.timed else float(max(1, steps))
-    why = None if length is not None else _said(work, "too little time is left")
-    return told(length=length, look=look, why=why)
+    why = None if length is not None else _noted(work, "too little time is left")
+    return refitting(length=length, look=look, why=why)
 
 
 def _best_look(network: TrainedNetwork) -> tuple[int, float, float]:
@@ -106,7 +106,7 @@ def _best_look(network: TrainedNetwork) -> tuple[int, float, float]:
     return best.step, float(best.seconds), min(1.0, float(best.progress))
 
 
-def _said(work: Work, why: str) -> str:
+def _noted(work: Work, why: str) -> str:
     work.note(f"the network that ships is not trained on the validation images as well: {why}")
     return why
 

@@ -361,7 +361,7 @@ def _begun(
         **(reference.networks if reference is not None else {}),
         **finished.networks,
     }
-    found, test = networks[name], None
+    network, test = networks[name], None
     if name == shipped.key:
         test = shipped.test
     elif shipped.search is not None and name == shipped.search.key:
@@ -372,10 +372,10 @@ def _begun(
         key=name,
         arm=arm,
         options=dict(options),
-        val_measure=found.val_measure,
-        above=found.above,
-        origin=found.origin if isinstance(found, Finalist) else "hand-made",
-        costs={n: found.costs[n] for n in ("params", "macs") if n in found.costs},
+        val_measure=network.val_measure,
+        above=network.above,
+        origin=network.origin if isinstance(network, Finalist) else "hand-made",
+        costs={n: network.costs[n] for n in ("params", "macs") if n in network.costs},
         test=None if test is None else test.accuracy,
     )
 
@@ -425,12 +425,12 @@ def relocated(run: Run, data: str) -> Run:
 def moved(run: Run, data: str) -> Run:
     """A run with nothing left to do, whose images are found to be the same at another place, which
     it keeps."""
-    found = relocated(run, data)
-    with found.locked():
-        looked = found.looked
+    run = relocated(run, data)
+    with run.locked():
+        looked = run.looked
         assert looked is not None
-        look.restore(open_work(found), looked)
-    return found
+        look.restore(open_work(run), looked)
+    return run
 
 
 def continued(
@@ -438,6 +438,7 @@ def continued(
 ) -> Run:
     """A run that is not finished carried on to its end, with its images at another place where
     `data` says so."""
-    found = run if data is None else relocated(run, data)
-    in_place(found.request.data)
-    return carry_on(found, watch, ahead_s=ahead_s)
+    if data is not None:
+        run = relocated(run, data)
+    in_place(run.request.data)
+    return carry_on(run, watch, ahead_s=ahead_s)

@@ -124,21 +124,22 @@ def _batches(
     return pair, classes, shape, []
 
 
-def score_text(found: dict[str, Any]) -> str:
+def score_text(ranking: dict[str, Any]) -> str:
     """For people: a table, best first by the first proxy."""
-    names = list(found["networks"][0]["scores"])
+    names = list(ranking["networks"][0]["scores"])
     width = max([14, *(len(name) + 2 for name in names)])
-    shape = " x ".join(map(str, found["shape"]))
+    shape = " x ".join(map(str, ranking["shape"]))
     lines = [
-        f"{found['space']}, input {shape}, two batches of {found['batch']} from {found['images']}"
+        f"{ranking['space']}, input {shape}, two batches of {ranking['batch']} "
+        f"from {ranking['images']}"
     ]
-    lines += [f"note: {note}" for note in found.get("notes", ())]
+    lines += [f"note: {note}" for note in ranking.get("notes", ())]
     lines.append(
         f"{'architecture':<18}"
         + "".join(f"{name:>{width}}" for name in names)
         + f"{'params':>14}{'macs':>14}"
     )
-    for row in found["networks"]:
+    for row in ranking["networks"]:
         values = "".join(f"{value:>{width}.6g}" for value in row["scores"].values())
         lines.append(
             f"{row['key']:<18}{values}{human('params', row['params']):>14}"

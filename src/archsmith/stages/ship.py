@@ -61,12 +61,12 @@ _LATE = 0.8  # of a training: looks from there on count where two ends cannot be
 
 @dataclass(frozen=True)
 class Contender:
-    """A trained network that may ship. `arm`: "search" or "reference"; `found`: what finish
-    recorded of it; `arch`: of the space, or what describes a hand-made network."""
+    """A trained network that may ship. `arm`: "search" or "reference"; `trained`: what
+    finish recorded of it; `arch`: of the space, or what describes a hand-made network."""
 
     name: str
     arm: Literal["search", "reference"]
-    found: TrainedNetwork
+    trained: TrainedNetwork
     arch: Architecture
     make: Callable[[], nn.Module]
 
@@ -97,18 +97,18 @@ def ship(work: Work, start: Start | None = None) -> Shipped:
         whole = work.plain(work.space.extreme(-1)).to(work.device).eval()
         original_test = _tested(work, whole)
     network, test = chosen.network, looked[chosen.contender.arm]
-    refitted = chosen.contender.found.refit
+    refitted = chosen.contender.trained.refit
     once_more = refitted is not None and refitted.failed is None
     if once_more:
-        network = refit.shipped(work, finish, chosen.contender.found)
+        network = refit.shipped(work, finish, chosen.contender.trained)
         test = _tested(work, network)
     mistakes = mistaken(work, network)
     work.tell("exporting and verifying", 0.4)
     measure = work.images.task.measure
-    said = verdict(looked["search"], reference_test, measure, hand_made=chosen is rival)
-    said += _besides(test if once_more else None, original_test)
+    sentence = verdict(looked["search"], reference_test, measure, hand_made=chosen is rival)
+    sentence += _besides(test if once_more else None, original_test)
     if finish.further:
-        said = further.verdict(work, test)
+        sentence = further.verdict(work, test)
     warning = _warning(work, chosen.contender, test)
     space = (
         further.space_of(work)
@@ -121,7 +121,7 @@ def ship(work: Work, start: Start | None = None) -> Shipped:
         "test": test.to_json(),
         "budget": [row.to_json() for row in chosen.checks],
         "data": work.images.name,
-        "val_measure": chosen.contender.found.val_measure,
+        "val_measure": chosen.contender.trained.val_measure,
         **costs(*without_resize(network, work.shape)),
         "warning": warning,
         "space": space,
@@ -156,7 +156,7 @@ def ship(work: Work, start: Start | None = None) -> Shipped:
         "search": None if finish.further and arm == "reference" else of_search,
         "reference_test": reference_test,
         "original_test": original_test,
-        "verdict": said,
+        "verdict": sentence,
         "warning": warning,
         "mistakes": mistakes,
         "measure": measure,
@@ -219,9 +219,9 @@ def verdict(
     beside = f"{text}; the hand-made reference at equal cost {reference.accuracy:.2%}"
     if not above:
         return f"{beside}: the search lost, its network is {constant}{end}"
-    found = compare(test.accuracy, test.interval, reference.accuracy, reference.interval)
+    comparison = compare(test.accuracy, test.interval, reference.accuracy, reference.interval)
     word = {"won": "the search won", "lost": "the search lost", "tie": "a tie within the interval"}[
-        found.outcome
+        comparison.outcome
     ]
     return f"{beside}: {word}{end}"
 
@@ -243,7 +243,7 @@ def _warning(work: Work, chosen: Contender, test: Tested) -> str | None:
         return None
     images, recipe = len(work.images.parts["train"]), recipe_for(work)
     saw, should = (
-        chosen.found.steps * recipe.batch_size,
+        chosen.trained.steps * recipe.batch_size,
         wanted_images(images, recipe, dense=work.dense),
     )
     text = (
@@ -253,7 +253,9 @@ def _warning(work: Work, chosen: Contender, test: Tested) -> str | None:
     )
     more = more_time(saw, should, work.run.request.time_s or 0.0) if work.timed else None
     if more is not None:
-        each = f"It saw each training image {saw / images:.1f} times in {chosen.found.steps} steps"
+        each = (
+            f"It saw each training image {saw / images:.1f} times in {chosen.trained.steps} steps"
+        )
         return (
             f"{text} {each}; {should / images:.0f} times take about --time "
             f"{math.ceil(more / 60)}m at this pace."
@@ -282,17 +284,17 @@ def _searched(work: Work, finish: Finished, start: Start | None) -> list[Contend
     shortlist = listed(work)
     options = {entry.key: entry.options for entry in shortlist}
     entrants = {entrant.name: entrant for entrant in shortlisted(work, shortlist, start)}
-    found = finish.networks
+    networks = finish.networks
     field = field_for(work, finish, "search", given=start is not None)
 
     def make(name: str) -> nn.Module:
-        return trained(entrants[name], field, len(entrants), reached(found[name]))
+        return trained(entrants[name], field, len(entrants), reached(networks[name]))
 
     return [
         Contender(
             name,
             "search",
-            found[name],
+            networks[name],
             Architecture.from_json(options[name]),
             make=partial(make, name),
         )
@@ -308,13 +310,13 @@ def _by_hand(work: Work, finish: Finished) -> Contender | None:
     known = {r.name: r for r in references(work, finish.best)}
     entrants = reference_entrants(work, list(known.values()))
     entrant = next(e for e in entrants if e.name == reference.chosen)
-    found = reference.best
+    best = reference.best
     raced = [e for e in entrants if e.name in reference.networks]
     make = partial(
-        trained, entrant, field_for(work, finish, "reference"), len(raced), standing=reached(found)
+        trained, entrant, field_for(work, finish, "reference"), len(raced), standing=reached(best)
     )
     return Contender(
-        entrant.name, "reference", found, Architecture(asdict(known[entrant.name])), make=make
+        entrant.name, "reference", best, Architecture(asdict(known[entrant.name])), make=make
     )
 
 
@@ -327,19 +329,19 @@ def _better(work: Work, searched: Checked, rival: Checked | None) -> Checked:
     # what only a model of the space can count
     if rival is None or any(limit.metric in OWN for limit in work.limits):
         return searched
-    ours, theirs = (c.contender.found.val_measure or 0.0 for c in (searched, rival))
+    ours, theirs = (c.contender.trained.val_measure or 0.0 for c in (searched, rival))
     if searched.violation != rival.violation:
         return searched if searched.violation < rival.violation else rival
     if apart(ours, theirs, len(work.images.parts["val"])):
         return rival if theirs > ours else searched
-    ours, theirs = (_lately(c.contender.found) for c in (searched, rival))
+    ours, theirs = (_lately(c.contender.trained) for c in (searched, rival))
     return rival if theirs > ours else searched
 
 
-def _lately(found: TrainedNetwork) -> float:
+def _lately(network: TrainedNetwork) -> float:
     """Mean accuracy of the end of a training and of the looks in its last fifth."""
-    last = [point.val_measure for point in found.curve if 1 > point.progress >= _LATE]
-    return statistics.mean([found.val_measure or 0.0, *last])
+    last = [point.val_measure for point in network.curve if 1 > point.progress >= _LATE]
+    return statistics.mean([network.val_measure or 0.0, *last])
 
 
 def _checked(work: Work, contender: Contender) -> Checked:
@@ -354,13 +356,14 @@ def _choose(work: Work, contenders: Sequence[Contender]) -> tuple[Checked, list[
     tried: list[Checked] = []
     fell_back: list[PassedOver] = []
     for contender in contenders:
-        tried.append(found := _checked(work, contender))
-        missed = [row for row in found.checks if not row.met]
+        checked = _checked(work, contender)
+        tried.append(checked)
+        missed = [row for row in checked.checks if not row.met]
         if not missed:
-            return found, fell_back
+            return checked, fell_back
         why = "; ".join(f"{row.text} but measured {human(row.metric, row.value)}" for row in missed)
         fell_back.append(PassedOver(key=contender.name, why=why))
-    return min(tried, key=lambda checked: checked.violation), fell_back
+    return min(tried, key=lambda one: one.violation), fell_back
 
 
 def violation(limits: Sequence[Limit], checks: Sequence[BudgetRow]) -> float:
@@ -373,7 +376,7 @@ def check(work: Work, network: nn.Module, contender: Contender) -> list[BudgetRo
     """Each limit against what the network really has as it is shipped; latency on the exported
     file, up to three times where it misses."""
     plain, shape = without_resize(network, work.shape)
-    found, around = [], export.deployment_of(work.images.task, work.images.mean, work.images.std)
+    rows, around = [], export.deployment_of(work.images.task, work.images.mean, work.images.std)
     for limit in work.limits:
         if limit.metric == "latency":
             work.tell("timing the exported file", 0.1)
@@ -392,8 +395,8 @@ def check(work: Work, network: nn.Module, contender: Contender) -> list[BudgetRo
             value = layer_sums(plain, shape)[limit.metric]
         else:
             value = costs(plain, shape)[limit.metric]
-        found.append(BudgetRow(**as_json(limit), value=value, met=limit.met(value)))
-    return found
+        rows.append(BudgetRow(**as_json(limit), value=value, met=limit.met(value)))
+    return rows
 
 
 def finished(work: Work) -> None:

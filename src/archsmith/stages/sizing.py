@@ -92,26 +92,26 @@ def of_published(work: Work, seen: Seen) -> tuple[int, str | None]:
     """
     limits = [limit for limit in parse(work.run.request.budget) if limit.op == "<="]
     sides = [side for side in SIDES if side <= max(SMALLEST, _ENLARGED * seen.suggested)]
-    found = list(parts(work.space_name, seen, sides, limits))
-    deepest = min(_DEEP, max((part.end for part in found), default=_DEEP))
-    found = [part for part in found if part.end >= deepest]
-    found.sort(key=lambda part: -part.costs["macs"])
+    candidates = list(parts(work.space_name, seen, sides, limits))
+    deepest = min(_DEEP, max((part.end for part in candidates), default=_DEEP))
+    candidates = [part for part in candidates if part.end >= deepest]
+    candidates.sort(key=lambda part: -part.costs["macs"])
     asked = work.run.request
     training = clock.first_guess(asked.time_s or 0.0, asked.reference, asked.refit)
     rate = None  # MACs trained in a second, of the smallest part
-    for part in found:
+    for part in candidates:
         if not _in_time(work, seen, part, limits):
             continue
         if not work.timed:
             return part.side, None
         if rate is None:
-            small = found[-1]
+            small = candidates[-1]
             made = network(work.space_name, seen, small)
             shape = (seen.channels, small.side, small.side)
             pace = images_per_second(made, shape, Recipe(), device=work.device)
             rate = small.costs["macs"] * pace
         passes = training * rate / part.costs["macs"] / seen.images
-        if passes >= _TUNED or part is found[-1]:
+        if passes >= _TUNED or part is candidates[-1]:
             work.run.decide(MACS, lambda most=part.costs["macs"]: float(most))  # type: ignore[misc]
             return part.side, (
                 f"input of {part.side} x {part.side}: about {passes:.0f} passes in the time"

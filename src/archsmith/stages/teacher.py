@@ -69,23 +69,23 @@ class Form:
 
 def form_of(path: Path) -> Form:
     """What the file holds; UserError where it cannot be read, or holds no network."""
-    said = f"--teacher {shown(path)}"
+    source = f"--teacher {shown(path)}"
     if not path.is_file():
-        raise UserError(f"{said}: no such file; give an .onnx or .pt2 file of a trained network")
-    kind = _kind(path, said)
+        raise UserError(f"{source}: no such file; give an .onnx or .pt2 file of a trained network")
+    kind = _kind(path, source)
     try:
         form = _of_onnx(path) if kind == "onnx" else _of_program(path)
     except UserError as error:
-        raise UserError(f"{said}: {error}") from error
+        raise UserError(f"{source}: {error}") from error
     except Exception as error:  # what the two runtimes raise for a torn file has no common class
         raise UserError(
-            f"{said} cannot be read as {_NAMES[kind]} ({type(error).__name__}: "
+            f"{source} cannot be read as {_NAMES[kind]} ({type(error).__name__}: "
             f"{shown(first_line(error), 120)}); write it again"
         ) from error
     if form.channels not in (None, 1, 3):
         raise UserError(
-            f"{said}: its input has {form.channels} channels; it must take batches of images (B, 1 "
-            f"or 3, H, W)"
+            f"{source}: its input has {form.channels} channels; it must take batches of images (B, "
+            f"1 or 3, H, W)"
         )
     return form
 
@@ -93,7 +93,7 @@ def form_of(path: Path) -> Form:
 _NAMES = {"onnx": "an ONNX model", "pt2": "a torch.export program"}
 
 
-def _kind(path: Path, said: str) -> Literal["onnx", "pt2"]:
+def _kind(path: Path, source: str) -> Literal["onnx", "pt2"]:
     """By what is in it; UserError for weights without a network, and for what could run code."""
     if path.suffix.lower() == ".onnx":
         return "onnx"
@@ -105,23 +105,23 @@ def _kind(path: Path, said: str) -> Literal["onnx", "pt2"]:
     if "archive_format" in inside or path.suffix.lower() == ".pt2":
         return "pt2"
     if "constants.pkl" in inside:
-        raise UserError(f"{said} is TorchScript, which is not read; {_EXPORT}")
+        raise UserError(f"{source} is TorchScript, which is not read; {_EXPORT}")
     if "data.pkl" in inside or path.suffix.lower() in (".safetensors", ".pt", ".pth", ".bin"):
-        raise UserError(f"{said} holds weights, and no network that could be asked; {_EXPORT}")
-    raise UserError(f"{said}: its name says neither .onnx nor .pt2; {_EXPORT}")
+        raise UserError(f"{source} holds weights, and no network that could be asked; {_EXPORT}")
+    raise UserError(f"{source}: its name says neither .onnx nor .pt2; {_EXPORT}")
 
 
 def _of_onnx(path: Path) -> Form:
     session = open_session(path, 1)
-    inputs, said = session.get_inputs(), session.get_modelmeta().custom_metadata_map
+    inputs, metadata = session.get_inputs(), session.get_modelmeta().custom_metadata_map
     if len(inputs) != 1:
         raise UserError(f"it has {len(inputs)} inputs; a teacher takes a batch of images alone")
     types = {"tensor(uint8)": True, "tensor(float)": False}
     if inputs[0].type not in types:
         raise UserError(f"its input is {inputs[0].type}; it must be float32 or uint8")
     sizes = [size if isinstance(size, int) and size > 0 else None for size in inputs[0].shape]
-    mean, std = _normalization(said.get("preprocess"))
-    return _form("onnx", sizes, types[inputs[0].type], mean=mean, std=std, labels=_labels(said))
+    mean, std = _normalization(metadata.get("preprocess"))
+    return _form("onnx", sizes, types[inputs[0].type], mean=mean, std=std, labels=_labels(metadata))
 
 
 def _of_program(path: Path) -> Form:
@@ -138,30 +138,30 @@ def _of_program(path: Path) -> Form:
 
 
 def _form(
-    kind: Literal["onnx", "pt2"], sizes: Sequence[int | None], pixels: bool, **said: Any
+    kind: Literal["onnx", "pt2"], sizes: Sequence[int | None], pixels: bool, **details: Any
 ) -> Form:
     if len(sizes) != 4:
         raise UserError(f"its input has {len(sizes)} dimensions; it must be (B, C, H, W)")
     batch, channels, height, width = sizes
-    return Form(kind, batch, channels, height=height, width=width, pixels=pixels, **said)
+    return Form(kind, batch, channels, height=height, width=width, pixels=pixels, **details)
 
 
 def _normalization(text: str | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation as our files carry them; empty where it does not."""
     try:
-        found = json.loads(text or "{}")["normalization"]
-        mean, std = (tuple(float(v) for v in found[name]) for name in ("mean", "std"))
+        normalization = json.loads(text or "{}")["normalization"]
+        mean, std = (tuple(float(v) for v in normalization[name]) for name in ("mean", "std"))
     except (ValueError, KeyError, TypeError):
         return (), ()
     return (mean, std) if len(mean) == len(std) and all(s > 0 for s in std) else ((), ())
 
 
-def _labels(said: Mapping[str, str]) -> tuple[str, ...]:
+def _labels(metadata: Mapping[str, str]) -> tuple[str, ...]:
     try:
-        found = json.loads(said.get("labels", "[]"))
+        labels = json.loads(metadata.get("labels", "[]"))
     except ValueError:
         return ()
-    return tuple(map(str, found)) if isinstance(found, list) else ()
+    return tuple(map(str, labels)) if isinstance(labels, list) else ()
 
 
 # -- the network in it ----------------------------------------------------------------------------
@@ -213,12 +213,12 @@ class FileNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, outputs)."""
         with torch.autocast(x.device.type, enabled=False) if self.exact else nullcontext():
-            found = self._asked(self._taken(x))
+            outputs = self._asked(self._taken(x))
         if self.order is not None:
-            found = found[:, list(self.order)]
+            outputs = outputs[:, list(self.order)]
         if self.answer == "probabilities":
-            return found.float().clamp(min=torch.finfo(torch.float32).tiny).log()
-        return (found.float() - self.middle) / self.unit if self.answer == "values" else found
+            return outputs.float().clamp(min=torch.finfo(torch.float32).tiny).log()
+        return (outputs.float() - self.middle) / self.unit if self.answer == "values" else outputs
 
     def _taken(self, x: Tensor) -> Tensor:
         """The images as the file wants them."""
@@ -249,8 +249,8 @@ class FileNetwork(nn.Module):
             name, wanted = session.get_inputs()[0].name, [session.get_outputs()[0].name]
 
             def run(x: Tensor) -> Tensor:
-                found = np.asarray(session.run(wanted, {name: x.cpu().numpy()})[0])
-                return torch.from_numpy(found).to(x.device)
+                outputs = np.asarray(session.run(wanted, {name: x.cpu().numpy()})[0])
+                return torch.from_numpy(outputs).to(x.device)
 
             return run
         with silence():
@@ -271,13 +271,13 @@ def _column(values: Sequence[float]) -> Tensor:
     return torch.tensor([float(v) for v in values]).view(1, -1, 1, 1)
 
 
-def _first(found: Any) -> Tensor:
+def _first(outputs: Any) -> Tensor:
     """The one output that counts: the first."""
-    while isinstance(found, tuple | list) and found:
-        found = found[0]
-    if not isinstance(found, Tensor):
-        raise UserError(f"it gives {type(found).__name__}, not a tensor (B, classes)")
-    return found
+    while isinstance(outputs, tuple | list) and outputs:
+        outputs = outputs[0]
+    if not isinstance(outputs, Tensor):
+        raise UserError(f"it gives {type(outputs).__name__}, not a tensor (B, classes)")
+    return outputs
 
 
 # -- who teaches in a run -------------------------------------------------------------------------
@@ -306,12 +306,12 @@ def by_file(work: Work) -> None:
         return
     path = Path(work.run.request.teacher)
 
-    def found() -> dict[str, Any]:
+    def teaching() -> dict[str, Any]:
         text = _tried(work, path)
         work.note(text)
         return Taught(by="file", path=str(path), sha256=_hash(path), said=text).to_json()
 
-    work.run.decide(TAUGHT, found)
+    work.run.decide(TAUGHT, teaching)
 
 
 def by_original(work: Work, accuracy: float | None) -> None:
@@ -323,7 +323,7 @@ def by_original(work: Work, accuracy: float | None) -> None:
     shrink-five-50).
     """
 
-    def found() -> dict[str, Any]:
+    def teaching() -> dict[str, Any]:
         if accuracy is None:
             return Taught().to_json()
         network = work.plain(work.space.extreme(-1)).to(work.device).eval()
@@ -338,10 +338,10 @@ def by_original(work: Work, accuracy: float | None) -> None:
         work.note(text)
         return Taught(by="original", said=text).to_json()
 
-    work.run.decide(TAUGHT, found)
+    work.run.decide(TAUGHT, teaching)
 
 
-def said(work: Work) -> str | None:
+def taught_text(work: Work) -> str | None:
     """Who teaches, in words; None where nobody does."""
     decided = work.run.decided(TAUGHT)
     return None if decided is None else decided.said
@@ -372,11 +372,11 @@ def _tried(work: Work, path: Path) -> str:
     """Who teaches and how it is asked, in words."""
     network, how = _teacher(work, path, form_of(path))
     x, y = (tensor[:_ASKED] for tensor in work.scoring_batches[0])
-    found = work.evaluated(network, iter([(x, y)]))
+    metrics = work.evaluated(network, iter([(x, y)]))
     task = work.images.task
-    text = f"{path.name} teaches: {how}; {task.measure} {found['accuracy']:.0%} on {len(x)} "
+    text = f"{path.name} teaches: {how}; {task.measure} {metrics['accuracy']:.0%} on {len(x)} "
     text += "training images"
-    if not against_constant(found)["above"]:
+    if not against_constant(metrics)["above"]:
         text += (
             ", which the same answer always would reach: are its classes in this order, and its "
             "pixels scaled so?"
@@ -386,9 +386,11 @@ def _tried(work: Work, path: Path) -> str:
 
 def _teacher(work: Work, path: Path, form: Form) -> tuple[FileNetwork, str]:
     """The network and how it is asked, in words; UserError where it is none for this run."""
-    said, images = f"--teacher {shown(path)}", work.images
+    source, images = f"--teacher {shown(path)}", work.images
     if form.channels == 1 and images.channels == 3:
-        raise UserError(f"{said} takes grey images, and these are in colour; give another teacher")
+        raise UserError(
+            f"{source} takes grey images, and these are in colour; give another teacher"
+        )
     network = FileNetwork(
         path,
         form,
@@ -398,12 +400,12 @@ def _teacher(work: Work, path: Path, form: Form) -> tuple[FileNetwork, str]:
         threads=work.threads,
     ).to(work.device)
     x = work.scoring_batches[0][0][:_ASKED]
-    answers = _answers(network, x, said)
+    answers = _answers(network, x, source)
     task = images.task
     if answers.ndim != 2 or answers.shape[1] != task.outputs:
         what = "targets" if isinstance(task, Regression) else "classes"
         raise UserError(
-            f"{said} gives {tuple(answers.shape[1:])} for an image, and there are {task.outputs} "
+            f"{source} gives {tuple(answers.shape[1:])} for an image, and there are {task.outputs} "
             f"{what}; give a network that was trained on these {what}"
         )
     parts = [_normalised_by(form)]
@@ -425,25 +427,25 @@ def _teacher(work: Work, path: Path, form: Form) -> tuple[FileNetwork, str]:
     return network, ", ".join(parts)
 
 
-def _answers(network: FileNetwork, x: Tensor, said: str) -> Tensor:
+def _answers(network: FileNetwork, x: Tensor, source: str) -> Tensor:
     """To some images; UserError where it cannot be asked, or nobody can learn from its answers."""
     try:
         with torch.inference_mode():
-            found, part = network(x), network(x[: len(x) // 2])
+            answers, part = network(x), network(x[: len(x) // 2])
     except Exception as error:  # of the runtimes, or of what the network computes
         raise UserError(
-            f"{said} cannot be asked about images of shape {tuple(x.shape[1:])}: "
+            f"{source} cannot be asked about images of shape {tuple(x.shape[1:])}: "
             f"{shown(first_line(error), 160)}; {_EXPORT}, with images of that shape"
         ) from error
-    if not bool(found.isfinite().all()):
-        raise UserError(f"{said} gives values that are not finite; give a network that works")
-    same = (found[: len(part)] - part).abs().max() <= _ALONE * found.abs().max()
+    if not bool(answers.isfinite().all()):
+        raise UserError(f"{source} gives values that are not finite; give a network that works")
+    same = (answers[: len(part)] - part).abs().max() <= _ALONE * answers.abs().max()
     if not bool(same):
         raise UserError(
-            f"{said} answers by the other images of a batch, or by chance, as in training; export "
-            f"it again after network.eval()"
+            f"{source} answers by the other images of a batch, or by chance, as in training; "
+            f"export it again after network.eval()"
         )
-    return found.float()
+    return answers.float()
 
 
 def _mixes(network: FileNetwork, x: Tensor) -> bool:

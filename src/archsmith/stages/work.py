@@ -150,9 +150,9 @@ class Work:
         """What is done to training images: as asked, or as the data and the passes suggest that
         finish reckons with."""
         level = str(self.run.request.training.get("augment", "auto"))
-        found = suggest(self.images, level, passes=self.run.decided(TRAINING_PASSES) or 0.0)
+        suggested = suggest(self.images, level, passes=self.run.decided(TRAINING_PASSES) or 0.0)
         # mixed labels are no indices of classes, which a loss of the user's own is given
-        return replace(found, mixup=0.0) if self.run.request.loss else found
+        return replace(suggested, mixup=0.0) if self.run.request.loss else suggested
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
@@ -226,8 +226,8 @@ class Work:
     @property
     def begins(self) -> Begins:
         """What networks begin with: given weights, or fresh ones."""
-        found = self.run.decided(BEGINS)
-        return Begins(weights=self.run.request.init) if found is None else found
+        decided = self.run.decided(BEGINS)
+        return Begins(weights=self.run.request.init) if decided is None else decided
 
     @property
     def model(self) -> nn.Module:
@@ -235,7 +235,7 @@ class Work:
         return self._model[0]
 
     @property
-    def init_said(self) -> str | None:
+    def init_remark(self) -> str | None:
         """What of the given weights was taken; None without them."""
         return self._model[1]
 
@@ -250,7 +250,7 @@ class Work:
             return model, None
         from archsmith.stages.init import load_into
 
-        said = load_into(
+        remark = load_into(
             model,
             Path(begins.weights),
             space=self.space_name,
@@ -258,8 +258,8 @@ class Work:
         )
         if begins.published or fixed_widths(model) is not None:
             sort_channels(model)  # of one network: narrower ones take the best of its channels
-        self.run.event("init", said=said)
-        return model, said
+        self.run.event("init", said=remark)
+        return model, remark
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -281,24 +281,24 @@ class Work:
             try_networks(self.model, self.shape)
         except UserError as error:
             raise UserError(f"space '{self.space_name}': {error}") from error
-        said = f"space '{self.space_name}': its network {dict(arch)}"
+        subject = f"space '{self.space_name}': its network {dict(arch)}"
         network = extract(
             self.model, arch, "fresh", torch.Generator().manual_seed(0), device="cpu"
         ).eval()
         try:
             with torch.no_grad():
-                found = network(torch.zeros(2, *self.shape))
+                outputs = network(torch.zeros(2, *self.shape))
         except Exception as error:
             raise UserError(
-                f"{said} cannot take images of shape {self.shape}: {type(error).__name__}: "
+                f"{subject} cannot take images of shape {self.shape}: {type(error).__name__}: "
                 f"{error}; a function or class gets "
                 "`classes`, `channels` and `size` where its signature has them"
             ) from error
         task = self.images.task
         wanted = (2, *self.shape) if task.kind == "reconstruction" else (2, task.outputs)
-        if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
-            has = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise UserError(f"{said} gives {has} for 2 images, where {wanted} is wanted")
+        if not isinstance(outputs, Tensor) or tuple(outputs.shape) != wanted:
+            has = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise UserError(f"{subject} gives {has} for 2 images, where {wanted} is wanted")
 
     @cached_property
     def costs(self) -> Costs:
@@ -307,10 +307,10 @@ class Work:
         wide = tuple(dict.fromkeys((*names, *LAYERS)))
         if self.begins.weights is None and ":" not in self.space_name:
             channels, size, _ = self.shape
-            found = _costs_of(self.images.task, self.space_name, channels, size, names=wide)
+            counts = _costs_of(self.images.task, self.space_name, channels, size, names=wide)
         else:
-            found = Costs(self.model, self.shape, wide)
-        return found.showing(*names)
+            counts = Costs(self.model, self.shape, wide)
+        return counts.showing(*names)
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
@@ -450,8 +450,8 @@ class Work:
         else:
             ends = sorted(self.space[published.cut], reverse=True)
             forms = [(widths, {published.cut: end}) for end in ends]
-        found = [thinned(self.space, names, keeps, cut) for names, cut in forms]
-        archs = [arch for arch in found if arch is not None]
+        parts = (thinned(self.space, names, keeps, cut) for names, cut in forms)
+        archs = [arch for arch in parts if arch is not None]
         if published is not None:
             archs.sort(key=lambda arch: -round(self.wide(arch), 6))
         return tuple(dict.fromkeys(archs))
@@ -481,8 +481,12 @@ class Work:
         return ()
 
     def _made(self) -> list[Reference]:
-        found = self._references
-        made = [] if found is None else [by_description(one.to_json()) for one in found.networks]
+        hand_made = self._references
+        made = (
+            []
+            if hand_made is None
+            else [by_description(one.to_json()) for one in hand_made.networks]
+        )
         return [one for one in made if isinstance(one, Reference)]
 
     @property
@@ -575,8 +579,8 @@ class Work:
         running stage, the worse."""
         watch, whole = self.stopwatch, sum(self.stopwatch.waits.values())
         running = watch.seconds > _TELLING_S
-        found = [_slower(watch.seconds, watch.waited)] if running else []
-        return max([_slower(self.spent_s, whole), *found])
+        current = [_slower(watch.seconds, watch.waited)] if running else []
+        return max([_slower(self.spent_s, whole), *current])
 
     @cached_property
     def plan(self) -> clock.Plan:
@@ -636,8 +640,8 @@ class Work:
         budget."""
         if not self.run.request.reference:
             return False
-        found = self._references
-        return found is None or bool(found.networks)  # None: they follow the chosen network
+        hand_made = self._references
+        return hand_made is None or bool(hand_made.networks)  # None: they follow the chosen network
 
     def tell(self, text: str, share: float | None) -> None:
         """Passes progress on, and saves the clock every now and then."""

@@ -59,14 +59,14 @@ class Part(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """Field name -> plain value, in the order of the fields, without those that were not
         given."""
-        found: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         for name, field in type(self).model_fields.items():
             if name in self.model_fields_set:
                 value = plain(getattr(self, name))
-                found |= (
+                fields |= (
                     value if name == self.spread else {field.serialization_alias or name: value}
                 )
-        return found | plain(self.model_extra or {})
+        return fields | plain(self.model_extra or {})
 
 
 def plain(value: Any) -> Any:
