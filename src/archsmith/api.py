@@ -123,10 +123,10 @@ class Result:
     def summary(self) -> dict[str, Any]:
         """What `--json` prints: stable keys, None where the run has not come so far."""
         shipped, looked = self.run.shipped, self.run.looked
-        found: dict[str, Any] = dict.fromkeys(_SHIPPED)
+        facts: dict[str, Any] = dict.fromkeys(_SHIPPED)
         if shipped is not None:
             test, reference = shipped.test, shipped.reference_test
-            found = {
+            facts = {
                 "architecture": dict(shipped.architecture.options),
                 "test_accuracy": test.accuracy,
                 "test_balanced_accuracy": test.balanced_accuracy
@@ -146,7 +146,7 @@ class Result:
             "run": str(self.folder),
             "status": self.record["status"],
             "classes": list(looked.classes) if looked is not None else None,
-            **found,
+            **facts,
             "files": [str(self.folder / "best" / file.name) for file in files],
             "report": str(self.folder / "report.html"),
             "seconds": round(sum(self.seconds().values()), 2),
@@ -488,7 +488,7 @@ def score(
     """
     from archsmith.stages.scoring import score_space
 
-    found = score_space(
+    return score_space(
         space,
         list(proxies),
         data=None if data is None else str(data),
@@ -501,5 +501,4 @@ def score(
         batch=batch,
         threads=threads,
         seed=seed,
-    )
-    return found["networks"]
+    )["networks"]

@@ -145,10 +145,10 @@ class Reconstruction:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Sides of the decoder's maps, from the code's to the image's."""
-        found = [self.size]
-        while found[0] > _BASE:
-            found.insert(0, -(-found[0] // 2))
-        return tuple(found)
+        sides = [self.size]
+        while sides[0] > _BASE:
+            sides.insert(0, -(-sides[0] // 2))
+        return tuple(sides)
 
     @property
     def outputs(self) -> int:

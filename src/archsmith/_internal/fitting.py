@@ -17,5 +17,5 @@ def fitted(
 
     rows = np.array([[row[name] for name in names] for row in counts]) / np.array(times)[:, None]
     scale = np.maximum(rows.max(axis=0), 1e-300)
-    found, _ = nnls(rows / scale, np.ones(len(rows)))
-    return dict(zip(names, (found / scale).tolist(), strict=True))
+    coefficients, _ = nnls(rows / scale, np.ones(len(rows)))
+    return dict(zip(names, (coefficients / scale).tolist(), strict=True))

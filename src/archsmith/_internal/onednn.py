@@ -52,5 +52,5 @@ def _affected(module: nn.Module) -> bool:
 
 def _options(size: Any) -> tuple[Any, ...]:
     """What a size of an elastic layer can be; of another itself."""
-    found = getattr(size, "options", None)
-    return tuple(found) if found is not None else (size,)
+    options = getattr(size, "options", None)
+    return tuple(options) if options is not None else (size,)

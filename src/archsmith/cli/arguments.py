@@ -88,13 +88,13 @@ def out_of_bounds(error: BaseException) -> str:
     if low is None or high is None or not names:
         return ""
     cause = error.__cause__
-    found = (
+    number = (
         cause.errors()[0].get("input") if cause is not None and hasattr(cause, "errors") else None
     )
-    if found is None:
-        found = str(error).split(" is ")[0].strip("' ")
+    if number is None:
+        number = str(error).split(" is ")[0].strip("' ")
     what = "a whole number" if isinstance(low, int) else "a number"
-    return f"{max(names, key=len)} {shown(found)}: allowed is {what} from {low} to {high}"
+    return f"{max(names, key=len)} {shown(number)}: allowed is {what} from {low} to {high}"
 
 
 class _Aside:
@@ -127,7 +127,7 @@ def answer(value: Any) -> None:
 
 def settings(text: str) -> dict[str, Any]:
     """Of "a=1, b=half": numbers and true or false are those."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         name, sign, value = (word.strip() for word in part.partition("="))
         if not sign or not value:
@@ -135,14 +135,14 @@ def settings(text: str) -> dict[str, Any]:
                 f"--set '{shown(part)}': write name=value, e.g. --set \"rounds=4, rule=half\""
             )
         try:
-            found[name] = json.loads(value.lower())
+            values[name] = json.loads(value.lower())
         except (ValueError, RecursionError):
-            found[name] = value
-        if isinstance(found[name], float) and not math.isfinite(found[name]):
+            values[name] = value
+        if isinstance(values[name], float) and not math.isfinite(values[name]):
             raise UserError(f"--set {shown(name)}={shown(value)}: that is no finite number")
-        if not isinstance(found[name], int | float | bool | str):
-            found[name] = value
-    return found
+        if not isinstance(values[name], int | float | bool | str):
+            values[name] = value
+    return values
 
 
 def one_of(**lengths: object) -> str | None:

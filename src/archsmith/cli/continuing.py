@@ -66,25 +66,25 @@ def resume(
     from archsmith.run.store import Run
     from archsmith.stages.intact import complete
 
-    found = Run.open(run, trust=trust)
-    if complete(found):
+    opened = Run.open(run, trust=trust)
+    if complete(opened):
         if data is not None:
             from archsmith.stages.requests import moved
 
-            found = moved(found, data)
+            opened = moved(opened, data)
         where = (
-            (f"its images are at {shown(found.request.data)} from now on")
+            (f"its images are at {shown(opened.request.data)} from now on")
             if data is not None
             else "nothing to resume"
         )
         print(f"{run} is finished; {where}", file=sys.stderr)
-        finished(found, json)
+        finished(opened, json)
         return
     with watched(run) as watching:
         from archsmith.stages.requests import continued
 
-        found = continued(found, data, watching, ahead_s=ahead())
-    finished(found, json)
+        opened = continued(opened, data, watching, ahead_s=ahead())
+    finished(opened, json)
 
 
 def again(
@@ -107,12 +107,12 @@ def again(
     from archsmith.run.store import Run
 
     arguments.one_of(time=time, steps=steps)
-    found = Run.open(run, trust=trust)
+    opened = Run.open(run, trust=trust)
     seconds, of_time = (None, ()) if time is None else read_seconds(time)
-    notes = (*dict.fromkeys(said for text in budget for said in read(text)[1]), *of_time)
+    notes = (*dict.fromkeys(remark for text in budget for remark in read(text)[1]), *of_time)
     if time is None and steps is None:
         note(notes)
-        _tell_networks(found, budget, count, arguments.settings(settings), json=json)
+        _tell_networks(opened, budget, count, arguments.settings(settings), json=json)
         return
     if len(budget) > 1:
         raise UserError(
@@ -124,7 +124,7 @@ def again(
         from archsmith.stages.requests import again as begin
 
         new = begin(
-            found,
+            opened,
             budget[0],
             folder,
             watch=watching,
@@ -192,7 +192,7 @@ def train(
 
     if arguments.one_of(time=time, steps=steps, epochs=epochs) is None:
         raise UserError("give one of --time, --steps and --epochs, e.g. --time 30m")
-    found = Run.open(run, trust=trust)
+    opened = Run.open(run, trust=trust)
     seconds, notes = (None, ()) if time is None else read_seconds(time)
     folder = _beside(run) if out is None else out
     note(notes)
@@ -201,7 +201,7 @@ def train(
         from archsmith.stages.requests import train as begin
 
         new = begin(
-            found,
+            opened,
             folder,
             watching,
             which=network,
@@ -209,7 +209,7 @@ def train(
             ahead_s=ahead(),
             notes=notes,
             training={
-                **found.request.training,
+                **opened.request.training,
                 **arguments.training(lr, batch, augment, precision),
             },
             **length,

@@ -92,9 +92,9 @@ def _package(name: str) -> dict[str, Any]:
 
 
 def _extra(name: str, why: str) -> dict[str, Any]:
-    found = importlib.util.find_spec(name) is not None
+    installed = importlib.util.find_spec(name) is not None
     return _check(
-        name, True, metadata.version(name) if found else f"not installed; only needed for {why}"
+        name, True, metadata.version(name) if installed else f"not installed; only needed for {why}"
     )
 
 
@@ -118,7 +118,7 @@ def _torch() -> dict[str, Any]:
 def _vision() -> list[dict[str, Any]]:
     """torchvision and timm are never needed; beside a CPU-only torch the registry's builds fail to
     import, so say so."""
-    found = []
+    checks = []
     for name in ("torchvision", "timm"):
         if importlib.util.find_spec(name) is None:
             continue
@@ -136,8 +136,8 @@ def _vision() -> list[dict[str, Any]]:
                 "For your own use install the build from the same index as torch"
             )
         )
-        found.append(_check(name, True, text))
-    return found
+        checks.append(_check(name, True, text))
+    return checks
 
 
 def _runtime() -> dict[str, Any]:
@@ -172,17 +172,19 @@ def _disk(folder: Path) -> dict[str, Any]:
     )
 
 
-def text(found: dict[str, Any]) -> str:
+def text(examination: dict[str, Any]) -> str:
     """For people."""
-    lines = [f"{name:<22} {value}" for name, value in found["facts"].items()]
-    lines += [f"{'ok ' if c['ok'] else 'BAD'} {c['name']:<18} {c['text']}" for c in found["checks"]]
-    bad = sum(not c["ok"] for c in found["checks"])
+    lines = [f"{name:<22} {value}" for name, value in examination["facts"].items()]
+    lines += [
+        f"{'ok ' if c['ok'] else 'BAD'} {c['name']:<18} {c['text']}" for c in examination["checks"]
+    ]
+    bad = sum(not c["ok"] for c in examination["checks"])
     return "\n".join([*lines, "all well" if not bad else f"{bad} to mend"])
 
 
 def doctor(json: Json = False) -> None:
     """What this machine and installation can do, and what is wrong with it."""
-    found = examine()
-    answer(found) if json else print(text(found))
-    if any(not check["ok"] for check in found["checks"]):
+    examination = examine()
+    answer(examination) if json else print(text(examination))
+    if any(not check["ok"] for check in examination["checks"]):
         sys.exit(2)

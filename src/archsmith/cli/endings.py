@@ -48,10 +48,10 @@ def ending(stop: interrupts.Interrupts | None, commands: Sequence[str]) -> Itera
             sys.exit(_UNREAD)
         raise
     except BaseException as error:
-        code, said = _ending(error, commands, stopped=stop is not None and stop.asked)
+        code, text = _ending(error, commands, stopped=stop is not None and stop.asked)
         if "ARCHSMITH_TRACEBACK" in os.environ and code != interrupts.CODE:
             traceback.print_exc()
-        say(said)
+        say(text)
         # perhaps of standard output: let Python not try it once more at its end
         if isinstance(error, OSError):
             with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -90,15 +90,15 @@ def _ending(error: BaseException, commands: Sequence[str], *, stopped: bool) -> 
     )
 
 
-def _meant(said: str, error: BaseException, commands: Sequence[str]) -> str:
+def _meant(text: str, error: BaseException, commands: Sequence[str]) -> str:
     """What the parser says, with one suggestion, where there is one, or where to look."""
     if bounds := arguments.out_of_bounds(error):
         return f"{bounds}; see --help"
-    if "Did you mean" in said:
-        return said.replace(". Did you mean", "; did you mean")
-    if "No such command" in said:
-        return said + (did_you_mean(said.split("'")[1], commands) or "; see --help")
-    return f"{said}; see --help"
+    if "Did you mean" in text:
+        return text.replace(". Did you mean", "; did you mean")
+    if "No such command" in text:
+        return text + (did_you_mean(text.split("'")[1], commands) or "; see --help")
+    return f"{text}; see --help"
 
 
 def say(text: str) -> None:

@@ -67,17 +67,19 @@ def methods(
         )
         return
     name = auto("auto") if name == "auto" else name
-    found = settings_of(name)
+    settings = settings_of(name)
     if json:
         answer(
             {
                 "method": name,
-                "settings": {k: {"default": s.default, "what": s.text} for k, s in found.items()},
+                "settings": {
+                    k: {"default": s.default, "what": s.text} for k, s in settings.items()
+                },
             }
         )
         return
     print(METHODS[name][1] if name in METHODS else name)
-    rows = {f"{s.name}={str(s.default).lower()}": f"{s.text} ({s.kind})" for s in found.values()}
+    rows = {f"{s.name}={str(s.default).lower()}": f"{s.text} ({s.kind})" for s in settings.values()}
     _listing(rows, json) if rows else print("no settings")
 
 

@@ -67,7 +67,7 @@ def profile(
 
     arguments.known_space(space)
     note(read(budget)[1])
-    found = profile_space(
+    profiled = profile_space(
         data,
         space,
         budget,
@@ -80,7 +80,7 @@ def profile(
         classes_at=classes_at,
         tell=_every_while(),
     )
-    answer(found) if json else print(profile_text(found))
+    answer(profiled) if json else print(profile_text(profiled))
 
 
 def _every_while() -> Callable[[str, float | None], None]:
@@ -120,7 +120,7 @@ def score(
 
     arguments.known_space(space)
     note(read(budget)[1])
-    found = score_space(
+    ranking = score_space(
         space,
         [p.strip() for p in proxies.split(",") if p.strip()],
         data=data,
@@ -135,4 +135,4 @@ def score(
         seed=seed,
         classes_at=classes_at,
     )
-    answer(found) if json else print(score_text(found))
+    answer(ranking) if json else print(score_text(ranking))

@@ -24,9 +24,11 @@ def report(run: RunFolder, json: Json = False) -> None:
     from archsmith.report.page import write
     from archsmith.run.store import Run, altered
 
-    found = Run.open(run)
-    path = write(found.folder)
-    note([f"{file} is no longer the file that was shipped" for file in altered(run, found.shipped)])
+    opened = Run.open(run)
+    path = write(opened.folder)
+    note(
+        [f"{file} is no longer the file that was shipped" for file in altered(run, opened.shipped)]
+    )
     answer({"report": str(path)}) if json else print(path)
 
 

@@ -53,9 +53,9 @@ def caveats(record: RunRecord) -> list[str]:
 
 def _about_testing(record: RunRecord) -> list[str]:
     finish, look, test = record.finished, record.looked, record.test
-    found = []
+    notes = []
     if finish is not None and look is not None and test is not None:
-        found.append(
+        notes.append(
             f"The test set has {text.plural(test.n, 'image')}, so the {record.measure} is known as "
             f"{text.span(*test.interval)} "
             f"({text.LEVEL} interval), no more precisely. It was looked at once, after the choice "
@@ -67,90 +67,90 @@ def _about_testing(record: RunRecord) -> list[str]:
             names = ", ".join(scarce[:5]) + (
                 f" and {len(scarce) - 5} more" if len(scarce) > 5 else ""
             )
-            found.append(
+            notes.append(
                 f"Fewer than ten test images in {names}: the recall of such a class says little."
             )
         validation, networks = sum(look.counts.val), len(finish.networks)
         if networks > 1 and validation:
-            found.append(
+            notes.append(
                 f"The chosen network was the best of {networks} on "
                 f"{text.plural(validation, 'validation image')}. The best of "
                 "several looks a little better there than it is; compare results on test images "
                 "only."
             )
-        found.append(
+        notes.append(
             "One seed: another seed gives another split, other networks and a somewhat "
             "different result."
         )
-    return found
+    return notes
 
 
 def _about_data(record: RunRecord) -> list[str]:
     look = record.looked
     if look is None:
         return []
-    found = []
+    notes = []
     if look.duplicates.exact or look.duplicates.near:
-        found.append(
+        notes.append(
             f"{text.plural(look.duplicates.exact, 'exact duplicate')} and "
             f"{text.count(look.duplicates.near)} near "
             "ones lie across training, validation and test images. They make the accuracies look "
             "better than they are."
         )
     if look.unreadable:
-        found.append(
+        notes.append(
             f"{text.plural(len(look.unreadable), 'file')} could not be read and took no part."
         )
     if text.is_number(look.imbalance) and look.imbalance >= 3:
-        found.append(
+        notes.append(
             f"The largest class has {text.short(look.imbalance)} times as many images as the "
             f"smallest: read "
             "balanced accuracy and the recall of each class rather than accuracy."
         )
-    return found
+    return notes
 
 
 def _about_method(record: RunRecord) -> list[str]:
     finish = record.finished
-    found = []
+    notes = []
     if isinstance(record.trained, Trained):
-        found.append(verdict(record.trained.trust))
+        notes.append(verdict(record.trained.trust))
     elif record.proxy and record.screened is not None:
-        found.append(
+        notes.append(
             f"{text.name(record.proxy)} ranks networks without training them. It finds good ones "
             f"often, not always: "
             "a network it ranks low may train well."
         )
     if finish is not None:
         if record.request.time_s is not None and not record.request.steps:
-            found.append(
+            notes.append(
                 "The budget was time: a faster or less busy machine trains longer and may "
                 "choose another network."
             )
         if finish.taught is not None:
-            found.append(
+            notes.append(
                 f"Besides the labels the networks, the hand-made ones too, learned from a teacher: "
                 f"{finish.taught}."
             )
         failed = [net.failed for net in finish.networks.values() if net.failed]
         if failed:
-            found.append(
+            notes.append(
                 f"{text.plural(len(failed), 'network')} failed to train ({failed[0]}) and "
                 f"could not be chosen."
             )
         if finish.reference is None:
-            found.append(
+            notes.append(
                 "No hand-made reference network was trained, so this run does not show "
                 "whether the search paid."
             )
-    return found
+    return notes
 
 
 def _about_shipping(record: RunRecord) -> list[str]:
     ship = record.shipped
     if ship is None:
         return []
-    found = [
+    notes = [
         f"best/{path.name} is no longer the file that was shipped: what this page says is of the "
         f"file that was."
         for path in altered(record.folder, ship)
@@ -158,25 +158,25 @@ def _about_shipping(record: RunRecord) -> list[str]:
     for limit in ship.budget:
         if not limit.met:
             value, bound = (text.metric(side, limit.metric) for side in (limit.value, limit.limit))
-            found.append(
+            notes.append(
                 f"The shipped file misses the budget: {text.name(limit.metric)} is "
                 f"{value}, the limit {bound}."
             )
     for fallen in ship.fell_back:
-        found.append(
+        notes.append(
             f"A better candidate ({fallen.key[:8]}) was passed over when it was shipped: "
             f"{fallen.why}."
         )
     if ship.refit:
-        found.append(
+        notes.append(
             "The network in best/ was trained once more, on the validation images as well; its "
             "accuracy on them is that of before, and nothing was chosen by what it does now."
         )
     if ship.latency_ms is not None:
-        found.append(
+        notes.append(
             f"Latency was measured on {ship.latency_ms.machine or 'this machine'}; "
             f"elsewhere it will differ."
         )
     for skipped in ship.skipped:
-        found.append(f"{skipped.name} was not shipped: {skipped.why}.")
-    return found
+        notes.append(f"{skipped.name} was not shipped: {skipped.why}.")
+    return notes

@@ -201,13 +201,13 @@ def trained_front(record: RunRecord) -> Figure | None:
 
 def _squares(rivals: Mapping[str, Rival]) -> dict[str, list[tuple[str, Rival]]]:
     """Hand-made networks by symbol: open where they were stopped early."""
-    found: dict[str, list[tuple[str, Rival]]] = {}
+    groups: dict[str, list[tuple[str, Rival]]] = {}
     for name, net in rivals.items():
         if text.is_number(net.val_measure) and "params" in net.costs:
-            found.setdefault("square" if net.progress >= FULL else "square-open", []).append(
+            groups.setdefault("square" if net.progress >= FULL else "square-open", []).append(
                 (name, net)
             )
-    return found
+    return groups
 
 
 def _hover_rival(name: str, net: Rival) -> str:
@@ -427,7 +427,7 @@ def _log_ticks(low: float, high: float) -> dict[str, Any]:
 
 def legend(figure: Figure) -> list[tuple[str, str, str]]:
     """(shape, color, label) of each kind of mark in a figure, the topmost first."""
-    found: dict[str, tuple[str, str, str]] = {}
+    entries: dict[str, tuple[str, str, str]] = {}
     for trace in (trace for trace in reversed(figure["data"]) if trace["legendgroup"]):
         if trace["mode"] == "lines":
             shape, color = (
@@ -437,10 +437,10 @@ def legend(figure: Figure) -> list[tuple[str, str, str]]:
         else:
             shape, color = trace["marker"].get("symbol", "line"), trace["marker"]["color"]
             shape = "small" if shape == "circle" and trace["marker"]["size"] <= 6 else shape
-        found.setdefault(
+        entries.setdefault(
             trace["legendgroup"], (shape, color.removeprefix("$"), trace["legendgroup"])
         )
-    return list(found.values())
+    return list(entries.values())
 
 
 def finite(value: Any) -> Any:

@@ -45,12 +45,12 @@ def scored(record: RunRecord) -> list[Trial]:
     """The feasible networks that have a training-free score, each once (the newest score
     counts)."""
     proxy = record.proxy
-    found = (
+    trials = (
         t
         for t in record.trials
         if t.stage != "finish" and t.feasible and proxy and text.is_number(t.metrics.get(proxy))
     )
-    return list({trial.arch.key: trial for trial in found}.values())
+    return list({trial.arch.key: trial for trial in trials}.values())
 
 
 def costs_of(record: RunRecord, trials: Sequence[Trial]) -> list[str]:
@@ -83,7 +83,7 @@ def rows(folder: str | Path) -> list[dict[str, Any]]:
 
 def rows_of(record: RunRecord) -> list[dict[str, Any]]:
     """The same from a record at hand."""
-    proxy, found = record.proxy, []
+    proxy, networks = record.proxy, []
     complete = [t for t in trained(record) if t.feasible and share(t) >= FULL]
     for kind, trials, quality in (
         ("trained", complete, "val_measure"),
@@ -91,7 +91,7 @@ def rows_of(record: RunRecord) -> list[dict[str, Any]]:
     ):
         for trial in best_of(trials, quality, costs_of(record, trials)):
             metrics = trial.metrics
-            found.append(
+            networks.append(
                 {
                     "kind": kind,
                     "key": trial.arch.key,
@@ -104,7 +104,7 @@ def rows_of(record: RunRecord) -> list[dict[str, Any]]:
                     "architecture": trial.arch.to_json(),
                 }
             )
-    return found
+    return networks
 
 
 _COLUMNS = (
@@ -126,12 +126,12 @@ def write_front(folder: str | Path) -> Path:
     return save(Path(folder), rows(folder))
 
 
-def save(folder: Path, found: Sequence[dict[str, Any]]) -> Path:
+def save(folder: Path, networks: Sequence[dict[str, Any]]) -> Path:
     """Writes rows as front.csv; the header stands there even when no row does."""
     table = io.StringIO()
     writer = csv.DictWriter(table, _COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found)
+    writer.writerows(networks)
     path = folder / "front.csv"
     write_text(path, table.getvalue())
     return path

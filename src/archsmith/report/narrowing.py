@@ -17,10 +17,10 @@ LETTER, LEAST = 6.7, 11  # width of a letter of a label; a band lower than this 
 
 def narrowing(record: RunRecord) -> dict[str, Any] | None:
     """What the section shows; None where no distribution was pruned, or not yet."""
-    found = record.trained.distribution if isinstance(record.trained, Trained) else None
-    if found is None or len(found.stages) < 2:
+    distribution = record.trained.distribution if isinstance(record.trained, Trained) else None
+    if distribution is None or len(distribution.stages) < 2:
         return None
-    options, stages = found.options, found.stages
+    options, stages = distribution.options, distribution.stages
     gutter = 8 + LETTER * max(len(short(option)) for row in options.values() for option in row)
     networks = [_count(options, stage.alive) for stage in stages]
     decisions = [
@@ -28,7 +28,7 @@ def narrowing(record: RunRecord) -> dict[str, Any] | None:
             name,
             row,
             [(stage.theta[name], stage.alive[name]) for stage in stages],
-            found.survivor,
+            distribution.survivor,
             gutter=gutter,
         )
         for name, row in options.items()

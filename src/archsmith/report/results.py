@@ -28,15 +28,15 @@ def tiles(record: RunRecord) -> list[dict[str, Any]]:
     """The few numbers everybody wants first. `predicted` ones are shown differently from measured
     ones."""
     ship, test, chosen = record.shipped, record.test, _costs(record)
-    found = []
+    entries = []
     if test is not None:
         note = f"{text.LEVEL} interval {text.span(*test.interval)}, {text.plural(test.n, 'image')}"
-        found.append(
+        entries.append(
             {"label": f"test {record.measure}", "value": text.percent(test.accuracy), "note": note}
         )
     for metric in ("params", "macs"):
         if metric in chosen:
-            found.append(
+            entries.append(
                 {
                     "label": text.name(metric),
                     "value": text.short(chosen[metric]),
@@ -46,7 +46,7 @@ def tiles(record: RunRecord) -> list[dict[str, Any]]:
     for row in ship.budget if ship is not None else ():  # what else the user bounded
         if row.metric in ("memory", "depth", "layers") and text.is_number(row.value):
             value = text.metric(row.value, row.metric)
-            found.append(
+            entries.append(
                 {
                     "label": text.name(row.metric),
                     "value": value,
@@ -59,7 +59,7 @@ def tiles(record: RunRecord) -> list[dict[str, Any]]:
             f"{text.milliseconds(timing.p10_ms)} to {text.milliseconds(timing.p90_ms)} in most runs"
         )
         note = f"{spread}, {text.plural(timing.threads, 'thread')}"
-        found.append(
+        entries.append(
             {
                 "label": "latency, one image",
                 "value": text.milliseconds(timing.median_ms),
@@ -68,7 +68,7 @@ def tiles(record: RunRecord) -> list[dict[str, Any]]:
         )
     elif "latency" in chosen:
         value = f"\u2248 {text.milliseconds(chosen['latency'])}"
-        found.append(
+        entries.append(
             {
                 "label": "latency, one image",
                 "value": value,
@@ -82,8 +82,8 @@ def tiles(record: RunRecord) -> list[dict[str, Any]]:
         else None
     )
     if model is not None:
-        found.append({"label": "file", "value": text.size(model.bytes), "note": "model.onnx"})
-    return found
+        entries.append({"label": "file", "value": text.size(model.bytes), "note": "model.onnx"})
+    return entries
 
 
 def _costs(record: RunRecord) -> Mapping[str, float]:
@@ -120,13 +120,13 @@ def budget(record: RunRecord) -> list[dict[str, Any]]:
         if record.shipped is not None
         else {}
     )
-    chosen, found = _costs(record), []
+    chosen, limits = _costs(record), []
     for limit in record.profiled.budget if record.profiled is not None else ():
         metric, bound, row = limit.metric, limit.limit, shipped.get((limit.metric, limit.op))
         value, met = (row.value, row.met) if row is not None else (chosen.get(metric), None)
         if met is None and text.is_number(value) and text.is_number(bound):
             met = limit.as_limit.met(value)
-        found.append(
+        limits.append(
             {
                 "name": text.name(metric),
                 "limit": text.bound(limit),
@@ -139,7 +139,7 @@ def budget(record: RunRecord) -> list[dict[str, Any]]:
                 else None,
             }
         )
-    return found
+    return limits
 
 
 def verdict(record: RunRecord) -> dict[str, Any] | None:
@@ -396,14 +396,14 @@ def against_random(record: RunRecord) -> str | None:
 def networks(record: RunRecord) -> list[dict[str, Any]]:
     """Every network that was trained, the reference's included, best on validation first."""
     longest = {trial.arch.key: share(trial) for trial in trained(record)}
-    found = []
+    rows = []
     for key, net in record.networks.items():
         origin = "random draw" if net.origin in RANDOM else net.origin or "search"
         role = "chosen" if key == record.chosen else ""
-        found.append(_network(key[:8], role, net, origin, how_far=longest.get(key, net.progress)))
+        rows.append(_network(key[:8], role, net, origin, how_far=longest.get(key, net.progress)))
     for name, rival in record.rivals.items():
-        found.append(_network(name, "reference", rival, "hand-made", how_far=rival.progress))
-    return sorted(found, key=lambda n: (n["share"] >= FULL, n["order"]), reverse=True)
+        rows.append(_network(name, "reference", rival, "hand-made", how_far=rival.progress))
+    return sorted(rows, key=lambda n: (n["share"] >= FULL, n["order"]), reverse=True)
 
 
 def _network(

@@ -67,8 +67,8 @@ class RunRecord:
 
     def left(self, stage: str) -> Part | None:
         """What a stage left."""
-        found: Part | None = getattr(self, _FIELDS[stage])
-        return found
+        record: Part | None = getattr(self, _FIELDS[stage])
+        return record
 
     @property
     def done(self) -> list[str]:
@@ -170,8 +170,7 @@ def read(folder: Path) -> RunRecord:
         trials = list(archive)
     left: dict[str, Any] = {}
     for name, _, payload in tables["stages"]:
-        found = record_of(name, value(payload, store), str(store))
-        left[_FIELDS[name]] = found
+        left[_FIELDS[name]] = record_of(name, value(payload, store), str(store))
     for name, payload in tables["decisions"]:
         if name == SECTION.name:
             left["section"] = SECTION.read(value(payload, store), str(store))

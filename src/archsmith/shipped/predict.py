@@ -46,9 +46,9 @@ def outputs(session: Any, picture: str | Path) -> np.ndarray:
     preprocess.json.
     """
     _, channels, size, _ = session.get_inputs()[0].shape
-    said = json.loads(session.get_modelmeta().custom_metadata_map.get("preprocess", "{}"))
+    preprocess = json.loads(session.get_modelmeta().custom_metadata_map.get("preprocess", "{}"))
     return session.run(
-        None, {"images": decode(picture, channels, size, Preprocessing.of(said))[None]}
+        None, {"images": decode(picture, channels, size, Preprocessing.of(preprocess))[None]}
     )[0][0]
 
 
@@ -98,13 +98,13 @@ def reason(error: Exception) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def told(found: dict[str, Any]) -> list[str]:
+def lines(row: dict[str, Any]) -> list[str]:
     """An answer for people."""
-    if "values" in found:
-        return [f"{name} {value:.4g}" for name, value in found["values"].items()]
-    if "again" in found:
-        return [found["again"]]
-    return [f"{t['label']} {100 * t['probability']:.1f} %" for t in found["top"]]
+    if "values" in row:
+        return [f"{name} {value:.4g}" for name, value in row["values"].items()]
+    if "again" in row:
+        return [row["again"]]
+    return [f"{t['label']} {100 * t['probability']:.1f} %" for t in row["top"]]
 
 
 def main() -> int:
@@ -135,13 +135,13 @@ def main() -> int:
     ]
     if arguments.json:
         print(json.dumps(answers, indent=1))
-    for found in answers if not arguments.json else ():
-        if "error" in found:
-            print(f"{found['image']}: {found['error']}", file=sys.stderr)
+    for row in answers if not arguments.json else ():
+        if "error" in row:
+            print(f"{row['image']}: {row['error']}", file=sys.stderr)
         else:
-            print(found["image"], *told(found), sep="  ")
+            print(row["image"], *lines(row), sep="  ")
     sys.stdout.flush()
-    return 2 if any("error" in found for found in answers) else 0
+    return 2 if any("error" in row for row in answers) else 0
 
 
 def command() -> int:

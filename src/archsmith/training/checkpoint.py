@@ -56,15 +56,15 @@ def _network(prefix: str, module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def _tensors(state: TrainState) -> dict[str, Tensor]:
     """Name -> the live tensor, for everything that changes while training."""
-    found = dict(_network("module", state.module))
+    tensors = dict(_network("module", state.module))
     if state.ema is not None:
-        found.update(_network("ema", state.ema))
+        tensors.update(_network("ema", state.ema))
     for name, parameter in state.module.named_parameters():
         for key, tensor in state.optimizer.state.get(parameter, {}).items():
-            found[f"optimizer.{name}.{key}"] = tensor
+            tensors[f"optimizer.{name}.{key}"] = tensor
     if state.class_weights is not None:
-        found["class_weights"] = state.class_weights
-    return found | {f"extra.{name}": tensor for name, tensor in state.extra.items()}
+        tensors["class_weights"] = state.class_weights
+    return tensors | {f"extra.{name}": tensor for name, tensor in state.extra.items()}
 
 
 def pack(tensors: dict[str, Tensor], about: dict[str, Any]) -> bytes:

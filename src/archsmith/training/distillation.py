@@ -63,8 +63,8 @@ class Distillation:
             return None
         teacher = _ready(self.teacher, x)
         with torch.inference_mode():
-            found = forward(state, x, teacher)
-        return found.clone()  # made in inference mode, it could be no part of a loss
+            outputs = forward(state, x, teacher)
+        return outputs.clone()  # made in inference mode, it could be no part of a loss
 
     def mixed(
         self, state: TrainState, logits: Tensor, loss: Tensor, given: Tensor | None

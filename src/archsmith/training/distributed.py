@@ -63,7 +63,7 @@ def joined() -> Iterator[int]:
 
 def _left() -> None:
     if distributed.get_rank() == 0:
-        _told(None)
+        _broadcast(None)
     # whoever closes its end while another still listens there aborts that one
     distributed.barrier()
     distributed.destroy_process_group()
@@ -150,7 +150,7 @@ class _Shared:
             seed=mix(state.seed, "rank", state.step),
             kind=state.device.type,
         )
-        _told(order)
+        _broadcast(order)
         if order.files is not None:
             _handed(state, self._step)
         _send_weights(state.module, order.behind)
@@ -168,7 +168,7 @@ def follow() -> None:
     learn: Any = None
     while True:
         try:
-            order: _Order | None = _told(None)
+            order: _Order | None = _broadcast(None)
         except RuntimeError:  # the first process is gone, and has said why
             return
         if order is None:
@@ -207,7 +207,7 @@ def _like(x: Tensor, part: Tensor) -> Tensor:
     )
 
 
-def _told(order: Any) -> Any:
+def _broadcast(order: Any) -> Any:
     """What the first process says, to all."""
     box = [order]
     distributed.broadcast_object_list(box, 0, device=torch.device("cpu"))
@@ -239,7 +239,7 @@ def _handed(state: TrainState, step: Step) -> None:
     """Gives the others what they need to take part: network, recipe, class weights and work."""
     weights = None if state.class_weights is None else state.class_weights.cpu()
     try:
-        _told((copy.deepcopy(state.module).cpu(), state.recipe, weights, step.learn))
+        _broadcast((copy.deepcopy(state.module).cpu(), state.recipe, weights, step.learn))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise UserError(
             f"the network cannot be sent to the other processes ({error}); define what it holds at "
@@ -253,7 +253,7 @@ def _taken(files: list[str], device: torch.device) -> tuple[TrainState, Any]:
 
     for file in files:
         execute(Path(file))
-    module, recipe, weights, learn = _told(None)
+    module, recipe, weights, learn = _broadcast(None)
     module = module.to(device=device, memory_format=torch.channels_last).train()
     idle = torch.optim.SGD(module.parameters(), lr=0.0)  # the first process's takes the steps
     held = None if weights is None else weights.to(device)

@@ -272,7 +272,7 @@ def paced(entrant: Entrant, field: Field) -> dict[str, Any]:
 
     def fastest() -> dict[str, Any]:
         batches = list(itertools.islice(field.stream(0), _TRIED))
-        found = tried(
+        trial = tried(
             entrant.make(),
             batches,
             field.recipe,
@@ -283,7 +283,7 @@ def paced(entrant: Entrant, field: Field) -> dict[str, Any]:
             now=field.now,
             judge=time.process_time if field.device.type == "cpu" else None,
         )
-        return {"precision": found.fastest, "ms": dict(found.ms)}
+        return {"precision": trial.fastest, "ms": dict(trial.ms)}
 
     return field.decide(f"{field.arm}/precision/{entrant.name}", fastest)
 
@@ -313,19 +313,19 @@ def _run(entrant: Entrant, field: Field, until: float, length: float) -> Standin
             now=field.now,
             backward=field.step(),
         )
-        found = (
+        metrics = (
             field.evaluate(state.network)
             if until >= 1
             else field.sample(_calibrated(state, field, until))
         )
-        above = against_constant(found)["above"] if "interval" in found else None
+        above = against_constant(metrics)["above"] if "interval" in metrics else None
         progress = min(until, share(state))
         return Standing(
             entrant.name,
             progress,
             state.step,
             seconds=state.seconds,
-            val_measure=found["accuracy"],
+            val_measure=metrics["accuracy"],
             above=above,
             precision=state.recipe.precision,
             curve=state.history,
@@ -383,7 +383,7 @@ def _serve(entrant: Entrant, field: Field) -> Standing:
     try:
         network = (entrant.begin or entrant.make)().to(field.device)
         calibrate(network, (x for x, _ in itertools.islice(field.stream(0), _CALIBRATION)))
-        found = field.evaluate(network.eval())
+        metrics = field.evaluate(network.eval())
         of = {**field.of, "arm": field.arm, "network": entrant.name}
         state = start(
             network,
@@ -399,9 +399,9 @@ def _serve(entrant: Entrant, field: Field) -> Standing:
         raise
     except (EvaluationFailed, RuntimeError, ValueError, TypeError) as error:
         return Standing(entrant.name, failed=f"{type(error).__name__}: {error}")
-    above = against_constant(found)["above"] if "interval" in found else None
+    above = against_constant(metrics)["above"] if "interval" in metrics else None
     return Standing(
-        entrant.name, 1.0, 0, field.now() - began, val_measure=found["accuracy"], above=above
+        entrant.name, 1.0, 0, field.now() - began, val_measure=metrics["accuracy"], above=above
     )
 
 
@@ -417,15 +417,15 @@ def trained_alone(entrant: Entrant, field: Field, length: float, steps: int) -> 
     checkpoint is lost or behind."""
     state = _resumed(entrant, field)
     if state.step < steps:
-        _told_again(entrant, field, state.step)
-        found = _run(entrant, field, 1.0, length)
-        if found.failed is not None:
-            raise EvaluationFailed(f"{entrant.name} could not be trained again: {found.failed}")
+        _announce_again(entrant, field, state.step)
+        rerun = _run(entrant, field, 1.0, length)
+        if rerun.failed is not None:
+            raise EvaluationFailed(f"{entrant.name} could not be trained again: {rerun.failed}")
         state = _resumed(entrant, field)
     return state.network.eval()
 
 
-def _told_again(entrant: Entrant, field: Field, step: int) -> None:
+def _announce_again(entrant: Entrant, field: Field, step: int) -> None:
     field.note(
         f"the checkpoint of {entrant.name} is lost or behind; it is trained again from step {step}"
     )
@@ -443,7 +443,7 @@ def trained(
     """
     state = _resumed(entrant, field)
     if state.step < standing["steps"]:
-        _told_again(entrant, field, state.step)
+        _announce_again(entrant, field, state.step)
         rungs = rungs_for(entrants)
         for position, rung in enumerate(rungs):
             if rung.until > standing["progress"] + 1e-6 and position:
@@ -451,8 +451,8 @@ def trained(
             length = _length(
                 field, [entrant], rungs=rungs, position=position, entrants=entrants, done=0.0
             )
-            found = _run(entrant, field, rung.until, length)
-            if found.failed is not None:
-                raise EvaluationFailed(f"{entrant.name} could not be trained again: {found.failed}")
+            rerun = _run(entrant, field, rung.until, length)
+            if rerun.failed is not None:
+                raise EvaluationFailed(f"{entrant.name} could not be trained again: {rerun.failed}")
         state = _resumed(entrant, field)
     return state.network.eval()

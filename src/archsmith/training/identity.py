@@ -52,8 +52,8 @@ def _passes(conv: nn.Conv2d) -> bool:
 
 def _beside_shortcuts(graph: fx.Graph) -> set[fx.Node]:
     """What lies between something and a sum in which it appears again."""
-    found: set[fx.Node] = set()
+    nodes: set[fx.Node] = set()
     for branches in sums(graph):
         one, other = map(ancestors, branches)
-        found |= one ^ other
-    return found
+        nodes |= one ^ other
+    return nodes

@@ -42,19 +42,19 @@ def own_loss(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     return loss
 
 
-def _checked(name: str, found: Any, outputs: Tensor) -> Tensor:
-    if not isinstance(found, Tensor) or found.numel() != 1:
-        form = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+def _checked(name: str, loss: Any, outputs: Tensor) -> Tensor:
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        form = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
         raise UserError(
             f"the loss {shown(name)} gives {form}; it must give one number, the mean over the "
             f"batch, as a tensor"
         )
-    if outputs.requires_grad and not found.requires_grad:
+    if outputs.requires_grad and not loss.requires_grad:
         raise UserError(
             f"the loss {shown(name)} does not depend on the outputs so that they could be "
             f"learned; compute it from them by torch alone, without .item(), .detach() or argmax"
         )
-    return found.reshape(())
+    return loss.reshape(())
 
 
 def check(name: str, shape: tuple[int, ...], labels: Tensor) -> None:
@@ -62,10 +62,10 @@ def check(name: str, shape: tuple[int, ...], labels: Tensor) -> None:
     a task has them."""
     outputs = torch.zeros(shape).requires_grad_()
     with torch.enable_grad():
-        found = own_loss(name)(outputs, labels)
-        found.backward()
-    if not torch.isfinite(found):
+        loss = own_loss(name)(outputs, labels)
+        loss.backward()
+    if not torch.isfinite(loss):
         raise UserError(
-            f"the loss {shown(name)} is {found.item():g} where all outputs are 0; it must be "
+            f"the loss {shown(name)} is {loss.item():g} where all outputs are 0; it must be "
             f"finite there"
         )

@@ -86,9 +86,9 @@ def learning(
     """
 
     def prepared(state: TrainState) -> _Relaxed:
-        found = mixed(state.module, space) if options is None else options
+        choices = mixed(state.module, space) if options is None else options
         return _Relaxed(
-            relaxing(state.module), Alphas(state, found, method), switching(state.module)
+            relaxing(state.module), Alphas(state, choices, method), switching(state.module)
         )
 
     relaxed_for = once_for_a_module(prepared)
@@ -226,8 +226,8 @@ class Alphas:
     def __init__(
         self, state: TrainState, options: Mapping[str, Sequence[Any]], method: Relaxation
     ) -> None:
-        self.options, self.method = {name: tuple(found) for name, found in options.items()}, method
-        shapes = {name: len(found) for name, found in self.options.items() if len(found) > 1}
+        self.options, self.method = {name: tuple(row) for name, row in options.items()}, method
+        shapes = {name: len(row) for name, row in self.options.items() if len(row) > 1}
         if not shapes:
             raise UserError("nothing is left to choose: every decision has one option")
         if method.edges:
@@ -241,7 +241,7 @@ class Alphas:
     def mixtures(self, share: float, generator: torch.Generator) -> dict[str, Mixture]:
         """A mixture for each decision: a draw, or its only option."""
         device = self.tensors[0].device
-        found = {}
+        drawn = {}
         edges = self._edges()
         for name, options in self.options.items():
             weights, live = (
@@ -249,10 +249,10 @@ class Alphas:
                 if len(options) > 1
                 else (torch.ones(1, device=device), None)
             )
-            found[name] = Mixture(
+            drawn[name] = Mixture(
                 options, weights * edges[name] if name in edges else weights, live
             )
-        return found
+        return drawn
 
     def _edges(self) -> dict[str, Tensor]:
         if not self.method.edges:
@@ -284,12 +284,12 @@ class Alphas:
 def entered(names: Mapping[str, Any]) -> dict[str, list[str]]:
     """Mixtures by the node that their edges enter: of "...edge0to2", "...edge1to2" those of
     "...2"."""
-    found: dict[str, list[str]] = {}
+    edges: dict[str, list[str]] = {}
     for name in names:
         head, edge, ends = name.rpartition("edge")
         if edge and "to" in ends:
-            found.setdefault(f"{head}{ends.split('to')[1].partition('.')[0]}", []).append(name)
-    return {node: members for node, members in found.items() if len(members) > 1}
+            edges.setdefault(f"{head}{ends.split('to')[1].partition('.')[0]}", []).append(name)
+    return {node: members for node, members in edges.items() if len(members) > 1}
 
 
 class _Rates(Protocol):
@@ -347,8 +347,8 @@ def hypergradient(
     """
 
     def gradients(loss: Tensor, wanted: Sequence[Tensor]) -> list[Tensor]:
-        found = torch.autograd.grad(loss, wanted, allow_unused=True)
-        return [torch.zeros_like(w) if g is None else g for g, w in zip(found, wanted, strict=True)]
+        grads = torch.autograd.grad(loss, wanted, allow_unused=True)
+        return [torch.zeros_like(w) if g is None else g for g, w in zip(grads, wanted, strict=True)]
 
     before = [w.detach().clone() for w in weights]
 
@@ -382,12 +382,12 @@ def probabilities(
 ) -> dict[str, dict[Any, float]]:
     """Mixture -> option -> how much of it: the softmax of the alphas, for a Dirichlet its mean;
     edges included."""
-    found = {}
-    shares: dict[str, float] = {}
+    shares = {}
+    of_edges: dict[str, float] = {}
     if method.edges:
         for node, names in entered(options).items():
             weights = state.extra[f"alpha.into {node}"].detach().softmax(0).tolist()
-            shares |= dict(zip(names, weights, strict=True))
+            of_edges |= dict(zip(names, weights, strict=True))
     for name, here in options.items():
         alpha = state.extra[f"alpha.{name}"].detach() if len(here) > 1 else torch.zeros(1)
         if method.draw is dirichlet:
@@ -395,19 +395,19 @@ def probabilities(
             values = beta / beta.sum()
         else:
             values = alpha.softmax(0)
-        found[name] = dict(zip(here, (values * shares.get(name, 1.0)).tolist(), strict=True))
-    return found
+        shares[name] = dict(zip(here, (values * of_edges.get(name, 1.0)).tolist(), strict=True))
+    return shares
 
 
 def derived(
-    model: nn.Module, space: SearchSpace, found: Mapping[str, Mapping[Any, float]]
+    model: nn.Module, space: SearchSpace, shares: Mapping[str, Mapping[Any, float]]
 ) -> Architecture:
     """The architecture of the strongest options; a model whose mixtures are not its decisions has a
     `discretize` for it."""
     discretize = getattr(model, "discretize", None)
     if discretize is not None:
-        return nearest(space, discretize(space, found))
-    chosen = {name: max(options, key=lambda o, p=options: p[o]) for name, options in found.items()}  # type: ignore[misc]
+        return nearest(space, discretize(space, shares))
+    chosen = {name: max(options, key=lambda o, p=options: p[o]) for name, options in shares.items()}  # type: ignore[misc]
     return nearest(space, chosen)
 
 
@@ -427,14 +427,14 @@ def nearest(space: SearchSpace, options: Mapping[str, Any]) -> Architecture:
 
 
 def sampled(
-    found: Mapping[str, Mapping[Any, float]], space: SearchSpace, count: int, seed: int = 0
+    shares: Mapping[str, Mapping[Any, float]], space: SearchSpace, count: int, seed: int = 0
 ) -> list[Architecture]:
     """Distinct architectures drawn by the probabilities, at most `count`; for models whose mixtures
     are their decisions."""
     rng, archs = Random(seed), dict[Architecture, None]()
     for _ in range(4 * count):
         options = {
-            name: rng.choices(list(row), list(row.values()))[0] for name, row in found.items()
+            name: rng.choices(list(row), list(row.values()))[0] for name, row in shares.items()
         }
         archs[nearest(space, options)] = None
         if len(archs) == count:

@@ -39,15 +39,15 @@ class Split:
 
 def splittable(space: SearchSpace) -> list[str]:
     """The decisions with several options that every architecture has."""
-    found = []
+    names = []
     for name, options in space.items():
         if len(options) > 1:
             try:
                 space.split(name)
             except UserError:
                 continue
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 def best_split(
@@ -68,7 +68,7 @@ def best_split(
     names = splittable(node.space) if decisions is None else list(decisions)
     if not names:
         raise UserError(f"'{node.name}' has no decision to split on")
-    found = []
+    splits = []
     for name in names:
         options = node.space.options[name]
         matrix = distances(node, name, Random(seed))
@@ -82,8 +82,8 @@ def best_split(
             for i, j in itertools.combinations(range(len(options)), 2)
             if place[options[i]] != place[options[j]]
         ]
-        found.append(Split(name, chosen, float(np.mean(cut) if groups is None else np.sum(cut))))
-    return max(found, key=lambda split: split.score)
+        splits.append(Split(name, chosen, float(np.mean(cut) if groups is None else np.sum(cut))))
+    return max(splits, key=lambda split: split.score)
 
 
 def planned(
@@ -232,7 +232,7 @@ def gradient_distances(
         node.model.train()
         for round_ in range(rounds):
             x, y = batches[round_ % len(batches)]
-            found = []
+            rows = []
             for arch in _switched(node.space, name, rng):
                 with switch(arch):
                     value = loss(node.model(x).float(), y)
@@ -241,8 +241,8 @@ def gradient_distances(
                     torch.zeros_like(w) if g is None else g
                     for g, w in zip(gradients, weights, strict=True)
                 ]
-                found.append(torch.cat([g.flatten() for g in flat]).double())
-            stacked = torch.stack(found)
+                rows.append(torch.cat([g.flatten() for g in flat]).double())
+            stacked = torch.stack(rows)
             lengths = stacked.norm(dim=1)
             total += (
                 1.0

@@ -179,13 +179,13 @@ def zero_residual_gammas(module: nn.Module) -> int:
     except Exception:
         return 0
     modules = dict(module.named_modules())
-    found = set()
+    norms = set()
     for one, other in sums(graph):
         for source, branch in ((one, other), (other, one)):
             norm = modules.get(str(branch.target)) if branch.op == "call_module" else None
             if isinstance(norm, nn.BatchNorm2d) and norm.affine and source in ancestors(branch):
                 # not that of `source`, which may end in a BatchNorm itself: everything passes there
-                found.add(norm)
-    for norm in found:
+                norms.add(norm)
+    for norm in norms:
         nn.init.zeros_(norm.weight)
-    return len(found)
+    return len(norms)

@@ -94,7 +94,7 @@ def timed(
     """
     few = [(x[:images], y[:images]) for x, y in batches]
     for network in networks:
-        found = tried(
+        trial = tried(
             network,
             few,
             recipe,
@@ -103,4 +103,4 @@ def timed(
             class_counts=class_counts,
             now=now,
         )
-        yield found.least_ms
+        yield trial.least_ms

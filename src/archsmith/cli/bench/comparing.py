@@ -16,30 +16,30 @@ Tell = Callable[[str, float], None]
 
 def names_in(text: str, what: str) -> list[str]:
     """Of "a, b"; UserError that names the option `what` where there is none."""
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    if not found:
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
         raise UserError(f"{what} is empty; give names separated by commas")
-    return found
+    return names
 
 
 def watched(
-    stage: str, work: Callable[[Tell], dict[str, Any]], said: Callable[[dict[str, Any]], str]
+    stage: str, work: Callable[[Tell], dict[str, Any]], line: Callable[[dict[str, Any]], str]
 ) -> dict[str, Any]:
-    """The result of `work(tell)`, its progress shown as that of a stage; `said`: the line at its
+    """The result of `work(tell)`, its progress shown as that of a stage; `line`: the line at its
     end."""
     from archsmith._internal.progress import watch
 
     began = time.monotonic()
     with watch([stage]) as shown:
         shown.begin(stage, None)
-        found = work(shown.tick)
-        shown.end(stage, said(found), time.monotonic() - began)
-    return found
+        comparison = work(shown.tick)
+        shown.end(stage, line(comparison), time.monotonic() - began)
+    return comparison
 
 
-def show(found: dict[str, Any], json: bool, text: str, files: str = "") -> None:
+def show(comparison: dict[str, Any], json: bool, text: str, files: str = "") -> None:
     """What was found: as one JSON object, or the text and which files lie where."""
     if json:
-        answer(found)
+        answer(comparison)
     else:
         typer.echo(text + files)

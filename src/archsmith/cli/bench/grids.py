@@ -82,12 +82,14 @@ def proxies(
         workers=workers,
         device=chosen,
     )
-    found = watched("score", lambda tell: compare(tell=tell), lambda f: f"{f['networks']} networks")
-    page.write_proxies(found, out / "page.html")
+    comparison = watched(
+        "score", lambda tell: compare(tell=tell), lambda f: f"{f['networks']} networks"
+    )
+    page.write_proxies(comparison, out / "page.html")
     show(
-        found,
+        comparison,
         json,
-        grid.text(found),
+        grid.text(comparison),
         f"\n\nscores.jsonl, table.csv, table.json, page.html in {out}",
     )
 
@@ -125,16 +127,19 @@ def searchers(
         recorded_data=None if recorded is None else str(recorded),
         workers=workers,
     )
-    found = watched(
+    comparison = watched(
         "search",
         lambda tell: compare(tell=tell),
         lambda _: f"{len(names)} searchers, {seeds} seeds",
     )
     page.write_searchers(
-        found,
+        comparison,
         json_module.loads((out / "curves.json").read_text(encoding="utf-8")),
         out / "page.html",
     )
     show(
-        found, json, grid.text(found), f"\n\ncurves.json, table.csv, table.json, page.html in {out}"
+        comparison,
+        json,
+        grid.text(comparison),
+        f"\n\ncurves.json, table.csv, table.json, page.html in {out}",
     )

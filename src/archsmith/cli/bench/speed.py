@@ -41,5 +41,5 @@ def speed(
         device=str(pick_device(device)),
         threads=threads,
     )
-    found = watched("time", partial(grid.measure, setting), lambda _: f"{networks} networks")
-    show(found, json, grid.text(found))
+    comparison = watched("time", partial(grid.measure, setting), lambda _: f"{networks} networks")
+    show(comparison, json, grid.text(comparison))

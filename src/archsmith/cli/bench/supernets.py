@@ -196,24 +196,24 @@ def _compare(
         workers=workers,
         device=chosen,
     )
-    found = watched(
+    comparison = watched(
         "estimate", lambda tell: compare(tell=tell), lambda f: f"{f['networks']} networks"
     )
-    page.write_supernets(found, out / "page.html")
+    page.write_supernets(comparison, out / "page.html")
     show(
-        found,
+        comparison,
         json,
-        grid.text(found),
+        grid.text(comparison),
         f"\n\nestimates.jsonl, costs.jsonl, table.csv, table.json, page.html in {out}",
     )
 
 
 def _restrictions(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Of "a=x|y, b=z"."""
-    found = []
+    restrictions = []
     for part in filter(None, map(str.strip, text.split(","))):
         name, sign, options = part.partition("=")
         if not sign or not options:
             raise UserError(f"--within '{part}': write decision=option|option")
-        found.append((name.strip(), tuple(option.strip() for option in options.split("|"))))
-    return tuple(found)
+        restrictions.append((name.strip(), tuple(option.strip() for option in options.split("|"))))
+    return tuple(restrictions)
