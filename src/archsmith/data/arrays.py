@@ -45,8 +45,8 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
     where = printable(str(path))
     arrays = _arrays(path, where)
     labelled = task != "reconstruction"
-    found = _pairs(arrays, labelled)
-    if not found or (found.keys() != {""} and "train" not in found):
+    names = _pairs(arrays, labelled)
+    if not names or (names.keys() != {""} and "train" not in names):
         raise UserError(
             f"{where} holds the arrays {_some(map(repr, arrays)) or 'none'}; expected images and "
             f"labels, "
@@ -56,7 +56,7 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
     several: list[str] = []
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     scale: _Scale | None = None
-    for part, (images, labels) in found.items():
+    for part, (images, labels) in names.items():
         shaped = as_images(arrays[images], f"{where}: {images}")
         scale = scale or _scale(shaped, images, where, notes)
         read = scale.read(shaped, images, where, notes)
@@ -71,23 +71,23 @@ def list_npz(path: Path, group: str | None, task: str = "classification") -> Lis
     listing = _listing("npz", pairs, where)
     listing.notes = [*listing.notes, *notes]
     listing.spots = partial(
-        _entry, where, [(labels, len(pairs[part][1])) for part, (_, labels) in found.items()]
+        _entry, where, [(labels, len(pairs[part][1])) for part, (_, labels) in names.items()]
     )
     listing.several = next(iter(several), "") or joined(listing.labels, where, listing.notes)
     if scale.kind:
         listing.scales = {scale.kind: (scale.low, scale.high)}
-    used = {name for pair in found.values() for name in pair} | ({group or "group"} & arrays.keys())
+    used = {name for pair in names.values() for name in pair} | ({group or "group"} & arrays.keys())
     if task == "classification":
         used |= set([name for name in NAMES if name in arrays][:1])
         _name_classes(
             listing,
             arrays,
             where,
-            text=all(arrays[labels].dtype.kind in "US" for _, labels in found.values()),
+            text=all(arrays[labels].dtype.kind in "US" for _, labels in names.values()),
         )
     if group is not None or "group" in arrays:
         listing.groups = _groups(arrays, group or "group", where, len(listing.ids))
-    listing.notes += _left_out(arrays, found, used)
+    listing.notes += _left_out(arrays, names, used)
     return listing
 
 
@@ -201,9 +201,9 @@ def _pairs(arrays: dict[str, np.ndarray], labelled: bool = True) -> dict[str, tu
             roles.setdefault(meant[0], {}).setdefault(meant[1], name)
     second = "labels" if labelled else "images"
     whole = {
-        part: (found["images"], found[second])
-        for part, found in roles.items()
-        if {"images", second} <= found.keys()
+        part: (names["images"], names[second])
+        for part, names in roles.items()
+        if {"images", second} <= names.keys()
     }
     if "" in whole and len(whole) > 1 and "train" not in whole:
         whole["train"] = whole.pop("")  # x, y beside x_test, y_test

@@ -108,7 +108,7 @@ def declared(columns: Mapping[str, list[Any]], where: str, spot: Spot) -> list[s
     name = split_column(columns)
     if name is None or all(value in (None, "") for value in columns[name]):
         return None
-    found = []
+    parts = []
     for row, value in enumerate(columns[name]):
         if isinstance(value, int | float) or str(value).strip().lower() in _SAYS_NOTHING:
             raise UserError(
@@ -116,18 +116,18 @@ def declared(columns: Mapping[str, list[Any]], where: str, spot: Spot) -> list[s
                 f"is; write "
                 f"{', '.join(PARTS)} into that column, or drop it to have the split made."
             )
-        found.append(
+        parts.append(
             part_name(
                 "" if value is None else value, f"{where}, {spot(row)}, column {quoted(name)}"
             )
         )
-    return found
+    return parts
 
 
 def split_column(columns: Mapping[str, list[Any]]) -> str | None:
     """By its name, or by what stands in it; never the column of the paths or of the labels."""
     known = [
-        name for name in SPLIT if (found := optional(columns, (name,))) and _parts(columns[found])
+        name for name in SPLIT if (column := optional(columns, (name,))) and _parts(columns[column])
     ]
     free = [name for name in columns if name.lower() not in (*PATH, *LABEL)]
     others = [name for name in free if len(_parts(columns[name])) > 1]
@@ -158,8 +158,8 @@ def split_note(
 def _parts(values: Iterable[Any]) -> set[str]:
     """The parts that a column names, where each of its cells names one, train among them; else
     none."""
-    found = {part_of(text) if (text := str(value or "").strip()) else None for value in values}
-    return {part for part in found if part} if None not in found and "train" in found else set()
+    parts = {part_of(text) if (text := str(value or "").strip()) else None for value in values}
+    return {part for part in parts if part} if None not in parts and "train" in parts else set()
 
 
 def groups(
@@ -191,7 +191,7 @@ def repeated(
     """Rows whose file came before, by whatever path, and a remark on them; with another label or in
     another part that is an error. files: row -> path of its file."""
     seen: dict[str, int] = {}
-    found: dict[int, int] = {}
+    repeats: dict[int, int] = {}
     folders: dict[str, str] = {}
     for row, file in files.items():
         first = seen.setdefault(_resolved(file, folders), row)
@@ -207,12 +207,14 @@ def repeated(
                     f"several classes at once "
                     "are not supported)."
                 )
-        found[row] = first
-    if not found:
+        repeats[row] = first
+    if not repeats:
         return set(), []
-    row, first = next(iter(found.items()))
+    row, first = next(iter(repeats.items()))
     such = f"such as {spot(row)}, which names the file of {spot(first)}"
-    return set(found), [f"{len(found)} rows of {where} repeat an image and were dropped, {such}"]
+    return set(repeats), [
+        f"{len(repeats)} rows of {where} repeat an image and were dropped, {such}"
+    ]
 
 
 def kept(spot: Spot, keep: Sequence[int], before: str, place: int) -> str:

@@ -27,7 +27,7 @@ class Contents:
 
     def __init__(self, listing: Listing) -> None:
         self._listing = listing
-        self._found: dict[int, str] = {}
+        self._checksums: dict[int, str] = {}
 
     def open(self, index: int) -> Image.Image:
         """As the listing opens it; from any thread."""
@@ -36,7 +36,7 @@ class Contents:
             return self._listing.open(index)
         with open(paths[index], "rb") as stream:
             data = stream.read()
-        self._found[index] = hashlib.sha256(data).hexdigest()
+        self._checksums[index] = hashlib.sha256(data).hexdigest()
         return open_picture(io.BytesIO(data))
 
     def digests(self, threads: int | None) -> list[str]:
@@ -44,14 +44,14 @@ class Contents:
         listing = self._listing
         if listing.paths is None:
             return [str(pin) for pin in listing.pins]
-        missing = [row for row in range(len(listing.paths)) if row not in self._found]
+        missing = [row for row in range(len(listing.paths)) if row not in self._checksums]
         chunks = [missing[first : first + _CHUNK] for first in range(0, len(missing), _CHUNK)]
         with ThreadPoolExecutor(
             threads or os.cpu_count() or 1, thread_name_prefix="contents"
         ) as pool:
-            for chunk, found in zip(chunks, pool.map(self._read, chunks), strict=True):
-                self._found.update(zip(chunk, found, strict=True))
-        return [self._found[row] for row in range(len(listing.paths))]
+            for chunk, checksums in zip(chunks, pool.map(self._read, chunks), strict=True):
+                self._checksums.update(zip(chunk, checksums, strict=True))
+        return [self._checksums[row] for row in range(len(listing.paths))]
 
     def _read(self, rows: Sequence[int]) -> list[str]:
         assert self._listing.paths is not None

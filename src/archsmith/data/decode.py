@@ -81,10 +81,10 @@ class Preprocessing(NamedTuple):
     @staticmethod
     def of(document: Mapping[str, Any] | None) -> Preprocessing:
         """From JSON; what is not said is the default."""
-        said = {**PLAIN.document(), **(document or {})}
-        (first, last), (low, high) = said["integers"], said["floats"]
+        fields = {**PLAIN.document(), **(document or {})}
+        (first, last), (low, high) = fields["integers"], fields["floats"]
         return Preprocessing(
-            str(said["fit"]), (float(first), float(last)), (float(low), float(high))
+            str(fields["fit"]), (float(first), float(last)), (float(low), float(high))
         )
 
 

@@ -74,22 +74,22 @@ def _exact(
     several labels."""
     first: dict[bytes, int] = {}
     carried: dict[bytes, set[int]] = {}
-    found = []
+    copies = []
     for part in PARTS:
         for row in rows[part].tolist():
             if digests[row] in first:
-                found.append((row, first[digests[row]]))
+                copies.append((row, first[digests[row]]))
             carried.setdefault(digests[row], set()).add(int(labels[row]))
         for row in rows[part].tolist():
             first.setdefault(digests[row], row)
-    return found, sum(len(values) > 1 for values in carried.values())
+    return copies, sum(len(values) > 1 for values in carried.values())
 
 
 def _near(
     pixels: np.ndarray, rows: Mapping[str, np.ndarray], known: set[int]
 ) -> list[tuple[int, int]]:
     descriptors = _descriptors(pixels)
-    found = []
+    copies = []
     for earlier, part in (
         (rows["train"], "val"),
         (np.concatenate([rows["train"], rows["val"]]), "test"),
@@ -105,8 +105,8 @@ def _near(
                     row not in known
                     and _same_edges(pixels[row], pixels[twin]) > _COPY[pixels.shape[1]]
                 ):
-                    found.append((row, twin))
-    return found
+                    copies.append((row, twin))
+    return copies
 
 
 def _descriptors(pixels: np.ndarray) -> np.ndarray:

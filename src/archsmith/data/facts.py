@@ -93,19 +93,19 @@ def facts_of(
 def advise(facts: dict[str, Any], listing: Listing, mean: Sequence[float]) -> None:
     """Remarks on what may mislead."""
     notes = facts["notes"]
-    found = facts["duplicates"]
+    twins = facts["duplicates"]
     if listing.unreadable:
         notes.append(
             f"{len(listing.unreadable)} of {len(listing.ids)} images could not be used "
             f"and were skipped"
         )
-    if found["exact"] or found["near"]:
+    if twins["exact"] or twins["near"]:
         notes.append(
-            f"{found['exact']} exact and {found['near']} near copies of training or validation "
+            f"{twins['exact']} exact and {twins['near']} near copies of training or validation "
             f"images in a later part: "
             "the result looks better than it is"
         )
-    if not found["searched"]:
+    if not twins["searched"]:
         why = (
             "the pictures are too small"
             if facts["size"] < duplicates.SMALLEST
@@ -117,8 +117,8 @@ def advise(facts: dict[str, Any], listing: Listing, mean: Sequence[float]) -> No
             "the images are nearly black; 16-bit files that hold 12-bit values, say, should be "
             "scaled to the full range"
         )
-    if found["conflicting"]:
-        notes.append(f"{found['conflicting']} images occur several times with different labels")
+    if twins["conflicting"]:
+        notes.append(f"{twins['conflicting']} images occur several times with different labels")
     if facts["imbalance"] >= 3:
         notes.append(
             f"the largest class has {facts['imbalance']:.3g} times the images of the smallest: "

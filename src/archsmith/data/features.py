@@ -98,11 +98,13 @@ def _short(kind: Any) -> str:
 
 def _features(schema: Any) -> dict[str, Any]:
     try:
-        found = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
     except (TypeError, KeyError, ValueError, RecursionError):
         return {}
     return (
-        {str(name): feature for name, feature in found.items()} if isinstance(found, dict) else {}
+        {str(name): feature for name, feature in features.items()}
+        if isinstance(features, dict)
+        else {}
     )
 
 
@@ -207,22 +209,22 @@ def named_labels(
     values = list(values)
     labels = [label_name(int(value) if isinstance(value, bool) else value) for value in values]
     known = set(names)
-    found: list[str | None] = []
+    classes: list[str | None] = []
     for value, label in zip(values, labels, strict=True):
         if label is None or label == "-1":
-            found.append(None)
+            classes.append(None)
         elif isinstance(value, str) and label in known:  # text is a name, also where it is digits
-            found.append(label)
+            classes.append(label)
         elif label.isascii() and label.isdecimal() and len(label) < 10 and int(label) < len(names):
-            found.append(names[int(label)])
+            classes.append(names[int(label)])
         elif label in known and not label.isdecimal():
-            found.append(label)
+            classes.append(label)
         else:
             raise UserError(
                 f"{where}: label {label} is outside 0..{len(names) - 1}, for which the file has "
                 f"names; correct the rows."
             )
-    return found
+    return classes
 
 
 def united(

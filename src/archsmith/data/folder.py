@@ -68,7 +68,7 @@ def list_folder(root: Path, labelled: bool = True, classes_at: int | None = None
     notes: list[str] = []
     system: list[str] = []
     tree = _read(str(root), (), notes, system)
-    found = arrange(tree, labelled, classes_at)
+    arranged = arrange(tree, labelled, classes_at)
     if system:
         names = sorted(
             {os.path.basename(path) for path in system},
@@ -78,16 +78,16 @@ def list_folder(root: Path, labelled: bool = True, classes_at: int | None = None
             f"hidden, system and thumbnail folders were passed over: "
             f"{', '.join(printable(name, 40) for name in names[:5])}"
         )
-    notes += found.notes
-    if found.ignored:
+    notes += arranged.notes
+    if arranged.ignored:
         shown = ", ".join(
-            printable(os.path.relpath(path, tree.path), 60) for path in sorted(found.ignored)[:3]
+            printable(os.path.relpath(path, tree.path), 60) for path in sorted(arranged.ignored)[:3]
         )
         notes.append(
-            f"{len(found.ignored)} files that are no images of a class were passed over "
-            f"({shown}{' ...' if len(found.ignored) > 3 else ''})"
+            f"{len(arranged.ignored)} files that are no images of a class were passed over "
+            f"({shown}{' ...' if len(arranged.ignored) > 3 else ''})"
         )
-    paths = [entry.path for entry in found.entries]
+    paths = [entry.path for entry in arranged.entries]
     ids = [printable(os.path.relpath(path, tree.path)).replace(os.sep, "/") for path in paths]
     if len(set(ids)) < len(ids):
         raise UserError(
@@ -97,10 +97,10 @@ def list_folder(root: Path, labelled: bool = True, classes_at: int | None = None
     return Listing(
         kind="folder",
         ids=ids,
-        labels=[entry.label for entry in found.entries],
+        labels=[entry.label for entry in arranged.entries],
         open=partial(_open, paths),
         pins=(),
-        declared=[entry.part or "train" for entry in found.entries] if found.split else None,
+        declared=[entry.part or "train" for entry in arranged.entries] if arranged.split else None,
         paths=paths,
         notes=notes,
     )

@@ -60,8 +60,8 @@ class Plan:
 def fewer(classes: Sequence[Tree], level: int) -> list[str]:
     """A remark where more folders lie in the classes than there are classes; `level`: theirs."""
     own, below = (
-        sorted(set(found))
-        for found in (names_of(classes), [i.name for folder in classes for i in folder.filled])
+        sorted(set(names))
+        for names in (names_of(classes), [i.name for folder in classes for i in folder.filled])
     )
     if len(below) <= len(own):
         return []
@@ -128,7 +128,7 @@ def asked(top: Tree, level: int) -> Plan:
 
 def collected(top: Tree, plan: Plan) -> Arranged:
     """Every image with its part and class by the plan; UserError for a class without one."""
-    found = Arranged([], bool(plan.used), [], plan.notes)
+    arranged = Arranged([], bool(plan.used), [], plan.notes)
     empty: list[str] = []
     loose: list[str] = []
 
@@ -141,13 +141,13 @@ def collected(top: Tree, plan: Plan) -> Arranged:
             label = printable(folder.name)
             if not folder.count:
                 if is_papers(folder):
-                    found.ignored.extend(folder.files)
+                    arranged.ignored.extend(folder.files)
                 else:
                     empty.append(folder.path)
                 return
-        found.ignored.extend(folder.others)
+        arranged.ignored.extend(folder.others)
         if level >= max(plan.classes, plan.parts):
-            found.entries.extend(Entry(part, label, path) for path in folder.images)
+            arranged.entries.extend(Entry(part, label, path) for path in folder.images)
         else:
             loose.extend(folder.images)
         for inner in folder.folders:
@@ -158,7 +158,7 @@ def collected(top: Tree, plan: Plan) -> Arranged:
         raise empty_classes(top, empty)
     if plan.parts:
         used = [folder for folder in at(plan.base, plan.parts) if folder.path in plan.used]
-        found.notes += (
+        arranged.notes += (
             unused(plan.base, used, ", ".join(printable(name, 40) for name in names_of(used)))
             if plan.parts == 1
             else []
@@ -166,14 +166,16 @@ def collected(top: Tree, plan: Plan) -> Arranged:
     if loose:
         shown = printable(os.path.relpath(loose[0], top.path), 80)
         count = "1 image" if len(loose) == 1 else f"{len(loose)} images"
-        found.notes.append(f"{count} outside the class folders left out, such as {shown}")
-    sort(found)
-    return found
+        arranged.notes.append(f"{count} outside the class folders left out, such as {shown}")
+    sort(arranged)
+    return arranged
 
 
-def sort(found: Arranged) -> None:
+def sort(arranged: Arranged) -> None:
     """By part, then by path."""
-    found.entries.sort(key=lambda entry: (PARTS.index(entry.part) if entry.part else 0, entry.path))
+    arranged.entries.sort(
+        key=lambda entry: (PARTS.index(entry.part) if entry.part else 0, entry.path)
+    )
 
 
 def unused(base: Tree, used: Sequence[Tree], beside: str) -> list[str]:

@@ -70,14 +70,14 @@ def arrange(top: Tree, labelled: bool, classes_at: int | None) -> Arranged:
         return _unlabelled(top)
     plan = asked(top, classes_at) if classes_at is not None else _understood(top)
     plan.notes[:0] = _doubtful(top, plan)
-    found = collected(top, plan)
-    if not found.entries:
+    arranged = collected(top, plan)
+    if not arranged.entries:
         raise UserError(
             f"{printable(top.path)} holds no images {plan.classes} folders below it; give another "
             f"--classes-at, "
             "the level of the class folders."
         )
-    return found
+    return arranged
 
 
 def _doubtful(top: Tree, plan: Plan) -> list[str]:
@@ -166,10 +166,10 @@ def _understood(top: Tree) -> Plan:
 def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> Plan:
     """The folders of `base` are classes, where nothing in them says otherwise."""
     tops = base.filled
-    found = (
+    holders = (
         [holder(folder) for folder in tops] if len(tops) > 1 else [(folder, 0) for folder in tops]
     )
-    held, downs = [folder for folder, _ in found], {down for _, down in found}
+    held, downs = [folder for folder, _ in holders], {down for _, down in holders}
     down = min(downs)
     inner = [part_names(folder) for folder in held]
     kinds = set().union(*inner)
@@ -179,7 +179,7 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> Plan:
         if same_names(below):
             raise ambiguous(top, base, "every one holds parts with equal folders in them")
         used = {path: part for folder in held for path, part in known_parts(folder.filled).items()}
-        said = ", ".join(part for part in PARTS if part in used.values())
+        text = ", ".join(part for part in PARTS if part in used.values())
         where = f" in {some(sorted(set(names_of(held))))}" if down else ""
         notes = [*notes, f"classes are the {len(tops)} folders in {place_of(top, base)}"]
         return Plan(
@@ -187,7 +187,7 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> Plan:
             1,
             down + 2,
             used=used,
-            notes=[*notes, f"{said}{where} below each class were taken as parts"],
+            notes=[*notes, f"{text}{where} below each class were taken as parts"],
         )
     if any(len(parts) > 1 and "train" in parts for parts in inner):
         why = (
@@ -196,7 +196,7 @@ def _classes(top: Tree, base: Tree, notes: list[str], named: bool) -> Plan:
             else ("some of them hold parts such as train")
         )
         raise ambiguous(top, base, why, INTO)
-    inside = [folder for folder, depth in found if depth]
+    inside = [folder for folder, depth in holders if depth]
     if inside and same_names(held):
         raise ambiguous(
             top, base, f"they hold {quoted(inside[0].name)} with folders of equal names in it"
@@ -255,10 +255,10 @@ def _split(
         raise without_classes(base, parts)
     if len(train) > 1 and all(is_deep(folder) for folder in train) and same_names(train):
         raise ambiguous(top, base, "the folders in train hold folders of equal names")
-    said = ", ".join(
+    text = ", ".join(
         f"{printable(by_part[part].name)} as {part}" for part in PARTS if part in by_part
     )
-    notes = [*notes, f"folders taken as parts: {said}; classes are the folders in them"]
+    notes = [*notes, f"folders taken as parts: {text}; classes are the folders in them"]
     notes += fewer(train, depth_below(top, base) + level + 1)
     return Plan(base, level, 1, used=used, notes=notes)
 
@@ -295,19 +295,19 @@ def _unlabelled(top: Tree) -> Arranged:
     parts = [folder for folder in base.filled if part_of(folder.name)]
     kinds = [part_of(folder.name) or "" for folder in parts]
     pictures = set(images_in(top))
-    found = Arranged([], False, [path for path in top.files if path not in pictures], notes)
+    arranged = Arranged([], False, [path for path in top.files if path not in pictures], notes)
     if "train" in kinds and len(set(kinds)) > 1:
         used = {folder.path: part for folder, part in zip(parts, kinds, strict=True)}
-        found.split = True
-        found.notes += [
+        arranged.split = True
+        arranged.notes += [
             f"folders taken as parts: {some(names_of(parts))}",
             *unused(base, parts, "the parts"),
         ]
         for folder in parts:
-            found.entries += [
+            arranged.entries += [
                 Entry(used[folder.path], UNLABELLED, path) for path in images_in(folder)
             ]
     else:
-        found.entries = [Entry(None, UNLABELLED, path) for path in images_in(top)]
-    sort(found)
-    return found
+        arranged.entries = [Entry(None, UNLABELLED, path) for path in images_in(top)]
+    sort(arranged)
+    return arranged

@@ -139,11 +139,11 @@ def copies(names: Sequence[str]) -> dict[str, str]:
     """Folders that are copies of another one beside them, by their names as file managers write
     them ("cats - Copy", "cats (1)"): copy -> original."""
     known = {name.casefold(): name for name in names}
-    found = {}
+    originals = {}
     for name in names:
         for form in _COPIES:
             match = form.fullmatch(name.strip())
             original = known.get(match["of"].strip().casefold()) if match else None
             if original is not None and original != name:
-                found[name] = original
-    return found
+                originals[name] = original
+    return originals

@@ -57,9 +57,9 @@ def _loaders(data: Any) -> dict[str, Any]:
         return {_ALL: data}
     strange = [name for name in data if name not in _PARTS]
     if strange or "train" not in data:
-        found = ", ".join(map(repr, data)) or "nothing"
+        names = ", ".join(map(repr, data)) or "nothing"
         raise UserError(
-            f'data holds {shown(found)}; give {{"train": loader}}, and "val" and "test" where '
+            f'data holds {shown(names)}; give {{"train": loader}}, and "val" and "test" where '
             f"there are such parts"
         )
     return {part: data[part] for part in _PARTS if data.get(part) is not None}

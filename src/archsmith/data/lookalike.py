@@ -37,11 +37,11 @@ def check_names(classes: Sequence[str]) -> list[str]:
         (_number, "are the same number"),
         (lambda name: name.strip(_QUOTES), "differ in quotes alone"),
     )
-    told: set[tuple[str, str]] = set()
+    pairs: set[tuple[str, str]] = set()
     for key, how in kinds:
         for first, second in _pairs(classes, key):
-            if (first, second) not in told:
-                told.add((first, second))
+            if (first, second) not in pairs:
+                pairs.add((first, second))
                 notes.append(
                     f"classes {quoted(first)} and {quoted(second)} {how}; they are kept apart"
                 )
@@ -72,8 +72,8 @@ def near(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(
         name[:200].casefold(), [other[:200].casefold() for other in known], n=1, cutoff=0.6
     )
-    found = next((other for other in known if close and other[:200].casefold() == close[0]), None)
-    return f"; near: {quoted(found)}" if found is not None else ""
+    nearest = next((other for other in known if close and other[:200].casefold() == close[0]), None)
+    return f"; near: {quoted(nearest)}" if nearest is not None else ""
 
 
 def seen(name: str) -> str:
@@ -99,9 +99,9 @@ def written(name: str) -> str:
 def _plain(name: str) -> str:
     """The characters that were there before unseen ones were written as escapes."""
 
-    def character(found: re.Match[str]) -> str:
-        there = chr(min(int(next(filter(None, found.groups())), 16), 0x10FFFF))
-        return there if unicodedata.category(there) in UNSEEN else found[0]
+    def character(match: re.Match[str]) -> str:
+        there = chr(min(int(next(filter(None, match.groups())), 16), 0x10FFFF))
+        return there if unicodedata.category(there) in UNSEEN else match[0]
 
     return _ESCAPE.sub(character, name)
 
@@ -117,9 +117,9 @@ def _number(name: str) -> object:
 def _pairs(names: Iterable[str], key: object) -> list[tuple[str, str]]:
     """Each name with the first one that has the same key."""
     first: dict[object, str] = {}
-    found = []
+    pairs = []
     for name in names:
         other = first.setdefault(key(name), name)  # type: ignore[operator]
         if other != name:
-            found.append((other, name))
-    return found
+            pairs.append((other, name))
+    return pairs

@@ -40,19 +40,19 @@ def masks_beside(listing: Listing, kept: Sequence[int]) -> list[str]:
             set(np.linspace(0, len(groups) - 1, min(_TRIED, len(groups))).astype(int))
         )
     ]
-    found = []
+    pairs = []
     for rows in tried:
         held = [(row, pixels) for row in rows if (pixels := _values(listing, row)) is not None]
         photos = [row for row, pixels in held if not _is_empty(pixels)]
-        found += [(row, photos[0]) for row, pixels in held if photos and _is_empty(pixels)]
-    if not found:
+        pairs += [(row, photos[0]) for row, pixels in held if photos and _is_empty(pixels)]
+    if not pairs:
         return []
     count = (
-        (f"about {round(len(found) / len(tried) * len(groups))}")
+        (f"about {round(len(pairs) / len(tried) * len(groups))}")
         if len(tried) < len(groups)
-        else f"{len(found)}"
+        else f"{len(pairs)}"
     )
-    mask, photo = (listing.ids[row] for row in found[0])
+    mask, photo = (listing.ids[row] for row in pairs[0])
     return [
         f"{count} of {len(kept)} images seem to be masks, such as {quoted(mask, 100)} beside "
         f"{quoted(photo, 100)}: "

@@ -73,15 +73,15 @@ def left_and_right(
 def _looked_at(train: Part, val: Part) -> tuple[Tensor, Tensor]:
     """(n, C, S, S) in 0..255, S up to 28, and their labels: spread over both parts."""
     most = _MOST if train.resident else _MOST // 4  # those must be decoded
-    found, labels = [], []
+    pictures, labels = [], []
     for part in (train, val):
         share = max(1, most * len(part) // max(1, len(train) + len(val)))
         picked = np.unique(np.linspace(0, len(part) - 1, min(len(part), share)).astype(np.int64))
         for first in range(0, len(picked), 250):
             images = part.images(picked[first : first + 250]).cpu().float()
-            found.append(F.adaptive_avg_pool2d(images, min(_SIDE, images.shape[-1])))
+            pictures.append(F.adaptive_avg_pool2d(images, min(_SIDE, images.shape[-1])))
         labels.append(torch.from_numpy(part.labels[picked]))
-    return torch.cat(found), torch.cat(labels)
+    return torch.cat(pictures), torch.cat(labels)
 
 
 def _hits(images: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
@@ -142,7 +142,7 @@ def _filters(outlines: Tensor) -> Tensor:
 def _features(images: Tensor, filters: Tensor) -> Tensor:
     """(n, d) double: the grey image at 12 x 12, the colors at 6 x 6, and of each filter the
     strongest and the mean answer to the outlines."""
-    found = []
+    features = []
     for piece in images.split(250):
         answers = F.conv2d(_outlined(piece), filters)
         pooled = [answers.amax(dim=(2, 3)), answers.clamp(min=0).mean(dim=(2, 3))]
@@ -153,5 +153,5 @@ def _features(images: Tensor, filters: Tensor) -> Tensor:
             small = F.adaptive_avg_pool2d(pixels, min(side, pixels.shape[-1])).flatten(1)
             small = small - small.mean(dim=1, keepdim=True)
             pooled.append(small / (small.norm(dim=1, keepdim=True) + 1e-6))
-        found.append(torch.cat(pooled, dim=1))
-    return torch.cat(found).double()
+        features.append(torch.cat(pooled, dim=1))
+    return torch.cat(features).double()

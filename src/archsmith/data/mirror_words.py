@@ -173,12 +173,12 @@ def sided(names: Sequence[str]) -> str:
                     f"other by name"
                 )
     for name, shown in folded.items():
-        found = _NO_SIDE.sub("", name)
+        text = _NO_SIDE.sub("", name)
         word = next(
             (
                 word
                 for word in alone
-                if (word in found if not word.isascii() else word in _words(found))
+                if (word in text if not word.isascii() else word in _words(text))
             ),
             None,
         )
@@ -217,6 +217,6 @@ def _swapped(name: str, pair: tuple[str, str]) -> str | None:
             rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(pair, key=len, reverse=True)
         )
     swapped, count = re.subn(
-        pattern, lambda found: second if found.group() == first else first, name
+        pattern, lambda match: second if match.group() == first else first, name
     )
     return swapped if count else None

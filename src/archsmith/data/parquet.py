@@ -96,17 +96,17 @@ def parquet_files(source: str) -> list[Path]:
     for piece in pieces(source):
         path = Path(piece).expanduser()
         if path.is_dir():
-            found = sorted(path.rglob("*.parquet"))
+            paths = sorted(path.rglob("*.parquet"))
         elif path.exists():
-            found = [path]
+            paths = [path]
         else:
-            found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
-        if not found:
+            paths = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+        if not paths:
             raise UserError(
                 f"{printable(str(path), 200)}: no such file; give files, a folder or a pattern "
                 f"such as 'data/train-*.parquet'."
             )
-        files += found
+        files += paths
     return list(dict.fromkeys(files))
 
 
@@ -114,14 +114,14 @@ def pieces(source: str) -> list[str]:
     """The paths and patterns of a comma-separated list; a comma in a name that is there does not
     part it."""
     words = source.split(",")
-    found: list[str] = []
+    paths: list[str] = []
     while words:
         count = next(
             (n for n in range(len(words), 1, -1) if _is_there(",".join(words[:n]).strip())), 1
         )
-        found.append(",".join(words[:count]).strip())
+        paths.append(",".join(words[:count]).strip())
         words = words[count:]
-    return [piece for piece in found if piece] or [source.strip()]
+    return [piece for piece in paths if piece] or [source.strip()]
 
 
 def _is_there(piece: str) -> bool:
@@ -210,12 +210,12 @@ class _Together:
         self.notes += own.notes if self.first is None else ()
         self.first, self.beginning = first, self.beginning or str(path)
         if own.label is not None:
-            said = printable(str(path))
-            table[own.label], note, refusal = one_each(table[own.label], said, own.label)
+            where = printable(str(path))
+            table[own.label], note, refusal = one_each(table[own.label], where, own.label)
             self.notes += [note] if note else []
             self.several = self.several or refusal
-            labels = [] if refusal else named_labels(table[own.label], own.names, said)
-            self._named.append((said, own.names, labels))
+            labels = [] if refusal else named_labels(table[own.label], own.names, where)
+            self._named.append((where, own.names, labels))
         for name, values in table.items():
             self.columns.setdefault(name, []).extend(values)
         self.origin += [str(path)] * (len(self.blobs) - len(self.origin))
@@ -242,15 +242,15 @@ def _by_path(origin: Sequence[str]) -> tuple[list[str] | None, list[str]]:
         words = [PART_NAMES[word] for word in _tokens(name) if word in PART_NAMES]
         above = [known for folder in reversed(folders) if (known := part_of(folder))]
         part[file] = next(iter([*words, *above]), "")
-    found = sorted({name for name in part.values() if name}, key=PARTS.index)
-    if len(found) > 1 and all(part.values()):
+    parts = sorted({name for name in part.values() if name}, key=PARTS.index)
+    if len(parts) > 1 and all(part.values()):
         return [part[file] for file in origin], [
-            f"parts by the names of files and folders: {', '.join(found)}"
+            f"parts by the names of files and folders: {', '.join(parts)}"
         ]
-    if len(found) > 1:
+    if len(parts) > 1:
         lost = next(file for file in files if not part[file])
         return None, [
-            f"{', '.join(found)} in file names were not taken as parts: {printable(lost, 100)} "
+            f"{', '.join(parts)} in file names were not taken as parts: {printable(lost, 100)} "
             f"belongs to none of them"
         ]
     return None, []

@@ -110,7 +110,7 @@ def _scales(
 ) -> dict[str, Scale]:
     """By "integers" and "floats", as far as there are such pictures. rows: the training images, as
     far as they are known."""
-    found = {}
+    scales = {}
     for kind in ("integers", "floats"):
         there = [row for row, header in headers.items() if header.deep == kind]
         if not there:
@@ -123,19 +123,19 @@ def _scales(
         if not values:
             continue
         low, high = min(v.least for v in values), max(v.most for v in values)
-        found[kind] = scale_of(low, high, kind == "floats")
+        scales[kind] = scale_of(low, high, kind == "floats")
         what = "floats" if kind == "floats" else "whole numbers of more than 8 bits"
         if kind == "floats":
-            check_alike(values, found[kind], listing.kind)
-        dim = sum(v.most < found[kind][1] / _DARK for v in values)
+            check_alike(values, scales[kind], listing.kind)
+        dim = sum(v.most < scales[kind][1] / _DARK for v in values)
         share = f", {dim} of them nearly black in that scale" if dim > _STRAY * len(values) else ""
         listing.notes.append(
-            f"{scale_note(low, high, found[kind], f'the {len(there)} images of {what}')}{share}"
+            f"{scale_note(low, high, scales[kind], f'the {len(there)} images of {what}')}{share}"
         )
     plain = sum(not header.deep for header in headers.values())
-    if found and plain:
+    if scales and plain:
         listing.notes.append(f"the {plain} images of 8 bits a channel are read as they are")
-    return found
+    return scales
 
 
 # -- how a picture becomes square ----------------------------------------------------------------

@@ -30,7 +30,7 @@ def ambiguous(top: Tree, base: Tree, why: str, move: str = _MOVE) -> UserError:
 
 def _readings(top: Tree) -> list[str]:
     """What each level gives that makes more than one class."""
-    found = []
+    readings = []
     for level in range(1, depth_of(top) + 1):
         try:
             read = collected(top, asked(top, level))
@@ -41,12 +41,12 @@ def _readings(top: Tree) -> list[str]:
         lost = top.count - len(read.entries)
         if len(labels) > 1:
             split = f", split into {', '.join(parts)}" if parts else ""
-            found.append(
+            readings.append(
                 f"--classes-at {level} gives {len(labels)} classes ({some(labels)}) of "
                 f"{len(read.entries)} images{split}"
                 f"{f', without {lost} images outside them' if lost else ''}"
             )
-    return found
+    return readings
 
 
 def without_classes(base: Tree, parts: Sequence[Tree]) -> UserError:

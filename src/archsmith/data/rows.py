@@ -46,37 +46,37 @@ def read_rows(path: Path) -> Rows:
         raise UserError(f"{where} is no regular file; give a CSV file.")
     text, encoding, notes = _decoded(path.read_bytes(), where)
     skipped = 0
-    if said := re.match(r"sep=(.)\r?\n", text):  # Excel's own first line
-        text, skipped = text[said.end() :], 1
+    if mark := re.match(r"sep=(.)\r?\n", text):  # Excel's own first line
+        text, skipped = text[mark.end() :], 1
     first = text.lstrip("\r\n").split("\n", 1)[0]
-    separator = said[1] if said else max(_SEPARATORS, key=first.count)
+    separator = mark[1] if mark else max(_SEPARATORS, key=first.count)
     if separator != "," and not (separator == "\t" and path.suffix.lower() == ".tsv"):
         notes.append(
             f"the columns of {where} are separated by "
             f"{_SEPARATORS.get(separator, quoted(separator))}"
         )
-    found, lines = _parsed(text, separator, where, skipped)
+    rows, lines = _parsed(text, separator, where, skipped)
     # "a", "b": the quote after a space is no quote by RFC 4180
-    if any(_OPENED.match(cell) for row in found for cell in row):
+    if any(_OPENED.match(cell) for row in rows for cell in row):
         again, begins = _parsed(text, separator, where, skipped, spaced=True)
         if all(len(row) == len(again[0]) for row in again) and not any(
             cell.startswith('"') for row in again for cell in row
         ):
-            found, lines = again, begins
+            rows, lines = again, begins
             notes.append(f"spaces before quotes in {where} were taken as no part of the cells")
-    if len(found) < 2:
+    if len(rows) < 2:
         raise UserError(
             f"{where} holds no rows; expected a header line such as path,label and one "
             f"line per image."
         )
-    header = [name.strip() for name in found[0]]
-    for line, row in zip(lines[1:], found[1:], strict=True):
+    header = [name.strip() for name in rows[0]]
+    for line, row in zip(lines[1:], rows[1:], strict=True):
         if len(row) != len(header):
             raise UserError(
                 f"{where}, line {line}: {len(row)} cells where the header has {len(header)}; "
                 f"quote cells that hold {_SEPARATORS.get(separator, quoted(separator))}."
             )
-    return Rows(header, found[1:], lines[1:], encoding=encoding, notes=notes)
+    return Rows(header, rows[1:], lines[1:], encoding=encoding, notes=notes)
 
 
 def _parsed(
@@ -84,14 +84,14 @@ def _parsed(
 ) -> tuple[list[list[str]], list[int]]:
     """Rows that are not blank, and the line on which each begins. spaced: spaces before a cell are
     none of it."""
-    found: list[list[str]] = []
+    rows: list[list[str]] = []
     lines: list[int] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=spaced)
     begins = 1 + skipped
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
-                found.append(row)
+                rows.append(row)
                 lines.append(begins)
             begins = reader.line_num + 1 + skipped
     except csv.Error as error:
@@ -103,14 +103,14 @@ def _parsed(
         lines
         and begins - lines[-1] > 1
         and text.count('"') % 2
-        and any("\n" in cell for cell in found[-1])
+        and any("\n" in cell for cell in rows[-1])
     ):
         raise UserError(
             f"{where}, line {lines[-1]}: a quote opens there that is not closed until the end of "
             f"the file; "
             "close it, or leave it out."
         )
-    return found, lines
+    return rows, lines
 
 
 def _decoded(data: bytes, where: str) -> tuple[str, str, list[str]]:
@@ -132,8 +132,8 @@ def _decoded(data: bytes, where: str) -> tuple[str, str, list[str]]:
     except UnicodeDecodeError as error:
         if encoding == "utf-8" and (western := _western(data)) is not None:
             example = next(word for word in re.findall(r"\w+", western) if not word.isascii())
-            said = f"{where} is not UTF-8: it was read as Windows-1252, such as {quoted(example)}"
-            return western, "cp1252", [f"{said}; save it as UTF-8 if that is wrong"]
+            note = f"{where} is not UTF-8: it was read as Windows-1252, such as {quoted(example)}"
+            return western, "cp1252", [f"{note}; save it as UTF-8 if that is wrong"]
         line, what = data[: error.start].count(b"\n") + 1, f"the byte 0x{data[error.start]:02x}"
     raise UserError(
         f"{where}, line {line}: {what} makes no sense as {encoding.upper()}; save the file as "
@@ -178,12 +178,12 @@ def located(
     there.
     """
     files: list[str] = []
-    told: dict[str, str] = {}
+    examples: dict[str, str] = {}
     # of paths on another machine: what stands before the part that is found here
     begins: list[str] = []
     missing = 0
     for name in names:
-        found = next(
+        candidate = next(
             (
                 pair
                 for pair in _candidates(name, base, encoding, begins)
@@ -191,10 +191,10 @@ def located(
             ),
             None,
         )
-        path, how = found or _elsewhere(name, base, begins)
-        missing += not found and not how
+        path, how = candidate or _elsewhere(name, base, begins)
+        missing += not candidate and not how
         if how:
-            told.setdefault(how, name)
+            examples.setdefault(how, name)
         files.append(path)
     if missing == len(names):
         raise UserError(
@@ -203,7 +203,7 @@ def located(
             f"{_advice(names[0])}paths count from the folder of the table, "
             f"{printable(base, 200) or '.'}."
         )
-    return files, [f"{where}: {how}, such as {quoted(name)}" for how, name in told.items()]
+    return files, [f"{where}: {how}, such as {quoted(name)}" for how, name in examples.items()]
 
 
 def _candidates(
@@ -215,7 +215,7 @@ def _candidates(
     plain = name.strip().replace("\\", "/")
     for begin in begins:
         if plain.startswith(begin):
-            yield os.path.join(base, plain[len(begin) :]), _told(begin)
+            yield os.path.join(base, plain[len(begin) :]), _note(begin)
     if plain != name.strip():
         yield os.path.join(base, plain), "paths with backslashes were read as those of Windows"
     for form in ("NFC", "NFD"):
@@ -238,11 +238,11 @@ def _elsewhere(name: str, base: str, begins: list[str]) -> tuple[str, str]:
             path = os.path.join(base, *pieces[count:])
             if pieces[count] and os.path.isfile(path):
                 begins.append("/".join(pieces[:count]) + "/")
-                return path, _told(begins[-1])
+                return path, _note(begins[-1])
     return os.path.join(base, name), ""
 
 
-def _told(begin: str) -> str:
+def _note(begin: str) -> str:
     return f"paths that begin with {quoted(begin)} were looked for in the folder of the table"
 
 

@@ -84,8 +84,8 @@ def ranges(listing: Listing, indices: Sequence[int], threads: int | None) -> dic
 
     def one(index: int) -> Values | None:
         with listing.open(index) as image:
-            values = np.asarray(image)
-        finite = values[np.isfinite(values)]
+            numbers = np.asarray(image)
+        finite = numbers[np.isfinite(numbers)]
         if not finite.size:
             return None
         return Values(
@@ -93,13 +93,11 @@ def ranges(listing: Listing, indices: Sequence[int], threads: int | None) -> dic
         )
 
     known = len(listing.unreadable)
-    found = {
-        index: values
-        for index, values in _each(one, indices, listing, threads)
-        if values is not None
+    values = {
+        index: held for index, held in _each(one, indices, listing, threads) if held is not None
     }
     del listing.unreadable[known:]
-    return found
+    return values
 
 
 def pixels(

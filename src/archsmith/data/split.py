@@ -245,12 +245,12 @@ def _check_known(
     for part, members in rows.items():
         foreign = [classes[index] for index in sorted(set(labels[members].tolist()) - held)]
         if foreign:
-            said = "; ".join(
+            text = "; ".join(
                 f"class {quoted(name)} is in {part}, not in train{near(name, known)}"
                 for name in foreign[:3]
             )
             more = f" (and {len(foreign) - 3} more)" if len(foreign) > 3 else ""
             raise UserError(
-                f"{said}{more}. Give them one name, add training images, or remove it "
+                f"{text}{more}. Give them one name, add training images, or remove it "
                 "(with groups: a class that only one group has cannot be split)."
             )

@@ -36,7 +36,7 @@ def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
         )
         notes += more
     columns = {name: [row[index] for row in read.rows] for index, name in enumerate(read.header)}
-    files, told = located(columns[named], base, read.encoding, where)
+    files, remarks = located(columns[named], base, read.encoding, where)
     labels = (
         [label_name(value) for value in columns[labelling]]
         if labelling
@@ -47,9 +47,9 @@ def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
     spot = partial(_line, read.lines)
     parts = declared(columns, where, spot)
     notes += split_note(columns, columns, (named, labelling, group))
-    dropped, said = repeated(dict(enumerate(files)), labels, parts, spot=spot, where=where)
+    dropped, more = repeated(dict(enumerate(files)), labels, parts, spot=spot, where=where)
     keep = [row for row in range(len(files)) if row not in dropped]
-    notes += said
+    notes += more
     return Listing(
         kind="csv",
         ids=[printable(columns[named][row]) for row in keep],
@@ -60,7 +60,7 @@ def list_csv(path: Path, group: str | None, labelled: bool = True) -> Listing:
         groups=groups(columns, keep, group, where),
         spots=partial(kept, spot, keep, f"{where}, "),
         paths=[files[row] for row in keep],
-        notes=[*read.notes, *notes, *told],
+        notes=[*read.notes, *notes, *remarks],
         target=labelling,
         several=several,
     )

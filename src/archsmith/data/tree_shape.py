@@ -65,18 +65,18 @@ def is_deep(folder: Tree) -> bool:
 def known_parts(folders: Sequence[Tree]) -> dict[str, str]:
     """The part that each of these is named for, by its path. A word that all their names have
     beside it (flowers_train, flowers_test) says nothing."""
-    found = {folder.path: part for folder in folders if (part := part_of(folder.name))}
-    if not found and joined_alike([folder.name for folder in folders]):
-        found = {
+    parts = {folder.path: part for folder in folders if (part := part_of(folder.name))}
+    if not parts and joined_alike([folder.name for folder in folders]):
+        parts = {
             folder.path: split[0] for folder in folders if (split := part_and_rest(folder.name))
         }
-    return found
+    return parts
 
 
 def part_names(folder: Tree) -> set[str]:
     """The parts that the folders in it are named for, where all are."""
-    found = known_parts(folder.filled)
-    return set(found.values()) if is_deep(folder) and len(found) == len(folder.filled) else set()
+    parts = known_parts(folder.filled)
+    return set(parts.values()) if is_deep(folder) and len(parts) == len(folder.filled) else set()
 
 
 def same_names(folders: Sequence[Tree], least: int = 2) -> bool:
