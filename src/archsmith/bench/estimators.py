@@ -76,15 +76,15 @@ def estimated(
     for i in which:
         arch = Architecture(job.archs[i])
         plain = metric.network(arch)
-        found, quarter = (
+        whole, quarter = (
             evaluate(plain, held_out),
             evaluate(plain, held_out[: max(1, len(held_out) // 4)]),
         )
         rows.append(
             {
                 "key": arch.key,
-                "accuracy": found["accuracy"],
-                "loss": found["loss"],
+                "accuracy": whole["accuracy"],
+                "loss": whole["loss"],
                 "quarter_loss": quarter["loss"],
                 "node": metric.node(arch).name,
             }

@@ -50,30 +50,36 @@ def judge(scores: Sequence[np.ndarray], truth: np.ndarray, seed: int = 0) -> dic
     """
     columns = [ranked_last(score) for score in scores]
     order = np.argsort(-truth, kind="stable")
-    found: dict[str, Any] = {}
+    measures: dict[str, Any] = {}
     for name, share in SLICES.items():
         kept = order[: max(2, round(share * len(truth)))]
-        found[f"networks_{name}"] = len(kept)
-        found[f"kendall_{name}"] = _mean([kendall(column[kept], truth[kept]) for column in columns])
-        found[f"spearman_{name}"] = _mean(
+        measures[f"networks_{name}"] = len(kept)
+        measures[f"kendall_{name}"] = _mean(
+            [kendall(column[kept], truth[kept]) for column in columns]
+        )
+        measures[f"spearman_{name}"] = _mean(
             [spearman(column[kept], truth[kept]) for column in columns]
         )
     # a gain is not negative
-    found["ndcg"] = _mean([ndcg(column, truth) for column in columns]) if truth.min() >= 0 else None
+    measures["ndcg"] = (
+        _mean([ndcg(column, truth) for column in columns]) if truth.min() >= 0 else None
+    )
     few, ten = max(1, round(0.05 * len(truth))), min(10, len(truth))
-    found["networks_top_found"] = few
-    found["top_found"] = _mean([precision_at(column, truth, few) for column in columns])
-    found["best_of_ten"] = _mean(
+    measures["networks_top_found"] = few
+    measures["top_found"] = _mean([precision_at(column, truth, few) for column in columns])
+    measures["best_of_ten"] = _mean(
         [float(truth.max()) - top_regret(column, truth, ten) for column in columns]
     )
-    found["top_pick"] = _mean([float(truth[column == column.max()].mean()) for column in columns])
-    found["kendall_seeds"] = (
+    measures["top_pick"] = _mean(
+        [float(truth[column == column.max()].mean()) for column in columns]
+    )
+    measures["kendall_seeds"] = (
         float(np.std([kendall(column, truth) for column in columns], ddof=1))
         if len(columns) > 1
         else None
     )
-    found["kendall_low"], found["kendall_high"] = middle_95(_resampled(columns, truth, seed))
-    return found
+    measures["kendall_low"], measures["kendall_high"] = middle_95(_resampled(columns, truth, seed))
+    return measures
 
 
 def paired(
@@ -130,10 +136,10 @@ def holm(p: Sequence[float]) -> list[float]:
 
     (Holm, Scand. J. Statist. 1979.)
     """
-    found, highest = [1.0] * len(p), 0.0
+    adjusted, highest = [1.0] * len(p), 0.0
     for rank, position in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
-        highest = found[position] = max(highest, min(1.0, (len(p) - rank) * p[position]))
-    return found
+        highest = adjusted[position] = max(highest, min(1.0, (len(p) - rank) * p[position]))
+    return adjusted
 
 
 def table(rows: Mapping[str, Mapping[str, Any]], columns: Sequence[tuple[str, str]]) -> str:

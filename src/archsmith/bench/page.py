@@ -44,10 +44,10 @@ def _figure(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}f}".replace("-", "\u2212")
 
 
-def write_proxies(found: Mapping[str, Any], path: Path) -> None:
+def write_proxies(comparison: Mapping[str, Any], path: Path) -> None:
     """The result of `bench.proxies.compare` as a page."""
     parts = []
-    for name, truth in found["truths"].items():
+    for name, truth in comparison["truths"].items():
         rows = [{"name": score, **row} for score, row in truth["scores"].items()]
         counts = among(truth["scores"])
         parts.append(
@@ -59,31 +59,31 @@ def write_proxies(found: Mapping[str, Any], path: Path) -> None:
                 "among": counts,
             }
         )
-    title = f"Training-free scores on {found['benchmark']}"
+    title = f"Training-free scores on {comparison['benchmark']}"
     write_text(
         path,
         _environment()
         .get_template("page.html")
-        .render(kind="proxies", title=title, found=found, parts=parts),
+        .render(kind="proxies", title=title, comparison=comparison, parts=parts),
     )
 
 
-def write_supernets(found: Mapping[str, Any], path: Path) -> None:
+def write_supernets(comparison: Mapping[str, Any], path: Path) -> None:
     """The result of `bench.supernets.compare` as a page."""
-    rows = [{"name": name, **row} for name, row in found["scores"].items()]
+    rows = [{"name": name, **row} for name, row in comparison["scores"].items()]
     part = {
-        "name": f"against {found['truth']}",
+        "name": f"against {comparison['truth']}",
         "rows": rows,
         "zero": _place(rows),
-        "differences": found["differences"],
-        "among": among(found["scores"]),
+        "differences": comparison["differences"],
+        "among": among(comparison["scores"]),
     }
-    title = f"Shared weights on {found['benchmark']}"
+    title = f"Shared weights on {comparison['benchmark']}"
     write_text(
         path,
         _environment()
         .get_template("page.html")
-        .render(kind="supernets", title=title, found=found, parts=[part]),
+        .render(kind="supernets", title=title, comparison=comparison, parts=[part]),
     )
 
 
@@ -100,13 +100,13 @@ def _share(value: float, low: float) -> float:
     return 100.0 * (value - low) / (1.0 - low) if math.isfinite(value) else 0.0
 
 
-def write_searchers(found: Mapping[str, Any], curves: Mapping[str, Any], path: Path) -> None:
+def write_searchers(comparison: Mapping[str, Any], curves: Mapping[str, Any], path: Path) -> None:
     """The result of `bench.searchers.compare` as a page; `curves`: its curves.json."""
     parts = []
-    for name, part in found["benchmarks"].items():
+    for name, part in comparison["benchmarks"].items():
         rows = [{"name": searcher, **row} for searcher, row in part["rows"].items()]
         shown = _shown([row["name"] for row in rows])
-        drawn = anytime(curves[name], part["optimum"], found["budget"], shown)
+        drawn = anytime(curves[name], part["optimum"], comparison["budget"], shown)
         parts.append(
             {
                 "name": name,
@@ -116,12 +116,12 @@ def write_searchers(found: Mapping[str, Any], curves: Mapping[str, Any], path: P
                 "drawn": drawn,
             }
         )
-    title = f"Search algorithms at equal cost: {', '.join(found['benchmarks'])}"
+    title = f"Search algorithms at equal cost: {', '.join(comparison['benchmarks'])}"
     write_text(
         path,
         _environment()
         .get_template("page.html")
-        .render(kind="searchers", title=title, found=found, parts=parts),
+        .render(kind="searchers", title=title, comparison=comparison, parts=parts),
     )
 
 

@@ -112,25 +112,28 @@ def compare(
         name: truth_of(one, archs)
         for name, one in beside(setting.benchmark, recorded, recorded_data).items()
     }
-    found = {**asdict(setting), "networks": len(archs), "machine": machine_name()}
-    found["truths"] = {
+    comparison = {**asdict(setting), "networks": len(archs), "machine": machine_name()}
+    comparison["truths"] = {
         name: rank_correlations(columns, ensembles, truth) for name, truth in truths.items()
     }
-    found["costs"] = _costs(out)
-    write_text(out / "table.json", json.dumps(found, indent=1))
+    comparison["costs"] = _costs(out)
+    write_text(out / "table.json", json.dumps(comparison, indent=1))
     rows = {
         (name, score): row
-        for name, truth in found["truths"].items()
+        for name, truth in comparison["truths"].items()
         for score, row in truth["scores"].items()
     }
     write_table(out / "table.csv", ("truth", "score"), rows)
-    return found
+    return comparison
 
 
-def text(found: Mapping[str, Any]) -> str:
+def text(comparison: Mapping[str, Any]) -> str:
     """For people."""
-    parts = [f"{found['networks']} networks, {len(found['seeds'])} seeds, images: {found['data']}"]
-    for name, rows in found["truths"].items():
+    parts = [
+        f"{comparison['networks']} networks, {len(comparison['seeds'])} seeds, "
+        f"images: {comparison['data']}"
+    ]
+    for name, rows in comparison["truths"].items():
         parts.append(f"\nagainst {name}\n" + table(rows["scores"], COLUMNS))
     return "\n".join(parts)
 
@@ -160,14 +163,14 @@ def networks_of(benchmark: str) -> tuple[str, int, int] | None:
 
 def recording(space: str) -> str:
     """The first benchmark whose networks are of a space; UserError where there is none."""
-    found = next((name for name, (network, _, _) in NETWORKS.items() if network == space), None)
-    if found is None:
+    benchmark = next((name for name, (network, _, _) in NETWORKS.items() if network == space), None)
+    if benchmark is None:
         known = list(dict.fromkeys(network for network, _, _ in NETWORKS.values()))
         raise UserError(
             f"no benchmark records space '{space}'{did_you_mean(space, known)}; there are those of "
             f"{', '.join(known)}"
         )
-    return found
+    return benchmark
 
 
 # -- scoring -------------------------------------------------------------------------------------
@@ -276,10 +279,10 @@ def score(
             # those that compute the same in a row: scored once
             pairs.sort(key=lambda pair: _network_key(space, pair[1]))
             with processes(workers or physical_cores(), _begin, job) as pool:
-                for _, found in results(pool, _submitted(pool, pairs)):
-                    for seed, key, values, seconds in found:
+                for _, rows in results(pool, _submitted(pool, pairs)):
+                    for seed, key, values, seconds in rows:
                         add({"seed": seed, "key": key, "seconds": seconds, "scores": values})
-                    done += len(found)
+                    done += len(rows)
                     tell(f"{done} of {len(pairs)} networks scored", done / len(pairs))
 
 
@@ -341,27 +344,27 @@ def columns_of(out: Path, keys: Sequence[str], seeds: Sequence[int]) -> dict[str
     from archsmith.metrics.proxies import lower_is_better
 
     place = {key: i for i, key in enumerate(keys)}
-    found: dict[str, list[np.ndarray]] = {}
+    columns: dict[str, list[np.ndarray]] = {}
     for row in kept(out / "scores.jsonl"):
         if row["seed"] not in seeds or row["key"] not in place:
             continue
         for name, value in row["scores"].items():
-            columns = found.setdefault(name, [np.full(len(keys), np.nan) for _ in seeds])
+            by_seed = columns.setdefault(name, [np.full(len(keys), np.nan) for _ in seeds])
             sign = -1.0 if lower_is_better(name.partition(".")[0]) else 1.0
-            columns[list(seeds).index(row["seed"])][place[row["key"]]] = sign * value
-    return found
+            by_seed[list(seeds).index(row["seed"])][place[row["key"]]] = sign * value
+    return columns
 
 
 def beside(name: str, recorded: Recorded, data: str | None) -> dict[str, Recorded]:
     """The benchmark and those of the same family that record the same space."""
     family = name.partition(":")[0]
     others = [other for other in BENCHMARKS if other.partition(":")[0] == family and other != name]
-    found = {name: recorded}
+    benchmarks = {name: recorded}
     for other in others:
         one = load(other, data)
         if one.space == recorded.space:
-            found[other] = one
-    return found
+            benchmarks[other] = one
+    return benchmarks
 
 
 def truth_of(recorded: Recorded, archs: Sequence[Architecture]) -> np.ndarray:

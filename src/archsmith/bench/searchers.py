@@ -94,14 +94,14 @@ def compare(
         b: {s: [done[b, s, seed] for seed in range(setting.seeds)] for s in names}
         for b, names in fit.items()
     }
-    found = _judged(setting, recorded, curves, left_out)
-    write_text(out / "table.json", json.dumps(found, indent=1))
+    comparison = _judged(setting, recorded, curves, left_out)
+    write_text(out / "table.json", json.dumps(comparison, indent=1))
     write_text(
         out / "curves.json",
         json.dumps({b: {s: _band(c) for s, c in by.items()} for b, by in curves.items()}),
     )
-    _write(out / "table.csv", found)
-    return found
+    _write(out / "table.csv", comparison)
+    return comparison
 
 
 def _judged(
@@ -116,23 +116,23 @@ def _judged(
         b: {s: [curve[-1] for curve in seeds] for s, seeds in by.items()}
         for b, by in curves.items()
     }
-    found: dict[str, Any] = {**asdict(setting), "machine": machine_name(), "benchmarks": {}}
+    comparison: dict[str, Any] = {**asdict(setting), "machine": machine_name(), "benchmarks": {}}
     for benchmark, by_name in finals.items():
         optimum = recorded[benchmark].facts.get("optimum")
         rows = {
             name: _row(values, by_name.get("random"), optimum, name)
             for name, values in by_name.items()
         }
-        found["benchmarks"][benchmark] = {
+        comparison["benchmarks"][benchmark] = {
             "optimum": optimum,
             "rows": dict(sorted(rows.items(), key=lambda item: -item[1]["mean"])),
             "left_out": left_out[benchmark],
         }
-    found["comparisons"] = _adjusted(
-        [row for part in found["benchmarks"].values() for row in part["rows"].values()]
+    comparison["comparisons"] = _adjusted(
+        [row for part in comparison["benchmarks"].values() for row in part["rows"].values()]
     )
-    found["ranks"] = _ranks(finals)
-    return found
+    comparison["ranks"] = _ranks(finals)
+    return comparison
 
 
 def _searched(
@@ -245,8 +245,8 @@ def _seconds(recorded: Recorded, shown: Any) -> float:
         return 1.0
     archs = recorded.archs()
     some = archs[:: max(1, len(archs) // 200)]
-    found = [cost(arch).get(SIMULATED, math.nan) for arch in some]
-    mean = float(np.nanmean(found)) if np.isfinite(found).any() else 1.0
+    costs = [cost(arch).get(SIMULATED, math.nan) for arch in some]
+    mean = float(np.nanmean(costs)) if np.isfinite(costs).any() else 1.0
     return mean if mean > 0 else 1.0
 
 
@@ -349,21 +349,21 @@ def _band(curves: Sequence[Sequence[float]]) -> dict[str, list[float]]:
     return {"mean": mean.tolist(), "low": [b[0] for b in bounds], "high": [b[1] for b in bounds]}
 
 
-def _write(path: Path, found: Mapping[str, Any]) -> None:
+def _write(path: Path, comparison: Mapping[str, Any]) -> None:
     keys = ("mean", "sd", "low", "high", "regret", "gain", "gain_low", "gain_high", "p", "p_holm")
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["benchmark", "searcher", *keys])
-        for benchmark, part in found["benchmarks"].items():
+        for benchmark, part in comparison["benchmarks"].items():
             for name, row in part["rows"].items():
                 writer.writerow([benchmark, name, *(row.get(key, "") for key in keys)])
 
 
-def text(found: Mapping[str, Any]) -> str:
+def text(comparison: Mapping[str, Any]) -> str:
     """For people."""
-    lines = [f"budget {found['budget']} full evaluations, {found['seeds']} seeds"]
-    width = max(24, *(len(name) + 2 for name in found["searchers"]))
-    for benchmark, part in found["benchmarks"].items():
+    lines = [f"budget {comparison['budget']} full evaluations, {comparison['seeds']} seeds"]
+    width = max(24, *(len(name) + 2 for name in comparison["searchers"]))
+    for benchmark, part in comparison["benchmarks"].items():
         optimum = "" if part["optimum"] is None else f", best there is {part['optimum']:.2f}"
         lines.append(
             f"\n{benchmark}{optimum}\n{'':<{width}}{'mean':>9}{'low':>9}{'high':>9}"
@@ -380,12 +380,13 @@ def text(found: Mapping[str, Any]) -> str:
             )
         if part["left_out"]:
             lines.append(f"left out, nothing cheaper is recorded: {', '.join(part['left_out'])}")
-    if found["comparisons"]:
+    if comparison["comparisons"]:
         lines.append(
             f"\np: each comparison with random search by itself; p (Holm): adjusted for all "
-            f"{found['comparisons']} above"
+            f"{comparison['comparisons']} above"
         )
     lines.append(
-        "\nmean rank: " + ", ".join(f"{name} {rank:.2f}" for name, rank in found["ranks"].items())
+        "\nmean rank: "
+        + ", ".join(f"{name} {rank:.2f}" for name, rank in comparison["ranks"].items())
     )
     return "\n".join(lines)

@@ -121,18 +121,18 @@ def parsed(name: str) -> Grown | None:
             f"no estimator '{name}'; there are one-shot, {CONTROL}, {FREE}, "
             f"few-shot:HOW[:leaves=N][:fresh]"
         )
-    found = Grown(tuple(given[0].split("+")))
+    grown = Grown(tuple(given[0].split("+")))
     for word in given[1:]:
         key, _, value = word.partition("=")
         if word == "fresh":
-            found = replace(found, inherit=False)
+            grown = replace(grown, inherit=False)
         elif key == "leaves" and value.isdigit() and int(value) >= 2:
-            found = replace(found, leaves=int(value))
+            grown = replace(grown, leaves=int(value))
         else:
             raise UserError(
                 f"estimator '{name}': '{word}' is neither leaves=N (at least 2) nor fresh"
             )
-    return found
+    return grown
 
 
 def within(space: SearchSpace, options: Sequence[tuple[str, Sequence[str]]]) -> SearchSpace:

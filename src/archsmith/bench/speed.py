@@ -177,15 +177,15 @@ class _Stopwatch:
         return partial(score_network, network, [proxy], self._last)
 
 
-def text(found: Mapping[str, Any]) -> str:
+def text(speeds: Mapping[str, Any]) -> str:
     """For people."""
     lines = [
-        f"{found['networks']} networks of {found['space']}, batch {found['batch']}, "
-        f"{found['size']} pixels; "
-        f"{found['machine']}, {found['threads']} threads",
+        f"{speeds['networks']} networks of {speeds['space']}, batch {speeds['batch']}, "
+        f"{speeds['size']} pixels; "
+        f"{speeds['machine']}, {speeds['threads']} threads",
         f"{'':<18}{'x bare':>9}{'x forward':>11}{'networks/s':>12}{'peak MiB':>10}",
     ]
-    for name, row in found["scores"].items():
+    for name, row in speeds["scores"].items():
         peak = "" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"
         lines.append(
             f"{name:<18}{row['ratio']:>9.2f}{row['ratio_forward']:>11.2f}{row['per_second']:>12.1f}{peak:>10}"
@@ -264,5 +264,5 @@ def _peak(run: Callable[[], Any], device: Any) -> float | None:
 
 
 def _kib(name: str) -> int | None:
-    found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(encoding="utf-8"), re.M)
-    return int(found[1]) if found else None
+    match = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(encoding="utf-8"), re.M)
+    return int(match[1]) if match else None

@@ -75,43 +75,45 @@ def compare(
         archs = Random(setting.sample_seed).sample(archs, setting.sample)
     _run(setting, network, archs, out, workers=workers, device=device, tell=tell)
     truth = truth_of(recorded, archs)
-    found = {
+    comparison = {
         **asdict(setting),
         "networks": len(archs),
         "machine": machine_name(),
         "truth": setting.benchmark,
     }
-    found |= _judged(setting, network, archs, truth=truth, out=out)
-    write_text(out / "table.json", json.dumps(found, indent=1))
+    comparison |= _judged(setting, network, archs, truth=truth, out=out)
+    write_text(out / "table.json", json.dumps(comparison, indent=1))
     write_table(
-        out / "table.csv", ("estimator",), {(name,): row for name, row in found["scores"].items()}
+        out / "table.csv",
+        ("estimator",),
+        {(name,): row for name, row in comparison["scores"].items()},
     )
-    return found
+    return comparison
 
 
-def text(found: Mapping[str, Any]) -> str:
+def text(comparison: Mapping[str, Any]) -> str:
     """For people."""
     head = (
-        f"{found['networks']} networks of {found['benchmark']}, {len(found['seeds'])} seeds, "
-        f"weights trained on "
-        f"{found['data']} at {found['size']} px, {found['batch']} images an update"
+        f"{comparison['networks']} networks of {comparison['benchmark']}, "
+        f"{len(comparison['seeds'])} seeds, weights trained on "
+        f"{comparison['data']} at {comparison['size']} px, {comparison['batch']} images an update"
     )
-    parts = [head, "", table(found["scores"], COLUMNS)]
-    if found["differences"]:
+    parts = [head, "", table(comparison["scores"], COLUMNS)]
+    if comparison["differences"]:
         parts.append(
             f"\nKendall less that of '{CONTROL}', same networks (95 % bootstrap), and seed by seed:"
         )
-        for name, d in found["differences"].items():
+        for name, d in comparison["differences"].items():
             seeds = ", ".join(f"{value:+.3f}" for value in d["seeds"])
             parts.append(
                 f"  {name}: {d['difference']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}]   {seeds}"
             )
-    for name, leaves in found["leaves"].items():
-        told = ", ".join(
+    for name, leaves in comparison["leaves"].items():
+        figures = ", ".join(
             f"{leaf} {row['kendall']:.2f} ({row['networks']})" for leaf, row in leaves.items()
         )
-        parts.append(f"\nwithin the leaves of {name}: {told}")
-    for name, value in found["calibration_across_leaves"].items():
+        parts.append(f"\nwithin the leaves of {name}: {figures}")
+    for name, value in comparison["calibration_across_leaves"].items():
         parts.append(
             f"\none function judged by every leaf of {name}: accuracy differs by "
             f"{100 * value:.1f} points (sd)"
@@ -262,12 +264,12 @@ def _estimates(
         ):
             continue
         seed, i = setting.seeds.index(row["seed"]), place[row["key"]]
-        found = (
+        estimates = (
             {name: -row["loss"]}
             if name == FREE
             else {name: -row["loss"], f"{name} by accuracy": row["accuracy"]}
         )
-        for column, value in found.items():
+        for column, value in estimates.items():
             columns.setdefault(column, [np.full(len(archs), np.nan) for _ in setting.seeds])[seed][
                 i
             ] = value
@@ -299,15 +301,15 @@ def _difference(
 def _within_leaves(
     nodes: Sequence[str], column: np.ndarray, truth: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    found = {}
+    leaves = {}
     for name in sorted(set(nodes)):
         rows = np.array([node == name for node in nodes])
         if rows.sum() > 2:
-            found[name] = {
+            leaves[name] = {
                 "kendall": judge([column[rows]], truth[rows])["kendall_all"],
                 "networks": int(rows.sum()),
             }
-    return found
+    return leaves
 
 
 def _live(space: str, archs: Sequence[Architecture]) -> np.ndarray:
@@ -327,14 +329,14 @@ def _baselines(
     space, classes, size = network
     costs = Costs(build(space, classes, 3, size), (3, size, size), ("params",))
     canonical = described(space).form
-    found = {
+    baselines = {
         "params": np.array([costs(arch)["params"] for arch in archs], dtype=float),
         "effective params": np.array(
             [costs(canonical(arch))["params"] for arch in archs], dtype=float
         ),
     }
     if "edge0to3" in archs[0]:
-        found["longest path"] = np.array(
+        baselines["longest path"] = np.array(
             [longest_convolutions(arch) for arch in archs], dtype=float
         )
-    return found
+    return baselines

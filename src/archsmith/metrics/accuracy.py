@@ -84,13 +84,13 @@ def explained(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[dict[str, Any], T
     ratio = total / power
     half = Z95 * float((lost - ratio * there).std()) * math.sqrt(n) / power if n > 1 else math.inf
     low, high = max(-1e6, 1 - ratio - half), min(1.0, 1 - ratio + half)
-    found = {
+    measures = {
         "accuracy": 1 - ratio,
         "loss": total / (n * squares.numel()),
         "n": n,
         "interval": [low, high],
     }
-    return found, (squares / n).cpu()
+    return measures, (squares / n).cpu()
 
 
 @torch.inference_mode()

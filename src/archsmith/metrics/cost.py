@@ -337,8 +337,8 @@ class Costs:
     def _one_by_one(self, arch: Architecture) -> dict[str, float]:
         own = {} if self._own_counts is None else self._own_counts(arch, self.shape)
         rest = [name for name in self.names if name not in own]
-        found = {**own, **(self.exact(arch, rest) if rest else {})}
-        return {name: found[name] for name in self.names}
+        counts = {**own, **(self.exact(arch, rest) if rest else {})}
+        return {name: counts[name] for name in self.names}
 
     def _checked(self, own: Any) -> Callable[[Architecture, Shape], Mapping[str, float]] | None:
         """The model's own counts, compared with exact ones; None where it has none."""
@@ -349,17 +349,17 @@ class Costs:
             return None
         space, rng = self._reading.space, Random(0)
         for arch in (space.extreme(0), *(space.sample(rng) for _ in range(2))):
-            found = own(arch, self.shape)
+            counts = own(arch, self.shape)
             for name in self.names:
-                if name in OWN and name not in found:
+                if name in OWN and name not in counts:
                     raise UserError(f"{type(self.model).__name__} does not count {name}{_INSTEAD}")
             for name, count in self.exact(
-                arch, [n for n in self.names if n in found and n not in OWN]
+                arch, [n for n in self.names if n in counts and n not in OWN]
             ).items():
-                if found[name] != count:
+                if counts[name] != count:
                     kind = type(self.model).__name__
                     raise UserError(
-                        f"{kind}.counts says {name}={found[name]} of {dict(arch)}, the "
+                        f"{kind}.counts says {name}={counts[name]} of {dict(arch)}, the "
                         f"network has {count}"
                     )
         return own
@@ -370,10 +370,10 @@ class Costs:
         return _counted(*without_resize(plain, self.shape), self.names if names is None else names)
 
     def _count(self, arch: Architecture) -> dict[str, float]:
-        found: dict[str, float] = {} if self.names == ("memory",) else self._sum(arch)
+        counts: dict[str, float] = {} if self.names == ("memory",) else self._sum(arch)
         if self._memory is not None and "memory" in self.names:
-            found["memory"] = self._memory(arch)
-        return {name: found[name] for name in self.names}
+            counts["memory"] = self._memory(arch)
+        return {name: counts[name] for name in self.names}
 
     def _sum(self, arch: Architecture) -> dict[str, float]:
         weights = multiplications = 0
@@ -402,8 +402,8 @@ class Costs:
         weights = multiplications = 0
         sums = dict.fromkeys(LAYERS, 0.0)
         for place in seen.present(group.places):
-            found = parameter_shapes(place, values)
-            weights += sum(map(math.prod, found.values()))
+            shapes = parameter_shapes(place, values)
+            weights += sum(map(math.prod, shapes.values()))
             weighted = place.path in self._weighted
             if not weighted and place.path not in self._spending:
                 continue
@@ -411,10 +411,10 @@ class Costs:
             if key not in self._rates:
                 self._learn(seen.arch)
             rate = self._rates[key]
-            multiplications += rate * math.prod(found["weight"]) if weighted else rate
+            multiplications += rate * math.prod(shapes["weight"]) if weighted else rate
             if weighted:
-                numbers = self._areas.get(key, rate) * channels(place, found["weight"], values)
-                for name, value in zip(LAYERS, _layer(found["weight"], numbers), strict=True):
+                numbers = self._areas.get(key, rate) * channels(place, shapes["weight"], values)
+                for name, value in zip(LAYERS, _layer(shapes["weight"], numbers), strict=True):
                     sums[name] += value
         return weights, multiplications, tuple(sums[name] for name in self._layers)
 
@@ -428,9 +428,11 @@ class Costs:
         with parts(self.model, self._reading, arch) as part:
             twin, origins = part("")
         plain, shape = without_resize(twin, self.shape)
-        found = macs_by_module(plain, shape)
-        left = {origins.get(path, path): count for path, count in found.items()}
-        agrees = len(left) == len(found) and self._learn_areas(arch, plain, origins, shape=shape)
+        by_module = macs_by_module(plain, shape)
+        left = {origins.get(path, path): count for path, count in by_module.items()}
+        agrees = len(left) == len(by_module) and self._learn_areas(
+            arch, plain, origins, shape=shape
+        )
         for place in seen.present(self._reading.places):
             count, rest = left.pop(place.path, 0), 0
             if place.path in self._weighted:
@@ -445,7 +447,7 @@ class Costs:
                 and self._rates.setdefault(self._key(place, arch, values), count) == count
             )
         # left over: modules that are nobody's twin
-        return (plain, found) if agrees and not left else None
+        return (plain, by_module) if agrees and not left else None
 
     def _learn_areas(
         self, arch: Architecture, plain: nn.Module, origins: Mapping[str, str], *, shape: Shape

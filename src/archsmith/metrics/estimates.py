@@ -92,8 +92,11 @@ class SharedAccuracy:
         form = form_of(self.root, arch, self.canonical)
         key = node.name, node.trained, form, count
         if key not in self._kept:
-            found = evaluate(self.network(arch), self.held_out[:count], self.judge)
-            self._kept[key] = {"shared_accuracy": found["accuracy"], "shared_loss": found["loss"]}
+            measures = evaluate(self.network(arch), self.held_out[:count], self.judge)
+            self._kept[key] = {
+                "shared_accuracy": measures["accuracy"],
+                "shared_loss": measures["loss"],
+            }
         return dict(self._kept[key])
 
     def __call__(self, arch: Architecture) -> dict[str, float]:

@@ -332,11 +332,11 @@ class LatencyTable:
         """
         times: list[list[float]] = [[] for _ in files]
         for number in range(rounds):
-            for (data, shape), found in zip(files, times, strict=True):
-                if number < 2 or max(found) > _AGREE * min(found):
+            for (data, shape), samples in zip(files, times, strict=True):
+                if number < 2 or max(samples) > _AGREE * min(samples):
                     session = open_session(data, self.threads)
-                    found.append(quick(session, random_input(session, shape, self.batch)))
-        return [min(found) for found in times]
+                    samples.append(quick(session, random_input(session, shape, self.batch)))
+        return [min(samples) for samples in times]
 
     def _file(
         self,
@@ -421,17 +421,17 @@ def _checked(line: dict[str, Any]) -> dict[str, Any]:
 def _distinct(
     draw: Callable[[Random], Architecture], rng: Random, count: int
 ) -> list[Architecture]:
-    found: dict[Architecture, None] = {}
+    archs: dict[Architecture, None] = {}
     for _ in range(20 * count):
-        found.setdefault(draw(rng))
-        if len(found) == count:
+        archs.setdefault(draw(rng))
+        if len(archs) == count:
             break
-    return list(found)
+    return list(archs)
 
 
 def _rank_correlation(left: np.ndarray, right: np.ndarray) -> float:
     """Spearman's; 1 of one network, 0 where all are predicted alike."""
     if len(left) < 2:
         return 1.0
-    found = spearman(left, right)
-    return found if math.isfinite(found) else 0.0
+    correlation = spearman(left, right)
+    return correlation if math.isfinite(correlation) else 0.0

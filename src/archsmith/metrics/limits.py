@@ -25,14 +25,14 @@ def resolved(limits: Iterable[Limit], largest: Callable[[str], float]) -> tuple[
     `largest`: metric -> that cost, in the metric's own unit; asked only where there is such a
     share. Raises UserError where a share and an absolute limit leave nothing between them.
     """
-    found = tuple(
+    bounds = tuple(
         replace(limit, value=_whole(limit.value * largest(limit.metric)), of="", asked=limit)
         if limit.of
         else limit
         for limit in limits
     )
-    require_room(found)
-    return found
+    require_room(bounds)
+    return bounds
 
 
 def _whole(value: float) -> float:
@@ -79,8 +79,8 @@ def climbed(space: SearchSpace, cost: Callable[[Architecture], float]) -> Archit
         before = value
         for name in space:
             best = max(space.neighbors(arch, (name,)), key=cost, default=arch)
-            if (found := cost(best)) > value:
-                arch, value = best, found
+            if (most := cost(best)) > value:
+                arch, value = best, most
     return arch
 
 
@@ -88,17 +88,17 @@ def constraints_of(
     limits: tuple[Limit, ...], costs: Metric, latency: Metric | None
 ) -> tuple[Constraint, ...]:
     """A budget as constraints; latency by its table."""
-    found = []
+    constraints = []
     for limit in limits:
         assert not limit.of, "shares are resolved first"
         metric = latency if limit.metric == "latency" else costs
         assert metric is not None, "a latency limit needs a latency table"
-        found.append(
+        constraints.append(
             Constraint(limit.metric, metric, high=limit.value)
             if limit.op == "<="
             else Constraint(limit.metric, metric, low=limit.value)
         )
-    return tuple(found)
+    return tuple(constraints)
 
 
 def counted(

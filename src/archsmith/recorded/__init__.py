@@ -79,21 +79,21 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
     """
     from archsmith.recorded.benchmark import Recorded
 
-    found = load_named("benchmark", name, BENCHMARKS)
+    maker = load_named("benchmark", name, BENCHMARKS)
     if name not in BENCHMARKS:  # a plug-in's, or of the user's own file: it, or what makes it
         with answered(f"benchmark '{name}': making it failed"):
-            found = (
-                found
-                if isinstance(found, Recorded)
-                else found(**_taken(found, {"name": name, "data": data}))
+            benchmark = (
+                maker
+                if isinstance(maker, Recorded)
+                else maker(**_taken(maker, {"name": name, "data": data}))
             )
-        if not isinstance(found, Recorded):
+        if not isinstance(benchmark, Recorded):
             raise UserError(
-                f"benchmark '{name}' gives a {type(found).__name__}; it must be, or "
+                f"benchmark '{name}' gives a {type(benchmark).__name__}; it must be, or "
                 f"return, what `tabulated` makes"
             )
-        return found
-    recorded: Recorded = found(name, data)
+        return benchmark
+    recorded: Recorded = maker(name, data)
     return recorded
 
 

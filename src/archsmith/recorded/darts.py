@@ -49,8 +49,8 @@ def load(name: str, data: str | PathLike[str] | None = None) -> Recorded:
         "count": len(texts),
         "truth_fidelity": None,
     }
-    found = {"params_m": "params", "flops_m": "flops"}  # millions, counted as the file does
-    records = {n: Lookup(n, rows, mean(c)) for n, c in found.items() if c in columns}
+    sources = {"params_m": "params", "flops_m": "flops"}  # millions, counted as the file does
+    records = {n: Lookup(n, rows, mean(c)) for n, c in sources.items() if c in columns}
     metric = Lookup("accuracy", rows, values)
     return Recorded(name, DARTS, metric, truth=metric, facts=facts, rows=rows, records=records)
 

@@ -79,13 +79,13 @@ def _noise(columns: Columns, prefix: str, truth: np.ndarray) -> dict[str, float 
 
 def _records(columns: Columns, prefix: str, rows: Rows) -> dict[str, Lookup]:
     """Parameters, MACs, single runs, and latencies with the unit in their names."""
-    found = {"params": f"params_{prefix}", "macs": f"macs_{prefix}"}
-    found |= {f"accuracy_seed{seed}": f"{prefix}_test_acc_200ep_seed{seed}" for seed in (1, 2, 3)}
-    found |= {
+    sources = {"params": f"params_{prefix}", "macs": f"macs_{prefix}"}
+    sources |= {f"accuracy_seed{seed}": f"{prefix}_test_acc_200ep_seed{seed}" for seed in (1, 2, 3)}
+    sources |= {
         f"latency_ms_{column[7:]}": column for column in columns if column.startswith("lat_ms_")
     }
     return {
         name: Lookup(name, rows, columns[column])
-        for name, column in found.items()
+        for name, column in sources.items()
         if column in columns
     }

@@ -130,10 +130,10 @@ class _Reader(pickle.Unpickler):
     """An unpickler for which a name outside the list is an error, not something to import."""
 
     def find_class(self, module: str, name: str) -> Any:
-        found = _ALLOWED.get((module, name))
-        if found is None:
+        allowed = _ALLOWED.get((module, name))
+        if allowed is None:
             raise _refused(f"{module}.{name}")
-        return found
+        return allowed
 
     def persistent_load(self, pid: Any) -> Any:
         raise UserError(

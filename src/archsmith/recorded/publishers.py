@@ -84,13 +84,13 @@ def _nasbench201_row(info: Mapping[str, Any]) -> dict[str, float]:
 
 def _runs(info: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
     """Data set -> the results of each seed, by seed."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    runs: dict[str, list[Mapping[str, Any]]] = {}
     results: Mapping[Any, Any] = next(
         (info[name]["all_results"] for name in names if name in info), {}
     )
     for (data, _), result in sorted(results.items(), key=lambda item: item[0]):
-        found.setdefault(data, []).append(result)
-    return found
+        runs.setdefault(data, []).append(result)
+    return runs
 
 
 def _last(run: Mapping[str, Any], what: str, of: str) -> float:

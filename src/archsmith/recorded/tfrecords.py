@@ -139,8 +139,8 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
 def ecnas_columns(path: Path) -> Table:
     """One row per training. The benchmark (4V9E, 5V9E, 4V9E_rtx3090, ...) is read from the name of
     the file."""
-    found = re.search(r"[4-7]V9E(?:_[a-z0-9]+)?", path.stem)
-    if not found:
+    match = re.search(r"[4-7]V9E(?:_[a-z0-9]+)?", path.stem)
+    if not match:
         raise UserError(
             f"{path}: the name of an EC-NAS file says which benchmark it is; keep it as published: "
             f"energy_4V9E.tfrecord"
@@ -151,7 +151,7 @@ def ecnas_columns(path: Path) -> Table:
         repeat = repeats.get((run.cell, run.epochs), 0)
         repeats[run.cell, run.epochs] = repeat + 1
         row = {
-            "benchmark": found[0],
+            "benchmark": match[0],
             "module_hash": run.cell,
             "repeat": repeat,
             "epochs": run.epochs,

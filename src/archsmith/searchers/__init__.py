@@ -90,18 +90,18 @@ def make(name: str) -> Callable[..., GeneratorSearcher]:
     UserError for an unknown name or setting, and for a value that is no number.
     """
     base, given = _split(name)
-    found: Callable[..., GeneratorSearcher] = load_named("searcher", base, SEARCHERS)
-    if inspect.isgeneratorfunction(found):  # of a plug-in or a user's file
+    factory: Callable[..., GeneratorSearcher] = load_named("searcher", base, SEARCHERS)
+    if inspect.isgeneratorfunction(factory):  # of a plug-in or a user's file
         from archsmith.searchers.loop import searcher
 
-        found = searcher(found)
+        factory = searcher(factory)
     if not given:
-        return found
-    known = [key for key in inspect.signature(found).parameters if key not in ("problem", "seed")]
+        return factory
+    known = [key for key in inspect.signature(factory).parameters if key not in ("problem", "seed")]
     settings: dict[str, Any] = {}
     for text in given:
         key, _, value = text.partition("=")
-        if key in known and isinstance(inspect.signature(found).parameters[key].default, str):
+        if key in known and isinstance(inspect.signature(factory).parameters[key].default, str):
             settings[key] = value  # which words are allowed the searcher says
             continue
         if key not in known:
@@ -117,7 +117,7 @@ def make(name: str) -> Callable[..., GeneratorSearcher]:
             raise UserError(
                 f"searcher '{name}': {key}={value!r} is no number; write it as {base}:{key}=50"
             )
-    return partial(found, **settings)
+    return partial(factory, **settings)
 
 
 def _split(name: str) -> tuple[str, list[str]]:

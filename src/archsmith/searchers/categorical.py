@@ -160,13 +160,13 @@ def credited(
     distribution: Categorical, archs: Sequence[Architecture], rewards: Sequence[float]
 ) -> dict[str, dict[int, float]]:
     """Decision -> position of an option -> mean reward of the architectures that have it."""
-    found: dict[str, dict[int, list[float]]] = {name: {} for name in distribution.options}
+    credit: dict[str, dict[int, list[float]]] = {name: {} for name in distribution.options}
     for arch, reward in zip(archs, rewards, strict=True):
         for name in distribution.options:
             place = distribution.place(name, arch)
             if place is not None:
-                found[name].setdefault(place, []).append(reward)
+                credit[name].setdefault(place, []).append(reward)
     return {
         name: {place: math.fsum(own) / len(own) for place, own in row.items()}
-        for name, row in found.items()
+        for name, row in credit.items()
     }

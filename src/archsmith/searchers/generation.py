@@ -150,9 +150,9 @@ def generate(
     """
     archs: list[Architecture] = []
     try:
-        found = front(space, worth, constraints)
-        for i in range(len(found)):
-            arch = found.arch(i)
+        points = front(space, worth, constraints)
+        for i in range(len(points)):
+            arch = points.arch(i)
             if space.contains(arch) and all(
                 c.excess(read(c.metric(arch), c.name, c.metric)) <= 0 for c in constraints
             ):
@@ -219,7 +219,7 @@ def _arrivals(
     """Every point of a layer with every option of the decision at `place`, by the state that this
     leads to."""
     order = space.order
-    found: _Arrivals = {}
+    arrivals: _Arrivals = {}
     for state, points in layer.items():
         for option, now in _taken(space, order[place], dict(state)):
             after = tuple(
@@ -227,8 +227,8 @@ def _arrivals(
             )
             gain = worth.get(now[order[place]], 0.0) if option >= 0 else 0.0
             moved = _Points(points.costs + sums.added(place, now), points.worths + gain, points.ids)
-            found.setdefault(after, []).append((moved, option))
-    return found
+            arrivals.setdefault(after, []).append((moved, option))
+    return arrivals
 
 
 def _kept(arrivals: _Arrivals) -> tuple[dict[_State, _Points], _Step, bool]:
@@ -294,9 +294,9 @@ class _Sums:
                 arch = self._space.complete(
                     {n: known[n] for n in term.names if n in known}, self._rng
                 )
-                found, row = term.value(arch), np.zeros(self._width)
+                parts, row = term.value(arch), np.zeros(self._width)
                 for column, part in columns:
-                    row[column] = found[part]
+                    row[column] = parts[part]
                 self._tables[key] = row
             total += self._tables[key]
         return total
@@ -329,19 +329,19 @@ def _terms(space: SearchSpace, metric: Metric, constraints: Sequence[Constraint]
 
 def _with_gates(space: SearchSpace, names: Iterable[str]) -> tuple[str, ...]:
     """With what decides whether they exist."""
-    found: dict[str, None] = {}
+    decisions: dict[str, None] = {}
     waiting = list(names)
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found[name] = None
+        if name not in decisions:
+            decisions[name] = None
             waiting += [
                 n
                 for clause in space.conditions.get(name, ())
                 for gate in clause
                 for n in gate.names
             ]
-    return tuple(n for n in space.order if n in found)
+    return tuple(n for n in space.order if n in decisions)
 
 
 def _taken(

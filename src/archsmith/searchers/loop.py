@@ -38,7 +38,7 @@ class GeneratorSearcher:
 
     def __init__(self, proposals: Proposals) -> None:
         self._proposals = proposals
-        self._told: list[Trial] | None = None
+        self._trials: list[Trial] | None = None
         self._batch: Sequence[Candidate] | None = None
 
     def ask(self) -> Sequence[Candidate]:
@@ -48,8 +48,8 @@ class GeneratorSearcher:
             try:
                 self._batch = list(
                     next(self._proposals)
-                    if self._told is None
-                    else self._proposals.send(self._told)
+                    if self._trials is None
+                    else self._proposals.send(self._trials)
                 )
             except StopIteration:
                 self._batch = []
@@ -58,11 +58,11 @@ class GeneratorSearcher:
     def tell(self, trials: Sequence[Trial]) -> None:
         """The trials of the batch that was asked last."""
         assert self._batch is not None, "tell before ask"
-        told = [trial.candidate for trial in trials]
-        assert told == list(self._batch), (
-            f"{len(told)} trials told that are not the {len(self._batch)} asked, in order"
+        candidates = [trial.candidate for trial in trials]
+        assert candidates == list(self._batch), (
+            f"{len(candidates)} trials told that are not the {len(self._batch)} asked, in order"
         )
-        self._told, self._batch = list(trials), None
+        self._trials, self._batch = list(trials), None
 
 
 def searcher(function: Callable[..., Proposals]) -> Callable[..., GeneratorSearcher]:

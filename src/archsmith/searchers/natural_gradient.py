@@ -56,7 +56,7 @@ def direction(
 
     A decision that an architecture does not have adds nothing for it.
     """
-    found: Rows = {}
+    gradient: Rows = {}
     for name, theta in distribution.theta.items():
         row = [0.0] * len(theta)
         for arch, utility in zip(archs, utilities, strict=True):
@@ -64,8 +64,8 @@ def direction(
             if taken is not None:
                 for place, probability in enumerate(theta):
                     row[place] += utility * ((place == taken) - probability) / len(archs)
-        found[name] = row
-    return found
+        gradient[name] = row
+    return gradient
 
 
 def fisher_norm(distribution: Categorical, gradient: Rows) -> float:

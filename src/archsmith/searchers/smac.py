@@ -107,7 +107,7 @@ def climbed(
     measure.
     """
     ends = list(starts)
-    found: list[Architecture] = []
+    candidates: list[Architecture] = []
     values = score(ends)
     alive = list(range(len(ends)))
     while alive:
@@ -124,9 +124,9 @@ def climbed(
                     (arch for _, arch in ranked if untried.is_new(arch) and untried.fits(arch)),
                     None,
                 )
-                found += [new] if new else []
+                candidates += [new] if new else []
                 if best[0] > values[i]:
                     values[i], ends[i] = best
                     moved.append(i)
         alive = moved
-    return found
+    return candidates

@@ -138,7 +138,7 @@ class SqliteArchive:
         with explained(self.path):
             try:
                 with seals.read_transaction(self.connection):
-                    seal = seals.sealed(self.connection, "trials")
+                    stored = seals.sealed(self.connection, "trials")
                     rows = self.connection.execute(
                         f"select id, {_COLUMNS} from trials where id > ? order by id", (self._last,)
                     )
@@ -149,15 +149,14 @@ class SqliteArchive:
                 return self._known  # opened for reading before the writer came that far
         read = _trained if self._of_run else _trial
         known = [(number, read(row, f"row {number} of {self.path}")) for number, *row in fresh]
-        found = self._seal.over(row for _, *row in fresh)
-        if found != seal:
+        seal = self._seal.over(row for _, *row in fresh)
+        if seal != stored:
             raise Damaged(
-                f"{self.path} does not hold the {seal.rows} trials that were written to it: a row "
-                f"was changed, added or "
-                "removed; put back a copy of the file, or start a new run"
+                f"{self.path} does not hold the {stored.rows} trials that were written to it: a "
+                "row was changed, added or removed; put back a copy of the file, or start a new run"
             )
         self._known.extend(trial for _, trial in known)
-        self._last, self._seal = (known[-1][0] if known else self._last), found
+        self._last, self._seal = (known[-1][0] if known else self._last), seal
         return self._known
 
     def __iter__(self) -> Iterator[Trial]:

@@ -51,21 +51,21 @@ class Untried:
     def pool(self, make: Callable[[], Architecture], count: int) -> list[Architecture]:
         """Up to `count` different new ones that fit, of at most four times as many made; they
         remain free to be given out."""
-        found: dict[Architecture, None] = {}
+        archs: dict[Architecture, None] = {}
         for tries in range(4 * count):
-            if len(found) == count:
+            if len(archs) == count:
                 break
             arch = make()
-            if arch in self._given or arch in found:
+            if arch in self._given or arch in archs:
                 continue
             if not self.fits(arch):
-                if len(found) * _RARE > tries:
+                if len(archs) * _RARE > tries:
                     continue
                 arch = self.repaired(arch)
                 if arch in self._given or not self.fits(arch):
                     continue
-            found[arch] = None
-        return list(found)
+            archs[arch] = None
+        return list(archs)
 
 
 def first_losses(trials: Sequence[Trial]) -> list[float]:

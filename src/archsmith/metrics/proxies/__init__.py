@@ -115,23 +115,23 @@ PROXIES: dict[str, tuple[str, str]] = {
 def named(name: str) -> Proxy:
     """The proxy `name` as `Scores` and `score_network` take it; UserError for a baseline, which
     reads no network."""
-    found = _looked_up(name)
+    scorer = _looked_up(name)
     if name == "zico":
-        found = found.proxy
-    if inspect.isclass(found):
+        scorer = scorer.proxy
+    if inspect.isclass(scorer):
         raise UserError(f"proxy '{name}' is counted, not scored; use build('{name}', ...)")
-    return found
+    return scorer
 
 
 def _looked_up(name: str) -> Any:
     """As `load_named`; a plain function (network, batches) -> float of a plug-in or a user's file
     is a proxy that needs no pass of ours."""
-    found = load_named("proxy", name, PROXIES)
-    if name in PROXIES or inspect.isclass(found) or not callable(found):
-        return found
+    proxy = load_named("proxy", name, PROXIES)
+    if name in PROXIES or inspect.isclass(proxy) or not callable(proxy):
+        return proxy
     from archsmith.metrics.proxies.reading import Proxy
 
-    return Proxy(label_of(name), lambda reading: found(reading.network, reading.batches))
+    return Proxy(label_of(name), lambda reading: proxy(reading.network, reading.batches))
 
 
 def label_of(name: str) -> str:
@@ -141,8 +141,8 @@ def label_of(name: str) -> str:
 
 def lower_is_better(name: str) -> bool:
     """Whether the smaller value of this proxy is the better one."""
-    found = _looked_up(name)
-    return not inspect.isclass(found) and bool(found.lower)
+    proxy = _looked_up(name)
+    return not inspect.isclass(proxy) and bool(proxy.lower)
 
 
 def build(
@@ -240,9 +240,9 @@ def build_all(
     )
 
     def scores(arch: Architecture) -> dict[str, float]:
-        found: dict[str, float] = {} if together is None else together(arch)  # type: ignore[assignment]
-        found |= {name: float(metric(arch)) for name, metric in metrics.items()}
+        values: dict[str, float] = {} if together is None else together(arch)  # type: ignore[assignment]
+        values |= {name: float(metric(arch)) for name, metric in metrics.items()}
         order = {label_of(name): position for position, name in enumerate(names)}
-        return dict(sorted(found.items(), key=lambda item: order[item[0].partition(".")[0]]))
+        return dict(sorted(values.items(), key=lambda item: order[item[0].partition(".")[0]]))
 
     return scores

@@ -19,13 +19,13 @@ _TINY = 1e-6
 def blocks(network: nn.Module) -> list[nn.Module]:
     """What stands in the network's chain: nested nn.Sequentials and lists are unfolded, single
     layers are left out."""
-    found: list[nn.Module] = []
+    modules: list[nn.Module] = []
     for child in network.children():
         if isinstance(child, nn.Sequential | nn.ModuleList):
-            found += blocks(child)
+            modules += blocks(child)
         elif child._modules:
-            found.append(child)
-    return found
+            modules.append(child)
+    return modules
 
 
 def _az_nas(reading: Reading) -> dict[str, float]:
@@ -97,14 +97,14 @@ def _gain(before: Tensor, after: Tensor, generator: torch.Generator) -> float:
     if not (before.requires_grad and after.requires_grad):
         return -math.inf
     signs = torch.randint(0, 2, after.shape, generator=generator).to(after) * 2.0 - 1.0
-    (found,) = torch.autograd.grad(after, before, signs, retain_graph=True, allow_unused=True)
-    if found is None:
+    (gradient,) = torch.autograd.grad(after, before, signs, retain_graph=True, allow_unused=True)
+    if gradient is None:
         return -math.inf
-    if found.shape == signs.shape and bool((found == signs).all()):
+    if gradient.shape == signs.shape and bool((gradient == signs).all()):
         return -math.inf
-    if found.dim() == 4 and found.shape[2] != signs.shape[2]:
-        found = F.pixel_unshuffle(found, found.shape[2] // signs.shape[2])
-    g_in, g_out = _positions(found), _positions(signs)
+    if gradient.dim() == 4 and gradient.shape[2] != signs.shape[2]:
+        gradient = F.pixel_unshuffle(gradient, gradient.shape[2] // signs.shape[2])
+    g_in, g_out = _positions(gradient), _positions(signs)
     largest = float(torch.linalg.matrix_norm((g_in.T @ g_out).double() / len(g_out), 2))
     return 2.0 - largest - 1.0 / (largest + _TINY)
 

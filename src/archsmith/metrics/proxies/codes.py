@@ -52,11 +52,11 @@ def _differences(packed: np.ndarray) -> Tensor:
 
 
 def _pairs(packed: np.ndarray) -> np.ndarray:
-    found = np.zeros((len(packed), len(packed)))
+    distances = np.zeros((len(packed), len(packed)))
     for image, own in enumerate(packed):
         # exact below 2^32 units
-        found[image, image:] = np.bitwise_count(own ^ packed[image:]).sum(1, dtype=np.uint32)
-    return found + found.T
+        distances[image, image:] = np.bitwise_count(own ^ packed[image:]).sum(1, dtype=np.uint32)
+    return distances + distances.T
 
 
 def _differences_by_product(codes: list[Tensor]) -> Tensor:
@@ -127,9 +127,9 @@ def _distinct(codes: list[Tensor]) -> int:
     """How many different columns."""
     if codes[0].device.type != "cpu":
         return int(torch.cat([hashed(code).unique() for code in codes]).unique().numel())
-    found = np.concatenate(_each(words, codes))
-    found.sort()
-    return 1 + int((found[1:] != found[:-1]).sum())
+    columns = np.concatenate(_each(words, codes))
+    columns.sort()
+    return 1 + int((columns[1:] != columns[:-1]).sum())
 
 
 def _swap(reading: Reading, mu: float | None = None, sigma: float | None = None) -> float:

@@ -22,16 +22,17 @@ def _meco(reading: Reading, leaves: bool = False) -> float:
     correlates with nothing (its row is 0).
     """
     # maps that several modules give are looked at once
-    found: dict[tuple[int, int], tuple[Tensor, float]] = {}
+    eigenvalues: dict[tuple[int, int], tuple[Tensor, float]] = {}
     total = 0.0
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
         nonlocal total
         if isinstance(output, Tensor) and output.dim() == 4 and not (leaves and module._modules):
             this = id(output), output._version  # which an activation in place counts up
-            if this not in found:
-                found[this] = output, float(torch.linalg.eigvalsh(_channels(output[0].detach()))[0])
-            total += found[this][1]
+            if this not in eigenvalues:
+                least = torch.linalg.eigvalsh(_channels(output[0].detach()))[0]
+                eigenvalues[this] = output, float(least)
+            total += eigenvalues[this][1]
 
     handles = [module.register_forward_hook(note) for module in reading.network.modules()]
     try:

@@ -123,8 +123,8 @@ class Referred:
 
     def __call__(self, arch: Any) -> dict[str, float]:
         """Raises what the scores raise."""
-        found = self._scores(arch)
-        return {**found, self.name: self._reference(found)}
+        scores = self._scores(arch)
+        return {**scores, self.name: self._reference(scores)}
 
 
 def _signed(name: str, weight: float, scores: Mapping[str, float]) -> float:
@@ -168,8 +168,8 @@ class Judged:
         """Kendall of the rank sum, mean over the truths; networks without a truth are left out."""
         total = rank_sum(ensemble, self.columns)
         known = [np.isfinite(truth) for truth in self.truths]
-        found = [kendall(total[k], truth[k]) for k, truth in zip(known, self.truths, strict=True)]
-        return float(np.mean([-1.0 if np.isnan(value) else value for value in found]))
+        taus = [kendall(total[k], truth[k]) for k, truth in zip(known, self.truths, strict=True)]
+        return float(np.mean([-1.0 if np.isnan(value) else value for value in taus]))
 
 
 def selected(

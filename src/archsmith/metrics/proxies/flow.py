@@ -56,8 +56,8 @@ def _flow(reading: Reading) -> tuple[nn.Module, dict[str, Tensor]]:
     twin.train()
     ones = torch.ones_like(reading.batches[0][0][:1], dtype=torch.float64)
     named = {name: p.requires_grad_(True) for name, p in twin.named_parameters()}
-    found = torch.autograd.grad(twin(ones).sum(), list(named.values()), allow_unused=True)
-    pairs = zip(named.items(), found, strict=True)
+    gradients = torch.autograd.grad(twin(ones).sum(), list(named.values()), allow_unused=True)
+    pairs = zip(named.items(), gradients, strict=True)
     return twin, {
         name: p.detach() * (torch.zeros_like(p) if g is None else g) for (name, p), g in pairs
     }

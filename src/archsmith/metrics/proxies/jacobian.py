@@ -45,14 +45,14 @@ def _epe_nas(reading: Reading) -> float:
         raise EvaluationFailed(
             "EPE-NAS compares the images of one class; it is for classification only"
         )
-    found = []
+    sums = []
     for label in labels.unique().tolist():
         matrix = correlation(rows[labels == label])
-        found.append(float((matrix.abs() + _K).log().sum()))
+        sums.append(float((matrix.abs() + _K).log().sum()))
     if reading.forward().logits.shape[1] <= 100:
-        return math.fsum(abs(value) for value in found)
-    pairs = len(found) * (len(found) - 1) / 2
-    return math.fsum(abs(a - b) for i, a in enumerate(found) for b in found[:i]) / max(1.0, pairs)
+        return math.fsum(abs(value) for value in sums)
+    pairs = len(sums) * (len(sums) - 1) / 2
+    return math.fsum(abs(a - b) for i, a in enumerate(sums) for b in sums[:i]) / max(1.0, pairs)
 
 
 JACOB_COV = Proxy("jacob_cov", _jacob_cov, Needs(keep=frozenset({"input"})))

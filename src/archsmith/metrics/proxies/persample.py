@@ -23,11 +23,14 @@ def _ntk(reading: Reading) -> float:
     gram = torch.zeros(len(logits), len(logits), dtype=torch.float64, device=logits.device)
     rows: list[list[Tensor]] = []
     for image in range(len(logits)):
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             logits[image].sum(), weights, retain_graph=True, allow_unused=True
         )
         rows.append(
-            [torch.zeros_like(w) if g is None else g for g, w in zip(found, weights, strict=True)]
+            [
+                torch.zeros_like(w) if g is None else g
+                for g, w in zip(gradients, weights, strict=True)
+            ]
         )
     for layer in zip(*rows, strict=True):
         jacobian = torch.stack(layer).flatten(1).double()

@@ -105,15 +105,15 @@ class Reading:
     @cached_property
     def layers(self) -> tuple[tuple[str, nn.Conv2d | nn.Linear], ...]:
         """Path and module of each Conv2d and Linear; those that share a weight once."""
-        found: dict[int, tuple[str, nn.Conv2d | nn.Linear]] = {}
+        by_weight: dict[int, tuple[str, nn.Conv2d | nn.Linear]] = {}
         for path, module in self.network.named_modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                found.setdefault(id(module.weight), (path, module))
-        if not found:
+                by_weight.setdefault(id(module.weight), (path, module))
+        if not by_weight:
             raise UserError(
                 f"the score reads Conv2d and Linear layers; {type(self.network).__name__} has none"
             )
-        return tuple(found.values())
+        return tuple(by_weight.values())
 
     @property
     def weights(self) -> list[Tensor]:
@@ -143,18 +143,21 @@ class Reading:
             wanted = [*weights, *done.active, *outputs]
             # all but activations of what no weight moves
             reached = [tensor for tensor in wanted if tensor.requires_grad]
-            gradients = torch.autograd.grad(
+            of_reached = torch.autograd.grad(
                 self.loss(done.logits, done.y),
                 reached,
                 retain_graph=again,
                 create_graph=position == 0 and "twice" in self.keep,
                 allow_unused=True,
             )
-            by_tensor = dict(zip(map(id, reached), gradients, strict=True))
-            found = tuple(by_tensor.get(id(tensor)) for tensor in wanted)
+            by_tensor = dict(zip(map(id, reached), of_reached, strict=True))
+            gradients = tuple(by_tensor.get(id(tensor)) for tensor in wanted)
             cut = len(weights) + len(done.active)
-            done.gradients, done.active_gradients = found[: len(weights)], found[len(weights) : cut]
-            done.output_gradients = found[cut:]
+            done.gradients, done.active_gradients = (
+                gradients[: len(weights)],
+                gradients[len(weights) : cut],
+            )
+            done.output_gradients = gradients[cut:]
         return done.gradients
 
     @cached_property
@@ -162,10 +165,10 @@ class Reading:
         """d (sum of all logits) / d images of the first mini-batch, (B, C * H * W); zeros where no
         image reaches the logits."""
         done = self.forward()
-        (found,) = torch.autograd.grad(
+        (gradient,) = torch.autograd.grad(
             done.logits.sum(), done.x, retain_graph=True, allow_unused=True
         )
-        return (torch.zeros_like(done.x) if found is None else found).flatten(1)
+        return (torch.zeros_like(done.x) if gradient is None else gradient).flatten(1)
 
     def once(self, make: Callable[[Reading], Any]) -> Any:
         """`make(self)`, made when first asked for: what several scores read beyond the passes

@@ -37,7 +37,7 @@ def score_network(
     Weights, modes, buffers, `.grad` and the global RNG are left as they were. A score that cannot
     be had is nan, in each of its parts; with `strict` its EvaluationFailed is raised.
     """
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     settings = settings or {}
     for train in (True, False):
         group = [proxy for proxy in proxies if proxy.needs.train is train]
@@ -55,14 +55,14 @@ def score_network(
             for proxy in group:
                 generator.set_state(start)  # a score does not depend on which others are asked for
                 try:
-                    found.update(
+                    scores.update(
                         _named(proxy, proxy.score(reading, **settings.get(proxy.name, {})))
                     )
                 except EvaluationFailed:
                     if strict:
                         raise
-                    found.update(dict.fromkeys(proxy.names, math.nan))
-    return found
+                    scores.update(dict.fromkeys(proxy.names, math.nan))
+    return scores
 
 
 def _named(proxy: Proxy, value: Any) -> dict[str, float]:
@@ -154,21 +154,21 @@ class Scores:
                     for name in dict.fromkeys(itertools.chain(*rounds))
                 },
             )
-        found = dict(self._last[1])
-        for name, value in found.items():
+        scores = dict(self._last[1])
+        for name, value in scores.items():
             if self.strict and not math.isfinite(value):
                 raise EvaluationFailed(f"{name} is {value}")
-        return next(iter(found.values())) if self.single else found
+        return next(iter(scores.values())) if self.single else scores
 
     def _round(self, arch: Architecture, repeat: int) -> dict[str, float]:
-        found: dict[str, float] = {}
+        scores: dict[str, float] = {}
         by_init: dict[Init, list[Proxy]] = {}
         for proxy in self.proxies:
             by_init.setdefault(self.init or proxy.needs.init, []).append(proxy)
         for init, group in by_init.items():
             seed = mix(self.seed, init, repeat, arch.key)
             network = self._network(arch, init, seed)
-            found |= score_network(
+            scores |= score_network(
                 network,
                 group,
                 self.batches,
@@ -177,7 +177,7 @@ class Scores:
                 seed=seed,
                 strict=self.strict,
             )
-        return found
+        return scores
 
     def _network(self, arch: Architecture, init: Init, seed: int) -> nn.Module:
         network = initialized_network(self.model, arch, init, seed).to(

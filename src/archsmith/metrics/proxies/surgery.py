@@ -93,14 +93,14 @@ def sums(graph: fx.Graph) -> Iterator[tuple[fx.Node, fx.Node]]:
 
 def ancestors(node: fx.Node) -> set[fx.Node]:
     """The node and all it is computed from."""
-    found: set[fx.Node] = set()
+    nodes: set[fx.Node] = set()
     waiting = [node]
     while waiting:
         current = waiting.pop()
-        if current not in found:
-            found.add(current)
+        if current not in nodes:
+            nodes.add(current)
             waiting.extend(current.all_input_nodes)
-    return found
+    return nodes
 
 
 def _between(source: fx.Node, node: fx.Node) -> set[fx.Node]:

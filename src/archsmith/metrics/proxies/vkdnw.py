@@ -47,11 +47,10 @@ def _vkdnw(reading: Reading) -> float:
         for k in range(logits.shape[1])
     ]
     jacobian = torch.stack(rows, dim=2).double()  # (weights, B, classes)
-    found = logits.detach().double()
-    p = found.softmax(1)
+    p = logits.detach().double().softmax(1)
     p = (1.0 - _SMOOTHING) * p + _SMOOTHING / p.shape[1]
     mean = (jacobian * p).sum(2, keepdim=True)
-    fisher = torch.einsum("ibk,jbk,bk->ij", jacobian - mean, jacobian - mean, p) / len(found)
+    fisher = torch.einsum("ibk,jbk,bk->ij", jacobian - mean, jacobian - mean, p) / len(logits)
     values = torch.linalg.eigvalsh(fisher).clamp(min=0.0)
     deciles = torch.quantile(
         values, torch.linspace(0.1, 0.9, 9, dtype=values.dtype, device=values.device)
