@@ -312,16 +312,17 @@ def shrink(
       it, at equal cost.
     - `teacher`: as of `search`; without one the network itself, as it came, teaches what is
       fine-tuned, where it is better than the same answer always.
-    - `settings`: of method `shrink`, "importance" ("l1", "taylor", "zico"), "rate", and "distill",
-      whether the network teaches.
+    - `settings`: of method `shrink`, "importance" ("l1", "taylor", "zico"), "rate", "distill",
+      whether the network teaches, and "least_passes", with how many all versions are trained.
     - `out`, `time`, `steps`, `device`, `threads`, `seed`, `size`, `loss`, `refit`, `task`,
       `training` and `more` that it takes: as of `search`.
 
     All versions of the network are trained together, the largest teaching the others, from the
     weights that are given; the best of those within the budget are fine-tuned, and the best of
-    them ships. Returns the finished run, whose `best()` is a plain module with its weights; raises
-    as `search`, and UserError for a network that
-    cannot be followed, weights of another one, and a budget that it keeps as it is.
+    them ships. Where the time would leave few passes for that, versions made by hand are fine-tuned
+    instead. Returns the finished run, whose `best()` is a plain module with its weights; raises as
+    `search`, and UserError for a network that cannot be followed, weights of another one, and a
+    budget that it keeps as it is.
 
     >>> run = archsmith.shrink(
     ...     "net.py:Net", "digits", weights="net.pt", budget="macs<=50%", out="runs/small", steps=30

@@ -96,7 +96,7 @@ def test_with_too_few_seconds_versions_made_by_hand_are_fine_tuned(
     run = shrunk(given, tmp_path / "run", weights=able, steps=None, time=7)
     trained, searched, finished = run.run.trained, run.run.searched, run.run.finished
     assert finished is not None and "begun with teaches" in str(finished.taught)
-    assert isinstance(trained, Untrained) and "too few" in trained.why
+    assert isinstance(trained, Untrained) and "too short" in trained.why
     assert searched is not None and {one.origin for one in searched.shortlist} == {"thinned"}
 
 
@@ -270,7 +270,7 @@ def test_a_module_that_cannot_be_made_again_is_refused(
         named_network(made[of_what](), tmp_path / "run")
 
 
-@pytest.mark.parametrize("settings", [{"importance": "l2"}, {"rate": 0.0}])
+@pytest.mark.parametrize("settings", [{"importance": "l2"}, {"rate": 0.0}, {"least_passes": -1.0}])
 def test_settings_are_checked(settings: dict[str, object]) -> None:
     with pytest.raises(UserError):
         Shrink(**settings)  # type: ignore[arg-type]

@@ -29,10 +29,15 @@ from archsmith.methods.protocol import (
     TooLittleTime,
     setting,
 )
+from archsmith.methods.scored import passes_of
 from archsmith.run.records import Searched
 from archsmith.space import Architecture
 
-_LEAST_S = 60.0  # for weights that networks share; with less one network is fine-tuned instead
+# Training all versions takes half of the time. With fewer passes than that after it, a version made
+# by hand that is fine-tuned for all of the time was better where it was tried (result
+# shrink-by-hand).
+_LEAST_PASSES = 100.0
+_PASSES = "passes left to fine-tune, at least; with fewer, versions made by hand are fine-tuned"
 _IMPORTANCE = f"by what channels are sorted: {', '.join(IMPORTANCES)}"
 
 
@@ -43,6 +48,7 @@ class Shrink:
     importance: str = setting("l1", _IMPORTANCE)
     rate: float = setting(0.5, "of the learning rate, to fine-tune the network that was found")
     distill: bool = setting(True, "the network that was begun with teaches what is fine-tuned")
+    least_passes: float = setting(_LEAST_PASSES, _PASSES)
     shares: ClassVar[Shares] = Shares(scoring=True, sharing=True, kept=True)
     checked: ClassVar[bool] = False
 
@@ -52,15 +58,23 @@ class Shrink:
                 f"importance={self.importance}{did_you_mean(self.importance, IMPORTANCES)}: there "
                 f"are {', '.join(IMPORTANCES)}"
             )
+        if not self.least_passes >= 0:
+            raise UserError(
+                f"least_passes={self.least_passes}: passes over the images, 0 (all versions are "
+                "always trained) or more"
+            )
         self.finish(FinishPlan())
 
     def train(self, job: Job) -> SharedWeights:
         """All versions of the network, together; the largest of each step teaches the others."""
         assert job.data.sharing is not None
         sharing = job.data.sharing()
-        if sharing.seconds is not None and sharing.seconds < _LEAST_S:
+        made = job.space.by_hand(())
+        if made and (seen := passes_of(job, made[0])) < self.least_passes:
             raise TooLittleTime(
-                f"{sharing.seconds:.0f} s are too few to train all versions of the network together"
+                "the time is too short to train all versions of the network together: fine-tuning "
+                f"would see each image {seen:.0f} times after that, fewer than "
+                f"{self.least_passes:.0f}"
             )
         root = grown(_sorted(job, sharing, self.importance), _TREE)[0]
         return SharedWeights(root, lambda: estimated.train(job, root, checked=False))
