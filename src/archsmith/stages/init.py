@@ -30,7 +30,7 @@ def load_into(model: nn.Module, path: Path, *, space: str = "", option: str = OP
     own, source = model.state_dict(), f"{option} {shown(path)}"
     arrangement = _arranged(source, _weights(path, source), own, space)
     model.load_state_dict({**own, **arrangement.tensors})
-    return f"{len(arrangement.tensors)} of {len(own)} tensors taken from {path}{arrangement.told}"
+    return f"{len(arrangement.tensors)} of {len(own)} tensors taken from {path}{arrangement.remark}"
 
 
 def check(

@@ -279,7 +279,7 @@ SPELLED = {
 def test_all_spellings_are_read(spelling: str, w10: Weights) -> None:
     model, found = made({SPELLED[spelling](name): t for name, t in w10.items()}, W10)
     plain, _ = made(w10, W10)
-    assert len(found.tensors) == 475 and ("'module.' left out" in found.told) == (
+    assert len(found.tensors) == 475 and ("'module.' left out" in found.remark) == (
         spelling == "of several GPUs"
     )
     assert all(map(torch.equal, model.state_dict().values(), plain.state_dict().values()))
@@ -288,7 +288,7 @@ def test_all_spellings_are_read(spelling: str, w10: Weights) -> None:
 def test_other_classes_and_channels_are_made_new(w10: Weights) -> None:
     _, found = made(w10, W10, classes=10)
     assert len(found.tensors) == 473
-    assert found.told == (
+    assert found.remark == (
         " (Once-For-All's layout, kernel matrices transposed); not taken: head.classifier.weight, "
         "head.classifier.bias (1000 classes there, 10 here: made new)"
     )
@@ -310,7 +310,7 @@ def largest(weights: Weights) -> Weights:
 def test_the_largest_network_alone_keeps_identities(w10: Weights) -> None:
     model, found = made(largest(w10), W10)
     assert len(found.tensors) == 435
-    assert found.told == (
+    assert found.remark == (
         " (Once-For-All's layout); not taken: stage1.block1.depthwise.conv.to5, "
         "stage1.block1.depthwise.conv.to3 and 38 more (not in it: identity)"
     )
@@ -363,11 +363,11 @@ def test_half_precision_is_converted_and_whole_numbers_are_refused(w10: Weights)
     half = {name: t.half() if t.is_floating_point() else t for name, t in w10.items()}
     own = build(W10, 1000, 3, 224).state_dict()
     found = arranged(half, own)
-    assert len(found.tensors) == 475 and "float16 converted to float32" in found.told
+    assert len(found.tensors) == 475 and "float16 converted to float32" in found.remark
     assert {t.dtype for t in found.tensors.values()} == {torch.float32, torch.int64}
     some = dict(list(w10.items())[:1]) | {n: t.to(torch.int8) for n, t in list(w10.items())[1:]}
-    assert "stem.norm.weight, stem.norm.bias and " in arranged(some, own).told
-    assert "(int8 there, which cannot be weights)" in arranged(some, own).told
+    assert "stem.norm.weight, stem.norm.bias and " in arranged(some, own).remark
+    assert "(int8 there, which cannot be weights)" in arranged(some, own).remark
     with pytest.raises(UserError, match=r"'first_conv\.conv\.weight' holds whole numbers \(int8\)"):
         arranged({name: t.to(torch.int8) for name, t in w10.items()}, own)
 

@@ -57,7 +57,7 @@ def test_what_stands_before_all_names_is_left_out(prefix: str) -> None:
     found = arranged(with_(prefix), features().state_dict())
     assert len(found.tensors) == len(PUBLISHED) and not found.left and not found.unused
     assert all(torch.equal(found.tensors[name], PUBLISHED[name]) for name in PUBLISHED)
-    assert found.told == f" ('{prefix}' left out)" and found.layout is None
+    assert found.remark == f" ('{prefix}' left out)" and found.layout is None
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_the_own_network_has_before_its_names_is_put_before(there: str, sai
     assert len(found.tensors) == len(PUBLISHED) - 2
     assert torch.equal(found.tensors["backbone.features.3.0.bias"], PUBLISHED["features.3.0.bias"])
     assert found.left == dict.fromkeys(("head.weight", "head.bias"), "not in it: made new")
-    assert found.told == (
+    assert found.remark == (
         f" ({said}); not taken: head.weight, head.bias (not in it: made new); in the file, but "
         f"not used: {there}classifier.1.weight, {there}classifier.1.bias"
     )
@@ -83,20 +83,20 @@ def test_names_that_fit_as_they_are_stay() -> None:
     own = Net().state_dict()
     given = {name.replace("backbone.", "encoder."): tensor + 1 for name, tensor in own.items()}
     found = arranged(given, own)
-    assert found.tensors.keys() == own.keys() and "'encoder.' read as 'backbone.'" in found.told
+    assert found.tensors.keys() == own.keys() and "'encoder.' read as 'backbone.'" in found.remark
     assert torch.equal(found.tensors["head.bias"], given["head.bias"])
 
 
 def test_the_last_layer_says_how_many_classes_it_tells_apart() -> None:
     own = features()
     own.classifier[1] = nn.Linear(8, 10)
-    told = arranged(with_("module."), own.state_dict()).told
+    told = arranged(with_("module."), own.state_dict()).remark
     assert told.endswith(
         "classifier.1.weight, classifier.1.bias (1000 classes there, 10 here: made new)"
     )
     own.features[2][0] = nn.Conv2d(3, 8, 5)
     assert "features.2.0.weight ((8, 3, 3, 3) there, (8, 3, 5, 5) here: made new)" in (
-        arranged(PUBLISHED, own.state_dict()).told
+        arranged(PUBLISHED, own.state_dict()).remark
     )
 
 

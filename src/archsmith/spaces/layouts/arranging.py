@@ -41,7 +41,7 @@ class Arranged:
     unused: tuple[str, ...]
 
     @property
-    def told(self) -> str:
+    def remark(self) -> str:
         """Whose layout it was, what was done, what was not taken and why; to stand after how many
         tensors were."""
         done = (*((f"{self.layout}'s layout",) if self.layout else ()), *self.remarks)
