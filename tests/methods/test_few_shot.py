@@ -268,7 +268,7 @@ def test_every_method_can_be_found() -> None:
         tree = {"splits", "split_on", "leaves", "inherit", "sampling", "distill"}
         known, own = (
             settings_of(name),
-            {"ddpnas": pruned, "shrink": {"importance", "rate", "distill"}},
+            {"ddpnas": pruned, "shrink": {"importance", "rate", "distill", "least_passes"}},
         )
         assert set(known) <= own.get(name, tree)
         assert all(setting.text and setting.kind for setting in known.values())
