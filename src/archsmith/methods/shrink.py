@@ -81,12 +81,14 @@ class Shrink:
 
     def search(self, job: Job, trained: SharedWeights | None = None) -> Searched:
         """Guided search on what the versions can do, as they are; without shared weights, versions
-        made by hand: beside a reference, the first of them that is another one."""
+        made by hand: beside a reference one that is another, the second of these where there are
+        more (of a network of one's own the shallower one, most unlike it)."""
         if trained is not None:
             return estimated.search(job, trained.weights)
         made = job.space.by_hand(())
         if job.clock.referenced:
-            made = ([arch for arch in made if arch != job.space.reference] or made)[:1]
+            others = [arch for arch in made if arch != job.space.reference]
+            made = (others or made)[:2][-1:]
         made = made[: max(1, job.clock.finalists)]
         return shortlist("by hand", [entry(arch, "thinned") for arch in made])
 
