@@ -34,7 +34,7 @@ def test_stock_layers_are_torchs_own_and_share_nothing(
         n: (t.shape, t.dtype) for n, t in known.state_dict().items()
     }
     assert all(t.is_meta for t in one.state_dict().values())
-    changeable = [v for v in vars(one).values() if isinstance(v, dict | set | nn.Parameter)]
+    changeable = [v for v in vars(one).values() if isinstance(v, dict | list | set | nn.Parameter)]
     assert not {id(v) for v in changeable} & {id(v) for v in vars(other).values()}
     assert not {id(t) for t in (*one.parameters(), *one.buffers())} & {
         id(t) for t in (*other.parameters(), *other.buffers())

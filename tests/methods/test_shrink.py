@@ -291,6 +291,12 @@ def test_what_was_handed_over_in_python_is_left_beside_no_refused_run(
         with pytest.raises(UserError):
             asked(**changes)
         assert list(tmp_path.iterdir()) == []
+    # images of the user's own that bear that name are no file of the run
+    own = tmp_path / "run-data.npz"
+    own.write_text("no images")
+    with pytest.raises(UserError):
+        asked(data=own)
+    assert own.read_text() == "no images" and list(tmp_path.iterdir()) == [own]
     # beside a run that is there they stay as they are
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")

@@ -52,7 +52,7 @@ def stock(kind: Callable[P, Layer], *sizes: P.args, **options: P.kwargs) -> Laye
     made = _made(kind, sizes, tuple(options.items()))
     twin: Layer = object.__new__(type(made))
     vars(twin).update(
-        (name, value.copy() if isinstance(value, dict | set) else value)
+        (name, value.copy() if isinstance(value, dict | list | set) else value)
         for name, value in vars(made).items()
     )
     twin._parameters.update(

@@ -67,8 +67,6 @@ class Shrink:
 
     def train(self, job: Job) -> SharedWeights:
         """All versions of the network, together; the largest of each step teaches the others."""
-        assert job.data.sharing is not None
-        sharing = job.data.sharing()
         made = job.space.by_hand(())
         if made and (seen := passes_of(job, made[0])) < self.least_passes:
             raise TooLittleTime(
@@ -76,6 +74,8 @@ class Shrink:
                 f"would see each image {seen:.0f} times after that, fewer than "
                 f"{self.least_passes:.0f}"
             )
+        assert job.data.sharing is not None
+        sharing = job.data.sharing()
         root = grown(_sorted(job, sharing, self.importance), _TREE)[0]
         return SharedWeights(root, lambda: estimated.train(job, root, checked=False))
 

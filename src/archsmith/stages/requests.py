@@ -72,14 +72,15 @@ def shrinking(
 @contextlib.contextmanager
 def files_beside(out: Path) -> Iterator[None]:
     """Within it a new run is made of what `named_network` and `named_data` write beside it; where
-    it is refused, they go as its folder goes."""
-    new = not out.exists()
+    it is refused, they go as its folder goes. A file that was there before stays."""
+    beside = [out.with_name(f"{out.name}{ending}") for ending in (_WEIGHTS, _DATA)]
+    new = [path for path in beside if not path.exists()]
     try:
         yield
     except UserError:
-        if new and not out.exists():
-            for ending in (_WEIGHTS, _DATA):
-                out.with_name(f"{out.name}{ending}").unlink(missing_ok=True)
+        if not out.exists():
+            for path in new:
+                path.unlink(missing_ok=True)
         raise
 
 
